@@ -1,0 +1,166 @@
+"""The model pack: a folder that states its own geometry. A missing key is an error, never a guess.
+
+    pack.toml     the manifest (`Manifest` below is its schema)
+    model.onnx    the graph, loaded from bytes after its hash was checked
+    labels.csv    id,name,group,enter,hidden
+    golden.npz    optional: a reference input and every native row that must come out
+    CARD.md       what it is, where it comes from, what it must not be used for
+
+Geometry, in samples of the pack's rate, all integers. A *native row* is what one run yields (for window-frames, one of
+its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * hop):
+
+* stateful: run n consumes samples [n * step, (n + 1) * step), plus `window - step` samples of context before them
+  (zeros at a stream's start). Its row is complete at e = (n + 1) * step.
+* window-row: run n looks at samples [s, s + window), s a multiple of the hop between runs; complete at e = s + window.
+* Row of frame k = the newest native row with e <= (k + 1) * hop + look_ahead. So `look_ahead` alone says where in its
+  window a row belongs; `row_at` states the same from the window's start, for people, and the loader checks that the
+  two agree.
+* window-frames: row j of a run that looks at [s, s + window) belongs to frame s / hop + j; there are `rows_per_window`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from streamclf.types import Label, Shape
+
+
+class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="logmel", tag_field="kind"):
+    """Log-mel spectrogram: periodic window, FFT, mel bank, log. All lengths in samples, frequencies in Hz."""
+
+    frame_length: int
+    frame_shift: int
+    fft_size: int
+    bands: int
+    low_hz: float
+    high_hz: float
+    mel_scale: Literal["htk", "slaney"]
+    mel_norm: Literal["none", "slaney"] = "none"
+    spectrum: Literal["magnitude", "power"] = "power"
+    window: Literal["hann", "hamming"] = "hann"
+    log: Literal["ln", "log10", "db"] = "ln"
+    log_offset: float = 0.0
+    """Added before the logarithm."""
+    log_floor: float = 0.0
+    """Values below are raised to it before the logarithm (0: none)."""
+    mean: float = 0.0
+    scale: float = 1.0
+    """The model gets (value - mean) / scale."""
+
+
+class Fbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fbank", tag_field="kind"):
+    """Kaldi filter-bank features, snip_edges, no dither. Lengths in samples, frequencies in Hz."""
+
+    frame_length: int
+    frame_shift: int
+    bands: int
+    low_hz: float = 20.0
+    high_hz: float = 0.0
+    """0 is half the rate; a negative value is an offset from it, as in Kaldi."""
+    window: Literal["povey", "hanning", "hamming"] = "povey"
+    preemphasis: float = 0.97
+    remove_dc_offset: bool = True
+    use_energy: bool = False
+    htk_compat: bool = False
+    sample_scale: float = 1.0
+    """Samples are multiplied by it first: 32768 for models trained on int16 values."""
+    mean: float = 0.0
+    scale: float = 1.0
+    """The model gets (value - mean) / scale."""
+    mean_vector: tuple[float, ...] = ()
+    scale_vector: tuple[float, ...] = ()
+    """Per band, where given, in place of `mean` and `scale` (what cmvn.ark holds)."""
+
+
+class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="waveform", tag_field="kind"):
+    """The samples themselves, float32 in [-1, 1]."""
+
+    normalise: Literal["none", "window"] = "none"
+    """`window`: zero mean and unit variance over each window, as Wav2Vec2's feature extractor does."""
+
+
+Features = LogMel | Fbank | Waveform
+
+
+class StateTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A recurrent tensor: graph input, graph output, shape with 0 where the batch stands. Zeroed by a reset."""
+
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "float16"] = "float32"
+
+    @property
+    def batch_axis(self) -> int:
+        return self.shape.index(0)
+
+
+class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A graph input that is the same in every run."""
+
+    name: str
+    dtype: Literal["int64", "int32", "float32"]
+    value: int | float | list[int] | list[float]
+
+
+class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Default decisions of a pack; a label's own `enter` and the user's configuration come before it."""
+
+    enter: float = 0.5
+    leave: float = 0.35
+    min_on_ms: int = 100
+    min_off_ms: int = 200
+    smoothing: Literal["none", "ema", "median"] = "none"
+    smoothing_ms: int = 0
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Schema of pack.toml. See the module's text for the geometry."""
+
+    format: Literal[1]
+    name: str
+    version: str
+    title: str
+    licence: str
+    source: str
+    """Where the weights come from, in words."""
+    rate: int
+    shape: Shape
+    window: int
+    look_ahead: int
+    features: Features
+    input: str
+    """Name of the graph input that takes the features: (B, window samples) or (B, feature frames, bands)."""
+    output: str
+    """Name of the graph output: (B, classes), or (B, F, classes) for window-frames."""
+    activation: Literal["none", "sigmoid", "softmax"]
+    """What turns the graph's output into probabilities; `none` where the graph does so itself."""
+    files: dict[str, str]
+    """File name -> sha256 (hex) of every file but pack.toml."""
+    step: int = 0
+    """Stateful only: samples consumed by a run."""
+    row_at: int | None = None
+    """window-row only: sample offset, from the window's start, of the frame the row belongs to."""
+    rows_per_window: int = 1
+    """window-frames only: F."""
+    input_layout: Literal["flat", "time-bands", "channel-time-bands", "channel-bands-time", "bands-time"] = "flat"
+    """How features lie in the input; `flat` for waveforms, `time-bands` is (B, T, bands), `channel-…` adds an axis of 1."""
+    exclusive: bool = False
+    """Exactly one class holds at a time (softmax); otherwise classes are independent."""
+    batch: bool = True
+    """False where the graph's batch axis is fixed at 1."""
+    state: tuple[StateTensor, ...] = ()
+    constants: tuple[Constant, ...] = ()
+    segmentation: Segmentation = Segmentation()
+
+
+class Pack(msgspec.Struct, frozen=True):
+    """A pack whose files have been checked: manifest, graph bytes, labels, where it was found, its identity."""
+
+    manifest: Manifest
+    labels: tuple[Label, ...]
+    model: bytes
+    path: str
+    digest: str
+    """sha256 (hex) over pack.toml, which itself holds the hash of every other file."""
+    golden: bytes | None = None

@@ -1,0 +1,108 @@
+"""Values that travel between rooms. Plain data: no I/O, no clock, no wire format."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+
+
+class Shape(StrEnum):
+    """The three shapes of a model pack (how rows come out of it)."""
+
+    STATEFUL = "stateful"  # causal, state tensors in and out, one run per step
+    WINDOW_FRAMES = "window-frames"  # a run over one window yields F rows
+    WINDOW_ROW = "window-row"  # a run over one window yields one row
+
+
+class Stage(StrEnum):
+    """Life of an event: confirmed, still going on, ended."""
+
+    OPEN = "open"
+    UPDATE = "update"
+    CLOSE = "close"
+
+
+class Provider(StrEnum):
+    """Execution providers a user may ask for. `auto` takes the best one that works and says which."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class of a pack. `id` is stable ASCII (`[a-z0-9_]+`), `name` is what a person reads."""
+
+    id: str
+    name: str
+    group: str = ""
+    enter: float | None = None
+    """Default enter threshold in [0, 1]; None takes the pack's."""
+    hidden: bool = False
+    """Too generic to show: left out of displays and of top-k by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples [first_sample, last_sample] of a stream (its native rate, both ends included) have no scores."""
+
+    stream: str
+    first_sample: int
+    last_sample: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScores:
+    """Score rows of one pack on consecutive frames of one stream.
+
+    rows: (frames, classes) float32 in [0, 1]; row i belongs to frame `first_frame + i`.
+    newest_sample: native sample index one past the newest sample the last row rests on.
+    """
+
+    stream: str
+    pack: str
+    first_frame: int
+    rows: F32
+    final: bool
+    newest_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Onset to offset of one label. Frames are the stream's; `offset_frame` is one past the last active frame.
+
+    While the event lasts, `offset_frame` is None. `peak` and `mean` are over the active frames so far, in [0, 1].
+    `id` is unique within a run of the daemon and the same for all stages of one event.
+    """
+
+    stream: str
+    pack: str
+    id: str
+    label: str
+    stage: Stage
+    onset_frame: int
+    offset_frame: int | None
+    peak: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Something a subscriber must know about a stream or a pack, in a word and a sentence.
+
+    `state` is one of: live, ended, lost, reconnecting, demo, hop, behind, paused, resumed, problem.
+    """
+
+    stream: str
+    state: str
+    detail: str
+    pack: str = ""
+
+
+Output = FrameScores | Event | Gap | Status
