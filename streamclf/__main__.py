@@ -1,0 +1,5 @@
+"""`python -m streamclf`."""
+
+from streamclf.cli import main
+
+main()

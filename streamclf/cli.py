@@ -1,0 +1,77 @@
+"""The command line: finds the command, runs it, and turns every error into one sentence and an exit code.
+
+Exit codes: 0 done; 1 something failed at run time; 2 the command line cannot be understood; 78 the configuration
+cannot be used; 130 interrupted. Commands are imported when they are called, so that `streamclf --help` stays quick.
+"""
+
+import importlib
+import os
+import sys
+
+import click
+
+from streamclf import __version__
+from streamclf.errors import StreamclfError
+
+# command -> (module, attribute, what it does)
+COMMANDS = {
+    "run": ("streamclf.commands.run", "run", "Listen and serve labels live."),
+    "listen": ("streamclf.commands.listen", "listen", "Show what a running daemon hears."),
+    "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),
+    "models": ("streamclf.commands.models", "models", "List, show, add, remove and verify model packs."),
+    "devices": ("streamclf.commands.devices", "devices", "List audio inputs."),
+    "doctor": ("streamclf.commands.doctor", "doctor", "Check that this machine can run streamclf."),
+    "config": ("streamclf.commands.config", "config", "Check and show the configuration."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported by name when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="streamclf")
+def cli() -> None:
+    """A daemon that listens and tells what it hears: a probability for every class every 20 ms."""
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m streamclf`."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="streamclf")
+    except StreamclfError as fault:
+        _fail(str(fault), fault.exit_code)
+    except click.UsageError as fault:
+        hint = f" (see `{fault.ctx.command_path} --help`)" if fault.ctx is not None else ""
+        _fail(f"{fault.format_message()}{hint}", fault.exit_code)
+    except click.ClickException as fault:
+        _fail(fault.format_message(), fault.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of our output has gone; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    """One line on standard error, whatever other people's text is in it."""
+    line = " ".join(message.split())
+    click.echo(f"streamclf: error: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,198 @@
+"""`streamclf classify`: files through the same engine that listens live."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+import numpy as np
+
+from streamclf.commands import formats
+from streamclf.commands.formats import Scores
+from streamclf.engine.engine import Engine
+from streamclf.engine.offline import run_blocks
+from streamclf.errors import SourceError, StreamclfError, UsageError
+from streamclf.types import F32, Event, FrameScores, Stage
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", "-m", "models", multiple=True, help="Pack to run: a name or a folder. Default: all installed.")
+@click.option("--events", "what", flag_value="events", default=True, help="Write events (default).")
+@click.option("--scores", "what", flag_value="scores", help="Write the score row of every 20 ms frame.")
+@click.option("--native", is_flag=True, help="With --scores: the pack's own rows instead of the 20 ms grid.")
+@click.option("--format", "form", type=click.Choice(["ndjson", "csv", "audacity", "raven", "npz"]), default=None)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write, or a folder where several are written.")
+@click.option("--hop-ms", type=int, help="Time between window runs; default 20.")
+@click.option("--latency-ms", type=int, help="Latency of the final revision of window packs with frame output.")
+@click.option("--average/--newest", default=None, help="Final rows: mean of all windows, or the newest (default).")
+@click.option("--gain", type=click.Choice(["off", "normalise"]), default=None, help="Lift quiet recordings.")
+@click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), default=None)
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file (thresholds).")
+def classify(files: tuple[Path, ...], what: str, native: bool, form: str | None, out: Path | None, **flags: Any) -> None:
+    """Classify FILES offline: the same rows and events as the live daemon gives.
+
+    Events by default; --scores for a probability of every class every 20 ms. Files that cannot be read are named and
+    the others are still done; the exit code is then 1.
+    """
+    from streamclf.engine.build import build_engine
+    from streamclf.config import load
+
+    form = form or ("npz" if out is not None and out.suffix == ".npz" else "ndjson")
+    if form == "npz":
+        what = "scores"
+    allowed = formats.SCORE_FORMATS if what == "scores" else formats.EVENT_FORMATS
+    if form not in allowed:
+        raise UsageError(f"--format {form} cannot hold {what}; use one of {', '.join(allowed)}")
+    if form == "npz" and out is None:
+        raise UsageError("--format npz is binary; name the file or folder with --out")
+    if native and what != "scores":
+        raise UsageError("--native gives score rows; add --scores")
+    settings = {key: flags[key] for key in ("hop_ms", "latency_ms", "average", "gain", "provider")}
+    config = load(flags={**settings, "model": flags["models"] or None}, file=flags["config_file"])
+    engine = build_engine(config, native=native)
+    writer = _Writer(engine, what, form, out, many=len(files) * len(engine.runners) > 1)
+    failed = []
+    for path in files:
+        try:
+            writer.write(*_one(engine, path, native=native, normalise_gain=config.gain == "normalise"))
+        except SourceError as fault:
+            if len(files) == 1:
+                raise
+            failed.append(path)
+            click.echo(f"streamclf: error: {fault}", err=True)
+    writer.close()
+    if failed:
+        raise StreamclfError(f"{len(failed)} of {len(files)} files could not be read: {', '.join(map(str, failed))}")
+
+
+def _one(engine: Engine, path: Path, *, native: bool, normalise_gain: bool) -> tuple[list[Scores], list[Event], int]:
+    from streamclf.audio.sources.file import open_blocks
+
+    rate, total, blocks = open_blocks(path)
+    name = path.name
+    rows: dict[str, list[FrameScores]] = {runner.name: [] for runner in engine.runners}
+    events: list[Event] = []
+    try:
+        for outputs in run_blocks(
+            engine,
+            name,
+            rate=rate,
+            blocks=_with_progress(blocks, path.name, total),
+            normalise_gain=normalise_gain,
+            keep=True,
+        ):
+            for output in outputs:
+                if isinstance(output, FrameScores) and output.final:
+                    rows[output.pack].append(output)
+                elif isinstance(output, Event) and output.stage is Stage.CLOSE:
+                    events.append(output)
+        events.sort(key=lambda event: (event.onset_frame, event.pack, event.label))
+        scores = [_gather(engine, name, runner.name, rows[runner.name], rate, native) for runner in engine.runners]
+    finally:
+        if name in engine.streams:
+            engine.remove(name)
+    return scores, events, rate
+
+
+def _gather(engine: Engine, stream: str, pack: str, parts: list[FrameScores], rate: int, native: bool) -> Scores:
+    runner = next(r for r in engine.runners if r.name == pack)
+    labels, pack_rate = runner.pack.labels, runner.pack.manifest.rate
+    empty = np.zeros((0, len(labels)), dtype=np.float32)
+    if native:
+        track = next(t for t in engine.tracks[stream] if t.manifest.name == pack)
+        runs = track.native or []
+        starts = [start + j * track.hop for start, run in runs for j in range(len(run))]
+        rows = np.concatenate([run for _, run in runs]) if runs else empty
+        return Scores(stream, pack, labels, rate, pack_rate, 0, rows, tuple(starts))
+    first = parts[0].first_frame if parts else 0
+    rows = np.concatenate([part.rows for part in parts]) if parts else empty
+    return Scores(stream, pack, labels, rate, pack_rate, first, rows)
+
+
+def _with_progress(blocks: Iterable[F32], name: str, total: int) -> Iterator[F32]:
+    """A progress bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from blocks
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name.translate({ord("["): "("}), total=total or None)
+        for block in blocks:
+            yield block
+            progress.advance(task, len(block))
+
+
+class _Writer:
+    """Where results go: standard output, one file, or a folder with a file for each input (and pack)."""
+
+    def __init__(self, engine: Engine, what: str, form: str, out: Path | None, *, many: bool) -> None:
+        self._what = what
+        self._form = form
+        self._names = {(r.name, label.id): label.name for r in engine.runners for label in r.pack.labels}
+        self._folder = out if out is not None and (out.is_dir() or (many and (form != "ndjson" or not out.suffix))) else None
+        if self._folder is not None and self._folder.suffix:
+            raise UsageError(f"--out {out} would have to hold several results; name a folder instead")
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._out = out
+        self._text: TextIO | None = None
+        if self._folder is None and form != "npz":
+            self._text = self._open(out) if out is not None else click.get_text_stream("stdout")
+
+    def write(self, scores: list[Scores], events: list[Event], rate: int) -> None:
+        """Results of one file."""
+        if self._what == "events":
+            stem = f"{scores[0].stream}.{_SUFFIX[self._form]}"
+            with self._target(stem) as out:
+                self._events(events, rate, out)
+            return
+        for one in scores:
+            name = f"{one.stream}.{one.pack}.{_SUFFIX[self._form]}"
+            if self._form == "npz":
+                target = self._out if self._folder is None else self._folder / name
+                assert target is not None
+                self._save(target, formats.scores_npz(one))
+                continue
+            with self._target(name) as out:
+                (formats.scores_csv if self._form == "csv" else formats.scores_ndjson)(one, out)
+
+    def close(self) -> None:
+        """Finish the one file that was written to."""
+        if self._text is not None and self._out is not None:
+            self._text.close()
+
+    def _events(self, events: list[Event], rate: int, out: TextIO) -> None:
+        if self._form == "ndjson":
+            formats.events_ndjson(events, out)
+        elif self._form == "csv":
+            formats.events_csv(events, self._names, out)
+        elif self._form == "audacity":
+            formats.events_audacity(events, self._names, out)
+        else:
+            formats.events_raven(events, self._names, rate, out)
+
+    def _target(self, name: str) -> Any:
+        if self._text is not None:
+            return nullcontext(self._text)
+        assert self._folder is not None
+        return self._open(self._folder / name)
+
+    def _open(self, path: Path) -> TextIO:
+        try:
+            return path.open("w", encoding="utf-8", newline="")
+        except OSError as fault:
+            raise StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out") from None
+
+    def _save(self, path: Path, data: bytes) -> None:
+        try:
+            path.write_bytes(data)
+        except OSError as fault:
+            raise StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out") from None
+
+
+_SUFFIX = {"ndjson": "ndjson", "csv": "csv", "audacity": "txt", "raven": "selections.txt", "npz": "npz"}

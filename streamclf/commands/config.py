@@ -1,0 +1,35 @@
+"""`streamclf config`: is the configuration usable, and what is in force."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from streamclf.config import load, system_file, user_file
+from streamclf.engine.build import check_labels, load_packs
+
+
+@click.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def check(file: Path | None) -> None:
+    """Check FILE (or the files in force) together with the environment; say what is wrong, exit code 78.
+
+    Labels that thresholds are given for are checked against the packs that would run.
+    """
+    loaded = load(file=file)
+    if loaded.segmentation:
+        check_labels(loaded, load_packs(loaded.model))
+    named = [path for path in (system_file(), user_file()) if path.is_file()] + ([file] if file else [])
+    click.echo(f"configuration is good ({', '.join(map(str, named)) or 'no file; defaults and environment'})")
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def show(file: Path | None) -> None:
+    """Print every key with the value in force, as JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(load(file=file)), indent=2).decode())

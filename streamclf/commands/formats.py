@@ -1,0 +1,166 @@
+"""What `classify` writes: score rows and events in the formats that other programs read.
+
+Labels and stream names are other people's text. They are written as data only: quoted in CSV, and a cell that a
+spreadsheet would take for a formula gets an apostrophe in front.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+
+from streamclf.clock import FRAME_MS
+from streamclf.types import F32, Event, Label
+
+SCORE_FORMATS = ("ndjson", "csv", "npz")
+EVENT_FORMATS = ("ndjson", "csv", "audacity", "raven")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """All rows of one pack on one file.
+
+    rows: (frames, classes) float32; row i belongs to frame `first_frame + i`, or, with `native`, to the run that
+    starts at sample `starts[i]` of the pack's rate.
+    """
+
+    stream: str
+    pack: str
+    labels: tuple[Label, ...]
+    rate: int
+    pack_rate: int
+    first_frame: int
+    rows: F32
+    starts: tuple[int, ...] | None = None
+
+
+def seconds(frame: int) -> float:
+    """Start of a frame in seconds."""
+    return frame * FRAME_MS / 1000
+
+
+def plain(cell: str) -> str:
+    """A text cell that no spreadsheet runs as a formula and that stays on its line."""
+    cell = "".join(" " if ord(ch) < 32 else ch for ch in cell)
+    return "'" + cell if cell[:1] in "=+-@" else cell
+
+
+def scores_ndjson(scores: Scores, out: TextIO, *, batch: int = 50) -> None:
+    """One message of up to `batch` rows a line, shaped like the wire's score message."""
+    ids = [label.id for label in scores.labels]
+    for at in range(0, len(scores.rows), batch):
+        rows = scores.rows[at : at + batch]
+        message: dict[str, Any] = {
+            "type": "scores",
+            "stream": scores.stream,
+            "pack": scores.pack,
+            "first_frame": scores.first_frame + at,
+            "count": len(rows),
+            "labels": ids,
+            "rows": [[round(p, 6) for p in row] for row in rows.tolist()],
+            "final": True,
+        }
+        if scores.starts is not None:
+            del message["first_frame"]
+            message["native"] = True
+            message["start_samples"] = list(scores.starts[at : at + batch])
+            message["sample_rate"] = scores.pack_rate
+        out.write(json.dumps(message, separators=(",", ":")) + "\n")
+
+
+def scores_csv(scores: Scores, out: TextIO) -> None:
+    """A line per row: start in seconds, then one column per label id."""
+    writer = csv.writer(out, lineterminator="\n")
+    first = "frame" if scores.starts is None else "start_sample"
+    writer.writerow([first, "start_s", *(label.id for label in scores.labels)])
+    for index, row in enumerate(scores.rows.tolist()):
+        if scores.starts is None:
+            position, start = scores.first_frame + index, seconds(scores.first_frame + index)
+        else:
+            position, start = scores.starts[index], scores.starts[index] / scores.pack_rate
+        writer.writerow([position, f"{start:.3f}", *(f"{p:.6f}" for p in row)])
+
+
+def scores_npz(scores: Scores) -> bytes:
+    """scores (frames, classes) float32, first_frame, labels, rate (Hz of the file), pack, frame_ms; never pickled."""
+    arrays: dict[str, Any] = {
+        "scores": scores.rows,
+        "first_frame": np.int64(scores.first_frame),
+        "labels": np.array([label.id for label in scores.labels]),
+        "rate": np.int64(scores.rate),
+        "pack": np.array(scores.pack),
+        "frame_ms": np.int64(FRAME_MS),
+    }
+    if scores.starts is not None:
+        arrays["start_samples"] = np.array(scores.starts, dtype=np.int64)
+        arrays["pack_rate"] = np.int64(scores.pack_rate)
+        del arrays["first_frame"]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def events_ndjson(events: Sequence[Event], out: TextIO) -> None:
+    """One closed event a line, shaped like the wire's event message, with onset and offset in seconds as well."""
+    for event in events:
+        offset = event.offset_frame if event.offset_frame is not None else event.onset_frame
+        message = {
+            "type": "event",
+            "stream": event.stream,
+            "pack": event.pack,
+            "id": event.id,
+            "label": event.label,
+            "stage": str(event.stage),
+            "onset_frame": event.onset_frame,
+            "offset_frame": event.offset_frame,
+            "onset_s": seconds(event.onset_frame),
+            "offset_s": seconds(offset),
+            "peak": round(event.peak, 6),
+            "mean": round(event.mean, 6),
+        }
+        out.write(json.dumps(message, separators=(",", ":")) + "\n")
+
+
+def events_csv(events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO) -> None:
+    """A line per closed event. names: (pack, label id) -> display name."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["stream", "pack", "onset_s", "offset_s", "label", "name", "peak", "mean"])
+    for event in events:
+        writer.writerow(
+            [
+                plain(event.stream),
+                event.pack,
+                *_span(event),
+                event.label,
+                plain(names[event.pack, event.label]),
+                f"{event.peak:.4f}",
+                f"{event.mean:.4f}",
+            ]
+        )
+
+
+def events_audacity(events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO) -> None:
+    """Audacity's label track: onset, offset and text, split by tabs."""
+    for event in events:
+        onset, offset = _span(event)
+        out.write(f"{onset}\t{offset}\t{plain(names[event.pack, event.label])}\n")
+
+
+def events_raven(events: Sequence[Event], names: dict[tuple[str, str], str], rate: int, out: TextIO) -> None:
+    """Raven's selection table; the frequency bounds are those of the file, since a label has none of its own."""
+    columns = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
+    out.write("\t".join([*columns, "Annotation", "Score", "Pack"]) + "\n")
+    for number, event in enumerate(events, start=1):
+        onset, offset = _span(event)
+        name = plain(names[event.pack, event.label])
+        row = [str(number), "Spectrogram 1", "1", onset, offset, "0", str(rate // 2), name]
+        out.write("\t".join([*row, f"{event.peak:.4f}", event.pack]) + "\n")
+
+
+def _span(event: Event) -> tuple[str, str]:
+    offset = event.offset_frame if event.offset_frame is not None else event.onset_frame
+    return f"{seconds(event.onset_frame):.3f}", f"{seconds(offset):.3f}"

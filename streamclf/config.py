@@ -1,0 +1,218 @@
+"""Configuration: TOML files, environment, flags, in this order of growing weight. An unknown key is an error.
+
+    /etc/streamclf/config.toml  <  user's streamclf/config.toml  <  --config FILE  <  STREAMCLF_*  <  flags
+
+Every key has an environment variable: `STREAMCLF_` and the key in capitals, `server.port` being STREAMCLF_SERVER_PORT.
+A value that is not plain text is written there as in TOML: STREAMCLF_SOURCE='["device", "file:song.flac"]'.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from streamclf.clock import frames_of_ms
+from streamclf.errors import ConfigError
+from streamclf.types import Provider
+
+# variables that are ours but are no configuration keys
+RESERVED = frozenset({"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN"})
+
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the daemon listens and whom it lets in."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8765
+    token_file: str = ""
+    """A file of mode 0600 that holds the token; required (or STREAMCLF_TOKEN) beyond loopback."""
+    origins: tuple[str, ...] = ()
+    """Web origins besides the daemon's own whose pages may connect, such as https://dash.example.org."""
+    hosts: tuple[str, ...] = ()
+    """Host names besides the bind address under which the daemon is reached, such as birds.local."""
+    replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
+
+
+class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; what is absent stays the pack's."""
+
+    enter: Probability | None = None
+    leave: Probability | None = None
+    min_on_ms: Milliseconds | None = None
+    min_off_ms: Milliseconds | None = None
+    n: Count | None = None
+    m: Count | None = None
+    smoothing: Literal["none", "ema", "median"] | None = None
+    smoothing_ms: Milliseconds | None = None
+    enabled: bool | None = None
+
+    def fields(self) -> dict[str, object]:
+        """What was given, with durations in frames, by the names of `engine.segment.Decision`."""
+        out: dict[str, object] = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name.endswith("_ms"):
+                name, value = name.removesuffix("_ms"), max(1, frames_of_ms(value))
+                name = "smoothing_frames" if name == "smoothing" else name
+            out[name] = value
+        if "n" in out and "m" not in out:
+            out["m"] = out["n"]
+        return out
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it. Names are those of the flags of `streamclf run`."""
+
+    source: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    """Names or folders of packs; empty takes every pack that is installed."""
+    provider: Provider = Provider.AUTO
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    hop_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000, multiple_of=20)] = 0
+    """Time between two window runs; 0 measures what this machine can hold."""
+    latency_ms: Milliseconds = 500
+    """How late the final revision of a window pack with frame output comes."""
+    average: bool = False
+    gain: Literal["off", "normalise"] = "off"
+    fast: bool = False
+    server: ServerConfig = ServerConfig()
+    segmentation: dict[str, DecisionConfig] = {}
+
+    def per_label(self) -> dict[str, dict[str, object]]:
+        """`segmentation` as the engine takes it."""
+        return {key: decision.fields() for key, decision in self.segmentation.items()}
+
+
+def user_file() -> Path:
+    """The user's own configuration file (it need not exist)."""
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(home) / "streamclf" / "config.toml"
+
+
+def system_file() -> Path:
+    """The machine's configuration file (it need not exist)."""
+    return Path("/etc/streamclf/config.toml")
+
+
+def load(
+    *, flags: Mapping[str, Any] | None = None, file: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Merge all layers and check the whole. Raises `ConfigError` with the layer, the key and what to do.
+
+    flags: keys as in `Config`, dotted for sections ("server.port"); None values were not given.
+    """
+    environ = os.environ if environ is None else environ
+    if file is None and environ.get("STREAMCLF_CONFIG"):
+        file = Path(environ["STREAMCLF_CONFIG"])
+    merged: dict[str, Any] = {}
+    for path, required in ((system_file(), False), (user_file(), False), (file, True)):
+        if path is not None and (required or path.is_file()):
+            layer = _read(path)
+            _check(layer, str(path))
+            _merge(merged, layer)
+    layer = _from_environment(environ)
+    _check(layer, "the environment")
+    _merge(merged, layer)
+    given: dict[str, Any] = {}
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _put(given, key.split("."), value)
+    _merge(merged, given)
+    return _check(merged, "the configuration")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"configuration file {path} does not exist; check the path given to --config") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"configuration file {path} cannot be read: {fault}") from None
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"configuration file {path} is not TOML: {fault}") from None
+
+
+def _check(data: dict[str, Any], where: str) -> Config:
+    _known(data, Config, "", where)
+    try:
+        return msgspec.convert(data, Config, strict=True)
+    except msgspec.ValidationError as fault:
+        problem, _, place = str(fault).partition(" - at `$.")
+        key = place.rstrip("`") or "the file"
+        raise ConfigError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}".replace("`", "")) from None
+
+
+def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, where: str) -> None:
+    names = struct.__struct_fields__
+    for key, value in data.items():
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
+            raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
+        if key == "server" and isinstance(value, Mapping):
+            _known(value, ServerConfig, "server.", where)
+        if key == "segmentation" and isinstance(value, Mapping):
+            for label, decision in value.items():
+                if isinstance(decision, Mapping):
+                    _known(decision, DecisionConfig, f"segmentation.{label}.", where)
+
+
+def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        target = target.setdefault(part, {})
+    target[path[-1]] = value
+
+
+def _variables() -> dict[str, list[str]]:
+    names = {f"STREAMCLF_{key.upper()}": [key] for key in Config.__struct_fields__ if key != "server"}
+    names |= {f"STREAMCLF_SERVER_{key.upper()}": ["server", key] for key in ServerConfig.__struct_fields__}
+    return names
+
+
+_TEXT_KEYS = {"provider", "gain", "host", "token_file"}
+_LIST_KEYS = {"source", "model", "origins", "hosts"}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    known = _variables()
+    out: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not re.fullmatch(r"STREAMCLF_[A-Z0-9_]+", name) or name in RESERVED or name.startswith("STREAMCLF_TEST_"):
+            continue
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else "see `streamclf config show`"
+            raise ConfigError(f"the environment: unknown variable {name}; {hint}")
+        _put(out, known[name], _value(name, known[name][-1], text))
+    return out
+
+
+def _value(name: str, key: str, text: str) -> Any:
+    if key in _TEXT_KEYS:
+        return text
+    if key in _LIST_KEYS and not text.lstrip().startswith("["):
+        return [text] if text else []
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise ConfigError(f"the environment: {name} holds {text!r}, which is no TOML value for {key}") from None

@@ -1,0 +1,60 @@
+"""From a configuration to an engine: packs found and checked, sessions made, labels of the configuration known."""
+
+import difflib
+from collections.abc import Sequence
+
+from streamclf.config import Config
+from streamclf.engine.batch import PackRunner
+from streamclf.engine.engine import Engine
+from streamclf.engine.track import TrackOptions
+from streamclf.errors import ConfigError, PackError
+from streamclf.model.library import available_packs, find_pack
+from streamclf.model.pack import Pack
+from streamclf.model.session import Session
+
+
+def build_engine(config: Config, *, native: bool = False) -> Engine:
+    """Load the packs that `config.model` names (all installed ones where it names none) and make an engine of them.
+
+    Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
+    `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
+    """
+    packs = load_packs(config.model)
+    check_labels(config, packs)
+    runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
+    if config.hop_ms:
+        for runner in runners:
+            runner.set_hop(config.hop_ms // 20)
+    options = TrackOptions(latency_ms=config.latency_ms, average=config.average, native=native)
+    return Engine(runners, options=options, per_label=config.per_label())
+
+
+def load_packs(names: Sequence[str]) -> list[Pack]:
+    """Packs by name or folder, each once; all installed ones where no name is given."""
+    if not names:
+        names = [entry.name for entry in available_packs() if entry.problem is None]
+        if not names:
+            raise PackError(
+                "no model pack is installed; get one with `streamclf models add silero-vad` (speech) "
+                "or `streamclf models add yamnet` (521 kinds of sound)"
+            )
+    packs: dict[str, Pack] = {}
+    for name in names:
+        pack = find_pack(name)
+        if pack.manifest.name in packs:
+            raise PackError(f"pack {pack.manifest.name} is named twice; name each pack once")
+        packs[pack.manifest.name] = pack
+    return list(packs.values())
+
+
+def check_labels(config: Config, packs: Sequence[Pack]) -> None:
+    """Every key of `segmentation` must mean something to a pack in use: nothing is configured in vain unnoticed."""
+    ids = {label.id for pack in packs for label in pack.labels}
+    groups = {f"group:{label.group}" for pack in packs for label in pack.labels if label.group}
+    known = ids | groups | {"*"}
+    for key in config.segmentation:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            names = ", ".join(pack.manifest.name for pack in packs)
+            hint = f"did you mean {near[0]}?" if near else "`streamclf models show NAME` lists them"
+            raise ConfigError(f"segmentation.{key}: no label or group of {names} has that name; {hint}")

@@ -1,0 +1,167 @@
+"""The engine: streams and packs in, score rows, events and gaps out. No thread, no clock, no I/O.
+
+`tick` is the whole of it: read every ring, run every pack until no track is ready, give what is due. The daemon calls
+it from the model thread when a block has come, `classify` calls it in a loop over a file; there is no second path.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from streamclf.clock import frames_of_ms
+from streamclf.engine.batch import PackRunner
+from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.engine.stream import Stream
+from streamclf.engine.track import Track, TrackOptions
+from streamclf.errors import PackError
+from streamclf.model.pack import Manifest
+from streamclf.types import Gap, Output
+
+
+class Engine:
+    """Streams, and for each the tracks of the packs that listen to it.
+
+    per_label: label id, `group:NAME` or `*` -> fields of `Decision` that replace the pack's own.
+    """
+
+    def __init__(
+        self,
+        runners: Sequence[PackRunner],
+        *,
+        options: TrackOptions | None = None,
+        per_label: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        self.runners = list(runners)
+        self.streams: dict[str, Stream] = {}
+        self.tracks: dict[str, list[Track]] = {}
+        self._options = options or TrackOptions()
+        self._per_label = per_label or {}
+
+    def add(self, stream: Stream, *, packs: Sequence[str] | None = None, priority: int = 0) -> None:
+        """Run every pack (or those named) on `stream` from its next sample on."""
+        tracks = []
+        for runner in self.runners:
+            manifest = runner.pack.manifest
+            if packs is not None and manifest.name not in packs:
+                continue
+            slot = runner.take_slot()
+            if slot is None:
+                raise PackError(
+                    f"pack {manifest.name} already serves {len(runner.tracks)} streams, as many as it has slots for; "
+                    "start a second daemon for more"
+                )
+            track = Track(
+                stream=stream.name,
+                native_hop=stream.hop,
+                manifest=manifest,
+                frontend=stream.listen(manifest.features, manifest.rate, window=self._longest_window(manifest)),
+                segmenter=Segmenter(
+                    stream.name,
+                    manifest.name,
+                    runner.pack.labels,
+                    decide(runner.pack.labels, default_decision(manifest), per_label=self._per_label),
+                ),
+                slot=slot,
+                options=self._options,
+            )
+            track.priority = priority
+            runner.add(track)
+            tracks.append(track)
+        self.streams[stream.name] = stream
+        self.tracks[stream.name] = tracks
+
+    def remove(self, name: str) -> list[Output]:
+        """Forget a stream. Returns the closing of its open events."""
+        del self.streams[name]
+        outputs: list[Output] = []
+        for track in self.tracks.pop(name):
+            outputs += track.finish()
+            next(r for r in self.runners if track in r.tracks).remove(track)
+        return outputs
+
+    def priority(self, name: str) -> int:
+        """Priority of a stream: the lowest is paused first."""
+        return self.tracks[name][0].priority if self.tracks[name] else 0
+
+    def pause(self, name: str) -> None:
+        """Stop reading the stream; what is captured meanwhile becomes a gap at `resume`."""
+        self.streams[name].paused = True
+
+    def resume(self, name: str) -> list[Output]:
+        """Go on at the stream's newest whole frame."""
+        stream = self.streams[name]
+        stream.paused = False
+        return self._restart(name, stream.skip_to_newest("paused"))
+
+    def tick(self) -> list[Output]:
+        """Everything that has become certain since the last call, in order for each stream."""
+        outputs: list[Output] = []
+        for name, stream in self.streams.items():
+            gap = stream.pull()
+            if gap is not None:
+                outputs += self._restart(name, gap)
+        self._run()
+        for tracks in self.tracks.values():
+            for track in tracks:
+                outputs += track.take()
+        return outputs
+
+    @property
+    def waiting(self) -> bool:
+        """Whether another tick has something to read."""
+        return any(stream.readable for stream in self.streams.values())
+
+    def drain(self) -> list[Output]:
+        """Tick until the rings are empty."""
+        outputs = self.tick()
+        while self.waiting:
+            outputs += self.tick()
+        return outputs
+
+    def finish(self, name: str) -> list[Output]:
+        """The source of stream `name` has ended: give the rows of its last frames and close its events."""
+        outputs = self.drain()
+        stream, tracks = self.streams[name], self.tracks[name]
+        frames = -(-stream.consumed // stream.hop)
+        needed: dict[int, int] = {}
+        for track in tracks:
+            rate = track.manifest.rate
+            needed[rate] = max(needed.get(rate, 0), track.needed(frames))
+            track.end(frames)
+        stream.end(needed)
+        self._run()
+        for track in tracks:
+            outputs += track.take()
+            outputs += track.finish()
+        return outputs
+
+    def _longest_window(self, like: Manifest) -> int:
+        manifests = [runner.pack.manifest for runner in self.runners]
+        return max(m.window for m in manifests if (m.features, m.rate) == (like.features, like.rate))
+
+    def _restart(self, name: str, gap: Gap) -> list[Output]:
+        outputs: list[Output] = []
+        for track in self.tracks[name]:
+            # rows that were due before the hole come before the news of it
+            outputs += track.take()
+            outputs += track.restart(self.streams[name].started_at)
+        outputs.append(gap)
+        return outputs
+
+    def _run(self) -> None:
+        busy = True
+        while busy:
+            busy = False
+            for runner in self.runners:
+                busy = runner.run_ready() > 0 or busy
+
+
+def default_decision(manifest: Manifest) -> Decision:
+    """The pack's own defaults in frames."""
+    own = manifest.segmentation
+    return Decision(
+        enter=own.enter,
+        leave=own.leave,
+        min_on=max(1, frames_of_ms(own.min_on_ms)),
+        min_off=max(1, frames_of_ms(own.min_off_ms)),
+        smoothing=own.smoothing,
+        smoothing_frames=max(1, frames_of_ms(own.smoothing_ms)),
+    )

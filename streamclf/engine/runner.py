@@ -1,0 +1,169 @@
+"""The model thread: waits for audio, ticks the engine, hands the outputs over. One thread for all streams.
+
+Other threads speak to it in two ways only: `wake` says that a ring has something new, `call` queues a function to be
+run between two ticks. It speaks to the outside in one way: `deliver(outputs, decided_ns)`, once a tick.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from streamclf import metrics
+from streamclf.audio.wake import Wake
+from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
+from streamclf.engine.engine import Engine
+from streamclf.engine.pace import Ladder, Rung, hop_frames
+from streamclf.types import Output, Shape, Status
+
+Deliver = Callable[[Sequence[Output], int], None]
+
+_IDLE_S = 0.25
+_COARSE_S = 0.1
+_CONGESTED_S = 0.002
+
+
+class ModelThread:
+    """Runs `engine` until `stop`.
+
+    live: pace is kept (ladder, measured hop); otherwise nothing is skipped and `congested` holds the engine back.
+    hop_ms: a fixed hop between window runs, or None for the measured one (live) or 20 ms (not live).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        deliver: Deliver,
+        *,
+        wake: Wake,
+        live: bool,
+        hop_ms: int | None = None,
+        congested: Callable[[], bool] = lambda: False,
+        on_fault: Callable[[BaseException], None] = lambda fault: None,
+    ) -> None:
+        self.engine = engine
+        self.wake = wake
+        self._deliver = deliver
+        self._live = live
+        self._fixed_hop = hop_ms
+        self._congested = congested
+        self._on_fault = on_fault
+        self._calls: queue.SimpleQueue[Callable[[], Sequence[Output]]] = queue.SimpleQueue()  # bounded by its callers
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="model", daemon=True)
+        windows = [r for r in engine.runners if r.pack.manifest.shape is not Shape.STATEFUL]
+        self._ladder = Ladder(has_windows=bool(windows))
+        self._windows = windows
+        self._run_seconds = {r.name: r.session.warm_up() for r in engine.runners}
+        self._paused: list[str] = []
+        self.hops: dict[str, int] = {r.name: 1 for r in windows}
+
+    def start(self) -> None:
+        """Choose the hops and begin."""
+        for status in self.choose_hops():
+            self._deliver([status], time.time_ns())
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Ask the thread to end and wait for it. Returns whether it did."""
+        self._stopping.set()
+        self.wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def call(self, function: Callable[[], Sequence[Output]]) -> None:
+        """Run `function` on the model thread between two ticks; its outputs are delivered."""
+        self._calls.put(function)
+        self.wake.set()
+
+    def choose_hops(self) -> list[Output]:
+        """Set the hop of every window pack from its measured run time, the streams and the rung; tell what changed."""
+        out: list[Output] = []
+        for runner in self._windows:
+            if self._fixed_hop is not None:
+                frames = max(1, self._fixed_hop // FRAME_MS)
+            elif self._live:
+                frames = hop_frames(
+                    self._run_seconds[runner.name], streams=len(runner.tracks), window_packs=len(self._windows)
+                )
+            else:
+                frames = 1
+            frames *= self._ladder.rung.hop_factor
+            metrics.HOP_MS.labels(runner.name).set(frames * FRAME_MS)
+            if frames == runner.hop_frames == self.hops[runner.name]:
+                continue
+            runner.set_hop(frames)
+            self.hops[runner.name] = frames
+            out.append(
+                Status("", "hop", f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
+            )
+        return out
+
+    def _main(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self.wake.wait(_IDLE_S)
+                self._round()
+        except BaseException as fault:  # noqa: BLE001 - the daemon must learn of it, whatever it is
+            self._on_fault(fault)
+
+    def _round(self) -> None:
+        if self._ladder.rung >= Rung.COARSE:
+            self._stopping.wait(_COARSE_S)
+        while not self._stopping.is_set():
+            while not self._calls.empty():
+                self._hand_over(self._calls.get_nowait()())
+            backlog = self._backlog_ms()
+            started = time.perf_counter()
+            outputs = self.engine.tick()
+            metrics.TICK_SECONDS.observe(time.perf_counter() - started)
+            if self._live:
+                outputs = outputs + self._keep_pace(backlog)
+            self._hand_over(outputs)
+            if not self.engine.waiting and self._calls.empty():
+                return
+            while not self._live and self._congested() and not self._stopping.is_set():
+                self._stopping.wait(_CONGESTED_S)
+
+    def _hand_over(self, outputs: Sequence[Output]) -> None:
+        if outputs:
+            self._deliver(outputs, time.time_ns())
+
+    def _backlog_ms(self) -> float:
+        oldest = 0.0
+        for stream in self.engine.streams.values():
+            if not stream.ended:
+                oldest = max(oldest, stream.waiting * 1000 / stream.rate)
+        return oldest
+
+    def _keep_pace(self, backlog_ms: float) -> list[Output]:
+        running = [n for n, s in self.engine.streams.items() if not s.ended and n not in self._paused]
+        before = self._ladder.rung
+        if not self._ladder.observe(backlog_ms, now_s=time.monotonic(), pausable=len(running) - 1):
+            return []
+        metrics.LADDER.set(self._ladder.rung)
+        out = self.choose_hops()
+        if self._ladder.rung is not before:
+            state = "behind" if self._ladder.rung > before else "live"
+            out.append(Status("", state, _sentence(self._ladder.rung, backlog_ms)))
+        while len(self._paused) < self._ladder.paused and len(running) > 1:
+            name = min(running, key=lambda n: self.engine.priority(n))
+            running.remove(name)
+            self._paused.append(name)
+            self.engine.pause(name)
+            out.append(Status(name, "paused", "this machine cannot keep up with all streams; lowest priority first"))
+        while len(self._paused) > self._ladder.paused:
+            name = self._paused.pop()
+            if name in self.engine.streams:
+                out += self.engine.resume(name)
+                out.append(Status(name, "resumed", "there is time for this stream again"))
+        return out
+
+
+def _sentence(rung: Rung, backlog_ms: float) -> str:
+    if rung is Rung.NORMAL:
+        return "keeping up again: everything as configured"
+    if rung < Rung.COARSE:
+        return f"{backlog_ms:.0f} ms behind: windows run {rung.hop_factor} times less often"
+    return f"{backlog_ms:.0f} ms behind: score rows come {FRAMES_PER_SECOND // 10} at a time"

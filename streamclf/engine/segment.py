@@ -1,0 +1,255 @@
+"""Segmentation: score rows in, events with onset and offset out. No I/O, no clock; a state machine per class.
+
+Theory of operation. Each class is in one of four phases:
+
+    IDLE     p >= enter                          -> RISING, the onset is this frame
+    RISING   lasted `min_on` frames, of the last M at least N reached `enter`   -> ACTIVE, event `open`
+             p < leave on more than M - N frames in a row                       -> IDLE, nothing was said
+    ACTIVE   p < leave                           -> FALLING
+             every `update_every` frames         -> event `update`
+    FALLING  p >= leave                          -> ACTIVE, the dip is part of the event
+             below for `min_off` frames          -> IDLE, event `close`; the offset follows the last active frame
+
+Two thresholds (hysteresis) keep a score that hovers at one from chattering. Onsets and offsets therefore alternate
+per class, and an event is told as soon as it is certain that it is one. Only classes that are not idle, or that have
+just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from streamclf.types import F32, Event, Label, Stage
+
+
+class Phase(IntEnum):
+    """See the theory of operation above."""
+
+    IDLE = 0
+    RISING = 1
+    ACTIVE = 2
+    FALLING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How one class is decided. Thresholds in [0, 1], durations in frames of 20 ms.
+
+    smoothing: none, ema (exponential mean with a time constant of `smoothing_frames`) or median (centred over
+    `smoothing_frames`, an odd number; events come half of them later, and are stamped where they were).
+    """
+
+    enter: float = 0.5
+    leave: float = 0.35
+    min_on: int = 5
+    min_off: int = 10
+    n: int = 1
+    m: int = 1
+    smoothing: str = "none"
+    smoothing_frames: int = 1
+    enabled: bool = True
+
+
+@dataclass(slots=True)
+class _Open:
+    """What is remembered of a class that is not idle."""
+
+    phase: Phase
+    onset: int
+    hits: list[bool]
+    last_active: int
+    below: int = 0
+    peak: float = 0.0
+    total: float = 0.0
+    counted: int = 0
+    pending_total: float = 0.0
+    pending_count: int = 0
+    next_update: int = 0
+
+
+@dataclass(slots=True)
+class Segmenter:
+    """Events of one stream under one pack.
+
+    labels and decisions: one for each class, in the order of the rows' columns.
+    update_every: frames between two `update` messages of an event that lasts.
+    """
+
+    stream: str
+    pack: str
+    labels: Sequence[Label]
+    decisions: Sequence[Decision]
+    update_every: int = 50
+    _enter: F32 = field(init=False)
+    _open: dict[int, _Open] = field(init=False, default_factory=dict)
+    _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
+    _next: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        # a class that is switched off has a threshold no probability reaches
+        self._enter = np.array([d.enter if d.enabled else np.inf for d in self.decisions], dtype=np.float32)
+        kinds: dict[tuple[str, int], list[int]] = {}
+        for column, decision in enumerate(self.decisions):
+            if decision.enabled and decision.smoothing != "none" and decision.smoothing_frames > 1:
+                kinds.setdefault((decision.smoothing, decision.smoothing_frames), []).append(column)
+        self._smoothers = [_Smoother(kind, frames, np.array(columns)) for (kind, frames), columns in kinds.items()]
+
+    def push(self, first_frame: int, rows: F32) -> list[Event]:
+        """rows: (frames, classes) float32 in [0, 1], consecutive, the first one belonging to `first_frame`.
+
+        A jump in the frame index closes what is open at the last frame before it.
+        """
+        events: list[Event] = []
+        if self._next is not None and first_frame != self._next:
+            events += self.finish()
+        for offset, raw in enumerate(rows):
+            frame = first_frame + offset
+            row = raw
+            for smoother in self._smoothers:
+                row = smoother.push(row)
+            touched = np.flatnonzero(row >= self._enter)
+            if len(touched) or self._open:
+                for column in sorted({*touched.tolist(), *self._open}):
+                    event = self._step(column, frame, float(row[column]))
+                    if event is not None:
+                        events.append(event)
+        self._next = first_frame + len(rows)
+        return events
+
+    def finish(self) -> list[Event]:
+        """Close what is open (a gap or the stream's end) and forget all state."""
+        events = [
+            self._event(column, state, Stage.CLOSE)
+            for column, state in sorted(self._open.items())
+            if state.phase in (Phase.ACTIVE, Phase.FALLING)
+        ]
+        self._open.clear()
+        for smoother in self._smoothers:
+            smoother.reset()
+        self._next = None
+        return events
+
+    def _step(self, column: int, frame: int, p: float) -> Event | None:
+        decision = self.decisions[column]
+        state = self._open.get(column)
+        if state is None:
+            state = self._open[column] = _Open(Phase.RISING, frame, [], frame)
+        if state.phase is Phase.RISING:
+            return self._rise(column, state, decision, frame, p)
+        if p >= decision.leave:
+            state.phase = Phase.ACTIVE
+            state.last_active, state.below = frame, 0
+            state.peak = max(state.peak, p)
+            state.total += state.pending_total + p
+            state.counted += state.pending_count + 1
+            state.pending_total, state.pending_count = 0.0, 0
+            if frame >= state.next_update:
+                state.next_update = frame + self.update_every
+                return self._event(column, state, Stage.UPDATE)
+            return None
+        state.phase = Phase.FALLING
+        state.below += 1
+        state.pending_total += p
+        state.pending_count += 1
+        if state.below >= decision.min_off:
+            del self._open[column]
+            return self._event(column, state, Stage.CLOSE)
+        return None
+
+    def _rise(self, column: int, state: _Open, decision: Decision, frame: int, p: float) -> Event | None:
+        state.hits.append(p >= decision.enter)
+        del state.hits[: -decision.m]
+        state.total += p
+        state.counted += 1
+        state.peak = max(state.peak, p)
+        if p >= decision.leave:
+            state.last_active, state.below = frame, 0
+        else:
+            state.below += 1
+            if state.below > decision.m - decision.n:
+                del self._open[column]
+                return None
+        if frame - state.onset + 1 >= decision.min_on and sum(state.hits) >= decision.n:
+            state.phase = Phase.ACTIVE
+            state.next_update = frame + self.update_every
+            return self._event(column, state, Stage.OPEN)
+        return None
+
+    def _event(self, column: int, state: _Open, stage: Stage) -> Event:
+        label = self.labels[column].id
+        decision = self.decisions[column]
+        shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
+        onset = max(0, state.onset - shift)
+        return Event(
+            stream=self.stream,
+            pack=self.pack,
+            id=f"{self.stream}/{self.pack}/{label}/{onset}",
+            label=label,
+            stage=stage,
+            onset_frame=onset,
+            offset_frame=max(onset + 1, state.last_active + 1 - shift) if stage is Stage.CLOSE else None,
+            peak=state.peak,
+            mean=state.total / state.counted,
+        )
+
+
+class _Smoother:
+    """Smooths some columns of each row. Median state is bounded by its own length; ema keeps one row."""
+
+    def __init__(self, kind: str, frames: int, columns: np.ndarray) -> None:
+        self._median = kind == "median"
+        self._alpha = np.float32(1.0 - np.exp(-1.0 / frames))
+        self._columns = columns
+        self._past = np.zeros((frames if self._median else 1, len(columns)), dtype=np.float32)
+        self._count = 0
+
+    def push(self, row: F32) -> F32:
+        picked = row[self._columns]
+        out = row.copy()
+        if self._median:
+            self._past[self._count % len(self._past)] = picked
+            self._count += 1
+            out[self._columns] = np.median(self._past[: min(self._count, len(self._past))], axis=0)
+        else:
+            self._past[0] = picked if self._count == 0 else self._past[0] + self._alpha * (picked - self._past[0])
+            self._count += 1
+            out[self._columns] = self._past[0]
+        return out
+
+    def reset(self) -> None:
+        self._count = 0
+
+
+def decide(
+    labels: Sequence[Label],
+    default: Decision,
+    *,
+    per_label: Mapping[str, Mapping[str, object]],
+    leave_ratio: float | None = None,
+) -> list[Decision]:
+    """One `Decision` for each label: the pack's default, the label's own enter threshold, then the user's `per_label`.
+
+    per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific comes last. A hidden label is off
+    unless it is named by its id. leave_ratio: where a threshold is replaced without its leave, leave = enter * ratio.
+    """
+    ratio = default.leave / default.enter if leave_ratio is None and default.enter > 0 else leave_ratio or 0.7
+    out = []
+    for label in labels:
+        fields: dict[str, object] = {}
+        if label.enter is not None:
+            fields["enter"] = label.enter
+        for key in ("*", f"group:{label.group}", label.id):
+            fields.update(per_label.get(key, {}))
+        if "enter" in fields and "leave" not in fields:
+            fields["leave"] = float(fields["enter"]) * ratio  # type: ignore[arg-type]
+        if label.hidden and label.id not in per_label:
+            fields["enabled"] = False
+        out.append(_replaced(default, fields))
+    return out
+
+
+def _replaced(decision: Decision, fields: Mapping[str, object]) -> Decision:
+    values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
+    return Decision(**{**values, **fields})  # type: ignore[arg-type]

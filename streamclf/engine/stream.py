@@ -1,0 +1,153 @@
+"""A stream: one audio line. Reads its ring, resamples, feeds the features of every pack that listens to it.
+
+All that changes while audio flows belongs to one `Stream` and to its tracks. `pull` takes what the ring holds; where
+samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamclf.audio.gain import GainNormaliser
+from streamclf.audio.resample import Resampler
+from streamclf.audio.ring import Hole, Ring
+from streamclf.clock import FRAMES_PER_SECOND, hop_of
+from streamclf.errors import Overrun
+from streamclf.features.frontend import Frontend, make_frontend
+from streamclf.model.pack import Features
+from streamclf.types import F32, Gap
+
+# one pull takes at most this much, so that no history of features is lapped inside a tick
+PULL_FRAMES = FRAMES_PER_SECOND
+_SLACK_FRAMES = 2 * PULL_FRAMES
+
+
+@dataclass(slots=True)
+class _Line:
+    """Audio of the stream at one pack rate: a resampler and the frontends behind it."""
+
+    rate: int
+    resampler: Resampler
+    frontends: dict[Features, Frontend]
+
+    def push(self, samples: F32, *, last: bool = False) -> None:
+        out = self.resampler.push(samples, last=last)
+        if len(out):
+            for frontend in self.frontends.values():
+                frontend.push(out)
+
+    def restart(self, frame: int) -> None:
+        self.resampler.restart()
+        for frontend in self.frontends.values():
+            frontend.restart(frame * hop_of(self.rate))
+
+
+class Stream:
+    """One audio line of native `rate` (Hz), read from `ring`.
+
+    consumed: native sample index up to which the ring has been read.
+    """
+
+    def __init__(self, name: str, *, rate: int, ring: Ring, normalise_gain: bool = False) -> None:
+        self.name = name
+        self.rate = rate
+        self.hop = hop_of(rate)
+        self.ring = ring
+        self.consumed = 0
+        self.started_at = 0
+        """Frame of the last restart: no earlier frame will be scored any more."""
+        self.ended = False
+        self.paused = False
+        self._gain = GainNormaliser(self.hop) if normalise_gain else None
+        self._lines: dict[int, _Line] = {}
+        self._lost_seen = 0
+
+    def listen(self, features: Features, rate: int, *, window: int) -> Frontend:
+        """The frontend that yields `features` at `rate`; packs with equal wishes share one.
+
+        window: the longest window, in samples, that any of them reads.
+        """
+        hop = hop_of(rate)
+        line = self._lines.get(rate)
+        if line is None:
+            line = self._lines[rate] = _Line(rate, Resampler(self.rate, rate), {})
+        frontend = line.frontends.get(features)
+        if frontend is None:
+            frontend = make_frontend(features, rate, history=window + _SLACK_FRAMES * hop)
+            line.frontends[features] = frontend
+        return frontend
+
+    @property
+    def waiting(self) -> int:
+        """Native samples in the ring that were not read yet."""
+        return self.ring.written - self.consumed
+
+    @property
+    def held_back_ms(self) -> float:
+        """The longest present delay of the stream's resamplers."""
+        return max((line.resampler.held_back * 1000 / line.rate for line in self._lines.values()), default=0.0)
+
+    @property
+    def readable(self) -> bool:
+        """Whether `pull` has something to read."""
+        return self.waiting > 0 and not self.ended and not self.paused
+
+    def pull(self) -> Gap | None:
+        """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
+        if not self.readable:
+            return None
+        ring, start = self.ring, self.consumed
+        stop = min(ring.written, start + PULL_FRAMES * self.hop)
+        if ring.lost != self._lost_seen:
+            lost = ring.lost
+            hole = next((h for h in tuple(ring.holes) if h.end > start), None)
+            if hole is None:
+                self._lost_seen = lost
+            elif hole.first <= start:
+                return self._jump(hole)
+            else:
+                stop = min(stop, hole.first)
+        try:
+            block = ring.view(start, stop).copy()
+        except Overrun:
+            return self.skip_to_newest("overrun")
+        if not ring.holds(start):
+            # the writer came round while it was being copied
+            return self.skip_to_newest("overrun")
+        if self._gain is not None:
+            block = self._gain.apply(block)
+        for line in self._lines.values():
+            line.push(block)
+        self.consumed = stop
+        return None
+
+    def skip_to_newest(self, reason: str) -> Gap:
+        """Give up what was not read: go on at the newest whole frame."""
+        newest = max(self.ring.written // self.hop * self.hop, self.consumed)
+        return self._jump(Hole(self.consumed, newest, reason))
+
+    def end(self, needed: "dict[int, int]") -> int:
+        """The source has ended: complete the last frame with silence. Returns the number of frames of the stream.
+
+        needed: pack rate -> samples to be heard there so that every frame gets its row.
+        """
+        frames = -(-self.consumed // self.hop)
+        self.ended = True
+        for rate, line in self._lines.items():
+            line.push(np.zeros(0, dtype=np.float32), last=True)
+            for frontend in line.frontends.values():
+                rest = max(needed.get(rate, 0), frames * hop_of(rate)) - frontend.samples
+                if rest > 0:
+                    frontend.push(np.zeros(rest, dtype=np.float32))
+        return frames
+
+    def _jump(self, hole: Hole) -> Gap:
+        first = max(hole.first, self.consumed)
+        end = max(hole.end, first + 1)
+        self.started_at = -(-end // self.hop)
+        self.consumed = self.started_at * self.hop
+        for line in self._lines.values():
+            line.restart(self.started_at)
+        if self._gain is not None:
+            self._gain.restart()
+        return Gap(self.name, first, end - 1, hole.reason)

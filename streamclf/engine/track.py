@@ -1,0 +1,170 @@
+"""A track: one stream under one pack. Holds everything mutable of the pair; weights and sessions are elsewhere.
+
+Positions are samples of the pack's rate. `start` is where the next run begins; a run is ready once the features have
+heard `start + span`. After it `start` moves by the step (stateful) or by the hop between runs (windows), which may
+change at any time and is always a multiple of 20 ms.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamclf.clock import hop_of
+from streamclf.engine.aggregate import HoldRows, ReviseRows
+from streamclf.engine.segment import Segmenter
+from streamclf.features.frontend import Frontend
+from streamclf.model.pack import Manifest
+from streamclf.types import F32, Event, FrameScores, Output, Shape
+
+
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """What a user may choose of a track.
+
+    latency_ms: window-frames only: how late the final revision comes. average: mean of windows instead of the newest.
+    native: also keep native rows (offline use only; nothing bounds them but the file).
+    """
+
+    latency_ms: int = 500
+    average: bool = False
+    native: bool = False
+
+
+class Track:
+    """See the module's text. `slot` and `generation` name its place in the pack's session."""
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        native_hop: int,
+        manifest: Manifest,
+        frontend: Frontend,
+        segmenter: Segmenter,
+        slot: int,
+        options: TrackOptions,
+    ) -> None:
+        self.stream = stream
+        self.manifest = manifest
+        self.frontend = frontend
+        self.segmenter = segmenter
+        self.slot = slot
+        self.generation = 0
+        self.priority = 0
+        self.paused = False
+        self.fresh = True
+        """True until the first run after a start or a gap: its state must be zeroed before it."""
+        self.native: list[tuple[int, F32]] | None = [] if options.native else None
+        self.hop = hop_of(manifest.rate)
+        self._native_hop = native_hop
+        self._stateful = manifest.shape is Shape.STATEFUL
+        self._context = manifest.window - manifest.step if self._stateful else 0
+        self._span = manifest.step if self._stateful else manifest.window
+        self._advance = manifest.step if self._stateful else self.hop
+        self._rows: HoldRows | ReviseRows
+        if manifest.shape is Shape.WINDOW_FRAMES:
+            latency = options.latency_ms * manifest.rate // 1000
+            self._rows = ReviseRows(hop=self.hop, latency=latency, average=options.average)
+        else:
+            self._rows = HoldRows(
+                hop=self.hop, look_ahead=manifest.look_ahead, backfill=manifest.shape is Shape.WINDOW_ROW
+            )
+        self.start = 0
+        self._frames: int | None = None
+
+    def restart(self, frame: int) -> list[Output]:
+        """Begin anew at `frame` (the stream's start, or the first whole frame after a gap). Closes open events."""
+        events: list[Output] = list(self.segmenter.finish())
+        self.start = frame * self.hop
+        self.fresh = True
+        self._frames = None
+        self.generation += 1
+        self._rows.restart(frame)
+        return events
+
+    def set_hop(self, frames: int) -> None:
+        """Frames between two window runs; at most one window, so that no frame stays without a row."""
+        if not self._stateful:
+            widest = max(1, self.manifest.rows_per_window if self._is_frames else self._span // self.hop)
+            self._advance = min(frames, widest) * self.hop
+
+    @property
+    def ready(self) -> bool:
+        """Whether the features of the next run have been heard."""
+        complete = self.start + self._span
+        if self.paused or self.frontend.samples < complete:
+            return False
+        return self._frames is None or complete <= self.needed(self._frames)
+
+    def fill(self, out: F32) -> None:
+        """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""
+        self.frontend.window(self.start - self._context, self._context + self._span, out)
+
+    def accept(self, rows: F32) -> None:
+        """rows: (F, classes) of the run just made; they are copied."""
+        rows = rows.copy()
+        complete = self.start + self._span
+        if isinstance(self._rows, HoldRows):
+            self._rows.add(complete, rows)
+        else:
+            self._rows.add(self.start // self.hop, complete, rows)
+        if self.native is not None:
+            self.native.append((self.start, rows))
+        self.start += self._advance
+        self.fresh = False
+
+    def take(self) -> list[Output]:
+        """Score rows due by what has been heard, and the events that follow from the final ones."""
+        heard = self.frontend.samples
+        complete = self.start + self._span
+        if self._frames is not None:
+            # after the end no run and no deadline is waited for: what is there is final
+            complete = _NEVER
+            heard = _NEVER if self._is_frames else heard
+        outputs: list[Output] = []
+        for first, rows, final in self._rows.take(heard, complete):
+            if self._frames is not None:
+                rows = rows[: max(0, self._frames - first)]
+            if len(rows):
+                outputs.append(self._scores(first, rows, final))
+                if final:
+                    outputs += self.segmenter.push(first, rows)
+        return outputs
+
+    def needed(self, frames: int) -> int:
+        """Samples to be heard so that each of a stream's `frames` frames gets its row (silence follows its end)."""
+        if self._is_frames:
+            beyond = self.manifest.window - self.manifest.rows_per_window * self.hop
+        else:
+            beyond = self.manifest.look_ahead
+        whole = frames * self.hop + beyond
+        # a stream (or what follows its last gap) may be shorter than one window: it is run once all the same
+        return max(whole, self.start + self._span) if self.fresh and not self._stateful else whole
+
+    def end(self, frames: int) -> None:
+        """The stream has ended after `frames` frames; the next `take` gives all that is left."""
+        self._frames = frames
+
+    def finish(self) -> list[Event]:
+        """Close what is open."""
+        return self.segmenter.finish()
+
+    @property
+    def _is_frames(self) -> bool:
+        return self.manifest.shape is Shape.WINDOW_FRAMES
+
+    def _scores(self, first: int, rows: F32, final: bool) -> FrameScores:
+        newest = self.frontend.samples
+        if isinstance(self._rows, HoldRows):
+            newest = min(newest, (first + len(rows)) * self.hop + self.manifest.look_ahead)
+        return FrameScores(
+            stream=self.stream,
+            pack=self.manifest.name,
+            first_frame=first,
+            rows=np.ascontiguousarray(rows),
+            final=final,
+            newest_sample=newest * self._native_hop // self.hop,
+        )

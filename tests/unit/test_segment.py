@@ -1,0 +1,135 @@
+"""The segmenter's theory of operation, claim by claim."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.types import Event, Label, Stage
+
+SPEECH = Label("speech", "Speech", "voice")
+
+
+def segmenter(**fields: object) -> Segmenter:
+    return Segmenter("mic", "pack", [SPEECH], [Decision(**fields)])  # type: ignore[arg-type]
+
+
+def push(target: Segmenter, values: list[float], first: int = 0) -> list[Event]:
+    return target.push(first, np.array(values, dtype=np.float32)[:, None])
+
+
+def told(events: list[Event]) -> list[tuple[Stage, int, int | None]]:
+    return [(event.stage, event.onset_frame, event.offset_frame) for event in events]
+
+
+def test_opens_once_confirmed_and_closes_after_min_off() -> None:
+    events = push(segmenter(min_on=3, min_off=2), [0.1, 0.9, 0.8, 0.7, 0.6, 0.1, 0.1, 0.1])
+    assert told(events) == [(Stage.OPEN, 1, None), (Stage.CLOSE, 1, 5)]
+    assert events[-1].peak == pytest.approx(0.9)
+    assert events[-1].mean == pytest.approx(0.75)
+    assert events[0].id == events[1].id
+
+
+def test_open_is_told_in_the_very_row_that_confirms_it() -> None:
+    target = segmenter(min_on=3)
+    assert push(target, [0.9, 0.9]) == []
+    assert told(push(target, [0.9], first=2)) == [(Stage.OPEN, 0, None)]
+
+
+def test_hysteresis_keeps_an_event_that_dips_between_the_thresholds() -> None:
+    events = push(segmenter(enter=0.5, leave=0.3, min_on=1, min_off=1), [0.6, 0.4, 0.35, 0.45, 0.2])
+    assert told(events) == [(Stage.OPEN, 0, None), (Stage.CLOSE, 0, 4)]
+
+
+def test_too_short_is_never_told() -> None:
+    assert push(segmenter(min_on=3), [0.9, 0.9, 0.1, 0.9, 0.1]) == []
+
+
+def test_short_dip_belongs_to_the_event_and_to_its_mean() -> None:
+    events = push(segmenter(min_on=1, min_off=3), [0.9, 0.1, 0.1, 0.9, 0.0, 0.0, 0.0])
+    assert told(events) == [(Stage.OPEN, 0, None), (Stage.CLOSE, 0, 4)]
+    assert events[-1].mean == pytest.approx(0.5)
+
+
+def test_n_of_m_confirms_with_holes() -> None:
+    values = [0.9, 0.1, 0.9, 0.1, 0.9]
+    assert push(segmenter(min_on=1, n=3, m=5, min_off=9), values)[0].onset_frame == 0
+    assert push(segmenter(min_on=1, n=4, m=5, min_off=9), values) == []
+
+
+def test_updates_come_while_it_lasts() -> None:
+    target = Segmenter("mic", "pack", [SPEECH], [Decision(min_on=1)], update_every=10)
+    stages = [event.stage for event in push(target, [0.9] * 35)]
+    assert stages == [Stage.OPEN, Stage.UPDATE, Stage.UPDATE, Stage.UPDATE]
+
+
+def test_jump_of_the_frame_index_closes_what_is_open() -> None:
+    target = segmenter(min_on=1)
+    push(target, [0.9, 0.9])
+    assert told(push(target, [0.9], first=100)) == [(Stage.CLOSE, 0, 2), (Stage.OPEN, 100, None)]
+
+
+def test_median_removes_a_spike_and_keeps_the_onset_in_place() -> None:
+    fields = {"min_on": 1, "min_off": 1, "smoothing": "median", "smoothing_frames": 5}
+    assert push(segmenter(**fields), [0, 0, 0, 0, 0.9, 0, 0, 0, 0]) == []
+    events = push(segmenter(**fields), [0.0] * 10 + [0.9] * 20 + [0.0] * 10)
+    assert told([e for e in events if e.stage is not Stage.UPDATE]) == [(Stage.OPEN, 10, None), (Stage.CLOSE, 10, 30)]
+
+
+def test_ema_smooths_each_column_by_itself() -> None:
+    labels = [SPEECH, Label("dog", "Dog")]
+    target = Segmenter(
+        "mic", "pack", labels, [Decision(min_on=1), Decision(min_on=1, smoothing="ema", smoothing_frames=10)]
+    )
+    rows = np.array([[0.0, 0.0], [0.9, 0.9]], dtype=np.float32)
+    assert [event.label for event in target.push(0, rows)] == ["speech"]
+
+
+def test_decide_layers_pack_label_group_and_label() -> None:
+    labels = [Label("robin", "Robin", "bird", enter=0.2), Label("dog", "Dog", "dog"), Label("any", "Any", hidden=True)]
+    default = Decision(enter=0.5, leave=0.25)
+    robin, dog, hidden = decide(labels, default, per_label={"*": {"min_on": 7}, "group:bird": {"enter": 0.4}})
+    assert (robin.enter, robin.leave, robin.min_on) == (0.4, 0.2, 7)
+    assert (dog.enter, dog.leave, dog.min_on) == (0.5, 0.25, 7)
+    assert not hidden.enabled
+    assert decide(labels, default, per_label={"any": {"enter": 0.3}})[2].enabled
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=2), min_size=1, max_size=80),
+    cuts=st.lists(st.integers(1, 9), min_size=1, max_size=20),
+    min_on=st.integers(1, 4),
+    min_off=st.integers(1, 4),
+)
+def test_any_cut_gives_the_same_events_and_stages_alternate(
+    rows: list[list[float]], cuts: list[int], min_on: int, min_off: int
+) -> None:
+    labels = [SPEECH, Label("dog", "Dog")]
+    decision = Decision(min_on=min_on, min_off=min_off)
+    data = np.array(rows, dtype=np.float32)
+    one = Segmenter("s", "p", labels, [decision, decision])
+    whole = one.push(0, data) + one.finish()
+    other = Segmenter("s", "p", labels, [decision, decision])
+    parts: list[Event] = []
+    at = 0
+    while at < len(data):
+        size = cuts[at % len(cuts)]
+        parts += other.push(at, data[at : at + size])
+        at += size
+    parts += other.finish()
+    assert parts == whole
+    for label in ("speech", "dog"):
+        last_offset, is_open = 0, False
+        for event in (e for e in whole if e.label == label and e.stage is not Stage.UPDATE):
+            if event.stage is Stage.OPEN:
+                assert not is_open
+                assert event.onset_frame >= last_offset
+            else:
+                assert is_open
+                assert event.offset_frame is not None
+                assert event.onset_frame < event.offset_frame <= len(data)
+                last_offset = event.offset_frame
+            is_open = event.stage is Stage.OPEN
+        assert not is_open
