@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from streamclf.clock import frames_of_ms
-from streamclf.errors import ConfigError
+from streamclf.errors import ConfigError, UsageError
 from streamclf.types import Provider
 
 # variables that are ours but are no configuration keys
@@ -44,7 +44,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; what is absent stays the pack's."""
+    """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; the pack decides the rest."""
 
     enter: Probability | None = None
     leave: Probability | None = None
@@ -129,6 +129,10 @@ def load(
     for key, value in (flags or {}).items():
         if value is not None:
             _put(given, key.split("."), value)
+    try:
+        _check(given, "the command line")
+    except ConfigError as fault:
+        raise UsageError(str(fault)) from None
     _merge(merged, given)
     return _check(merged, "the configuration")
 

@@ -31,14 +31,16 @@ from streamclf.types import F32, Event, FrameScores, Stage
 @click.option("--gain", type=click.Choice(["off", "normalise"]), default=None, help="Lift quiet recordings.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), default=None)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file (thresholds).")
-def classify(files: tuple[Path, ...], what: str, native: bool, form: str | None, out: Path | None, **flags: Any) -> None:
+def classify(
+    files: tuple[Path, ...], what: str, native: bool, form: str | None, out: Path | None, **flags: Any
+) -> None:
     """Classify FILES offline: the same rows and events as the live daemon gives.
 
     Events by default; --scores for a probability of every class every 20 ms. Files that cannot be read are named and
     the others are still done; the exit code is then 1.
     """
-    from streamclf.engine.build import build_engine
     from streamclf.config import load
+    from streamclf.engine.build import build_engine
 
     form = form or ("npz" if out is not None and out.suffix == ".npz" else "ndjson")
     if form == "npz":
@@ -134,12 +136,8 @@ class _Writer:
         self._what = what
         self._form = form
         self._names = {(r.name, label.id): label.name for r in engine.runners for label in r.pack.labels}
-        self._folder = out if out is not None and (out.is_dir() or (many and (form != "ndjson" or not out.suffix))) else None
-        if self._folder is not None and self._folder.suffix:
-            raise UsageError(f"--out {out} would have to hold several results; name a folder instead")
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
         self._out = out
+        self._folder = _folder(out, form, many=many)
         self._text: TextIO | None = None
         if self._folder is None and form != "npz":
             self._text = self._open(out) if out is not None else click.get_text_stream("stdout")
@@ -193,6 +191,19 @@ class _Writer:
             path.write_bytes(data)
         except OSError as fault:
             raise StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out") from None
+
+
+def _folder(out: Path | None, form: str, *, many: bool) -> Path | None:
+    """The folder that results go to, made if need be; None for standard output or one file."""
+    if out is None or not (out.is_dir() or not out.suffix or (many and form != "ndjson")):
+        return None
+    if out.suffix and not out.is_dir():
+        raise UsageError(f"--out {out} would have to hold several results; name a folder instead")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise StreamclfError(f"{out} cannot be made a folder: {fault.strerror}; choose another --out") from None
+    return out
 
 
 _SUFFIX = {"ndjson": "ndjson", "csv": "csv", "audacity": "txt", "raven": "selections.txt", "npz": "npz"}

@@ -18,7 +18,7 @@ Rows = tuple[int, F32, bool]
 class HoldRows:
     """Stateful and window-row packs: row of frame k = newest native row complete by (k + 1) * hop + look_ahead.
 
-    backfill: frames before the first native row's own take that row too (a window covers them); without it they have none.
+    backfill: frames before the first native row's own take that row too, which its window covers; else they have none.
     """
 
     def __init__(self, *, hop: int, look_ahead: int, backfill: bool) -> None:
@@ -40,7 +40,7 @@ class HoldRows:
         self._pending.append((complete, rows[0]))
 
     def take(self, heard: int, next_complete: int) -> Iterator[Rows]:
-        """All rows due by `heard`. next_complete: when the next run will be complete, so that none is given too early."""
+        """All rows due by `heard`. next_complete: where the next run is complete, so that none is given too early."""
         limit = min((heard - self._look_ahead) // self._hop, _before(next_complete, self._look_ahead, self._hop))
         first, out = self._next, []
         while self._next < limit:

@@ -8,9 +8,10 @@ only to the track that asked for it.
 
 from collections.abc import Sequence
 
+from streamclf import metrics
+from streamclf.engine.track import Track
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session
-from streamclf.engine.track import Track
 
 
 class PackRunner:
@@ -20,8 +21,9 @@ class PackRunner:
         self.pack = pack
         self.session = session
         self.tracks: list[Track] = []
-        self.runs = 0
         self.hop_frames = 1
+        self._runs = metrics.MODEL_RUNS.labels(self.name)
+        self._seconds = metrics.RUN_SECONDS.labels(self.name)
         self._free = list(range(slots - 1, -1, -1))
 
     @property
@@ -66,8 +68,12 @@ class PackRunner:
                 session.reset(track.slot)
             track.fill(row)
             asked.append(track.generation)
-        outputs = session.run([track.slot for track in ready])
-        self.runs += 1
+        bad = session.bad_rows
+        with self._seconds.time():
+            outputs = session.run([track.slot for track in ready])
+        self._runs.inc()
+        if session.bad_rows > bad:
+            metrics.BAD_ROWS.labels(self.name).inc(session.bad_rows - bad)
         for rows, track, generation in zip(outputs, ready, asked, strict=True):
             if track.generation == generation:
                 track.accept(rows)

@@ -62,7 +62,7 @@ class Ladder:
     _calm_since_s: float | None = None
 
     def observe(self, backlog_ms: float, *, now_s: float, pausable: int) -> bool:
-        """Take notice of the backlog. Returns whether `rung` or `paused` changed. pausable: streams still running but one."""
+        """Take notice of the backlog. Returns whether the state changed. pausable: streams that may still be paused."""
         if backlog_ms > DOWN_MS:
             self._calm_since_s = None
         elif self._calm_since_s is None:

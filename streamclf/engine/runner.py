@@ -105,7 +105,7 @@ class ModelThread:
             while not self._stopping.is_set():
                 self.wake.wait(_IDLE_S)
                 self._round()
-        except BaseException as fault:  # noqa: BLE001 - the daemon must learn of it, whatever it is
+        except BaseException as fault:
             self._on_fault(fault)
 
     def _round(self) -> None:

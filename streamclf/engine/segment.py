@@ -16,8 +16,9 @@ just reached `enter`, cost anything; a row in which nothing happens is two NumPy
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -227,29 +228,23 @@ def decide(
     default: Decision,
     *,
     per_label: Mapping[str, Mapping[str, object]],
-    leave_ratio: float | None = None,
 ) -> list[Decision]:
     """One `Decision` for each label: the pack's default, the label's own enter threshold, then the user's `per_label`.
 
-    per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific comes last. A hidden label is off
-    unless it is named by its id. leave_ratio: where a threshold is replaced without its leave, leave = enter * ratio.
+    per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific wins. A hidden label
+    is off unless it is named by its id. Where `enter` is replaced without `leave`, their ratio stays the default's.
     """
-    ratio = default.leave / default.enter if leave_ratio is None and default.enter > 0 else leave_ratio or 0.7
+    ratio = default.leave / default.enter if default.enter > 0 else 1.0
     out = []
     for label in labels:
-        fields: dict[str, object] = {}
+        fields: dict[str, Any] = {}
         if label.enter is not None:
             fields["enter"] = label.enter
         for key in ("*", f"group:{label.group}", label.id):
             fields.update(per_label.get(key, {}))
         if "enter" in fields and "leave" not in fields:
-            fields["leave"] = float(fields["enter"]) * ratio  # type: ignore[arg-type]
+            fields["leave"] = fields["enter"] * ratio
         if label.hidden and label.id not in per_label:
             fields["enabled"] = False
-        out.append(_replaced(default, fields))
+        out.append(replace(default, **fields))
     return out
-
-
-def _replaced(decision: Decision, fields: Mapping[str, object]) -> Decision:
-    values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
-    return Decision(**{**values, **fields})  # type: ignore[arg-type]

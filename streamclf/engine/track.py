@@ -16,7 +16,6 @@ from streamclf.features.frontend import Frontend
 from streamclf.model.pack import Manifest
 from streamclf.types import F32, Event, FrameScores, Output, Shape
 
-
 _NEVER = 1 << 62
 
 

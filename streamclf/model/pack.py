@@ -22,64 +22,11 @@ from typing import Literal
 
 import msgspec
 
+from streamclf.features.spec import Fbank as Fbank
+from streamclf.features.spec import Features as Features
+from streamclf.features.spec import LogMel as LogMel
+from streamclf.features.spec import Waveform as Waveform
 from streamclf.types import Label, Shape
-
-
-class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="logmel", tag_field="kind"):
-    """Log-mel spectrogram: periodic window, FFT, mel bank, log. All lengths in samples, frequencies in Hz."""
-
-    frame_length: int
-    frame_shift: int
-    fft_size: int
-    bands: int
-    low_hz: float
-    high_hz: float
-    mel_scale: Literal["htk", "slaney"]
-    mel_norm: Literal["none", "slaney"] = "none"
-    spectrum: Literal["magnitude", "power"] = "power"
-    window: Literal["hann", "hamming"] = "hann"
-    log: Literal["ln", "log10", "db"] = "ln"
-    log_offset: float = 0.0
-    """Added before the logarithm."""
-    log_floor: float = 0.0
-    """Values below are raised to it before the logarithm (0: none)."""
-    mean: float = 0.0
-    scale: float = 1.0
-    """The model gets (value - mean) / scale."""
-
-
-class Fbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fbank", tag_field="kind"):
-    """Kaldi filter-bank features, snip_edges, no dither. Lengths in samples, frequencies in Hz."""
-
-    frame_length: int
-    frame_shift: int
-    bands: int
-    low_hz: float = 20.0
-    high_hz: float = 0.0
-    """0 is half the rate; a negative value is an offset from it, as in Kaldi."""
-    window: Literal["povey", "hanning", "hamming"] = "povey"
-    preemphasis: float = 0.97
-    remove_dc_offset: bool = True
-    use_energy: bool = False
-    htk_compat: bool = False
-    sample_scale: float = 1.0
-    """Samples are multiplied by it first: 32768 for models trained on int16 values."""
-    mean: float = 0.0
-    scale: float = 1.0
-    """The model gets (value - mean) / scale."""
-    mean_vector: tuple[float, ...] = ()
-    scale_vector: tuple[float, ...] = ()
-    """Per band, where given, in place of `mean` and `scale` (what cmvn.ark holds)."""
-
-
-class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="waveform", tag_field="kind"):
-    """The samples themselves, float32 in [-1, 1]."""
-
-    normalise: Literal["none", "window"] = "none"
-    """`window`: zero mean and unit variance over each window, as Wav2Vec2's feature extractor does."""
-
-
-Features = LogMel | Fbank | Waveform
 
 
 class StateTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +39,7 @@ class StateTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def batch_axis(self) -> int:
+        """Which axis counts the streams."""
         return self.shape.index(0)
 
 
@@ -100,7 +48,7 @@ class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     dtype: Literal["int64", "int32", "float32"]
-    value: int | float | list[int] | list[float]
+    value: int | float | list[int | float]
 
 
 class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,7 +92,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows_per_window: int = 1
     """window-frames only: F."""
     input_layout: Literal["flat", "time-bands", "channel-time-bands", "channel-bands-time", "bands-time"] = "flat"
-    """How features lie in the input; `flat` for waveforms, `time-bands` is (B, T, bands), `channel-…` adds an axis of 1."""
+    """How features lie in the input: `flat` for waveforms; `time-bands` is (B, T, bands), `channel-…` (B, 1, …)."""
     exclusive: bool = False
     """Exactly one class holds at a time (softmax); otherwise classes are independent."""
     batch: bool = True

@@ -61,7 +61,7 @@ def test_what_would_alias_into_the_pass_band_is_80_db_down(pair: tuple[int, int]
 
 
 @settings(max_examples=60, deadline=None)
-@given(pair=st.sampled_from(PAIRS), sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=9), n=st.integers(0, 9000))
+@given(st.sampled_from(PAIRS), st.lists(st.integers(1, 3000), min_size=1, max_size=9), st.integers(0, 9000))
 def test_chunks_change_nothing(pair: tuple[int, int], sizes: list[int], n: int) -> None:
     audio = np.random.default_rng(n).standard_normal(n).astype(np.float32)
     whole = resample(audio, pair, [max(1, n)])

@@ -1,0 +1,63 @@
+"""`streamclf run`: listen and serve labels live."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--source", "-s", "source", multiple=True, metavar="SPEC", help="Where audio comes from; repeatable.")
+@click.option("--model", "-m", "model", multiple=True, metavar="NAME", help="Pack to run; may be repeated.")
+@click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), help="Where models run.")
+@click.option("--threads", type=int, help="Threads of a model run; default 1.")
+@click.option("--hop-ms", type=int, help="Time between window runs, a multiple of 20; 0 (default) measures it.")
+@click.option("--latency-ms", type=int, help="Latency of the final revision of window packs with frame output.")
+@click.option("--average/--newest", default=None, help="Final rows: mean of all windows, or the newest (default).")
+@click.option("--gain", type=click.Choice(["off", "normalise"]), help="Lift quiet microphones.")
+@click.option("--fast", is_flag=True, default=None, help="Files and pipes as fast as they go, losing nothing.")
+@click.option("--loop", is_flag=True, help="Play file sources again and again.")
+@click.option("--until-end", is_flag=True, help="End when every source has ended.")
+@click.option("--host", help="Address to listen on; beyond loopback a token is required.")
+@click.option("--port", type=int, help="Port to listen on; default 8765.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--quiet", is_flag=True, help="Only warnings on standard error.")
+def run(
+    loop: bool, until_end: bool, config_file: Path | None, quiet: bool, token_file: Path | None, **flags: Any
+) -> int:
+    """Listen, classify every 20 ms, and serve labels on a websocket and a page.
+
+    \b
+    SPEC is one of
+      device[:NAME]              a microphone (streamclf devices lists them)
+      file:PATH                  a recording: wav, flac, ogg, opus, mp3
+      pipe:RATE[,CHANNELS[,s16le|f32le]]   raw PCM on standard input
+      url:ADDRESS                RTSP, HTTP, HLS (extra url)
+      push:NAME[,RATE]           PCM that a client sends
+      demo                       the recording that ships with streamclf
+    with options behind a #:  #ch=1  #name=garden  #loop=yes  #gain=normalise  #priority=5, joined by &.
+
+    With no source: the default microphone; where there is none, the demo.
+    """
+    from streamclf import daemon
+    from streamclf.config import load
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
+    )
+    logging.getLogger("websockets").setLevel(logging.ERROR)
+    given = {key: value for key, value in flags.items() if key not in ("host", "port") and value != ()}
+    given |= {"server.host": flags["host"], "server.port": flags["port"]}
+    given["server.token_file"] = str(token_file) if token_file is not None else None
+    if loop:
+        given["source"] = tuple(_looped(text) for text in flags["source"])
+    return daemon.main(load(flags=given, file=config_file), until_end=until_end)
+
+
+def _looped(text: str) -> str:
+    if not text.startswith("file:") or "loop=" in text:
+        return text
+    return f"{text}{'&' if '#' in text and not text.endswith('#') else '' if text.endswith('#') else '#'}loop=yes"

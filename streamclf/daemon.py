@@ -1,0 +1,274 @@
+"""The daemon, from top to bottom: packs, sources, engine, hub, server; run until told to stop; shut down in order.
+
+Threads: the audio callbacks (they only write rings), the model thread (engine and ONNX Runtime), and this one, the
+event loop (hub and sockets). The model thread crosses to it once a tick, by `server.post`, and it alone does so: what
+a source has to say goes through the model thread too, so that it comes in order.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from streamclf import metrics
+from streamclf.audio.ring import Ring
+from streamclf.audio.sources import NoInputDeviceError, Source, SourceSpec, name_sources, open_source, parse_source
+from streamclf.audio.sources.push import PushSource
+from streamclf.audio.wake import Wake
+from streamclf.clock import FRAME_MS, StreamClock
+from streamclf.config import Config
+from streamclf.engine.build import build_engine
+from streamclf.engine.engine import Engine
+from streamclf.engine.runner import ModelThread
+from streamclf.engine.stream import Stream
+from streamclf.errors import StreamclfError
+from streamclf.serve.access import read_token
+from streamclf.serve.hub import Hub, PackInfo, StreamInfo
+from streamclf.serve.server import Server, ServerSettings
+from streamclf.types import Output, Shape, Status
+
+log = logging.getLogger("streamclf")
+
+RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
+FIRST_SUBSCRIBER_S = 5.0  # with --fast: how long sources wait for somebody to listen, so that nothing is missed
+STOP_LIMIT_S = 8.0  # from the signal to the end of the process, whatever clients do
+# a switch every 0.5 ms in place of 5: an audio callback that waits for the interpreter waits that long (measured)
+_SWITCH_INTERVAL_S = 0.0005
+NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
+
+
+@dataclass(slots=True)
+class Line:
+    """One source and the stream that is read from it."""
+
+    spec: SourceSpec
+    source: Source
+    ring: Ring
+    clock: StreamClock
+    stream: Stream
+    info: StreamInfo
+    xruns_counted: int = 0
+    bad_counted: int = 0
+
+
+def main(config: Config, *, until_end: bool = False) -> int:
+    """Run until SIGTERM or SIGINT (or, with until_end, until every source has ended). Returns the exit code."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    engine = build_engine(config)
+    lines = open_lines(config, engine)
+    try:
+        return asyncio.run(_serve(config, engine, lines, until_end=until_end))
+    finally:
+        # a frozen sound server can hold its client's threads for ever; they must not hold the process
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def open_lines(config: Config, engine: Engine) -> list[Line]:
+    """Open every source and give each its stream; the default microphone, or aloud the demo, where none is named."""
+    lines = []
+    for spec, source in _open_sources(config):
+        ring = Ring(RING_SECONDS * source.rate)
+        normalise = (spec.gain or config.gain) == "normalise"
+        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise)
+        engine.add(stream, priority=spec.priority)
+        clock = StreamClock(source.rate)
+        info = StreamInfo(
+            name=spec.name,
+            rate=source.rate,
+            clock=clock,
+            source=source.description,
+            demo=spec.kind == "demo",
+            push=spec.kind == "push",
+            priority=spec.priority,
+            packs=[track.manifest.name for track in engine.tracks[spec.name]],
+        )
+        lines.append(Line(spec, source, ring, clock, stream, info))
+    return lines
+
+
+def _open_sources(config: Config) -> list[tuple[SourceSpec, Source]]:
+    if not config.source:
+        spec = parse_source("device")
+        source = open_source(spec, fast=config.fast)
+        try:
+            source.open()
+        except NoInputDeviceError:
+            log.warning(NO_MICROPHONE)
+            spec = parse_source("demo")
+            source = open_source(spec)
+            source.open()
+        return [(spec, source)]
+    opened = []
+    for spec in name_sources([parse_source(text) for text in config.source]):
+        source = open_source(spec, fast=config.fast)
+        source.open()
+        opened.append((spec, source))
+    return opened
+
+
+def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
+    infos = []
+    for runner in engine.runners:
+        stateful = runner.pack.manifest.shape is Shape.STATEFUL
+        step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
+        hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
+        infos.append(
+            PackInfo.of(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
+        )
+    return infos
+
+
+async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end: bool) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    faults: list[BaseException] = []
+    waits = not any(line.source.live for line in lines)
+    hub = Hub(
+        streams=[line.info for line in lines],
+        packs=_pack_infos(config, engine),
+        replay_seconds=config.server.replay_seconds,
+        lossless=waits,
+    )
+    server = Server(hub, _settings(config), push_sinks=_push_sinks(lines))
+    await server.start()
+    wake = Wake()
+
+    def on_fault(fault: BaseException) -> None:
+        faults.append(fault)
+        loop.call_soon_threadsafe(stop.set)
+
+    model = ModelThread(
+        engine,
+        server.post,
+        wake=wake,
+        live=not waits,
+        hop_ms=config.hop_ms or None,
+        congested=lambda: server.congested,
+        on_fault=on_fault,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _announce(config, engine, lines, server)
+    model.start()
+    for name, frames in model.hops.items():
+        hub.packs[name].hop_ms = frames * FRAME_MS
+    if waits:
+        log.info("--fast: sources start with the first subscriber, or in %.0f s", FIRST_SUBSCRIBER_S)
+        await _first(server.subscribed, stop, FIRST_SUBSCRIBER_S)
+    ended: set[str] = set()
+    for line in lines:
+        notify = partial(_notify, model=model, line=line, ended=ended, total=len(lines), engine=engine)
+        line.source.start(
+            line.ring,
+            line.clock,
+            wake,
+            partial(notify, done=partial(loop.call_soon_threadsafe, stop.set) if until_end else None),
+            room=None if line.source.live else partial(_room, line),
+        )
+    # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
+    gc.collect()
+    gc.freeze()
+    counting = asyncio.create_task(_count(lines))
+    await stop.wait()
+    counting.cancel()
+    await _shut_down(lines, model, hub, server)
+    if faults:
+        log.error("the model thread failed", exc_info=faults[0])
+        raise StreamclfError(f"the model thread failed ({faults[0]}); the log has the details, please report it")
+    return 0
+
+
+async def _shut_down(lines: list[Line], model: ModelThread, hub: Hub, server: Server) -> None:
+    """Sources, then the model, then the sockets: each gets a share of the time, none can take it all."""
+    deadline = time.monotonic() + STOP_LIMIT_S
+    log.info("stopping")
+    # sources stop side by side in threads of their own: one that hangs (a frozen sound server) delays no other
+    threads = [threading.Thread(target=line.source.stop, daemon=True) for line in lines]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline - 5:
+        await asyncio.sleep(0.02)
+    if not await asyncio.to_thread(model.stop, 2.0):
+        log.warning("the model thread is still busy; ending without it")
+    # what the model thread delivered last is on its way through the loop
+    await asyncio.sleep(0)
+    hub.flush()
+    await server.stop(max(1.0, deadline - time.monotonic()))
+
+
+def _announce(config: Config, engine: Engine, lines: list[Line], server: Server) -> None:
+    for line in lines:
+        log.info("stream %s: %s", line.info.name, line.info.source)
+    for runner in engine.runners:
+        wanted = f", asked for {config.provider}" if config.provider != runner.session.provider else ""
+        log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.session.provider, wanted)
+    log.info("listening on %s", server.address)
+
+
+def _settings(config: Config) -> ServerSettings:
+    server = config.server
+    token = read_token(server.token_file or None, os.environ)
+    return ServerSettings(host=server.host, port=server.port, token=token, origins=server.origins, hosts=server.hosts)
+
+
+def _push_sinks(lines: list[Line]) -> dict[str, PushSource]:
+    return {line.spec.name: line.source for line in lines if isinstance(line.source, PushSource)}
+
+
+def _room(line: Line) -> int:
+    return line.ring.capacity - line.stream.waiting
+
+
+def _notify(
+    state: str,
+    detail: str,
+    *,
+    model: ModelThread,
+    line: Line,
+    ended: set[str],
+    total: int,
+    engine: Engine,
+    done: "partial[asyncio.Handle] | None",
+) -> None:
+    """A source speaks, from a thread of its own."""
+    name = line.info.name
+    log.log(logging.INFO if state in ("live", "ended", "demo") else logging.WARNING, "%s: %s: %s", name, state, detail)
+    if state == "ended":
+
+        def finish() -> list[Output]:
+            ended.add(name)
+            if done is not None and len(ended) == total:
+                done()
+            return [*engine.finish(name), Status(name, "ended", detail)]
+
+        model.call(finish)
+        return
+    if state == "live" and line.info.demo:
+        state = "demo"
+    model.call(lambda: [Status(name, state, detail)])
+
+
+async def _first(happened: asyncio.Event, stop: asyncio.Event, limit_s: float) -> None:
+    waiting = [asyncio.ensure_future(happened.wait()), asyncio.ensure_future(stop.wait())]
+    _, pending = await asyncio.wait(waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+
+
+async def _count(lines: list[Line]) -> None:
+    """Once a second: what the sources counted goes to the metrics."""
+    while True:
+        await asyncio.sleep(1.0)
+        for line in lines:
+            xruns, bad = line.source.xruns, line.source.bad_samples
+            metrics.XRUNS.labels(line.info.name).inc(xruns - line.xruns_counted)
+            metrics.BAD_SAMPLES.labels(line.info.name).inc(bad - line.bad_counted)
+            line.xruns_counted, line.bad_counted = xruns, bad

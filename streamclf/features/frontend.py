@@ -1,0 +1,159 @@
+"""From samples to what a model eats, computing at each push only what is new.
+
+A `Transform` (log-mel, fbank) is a pure function of frames and is shared by all streams of a pack; what changes lives
+in one `Frontend` per stream. Feature frame j covers samples [j * shift, j * shift + length), counted from sample 0
+of the stream whatever the sizes of the pushes, and every frame is computed by itself: so a stream and a whole file, a
+late start and an early one, give the same values.
+"""
+
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from streamclf.features.fbank import KaldiFbank
+from streamclf.features.logmel import LogMelSpectrum
+from streamclf.features.rows import Rows
+from streamclf.features.spec import Fbank, Features, LogMel, Waveform
+from streamclf.features.waveform import WaveformFrontend
+from streamclf.types import F32
+
+# Frames of one matrix product: bounds the memory of a push of any size.
+_MAX_FRAMES = 128
+
+
+class Transform(Protocol):
+    """Frames of samples to feature rows, each row from its own frame alone."""
+
+    bands: int
+
+    def __call__(self, frames: F32) -> F32:
+        """frames: (n, frame_length) float32 -> (n, bands) float32."""
+
+
+class Frontend(Protocol):
+    """Features of one stream. All indexes are absolute: samples at the pack's rate, feature frames on their grid."""
+
+    dims: tuple[int, ...]
+    """Shape of one feature frame: () for a waveform, (bands, ) for spectra."""
+    frame_shift: int
+    frame_length: int
+
+    @property
+    def samples(self) -> int:
+        """Index of the next sample expected."""
+
+    @property
+    def first_valid(self) -> int:
+        """Index of the oldest feature frame held."""
+
+    @property
+    def available(self) -> int:
+        """Index one past the newest feature frame held."""
+
+    def push(self, samples: F32) -> None:
+        """Take the next samples, (n, ) float32 in [-1, 1], any n, and compute the feature frames they complete."""
+
+    def restart(self, sample: int) -> None:
+        """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
+
+    def window(self, first_sample: int, samples: int, out: F32) -> None:
+        """Fill `out`, (frames, *dims) float32, with the model input for samples [first_sample, first_sample + samples).
+
+        What lies before the last restart reads as digital silence. Raises ValueError where samples are still missing,
+        `Overrun` where feature frames have been dropped.
+        """
+
+
+class SpectralFrontend:
+    """Frames cut from the samples as they come, put through a transform, kept for `history` samples."""
+
+    def __init__(self, transform: Transform, *, frame_length: int, frame_shift: int, history: int) -> None:
+        self.dims: tuple[int, ...] = (transform.bands,)
+        self.frame_length = frame_length
+        self.frame_shift = frame_shift
+        self._transform = transform
+        self._silence = transform(np.zeros((1, frame_length), dtype=np.float32))[0]
+        self._step = _MAX_FRAMES * frame_shift
+        # Bounds below; newest wins in both. What waits for its frame is always under length + shift, so no sample is
+        # ever dropped unread; of the features `first_valid` tells what was dropped.
+        self._pending = Rows(self._step + frame_length + frame_shift)
+        self._rows = Rows(history // frame_shift + 1, dims=self.dims, shift=frame_shift)
+
+    @property
+    def samples(self) -> int:
+        """Index of the next sample expected."""
+        return self._pending.available
+
+    @property
+    def first_valid(self) -> int:
+        """Index of the oldest feature frame held."""
+        return self._rows.first_valid
+
+    @property
+    def available(self) -> int:
+        """Index one past the newest feature frame held."""
+        return self._rows.available
+
+    def push(self, samples: F32) -> None:
+        """Take the next samples, (n, ) float32 in [-1, 1], any n, and compute the feature frames they complete."""
+        for start in range(0, len(samples), self._step):
+            self._pending.append(samples[start : start + self._step])
+            self._compute()
+
+    def restart(self, sample: int) -> None:
+        """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
+        self._pending.restart(sample)
+        self._rows.restart(-(-sample // self.frame_shift))
+
+    def window(self, first_sample: int, samples: int, out: F32) -> None:
+        """Fill `out`, (frames, bands) float32, with the feature frames from the first that begins at `first_sample`
+        or later. Frames before the last restart read as those of silence.
+
+        Raises ValueError where samples are still missing, `Overrun` where feature frames have been dropped.
+        """
+        if out.shape != (_frames_in(samples, self.frame_length, self.frame_shift), *self.dims):
+            raise ValueError(f"a window of {samples} samples does not fit an output of shape {out.shape}")
+        self._rows.read(-(-first_sample // self.frame_shift), out, before=self._silence)
+
+    def _compute(self) -> None:
+        first, shift, length = self._rows.available, self.frame_shift, self.frame_length
+        count = (self.samples - length) // shift + 1 - first
+        if count <= 0:
+            return
+        span = self._pending.view(first * shift, (count - 1) * shift + length)
+        # Overlapping views of the samples; the constructor takes a tenth of as_strided's time.
+        frames = np.ndarray((count, length), np.float32, span, strides=(shift * span.itemsize, span.itemsize))
+        self._rows.append(self._transform(frames))
+
+
+def make_frontend(features: Features, rate: int, *, history: int) -> Frontend:
+    """A fresh frontend whose first sample has index 0.
+
+    features: as the pack's loader has checked them. rate: the pack's, in Hz. history: samples of the past that must
+    stay readable, at least the longest window.
+    """
+    if isinstance(features, Waveform):
+        return WaveformFrontend(features, history=history)
+    return SpectralFrontend(
+        _transform(features, rate),
+        frame_length=features.frame_length,
+        frame_shift=features.frame_shift,
+        history=history,
+    )
+
+
+def window_feature_frames(features: Features, window: int) -> int:
+    """How many feature frames a window of that many samples yields (samples, for a waveform)."""
+    if isinstance(features, Waveform):
+        return window
+    return _frames_in(window, features.frame_length, features.frame_shift)
+
+
+def _frames_in(samples: int, frame_length: int, frame_shift: int) -> int:
+    return max(0, (samples - frame_length) // frame_shift + 1)
+
+
+@lru_cache(maxsize=32)  # bound: packs in use at once; the least recently used transform is built again
+def _transform(features: LogMel | Fbank, rate: int) -> Transform:
+    return LogMelSpectrum(features, rate) if isinstance(features, LogMel) else KaldiFbank(features, rate)
