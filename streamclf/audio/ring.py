@@ -16,6 +16,7 @@ from streamclf.errors import Overrun
 from streamclf.types import F32
 
 MAX_HOLES = 1024
+_SILENCE = np.zeros(4096, dtype=np.float32)  # lost samples are stored from it, so that a callback allocates nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,32 @@ class Ring:
 
     def write(self, samples: F32) -> None:
         """Append samples: (n, ) float32, any n. Of a block longer than the ring the newest part is kept."""
-        n = len(samples)
-        start = self.written
-        if n > self.capacity:
-            start += n - self.capacity
-            samples = samples[-self.capacity :]
-        self._reserved = self.written + n
-        at = start % self.capacity
-        end = at + len(samples)
+        end = self.written + len(samples)
+        kept = samples[-self.capacity :]
+        self._reserved = end
+        self._store(end - len(kept), kept)
+        self.written = end
+
+    def skip(self, count: int, reason: str) -> None:
+        """Declare that the next `count` samples were lost. They read as zeros."""
+        if count <= 0:
+            return
+        first = self.written
+        end = first + count
+        kept = min(count, self.capacity)
+        step = min(len(_SILENCE), self.capacity)
+        self._reserved = end
+        for at in range(end - kept, end, step):
+            self._store(at, _SILENCE[: min(step, end - at)])
+        self.lost += count
+        self.holes.append(Hole(first, end, reason))  # before `written`: whoever sees the zeros can see why
+        self.written = end
+
+    def _store(self, start: int, samples: F32) -> None:
+        """Put samples, at most `capacity` of them, at index `start` in both copies."""
         buffer, capacity = self._buffer, self.capacity
+        at = start % capacity
+        end = at + len(samples)
         buffer[at:end] = samples
         if end <= capacity:
             buffer[at + capacity : end + capacity] = samples
@@ -67,27 +85,15 @@ class Ring:
             head = capacity - at
             buffer[at + capacity :] = samples[:head]
             buffer[: end - capacity] = samples[head:]
-        self.written += n
-
-    def skip(self, count: int, reason: str) -> None:
-        """Declare that the next `count` samples were lost. They read as zeros."""
-        if count <= 0:
-            return
-        first = self.written
-        zeros = np.zeros(min(count, self.capacity), dtype=np.float32)
-        self.holes.append(Hole(first, first + count, reason))
-        self.lost += count
-        if count > self.capacity:
-            self._reserved = self.written = self.written + count - self.capacity
-        self.write(zeros)
 
     def view(self, start: int, stop: int) -> F32:
-        """Samples [start, stop) as one contiguous view: (stop - start, ) float32. Copy or use it before the writer laps.
+        """Samples [start, stop) as one contiguous view: (stop - start, ) float32; use it before the writer laps.
 
-        Raises `Overrun` where `start` has been overwritten, ValueError where `stop` lies ahead of the writer.
+        Raises `Overrun` where `start` has been overwritten, ValueError where `stop` lies
+        ahead of the writer.
         """
-        if stop > self.written or start > stop:
-            raise ValueError(f"samples [{start}, {stop}) are not written yet; {self.written} are")
+        if not 0 <= start <= stop <= self.written:
+            raise ValueError(f"samples [{start}, {stop}) are not a range of the {self.written} written so far")
         if not self.holds(start):
             raise Overrun(start, self.first_valid)
         at = start % self.capacity

@@ -1,0 +1,111 @@
+"""Audio that a client sends: a remote microphone, a browser. The server feeds it; there is no thread here.
+
+A client numbers its samples from anywhere; the first block after it connected is laid where its time says, and from
+then on the numbers alone decide. What it sends twice is dropped, what it leaves out is a hole.
+"""
+
+import time
+
+from streamclf.audio.ring import Ring
+from streamclf.audio.sources.base import Line, Notify, Room
+from streamclf.audio.sources.spec import SourceSpec, push_format
+from streamclf.audio.wake import Wake
+from streamclf.clock import StreamClock, hop_of
+from streamclf.errors import SourceError
+from streamclf.types import F32
+
+MAX_BLOCK_S = 10
+_MAX_JUMP_S = 24 * 3600
+
+
+class PushSource:
+    """One named line for one client at a time. `feed`, `connected` and `disconnected` are called by one thread.
+
+    Bounded by the ring: a block longer than 10 s and a jump beyond a day are refused, nothing is queued.
+    """
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.spec = spec
+        self.name, self.rate = push_format(spec.argument)
+        self.channels = 1
+        self.description = f"pushed by a client as {self.name}, {self.rate} Hz"
+        self.live = True
+        self.xruns = 0
+        self.dropped = 0
+        """Samples that came twice or too late."""
+        self._line: Line | None = None
+        self._ended = False
+        self._connected = False
+        # what to add to a client's index to get the ring's; None until the first block of a connection
+        self._offset: int | None = None
+
+    @property
+    def bad_samples(self) -> int:
+        """NaN and infinite samples that were replaced by 0."""
+        return self._line.bad_samples if self._line is not None else 0
+
+    @property
+    def ended(self) -> bool:
+        """Only after `stop`: a client may always come back."""
+        return self._ended
+
+    def open(self) -> None:
+        """Raises `RateError` for a rate with no 20 ms frame."""
+        hop_of(self.rate)
+
+    def start(
+        self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None
+    ) -> None:
+        """From here on `feed` may be called."""
+        self._line = Line(ring, clock, wake, notify)
+        notify("lost", f"no client has connected yet to push {self.name}")
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        self._ended = True
+
+    def connected(self) -> None:
+        """A client is there and will feed. Raises `SourceError` where another one is, or the source is not running."""
+        line = self._running()
+        if self._connected:
+            raise SourceError(f"{self.name} is being pushed by another client; use a name of its own for each")
+        self._connected = True
+        self._offset = None
+        line.notify("live", self.description)
+
+    def disconnected(self) -> None:
+        """The client has gone."""
+        if self._connected and self._line is not None and not self._ended:
+            self._line.notify("lost", f"the client that pushed {self.name} has disconnected")
+        self._connected = False
+
+    def feed(self, first_sample: int, samples: F32) -> None:
+        """Append samples: (n, ) float32 in [-1, 1], the client's index of the first one. `SourceError` if refused."""
+        line = self._running()
+        if not self._connected:
+            raise SourceError(f"no client is connected to push {self.name}; connect first")
+        if samples.ndim != 1 or len(samples) > MAX_BLOCK_S * self.rate:
+            raise SourceError(f"a block is at most {MAX_BLOCK_S} s of one channel, got shape {samples.shape}")
+        if not len(samples):
+            return
+        written = line.ring.written
+        if self._offset is None:
+            line.resume(len(samples))
+            written = line.ring.written
+            self._offset = written - first_sample
+        ahead = first_sample + self._offset - written
+        if ahead > _MAX_JUMP_S * self.rate:
+            raise SourceError(f"sample {first_sample} is over a day ahead of the last; number samples without jumps")
+        if ahead < 0:
+            late = min(-ahead, len(samples))
+            self.dropped += late
+            samples = samples[late:]
+        elif ahead:
+            line.lose(ahead, "push-gap")
+        if len(samples):
+            line.write(samples, time.time_ns())
+
+    def _running(self) -> Line:
+        if self._line is None or self._ended:
+            raise SourceError(f"{self.name} is not running")
+        return self._line

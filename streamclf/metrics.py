@@ -1,0 +1,63 @@
+"""Counters and gauges, in a registry of our own, in the text form of Prometheus at `GET /metrics`.
+
+Who counts what: the hub everything that was published and what subscribers got or lost; sources and the model thread
+the rest. Names of streams and packs are label values, so their number is bounded by the configuration.
+"""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page, and nobody asks for them
+REGISTRY = CollectorRegistry(auto_describe=True)
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+# published (counted by the hub)
+FRAMES = Counter("streamclf_frames", "Score rows published", ["stream", "pack"], registry=REGISTRY)
+EVENTS = Counter("streamclf_events", "Events published", ["stream", "pack", "stage"], registry=REGISTRY)
+GAPS = Counter("streamclf_gaps", "Gaps published", ["stream", "reason"], registry=REGISTRY)
+LOST_SAMPLES = Counter("streamclf_lost_samples", "Samples inside gaps", ["stream", "reason"], registry=REGISTRY)
+
+# captured (counted by the sources)
+XRUNS = Counter("streamclf_xruns", "Times the device lost samples", ["stream"], registry=REGISTRY)
+BAD_SAMPLES = Counter("streamclf_bad_samples", "NaN and infinite samples replaced by 0", ["stream"], registry=REGISTRY)
+
+# computed (counted by the model thread)
+MODEL_RUNS = Counter("streamclf_model_runs", "Runs of a pack's session", ["pack"], registry=REGISTRY)
+BAD_ROWS = Counter("streamclf_bad_rows", "Rows with NaN that a model gave; zeros went out", ["pack"], registry=REGISTRY)
+RUN_SECONDS = Histogram(
+    "streamclf_run_seconds",
+    "Time of one run of a pack's session",
+    ["pack"],
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+TICK_SECONDS = Histogram(
+    "streamclf_tick_seconds",
+    "Time of one tick of the engine",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+HOP_MS = Gauge("streamclf_hop_milliseconds", "Time between two runs of a pack, in force", ["pack"], registry=REGISTRY)
+LADDER = Gauge("streamclf_ladder_rung", "How far down the ladder of falling behind (0: all well)", registry=REGISTRY)
+
+# delivered (counted by the hub and the server)
+SUBSCRIBERS = Gauge("streamclf_subscribers", "Connections that are open", registry=REGISTRY)
+MESSAGES_SENT = Counter("streamclf_messages_sent", "Messages handed to subscribers", ["tier"], registry=REGISTRY)
+LAGGED_ROWS = Counter("streamclf_lagged_rows", "Score rows that slow subscribers did not get", registry=REGISTRY)
+CUT_OFF = Counter("streamclf_subscribers_cut_off", "Connections ended by the server", ["reason"], registry=REGISTRY)
+REFUSED = Counter("streamclf_requests_refused", "Requests refused", ["reason"], registry=REGISTRY)
+BORDER_ROWS = Counter(
+    "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
+)
+
+
+def exposition() -> bytes:
+    """Everything as Prometheus text (`CONTENT_TYPE`)."""
+    return generate_latest(REGISTRY)

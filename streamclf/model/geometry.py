@@ -1,0 +1,169 @@
+"""Checks that a manifest's numbers can be true together. The geometry itself is told in model/pack.py."""
+
+from streamclf.clock import hop_of
+from streamclf.errors import PackError, RateError
+from streamclf.features.frontend import window_feature_frames
+from streamclf.model.pack import Fbank, LogMel, Manifest, Waveform
+from streamclf.types import Shape
+
+MAX_RATE = 384_000
+MAX_WINDOW_S = 120
+MAX_BANDS = 4096
+
+
+def row_shape(manifest: Manifest) -> tuple[int, ...]:
+    """Shape of one row of features, without the batch axis: (window,) or (feature frames, bands)."""
+    features = manifest.features
+    if isinstance(features, Waveform):
+        return (manifest.window,)
+    bands = features.bands + (features.use_energy if isinstance(features, Fbank) else 0)
+    return (window_feature_frames(features, manifest.window), bands)
+
+
+def layout_dims(manifest: Manifest) -> list[int]:
+    """The input's dimensions behind the batch axis, as the manifest's layout has them."""
+    row = row_shape(manifest)
+    swapped = [row[-1], row[0]]
+    layouts: dict[str, list[int]] = {
+        "flat": list(row),
+        "time-bands": list(row),
+        "bands-time": swapped,
+        "channel-time-bands": [1, *row],
+        "channel-bands-time": [1, *swapped],
+    }
+    return layouts[manifest.input_layout]
+
+
+def frame_of_row(manifest: Manifest, hop: int) -> int:
+    """window-row: the sample offset, from the window's start, of the frame that gets a row with this look-ahead."""
+    return (-((manifest.look_ahead - manifest.window) // hop) - 1) * hop
+
+
+def receptive_field(manifest: Manifest) -> int | None:
+    """Samples that can change a row; None where a recurrent state makes it unbounded."""
+    return None if manifest.state else manifest.window
+
+
+def check(manifest: Manifest) -> None:
+    """Raises `PackError` with what is wrong, what was expected and what to do."""
+    try:
+        hop = hop_of(manifest.rate)
+    except RateError as error:
+        raise PackError(str(error)) from None
+    limit = MAX_WINDOW_S * manifest.rate
+    if manifest.rate > MAX_RATE:
+        raise PackError(f"`rate` is {manifest.rate}; at most {MAX_RATE} Hz are expected")
+    if not 0 < manifest.window <= limit:
+        raise PackError(f"`window` is {manifest.window}; expected 1 to {limit} samples ({MAX_WINDOW_S} s)")
+    if not 0 <= manifest.look_ahead <= limit:
+        raise PackError(f"`look_ahead` is {manifest.look_ahead}; expected 0 to {limit} samples")
+    if manifest.shape is Shape.STATEFUL:
+        _check_stateful(manifest)
+    else:
+        _check_window(manifest, hop)
+    _check_features(manifest, hop)
+    _check_names(manifest)
+    _check_segmentation(manifest)
+
+
+def _check_stateful(manifest: Manifest) -> None:
+    if not 0 < manifest.step <= manifest.window:
+        raise PackError(
+            f"`step` is {manifest.step}; a stateful pack needs 1 to `window` = {manifest.window} samples, so state it"
+        )
+    if manifest.row_at is not None or manifest.rows_per_window != 1:
+        raise PackError("`row_at` and `rows_per_window` belong to window packs; a stateful pack must leave them out")
+
+
+def _check_window(manifest: Manifest, hop: int) -> None:
+    if manifest.step or manifest.state:
+        raise PackError("`step` and `state` belong to stateful packs; a window pack must leave them out")
+    if manifest.look_ahead >= manifest.window:
+        raise PackError(f"`look_ahead` is {manifest.look_ahead}; it must be under `window` = {manifest.window}")
+    if manifest.shape is Shape.WINDOW_ROW:
+        expected = frame_of_row(manifest, hop)
+        if manifest.rows_per_window != 1:
+            raise PackError("`rows_per_window` belongs to window-frames packs; leave it out")
+        if manifest.row_at != expected:
+            raise PackError(
+                f"`row_at` is {manifest.row_at}; with `window` {manifest.window} and `look_ahead` "
+                f"{manifest.look_ahead} the row belongs to the frame at {expected}, so change one of the two"
+            )
+        return
+    if manifest.row_at is not None:
+        raise PackError("`row_at` belongs to window-row packs; a window-frames pack must leave it out")
+    rows = manifest.rows_per_window
+    if not 0 < rows * hop <= manifest.window:
+        raise PackError(
+            f"`rows_per_window` is {rows}; expected 1 to {manifest.window // hop}, the 20 ms frames in `window`"
+        )
+
+
+def _check_features(manifest: Manifest, hop: int) -> None:
+    features = manifest.features
+    if isinstance(features, Waveform):
+        if manifest.input_layout != "flat":
+            raise PackError(f"`input_layout` is {manifest.input_layout!r}; waveform features lie `flat`")
+        return
+    if manifest.input_layout == "flat":
+        raise PackError("`input_layout` is 'flat'; spectral features need `time-bands` or one of its kin, so state it")
+    shift, length = features.frame_shift, features.frame_length
+    if not 0 < shift <= length or not 0 < features.bands <= MAX_BANDS:
+        raise PackError(
+            f"features have frame_shift {shift}, frame_length {length} and {features.bands} bands; "
+            f"expected 0 < shift <= length and 1 to {MAX_BANDS} bands"
+        )
+    if window_feature_frames(features, manifest.window) < 1:
+        raise PackError(f"`window` is {manifest.window}; it must hold at least one feature frame of {length} samples")
+    # a window must begin on the grid of feature frames wherever it may begin, or it would hold one frame fewer
+    begins = (manifest.step, manifest.window) if manifest.shape is Shape.STATEFUL else (hop,)
+    if any(begin % shift for begin in begins):
+        what = "`step` and `window`" if manifest.shape is Shape.STATEFUL else f"the hop of {hop} samples"
+        raise PackError(f"{what} must be a multiple of the features' frame_shift, which is {shift}; change one of them")
+    _check_spectrum(features, manifest.rate)
+
+
+def _check_spectrum(features: LogMel | Fbank, rate: int) -> None:
+    high = features.high_hz
+    if isinstance(features, Fbank) and high <= 0:
+        high += rate / 2
+    if not 0 <= features.low_hz < high <= rate / 2:
+        raise PackError(
+            f"features run from {features.low_hz:g} to {high:g} Hz; expected 0 <= low_hz < high_hz <= {rate / 2:g}"
+        )
+    if not features.scale:
+        raise PackError("features have a scale of 0; expected the divisor that the model was trained with")
+    if isinstance(features, LogMel):
+        if features.fft_size < features.frame_length:
+            raise PackError(f"fft_size is {features.fft_size}; it must hold a frame of {features.frame_length} samples")
+        if features.log_offset < 0 or features.log_floor < 0 or not features.log_offset + features.log_floor > 0:
+            raise PackError("neither log_offset nor log_floor is over 0; state one, or silence has no logarithm")
+        return
+    for key, vector in (("mean_vector", features.mean_vector), ("scale_vector", features.scale_vector)):
+        bands = features.bands + features.use_energy
+        if vector and len(vector) != bands:
+            raise PackError(f"{key} has {len(vector)} values; expected one for each of {bands} bands")
+
+
+def _check_names(manifest: Manifest) -> None:
+    inputs = [manifest.input, *(t.input for t in manifest.state), *(c.name for c in manifest.constants)]
+    outputs = [manifest.output, *(t.output for t in manifest.state)]
+    for names in (inputs, outputs):
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise PackError(f"the graph's {twice.pop()!r} is named twice; each input and output has one purpose")
+    for tensor in manifest.state:
+        if tensor.shape.count(0) != 1 or min(tensor.shape) < 0:
+            raise PackError(
+                f"state {tensor.input!r} has the shape {list(tensor.shape)}; expected one 0, where the batch stands"
+            )
+
+
+def _check_segmentation(manifest: Manifest) -> None:
+    own = manifest.segmentation
+    if not 0.0 <= own.leave <= own.enter <= 1.0:
+        raise PackError(
+            f"segmentation leaves at {own.leave:g} and enters at {own.enter:g}; expected 0 <= leave <= enter <= 1"
+        )
+    if min(own.min_on_ms, own.min_off_ms, own.smoothing_ms) < 0:
+        raise PackError("segmentation has a negative time; expected milliseconds from 0 up")

@@ -1,0 +1,116 @@
+"""Checks that a pack's ONNX graph is what its manifest says, before any of it runs."""
+
+from collections.abc import Iterator, Sequence
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+
+from streamclf.errors import PackError
+from streamclf.model.geometry import layout_dims
+from streamclf.model.pack import Pack
+from streamclf.types import Shape
+
+Dims = list[int | None]
+_ELEMENTS = {"float32": 1, "float16": 10, "int64": 7, "int32": 6}
+
+
+def check(pack: Pack) -> None:
+    """Raises `PackError` where the graph cannot be read, refers to other files, or differs from the manifest."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(pack.model)
+    except DecodeError:
+        model.Clear()
+    if not model.graph.node:
+        raise PackError(f"the model of pack {pack.manifest.name} is no ONNX file; export it again")
+    bodies = [node for function in model.functions for node in function.node]
+    if any(_is_external(tensor) for tensor in _tensors(model.graph, bodies)):
+        raise PackError(
+            f"the model of pack {pack.manifest.name} keeps weights in another file; save it with all weights inside"
+        )
+    try:
+        _check_interface(pack, model.graph)
+    except PackError as error:
+        raise PackError(f"the model of pack {pack.manifest.name} differs from its manifest: {error}") from None
+
+
+def _is_external(tensor: TensorProto) -> bool:
+    return bool(tensor.external_data) or tensor.data_location == TensorProto.EXTERNAL
+
+
+def _tensors(graph: GraphProto, more: Sequence[NodeProto]) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in [*graph.node, *more]:
+        for attribute in node.attribute:
+            yield from _of_attribute(attribute)
+
+
+def _of_attribute(attribute: AttributeProto) -> Iterator[TensorProto]:
+    yield from (attribute.t, *attribute.tensors)
+    for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+        yield from (sparse.values, sparse.indices)
+    for inner in (attribute.g, *attribute.graphs):
+        if inner.node or inner.initializer:
+            yield from _tensors(inner, [])
+
+
+def _check_interface(pack: Pack, graph: GraphProto) -> None:
+    manifest = pack.manifest
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name: value for value in graph.input if value.name not in weights}
+    outputs = {value.name: value for value in graph.output}
+    fed = {manifest.input, *(t.input for t in manifest.state), *(c.name for c in manifest.constants)}
+    for name in sorted(fed - set(inputs)):
+        raise PackError(f"it has no input {name!r}, only {_names(inputs)}; correct the manifest")
+    for name in sorted(set(inputs) - fed):
+        raise PackError(f"its input {name!r} gets no value; state it as `state` or in `constants`")
+    for name in (manifest.output, *(t.output for t in manifest.state)):
+        if name not in outputs:
+            raise PackError(f"it has no output {name!r}, only {_names(outputs)}; correct the manifest")
+    batch = 0 if manifest.batch else 1
+    _check_value(inputs[manifest.input], "float32", [batch, *layout_dims(manifest)])
+    classes = len(pack.labels)
+    frames = [manifest.rows_per_window] if manifest.shape is Shape.WINDOW_FRAMES else []
+    _check_value(outputs[manifest.output], "float32", [batch, *frames, classes])
+    for tensor in manifest.state:
+        dims = [batch if axis == tensor.batch_axis else size for axis, size in enumerate(tensor.shape)]
+        _check_value(inputs[tensor.input], tensor.dtype, dims)
+        _check_value(outputs[tensor.output], tensor.dtype, dims)
+    for constant in manifest.constants:
+        _check_value(inputs[constant.name], constant.dtype, None)
+
+
+def _check_value(value: ValueInfoProto, dtype: str, expected: Sequence[int] | None) -> None:
+    """expected: dimensions, 0 where the batch stands; a dimension that the graph leaves open fits everything."""
+    kind = value.type.tensor_type
+    if kind.elem_type != _ELEMENTS[dtype]:
+        found = TensorProto.DataType.Name(kind.elem_type).lower() if kind.elem_type else "no tensor"
+        raise PackError(f"{value.name!r} is {found}, expected {dtype}; export it so")
+    if expected is None or not kind.HasField("shape"):
+        return
+    found_dims = _dims(kind)
+    if len(found_dims) != len(expected):
+        raise PackError(f"{value.name!r} has the shape {_shown(found_dims)}, expected {_shown(expected)}; correct one")
+    for found_dim, size in zip(found_dims, expected, strict=True):
+        if found_dim is None or found_dim == size:
+            continue
+        if size == 0:
+            raise PackError(
+                f"{value.name!r} has a batch axis fixed at {found_dim}; export it free, or state `batch = false`"
+            )
+        raise PackError(f"{value.name!r} has the shape {_shown(found_dims)}, expected {_shown(expected)}; correct one")
+
+
+def _dims(kind: TypeProto.Tensor) -> Dims:
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+
+
+def _shown(dims: Sequence[int | None]) -> str:
+    return "[" + ", ".join(str(size) if size else "any" for size in dims) + "]"
+
+
+def _names(values: dict[str, ValueInfoProto]) -> str:
+    return ", ".join(repr(name) for name in values) or "none"

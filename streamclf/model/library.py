@@ -1,0 +1,290 @@
+"""Where packs live: the user's folder and the ones that ship with the package. Finding, installing, removing.
+
+Installing is atomic: a pack is copied into a hidden folder beside its place, loaded from there as any pack is, and
+only then renamed. So a pack that can be found is whole, whatever was interrupted.
+"""
+
+import contextlib
+import difflib
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from streamclf.errors import PackError
+from streamclf.model.loader import (
+    FILE_NAME,
+    MANIFEST,
+    MAX_FILES,
+    MODEL_CAP,
+    NAME,
+    cap_of,
+    load_pack,
+    read_manifest,
+    read_regular,
+)
+from streamclf.model.pack import Manifest, Pack
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_ZIP_CAP = MODEL_CAP
+
+
+class Origin(StrEnum):
+    """Whose folder a pack stands in."""
+
+    USER = "user"
+    SHIPPED = "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A pack that was found by looking into the folders. With a `problem` (a sentence) it cannot be used."""
+
+    name: str
+    path: Path
+    origin: Origin
+    manifest: Manifest | None
+    digest: str
+    labels: int
+    problem: str | None
+
+    @property
+    def shape(self) -> str:
+        """Shape of the pack, "" where its manifest cannot be read."""
+        return self.manifest.shape.value if self.manifest else ""
+
+    @property
+    def licence(self) -> str:
+        """Licence of the pack, "" where its manifest cannot be read."""
+        return self.manifest.licence if self.manifest else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `install` did: the pack where it stands now, and whether it had been there already."""
+
+    pack: Pack
+    already: bool
+
+
+def user_models_dir() -> Path:
+    """`$STREAMCLF_MODELS`, else streamclf/models under `$XDG_DATA_HOME`, else under ~/.local/share."""
+    given = os.environ.get("STREAMCLF_MODELS")
+    if given:
+        return Path(given).expanduser()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "streamclf" / "models"
+
+
+def shipped_models_dir() -> Path:
+    """The packs that travel inside the wheel; in a checkout, those beside the package."""
+    inside = _PACKAGE / "models"
+    return inside if inside.is_dir() else _PACKAGE.parent / "models"
+
+
+def find_pack(name_or_path: str) -> Pack:
+    """Load a pack by name (the user's before a shipped one) or by the path of its folder. Raises `PackError`."""
+    if NAME.fullmatch(name_or_path):
+        for folder, _ in _places(name_or_path):
+            return _load_named(folder)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() or path.exists() or os.sep in name_or_path:
+        return load_pack(path)
+    raise PackError(_not_found(name_or_path))
+
+
+def available_packs() -> list[Entry]:
+    """Every pack in the user's folder and every shipped one that it does not hide, by name; all hashes checked."""
+    found: dict[str, Entry] = {}
+    for root, origin in _roots():
+        for folder in _folders(root):
+            if folder.name not in found:
+                found[folder.name] = _entry(folder, origin)
+    return [found[name] for name in sorted(found)]
+
+
+def install(source: Path, *, replace: bool = False) -> Installed:
+    """Copy the pack at `source`, a folder or a .zip archive, into the user's folder.
+
+    Does nothing where the same pack (by digest) is there. Raises `PackError` where the pack is not whole, or where
+    another one of its name is there and `replace` is not set.
+    """
+    root = user_models_dir()
+    with staging(root) as making:
+        if source.is_dir():
+            _copy_folder(source, making)
+        elif source.suffix == ".zip" and source.is_file():
+            _unpack(source, making)
+        else:
+            found = "neither a folder nor a .zip archive" if source.exists() else "not there"
+            raise PackError(f"{source} is {found}; name a pack's folder, its .zip, or a recipe")
+        return place(making, replace=replace)
+
+
+@contextlib.contextmanager
+def staging(root: Path) -> Iterator[Path]:
+    """A fresh hidden folder inside `root`, on the same file system as the place of a pack; gone afterwards."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=".adding-", dir=root))
+    except OSError as error:
+        raise PackError(
+            f"packs cannot be written to {root}: {error.strerror}; set STREAMCLF_MODELS to a folder of your own"
+        ) from None
+    try:
+        yield making
+    except OSError as error:
+        raise PackError(
+            f"writing to {root} failed: {error.strerror}; free some space or mend its permissions"
+        ) from None
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def place(making: Path, *, replace: bool) -> Installed:
+    """Move a complete pack from its staging folder to its name beside it."""
+    pack = load_pack(making)
+    name = pack.manifest.name
+    target = making.parent / name
+    making.chmod(0o755)
+    if not target.exists():
+        making.rename(target)
+        return Installed(_moved(pack, target), already=False)
+    old = _entry(target, Origin.USER)
+    if old.digest == pack.digest and old.problem is None:
+        return Installed(_moved(pack, target), already=True)
+    if not replace:
+        what = "damaged" if old.problem else f"of version {old.manifest.version if old.manifest else '?'}"
+        raise PackError(
+            f"a pack named {name} ({what}) is already in {making.parent} and differs from this one "
+            f"of version {pack.manifest.version}; add --replace to put the new one in its place"
+        )
+    with tempfile.TemporaryDirectory(prefix=".replaced-", dir=making.parent) as aside:
+        target.rename(Path(aside) / "old")
+        try:
+            making.rename(target)
+        except OSError:
+            (Path(aside) / "old").rename(target)
+            raise
+    return Installed(_moved(pack, target), already=False)
+
+
+def remove(name: str) -> Path:
+    """Delete the user's pack of that name and return where it was. Shipped packs stay."""
+    root = user_models_dir()
+    path = root / name
+    if not NAME.fullmatch(name) or not path.is_dir() or path.is_symlink():
+        if NAME.fullmatch(name) and (shipped_models_dir() / name / MANIFEST).is_file():
+            raise PackError(f"the pack {name} ships with streamclf and cannot be removed; leave it out with --model")
+        raise PackError(_not_found(name))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".removed-", dir=root) as aside:
+            path.rename(Path(aside) / "old")
+    except OSError as error:
+        raise PackError(f"{path} cannot be removed: {error.strerror}; mend its permissions") from None
+    return path
+
+
+def _moved(pack: Pack, path: Path) -> Pack:
+    return msgspec.structs.replace(pack, path=str(path))
+
+
+def _roots() -> list[tuple[Path, Origin]]:
+    return [(user_models_dir(), Origin.USER), (shipped_models_dir(), Origin.SHIPPED)]
+
+
+def _folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _places(name: str) -> Iterator[tuple[Path, Origin]]:
+    for root, origin in _roots():
+        if (root / name).is_dir():
+            yield root / name, origin
+
+
+def _load_named(folder: Path) -> Pack:
+    pack = load_pack(folder)
+    if pack.manifest.name != folder.name:
+        raise PackError(
+            f"the folder {folder} holds the pack {pack.manifest.name}; rename the folder, or name its path to use it"
+        )
+    return pack
+
+
+def _entry(folder: Path, origin: Origin) -> Entry:
+    manifest = None
+    try:
+        manifest, _ = read_manifest(folder)
+        pack = _load_named(folder)
+    except PackError as error:
+        return Entry(folder.name, folder, origin, manifest, "", 0, str(error))
+    return Entry(folder.name, folder, origin, manifest, pack.digest, len(pack.labels), None)
+
+
+def _not_found(name: str) -> str:
+    from streamclf.model.recipes import RECIPES
+
+    installed = sorted({folder.name for root, _ in _roots() for folder in _folders(root)})
+    near = difflib.get_close_matches(name, [*installed, *RECIPES], n=1)
+    if near and near[0] in RECIPES and near[0] not in installed:
+        advice = f"get it with `streamclf models add {near[0]}`"
+    elif near:
+        advice = f"did you mean {near[0]}?"
+    else:
+        gets = " and ".join(f"`streamclf models add {recipe}`" for recipe in RECIPES)
+        advice = f"there {'are: ' + ', '.join(installed) if installed else 'is none yet'}; {gets} get public ones"
+    return f"there is no pack named {name!r}; {advice}"
+
+
+def _copy_folder(source: Path, making: Path) -> None:
+    manifest, _ = read_manifest(source)
+    for name in (MANIFEST, *manifest.files):
+        (making / name).write_bytes(read_regular(source / name, cap=cap_of(name)))
+
+
+def _unpack(source: Path, making: Path) -> None:
+    """Write the archive's files, checked one by one, into `making`; at its top or in one folder of it."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_members(source, members)
+            total = 0
+            for member in members:
+                name = member.filename.rpartition("/")[2]
+                with archive.open(member) as file:
+                    content = file.read(cap_of(name) + 1)
+                total += len(content)
+                if len(content) > cap_of(name) or total > _ZIP_CAP:
+                    raise PackError(f"{source} unpacks {member.filename!r} to over {cap_of(name)} bytes; it is no pack")
+                (making / name).write_bytes(content)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        raise PackError(f"{source} cannot be unpacked: {error}; fetch or make the archive again") from None
+
+
+def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
+    if len(members) > MAX_FILES:
+        raise PackError(f"{source} holds {len(members)} files; at most {MAX_FILES} are expected in a pack")
+    folders = set()
+    for member in members:
+        folder, _, name = member.filename.rpartition("/")
+        folders.add(folder)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        plain = FILE_NAME.fullmatch(name) and (not folder or FILE_NAME.fullmatch(folder))
+        if not plain or kind not in (0, stat.S_IFREG) or member.flag_bits & 1:
+            raise PackError(
+                f"{source} holds {member.filename[:100]!r}; expected plain files at its top or in one folder"
+            )
+    if len(folders) > 1 or len({member.filename for member in members}) < len(members):
+        raise PackError(
+            f"{source} spreads its files over several folders; expected one pack, at its top or in one folder"
+        )

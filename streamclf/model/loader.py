@@ -1,0 +1,223 @@
+"""From a folder to a `Pack`: read, hash, decode, check. What a pack holds is untrusted until it has come through here.
+
+The order is what makes it safe: only regular files are opened, none larger than its cap, each is read once into
+memory, and it is these bytes that are hashed and then used. Nothing in a pack can execute, and no file name inside
+one leads anywhere else.
+"""
+
+import csv
+import difflib
+import hashlib
+import io
+import math
+import os
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from streamclf.errors import PackError
+from streamclf.model import geometry, graph
+from streamclf.model.pack import Constant, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
+from streamclf.model.writer import LABEL_COLUMNS
+from streamclf.types import Label
+
+MANIFEST = "pack.toml"
+MODEL = "model.onnx"
+LABELS = "labels.csv"
+GOLDEN = "golden.npz"
+
+MIB = 1 << 20
+MANIFEST_CAP = MIB
+MODEL_CAP = 2048 * MIB - 1  # protobuf's own limit
+OTHER_CAP = 16 * MIB
+CAPS = {MODEL: MODEL_CAP, GOLDEN: 256 * MIB}
+MAX_FILES = 64
+MAX_LABELS = 100_000
+
+NAME = re.compile(r"[a-z][a-z0-9._-]{0,63}")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LABEL_ID = re.compile(r"[a-z0-9_]{1,64}")
+_GROUP = re.compile(r"[a-z0-9_]{0,64}")
+_KEYS = {
+    field.encode_name
+    for struct in (Manifest, LogMel, Fbank, Waveform, StateTensor, Constant, Segmentation)
+    for field in msgspec.structs.fields(struct)
+} | {"kind"}
+
+
+def load_pack(path: Path) -> Pack:
+    """Load the pack in folder `path` with every file checked against its hash. Raises `PackError`."""
+    manifest, text = read_manifest(path)
+    contents = {name: _verified(path / name, digest) for name, digest in manifest.files.items()}
+    pack = Pack(
+        manifest=manifest,
+        labels=_labels(contents[LABELS], path / LABELS),
+        model=contents[MODEL],
+        path=str(path),
+        digest=hashlib.sha256(text).hexdigest(),
+        golden=contents.get(GOLDEN),
+    )
+    graph.check(pack)
+    return pack
+
+
+def read_manifest(path: Path) -> tuple[Manifest, bytes]:
+    """The checked manifest of the pack in folder `path` and the bytes it came from; no other file is looked at."""
+    if not path.is_dir():
+        if path.suffix == ".zip" and path.is_file():
+            raise PackError(f"{path} is an archive; unpack it into your packs with `streamclf models add {path}`")
+        found = "a file" if path.exists() else "not there"
+        raise PackError(f"{path} is {found}; a pack is a folder that holds {MANIFEST}, {MODEL} and {LABELS}")
+    where = path / MANIFEST
+    text = read_regular(where, cap=MANIFEST_CAP)
+    try:
+        values = tomllib.loads(text.decode(), parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8 TOML") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PackError(f"{where} is not TOML: {str(error).rstrip('.')}; mend that line") from None
+    try:
+        manifest = msgspec.convert(values, Manifest)
+    except msgspec.ValidationError as error:
+        raise PackError(f"{where}: {_in_words(str(error))}") from None
+    try:
+        _check_texts(manifest)
+        _check_files(manifest)
+        geometry.check(manifest)
+    except PackError as error:
+        raise PackError(f"{where}: {error}") from None
+    return manifest, text
+
+
+def read_regular(path: Path, *, cap: int) -> bytes:
+    """The content of `path`, which must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        raise PackError(f"{path} is missing; add the pack again") from None
+    except OSError as error:
+        if path.is_symlink():
+            raise PackError(f"{path} is a symbolic link; a pack holds regular files, so copy the file itself") from None
+        raise PackError(f"{path} cannot be read: {error.strerror}; mend its permissions or add it again") from None
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise PackError(f"{path} is not a regular file; a pack holds regular files alone, so replace it by one")
+    with os.fdopen(handle, "rb") as file:
+        if facts.st_size > cap:
+            raise PackError(f"{path} has {facts.st_size} bytes; at most {cap} are expected, so it is no such file")
+        content = file.read(cap + 1)
+    if len(content) > cap:
+        raise PackError(f"{path} grew over {cap} bytes while it was read; let nothing write to a pack in use")
+    return content
+
+
+def cap_of(name: str) -> int:
+    """Most bytes a pack's file of that name may have."""
+    return MANIFEST_CAP if name == MANIFEST else CAPS.get(name, OTHER_CAP)
+
+
+def _verified(path: Path, expected: str) -> bytes:
+    content = read_regular(path, cap=cap_of(path.name))
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise PackError(
+            f"{path} has sha256 {found[:12]}…, but {MANIFEST} expects {expected[:12]}…: it was changed or damaged; "
+            "remove the pack and add it again"
+        )
+    return content
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise PackError(f"{MANIFEST} holds the number {text}; expected finite numbers")
+    return value
+
+
+def _in_words(message: str) -> str:
+    """A msgspec error as one sentence: what came, what was expected, what to do."""
+    what, _, where = message.partition(" - at ")
+    at = where.strip("`").removeprefix("$").removeprefix(".")
+    inside = f" in `{at}`" if at else ""
+    if unknown := re.search(r"unknown field `(.*)`", what):
+        near = difflib.get_close_matches(unknown[1], _KEYS, n=1)
+        advice = f"did you mean `{near[0]}`?" if near else "remove it"
+        return f"unknown key `{unknown[1]}`{inside}; {advice}"
+    if missing := re.search(r"missing required field `(.*)`", what):
+        return f"the key `{missing[1]}`{inside} is missing; state it, nothing is guessed"
+    return f"wrong value{inside}: {what[:1].lower()}{what[1:]}; correct it"
+
+
+def _check_texts(manifest: Manifest) -> None:
+    if not NAME.fullmatch(manifest.name):
+        raise PackError(
+            f"the name {manifest.name!r} cannot be used; take up to 64 of a-z, 0-9, '.', '_', '-', a letter first"
+        )
+    for key in ("version", "title", "licence", "source", "input", "output"):
+        value: str = getattr(manifest, key)
+        if not value.strip() or not value.isprintable() or len(value) > 1000:
+            raise PackError(f"`{key}` is {value[:40]!r}; expected 1 to 1000 printable characters on one line")
+
+
+def _check_files(manifest: Manifest) -> None:
+    if len(manifest.files) > MAX_FILES:
+        raise PackError(f"[files] names {len(manifest.files)} files; at most {MAX_FILES} are expected")
+    for needed in (MODEL, LABELS):
+        if needed not in manifest.files:
+            raise PackError(f"[files] does not name {needed}; add it with its sha256")
+    for name, digest in manifest.files.items():
+        if not FILE_NAME.fullmatch(name) or name == MANIFEST:
+            raise PackError(f"[files] names {name!r}; expected plain names of files beside {MANIFEST}")
+        if not _SHA256.fullmatch(digest):
+            raise PackError(f"[files] gives {digest[:70]!r} for {name}; expected a sha256 of 64 digits 0-9, a-f")
+
+
+def _labels(content: bytes, where: Path) -> tuple[Label, ...]:
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
+    except UnicodeDecodeError as error:
+        raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8") from None
+    except csv.Error as error:
+        raise PackError(f"{where} is not CSV: {error}; write it with plain quoting") from None
+    columns = ",".join(LABEL_COLUMNS)
+    if not rows or tuple(rows[0]) != LABEL_COLUMNS:
+        found = ",".join(rows[0]) if rows else ""
+        raise PackError(f"{where} begins with {found[:60]!r}; expected the columns {columns}")
+    if not 1 < len(rows) <= MAX_LABELS + 1:
+        raise PackError(f"{where} has {len(rows) - 1} labels; expected 1 to {MAX_LABELS}")
+    labels = tuple(_label(row, f"{where}, line {number}") for number, row in enumerate(rows[1:], start=2))
+    seen: set[str] = set()
+    for label in labels:
+        if label.id in seen:
+            raise PackError(f"{where} gives the id {label.id!r} twice; ids must differ")
+        seen.add(label.id)
+    return labels
+
+
+def _label(row: list[str], where: str) -> Label:
+    if len(row) != len(LABEL_COLUMNS):
+        raise PackError(f"{where}: {len(row)} values; expected {len(LABEL_COLUMNS)}: {','.join(LABEL_COLUMNS)}")
+    ident, name, group, enter, hidden = row
+    if not _LABEL_ID.fullmatch(ident):
+        raise PackError(f"{where}: the id {ident[:70]!r} cannot be used; take 1 to 64 of a-z, 0-9 and '_'")
+    if not name.strip() or not name.isprintable() or len(name) > 200:
+        raise PackError(f"{where}: the name {name[:70]!r} cannot be used; take 1 to 200 printable characters")
+    if not _GROUP.fullmatch(group):
+        raise PackError(f"{where}: the group {group[:70]!r} cannot be used; take up to 64 of a-z, 0-9 and '_', or none")
+    if hidden not in ("true", "false"):
+        raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
+    return Label(ident, name, group, _threshold(enter, where), hidden == "true")
+
+
+def _threshold(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"[01](\.\d{1,9})?", text) or not 0.0 < float(text) <= 1.0:
+        raise PackError(f"{where}: enter is {text[:20]!r}; expected a number over 0 up to 1, or nothing")
+    return float(text)

@@ -1,0 +1,325 @@
+"""One ONNX Runtime session per pack, run for many streams at once. The only module that imports onnxruntime.
+
+Every stream has a *slot*, which names its recurrent state here. A run takes the rows of the active slots alone,
+compacted: their state is gathered into the graph's state inputs, the graph runs once, and the new state is scattered
+back. A slot that is not in the run is not touched, so companions never influence each other. All memory that a run
+reads or writes is allocated beforehand and bound to the graph; one binding per batch size is kept.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from functools import cache
+from timeit import default_timer
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from streamclf.errors import PackError, ProviderError
+from streamclf.model.geometry import layout_dims, row_shape
+from streamclf.model.pack import Manifest, Pack
+from streamclf.model.state import SlotState
+from streamclf.types import F32, Provider, Shape
+
+Array = npt.NDArray[Any]
+
+_EXECUTION_PROVIDERS = {
+    Provider.CPU: "CPUExecutionProvider",
+    Provider.CUDA: "CUDAExecutionProvider",
+    Provider.TENSORRT: "TensorrtExecutionProvider",
+}
+# TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
+_OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
+# what `auto` tries before the CPU; TensorRT builds engines for minutes, so it is taken on demand only
+_AUTO = (Provider.CUDA,)
+_ERRORS_ONLY, _FATAL_ONLY = 3, 4
+
+# warnings about libraries that are not there are told by the probe, in one sentence
+ort.set_default_logger_severity(_ERRORS_ONLY)
+
+
+class Session:
+    """See the module's text. One thread uses it at a time.
+
+    max_batch: rows in one run of the graph; more are run in several goes. Buffers are sized by it.
+    Raises `ProviderError` where the asked-for provider does not work, `PackError` where the graph does not run.
+    """
+
+    def __init__(
+        self, pack: Pack, *, provider: Provider = Provider.AUTO, threads: int = 1, max_batch: int = 64
+    ) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, got {max_batch}")
+        manifest = pack.manifest
+        self.max_batch = max_batch
+        self.classes = len(pack.labels)
+        self.input_shape = row_shape(manifest)
+        self.bad_rows = 0
+        """Rows in which the model gave NaN or infinity; they left as zeros and their state was reset."""
+        self._manifest = manifest
+        self._session, taken = _open(pack, provider, threads)
+        self.provider = taken.value
+        self._goes_of = max_batch if manifest.batch else 1
+        frames = manifest.rows_per_window if manifest.shape is Shape.WINDOW_FRAMES else 1
+        self._row_dims = (frames, self.classes)
+        self._output_dims = self._row_dims if manifest.shape is Shape.WINDOW_FRAMES else (self.classes,)
+        self._output = np.zeros((self._goes_of, *self._row_dims), dtype=np.float32)
+        self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
+        self._states = [SlotState(tensor, self._goes_of) for tensor in manifest.state]
+        self._bindings: dict[tuple[int, int], _Binding] = {}
+        self._allocate(max_batch)
+        self._prove(pack)
+
+    def input_rows(self, count: int) -> F32:
+        """The buffer to fill before `run`: (count, *input_shape) float32, the same memory at every call."""
+        if count > len(self._rows):
+            self._allocate(count)
+        return self._rows[:count]
+
+    def run(self, slots: Sequence[int]) -> F32:
+        """Run rows [0, len(slots)) of `input_rows`, row i with the state of slots[i].
+
+        slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], new memory.
+        """
+        count = len(slots)
+        if 0 < count <= self._goes_of:
+            return self._go(0, slots)
+        result = np.empty((count, *self._row_dims), dtype=np.float32)
+        for start in range(0, count, self._goes_of):
+            result[start : start + self._goes_of] = self._go(start, slots[start : start + self._goes_of])
+        return result
+
+    def reset(self, slot: int) -> None:
+        """Zero the state of `slot`, as at a stream's start."""
+        for state in self._states:
+            state.reset(slot)
+
+    def warm_up(self, clock: Callable[[], float] = default_timer) -> float:
+        """Median time of one single-row run, in seconds of `clock`; no slot's state changes.
+
+        Makes at least 3 runs and at most 20, and no more than half a second of them where they are long.
+        """
+        binding = self._bind(0, 1)
+        binding.run()
+        times: list[float] = []
+        while len(times) < 3 or (len(times) < 20 and sum(times) < 0.5):
+            begin = clock()
+            binding.run()
+            times.append(clock() - begin)
+        return float(np.median(times))
+
+    def _go(self, start: int, slots: Sequence[int]) -> F32:
+        count = len(slots)
+        binding = self._bindings.get((start, count)) or self._bind(start, count)
+        for state in self._states:
+            state.gather(slots)
+        binding.run()
+        for state in self._states:
+            state.scatter(slots)
+        raw = self._output[:count]
+        if np.isfinite(raw).all():
+            return _probabilities(raw, self._manifest.activation)
+        bad = ~np.isfinite(raw).all(axis=(1, 2))
+        self.bad_rows += int(bad.sum())
+        raw[bad] = 0.0
+        rows = _probabilities(raw, self._manifest.activation)
+        rows[bad] = 0.0
+        for row in np.flatnonzero(bad):
+            self.reset(slots[int(row)])
+        return rows
+
+    def _allocate(self, rows: int) -> None:
+        self._input = np.zeros((rows, *layout_dims(self._manifest)), dtype=np.float32)
+        self._rows = _as_rows(self._input, self._manifest)
+        self._bindings.clear()
+
+    def _bind(self, start: int, count: int) -> "_Binding":
+        # bound: one entry a batch size and go, dropped together; each holds pointers, no buffers
+        if len(self._bindings) > 4 * self.max_batch:
+            self._bindings.clear()
+        inputs = {self._manifest.input: self._input[start : start + count], **self._constants}
+        outputs = {self._manifest.output: self._output[:count].reshape(count, *self._output_dims)}
+        for state in self._states:
+            inputs[state.tensor.input] = state.before(count)
+            outputs[state.tensor.output] = state.after(count)
+        binding = self._bindings[start, count] = _Binding(self._session, inputs, outputs)
+        return binding
+
+    def _prove(self, pack: Pack) -> None:
+        """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
+        for count in sorted({1, min(2, self._goes_of)}):
+            try:
+                self._bind(0, count).run()
+            except Exception as error:  # onnxruntime raises a dozen unrelated types
+                advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
+                raise PackError(
+                    f"the model of pack {pack.manifest.name} does not run with a batch of {count}: {_one_line(error)}; "
+                    f"{advice}"
+                ) from error
+
+
+class _Binding:
+    """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses."""
+
+    def __init__(self, session: ort.InferenceSession, inputs: dict[str, Array], outputs: dict[str, Array]) -> None:
+        self._session = session
+        self._arrays = (inputs, outputs)
+        self._binding = session.io_binding()
+        for name, array in inputs.items():
+            self._binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+
+def probe_providers() -> dict[str, str]:
+    """For each execution provider "" where it ran a tiny graph just now, else the reason why it does not work."""
+    return {provider.value: _probe(provider) for provider in _EXECUTION_PROVIDERS}
+
+
+def runtime_version() -> str:
+    """Version of ONNX Runtime."""
+    return str(ort.__version__)
+
+
+@cache
+def _probe(provider: Provider) -> str:
+    name = _EXECUTION_PROVIDERS[provider]
+    if name not in ort.get_available_providers():
+        return f"this build of ONNX Runtime {ort.__version__} was made without it"
+    missing = _load_cuda() if provider is not Provider.CPU else ""
+    options = _session_options(1)
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "0" if provider is Provider.CPU else "1")
+    values = np.array([[1.0, 2.0], [3.0, -4.0]], dtype=np.float32)
+    with _quiet():
+        try:
+            session = ort.InferenceSession(_tiny_graph(), options, providers=_chain(provider), enable_fallback=0)
+            if session.get_providers()[0] != name:
+                return missing or "its library loads but cannot be used; the driver or the device may be missing"
+            (result,) = session.run(None, {"x": values})
+        except Exception as error:  # onnxruntime raises a dozen unrelated types
+            return missing or _one_line(error)
+    return "" if np.allclose(result, np.maximum(values @ values, 0.0)) else "it ran a tiny graph and gave wrong values"
+
+
+def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
+    if wanted is Provider.AUTO:
+        for provider in _AUTO:
+            if not _probe(provider):
+                with contextlib.suppress(PackError):
+                    return _load(pack, provider, threads), provider
+        return _load(pack, Provider.CPU, threads), Provider.CPU
+    reason = _probe(wanted)
+    if reason:
+        raise ProviderError(
+            f"the provider {wanted.value} was asked for but does not work here: {reason}; "
+            "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
+        )
+    return _load(pack, wanted, threads), wanted
+
+
+def _load(pack: Pack, provider: Provider, threads: int) -> ort.InferenceSession:
+    name = pack.manifest.name
+    try:
+        with _quiet():
+            session = ort.InferenceSession(
+                pack.model,
+                _session_options(threads),
+                providers=_chain(provider),
+                enable_fallback=0,
+                read_config_from_model=0,
+            )
+    except Exception as error:  # onnxruntime raises a dozen unrelated types
+        raise PackError(
+            f"ONNX Runtime refuses the model of pack {name}: {_one_line(error)}; export it again"
+        ) from error
+    taken = session.get_providers()[0]
+    if taken != _EXECUTION_PROVIDERS[provider]:
+        raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
+    return session
+
+
+def _session_options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # a spinning pool slows every other session of the process
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _FATAL_ONLY
+    return options
+
+
+def _chain(provider: Provider) -> list[Any]:
+    order = [provider, *((Provider.CUDA,) if provider is Provider.TENSORRT else ())]
+    if provider is not Provider.CPU:
+        order.append(Provider.CPU)
+    return [(_EXECUTION_PROVIDERS[one], _OPTIONS.get(one, {})) for one in order]
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Keep ONNX Runtime's own lines about missing libraries off standard error."""
+    ort.set_default_logger_severity(_FATAL_ONLY)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(_ERRORS_ONLY)
+
+
+@cache
+def _load_cuda() -> str:
+    """Load CUDA's libraries from their wheels or the system. Returns the first that cannot be loaded, in words."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        ort.preload_dlls()
+    for line in told.getvalue().splitlines():
+        if line.startswith("Failed to load "):
+            return f"the library {line.split()[3].rstrip(':').rsplit('/', 1)[-1]} cannot be loaded"
+    return ""
+
+
+@cache
+def _tiny_graph() -> bytes:
+    import onnx
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2]) for name in ("x", "y")]
+    nodes = [helper.make_node("MatMul", ["x", "x"], ["z"]), helper.make_node("Relu", ["z"], ["y"])]
+    graph = helper.make_graph(nodes, "probe", ends[:1], ends[1:])
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _as_rows(memory: F32, manifest: Manifest) -> F32:
+    """The input memory seen as (rows, *row_shape), whatever the layout."""
+    if manifest.input_layout.startswith("channel-"):
+        memory = memory[:, 0]
+    return memory.swapaxes(1, 2) if manifest.input_layout.endswith("bands-time") else memory
+
+
+def _probabilities(raw: F32, activation: str) -> F32:
+    """raw: (n, F, classes), finite. New memory, float32 in [0, 1]."""
+    if activation == "sigmoid":
+        # by tanh, which never overflows
+        rows: F32 = np.tanh(raw * np.float32(0.5))
+        rows += np.float32(1.0)
+        rows *= np.float32(0.5)
+        return rows
+    if activation == "softmax":
+        rows = np.exp(raw - raw.max(axis=-1, keepdims=True))
+        rows /= rows.sum(axis=-1, keepdims=True)
+        return rows
+    rows = np.maximum(raw, np.float32(0.0))
+    np.minimum(rows, np.float32(1.0), out=rows)
+    return rows
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:300].rstrip(" .;") or type(error).__name__

@@ -1,0 +1,102 @@
+"""Writes a model pack: labels.csv, the files' hashes and pack.toml, in one fixed order and spelling.
+
+The same content always gives the same bytes, so that two people who build a pack get the same digest.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from streamclf.model.pack import Manifest
+from streamclf.types import Label
+
+LABEL_COLUMNS = ("id", "name", "group", "enter", "hidden")
+
+
+def labels_csv(labels: Sequence[Label]) -> bytes:
+    """The text of labels.csv (UTF-8, one row a class in the order of the graph's output)."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(LABEL_COLUMNS)
+    for label in labels:
+        enter = "" if label.enter is None else f"{label.enter:g}"
+        rows.writerow([label.id, label.name, label.group, enter, "true" if label.hidden else "false"])
+    return text.getvalue().encode()
+
+
+def manifest_toml(manifest: Manifest) -> bytes:
+    """The text of pack.toml: scalars first, then tables; keys that hold their default are left out."""
+    values = _without_defaults(manifest)
+    lines = [f"{key} = {_value(value)}" for key, value in values.items() if not _is_table(value)]
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{key}]", *_table(value)]
+        elif isinstance(value, list) and _is_table(value):
+            for entry in value:
+                lines += ["", f"[[{key}]]", *_table(entry)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def write_pack(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    model: bytes,
+    labels: Sequence[Label],
+    card: str,
+    golden: bytes | None = None,
+    extra: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a whole pack into `folder` (made if absent) and return it; `manifest.files` is filled in here.
+
+    extra: further files to store and hash, such as a licence text, by plain file name.
+    """
+    files = {"model.onnx": model, "labels.csv": labels_csv(labels), "CARD.md": card.encode(), **(extra or {})}
+    if golden is not None:
+        files["golden.npz"] = golden
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
+    (folder / "pack.toml").write_bytes(manifest_toml(msgspec.structs.replace(manifest, files=hashes)))
+    return folder
+
+
+def _without_defaults(struct: msgspec.Struct) -> dict[str, object]:
+    builtins: dict[str, object] = msgspec.to_builtins(struct)
+    for field in msgspec.structs.fields(struct):
+        value = getattr(struct, field.name)
+        if not field.required and value == field.default:
+            del builtins[field.encode_name]
+        elif isinstance(value, msgspec.Struct):
+            tag = {key: text for key, text in msgspec.to_builtins(value).items() if key == "kind"}
+            builtins[field.encode_name] = tag | _without_defaults(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+            builtins[field.encode_name] = [_without_defaults(entry) for entry in value]
+    return builtins
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _table(values: Mapping[str, object]) -> list[str]:
+    return [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(entry) for entry in value) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    # JSON's strings, integers and booleans are TOML's too
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,108 @@
+"""What `hello` tells about streams and packs. The daemon hands it in and may change the mutable parts."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from streamclf.clock import FRAME_MS, StreamClock
+from streamclf.model.pack import Pack
+from streamclf.serve import wire
+from streamclf.types import Label, Shape
+
+
+@dataclass(slots=True)
+class StreamInfo:
+    """One stream. `state` and `detail` follow the statuses that the hub publishes; `rate` is its native rate (Hz)."""
+
+    name: str
+    rate: int
+    clock: StreamClock
+    source: str
+    demo: bool = False
+    push: bool = False
+    priority: int = 0
+    packs: list[str] = field(default_factory=list)
+    state: str = "live"
+    detail: str = ""
+
+    def entry(self) -> wire.StreamEntry:
+        """As in `hello`."""
+        return wire.StreamEntry(
+            name=self.name,
+            rate=self.rate,
+            epoch_ns=self.clock.epoch_ns if self.clock.started else 0,
+            source=self.source,
+            state=self.state,
+            detail=self.detail,
+            demo=self.demo,
+            priority=self.priority,
+            packs=list(self.packs),
+            push=self.push,
+        )
+
+
+@dataclass(slots=True)
+class PackInfo:
+    """One pack as it runs here. Times in ms. `hop_ms` may change while the daemon runs.
+
+    receptive_field_ms: None where recurrent state makes it unbounded. latency_ms: deadline of the final revision of
+    window-frames packs, None where each row comes once.
+    """
+
+    name: str
+    version: str
+    digest: str
+    shape: Shape
+    labels: tuple[Label, ...]
+    exclusive: bool
+    window_ms: float
+    look_ahead_ms: float
+    algorithmic_latency_ms: float
+    receptive_field_ms: float | None
+    hop_ms: int
+    provider: str
+    latency_ms: int | None = None
+
+    @classmethod
+    def of(cls, pack: Pack, *, hop_ms: int, provider: str, latency_ms: int | None = None) -> Self:
+        """From a loaded pack. Buffering counts as the longest of a frame, a run's step and the hop between runs."""
+        manifest = pack.manifest
+        window_ms = manifest.window * 1000 / manifest.rate
+        look_ahead_ms = manifest.look_ahead * 1000 / manifest.rate
+        stateful = manifest.shape is Shape.STATEFUL
+        buffering_ms = max(FRAME_MS, manifest.step * 1000 / manifest.rate if stateful else hop_ms)
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            digest=pack.digest,
+            shape=manifest.shape,
+            labels=pack.labels,
+            exclusive=manifest.exclusive,
+            window_ms=window_ms,
+            look_ahead_ms=look_ahead_ms,
+            algorithmic_latency_ms=look_ahead_ms + buffering_ms,
+            receptive_field_ms=None if manifest.state else window_ms,
+            hop_ms=hop_ms,
+            provider=provider,
+            latency_ms=latency_ms if manifest.shape is Shape.WINDOW_FRAMES else None,
+        )
+
+    def entry(self) -> wire.PackEntry:
+        """As in `hello`."""
+        return wire.PackEntry(
+            name=self.name,
+            version=self.version,
+            digest=self.digest,
+            shape=self.shape,
+            labels=[
+                wire.LabelEntry(id=label.id, name=label.name, group=label.group, hidden=label.hidden, enter=label.enter)
+                for label in self.labels
+            ],
+            exclusive=self.exclusive,
+            window_ms=self.window_ms,
+            look_ahead_ms=self.look_ahead_ms,
+            algorithmic_latency_ms=self.algorithmic_latency_ms,
+            receptive_field_ms=self.receptive_field_ms,
+            hop_ms=self.hop_ms,
+            provider=self.provider,
+            latency_ms=self.latency_ms,
+        )

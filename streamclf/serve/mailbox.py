@@ -1,0 +1,115 @@
+"""The mailbox: what waits for a subscriber that does not read fast enough.
+
+Scores keep the newest: beyond its bounds the oldest score message is dropped, counted, and declared by a `lagged`
+message that stands where the dropped ones would have stood. Everything else is never dropped: when too much of it
+waits, `put` says no and the connection has to end, with a reason, so that the client can resume with `since`.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from streamclf.serve import wire
+
+# Bounds of a mailbox. With a write buffer of 64 KiB and the connection itself, a client that never reads stays below
+# 512 KiB whatever the messages' size; 4 s is as old as a live score may get.
+MAX_SCORE_BYTES = 192 * 1024
+MAX_AGE_NS = 4_000_000_000
+MAX_VITAL = 256
+MAX_VITAL_BYTES = 128 * 1024
+
+
+class Outgoing(NamedTuple):
+    """A ready-made websocket frame. rows: score rows in it; 0 for what must not be dropped.
+
+    place: order of the replay ring, 0 for answers to this client alone. first_seq, seq: of its first and last row.
+    """
+
+    frame: bytes
+    place: int
+    first_seq: int
+    seq: int
+    rows: int
+    decided_ns: int
+
+
+def answer(message: wire.Message) -> Outgoing:
+    """A message for one client alone."""
+    return Outgoing(wire.text_frame(wire.encode(message)), 0, 0, 0, 0, 0)
+
+
+class Mailbox:
+    """Two queues in one order of arrival. dropped_rows counts what was dropped so far."""
+
+    def __init__(self) -> None:
+        self.dropped_rows = 0
+        self._arrivals = 0
+        # bound: MAX_SCORE_BYTES and MAX_AGE_NS; oldest dropped; counter: dropped_rows
+        self._scores: deque[tuple[int, Outgoing]] = deque()
+        # bound: MAX_VITAL and MAX_VITAL_BYTES; refused when full, and the connection ends
+        self._vital: deque[tuple[int, Outgoing]] = deque()
+        self._score_bytes = 0
+        self._vital_bytes = 0
+        self._hole: wire.Lagged | None = None
+        self._hole_at = 0
+
+    def __len__(self) -> int:
+        return len(self._scores) + len(self._vital) + (self._hole is not None)
+
+    @property
+    def half_full(self) -> bool:
+        """Whether a producer that can wait should wait."""
+        return 2 * self._score_bytes > MAX_SCORE_BYTES or 2 * len(self._vital) > MAX_VITAL
+
+    def put(self, message: Outgoing) -> bool:
+        """Queue a message. False: full of what must not be dropped."""
+        self._arrivals += 1
+        if not message.rows:
+            if len(self._vital) >= MAX_VITAL or self._vital_bytes + len(message.frame) > MAX_VITAL_BYTES:
+                return False
+            self._vital.append((self._arrivals, message))
+            self._vital_bytes += len(message.frame)
+            return True
+        self._scores.append((self._arrivals, message))
+        self._score_bytes += len(message.frame)
+        while len(self._scores) > 1 and self._over(message.decided_ns):
+            self._drop()
+        return True
+
+    def take(self) -> Outgoing | None:
+        """The next message to send, or None."""
+        from_scores = bool(self._scores) and (not self._vital or self._scores[0][0] < self._vital[0][0])
+        queue = self._scores if from_scores else self._vital
+        if self._hole is not None and (not queue or queue[0][0] > self._hole_at):
+            hole, self._hole = self._hole, None
+            return answer(hole)
+        if not queue:
+            return None
+        message = queue.popleft()[1]
+        if from_scores:
+            self._score_bytes -= len(message.frame)
+        else:
+            self._vital_bytes -= len(message.frame)
+        return message
+
+    def clear(self) -> None:
+        """Forget everything: the connection is ending."""
+        self._scores.clear()
+        self._vital.clear()
+        self._score_bytes = self._vital_bytes = 0
+        self._hole = None
+
+    def _over(self, now_ns: int) -> bool:
+        return self._score_bytes > MAX_SCORE_BYTES or now_ns - self._scores[0][1].decided_ns > MAX_AGE_NS
+
+    def _drop(self) -> None:
+        self._hole_at, message = self._scores.popleft()
+        self._score_bytes -= len(message.frame)
+        self.dropped_rows += message.rows
+        hole = self._hole
+        self._hole = wire.Lagged(
+            seq=message.seq,
+            from_seq=hole.from_seq if hole else message.first_seq,
+            to_seq=message.seq,
+            dropped=message.rows + (hole.dropped if hole else 0),
+            reason="mailbox",
+        )

@@ -1,0 +1,144 @@
+"""Plain HTTP on the websocket's port: the page, /healthz, /metrics, /v1/schema. A fixed table: no path is joined."""
+
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from importlib.resources import files
+from urllib.parse import parse_qs
+
+import msgspec
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from streamclf import __version__, metrics
+from streamclf.serve.access import Access
+from streamclf.serve.hub import Hub
+
+SOCKET_PATH = "/v1"
+
+# States of a stream in which nothing can be heard, and that somebody has to look at; the others pass by themselves.
+_BROKEN = {"lost", "problem"}
+_LESSENED = {"reconnecting", "paused", "behind"}
+
+_WEB = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
+    "/live.css": ("live.css", "text/css; charset=utf-8"),
+}
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_GUARDS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Pages:
+    """Answers every request that is not a websocket's. Reads its files once."""
+
+    def __init__(self, hub: Hub, access: Access) -> None:
+        self._hub = hub
+        self._access = access
+        self._started_s = time.monotonic()
+        serve = files("streamclf.serve")
+        self._fixed = {path: (serve.joinpath("web", name).read_bytes(), kind) for path, (name, kind) in _WEB.items()}
+        self._fixed["/v1/schema"] = (serve.joinpath("asyncapi.json").read_bytes(), "application/json")
+
+    def respond(self, request: Request) -> Response | None:
+        """The answer, or None where the request may go on to become a websocket."""
+        hosts = request.headers.get_all("Host")
+        if why := self._access.check_host(hosts):
+            return _refuse(HTTPStatus.FORBIDDEN, "host", why)
+        if request.method not in ("GET", "HEAD"):
+            response = _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "method", f"{request.method[:20]} is not answered here")
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        path = request.path.partition("?")[0]
+        try:
+            query_of(request.path)
+        except ValueError:
+            return _refuse(HTTPStatus.BAD_REQUEST, "query", "that is more query than anything here takes")
+        if path == SOCKET_PATH:
+            if why := self._access.check_origin(request.headers.get_all("Origin"), hosts):
+                return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
+            return self._check_token(request)
+        return self._page(path, request)
+
+    def _page(self, path: str, request: Request) -> Response:
+        head = request.method == "HEAD"
+        if path in self._fixed:
+            body, kind = self._fixed[path]
+            return _answer(HTTPStatus.OK, body, kind, head=head)
+        if path == "/healthz":
+            status, health = self._health(detailed=self._check_token(request) is None)
+            return _answer(status, msgspec.json.encode(health), "application/json", head=head)
+        if path == "/metrics":
+            return self._check_token(request) or _answer(
+                HTTPStatus.OK, metrics.exposition(), metrics.CONTENT_TYPE, head=head
+            )
+        return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
+
+    def _check_token(self, request: Request) -> Response | None:
+        why = self._access.check_token(
+            request.headers.get_all("Authorization")[0] if "Authorization" in request.headers else None,
+            [name.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")],
+            query_of(request.path).get("token", []),
+        )
+        if why is None:
+            return None
+        response = _refuse(HTTPStatus.UNAUTHORIZED, "token", why)
+        response.headers["WWW-Authenticate"] = 'Bearer realm="streamclf"'
+        return response
+
+    def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
+        states = {stream.state for stream in self._hub.streams.values()}
+        broken = bool(states & _BROKEN)
+        health: dict[str, object] = {
+            "status": "degraded" if broken or states & _LESSENED else "ok",
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+        }
+        if detailed:
+            health["version"] = __version__
+            health["instance"] = self._hub.instance
+            health["streams"] = [
+                {"name": stream.name, "state": stream.state, "detail": stream.detail, "demo": stream.demo}
+                for stream in self._hub.streams.values()
+            ]
+        return HTTPStatus.SERVICE_UNAVAILABLE if broken else HTTPStatus.OK, health
+
+
+def query_of(path: str) -> Mapping[str, list[str]]:
+    """The query of a request's path. Raises ValueError above 64 fields."""
+    return parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=64)
+
+
+def unavailable(text: str) -> Response:
+    """503, for more connections than we hold."""
+    return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "full", text)
+
+
+def _refuse(status: HTTPStatus, reason: str, text: str) -> Response:
+    metrics.REFUSED.labels(reason).inc()
+    body = f"{text[:1].upper()}{text[1:]}.\n".encode()
+    return _answer(status, body, "text/plain; charset=utf-8", head=False)
+
+
+def _answer(status: HTTPStatus, body: bytes, kind: str, *, head: bool) -> Response:
+    headers = Headers(
+        {
+            "Date": formatdate(usegmt=True),
+            "Connection": "close",
+            "Content-Length": str(len(body)),
+            "Content-Type": kind,
+            **_GUARDS,
+        }
+    )
+    return Response(status.value, status.phrase, headers, b"" if head else body)

@@ -1,0 +1,95 @@
+"""One connection's receiving side: the query of its address, `subscribe`, `push`, pushed samples."""
+
+import msgspec
+
+from streamclf.errors import ServeError, StreamclfError
+from streamclf.serve import wire
+from streamclf.serve.pages import query_of
+from streamclf.serve.push import PushDesk, PushSession
+from streamclf.serve.subscriber import Subscriber
+
+MAX_TEXT = 64 * 1024
+MAX_BINARY = 256 * 1024  # a message of samples: 20 ms of float32 at 192 kHz is 15 KiB
+_TOO_BIG = 1009
+_LISTS = {"streams", "packs", "labels", "groups"}
+_NOT_OURS = {"token"}
+
+
+class Session:
+    """Does what the client asks; what cannot be done is answered with `error` and changes nothing."""
+
+    def __init__(self, subscriber: Subscriber, desk: PushDesk) -> None:
+        self._subscriber = subscriber
+        self._desk = desk
+        self._push: PushSession | None = None
+
+    def query(self, path: str) -> None:
+        """`/v1?tier=frame&labels=speech,bird` is a subscription too, for clients that only listen."""
+        try:
+            asked = {name: values for name, values in query_of(path).items() if name not in _NOT_OURS}
+            if asked:
+                self._subscriber.subscribe(subscribe_of(asked))
+        except (ServeError, ValueError) as fault:
+            self._refuse("bad-subscription", fault)
+
+    def receive(self, message: str | bytes) -> None:
+        """A message of the client."""
+        if isinstance(message, bytes):
+            self._samples(message)
+        elif len(message) > MAX_TEXT:
+            self._subscriber.cut("too-big", _TOO_BIG, f"a text message may have {MAX_TEXT} characters")
+        else:
+            self._order(message)
+
+    def close(self) -> None:
+        """The connection is gone."""
+        if self._push is not None:
+            self._push.close()
+            self._push = None
+
+    def _order(self, text: str) -> None:
+        try:
+            message = wire.decode_client(text)
+        except ServeError as fault:
+            self._refuse("bad-message", fault)
+            return
+        if isinstance(message, wire.Subscribe):
+            try:
+                self._subscriber.subscribe(message)
+            except ServeError as fault:
+                self._refuse("bad-subscription", fault)
+            return
+        self.close()
+        try:
+            self._push = self._desk.open(message)
+        except StreamclfError as fault:
+            self._refuse("bad-push", fault)
+        else:
+            self._subscriber.control(wire.Pushing(stream=message.stream, rate=message.rate, format=message.format))
+
+    def _samples(self, data: bytes) -> None:
+        try:
+            if self._push is None:
+                raise ServeError("samples came without a push message before them; say stream, rate and format first")
+            self._push.feed(data)
+        except StreamclfError as fault:
+            self._refuse("bad-push", fault)
+
+    def _refuse(self, code: str, fault: Exception) -> None:
+        self._subscriber.control(msgspec.convert({"type": "error", "code": code, "message": str(fault)}, wire.Error))
+
+
+def subscribe_of(query: dict[str, list[str]]) -> wire.Subscribe:
+    """A subscription out of an address: lists by commas or repetition. Raises `ServeError`."""
+    asked: dict[str, object] = {}
+    for name, values in query.items():
+        if name in _LISTS:
+            asked[name] = [part for value in values for part in value.split(",") if part]
+        elif len(values) > 1:
+            raise ServeError(f"'{name[:80]}' stands {len(values)} times in the address; give it once")
+        else:
+            asked[name] = values[0]
+    try:
+        return msgspec.convert({"type": "subscribe", **asked}, wire.Subscribe, strict=False)
+    except msgspec.ValidationError as fault:
+        raise ServeError(wire.explain(fault, list(wire.Subscribe.__struct_fields__))) from None

@@ -1,0 +1,208 @@
+"""Subscriptions: a client's wish made exact, and the channel that encodes for all clients with the same one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.errors import ServeError
+from streamclf.serve import wire
+from streamclf.serve.info import PackInfo
+from streamclf.serve.mailbox import Outgoing
+from streamclf.serve.replay import Item, Part, Track
+from streamclf.types import F32
+
+GROUP_PREFIX = "group:"
+
+
+class Sink(Protocol):
+    """What the hub delivers to."""
+
+    def deliver(self, message: Outgoing) -> None:
+        """Take a message that everybody on the channel gets; must not block and must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackWish:
+    """Columns of a pack's rows (None: all) and whether its events are filtered by label as well."""
+
+    name: str
+    columns: tuple[int, ...] | None
+    filtered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A subscription without what differs between two clients that get the same messages."""
+
+    streams: tuple[str, ...]
+    packs: tuple[PackWish, ...]
+    tier: wire.Tier
+    encoding: wire.Encoding
+    final: wire.Revision
+    top_k: int | None
+    min_prob: float
+
+
+def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> Spec:
+    """Make a wish exact. Raises `ServeError` for a name that nothing has, with the nearest that something has."""
+    chosen = [packs[name] for name in _known("pack", wish.packs, list(packs))]
+    named = wish.labels is not None or wish.groups is not None
+    ids, groups = _names(wish)
+    _known("label", sorted(ids), [label.id for pack in chosen for label in pack.labels])
+    _known("group", sorted(groups), list(dict.fromkeys(label.group for pack in chosen for label in pack.labels)))
+    scores = wish.tier != "events"
+    wishes = []
+    for pack in chosen:
+        columns: tuple[int, ...] | None = None
+        if named:
+            columns = tuple(i for i, label in enumerate(pack.labels) if label.id in ids or label.group in groups)
+            if not columns:
+                continue
+        elif wish.top_k is not None and scores:
+            columns = tuple(i for i, label in enumerate(pack.labels) if not label.hidden)
+        wishes.append(PackWish(pack.name, columns, named))
+    return Spec(
+        streams=tuple(_known("stream", wish.streams, list(streams))),
+        packs=tuple(wishes),
+        tier=wish.tier,
+        encoding=wish.encoding if scores else "json",
+        final=wish.final if scores else "all",
+        top_k=wish.top_k if scores else None,
+        min_prob=wish.min_prob if scores else 0.0,
+    )
+
+
+def _names(wish: wire.Subscribe) -> tuple[set[str], set[str]]:
+    labels = wish.labels or []
+    ids = {label for label in labels if not label.startswith(GROUP_PREFIX)}
+    groups = {label.removeprefix(GROUP_PREFIX) for label in labels if label.startswith(GROUP_PREFIX)}
+    return ids, groups | set(wish.groups or [])
+
+
+def _known(kind: str, wanted: Sequence[str] | None, known: list[str]) -> list[str]:
+    if wanted is None:
+        return known
+    for name in wanted:
+        if name not in known:
+            hint = wire.nearest(name, known) or f"; there are {', '.join(known[:8]) or 'none'}"
+            raise ServeError(f"there is no {kind} '{name[:80]}' here{hint}")
+    return [name for name in known if name in wanted]
+
+
+class Selection:
+    """Columns of one pack on one channel. labels: ids of the columns, in order."""
+
+    def __init__(self, wish: PackWish, pack: PackInfo) -> None:
+        self.columns: npt.NDArray[np.intp] | None = None
+        self.labels = [label.id for label in pack.labels]
+        if wish.columns is not None:
+            self.columns = np.array(wish.columns, dtype=np.intp)
+            self.labels = [self.labels[i] for i in wish.columns]
+        self.events = frozenset(self.labels) if wish.filtered else None
+        # the list of labels is the longest part of most messages and always the same
+        self.labels_json = cast(list[str], msgspec.Raw(msgspec.json.encode(self.labels)))
+
+
+class Channel:
+    """One distinct subscription: encodes a message once for all its sinks. number: its name on the wire."""
+
+    def __init__(self, number: int, spec: Spec, packs: Mapping[str, PackInfo]) -> None:
+        self.number = number
+        self.spec = spec
+        self.sinks: dict[Sink, None] = {}
+        self._streams = frozenset(spec.streams)
+        self._selections = {wish.name: Selection(wish, packs[wish.name]) for wish in spec.packs}
+
+    def answer(self, *, seq: int, since: int | None) -> wire.Subscribed:
+        """The acknowledgement."""
+        spec = self.spec
+        return wire.Subscribed(
+            seq=seq,
+            channel=self.number,
+            tier=spec.tier,
+            encoding=spec.encoding,
+            final=spec.final,
+            top_k=spec.top_k,
+            min_prob=spec.min_prob,
+            streams=list(spec.streams),
+            packs=[wire.ChannelPack(name=name, labels=s.labels) for name, s in self._selections.items()],
+            since=since,
+        )
+
+    def takes(self, track: Track, *, has_provisional: bool) -> bool:
+        """Whether rows of `track` are wanted. has_provisional: its rows also come, earlier, as provisional ones."""
+        if self.spec.tier == "events" or track.stream not in self._streams or track.pack not in self._selections:
+            return False
+        if self.spec.final == "final":
+            return track.final
+        return self.spec.final == "all" or not (track.final and has_provisional)
+
+    def takes_item(self, item: Item) -> bool:
+        """Whether the event, gap or status is wanted."""
+        if item.stream and item.stream not in self._streams:
+            return False
+        if not item.pack:
+            return True
+        selection = self._selections.get(item.pack)
+        if selection is None:
+            return False
+        return not item.label or selection.events is None or item.label in selection.events
+
+    def encode(self, part: Part, *, sent_ns: int) -> Outgoing:
+        """A score message as a websocket frame."""
+        group = part.group
+        track = group.track
+        selection = self._selections[track.pack]
+        rows = group.rows[part.start : part.stop]
+        if selection.columns is not None:
+            rows = rows[:, selection.columns]
+        picked = None
+        if self.spec.top_k is not None or self.spec.min_prob > 0:
+            picked = self._pick(rows)
+            rows = rows[:, picked]
+        seq, decided_ns = group.seqs[part.stop - 1], group.decided_ns[part.stop - 1]
+        if self.spec.encoding == "json":
+            labels = selection.labels_json if picked is None else [selection.labels[i] for i in picked]
+            message = wire.Scores(
+                stream=track.stream,
+                pack=track.pack,
+                seq=seq,
+                first_frame=group.first_frame + part.start,
+                count=part.stop - part.start,
+                labels=labels,
+                rows=wire.rounded(rows),
+                final=track.final,
+                captured_ns=group.captured_ns[part.stop - 1],
+                decided_ns=decided_ns,
+                sent_ns=sent_ns,
+            )
+            frame = wire.text_frame(wire.encode(message))
+        else:
+            if picked is not None and selection.columns is not None:
+                picked = selection.columns[picked]
+            binary = wire.BinaryScores(
+                stream=track.stream_index,
+                pack=track.pack_index,
+                channel=self.number,
+                seq=seq,
+                first_frame=group.first_frame + part.start,
+                final=track.final,
+                captured_ns=group.captured_ns[part.stop - 1],
+                decided_ns=decided_ns,
+                sent_ns=sent_ns,
+                rows=rows,
+                columns=None if picked is None else tuple(picked.tolist()),
+            )
+            frame = wire.binary_frame(wire.encode_binary(binary, self.spec.encoding))
+        return Outgoing(frame, part.place, group.seqs[part.start], seq, part.stop - part.start, decided_ns)
+
+    def _pick(self, rows: F32) -> npt.NDArray[np.intp]:
+        best = rows.max(axis=0)
+        keep = np.flatnonzero(best >= self.spec.min_prob)
+        if self.spec.top_k is not None:
+            keep = keep[np.argsort(-best[keep], kind="stable")[: self.spec.top_k]]
+        return keep

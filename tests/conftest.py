@@ -1,0 +1,84 @@
+"""What the layers of the suite share: material that may be absent, and the real daemon."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Protocol
+
+import pytest
+
+from tests.support.daemon import Daemon, clean_env, start_daemon
+from tests.support.daemon import free_port as find_free_port
+from tests.support.packs import PacksUnavailableError, ensure_packs
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class StartDaemon(Protocol):
+    """Starts `streamclf run ARGS`, ready on return unless `ready=False`; every one is stopped when the test ends."""
+
+    def __call__(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        ready: bool = True,
+    ) -> Daemon: ...
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recordings and reference models that is no part of the repository."""
+    folder = Path(os.environ.get("STREAMCLF_SHARED") or REPOSITORY.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip("the folder of recordings and reference models is absent (STREAMCLF_SHARED names it)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packs_dir() -> Path:
+    """A folder with the packs silero-vad and yamnet, for STREAMCLF_MODELS."""
+    try:
+        return ensure_packs()
+    except PacksUnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
+    return find_free_port()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[StartDaemon]:
+    """Factory of real daemons. At the end each gets SIGTERM and must be gone in time, without a traceback."""
+    started: list[Daemon] = []
+
+    def start(
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        ready: bool = True,
+    ) -> Daemon:
+        log = tmp_path / f"daemon-{len(started)}"
+        running = start_daemon(args, port=port or find_free_port(), env=clean_env(tmp_path, env), log=log, stdin=stdin)
+        started.append(running)
+        if ready:
+            running.wait_ready()
+        return running
+
+    yield start
+
+    late = []
+    for running in started:
+        try:
+            running.stop()
+        except AssertionError as error:
+            late.append(str(error))
+    tracebacks = [running.stderr for running in started if "Traceback" in running.stderr]
+    assert not late, "\n".join(late)
+    assert not tracebacks, "\n".join(tracebacks)

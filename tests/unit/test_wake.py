@@ -1,0 +1,41 @@
+"""The bell: rings merge, and none is lost."""
+
+import threading
+
+from streamclf.audio.wake import Wake
+
+
+def test_a_ring_before_the_wait_is_kept_and_many_are_one() -> None:
+    wake = Wake()
+    for _ in range(5):
+        wake.set()
+    assert wake.wait(0)
+    assert not wake.wait(0)
+
+
+def test_a_wait_without_a_ring_ends_at_its_limit() -> None:
+    assert not Wake().wait(0.001)
+    assert not Wake().wait(-1)
+
+
+def test_a_waiting_thread_is_woken() -> None:
+    wake = Wake()
+    woken = threading.Event()
+    thread = threading.Thread(target=lambda: wake.wait() and woken.set())
+    thread.start()
+    wake.set()
+    assert woken.wait(10)
+    thread.join()
+
+
+def test_rings_from_many_threads_at_once_do_no_harm() -> None:
+    wake = Wake()
+    threads = [threading.Thread(target=lambda: [wake.set() for _ in range(2000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        wake.wait(0.01)
+    for thread in threads:
+        thread.join()
+    wake.set()
+    assert wake.wait(0)
