@@ -386,10 +386,10 @@ class _Connect(connect):
 
 
 def _os_reason(fault: OSError) -> str:
-    """The plain reason; asyncio wraps the faults of several addresses of one name into a text."""
-    numbers = re.findall(r"\[Errno (-?\d+)\]", str(fault))
-    if fault.errno is None and numbers and int(numbers[-1]) > 0:
-        return os.strerror(int(numbers[-1]))
+    """The plain reason; asyncio writes addresses into it, and wraps the faults of several into one text."""
+    numbers = [fault.errno] if fault.errno else [int(n) for n in re.findall(r"\[Errno (-?\d+)\]", str(fault))]
+    if numbers and numbers[-1] > 0:
+        return os.strerror(numbers[-1])
     return _clean(fault.strerror or str(fault) or type(fault).__name__)
 
 

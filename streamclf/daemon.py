@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +32,7 @@ from streamclf.errors import StreamclfError
 from streamclf.serve.access import read_token
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.serve.server import Server, ServerSettings
-from streamclf.types import Output, Shape, Status
+from streamclf.types import Shape, Status
 
 log = logging.getLogger("streamclf")
 
@@ -65,10 +66,18 @@ def main(config: Config, *, until_end: bool = False) -> int:
     try:
         return asyncio.run(_serve(config, engine, lines, until_end=until_end))
     finally:
-        # a frozen sound server can hold its client's threads for ever; they must not hold the process
+        _leave_stuck_threads_behind()
+
+
+def _leave_stuck_threads_behind() -> None:
+    """A frozen sound server or a model run of seconds can hold a thread; it must not hold the process or abort it."""
+    stuck = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if stuck:
+        log.warning("ending without %s", ", ".join(stuck))
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
+        os._exit(1 if sys.exc_info()[0] else 0)
 
 
 def open_lines(config: Config, engine: Engine) -> list[Line]:
@@ -162,15 +171,17 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end
         hub.packs[name].hop_ms = frames * FRAME_MS
     if waits:
         log.info("--fast: sources start with the first subscriber, or in %.0f s", FIRST_SUBSCRIBER_S)
-        await _first(server.subscribed, stop, FIRST_SUBSCRIBER_S)
+        somebody = asyncio.Event()
+        hub.on_subscribe = somebody.set
+        await _first(somebody, stop, FIRST_SUBSCRIBER_S)
     ended: set[str] = set()
+    all_ended = partial(loop.call_soon_threadsafe, stop.set) if until_end else _nothing
     for line in lines:
-        notify = partial(_notify, model=model, line=line, ended=ended, total=len(lines), engine=engine)
         line.source.start(
             line.ring,
             line.clock,
             wake,
-            partial(notify, done=partial(loop.call_soon_threadsafe, stop.set) if until_end else None),
+            partial(_notify, model=model, line=line, ended=ended, total=len(lines), all_ended=all_ended),
             room=None if line.source.live else partial(_room, line),
         )
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
@@ -223,6 +234,10 @@ def _push_sinks(lines: list[Line]) -> dict[str, PushSource]:
     return {line.spec.name: line.source for line in lines if isinstance(line.source, PushSource)}
 
 
+def _nothing() -> None:
+    """What happens at the end of all sources unless the user wants the daemon to end then."""
+
+
 def _room(line: Line) -> int:
     return line.ring.capacity - line.stream.waiting
 
@@ -235,21 +250,19 @@ def _notify(
     line: Line,
     ended: set[str],
     total: int,
-    engine: Engine,
-    done: "partial[asyncio.Handle] | None",
+    all_ended: Callable[[], object],
 ) -> None:
     """A source speaks, from a thread of its own."""
     name = line.info.name
     log.log(logging.INFO if state in ("live", "ended", "demo") else logging.WARNING, "%s: %s: %s", name, state, detail)
     if state == "ended":
 
-        def finish() -> list[Output]:
+        def finished() -> None:
             ended.add(name)
-            if done is not None and len(ended) == total:
-                done()
-            return [*engine.finish(name), Status(name, "ended", detail)]
+            if len(ended) == total:
+                all_ended()
 
-        model.call(finish)
+        model.end(name, [Status(name, "ended", detail)], finished)
         return
     if state == "live" and line.info.demo:
         state = "demo"

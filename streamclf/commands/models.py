@@ -99,7 +99,8 @@ def add(spec: str, given: Path | None, replace: bool) -> None:
             raise UsageError(f"--from belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out")
         done = install(Path(spec).expanduser(), replace=replace)
     else:
-        if given is None and (there := _same_version(recipe.name, recipe.version)) is not None:
+        there = None if given or replace else _same_version(recipe.name, recipe.version)
+        if there is not None:
             click.echo(f"{recipe.name} {recipe.version} is already in {there}")
             return
         source = f"the folder {given}" if given is not None and given.is_dir() else recipe.source

@@ -56,6 +56,7 @@ class ModelThread:
         self._windows = windows
         self._run_seconds = {r.name: r.session.warm_up() for r in engine.runners}
         self._paused: list[str] = []
+        self._ending: dict[str, tuple[Sequence[Output], Callable[[], object]]] = {}
         self.hops: dict[str, int] = {r.name: 1 for r in windows}
 
     def start(self) -> None:
@@ -76,6 +77,15 @@ class ModelThread:
         """Run `function` on the model thread between two ticks; its outputs are delivered."""
         self._calls.put(function)
         self.wake.set()
+
+    def end(self, name: str, told: Sequence[Output], done: Callable[[], object] = lambda: None) -> None:
+        """Stream `name` gets no more audio: once its ring is read, give its last rows, then `told`, then call `done`."""
+
+        def begin() -> Sequence[Output]:
+            self._ending[name] = (told, done)
+            return []
+
+        self.call(begin)
 
     def choose_hops(self) -> list[Output]:
         """Set the hop of every window pack from its measured run time, the streams and the rung; tell what changed."""
@@ -121,10 +131,17 @@ class ModelThread:
             if self._live:
                 outputs = outputs + self._keep_pace(backlog)
             self._hand_over(outputs)
+            self._finish_ended()
             if not self.engine.waiting and self._calls.empty():
                 return
             while not self._live and self._congested() and not self._stopping.is_set():
                 self._stopping.wait(_CONGESTED_S)
+
+    def _finish_ended(self) -> None:
+        for name in [name for name in self._ending if not self.engine.streams[name].readable]:
+            told, done = self._ending.pop(name)
+            self._hand_over([*self.engine.finish(name), *told])
+            done()
 
     def _hand_over(self, outputs: Sequence[Output]) -> None:
         if outputs:

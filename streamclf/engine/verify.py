@@ -63,9 +63,9 @@ def verify(pack: Pack, *, provider: Provider = Provider.CPU, seed: int = 0) -> R
     golden = _golden(pack)
     rng = np.random.default_rng(seed)
     audio = golden[0] if golden is not None else _signal(manifest.rate, rng)
-    whole, native = _rows(pack, session, [audio])
-    cut, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)))
-    beside, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)), companions=2, rng=rng)
+    first, whole, native = _rows(pack, session, [audio])
+    _, cut, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)))
+    _, beside, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)), companions=2, rng=rng)
     stateful = manifest.shape is Shape.STATEFUL
     step_ms = manifest.step * 1000 / manifest.rate
     hop_ms = step_ms if stateful else hop_frames(run_seconds, streams=1, window_packs=1) * FRAME_MS
@@ -76,7 +76,7 @@ def verify(pack: Pack, *, provider: Provider = Provider.CPU, seed: int = 0) -> R
         blocks=_difference(whole, cut),
         companions=_difference(whole, beside),
         golden=None if golden is None else _difference(golden[1], native),
-        late=_late(pack, session, audio, whole, rng),
+        late=_late(pack, session, audio, first, whole, rng),
         run_ms=run_seconds * 1000,
         hop_ms=round(hop_ms),
         window_ms=manifest.window * 1000 / manifest.rate,
@@ -103,8 +103,8 @@ def _judge(report: Report) -> None:
 
 def _rows(
     pack: Pack, session: Session, blocks: list[F32], *, companions: int = 0, rng: np.random.Generator | None = None
-) -> tuple[F32, F32]:
-    """(final rows on the grid, native rows) of a fresh stream; companions hear noise and share its batches."""
+) -> tuple[int, F32, F32]:
+    """(first frame, final rows from it on, native rows) of a fresh stream; companions hear noise in its batches."""
     manifest = pack.manifest
     engine = Engine([PackRunner(pack, session)], options=TrackOptions(latency_ms=0, native=True))
     rings = [Ring(_SECONDS * manifest.rate) for _ in range(1 + companions)]
@@ -118,13 +118,15 @@ def _rows(
             ring.write(rng.standard_normal(int(rng.integers(1, manifest.rate // 5))).astype(np.float32))
         outputs += engine.drain()
     outputs += engine.finish("verify-0")
-    parts = [o.rows for o in outputs if isinstance(o, FrameScores) and o.stream == "verify-0" and o.final]
+    scores = [o for o in outputs if isinstance(o, FrameScores) and o.stream == "verify-0" and o.final]
     native = [rows for _, rows in engine.tracks["verify-0"][0].native or []]
     empty = np.zeros((0, len(pack.labels)), dtype=np.float32)
-    return (np.concatenate(parts) if parts else empty), (np.concatenate(native) if native else empty)
+    first = scores[0].first_frame if scores else 0
+    rows = np.concatenate([s.rows for s in scores]) if scores else empty
+    return first, rows, np.concatenate(native) if native else empty
 
 
-def _late(pack: Pack, session: Session, audio: F32, whole: F32, rng: np.random.Generator) -> float:
+def _late(pack: Pack, session: Session, audio: F32, first: int, whole: F32, rng: np.random.Generator) -> float:
     """Replace all audio after a point and see whether a row that was due before it changes."""
     manifest = pack.manifest
     hop = hop_of(manifest.rate)
@@ -133,9 +135,9 @@ def _late(pack: Pack, session: Session, audio: F32, whole: F32, rng: np.random.G
         point = int(len(audio) * share)
         other = audio.copy()
         other[point:] = rng.standard_normal(len(audio) - point).astype(np.float32) * np.float32(0.3)
-        rows, _ = _rows(pack, session, [other])
+        _, rows, _ = _rows(pack, session, [other])
         ahead = manifest.look_ahead if manifest.shape is not Shape.WINDOW_FRAMES else manifest.window
-        due = max(0, (point - ahead) // hop)
+        due = max(0, (point - ahead) // hop - first)
         if manifest.shape is Shape.WINDOW_ROW and point < manifest.window:
             # the first rows of a stream rest on its first whole window
             continue

@@ -280,7 +280,7 @@ def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
         folders.add(folder)
         kind = stat.S_IFMT(member.external_attr >> 16)
         plain = FILE_NAME.fullmatch(name) and (not folder or FILE_NAME.fullmatch(folder))
-        if not plain or kind not in (0, stat.S_IFREG) or member.flag_bits & 1:
+        if not plain or kind not in (0, stat.S_IFREG):
             raise PackError(
                 f"{source} holds {member.filename[:100]!r}; expected plain files at its top or in one folder"
             )

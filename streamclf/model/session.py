@@ -10,6 +10,7 @@ import contextlib
 import io
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import isfinite
 from timeit import default_timer
 from typing import Any
 
@@ -35,6 +36,8 @@ _OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTI
 # what `auto` tries before the CPU; TensorRT builds engines for minutes, so it is taken on demand only
 _AUTO = (Provider.CUDA,)
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4
+_FEW = 4096
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 # warnings about libraries that are not there are told by the probe, in one sentence
 ort.set_default_logger_severity(_ERRORS_ONLY)
@@ -111,16 +114,19 @@ class Session:
         return float(np.median(times))
 
     def _go(self, start: int, slots: Sequence[int]) -> F32:
-        count = len(slots)
-        binding = self._bindings.get((start, count)) or self._bind(start, count)
-        for state in self._states:
-            state.gather(slots)
+        binding = self._bindings.get((start, len(slots))) or self._bind(start, len(slots))
+        for state, (before, _) in zip(self._states, binding.states, strict=True):
+            state.gather(slots, before)
         binding.run()
-        for state in self._states:
-            state.scatter(slots)
-        raw = self._output[:count]
-        if np.isfinite(raw).all():
+        for state, (_, after) in zip(self._states, binding.states, strict=True):
+            state.scatter(slots, after)
+        raw, flat = binding.output, binding.flat_output
+        # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
+        if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
             return _probabilities(raw, self._manifest.activation)
+        return self._without_bad_rows(raw, slots)
+
+    def _without_bad_rows(self, raw: F32, slots: Sequence[int]) -> F32:
         bad = ~np.isfinite(raw).all(axis=(1, 2))
         self.bad_rows += int(bad.sum())
         raw[bad] = 0.0
@@ -136,15 +142,18 @@ class Session:
         self._bindings.clear()
 
     def _bind(self, start: int, count: int) -> "_Binding":
-        # bound: one entry a batch size and go, dropped together; each holds pointers, no buffers
+        # bound: one entry a batch size and go, dropped together; each holds views, no buffers
         if len(self._bindings) > 4 * self.max_batch:
             self._bindings.clear()
+        output = self._output[:count]
         inputs = {self._manifest.input: self._input[start : start + count], **self._constants}
-        outputs = {self._manifest.output: self._output[:count].reshape(count, *self._output_dims)}
+        outputs = {self._manifest.output: output.reshape(count, *self._output_dims)}
+        states = []
         for state in self._states:
-            inputs[state.tensor.input] = state.before(count)
-            outputs[state.tensor.output] = state.after(count)
-        binding = self._bindings[start, count] = _Binding(self._session, inputs, outputs)
+            before, after = state.memory(count)
+            inputs[state.tensor.input], outputs[state.tensor.output] = before, after
+            states.append((state.by_row(before), state.by_row(after)))
+        binding = self._bindings[start, count] = _Binding(self._session, inputs, outputs, output, states)
         return binding
 
     def _prove(self, pack: Pack) -> None:
@@ -161,9 +170,22 @@ class Session:
 
 
 class _Binding:
-    """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses."""
+    """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
-    def __init__(self, session: ort.InferenceSession, inputs: dict[str, Array], outputs: dict[str, Array]) -> None:
+    output: (count, F, classes) float32. states: for each state tensor its input and output, seen row by row.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        inputs: dict[str, Array],
+        outputs: dict[str, Array],
+        output: F32,
+        states: list[tuple[Array, Array]],
+    ) -> None:
+        self.output = output
+        self.flat_output = output.reshape(-1)
+        self.states = states
         self._session = session
         self._arrays = (inputs, outputs)
         self._binding = session.io_binding()
@@ -307,17 +329,15 @@ def _probabilities(raw: F32, activation: str) -> F32:
     """raw: (n, F, classes), finite. New memory, float32 in [0, 1]."""
     if activation == "sigmoid":
         # by tanh, which never overflows
-        rows: F32 = np.tanh(raw * np.float32(0.5))
-        rows += np.float32(1.0)
-        rows *= np.float32(0.5)
+        rows: F32 = np.tanh(raw * _HALF)
+        rows += _ONE
+        rows *= _HALF
         return rows
     if activation == "softmax":
         rows = np.exp(raw - raw.max(axis=-1, keepdims=True))
         rows /= rows.sum(axis=-1, keepdims=True)
         return rows
-    rows = np.maximum(raw, np.float32(0.0))
-    np.minimum(rows, np.float32(1.0), out=rows)
-    return rows
+    return raw.clip(_ZERO, _ONE)
 
 
 def _one_line(error: Exception) -> str:

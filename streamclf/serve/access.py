@@ -154,7 +154,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _bare(host: str) -> str:
-    return host.strip("[]").lower().rstrip(".")
+    match = _HOST.fullmatch(host)
+    return (match["name"] if match else host).strip("[]").lower().rstrip(".")
 
 
 def _normal(origin: str) -> str:

@@ -8,7 +8,7 @@ the replay ring (replay.py) until it has caught up. All of it runs on the thread
 
 import heapq
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -58,6 +58,8 @@ class Hub:
         self.seq = 0
         self.congested = False
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
+        self.on_subscribe: Callable[[], object] = lambda: None
+        """Called at each subscription: a daemon that waits for its first listener sets it."""
         self._stream_index = {name: i for i, name in enumerate(self.streams)}
         self._pack_index = {name: i for i, name in enumerate(self.packs)}
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
@@ -235,6 +237,7 @@ class Hub:
             channel = self._channels[spec] = Channel(self._channel_number, spec, self.packs)
         channel.sinks[sink] = None
         self._subscribed[sink] = channel
+        self.on_subscribe()
         if wish.since is None:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])
         elsewhere = wish.instance is not None and wish.instance != self.instance

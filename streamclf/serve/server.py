@@ -102,6 +102,9 @@ class Server:
         self.hub.flush()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
+        for connection in list(self._connections):
+            if connection.request is None:  # a browser opens some in advance and never asks for anything
+                connection.transport.abort()
         if not await self._all_gone(0.7 * limit_s):
             for connection in list(self._connections):
                 connection.transport.abort()
@@ -183,6 +186,7 @@ class Server:
             self._subscribers.discard(subscriber)
             metrics.SUBSCRIBERS.dec()
             subscriber.close(_NORMAL, "")
+            self.hub.detach(subscriber)
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""

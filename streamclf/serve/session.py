@@ -34,6 +34,8 @@ class Session:
 
     def receive(self, message: str | bytes) -> None:
         """A message of the client."""
+        if self._subscriber.ended:
+            return
         if isinstance(message, bytes):
             self._samples(message)
         elif len(message) > MAX_TEXT:

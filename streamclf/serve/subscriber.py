@@ -71,7 +71,7 @@ class Connection(ServerConnection):
         """The write buffer is below its low-water mark again."""
         super().resume_writing()
         if self.subscriber is not None:
-            self.subscriber.pump()
+            self.subscriber.resumed()
 
     def process_event(self, event: Event) -> None:
         """A frame came."""
@@ -95,10 +95,11 @@ class Subscriber:
         self._cursor: int | None = None
         self._direct = True
         self._scheduled = False
-        self._ended = False
+        self.ended = False
         self._farewell: tuple[int, str, float] | None = None
         self._next_ping = now + PING_EVERY_S * (1 - phase)
         self._pinged_at: float | None = None
+        self._progressed = False
         self._stuck_at: float | None = None
         self._stuck_bytes = 0
 
@@ -109,7 +110,7 @@ class Subscriber:
         if self._direct and not self.connection.paused:
             if self._protocol.state is OPEN:
                 self._transport.write(message.frame)
-        elif self._ended or self._cursor is not None:
+        elif self.ended or self._cursor is not None:
             return
         elif self._hub.lossless:
             self._read_from(message.place - 1)
@@ -121,7 +122,7 @@ class Subscriber:
         outgoing = answer(message)
         if self._direct and not self.connection.paused:
             self.deliver(outgoing)
-        elif not self._ended:
+        elif not self.ended:
             self._hold(outgoing)
 
     def subscribe(self, wish: wire.Subscribe) -> None:
@@ -133,9 +134,15 @@ class Subscriber:
         if cursor is not None:
             self._read_from(cursor)
 
+    def resumed(self) -> None:
+        """The transport can take more."""
+        self._stuck_at = None
+        self._progressed = True
+        if not self.ended:
+            self.pump()
+
     def pump(self) -> None:
         """Send what waits, as far as the transport takes it."""
-        self._stuck_at = None
         while not self.connection.paused and self._protocol.state is OPEN:
             message = self._mailbox.take()
             if message is not None:
@@ -168,8 +175,8 @@ class Subscriber:
         self._settle()
 
     def _settle(self) -> None:
-        self._direct = self._cursor is None and not len(self._mailbox) and not self._ended
-        if not self._ended:
+        self._direct = self._cursor is None and not len(self._mailbox) and not self.ended
+        if not self.ended:
             self._hub.press(self, self._cursor is not None or self._mailbox.half_full)
 
     def _pump_soon(self) -> None:
@@ -179,7 +186,7 @@ class Subscriber:
 
     def _pump_now(self) -> None:
         self._scheduled = False
-        if not self._ended:
+        if not self.ended:
             self.pump()
 
     # Life and end
@@ -190,7 +197,7 @@ class Subscriber:
 
     def check(self, now: float) -> None:
         """Called a few times a second: ping, and cut off who does not read."""
-        if self._ended or self._protocol.state is not OPEN:
+        if self.ended or self._protocol.state is not OPEN:
             return
         if self.connection.paused:
             waiting = self._transport.get_write_buffer_size()
@@ -200,15 +207,19 @@ class Subscriber:
                 self.cut("stalled", None, f"{waiting} bytes did not move for {STALL_LIMIT_S:.0f} s")
                 return
         if self._pinged_at is not None:
+            if self._progressed and self._hub.lossless:
+                # megabytes may lie before the ping in the kernels' buffers, and nobody waits for this client in vain
+                self._pinged_at = now
             if now - self._pinged_at > PONG_LIMIT_S:
                 self.cut("silent", None, f"no answer to a ping for {PONG_LIMIT_S:.0f} s")
         elif now >= self._next_ping:
             self._pinged_at, self._next_ping = now, now + PING_EVERY_S
             self._transport.write(_PING)
+        self._progressed = False
 
     def cut(self, reason: str, code: int | None, text: str) -> None:
         """End the connection from our side: at once without a code, else after a close message. Counted."""
-        if self._ended:
+        if self.ended:
             return
         metrics.CUT_OFF.labels(reason).inc()
         logger.warning("subscriber %s was cut off (%s): %s", self.name, reason, text)
@@ -234,8 +245,8 @@ class Subscriber:
 
     def end(self) -> None:
         """Take no more from the hub. Whoever delivers is just walking through the sinks, so that leaving comes soon."""
-        if not self._ended:
-            self._ended = True
+        if not self.ended:
+            self.ended = True
             self._direct = False
             self._mailbox.clear()
             self._loop.call_soon(self._hub.detach, self)

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import run_cli
+from tests.support.daemon import clean_env, run_cli
 from tests.support.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
@@ -259,7 +260,9 @@ def test_config_check_says_the_same(tmp_path: Path) -> None:
 
 
 def test_listening_where_nobody_serves(tmp_path: Path, free_port: int) -> None:
-    said = sentence(run_cli("listen", f"ws://127.0.0.1:{free_port}/v1", home=tmp_path), status=1)
+    args = ("listen", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
+
+    said = sentence(run_cli(*args, home=tmp_path), status=1)
 
     assert str(free_port) in said
 
@@ -276,6 +279,28 @@ def test_a_signal_ends_the_daemon_with_a_sentence(daemon: StartDaemon, pack: Pat
     after = running.stderr.splitlines()[before:]
     assert len(after) == 1, after
     assert "stopping" in after[0]
+
+
+def test_ctrl_c_ends_a_classification_with_a_sentence(tmp_path: Path, pack: Path, song: Path) -> None:
+    long = tmp_path / "long.flac"
+    soundfile.write(long, np.zeros(16_000 * 1800, dtype=np.int16), 16_000)
+    command = [sys.executable, "-m", "streamclf", "classify", str(song), str(long), "--scores", "--model", str(pack)]
+    # a child of a shell's background job would inherit that Ctrl-C is ignored
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            command, env=clean_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    with process:
+        assert process.stdout is not None
+        assert song.name in process.stdout.readline()  # so the long one has begun
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+
+    # click leaves a blank line, so that the sentence does not follow "^C" on a terminal
+    sentence(subprocess.CompletedProcess(command, process.returncode, "", stderr.lstrip()), status=130)
 
 
 def test_a_second_daemon_on_the_port_leaves_the_first_one_alone(

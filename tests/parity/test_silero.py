@@ -18,7 +18,10 @@ RATE, STEP, CONTEXT = 16_000, 512, 64
 def speech(shared: Path) -> F32:
     """A minute of spoken digits with pauses, then a crowd and a crying baby."""
     digits = sorted((shared / "data" / "digits").glob("*.flac"))[:80]
-    others = [shared / "data" / "clips" / "crowd_cheering.flac", *sorted((shared / "data" / "esc10" / "baby_cry").glob("*.ogg"))[:2]]
+    others = [
+        shared / "data" / "clips" / "crowd_cheering.flac",
+        *sorted((shared / "data" / "esc10" / "baby_cry").glob("*.ogg"))[:2],
+    ]
     parts = []
     for path in [*digits, *others]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)

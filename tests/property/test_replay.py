@@ -90,9 +90,7 @@ def test_every_published_row_reaches_a_batch_exactly_once(script: list[str], tie
     play(hub, script)
     hub.flush()
 
-    batched = [
-        (m["stream"], m["pack"], m["first_frame"] + i) for m in batches.of("scores") for i in range(m["count"])
-    ]
+    batched = [(m["stream"], m["pack"], m["first_frame"] + i) for m in batches.of("scores") for i in range(m["count"])]
     single = [(m["stream"], m["pack"], m["first_frame"]) for m in rows.of("scores")]
     assert sorted(batched) == sorted(single)
     assert all(m["first_frame"] // 5 == (m["first_frame"] + m["count"] - 1) // 5 for m in batches.of("scores"))

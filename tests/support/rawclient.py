@@ -5,6 +5,7 @@ import base64
 import os
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -33,7 +34,9 @@ class RawClient:
         return client
 
     @classmethod
-    async def websocket(cls, port: int, path: str = "/v1", *, limit: int = 2**16, **headers: str) -> "RawClient":
+    async def websocket(
+        cls, port: int, path: str = "/v1", *, headers: Mapping[str, str] | None = None, limit: int = 2**16
+    ) -> "RawClient":
         """Shakes hands. `status` is 101 where that worked."""
         return await cls.request(
             port,
@@ -44,7 +47,7 @@ class RawClient:
                 "Upgrade": "websocket",
                 "Sec-WebSocket-Version": "13",
                 "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-                **{name.replace("_", "-"): value for name, value in headers.items()},
+                **(headers or {}),
             },
         )
 
@@ -61,13 +64,14 @@ class RawClient:
 
     def send(self, text: str) -> None:
         """One masked text message."""
-        self._send(0x1, text.encode())
+        self.send_frame(0x1, text.encode())
 
     def send_binary(self, data: bytes) -> None:
         """One masked binary message."""
-        self._send(0x2, data)
+        self.send_frame(0x2, data)
 
-    def _send(self, opcode: int, data: bytes) -> None:
+    def send_frame(self, opcode: int, data: bytes) -> None:
+        """One masked frame."""
         length = len(data)
         head = struct.pack("!BB", 0x80 | opcode, 0x80 | length) if length < 126 else None
         head = head or struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
@@ -82,14 +86,14 @@ class RawClient:
             (length,) = struct.unpack("!Q", await self.reader.readexactly(8))
         return first & 0x0F, await self.reader.readexactly(length)
 
-    async def message(self) -> dict[str, object]:
+    async def message(self) -> dict[str, Any]:
         """The next JSON message; pings are answered."""
         while True:
             opcode, data = await self.frame()
             if opcode == 0x9:
-                self._send(0xA, data)
+                self.send_frame(0xA, data)
             elif opcode == 0x1:
-                return msgspec.json.decode(data, type=dict[str, object])
+                return msgspec.json.decode(data, type=dict[str, Any])
             else:
                 raise AssertionError(f"a frame of opcode {opcode} came: {data!r}")
 

@@ -5,6 +5,7 @@ event. The others are random functions of everything the model sees, recurrent s
 a wrong window or a mixed-up state changes them.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,12 @@ def _manifest(name: str, shape: Shape, *, changes: dict[str, Any], **own: Any) -
 def _write(folder: Path, manifest: Manifest, graph: _Graph, classes: int) -> Path:
     labels = [Label("loud", "Loud", "level")] + [Label(f"c{i}", f"Class {i}", "random") for i in range(1, classes)]
     return write_pack(folder, manifest, model=graph.model(), labels=labels, card="# Tiny test pack\n")
+
+
+def put_file(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file of a pack, and its hash in pack.toml."""
+    text = (folder / "pack.toml").read_text()
+    old, new = (hashlib.sha256(data).hexdigest() for data in ((folder / name).read_bytes(), content))
+    assert old in text
+    (folder / "pack.toml").write_text(text.replace(old, new))
+    (folder / name).write_bytes(content)

@@ -15,7 +15,7 @@ OWN = ["127.0.0.1:8765"]
     "host", ["127.0.0.1:8765", "localhost:8765", "LOCALHOST", "[::1]:8765", "127.0.0.1", "birds.local:80", "localhost."]
 )
 def test_our_own_names_are_let_in(host: str) -> None:
-    assert Access(ServerSettings(hosts=("Birds.local",))).check_host([host]) is None
+    assert Access(ServerSettings(hosts=("Birds.local:8765",))).check_host([host]) is None
 
 
 @pytest.mark.parametrize(

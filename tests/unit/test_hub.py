@@ -32,7 +32,9 @@ def test_everything_published_has_the_next_number_and_a_frame_message_is_one_row
     hub = make_hub()
     sink = listen(hub, tier="frame")
 
-    publish(hub, scores(0, [0.1] * 4, [0.2] * 4), event(1), Gap("mic", 5, 9, "xrun"), Status("mic", "lost", "unplugged"))
+    publish(
+        hub, scores(0, [0.1] * 4, [0.2] * 4), event(1), Gap("mic", 5, 9, "xrun"), Status("mic", "lost", "unplugged")
+    )
 
     assert seqs(sink.messages) == [1, 2, 3, 4, 5]
     assert [m["type"] for m in sink.messages] == ["scores", "scores", "event", "gap", "status"]
@@ -71,7 +73,9 @@ def test_a_status_changes_what_hello_says_of_the_stream() -> None:
     hub = make_hub()
 
     publish(hub, Status("mic", "lost", "unplugged"), Status("mic", "hop", "40 ms", pack="big"))
-    publish(hub, Status("yard", "paused", "too slow"), Status("yard", "resumed", "time again"), Status("", "behind", ""))
+    publish(
+        hub, Status("yard", "paused", "too slow"), Status("yard", "resumed", "time again"), Status("", "behind", "")
+    )
 
     assert [(s.state, s.detail) for s in hub.hello().streams] == [("lost", "unplugged"), ("live", "time again")]
 

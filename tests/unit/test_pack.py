@@ -1,6 +1,4 @@
-import csv
 import hashlib
-import io
 import os
 import tomllib
 from collections.abc import Callable
@@ -8,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.errors import PackError
 from streamclf.model import loader
 from streamclf.model.geometry import frame_of_row
 from streamclf.model.loader import load_pack, read_regular
 from streamclf.model.pack import Constant, Fbank, Manifest, Segmentation, StateTensor, Waveform
-from streamclf.model.writer import labels_csv, manifest_toml, write_pack
-from streamclf.types import Label, Shape
+from streamclf.model.writer import manifest_toml, write_pack
+from streamclf.types import Shape
 from tests.support.tinypack import HOP, LOGMEL, stateful_pack, window_frames_pack, window_row_pack
 
 SHAPES: list[tuple[Callable[..., Path], dict[str, Any], Shape]] = [
@@ -87,26 +82,6 @@ def test_a_manifest_survives_writing_and_reading() -> None:
     )
 
     assert msgspec.convert(tomllib.loads(manifest_toml(manifest).decode()), Manifest) == manifest
-
-
-names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=30)
-label_lists = st.lists(
-    st.builds(
-        Label,
-        id=st.text("abc_09", min_size=1, max_size=9),
-        name=names,
-        group=st.text("abc_", max_size=5),
-        enter=st.none() | st.integers(1, 100).map(lambda percent: percent / 100),
-        hidden=st.booleans(),
-    ),
-    min_size=1,
-    unique_by=lambda label: label.id,
-)
-
-
-@given(label_lists)
-def test_labels_survive_writing_and_reading(labels: list[Label]) -> None:
-    assert list(loader._labels(labels_csv(labels), Path("labels.csv"))) == labels
 
 
 # What is wrong in pack.toml, and what the one sentence must say.
@@ -244,58 +219,6 @@ def load_manifest(**changes: Any) -> Manifest:
     )
 
 
-LABEL_FAULTS = [
-    (["loud", "Loud", "level", "", "maybe"], "hidden is 'maybe'"),
-    (["Loud", "Loud", "level", "", "false"], "the id 'Loud'"),
-    (["lo ud", "Loud", "level", "", "false"], "the id 'lo ud'"),
-    (["c1", "Loud", "level", "", "false"], "'c1' twice"),
-    (["loud", "\x1b[31mred", "level", "", "false"], "the name"),
-    (["loud", "right\u202eleft", "level", "", "false"], "the name"),
-    (["loud", "", "level", "", "false"], "the name ''"),
-    (["loud", "Loud", "a b", "", "false"], "the group 'a b'"),
-    (["loud", "Loud", "level", "1.5", "false"], "enter is '1.5'"),
-    (["loud", "Loud", "level", "0", "false"], "enter is '0'"),
-    (["loud", "Loud", "level", "1e-1", "false"], "enter is '1e-1'"),
-    (["loud", "Loud", "level", ""], "4 values"),
-]
-
-
-@pytest.mark.parametrize(("row", "what"), LABEL_FAULTS)
-def test_a_faulty_label_is_told_with_its_line(tmp_path: Path, row: list[str], what: str) -> None:
-    folder = stateful_pack(tmp_path / "p")
-    rows = list(csv.reader(io.StringIO((folder / "labels.csv").read_text())))
-    rows[1] = row
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    put(folder, "labels.csv", text.getvalue().encode())
-
-    with pytest.raises(PackError) as caught:
-        load_pack(folder)
-
-    assert what in str(caught.value)
-    assert "labels.csv" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "what"),
-    [
-        (b"", "expected the columns id,name,group,enter,hidden"),
-        (b"id,name\na,b\n", "begins with 'id,name'"),
-        (b"id,name,group,enter,hidden\n", "has 0 labels"),
-        (b"id,name,group,enter,hidden\n\xff,b,,,false\n", "not UTF-8"),
-        (b'id,name,group,enter,hidden\n"a"x,b,,,false\n', "not CSV"),
-    ],
-)
-def test_a_faulty_list_of_labels_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
-    folder = stateful_pack(tmp_path / "p")
-    put(folder, "labels.csv", content)
-
-    with pytest.raises(PackError, match=r"labels\.csv") as caught:
-        load_pack(folder)
-
-    assert what in str(caught.value)
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(data=st.data())
 def test_one_changed_byte_anywhere_is_found(tmp_path: Path, data: st.DataObject) -> None:
@@ -380,100 +303,3 @@ def test_a_path_that_is_no_folder_is_told_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "x.zip").touch()
     with pytest.raises(PackError, match="models add"):
         load_pack(tmp_path / "x.zip")
-
-
-def external(model: onnx.ModelProto) -> None:
-    tensor = model.graph.initializer[0]
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="/etc/passwd")
-    tensor.ClearField("raw_data")
-
-
-def external_inside_a_branch(model: onnx.ModelProto) -> None:
-    hidden = helper.make_tensor("h", TensorProto.FLOAT, [1], [0.0])
-    hidden.data_location = TensorProto.EXTERNAL
-    hidden.external_data.add(key="location", value="../x")
-    value = helper.make_tensor_value_info("o", TensorProto.FLOAT, [1])
-    branch = helper.make_graph([helper.make_node("Constant", [], ["o"], value=hidden)], "b", [], [value])
-    condition = numpy_helper.from_array(np.array(True), "condition")
-    model.graph.initializer.append(condition)
-    model.graph.node.append(helper.make_node("If", ["condition"], ["u"], then_branch=branch, else_branch=branch))
-
-
-def renamed_input(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = "sound"
-
-
-def one_more_input(model: onnx.ModelProto) -> None:
-    model.graph.input.append(helper.make_tensor_value_info("extra", TensorProto.FLOAT, [1]))
-
-
-def no_scores(model: onnx.ModelProto) -> None:
-    del model.graph.output[0]
-
-
-def another_class(model: onnx.ModelProto) -> None:
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4
-
-
-def fixed_batch(model: onnx.ModelProto) -> None:
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-
-
-def another_window(model: onnx.ModelProto) -> None:
-    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 400
-
-
-def another_type(model: onnx.ModelProto) -> None:
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
-
-
-def another_rank(model: onnx.ModelProto) -> None:
-    model.graph.input[1].type.tensor_type.shape.dim.add(dim_value=1)
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (external, "weights in another file"),
-        (external_inside_a_branch, "weights in another file"),
-        (renamed_input, "has no input 'audio', only 'sound', 'state_in'"),
-        (one_more_input, "its input 'extra' gets no value"),
-        (no_scores, "has no output 'scores', only 'state_out'"),
-        (another_class, "shape [any, 4], expected [any, 3]"),
-        (fixed_batch, "batch axis fixed at 1"),
-        (another_window, "shape [any, 400], expected [any, 384]"),
-        (another_type, "'audio' is double, expected float32"),
-        (another_rank, "'state_in' has the shape"),
-    ],
-)
-def test_a_graph_that_differs_from_the_manifest_is_refused(
-    tmp_path: Path, change: Callable[[onnx.ModelProto], None], what: str
-) -> None:
-    folder = stateful_pack(tmp_path / "p")
-    model = onnx.load_model_from_string((folder / "model.onnx").read_bytes())
-    change(model)
-    put(folder, "model.onnx", model.SerializeToString())
-
-    with pytest.raises(PackError) as caught:
-        load_pack(folder)
-
-    assert what in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"\x00", b"not a model at all", bytes(range(256))])
-def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    folder = stateful_pack(tmp_path / "p")
-    put(folder, "model.onnx", content)
-
-    with pytest.raises(PackError, match="is no ONNX file"):
-        load_pack(folder)
-
-
-def put(folder: Path, name: str, content: bytes) -> None:
-    """Replace a file of a pack and its hash."""
-    text = (folder / "pack.toml").read_text()
-    old, new = (hashlib.sha256(data).hexdigest() for data in ((folder / name).read_bytes(), content))
-    assert old in text
-    (folder / "pack.toml").write_text(text.replace(old, new))
-    (folder / name).write_bytes(content)

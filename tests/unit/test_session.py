@@ -136,10 +136,12 @@ def test_no_rows_are_an_empty_answer(tmp_path: Path) -> None:
     assert Session(load_pack(window_frames_pack(tmp_path / "p")), provider=CPU).run([]).shape == (0, 10, 3)
 
 
+@pytest.mark.parametrize("activation", ["none", "sigmoid", "softmax"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_never_leave_and_do_not_stay(tmp_path: Path, bad: float) -> None:
+def test_nan_and_infinity_never_leave_and_do_not_stay(tmp_path: Path, bad: float, activation: str) -> None:
     """The row becomes zeros and is counted, its state starts anew, and its companions notice nothing."""
-    pack = load_pack(rewritten(stateful_pack(tmp_path / "p"), tmp_path / "q", unbounded))
+    folder = stateful_pack(tmp_path / "p", activation=activation)
+    pack = load_pack(rewritten(folder, tmp_path / "q", unbounded))
     session, alone = Session(pack, provider=CPU), Session(pack, provider=CPU)
     inputs = noise(3, 384)
     inputs[1, 5] = bad
@@ -152,6 +154,19 @@ def test_nan_and_infinity_never_leave_and_do_not_stay(tmp_path: Path, bad: float
     good = noise(1, 384, seed=9)
     np.testing.assert_array_equal(run(session, good, [1]), run(alone, good, [1]))
     assert session.bad_rows == 1
+
+
+def test_one_nan_among_thousands_of_values_is_found(tmp_path: Path) -> None:
+    session = Session(load_pack(window_frames_pack(tmp_path / "p", classes=500)), provider=CPU)
+    inputs = noise(2, 3200)
+    inputs[1, -1] = np.nan
+
+    rows = run(session, inputs, [0, 1])
+
+    assert session.bad_rows == 1
+    assert np.isfinite(rows).all()
+    assert (rows[1] == 0).all()
+    assert (rows[0] > 0).all()
 
 
 def test_probabilities_are_the_textbook_s_and_never_overflow() -> None:

@@ -49,7 +49,7 @@ def test_samples_that_are_not_finite_become_zero_and_are_counted() -> None:
     kept = samples.copy()
     line.write(samples, None)
     np.testing.assert_array_equal(samples, kept)
-    np.testing.assert_array_equal(line.ring.view(0, 6), np.float32([0.5, 0, 3e38, 0, 0, -3e38]))
+    np.testing.assert_array_equal(line.ring.view(0, 6), np.array([0.5, 0, 3e38, 0, 0, -3e38], dtype=np.float32))
     assert line.bad_samples == 3
 
 
@@ -95,7 +95,7 @@ def test_pace_counts_from_its_start_and_never_adds_up_delays(monkeypatch: pytest
             now[0] += int(timeout * NS_PER_SECOND) + 7_000_000  # every wait comes back 7 ms late
             return False
 
-    monkeypatch.setattr(base.time, "monotonic_ns", lambda: now[0])
+    monkeypatch.setattr("streamclf.audio.sources.base.time.monotonic_ns", lambda: now[0])
     pace = Pace(RATE, Stop())
     for block in range(1, 101):
         assert pace.wait(block * 320)

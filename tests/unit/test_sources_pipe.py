@@ -37,7 +37,7 @@ def test_any_boundary_between_bytes_gives_the_same_samples(
     samples = noise(500, channels)
     if form == "s16le":
         integers = np.round(samples * 32768).astype("<i2")
-        data, samples = integers.tobytes(), integers.astype(np.float32) / 32768
+        data, samples = integers.tobytes(), integers.astype(np.float32) / np.float32(32768)
     else:
         data = samples.astype("<f4").tobytes()
     reading, writing = pipe

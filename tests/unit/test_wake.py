@@ -21,7 +21,12 @@ def test_a_wait_without_a_ring_ends_at_its_limit() -> None:
 def test_a_waiting_thread_is_woken() -> None:
     wake = Wake()
     woken = threading.Event()
-    thread = threading.Thread(target=lambda: wake.wait() and woken.set())
+
+    def wait() -> None:
+        if wake.wait():
+            woken.set()
+
+    thread = threading.Thread(target=wait)
     thread.start()
     wake.set()
     assert woken.wait(10)
@@ -30,7 +35,12 @@ def test_a_waiting_thread_is_woken() -> None:
 
 def test_rings_from_many_threads_at_once_do_no_harm() -> None:
     wake = Wake()
-    threads = [threading.Thread(target=lambda: [wake.set() for _ in range(2000)]) for _ in range(4)]
+
+    def ring() -> None:
+        for _ in range(2000):
+            wake.set()
+
+    threads = [threading.Thread(target=ring) for _ in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):

@@ -25,6 +25,7 @@ import websockets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.support.daemon import free_port, start_daemon
+from tests.support.soundserver import _FIFO_CHANNELS as FIFO_CHANNELS
 from tests.support.soundserver import fifo_microphone
 
 RATE = 16_000
@@ -38,7 +39,7 @@ def feed(fifo: int, written: dict[int, int], frames: int, audio: np.ndarray) -> 
         due = start + k * 20_000_000
         while (left := due - time.monotonic_ns()) > 0:
             time.sleep(left / 1e9)
-        block = audio[k * HOP % len(audio) :][:HOP].tobytes()
+        block = audio[k * HOP % len(audio) :][:HOP].repeat(FIFO_CHANNELS).tobytes()
         written[k] = time.time_ns()
         os.write(fifo, block)
 
@@ -71,7 +72,7 @@ def main() -> None:
     with fifo_microphone(rate=RATE, silence=False) as microphone:
         port = free_port()
         daemon = start_daemon(
-            ["--source", f"device:{microphone.device}#rate={RATE}", "--model", args.model, "--quiet"],
+            ["--source", microphone.source, "--model", args.model, "--quiet"],
             port=port,
             env={**os.environ, **microphone.env},
             log=Path(tempfile.mkdtemp()) / "daemon",
@@ -79,9 +80,11 @@ def main() -> None:
         feeder = threading.Thread(
             target=feed, args=(microphone.fd, written, int((args.seconds + 6) * 50), audio), daemon=True
         )
-        feeder.start()
         try:
             daemon.wait_ready()
+            # the device takes a block every 20 ms: what waits in the FIFO when it opens would stay a lag for ever
+            time.sleep(1.5)
+            feeder.start()
             asyncio.run(receive(port, arrived, args.seconds))
             process = psutil.Process(daemon.process.pid)
             spent, age = process.cpu_times(), time.time() - process.create_time()
@@ -92,7 +95,7 @@ def main() -> None:
 
 
 def report(written: dict[int, int], arrived: dict[int, int], share: float) -> None:
-    """The FIFO keeps what comes before the device is opened, so block k is frame k."""
+    """The device was open before the first block, so block k is frame k."""
     frames = sorted(arrived)[100:]
     lags = np.array([(arrived[k] - written[k]) / 1e6 for k in frames])
     p50, p99 = np.percentile(lags, [50, 99])

@@ -36,8 +36,16 @@ class Worker:
         return job.wait(limit_s)
 
     def submit(self, function: Callable[[], None]) -> None:
-        """Run `function` after what waits already; nobody is told how it went."""
-        self._put(_Job(function, None))
+        """Run `function` after what waits already. Its exception goes to `threading.excepthook`, as a thread's does."""
+
+        def watched() -> None:
+            try:
+                function()
+            except Exception as fault:
+                told = (type(fault), fault, fault.__traceback__, threading.current_thread())
+                threading.excepthook(threading.ExceptHookArgs(told))
+
+        self._put(_Job(watched, None))
 
     def _put(self, job: "_Job[Any]") -> None:
         with self._lock:

@@ -108,7 +108,6 @@ function takeScores(scores) {
   const list = card && card.packs.get(scores.pack);
   if (!list) return;
   lastScores = performance.now();
-  const newest = scores.rows[scores.rows.length - 1];
   while (list.children.length > scores.labels.length) list.lastElementChild.remove();
   scores.labels.forEach((id, index) => {
     let line = list.children[index];
@@ -119,14 +118,15 @@ function takeScores(scores) {
       line.append(element("span", "name"), bar, element("span", "value"));
       list.append(line);
     }
+    const best = Math.max(...scores.rows.map((row) => row[index]));
     const [name, bar, value] = line.children;
     const text = labelName(scores.pack, id);
     if (name.textContent !== text) {
       name.textContent = text;
       name.title = text;
     }
-    bar.firstElementChild.style.transform = "scaleX(" + newest[index].toFixed(4) + ")";
-    value.textContent = (newest[index] * 100).toFixed(0) + " %";
+    bar.firstElementChild.style.transform = "scaleX(" + best.toFixed(4) + ")";
+    value.textContent = (best * 100).toFixed(0) + " %";
   });
   const age = Date.now() - scores.captured_ns / 1e6;
   say("live, " + Math.max(0, age).toFixed(0) + " ms after the sound", false);

@@ -1,0 +1,206 @@
+"""`streamclf listen`: what a running daemon hears, as a live view or as its messages, one a line."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streamclf.client import DEFAULT_URL, Client, parse_url
+from streamclf.errors import ServeError, StreamclfError, UsageError
+from streamclf.serve import wire
+
+DRAWS_PER_SECOND = 10
+
+
+@click.command()
+@click.argument("url", default=DEFAULT_URL)
+@click.option("--ndjson", is_flag=True, help="Messages as they come, one a line; the default off a terminal.")
+@click.option("--tier", type=click.Choice(["events", "batch", "frame"]), default="batch", help="Default batch.")
+@click.option("--labels", multiple=True, metavar="ID,…", help="Labels, by id or as group:NAME; repeatable.")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="All labels of a group; repeatable.")
+@click.option("--stream", "streams", multiple=True, metavar="NAME", help="Stream; repeatable. Default: all.")
+@click.option("--pack", "packs", multiple=True, metavar="NAME", help="Pack; repeatable. Default: all.")
+@click.option("--top-k", type=click.IntRange(1, 65535), help="The best K labels alone; in the live view lines a pack.")
+@click.option("--min-prob", type=click.FloatRange(0.0, 1.0), default=0.0, help="No labels below this probability.")
+@click.option("--revision", type=click.Choice(["all", "final", "provisional"]), help="Of packs that revise their rows.")
+@click.option("--since", type=click.IntRange(0), metavar="SEQ", help="Also what came after SEQ; 0: all that is held.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--no-reconnect", is_flag=True, help="End when there is no connection, instead of trying again.")
+def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, **wish: Any) -> int:
+    """Show what the daemon at URL hears (default ws://127.0.0.1:8765/v1; host, host:port and http:// do too).
+
+    On a terminal: a live view. With --ndjson, or when the output goes elsewhere: the messages of the websocket just
+    as they come, one JSON object a line. Without options these are all score rows and all events of all streams, in
+    `batch` messages of up to 5 rows; --tier frame sends each row on its own, up to 80 ms earlier.
+
+    The token for a daemon that wants one: --token-file, or STREAMCLF_TOKEN. A lost connection is tried again, and what
+    was missed is sent then. Exit code: 0 when interrupted, when the reader of the output has gone, or (with
+    --no-reconnect) when the daemon says good-bye.
+    """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; messages have nowhere to go")
+    try:
+        parse_url(url)
+    except ServeError as fault:
+        raise UsageError(str(fault)) from None
+    live = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not ndjson
+    options = {
+        "token": _token(token_file),
+        "reconnect": not no_reconnect,
+        "streams": wish["streams"] or None,
+        "packs": wish["packs"] or None,
+        "labels": [part for text in wish["labels"] for part in text.split(",") if part] or None,
+        "groups": wish["groups"] or None,
+        "tier": wish["tier"],
+        "since": wish["since"],
+    }
+    try:
+        if live:
+            return _until_interrupted(lambda: _show(url, options, wish))
+        return _until_interrupted(lambda: _print(url, options, wish))
+    except BrokenPipeError:
+        # the reader has what it wanted; nothing is left in a buffer that could complain at exit
+        return 0
+
+
+def _token(file: Path | None) -> str | None:
+    from streamclf.serve.access import read_token
+
+    return read_token(file, {}) if file is not None else None
+
+
+def _until_interrupted(main: Callable[[], Any]) -> int:
+    """Run until the end, Ctrl-C or SIGTERM, each of which leaves the terminal as it was."""
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        with suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await main()
+
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(run())
+    return 0
+
+
+# As messages
+
+
+async def _print(url: str, options: dict[str, Any], wish: dict[str, Any]) -> None:
+    waits = _Waits()
+    rest = {"top_k": wish["top_k"], "min_prob": wish["min_prob"], "final": wish["revision"] or "all"}
+    client = Client(url, on_wait=waits.tell, **options, **rest)
+    out = sys.stdout.fileno()
+    task = asyncio.current_task()
+    assert task is not None
+    gone = _when_reader_leaves(out, task.cancel)
+    try:
+        async with aclosing(client.received()) as received:
+            async for message, text in received:
+                if isinstance(message, wire.Hello):
+                    waits.over()
+                _write(out, text)
+    finally:
+        gone()
+
+
+class _Waits:
+    """Says once a wait that there is no connection."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def tell(self, why: str, delay_s: float) -> None:
+        if not self._told:
+            click.echo(f"streamclf: {why}; waiting, and trying again", err=True)
+        self._told = True
+
+    def over(self) -> None:
+        self._told = False
+
+
+def _write(out: int, text: str | bytes) -> None:
+    """One line, past every buffer: who reads it gets it now, and nothing is left to fail at exit."""
+    data = text.encode() if isinstance(text, str) else text
+    # a line end inside JSON can only stand between two tokens
+    line = memoryview(data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
+    try:
+        while line:
+            line = line[os.write(out, line) :]
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise StreamclfError(f"standard output cannot be written: {fault.strerror}") from None
+
+
+def _when_reader_leaves(out: int, call: Callable[[], object]) -> Callable[[], object]:
+    """`head` may have had enough long before the next message: have a pipe say so. Returns what ends the watch."""
+    loop = asyncio.get_running_loop()
+    if stat.S_ISFIFO(os.fstat(out).st_mode):
+        with suppress(NotImplementedError, OSError):
+            loop.add_reader(out, call)  # never readable: only its far end's closing wakes this
+            return lambda: loop.remove_reader(out)
+    return lambda: None
+
+
+# As a live view
+
+
+async def _show(url: str, options: dict[str, Any], wish: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from streamclf.commands.liveboard import Board
+    from streamclf.commands.liveview import MOST_BARS, LiveView
+
+    bars = wish["tier"] != "events"
+    named = bool(options["labels"] or options["groups"])
+    board = Board(named=named, min_prob=wish["min_prob"], bars=bars)
+    view = LiveView(board, parse_url(url).url, wish["top_k"] or MOST_BARS)
+    # u8 is what a bar can show and a tenth of the JSON; provisional rows are the earliest
+    client = Client(
+        url,
+        encoding="u8" if bars else "json",
+        final=wish["revision"] or "provisional",
+        on_wait=lambda why, delay_s: board.wait(why),
+        **options,
+    )
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # it is a terminal's text stream
+    live = Live(
+        view,
+        console=Console(),
+        screen=True,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+    async def follow() -> None:
+        async with aclosing(client.messages()) as messages:
+            async for message in messages:
+                board.take(message, now_ns=time.time_ns(), now_s=time.monotonic())
+
+    async def draw() -> None:
+        while True:
+            live.refresh()
+            await asyncio.sleep(1 / DRAWS_PER_SECOND)
+
+    with live:
+        tasks = [asyncio.create_task(follow()), asyncio.create_task(draw())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()

@@ -1,0 +1,247 @@
+"""Network sources against a real HTTP server that breaks off, stalls, lies, and asks for a password."""
+
+import io
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamclf.audio.sources import Source, open_source, parse_source
+from streamclf.errors import SourceError
+from streamclf.types import F32
+from tests.support.listening import Listening
+
+av = pytest.importorskip("av", reason="PyAV is not installed (extra url)")
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+RATE = 44_100
+SECONDS = 3
+PLAYLIST = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n"
+
+
+@dataclass
+class Server:
+    """`files`: what to serve. `breaks`: how many more answers end in the middle. `announce`: whether with a length."""
+
+    files: dict[str, bytes]
+    port: int = 0
+    breaks: int = 0
+    announce: bool = True
+    stall: threading.Event = field(default_factory=threading.Event)
+    stalling: bool = False
+    requests: list[str] = field(default_factory=list)
+
+    def source(self, path: str, *, fast: bool = False) -> Source:
+        url = f"http://listener:secret@127.0.0.1:{self.port}{path}?token=secret"
+        return open_source(parse_source(f"url:{url}"), fast=fast)
+
+
+def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            server.requests.append(path)
+            body = server.files.get(path)
+            if body is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            if server.announce:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if server.breaks:
+                server.breaks -= 1
+                body = body[: len(body) // 2]
+            try:
+                self.wfile.write(body)
+            except OSError:
+                return  # the client had enough
+            if server.stalling:
+                server.stall.wait(60)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    noise = (np.random.default_rng(5).standard_normal(RATE * SECONDS) * 0.1).astype(np.float32)
+    files = {}
+    for form in ("WAV", "OGG", "FLAC", "MP3"):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, noise, RATE, format=form)
+        files[f"/noise.{form.lower()}"] = buffer.getvalue()
+    running = Server(files)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(running))
+    running.port = http.server_port
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield running
+    running.stall.set()
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[Source], Listening]]:
+    started: list[Listening] = []
+
+    def start(source: Source) -> Listening:
+        started.append(Listening(source))
+        return started[-1]
+
+    yield start
+    for listening in started:
+        listening.source.stop()
+        assert "secret" not in repr(listening.told) + listening.source.description
+
+
+def decoded(server: Server, path: str) -> F32:
+    samples: F32 = soundfile.read(io.BytesIO(server.files[path]), dtype="float32")[0]
+    return samples
+
+
+@pytest.mark.parametrize("form", ["wav", "ogg", "flac", "mp3"])
+@pytest.mark.parametrize("breaks", [0, 1])
+def test_a_recording_comes_whole_even_when_the_connection_broke(
+    server: Server, listen: Callable[[Source], Listening], form: str, breaks: int
+) -> None:
+    server.breaks = breaks
+    listening = listen(server.source(f"/noise.{form}", fast=True))
+    assert (listening.source.rate, listening.source.channels, listening.source.live) == (RATE, 1, False)
+    listening.until_ended()
+    np.testing.assert_allclose(listening.samples, decoded(server, f"/noise.{form}"), atol=1e-5)
+    assert listening.states == ["live", *["lost", "reconnecting", "live"] * breaks, "ended"]
+
+
+def test_at_real_time_the_break_is_a_hole_and_nothing_else_is_missing(
+    server: Server, listen: Callable[[Source], Listening]
+) -> None:
+    server.breaks = 1
+    begun_s = time.monotonic()
+    listening = listen(server.source("/noise.wav"))
+    listening.until_ended()
+    assert time.monotonic() - begun_s > SECONDS
+    (hole,) = listening.ring.holes
+    assert hole.reason == "lost"
+    assert 0.5 < (hole.end - hole.first) / RATE < 5
+    heard = np.concatenate([listening.samples[: hole.first], listening.samples[hole.end :]])
+    np.testing.assert_array_equal(heard, decoded(server, "/noise.wav"))
+
+
+def test_a_broadcast_that_ends_is_taken_up_again_with_a_hole(
+    server: Server, listen: Callable[[Source], Listening]
+) -> None:
+    server.announce = False
+    listening = listen(server.source("/noise.ogg", fast=True))
+    assert listening.source.live
+    listening.until(lambda: listening.states.count("live") == 2 and listening.ring.written > RATE * SECONDS * 1.5)
+    expected = decoded(server, "/noise.ogg")
+    np.testing.assert_allclose(listening.samples[: len(expected)], expected, atol=1e-5)
+    (hole,) = listening.ring.holes
+    assert hole.first == len(expected)
+    np.testing.assert_allclose(listening.samples[hole.end : hole.end + 1000], expected[:1000], atol=1e-5)
+    assert not listening.source.ended
+
+
+def test_a_stall_is_a_loss(
+    server: Server, listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamclf.audio.sources.url.STALL_S", 1.0)
+    server.announce, server.stalling = False, True
+    listening = listen(server.source("/noise.mp3"))
+    listening.until(lambda: "lost" in listening.states)
+    assert "nothing came for 1 s" in listening.told[1][1]
+
+
+def test_stopping_does_not_wait_for_a_stalled_server(server: Server) -> None:
+    server.announce, server.stalling = False, True
+    listening = Listening(server.source("/noise.mp3"))
+    listening.until(lambda: listening.ring.written > RATE)
+    begun_s = time.monotonic()
+    listening.source.stop()
+    assert time.monotonic() - begun_s < 3
+    written = listening.ring.written
+    server.stall.set()
+    assert listening.source.ended
+    assert listening.ring.written == written
+
+
+def test_a_finished_hls_list_is_one_recording(server: Server, listen: Callable[[Source], Listening]) -> None:
+    parts = "".join(f"#EXTINF:{SECONDS}.0,\nnoise.mp3\n" for _ in range(2))
+    server.files["/list.m3u8"] = (PLAYLIST + parts + "#EXT-X-ENDLIST\n").encode()
+    listening = listen(server.source("/list.m3u8", fast=True))
+    listening.until_ended()
+    assert listening.ring.written == pytest.approx(2 * SECONDS * RATE, abs=5000)
+    assert server.requests.count("/noise.mp3") == 2
+
+
+def test_a_play_list_from_the_network_cannot_read_files_here(server: Server, tmp_path: Path) -> None:
+    local = tmp_path / "local.mp3"
+    local.write_bytes(server.files["/noise.mp3"])
+    server.files["/list.m3u8"] = f"{PLAYLIST}#EXTINF:3.0,\nfile://{local}\n#EXT-X-ENDLIST\n".encode()
+    with pytest.raises(SourceError, match="cannot be opened"):
+        Listening(server.source("/list.m3u8"))
+
+
+def test_a_rate_without_a_whole_frame_is_resampled(server: Server, listen: Callable[[Source], Listening]) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.sin(np.arange(22_050) * 0.2) * 0.5, 11_025, format="WAV")
+    server.files["/odd.wav"] = buffer.getvalue()
+    listening = listen(server.source("/odd.wav", fast=True))
+    listening.until_ended()
+    assert listening.source.rate == 48_000
+    assert listening.ring.written == pytest.approx(96_000, abs=200)
+    expected = np.sin(np.arange(96_000) * 0.2 * 11_025 / 48_000) * 0.5
+    np.testing.assert_allclose(listening.samples[1000:90_000], expected[1000:90_000], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/absent.mp3", "cannot be opened: Server returned 404 Not Found; check the address"),
+        ("/text", "cannot be opened: what came is not audio that FFmpeg knows"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_without_the_password(server: Server, path: str, sentence: str) -> None:
+    server.files["/text"] = b"dear diary\n" * 200
+    with pytest.raises(SourceError) as caught:
+        server.source(path).open()
+    assert sentence in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        for scheme in ("http", "rtsp", "rtmp"):
+            with pytest.raises(SourceError, match="Connection refused") as caught:
+                open_source(parse_source(f"url:{scheme}://a:secret@127.0.0.1:{port}/x")).open()
+            assert "secret" not in str(caught.value)
+
+
+def test_without_pyav_the_sentence_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['av'] = None\n"
+        "from streamclf.audio.sources import open_source, parse_source\n"
+        "open_source(parse_source('url:http://host/x'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stderr.rstrip().endswith(
+        "SourceError: url: sources need PyAV; run: pip install 'streamclf[url]'"
+    )

@@ -1,0 +1,85 @@
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclf.errors import PackError
+from streamclf.model import loader
+from streamclf.model.loader import load_pack
+from streamclf.model.writer import labels_csv
+from streamclf.types import Label
+from tests.support.tinypack import put_file, stateful_pack
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=30)
+label_lists = st.lists(
+    st.builds(
+        Label,
+        id=st.text("abc_09", min_size=1, max_size=9),
+        name=names,
+        group=st.text("abc_", max_size=5),
+        enter=st.none() | st.integers(1, 100).map(lambda percent: percent / 100),
+        hidden=st.booleans(),
+    ),
+    min_size=1,
+    unique_by=lambda label: label.id,
+)
+
+
+@given(label_lists)
+def test_labels_survive_writing_and_reading(labels: list[Label]) -> None:
+    assert list(loader._labels(labels_csv(labels), Path("labels.csv"))) == labels
+
+
+LABEL_FAULTS = [
+    (["loud", "Loud", "level", "", "maybe"], "hidden is 'maybe'"),
+    (["Loud", "Loud", "level", "", "false"], "the id 'Loud'"),
+    (["lo ud", "Loud", "level", "", "false"], "the id 'lo ud'"),
+    (["c1", "Loud", "level", "", "false"], "'c1' twice"),
+    (["loud", "\x1b[31mred", "level", "", "false"], "the name"),
+    (["loud", "right\u202eleft", "level", "", "false"], "the name"),
+    (["loud", "", "level", "", "false"], "the name ''"),
+    (["loud", "Loud", "a b", "", "false"], "the group 'a b'"),
+    (["loud", "Loud", "level", "1.5", "false"], "enter is '1.5'"),
+    (["loud", "Loud", "level", "0", "false"], "enter is '0'"),
+    (["loud", "Loud", "level", "1e-1", "false"], "enter is '1e-1'"),
+    (["loud", "Loud", "level", ""], "4 values"),
+]
+
+
+@pytest.mark.parametrize(("row", "what"), LABEL_FAULTS)
+def test_a_faulty_label_is_told_with_its_line(tmp_path: Path, row: list[str], what: str) -> None:
+    folder = stateful_pack(tmp_path / "p")
+    rows = list(csv.reader(io.StringIO((folder / "labels.csv").read_text())))
+    rows[1] = row
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    put_file(folder, "labels.csv", text.getvalue().encode())
+
+    with pytest.raises(PackError) as caught:
+        load_pack(folder)
+
+    assert what in str(caught.value)
+    assert "labels.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "expected the columns id,name,group,enter,hidden"),
+        (b"id,name\na,b\n", "begins with 'id,name'"),
+        (b"id,name,group,enter,hidden\n", "has 0 labels"),
+        (b"id,name,group,enter,hidden\n\xff,b,,,false\n", "not UTF-8"),
+        (b'id,name,group,enter,hidden\n"a"x,b,,,false\n', "not CSV"),
+    ],
+)
+def test_a_faulty_list_of_labels_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
+    folder = stateful_pack(tmp_path / "p")
+    put_file(folder, "labels.csv", content)
+
+    with pytest.raises(PackError, match=r"labels\.csv") as caught:
+        load_pack(folder)
+
+    assert what in str(caught.value)

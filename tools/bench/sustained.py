@@ -1,0 +1,84 @@
+"""Many streams at once: does each get its 50 rows a second, and what does the daemon cost?
+
+    python tools/bench/sustained.py --streams 16 --model silero-vad [--seconds 30]
+    python tools/bench/sustained.py --streams 1 --model yamnet --hop-ms 20
+
+Sources are recordings played at real time (the demo's, or --file), each a stream of its own; one subscriber takes
+every row of every stream. Prints rows a second of the slowest stream, gaps, and the daemon's share of a core.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import websockets
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from streamclf.audio.sources.demo import DEMO_FILE
+from tests.support.daemon import free_port, start_daemon
+
+
+async def count(port: int, seconds: float) -> tuple[dict[str, set[int]], Counter[str]]:
+    """Frames seen of each stream, and how many messages of every other type."""
+    frames: dict[str, set[int]] = {}
+    others: Counter[str] = Counter()
+    async with websockets.connect(f"ws://127.0.0.1:{port}/v1?tier=batch&final=final", compression=None) as ws:
+        end = time.monotonic() + seconds
+        async for message in ws:
+            data = json.loads(message)
+            if data["type"] == "scores":
+                first = data["first_frame"]
+                frames.setdefault(data["stream"], set()).update(range(first, first + data["count"]))
+            else:
+                others[data["type"]] += 1
+            if time.monotonic() > end:
+                break
+    return frames, others
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--model", default="silero-vad")
+    parser.add_argument("--hop-ms", default="0")
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--file", default=str(DEMO_FILE))
+    args = parser.parse_args()
+    sources = [f"--source=file:{args.file}#name=stream-{n}&loop=yes" for n in range(args.streams)]
+    port = free_port()
+    log = Path(tempfile.mkdtemp()) / "daemon"
+    options = ["--model", args.model, "--hop-ms", args.hop_ms, "--quiet"]
+    daemon = start_daemon([*sources, *options], port=port, env=os.environ, log=log)
+    try:
+        daemon.wait_ready()
+        time.sleep(2)
+        process = psutil.Process(daemon.process.pid)
+        before, started = process.cpu_times(), time.monotonic()
+        frames, others = asyncio.run(count(port, args.seconds))
+        after, lasted = process.cpu_times(), time.monotonic() - started
+    finally:
+        daemon.stop()
+    share = (after.user + after.system - before.user - before.system) / lasted
+    rates = [len(seen) / lasted for seen in frames.values()]
+    holes = sum(max(seen) - min(seen) + 1 - len(seen) for seen in frames.values())
+    print(f"{len(frames)} of {args.streams} streams for {lasted:.0f} s: slowest {min(rates):.1f} rows/s, {holes} rows missing")
+    print(f"gaps {others['gap']}, lagged {others['lagged']}, statuses {others['status']}")
+    print(f"daemon: {share * 100:.1f} % of a core, {warnings_of(log)}")
+
+
+def warnings_of(log: Path) -> str:
+    """What the daemon printed, if anything: a warning there belongs to the figure."""
+    text = log.with_suffix(".err").read_text(errors="replace").strip()
+    return text or "no warnings"
+
+
+if __name__ == "__main__":
+    main()
