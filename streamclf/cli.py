@@ -55,13 +55,16 @@ def main() -> None:
         code = cli.main(standalone_mode=False, prog_name="streamclf")
     except StreamclfError as fault:
         _fail(str(fault), fault.exit_code)
+    except click.exceptions.NoArgsIsHelpError as fault:
+        click.echo(fault.format_message(), err=True)
+        sys.exit(fault.exit_code)
     except click.UsageError as fault:
         hint = f" (see `{fault.ctx.command_path} --help`)" if fault.ctx is not None else ""
         _fail(f"{fault.format_message()}{hint}", fault.exit_code)
     except click.ClickException as fault:
         _fail(fault.format_message(), fault.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        _fail("interrupted", 130)
     except BrokenPipeError:
         # the reader of our output has gone; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -240,7 +240,7 @@ class Client:
             raise ServeError(f"this cannot be subscribed to: {fault}") from None
         self._reader = Reader(since=since, instance=instance)
         self._reconnect = reconnect
-        self._on_wait = on_wait or self._log
+        self._on_wait = self._log if on_wait is None else on_wait
 
     @property
     def hello(self) -> wire.Hello | None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -140,7 +140,7 @@ class _Writer:
         self._folder = _folder(out, form, many=many)
         self._text: TextIO | None = None
         if self._folder is None and form != "npz":
-            self._text = self._open(out) if out is not None else click.get_text_stream("stdout")
+            self._text = _open(out) if out is not None else sys.stdout
 
     def write(self, scores: list[Scores], events: list[Event], rate: int) -> None:
         """Results of one file."""
@@ -157,7 +157,10 @@ class _Writer:
                 self._save(target, formats.scores_npz(one))
                 continue
             with self._target(name) as out:
-                (formats.scores_csv if self._form == "csv" else formats.scores_ndjson)(one, out)
+                if self._form == "csv":
+                    formats.scores_csv(one, out)
+                else:
+                    formats.scores_ndjson(one, out)
 
     def close(self) -> None:
         """Finish the one file that was written to."""
@@ -174,23 +177,24 @@ class _Writer:
         else:
             formats.events_raven(events, self._names, rate, out)
 
-    def _target(self, name: str) -> Any:
+    def _target(self, name: str) -> AbstractContextManager[TextIO]:
         if self._text is not None:
             return nullcontext(self._text)
         assert self._folder is not None
-        return self._open(self._folder / name)
-
-    def _open(self, path: Path) -> TextIO:
-        try:
-            return path.open("w", encoding="utf-8", newline="")
-        except OSError as fault:
-            raise StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out") from None
+        return _open(self._folder / name)
 
     def _save(self, path: Path, data: bytes) -> None:
         try:
             path.write_bytes(data)
         except OSError as fault:
             raise StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out") from None
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as fault:
+        raise StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out") from None
 
 
 def _folder(out: Path | None, form: str, *, many: bool) -> Path | None:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from streamclf.commands.text import plain, table
+from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
 from streamclf.model.library import (
@@ -29,6 +30,9 @@ from streamclf.types import Shape
 @click.group()
 def models() -> None:
     """List, show, add, remove and verify model packs."""
+
+
+models.add_command(verify)
 
 
 @models.command("list")

@@ -52,12 +52,12 @@ class PackRunner:
         for track in self.tracks:
             track.set_hop(frames)
 
-    def run_ready(self) -> int:
-        """One run over the tracks that are ready. Returns how many were."""
-        ready = [track for track in self.tracks if track.ready]
+    def run_ready(self, tracks: Sequence[Track]) -> list[Track]:
+        """One run over those of `tracks` (this pack's) that are ready. Returns them: they may be ready once more."""
+        ready = [track for track in tracks if track.ready]
         for at in range(0, len(ready), self.session.max_batch):
             self._run(ready[at : at + self.session.max_batch])
-        return len(ready)
+        return ready
 
     def _run(self, ready: Sequence[Track]) -> None:
         session = self.session

@@ -94,14 +94,16 @@ class Engine:
     def tick(self) -> list[Output]:
         """Everything that has become certain since the last call, in order for each stream."""
         outputs: list[Output] = []
+        heard: list[Track] = []
         for name, stream in self.streams.items():
-            gap = stream.pull()
-            if gap is not None:
-                outputs += self._restart(name, gap)
-        self._run()
-        for tracks in self.tracks.values():
-            for track in tracks:
-                outputs += track.take()
+            if stream.readable:
+                gap = stream.pull()
+                if gap is not None:
+                    outputs += self._restart(name, gap)
+                heard += self.tracks[name]
+        self._run(heard)
+        for track in heard:
+            outputs += track.take()
         return outputs
 
     @property
@@ -127,7 +129,7 @@ class Engine:
             needed[rate] = max(needed.get(rate, 0), track.needed(frames))
             track.end(frames)
         stream.end(needed)
-        self._run()
+        self._run(tracks)
         for track in tracks:
             outputs += track.take()
             outputs += track.finish()
@@ -146,12 +148,11 @@ class Engine:
         outputs.append(gap)
         return outputs
 
-    def _run(self) -> None:
-        busy = True
-        while busy:
-            busy = False
-            for runner in self.runners:
-                busy = runner.run_ready() > 0 or busy
+    def _run(self, heard: Sequence[Track]) -> None:
+        for runner in self.runners:
+            tracks = [track for track in heard if track.manifest is runner.pack.manifest]
+            while tracks:
+                tracks = runner.run_ready(tracks)
 
 
 def default_decision(manifest: Manifest) -> Decision:

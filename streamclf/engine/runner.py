@@ -19,6 +19,11 @@ from streamclf.types import Output, Shape, Status
 Deliver = Callable[[Sequence[Output], int], None]
 
 _IDLE_S = 0.25
+# With many streams blocks arrive all the time, and a run of one row costs three times its share of a run of 16
+# (Silero: 162 against 55 us). So after the first block the thread gathers others for a moment: none with few streams.
+_GATHER_FROM = 8
+_GATHER_S_PER_STREAM = 0.0001
+_GATHER_MOST_S = 0.005
 _COARSE_S = 0.1
 _CONGESTED_S = 0.002
 
@@ -113,7 +118,8 @@ class ModelThread:
     def _main(self) -> None:
         try:
             while not self._stopping.is_set():
-                self.wake.wait(_IDLE_S)
+                if self.wake.wait(_IDLE_S) and len(self.engine.streams) >= _GATHER_FROM:
+                    self._stopping.wait(min(_GATHER_MOST_S, _GATHER_S_PER_STREAM * len(self.engine.streams)))
                 self._round()
         except BaseException as fault:
             self._on_fault(fault)

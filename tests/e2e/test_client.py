@@ -143,6 +143,7 @@ def history(hub: Any) -> AsyncIterator[None]:
             if tick % 29 == 8:
                 publish(hub, Status("yard", "problem", "clipping"))
             yield
+        publish(hub, Status("mic", "ended", ""))
 
     return publishing()
 
@@ -311,11 +312,12 @@ def test_a_good_bye_ends_the_iteration() -> None:
 def test_a_lost_connection_is_an_error() -> None:
     async def main() -> None:
         async with served(make_hub()) as server, Proxy(server.port) as proxy:
-            client = Client(f"127.0.0.1:{proxy.port}", reconnect=False)
+            messages = Client(f"127.0.0.1:{proxy.port}", reconnect=False).messages()
+            assert isinstance(await anext(messages), wire.Hello)
+            assert isinstance(await anext(messages), wire.Subscribed)
+            proxy.cut()
             with pytest.raises(ServeError, match="was lost"):
-                async for message in client.messages():
-                    if isinstance(message, wire.Subscribed):
-                        proxy.cut()
+                await anext(messages)
 
     run(main())
 

@@ -24,7 +24,7 @@ def listening() -> Listening:
 @pytest.fixture
 def source(listening: Listening) -> PushSource:
     assert isinstance(listening.source, PushSource)
-    listening.source.connected()
+    listening.source.connect()
     return listening.source
 
 
@@ -63,9 +63,9 @@ def test_a_client_that_comes_back_is_laid_where_time_says(
 ) -> None:
     monkeypatch.setattr(base, "steady_ns", lambda: NS_PER_SECOND)
     source.feed(7, ramp(0, 160))
-    source.disconnected()
+    source.disconnect()
     monkeypatch.setattr(base, "steady_ns", lambda: 3 * NS_PER_SECOND)
-    source.connected()
+    source.connect()
     source.feed(0, ramp(0, 160))
     source.feed(160, ramp(160, 160))
     assert list(listening.ring.holes) == [Hole(160, 32_000, "lost")]
@@ -94,17 +94,17 @@ def test_mad_blocks_are_refused_and_change_nothing(
 
 def test_one_client_at_a_time(source: PushSource) -> None:
     with pytest.raises(SourceError, match="attic is being pushed by another client"):
-        source.connected()
-    source.disconnected()
+        source.connect()
+    source.disconnect()
     with pytest.raises(SourceError, match="no client is connected"):
         source.feed(0, ramp(0, 10))
-    source.connected()
+    source.connect()
 
 
 def test_after_the_stop_nothing_is_taken(listening: Listening, source: PushSource) -> None:
     source.stop()
     assert source.ended
-    source.disconnected()
+    source.disconnect()
     with pytest.raises(SourceError, match="attic is not running"):
         source.feed(0, ramp(0, 10))
     assert listening.ring.written == 0

@@ -64,7 +64,7 @@ class PushSource:
         """Take nothing more."""
         self._ended = True
 
-    def connected(self) -> None:
+    def connect(self) -> None:
         """A client is there and will feed. Raises `SourceError` where another one is, or the source is not running."""
         line = self._running()
         if self._connected:
@@ -73,7 +73,7 @@ class PushSource:
         self._offset = None
         line.notify("live", self.description)
 
-    def disconnected(self) -> None:
+    def disconnect(self) -> None:
         """The client has gone."""
         if self._connected and self._line is not None and not self._ended:
             self._line.notify("lost", f"the client that pushed {self.name} has disconnected")
