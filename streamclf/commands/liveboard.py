@@ -60,10 +60,9 @@ class Meter:
         self.age_ms: float | None = None
         """From the sound to its rows here, renewed once a second so that it can be read."""
         self.active: set[str] = set()
-        self._ids: list[str] = []
-        self._columns: list[int] = []
-        self._level: F32 = np.zeros(0, np.float32)
-        self._slow: F32 = np.zeros(0, np.float32)
+        self._ids = list(self.names)
+        self._level: F32 = np.zeros(len(self.names), np.float32)
+        self._slow: F32 = np.zeros(len(self.names), np.float32)
         self._lines: list[int] = []
         self._age_ms = 0.0
         self._age_frames = 0
@@ -72,13 +71,13 @@ class Meter:
         """rows: (frames, labels) of consecutive frames. age_ms: from the newest sound in them to now."""
         columns = [index for index, label in enumerate(labels) if label in self.names]
         if (ids := [labels[index] for index in columns]) != self._ids:
-            self._ids, self._columns = ids, columns
+            self._ids = ids
             self._level = np.zeros(len(columns), np.float32)
             self._slow = np.zeros(len(columns), np.float32)
             self._lines = []
         if not columns or not len(rows):
             return
-        rows = rows[:, self._columns]
+        rows = rows[:, columns]
         seconds = len(rows) / FRAMES_PER_SECOND
         self._level = np.maximum(rows.max(axis=0), self._level * np.float32(0.5 ** (seconds / RELEASE_S)))
         self._slow += (rows.mean(axis=0) - self._slow) * np.float32(1 - np.exp(-seconds / SLOW_S))

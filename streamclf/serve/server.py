@@ -161,7 +161,11 @@ class Server:
     def _respond(self, connection: ServerConnection, request: Request) -> Response | None:
         if len(self._connections) > MAX_CONNECTIONS:
             return unavailable(f"{MAX_CONNECTIONS} connections are open already, as many as are held at once")
-        return self._pages.respond(request)
+        try:
+            return self._pages.respond(request)
+        except Exception:
+            logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced above
+            raise
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)

@@ -23,7 +23,9 @@ JSON text carries everything. Score rows may come in a compact binary form inste
 
 Sequence numbers. Each published thing (a score row of one pack, an event, a gap, a status) has the next number of one
 counter per start of the daemon (`hello.instance`). A message of several rows carries the number of its last row. The
-largest number seen is what a client hands back as `since`.
+largest number seen is what a client hands back as `since`; it then gets all that it has not had. One thing can come
+twice: a batch that a gap or status cut short stands just before that with an older number, and a client that was cut
+off between the two gets it again (same stream, pack, first_frame and final).
 """
 
 import re

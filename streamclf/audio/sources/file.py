@@ -113,14 +113,17 @@ class FileSource(Feeder):
         line.begin(time.time_ns())
         line.notify("live", self.description)
         samples = 0
-        for block in self._passes(hop if self.live else hop * _HOPS_A_BLOCK, lambda text: line.notify("problem", text)):
-            if self.live:
-                samples += len(block)
-                on_time = pace.wait(samples)
-                if not self._stopping.is_set():
-                    line.write(block, time.time_ns() if on_time else None)
-            else:
+        # read in long blocks also where they are given out in short ones: libsndfile's calls cost more than its work
+        for block in self._passes(hop * _HOPS_A_BLOCK, lambda text: line.notify("problem", text)):
+            if not self.live:
                 self._give(line, block)
+            for at in range(0, len(block) if self.live else 0, hop):
+                part = block[at : at + hop]
+                samples += len(part)
+                on_time = pace.wait(samples)
+                if self._stopping.is_set():
+                    break
+                line.write(part, time.time_ns() if on_time else None)
             if self._stopping.is_set():
                 break
         return f"{self.path} was played to its end"

@@ -1,0 +1,141 @@
+"""What may change about a sound without changing what it is. All of it on samples, but for the masks on spectra.
+
+Every change is drawn from the generator that is passed in, so that an example is a function of its seed alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.errors import UsageError
+from streamclf.types import F32
+
+C64 = npt.NDArray[np.complex128]
+
+KINDS = ("gain", "noise", "mixup", "shift", "filter", "room", "mask")
+"""What `--augment` may name. `shift` is done where examples are cut, `mixup` where they are put into batches."""
+
+GAIN_DB = (-12.0, 6.0)
+NOISE_SHARE, NOISE_SNR_DB = 0.5, (5.0, 40.0)
+NOISE_COLOURS = (0.0, 1.0, 2.0)
+"""White, pink, brown: power falls with the frequency to this power."""
+_QUIETEST_RMS = 1e-4  # -80 dBFS, a converter's own noise: what stands for the level of digital silence
+FILTER_SHARE, FILTER_DB, FILTER_POINTS = 0.5, 9.0, 7
+ROOM_SHARE, ROOM_RT60_S, ROOM_DIRECT_DB = 0.3, (0.1, 0.8), (0.0, 15.0)
+_ROOM_DELAY_S = (0.002, 0.02)
+MIXUP_SHARE, MIXUP_ALPHA = 0.5, 0.4
+MASK_SHARE = 0.8
+MASKS, MASK_TIME, MASK_BANDS = 2, 0.12, 0.12
+"""Stripes along each axis of a spectrogram, and the widest one as a share of that axis."""
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """The kinds that a comma-separated list names; `all` and `none` are lists too. Raises UsageError."""
+    if text in ("all", "none"):
+        return KINDS if text == "all" else ()
+    kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"--augment names {kind!r}; expected all, none or some of {', '.join(KINDS)}")
+    return tuple(dict.fromkeys(kinds))
+
+
+def augment(samples: F32, rate: int, kinds: Sequence[str], rng: np.random.Generator) -> F32:
+    """samples: (n, ) float32 at `rate` Hz -> new samples, as many; times of onsets stay where they are."""
+    response = None
+    if "filter" in kinds and rng.random() < FILTER_SHARE:
+        response = filter_response(len(samples), rate, rng)
+    if "room" in kinds and rng.random() < ROOM_SHARE:
+        room = room_response(len(samples), rate, rng)
+        response = room if response is None else response * room
+    if response is not None:
+        samples = np.fft.irfft(np.fft.rfft(samples, 2 * len(samples)) * response)[: len(samples)].astype(np.float32)
+    if "gain" in kinds:
+        samples = samples * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
+    if "noise" in kinds and rng.random() < NOISE_SHARE:
+        samples = samples + noise(len(samples), _rms(samples), rng)
+    return samples
+
+
+def filter_response(length: int, rate: int, rng: np.random.Generator) -> C64:
+    """A smooth random equaliser of up to +-9 dB, of minimum phase, for `length` samples padded to twice as many."""
+    points_hz = np.geomspace(50.0, rate / 2, FILTER_POINTS)
+    bins_hz = np.fft.rfftfreq(2 * length, 1 / rate)
+    gains_db = np.interp(bins_hz, points_hz, rng.uniform(-FILTER_DB, FILTER_DB, FILTER_POINTS))
+    # minimum phase: no ringing before an onset. The cepstrum of the log magnitude, folded onto positive times.
+    cepstrum = np.fft.irfft(gains_db / 20 * np.log(10.0))
+    cepstrum[1:length] *= 2
+    cepstrum[length + 1 :] = 0
+    return np.asarray(np.exp(np.fft.rfft(cepstrum)))
+
+
+def room_response(length: int, rate: int, rng: np.random.Generator) -> C64:
+    """A direct sound followed by decaying noise; the spectrum of it for `length` samples padded to twice as many."""
+    decay_s = rng.uniform(*ROOM_RT60_S)
+    delay = int(rng.uniform(*_ROOM_DELAY_S) * rate)
+    tail = min(length, int(decay_s * rate))
+    response = np.zeros(2 * length)
+    if tail > delay:
+        times = np.arange(tail - delay) / rate
+        reverberation = rng.standard_normal(tail - delay) * 10 ** (-3.0 * times / decay_s)  # -60 dB after decay_s
+        energy = float(np.sum(reverberation**2))
+        response[delay:tail] = reverberation * 10 ** (-rng.uniform(*ROOM_DIRECT_DB) / 20) / np.sqrt(energy)
+    response[0] = 1.0
+    return np.asarray(np.fft.rfft(response / np.sqrt(np.sum(response**2))))
+
+
+def noise(length: int, level: float, rng: np.random.Generator) -> F32:
+    """White, pink or brown noise at a random distance below `level` (RMS): (length, ) float32."""
+    colour = NOISE_COLOURS[int(rng.integers(len(NOISE_COLOURS)))]
+    rms = max(level, _QUIETEST_RMS) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+    made = rng.standard_normal(length)
+    if colour:
+        shaped = np.fft.rfft(made)
+        shaped[1:] /= np.arange(1, len(shaped)) ** (colour / 2)
+        shaped[0] = 0.0
+        made = np.fft.irfft(shaped, length)
+    return (made * (rms / max(_rms(made), 1e-12))).astype(np.float32)
+
+
+def mix(audio: F32, targets: F32, *, exclusive: bool, rng: np.random.Generator) -> tuple[F32, F32]:
+    """Mix-up of a batch with itself in another order. audio: (B, n); targets: (B, ..., classes), both float32.
+
+    Where one class holds at a time the targets are mixed as the sounds are (Zhang et al., 2018); where several may,
+    both sounds are there, so both sets of labels hold.
+    """
+    count = len(audio)
+    partner = rng.permutation(count)
+    share = np.where(rng.random(count) < MIXUP_SHARE, rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, count), 1.0)
+    share = np.maximum(share, 1.0 - share).astype(np.float32)
+    if exclusive:
+        own = share.reshape(-1, *[1] * (targets.ndim - 1))
+        mixed = own * targets + (1 - own) * targets[partner]
+    else:
+        both = (share < 1).reshape(-1, *[1] * (targets.ndim - 1))
+        mixed = np.where(both, np.maximum(targets, targets[partner]), targets)
+    return share[:, None] * audio + (1 - share[:, None]) * audio[partner], mixed.astype(np.float32)
+
+
+def mask(spectra: F32, rng: np.random.Generator) -> None:
+    """Blank random stripes of time and of bands in place (SpecAugment, Park et al., 2019). spectra: (B, frames, bands).
+
+    A stripe gets the value 0, which the normalisation has made the mean.
+    """
+    _, frames, bands = spectra.shape
+    for one in spectra:
+        if rng.random() >= MASK_SHARE:
+            continue
+        for _ in range(MASKS):
+            one[_stripe(frames, MASK_TIME, rng)] = 0.0
+            one[:, _stripe(bands, MASK_BANDS, rng)] = 0.0
+
+
+def _stripe(length: int, widest: float, rng: np.random.Generator) -> slice:
+    width = int(rng.integers(0, int(length * widest) + 1))
+    start = int(rng.integers(0, length - width + 1))
+    return slice(start, start + width)
+
+
+def _rms(samples: npt.NDArray[np.floating]) -> float:  # type: ignore[type-arg]
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
