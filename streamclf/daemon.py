@@ -66,14 +66,13 @@ def main(config: Config, *, until_end: bool = False) -> int:
     try:
         return asyncio.run(_serve(config, engine, lines, until_end=until_end))
     finally:
-        _leave_stuck_threads_behind()
+        _leave_a_busy_model_behind()
 
 
-def _leave_stuck_threads_behind() -> None:
-    """A frozen sound server or a model run of seconds can hold a thread; it must not hold the process or abort it."""
-    stuck = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if stuck:
-        log.warning("ending without %s", ", ".join(stuck))
+def _leave_a_busy_model_behind() -> None:
+    """A model run of many seconds must not hold the process, and ONNX Runtime aborts when Python ends under it."""
+    if any(thread.name == ModelThread.NAME for thread in threading.enumerate()):
+        log.warning("ending in the middle of a model run")
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -208,7 +207,7 @@ async def _shut_down(lines: list[Line], model: ModelThread, hub: Hub, server: Se
     while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline - 5:
         await asyncio.sleep(0.02)
     if not await asyncio.to_thread(model.stop, 2.0):
-        log.warning("the model thread is still busy; ending without it")
+        log.warning("the model thread is still busy")
     # what the model thread delivered last is on its way through the loop
     await asyncio.sleep(0)
     hub.flush()
@@ -264,6 +263,8 @@ def _notify(
 
         model.end(name, [Status(name, "ended", detail)], finished)
         return
+    if detail == line.info.source:
+        detail = ""  # the stream's entry says it already
     if state == "live" and line.info.demo:
         state = "demo"
     model.call(lambda: [Status(name, state, detail)])

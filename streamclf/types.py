@@ -96,7 +96,7 @@ class Event:
 class Status:
     """Something a subscriber must know about a stream or a pack, in a word and a sentence.
 
-    `state` is one of: live, ended, lost, reconnecting, demo, hop, behind, paused, resumed, problem.
+    `state` is one of: live, waiting, ended, lost, reconnecting, demo, hop, behind, paused, resumed, problem.
     """
 
     stream: str

@@ -145,11 +145,11 @@ def _write(out: int, text: str | bytes) -> None:
 def _when_reader_leaves(out: int, call: Callable[[], object]) -> Callable[[], object]:
     """`head` may have had enough long before the next message: have a pipe say so. Returns what ends the watch."""
     loop = asyncio.get_running_loop()
-    if stat.S_ISFIFO(os.fstat(out).st_mode):
-        with suppress(NotImplementedError, OSError):
-            loop.add_reader(out, call)  # never readable: only its far end's closing wakes this
-            return lambda: loop.remove_reader(out)
-    return lambda: None
+    # elsewhere the end of a pipe may wake it for other reasons; there the next write finds out
+    if sys.platform != "linux" or not stat.S_ISFIFO(os.fstat(out).st_mode):
+        return lambda: None
+    loop.add_reader(out, call)  # never readable: only its far end's closing wakes this
+    return lambda: loop.remove_reader(out)
 
 
 # As a live view

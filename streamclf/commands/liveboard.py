@@ -26,7 +26,7 @@ _CLEARLY = 1.5  # how many times better a label has to be to take another's line
 _A_BIT = 0.03
 STALE_S = 3.0  # a stream that gives no rows for so long shows no levels
 _HEARING = {"live", "demo"}
-_OWN_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem"}
+_OWN_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"}
 
 
 class Bar(NamedTuple):
@@ -229,10 +229,10 @@ class Board:
         self.packs = {pack.name: pack for pack in hello.packs}
         known = self.streams
         self.streams = {}
-        for entry in hello.streams:
-            view = known.get(entry.name) or StreamView(entry, "", "")
-            view.entry, view.state, view.detail = entry, entry.state, entry.detail
-            self.streams[entry.name] = view
+        for stream in hello.streams:
+            view = known.get(stream.name) or StreamView(stream, "", "")
+            view.entry, view.state, view.detail = stream, stream.state, stream.detail
+            self.streams[stream.name] = view
 
     def _subscribed(self, subscribed: wire.Subscribed, now_s: float) -> None:
         wanted = {channel.name: set(channel.labels) for channel in subscribed.packs}

@@ -91,18 +91,21 @@ class LiveView:
         return [*lines, _blank()]
 
     def _lines_of(self, view: StreamView, bars: int) -> int:
-        if not view.hearing:
+        if not self._hears(view):
             return 2
         return 2 + sum(1 + max(1, min(bars, len(meter.names))) for meter in view.meters.values())
 
     def _stream(self, view: StreamView, width: int, bars: int, now_s: float) -> Iterator[Text]:
         yield self._heading(view, width, now_s)
-        for name, meter in view.meters.items() if view.hearing else ():
+        for name, meter in view.meters.items() if self._hears(view) else ():
             yield self._pack_line(name, meter, width)
             lines = [_bar_line(bar, width) for bar in meter.bars(bars)] or [_line(("      quiet", "dim"))]
             yield from lines
             yield from (_blank() for _ in range(min(bars, len(meter.names)) - len(lines)))
         yield _blank()
+
+    def _hears(self, view: StreamView) -> bool:
+        return view.hearing and not self.board.waiting
 
     def _heading(self, view: StreamView, width: int, now_s: float) -> Text:
         style = _STATES.get(view.state, "yellow")

@@ -29,11 +29,13 @@ _CONGESTED_S = 0.002
 
 
 class ModelThread:
-    """Runs `engine` until `stop`.
+    """Runs `engine` until `stop`, on a thread called `NAME`.
 
     live: pace is kept (ladder, measured hop); otherwise nothing is skipped and `congested` holds the engine back.
     hop_ms: a fixed hop between window runs, or None for the measured one (live) or 20 ms (not live).
     """
+
+    NAME = "model"
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class ModelThread:
         self._on_fault = on_fault
         self._calls: queue.SimpleQueue[Callable[[], Sequence[Output]]] = queue.SimpleQueue()  # bounded by its callers
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._main, name="model", daemon=True)
+        self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
         windows = [r for r in engine.runners if r.pack.manifest.shape is not Shape.STATEFUL]
         self._ladder = Ladder(has_windows=bool(windows))
         self._windows = windows

@@ -25,7 +25,7 @@ from streamclf.types import Event, FrameScores, Gap, Output, Status
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
 # What a status says about the stream itself; the other words are about speed or a pack and leave its state alone.
-_STREAM_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem"}
+_STREAM_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"}
 
 
 class Grant(NamedTuple):

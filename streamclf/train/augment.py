@@ -98,23 +98,29 @@ def noise(length: int, level: float, rng: np.random.Generator) -> F32:
     return (made * (rms / max(_rms(made), 1e-12))).astype(np.float32)
 
 
-def mix(audio: F32, targets: F32, *, exclusive: bool, rng: np.random.Generator) -> tuple[F32, F32]:
-    """Mix-up of a batch with itself in another order. audio: (B, n); targets: (B, ..., classes), both float32.
+def mix(
+    audio: F32, targets: F32, weights: F32, *, exclusive: bool, rng: np.random.Generator
+) -> tuple[F32, F32, F32]:
+    """Mix-up of a batch with itself in another order (Zhang et al., 2018).
 
-    Where one class holds at a time the targets are mixed as the sounds are (Zhang et al., 2018); where several may,
-    both sounds are there, so both sets of labels hold.
+    audio: (B, n); targets: (B, ..., classes); weights: (B, ...), all float32. Where one class holds at a time the
+    targets are mixed as the sounds are; where several may, both sounds are there, so both sets of labels hold.
     """
     count = len(audio)
     partner = rng.permutation(count)
-    share = np.where(rng.random(count) < MIXUP_SHARE, rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, count), 1.0)
-    share = np.maximum(share, 1.0 - share).astype(np.float32)
+    drawn = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, count)
+    share = np.where(rng.random(count) < MIXUP_SHARE, np.maximum(drawn, 1.0 - drawn), 1.0).astype(np.float32)
+    mixed = share < 1
     if exclusive:
         own = share.reshape(-1, *[1] * (targets.ndim - 1))
-        mixed = own * targets + (1 - own) * targets[partner]
+        targets = own * targets + (1 - own) * targets[partner]
     else:
-        both = (share < 1).reshape(-1, *[1] * (targets.ndim - 1))
-        mixed = np.where(both, np.maximum(targets, targets[partner]), targets)
-    return share[:, None] * audio + (1 - share[:, None]) * audio[partner], mixed.astype(np.float32)
+        targets = np.where(
+            mixed.reshape(-1, *[1] * (targets.ndim - 1)), np.maximum(targets, targets[partner]), targets
+        )
+    known = np.minimum(weights, weights[partner])
+    weights = np.where(mixed.reshape(-1, *[1] * (weights.ndim - 1)), known, weights)
+    return share[:, None] * audio + (1 - share[:, None]) * audio[partner], targets, weights
 
 
 def mask(spectra: F32, rng: np.random.Generator) -> None:

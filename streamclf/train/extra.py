@@ -8,7 +8,7 @@ from streamclf.errors import StreamclfError
 
 
 def need(name: str) -> ModuleType:
-    """The module `name`, with what it warns of while it is imported kept quiet. Raises StreamclfError if it is absent."""
+    """The module `name`; what it warns of while it is imported is kept quiet. Raises StreamclfError if it is absent."""
     try:
         with warnings.catch_warnings():
             # sed_eval's helpers import pkg_resources, which warns of its own end

@@ -67,7 +67,7 @@ class FrameMetrics:
 
 @dataclass(frozen=True, slots=True)
 class F1:
-    """Precision, recall and their harmonic mean; None where there was nothing to find or nothing was said."""
+    """Precision (None: nothing was said), recall (None: there was nothing to find) and their harmonic mean."""
 
     f1: float | None
     precision: float | None
@@ -298,8 +298,11 @@ def _container(spans: Sequence[Span]) -> object:
 
 def _f1(results: dict[str, dict[str, float]]) -> F1:
     given = results["f_measure"]
-    values = (given["f_measure"], given["precision"], given["recall"])
-    return F1(*(None if math.isnan(value) else float(value) for value in values))
+    f1, precision, recall = (
+        None if math.isnan(given[key]) else float(given[key]) for key in ("f_measure", "precision", "recall")
+    )
+    # where nothing was said there is no precision, but what was to be found was missed all the same
+    return F1(0.0 if f1 is None and recall == 0.0 else f1, precision, recall)
 
 
 def _matched(wanted: Sequence[Span], given: Sequence[Span]) -> list[float]:

@@ -37,6 +37,7 @@ _FIFO_PIECE_S = 0.020
 # what a device source opens of a virtual device; both carry the same, and the mean of both is exactly that
 _FIFO_CHANNELS = 2
 _READY_S = 30.0
+_CATCH_UP_S = 0.5
 
 
 def missing(*, pulse: bool) -> str:
@@ -161,6 +162,7 @@ class _FifoMicrophone(Microphone):
         self._flowing.clear()
 
     def thaw(self) -> None:
+        self._next_s = time.monotonic()
         self._flowing.set()
 
     def _send(self, samples: F32) -> bool:
@@ -169,7 +171,8 @@ class _FifoMicrophone(Microphone):
         if not self._flowing.is_set() or waiting > 2 * _FIFO_CHANNELS * samples.nbytes:
             return False
         now_s = time.monotonic()
-        self._next_s = max(self._next_s, now_s - 0.1)  # a long pause is not made up for by a burst
+        # a busy machine's delays are made up for, or the microphone's clock would be slow; a long pause is not
+        self._next_s = max(self._next_s, now_s - _CATCH_UP_S)
         self._closing.wait(max(0.0, self._next_s - now_s))
         os.write(self.fd, np.repeat(samples, _FIFO_CHANNELS).tobytes())
         self._next_s += len(samples) / self.rate

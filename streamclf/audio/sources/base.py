@@ -20,7 +20,7 @@ from streamclf.errors import SourceError, StreamclfError
 from streamclf.types import F32
 
 Notify = Callable[[str, str], None]
-"""(state, sentence); state is one of live, lost, reconnecting, ended, problem. Called from the source's threads."""
+"""(state, sentence); state is one of live, waiting, lost, reconnecting, ended, problem. Called from the source's threads."""
 Room = Callable[[], int]
 """Samples the reader can still take without losing any."""
 

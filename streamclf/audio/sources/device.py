@@ -30,6 +30,7 @@ _OTHER_RATES = (48_000, 44_100, 16_000)
 
 _ANSWER_S = 10.0
 _CLOSE_S = 1.5
+_REST_S = 0.25
 _FIRST_TRY_S, _LAST_TRY_S = 0.5, 5.0
 _STABLE_S = 10.0
 
@@ -125,7 +126,9 @@ class DeviceSource:
         try:
             if line is not None:
                 _WORKER.call(self.drop, limit_s=_CLOSE_S)
+            _rest()
         except NoAnswerError:
+            _WORKER.submit(self.drop)  # for when PortAudio comes back
             assert line is not None
             line.notify("problem", f"{self.description} did not close within {_CLOSE_S:g} s and was left behind")
 
@@ -213,6 +216,8 @@ class DeviceSource:
             raise SourceError(f"device {info.name!r} cannot be opened: {fault}") from None
         self.state = State.STARTING
         self._capture = capture
+        if self._stopped:  # meanwhile, by a caller who gave up waiting
+            self.drop()
 
     def drop(self) -> None:
         """On the worker's thread: close the capture. Hangs for as long as the sound server is frozen."""
@@ -238,6 +243,14 @@ def _call(function: Callable[[], T]) -> T:
         raise SourceError(
             f"PortAudio has not answered for {_ANSWER_S:g} s; see whether the sound server is frozen"
         ) from None
+    finally:
+        _rest()
+
+
+def _rest() -> None:
+    """Leave no thread behind where no device is in use."""
+    if not _SUPERVISOR.busy:
+        _WORKER.close(limit_s=_REST_S)
 
 
 @cache

@@ -19,7 +19,7 @@ _MAX_JUMP_S = 24 * 3600
 
 
 class PushSource:
-    """One named line for one client at a time. `feed`, `connected` and `disconnected` are called by one thread.
+    """One named line for one client at a time. `feed`, `connect` and `disconnect` are called by one thread.
 
     Bounded by the ring: a block longer than 10 s and a jump beyond a day are refused, nothing is queued.
     """
@@ -58,7 +58,7 @@ class PushSource:
     ) -> None:
         """From here on `feed` may be called."""
         self._line = Line(ring, clock, wake, notify)
-        notify("lost", f"no client has connected yet to push {self.name}")
+        notify("waiting", f"no client has connected yet to push {self.name}")
 
     def stop(self) -> None:
         """Take nothing more."""
@@ -76,7 +76,7 @@ class PushSource:
     def disconnect(self) -> None:
         """The client has gone."""
         if self._connected and self._line is not None and not self._ended:
-            self._line.notify("lost", f"the client that pushed {self.name} has disconnected")
+            self._line.notify("waiting", f"the client that pushed {self.name} has disconnected")
         self._connected = False
 
     def feed(self, first_sample: int, samples: F32) -> None:

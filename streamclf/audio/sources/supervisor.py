@@ -103,7 +103,10 @@ class Supervisor:
         with self._lock:
             if source in self._sources:
                 self._sources.remove(source)
+            thread = self._thread if not self._sources else None
         self._bell.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_WATCH_S)
 
     def _watch(self) -> None:
         while True:

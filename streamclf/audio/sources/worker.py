@@ -22,16 +22,17 @@ class Worker:
         self._name = name
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._jobs: queue.SimpleQueue[_Job[Any]] = queue.SimpleQueue()  # bounded: every caller waits for its own
+        # bounded by its callers, who wait each for his own; None asks the thread to end
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
 
-    def call(self, function: Callable[[], T], *, limit_s: float, undo: Callable[[T], object] | None = None) -> T:
+    def call(self, function: Callable[[], T], *, limit_s: float) -> T:
         """The result of `function`, or its exception. Raises `NoAnswerError` after `limit_s` seconds.
 
-        A call that had not begun by then never runs; the result of one that had is given to `undo` when it comes.
+        A call that had not begun by then never runs; one that had goes on, and its result is lost.
         """
         if threading.current_thread() is self._thread:
             return function()
-        job = _Job(function, undo)
+        job = _Job(function)
         self._put(job)
         return job.wait(limit_s)
 
@@ -45,24 +46,40 @@ class Worker:
                 told = (type(fault), fault, fault.__traceback__, threading.current_thread())
                 threading.excepthook(threading.ExceptHookArgs(told))
 
-        self._put(_Job(watched, None))
+        self._put(_Job(watched))
 
     def _put(self, job: "_Job[Any]") -> None:
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-        self._jobs.put(job)
+            self._jobs.put(job)
+
+    def close(self, *, limit_s: float) -> None:
+        """End the thread after what waits already, and wait for that. The next call starts another."""
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                return
+            self._jobs.put(None)
+        if thread is not threading.current_thread():
+            thread.join(limit_s)
 
     def _run(self) -> None:
         while True:
-            self._jobs.get().run()
+            job = self._jobs.get()
+            if job is not None:
+                job.run()
+                continue
+            with self._lock:
+                if self._jobs.empty():
+                    self._thread = None
+                    return
 
 
 class _Job(Generic[T]):
-    def __init__(self, function: Callable[[], T], undo: Callable[[T], object] | None) -> None:
+    def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
-        self._undo = undo
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._given_up = False
@@ -76,11 +93,7 @@ class _Job(Generic[T]):
             self._outcome = (self._function(),)
         except BaseException as fault:
             self._outcome = fault
-        with self._lock:
-            self._done.set()
-            late = self._given_up
-        if late and self._undo is not None and isinstance(self._outcome, tuple):
-            self._undo(self._outcome[0])
+        self._done.set()
 
     def wait(self, limit_s: float) -> T:
         if not self._done.wait(limit_s):

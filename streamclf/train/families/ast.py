@@ -1,0 +1,105 @@
+"""Audio Spectrogram Transformer: overlapping patches of a Kaldi fbank window, one row a window.
+
+Another window than the one it was trained with gets its table of positions stretched along time, as the model's
+authors did when they took it over from images.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamclf.model.pack import Fbank
+from streamclf.train.checkpoint import Checkpoint, CheckpointError
+from streamclf.train.families.family import Family, Plan, Wishes, activation_of, extracted
+from streamclf.types import Shape
+
+# the extractor's own, which no setting changes
+_LENGTH, _SHIFT = 400, 160
+
+
+def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
+    """One row a window of the extractor's length, unless another is asked for."""
+    from transformers import ASTForAudioClassification
+
+    rate = int(checkpoint.setting("sampling_rate"))
+    bands = int(checkpoint.setting("num_mel_bins"))
+    trained = int(checkpoint.setting("max_length"))
+    if (trained, bands) != (checkpoint.config.max_length, checkpoint.config.num_mel_bins):
+        raise CheckpointError(
+            f"the extractor of {checkpoint.source} gives {trained} frames of {bands} bands and its model takes "
+            f"{checkpoint.config.max_length} of {checkpoint.config.num_mel_bins}; correct preprocessor_config.json"
+        )
+    frames = trained
+    if wishes.window_ms is not None:
+        frames = (wishes.window_samples(rate, wishes.window_ms) - _LENGTH) // _SHIFT + 1
+        if frames < checkpoint.config.patch_size:
+            least = 1000 * (_LENGTH + (checkpoint.config.patch_size - 1) * _SHIFT) / rate
+            raise CheckpointError(
+                f"a window of {wishes.window_ms:g} ms was asked for; {checkpoint.source} needs {least:g} ms at least"
+            )
+    extractor = checkpoint.extractor()
+    extractor.max_length = frames
+    model = checkpoint.model(ASTForAudioClassification)
+    activation, notes = activation_of(checkpoint, wishes, unset="softmax")
+    if frames != trained:
+        stretch_positions(model, frames)
+        notes = (*notes, f"its table of positions was stretched from {trained} feature frames to {frames}")
+    normalise = bool(checkpoint.setting("do_normalize"))
+    return Plan(
+        rate=rate,
+        shape=Shape.WINDOW_ROW,
+        window=_LENGTH + (frames - 1) * _SHIFT,
+        features=Fbank(
+            frame_length=_LENGTH,
+            frame_shift=_SHIFT,
+            bands=bands,
+            low_hz=20.0,
+            high_hz=float(rate // 2),
+            window="hanning",
+            htk_compat=True,
+            mean=float(checkpoint.setting("mean")) if normalise else 0.0,
+            scale=2.0 * float(checkpoint.setting("std")) if normalise else 1.0,
+        ),
+        module=SpectrogramHead(model),
+        reference=extracted(extractor, model, rate),
+        activation=activation,
+        names=checkpoint.names(),
+        layout="time-bands",
+        notes=notes,
+    )
+
+
+class SpectrogramHead(nn.Module):
+    """(B, frames, bands) to logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, frames, bands) float32 -> (B, C)."""
+        logits: Tensor = self.model(input_values=features).logits
+        return logits
+
+
+def stretch_positions(model: Any, frames: int) -> None:
+    """Give an AST a window of `frames` feature frames: its positions are interpolated linearly along time."""
+    config = model.config
+    embeddings = model.audio_spectrogram_transformer.embeddings
+    rows, columns = embeddings.get_shape(config)
+    config.max_length = frames
+    _, wanted = embeddings.get_shape(config)
+    table = embeddings.position_embeddings.detach()
+    grid = table[:, 2:].transpose(1, 2).reshape(1, -1, rows, columns)
+    grid = nn.functional.interpolate(grid, size=(rows, wanted), mode="bilinear", align_corners=False)
+    stretched = torch.cat([table[:, :2], grid.flatten(2).transpose(1, 2)], dim=1)
+    embeddings.position_embeddings = nn.Parameter(stretched)
+
+
+FAMILY = Family(
+    title="Audio Spectrogram Transformer",
+    output="one row a window",
+    classes=("ASTForAudioClassification",),
+    plan=plan,
+)

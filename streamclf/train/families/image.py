@@ -1,0 +1,180 @@
+"""Image classifiers on log-mel spectrograms: ResNet, ConvNeXt, ViT.
+
+An image checkpoint says nothing of sound, so what its log-mel images are made of stands in preprocessor_config.json
+under the key `streamclf`, or is stated at export (`--feature KEY=VALUE`, which comes first):
+
+    "streamclf": {
+      "rate": 16000,              Hz
+      "window": 16240,            samples in one image
+      "layout": "bands-time",     or "time-bands": which of the two is the image's height
+      "features": {"frame_length": 400, "frame_shift": 160, "fft_size": 512, "bands": 64, "low_hz": 50.0,
+                   "high_hz": 7500.0, "mel_scale": "htk", "log_offset": 0.001, ...}
+    }
+
+`features` has the keys of a pack's log-mel features (`features.spec.LogMel`), lengths in samples; its `mean` and `scale` are
+one pair for all bands. The file's own `image_mean` and `image_std` are applied to each channel afterwards where it
+says `do_normalize`; an image processor's resizing and rescaling have no meaning here. A model with three channels
+gets the same image in each.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamclf.errors import UsageError
+from streamclf.features.frontend import window_feature_frames
+from streamclf.model.pack import LogMel
+from streamclf.train.checkpoint import PREPROCESSOR, Checkpoint, CheckpointError
+from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
+from streamclf.train.spectra import logmel_images
+from streamclf.types import F32, Shape
+
+_KEYS = {field.encode_name for field in msgspec.structs.fields(LogMel)}
+_LAYOUTS = ("bands-time", "time-bands")
+
+
+def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
+    """One row a window of as many samples as one image is made of."""
+    import transformers
+
+    stated = _stated(checkpoint, wishes.settings)
+    rate, layout = int(stated["rate"]), cast(Literal["bands-time", "time-bands"], stated["layout"])
+    features = _features(checkpoint, stated["features"])
+    window = wishes.window_samples(rate, 1000 * int(stated["window"]) / rate)
+    frames = window_feature_frames(features, window)
+    window = (frames - 1) * features.frame_shift + features.frame_length
+    size = (features.bands, frames) if layout == "bands-time" else (frames, features.bands)
+    model = checkpoint.model(getattr(transformers, checkpoint.architecture))
+    more, notes = _positions(checkpoint, size)
+    activation, unset = activation_of(checkpoint, wishes, unset="softmax")
+    image = ImageHead(model, channels=int(checkpoint.config.num_channels), colours=_colours(checkpoint), more=more)
+
+    def reference(windows: F32) -> F32:
+        images = torch.from_numpy(logmel_images(windows, features, rate))
+        images = images.transpose(1, 2) if layout == "bands-time" else images
+        mean, std = (np.float32(side)[None, :, None, None] for side in image.colours)
+        pixels = (images[:, None].numpy().repeat(len(mean[0]), axis=1) - mean) / std
+        return run_torch(model, {"pixel_values": torch.from_numpy(pixels), **more})
+
+    return Plan(
+        rate=rate,
+        shape=Shape.WINDOW_ROW,
+        window=window,
+        features=features,
+        module=image,
+        reference=reference,
+        activation=activation,
+        names=checkpoint.names(),
+        layout=cast(Layout, f"channel-{layout}"),
+        notes=unset + notes,
+    )
+
+
+class ImageHead(nn.Module):
+    """(B, 1, height, width) log-mel to logits. colours: mean and standard deviation of each channel."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        channels: int,
+        colours: tuple[tuple[float, ...], tuple[float, ...]],
+        more: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        mean, std = colours
+        self.colours = (mean or (0.0,) * channels, std or (1.0,) * channels)
+        self.model = model
+        self._channels = channels
+        self._more = dict(more)
+        self.mean = nn.Buffer(torch.tensor(self.colours[0])[:, None, None])
+        self.std = nn.Buffer(torch.tensor(self.colours[1])[:, None, None])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, 1, height, width) float32 -> (B, C)."""
+        pixels = (features.expand(-1, self._channels, -1, -1) - self.mean) / self.std
+        logits: Tensor = self.model(pixel_values=pixels, **self._more).logits
+        return logits
+
+
+def _stated(checkpoint: Checkpoint, given: Mapping[str, str]) -> dict[str, Any]:
+    """`rate`, `window`, `layout` and `features`: what the file states under `streamclf`, the user's wishes before it."""
+    section = checkpoint.settings.get("streamclf", {})
+    if not isinstance(section, dict) or not isinstance(section.get("features", {}), dict):
+        raise CheckpointError(f"`streamclf` in the {PREPROCESSOR} of {checkpoint.source} is no table; write it as one")
+    stated: dict[str, Any] = {"layout": "bands-time", **section, "features": dict(section.get("features", {}))}
+    for key, text in given.items():
+        if key in ("rate", "window", "layout"):
+            stated[key] = text
+        elif key in _KEYS:
+            stated["features"][key] = text
+        else:
+            raise UsageError(f"{key} is no setting of log-mel images; use one of rate, window, layout, {_list(_KEYS)}")
+    needed = {field.encode_name for field in msgspec.structs.fields(LogMel) if field.required}
+    missing = [key for key in ("rate", "window") if key not in stated] + sorted(needed - set(stated["features"]))
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.source} is an image model and does not state {_list(missing)} of its log-mel images; expected "
+            f"them in its {PREPROCESSOR} under `streamclf`, or state them (--feature {missing[0]}=VALUE)"
+        )
+    for key in ("rate", "window"):
+        try:
+            stated[key] = int(stated[key])
+        except ValueError:
+            raise UsageError(f"{key} is {stated[key]!r}; expected a whole number") from None
+    if stated["layout"] not in _LAYOUTS:
+        raise UsageError(f"the layout {stated['layout']!r} is unknown; use {' or '.join(_LAYOUTS)}")
+    return stated
+
+
+def _features(checkpoint: Checkpoint, table: dict[str, Any]) -> LogMel:
+    table = {key: value for key, value in table.items() if key != "kind"}
+    try:
+        return msgspec.convert({**table, "kind": "logmel"}, LogMel, strict=False)
+    except msgspec.ValidationError as fault:
+        raise CheckpointError(
+            f"the log-mel settings of {checkpoint.source} cannot be used: {str(fault)[:1].lower()}{str(fault)[1:]}; "
+            "correct them"
+        ) from None
+
+
+def _colours(checkpoint: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    settings = checkpoint.settings
+    if not settings.get("do_normalize"):
+        return (), ()
+    channels = int(checkpoint.config.num_channels)
+    mean, std = (tuple(map(float, settings.get(key) or ())) for key in ("image_mean", "image_std"))
+    if len(mean) != channels or len(std) != channels or 0.0 in std:
+        raise CheckpointError(
+            f"the {PREPROCESSOR} of {checkpoint.source} says `do_normalize`, but its image_mean and image_std have "
+            f"{len(mean)} and {len(std)} values; expected {channels} each, none of the latter 0"
+        )
+    return mean, std
+
+
+def _positions(checkpoint: Checkpoint, size: tuple[int, int]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a transformer must be told where images have another size than the one it was trained with."""
+    trained = getattr(checkpoint.config, "image_size", None)
+    if trained is None or checkpoint.architecture != "ViTForImageClassification":
+        return {}, ()
+    wanted = (trained, trained) if isinstance(trained, int) else tuple(trained)
+    if size == wanted:
+        return {}, ()
+    note = f"its table of positions was stretched from {wanted[0]}x{wanted[1]} pixels to {size[0]}x{size[1]}"
+    return {"interpolate_pos_encoding": True}, (note,)
+
+
+def _list(names: Any) -> str:
+    return ", ".join(sorted(names) if isinstance(names, set) else names)
+
+
+FAMILY = Family(
+    title="spectrogram ConvNet or ViT",
+    output="one row a window",
+    classes=("ResNetForImageClassification", "ConvNextForImageClassification", "ViTForImageClassification"),
+    plan=plan,
+)

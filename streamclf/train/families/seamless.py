@@ -1,0 +1,51 @@
+"""The input side of Wav2Vec2-BERT: Kaldi fbank as SeamlessM4T's extractor makes it, two feature frames to a frame.
+
+The fbank itself is computed incrementally. The extractor then normalises every band over the utterance, here over
+the window; that needs the whole window and stands in the graph.
+"""
+
+from torch import Tensor, nn
+
+from streamclf.model.pack import Fbank
+
+_VARIANCE_FLOOR = 1e-7
+
+
+def features(rate: int, bands: int) -> Fbank:
+    """What the extractor computes before it normalises: 25 ms frames (400 samples) every 160, of int16-like values."""
+    return Fbank(
+        frame_length=400,
+        frame_shift=160,
+        bands=bands,
+        low_hz=20.0,
+        high_hz=float(rate // 2),
+        window="povey",
+        sample_scale=32768.0,
+    )
+
+
+class BandNormalise(nn.Module):
+    """Zero mean and unit variance (n - 1) of each band over the window."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows: (B, T, bands) -> the same shape."""
+        centred = rows - rows.mean(dim=1, keepdim=True)
+        variance = (centred * centred).sum(dim=1, keepdim=True) / (rows.shape[1] - 1)
+        return centred / (variance + _VARIANCE_FLOOR).sqrt()
+
+
+class SeamlessHead(nn.Module):
+    """(B, T, bands) fbank rows to logits; `stride` rows, laid side by side, are one frame of the encoder."""
+
+    def __init__(self, model: nn.Module, stride: int) -> None:
+        super().__init__()
+        self.normalise = BandNormalise()
+        self.model = model
+        self._stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, T, bands) float32, T a multiple of the stride -> (B, C) or (B, T / stride, C)."""
+        rows = self.normalise(features)
+        frames = rows.reshape(-1, rows.shape[1] // self._stride, rows.shape[2] * self._stride)
+        logits: Tensor = self.model(input_features=frames).logits
+        return logits

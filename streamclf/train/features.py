@@ -1,0 +1,74 @@
+"""Input of a net for a batch of samples: the very features that the engine computes, each example a fresh stream."""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from streamclf.features.frontend import make_frontend
+from streamclf.model.pack import Manifest, Waveform
+from streamclf.types import F32, Shape
+
+# Spectra that spread less are those of one constant sound, and to divide by that would blow up its rounding.
+_LEAST_SPREAD = 1e-2
+
+
+class BatchFeatures:
+    """(B, samples) float32 -> what the pack's graph eats.
+
+    Window packs: samples = window. Stateful packs: samples = any number of steps; the feature frames that those steps
+    would be given one after another lie behind one another on the time axis.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._context = manifest.window - manifest.step if manifest.shape is Shape.STATEFUL else 0
+
+    def rows(self, audio: F32) -> F32:
+        """Feature frames: (B, frames, bands) float32, or (B, samples) for waveforms."""
+        features, span = self._manifest.features, audio.shape[1] + self._context
+        frontend = make_frontend(features, self._manifest.rate, history=span)
+        frames = (span - frontend.frame_length) // frontend.frame_shift + 1
+        rows = np.empty((len(audio), frames, *frontend.dims), dtype=np.float32)
+        for samples, out in zip(audio, rows, strict=True):
+            frontend.restart(0)
+            frontend.push(samples)
+            frontend.window(-self._context, span, out)
+        return rows
+
+    def lay(self, rows: F32) -> F32:
+        """What `rows` gave, laid out as the manifest's `input_layout` says."""
+        layout = self._manifest.input_layout
+        if layout.endswith("bands-time"):
+            rows = np.ascontiguousarray(rows.swapaxes(1, 2))
+        return rows[:, None] if layout.startswith("channel-") else rows
+
+    def __call__(self, audio: F32) -> F32:
+        """audio: (B, samples) float32 -> the graph's input."""
+        return self.lay(self.rows(audio))
+
+
+def normalised(manifest: Manifest, audio: Iterable[F32]) -> Manifest:
+    """The manifest with spectra of mean 0 and spread 1 over `audio`, batches of (B, samples); waveforms stay as they are.
+
+    Digital silence does not count: it says nothing of sound, and its logarithm lies far below everything else.
+    """
+    features = manifest.features
+    if isinstance(features, Waveform):
+        return manifest
+    plain = msgspec.structs.replace(manifest, features=msgspec.structs.replace(features, mean=0.0, scale=1.0))
+    compute = BatchFeatures(plain)
+    silence = compute.rows(np.zeros((1, manifest.window), np.float32)).min()
+    count, total, squares = 0, 0.0, 0.0
+    for batch in audio:
+        rows = compute.rows(batch)
+        heard = rows[rows.max(axis=-1) > silence + 1e-3].astype(np.float64)
+        count += heard.size
+        total += float(heard.sum())
+        squares += float(np.square(heard).sum())
+    if not count:
+        return manifest
+    mean = total / count
+    spread = max(_LEAST_SPREAD, (squares / count - mean**2) ** 0.5)
+    measured = msgspec.structs.replace(features, mean=round(mean, 4), scale=round(spread, 4))
+    return msgspec.structs.replace(manifest, features=measured)

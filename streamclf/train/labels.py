@@ -1,0 +1,68 @@
+"""From the names that somebody gave to classes to a pack's labels. Names are other people's text: made harmless here."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from streamclf.errors import StreamclfError, UsageError
+from streamclf.types import Label
+
+_MAX_ID = 64
+_MAX_NAME = 200
+
+
+def make_labels(names: Sequence[str], *, hidden: Collection[int] = ()) -> tuple[Label, ...]:
+    """One label a name, in order: ids of a-z, 0-9 and '_', each different, names printable and at most 200 characters.
+
+    hidden: indexes of classes that displays leave out, such as a tokenizer's padding.
+    """
+    taken: set[str] = set()
+    labels = []
+    for index, name in enumerate(names):
+        ident = _unique(_slug(name) or f"class_{index}", taken)
+        labels.append(Label(ident, _printable(name) or f"class {index}", hidden=index in hidden))
+    return tuple(labels)
+
+
+def read_names(path: Path, expected: int) -> tuple[str, ...]:
+    """Names of `expected` classes from a text file, one a line. Raises StreamclfError where it holds another number."""
+    try:
+        names = tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{path} cannot be read as labels ({fault}); give a text file with one name a line") from None
+    check_count(names, expected, str(path))
+    return names
+
+
+def check_count(names: Sequence[str], expected: int, where: str) -> None:
+    """Raises StreamclfError where the names are not as many as the model's classes."""
+    if len(names) != expected:
+        raise StreamclfError(
+            f"{where} names {len(names)} labels, but the model gives {expected} classes; "
+            "they must be as many and in the order of its output, so correct them (--labels FILE, one name a line)"
+        )
+
+
+def slug(text: str, *, limit: int = _MAX_ID) -> str:
+    """`text` as a-z, 0-9 and '_', at most `limit` characters; "" where nothing of it is left."""
+    return _slug(text)[:limit].strip("_")
+
+
+def _slug(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_MAX_ID].strip("_")
+
+
+def _unique(ident: str, taken: set[str]) -> str:
+    candidate, number = ident, 1
+    while candidate in taken:
+        number += 1
+        ending = f"_{number}"
+        candidate = ident[: _MAX_ID - len(ending)] + ending
+    taken.add(candidate)
+    return candidate
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:_MAX_NAME].strip()

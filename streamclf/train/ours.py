@@ -1,0 +1,162 @@
+"""The project's own nets as learners: their geometry, and how they become packs."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from torch import Tensor, nn
+from torch.nn.utils import fusion
+
+from streamclf.audio.resample import TRANSITION
+from streamclf.clock import FRAME_MS, hop_of
+from streamclf.errors import UsageError
+from streamclf.model.geometry import frame_of_row
+from streamclf.model.pack import LogMel, Manifest, Segmentation, StateTensor
+from streamclf.train.data import Mode, Task
+from streamclf.train.nets import FRAMES_PER_ROW, CausalCRNN, CausalNet, CausalTCN, ConvNet
+from streamclf.types import Shape
+
+ARCHS: dict[str, Mode] = {"convnet": "sequence", "crnn": "frame", "tcn": "frame"}
+"""Architecture -> the only mode it has."""
+
+DEFAULT_RATE = 16_000
+DEFAULT_WINDOW_S = {"convnet": 2.0, "crnn": 4.0, "tcn": 4.0}
+"""Length of a window, and of the stretches that a causal net is trained on."""
+_LOW_HZ = 50.0
+# power of a frame below it is treated alike: about what 16-bit rounding leaves
+_LOG_OFFSET = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Shaping:
+    """What a user may say of a net's geometry. look_ahead_ms: how much later than its frame a row may come."""
+
+    rate: int = DEFAULT_RATE
+    bands: int = 64
+    high_hz: float = 0.0
+    look_ahead_ms: int = 0
+    width: int = 0
+
+
+class OwnNet:
+    """A `fit.Learner` of `ARCHS`."""
+
+    def __init__(self, arch: str, task: Task, *, window_s: float, shaping: Shaping, name: str) -> None:
+        self.arch = arch
+        classes, bands = len(task.labels), shaping.bands
+        hop = hop_of(shaping.rate)
+        widths: dict[str, Any] = {}
+        if shaping.width:
+            widths = {{"convnet": "width", "crnn": "units", "tcn": "channels"}[arch]: shaping.width}
+        states: tuple[StateTensor, ...] = ()
+        self.net: nn.Module
+        if arch == "convnet":
+            self.net = ConvNet(classes, **widths)
+        else:
+            causal = (CausalCRNN if arch == "crnn" else CausalTCN)(classes, bands=bands, **widths)
+            states = tuple(
+                StateTensor(input=f"{key}_in", output=f"{key}_out", shape=shape) for key, shape in causal.states.items()
+            )
+            self.net = causal
+        window = round(window_s * 1000 / FRAME_MS) * hop
+        look_ahead = shaping.look_ahead_ms // FRAME_MS * hop
+        stateful = bool(states)
+        if not stateful and look_ahead >= window:
+            raise UsageError(
+                f"--look-ahead-ms {shaping.look_ahead_ms} reaches over the window of {window_s:g} s; lower it"
+            )
+        self.stretch = window
+        """Samples of one training example."""
+        self.manifest = Manifest(
+            format=1,
+            name=name,
+            version="1",
+            title=f"{name}: {', '.join(task.labels[:6])}"[:200],
+            licence="the trainer's own",
+            source=f"trained with streamclf train --arch {arch}",
+            rate=shaping.rate,
+            shape=Shape.STATEFUL if stateful else Shape.WINDOW_ROW,
+            window=2 * hop if stateful else window,
+            step=hop if stateful else 0,
+            look_ahead=look_ahead,
+            features=_log_mel(shaping),
+            input="features",
+            input_layout="time-bands" if stateful else "channel-time-bands",
+            output="scores",
+            activation="softmax" if task.exclusive else "sigmoid",
+            exclusive=task.exclusive,
+            state=states,
+            segmentation=Segmentation(min_on_ms=100, min_off_ms=200),
+            files={},
+        )
+        if not stateful:
+            self.manifest = _placed(self.manifest, hop)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, classes), or (B, rows, classes) of fresh streams."""
+        if isinstance(self.net, CausalNet):
+            return self.net.logits(x)
+        rows: Tensor = self.net(x)
+        return rows
+
+    def is_encoder(self, name: str) -> bool:
+        """Nothing in these nets was trained before."""
+        return False
+
+    def for_export(self) -> nn.Module:
+        """The net as the pack runs it: a row, not a sequence of one, and no normalisation where it can be folded."""
+        net = copy.deepcopy(self.net).eval()
+        return _Step(_folded(net)) if isinstance(net, CausalNet) else net
+
+
+class _Step(nn.Module):
+    """One run of a causal net in a pack: (B, 2, bands) and the states -> (B, classes) and the states behind them."""
+
+    def __init__(self, net: CausalNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        rows, *after = self.net(x, *states)
+        return rows[:, 0], *after
+
+
+def _folded(net: CausalNet) -> CausalNet:
+    """The net with each normalisation made part of the product before it: fewer operations in every run."""
+    if isinstance(net, CausalCRNN):
+        for at in (1, 2, 3):
+            conv, norm = getattr(net, f"conv{at}"), getattr(net, f"norm{at}")
+            setattr(net, f"conv{at}", fusion.fuse_conv_bn_eval(conv, norm))
+            setattr(net, f"norm{at}", nn.Identity())
+    elif isinstance(net, CausalTCN):
+        net.project, net.norm = fusion.fuse_linear_bn_eval(net.project, net.norm), nn.Identity()
+        for block in net.blocks:
+            block.taps, block.norm = fusion.fuse_linear_bn_eval(block.taps, block.norm), nn.Identity()
+    return net
+
+
+def _log_mel(shaping: Shaping) -> LogMel:
+    hop = hop_of(shaping.rate)
+    shift, odd = divmod(hop, FRAMES_PER_ROW)
+    if odd:
+        raise UsageError(
+            f"--rate {shaping.rate} has no whole number of samples in 10 ms, which the nets' spectra advance by; "
+            "use a multiple of 100 Hz, such as 16000 or 32000"
+        )
+    # three shifts: the newest frame ends where a step does, and nothing that was heard has to wait
+    length = 3 * shift
+    return LogMel(
+        frame_length=length,
+        frame_shift=shift,
+        fft_size=1 << (2 * length - 1).bit_length(),
+        bands=shaping.bands,
+        low_hz=_LOW_HZ,
+        high_hz=shaping.high_hz or shaping.rate / 2 * (1 - TRANSITION),
+        mel_scale="htk",
+        log_offset=_LOG_OFFSET,
+    )
+
+
+def _placed(manifest: Manifest, hop: int) -> Manifest:
+    return msgspec.structs.replace(manifest, row_at=frame_of_row(manifest, hop))
