@@ -4,6 +4,7 @@ Every change is drawn from the generator that is passed in, so that an example i
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,9 +99,7 @@ def noise(length: int, level: float, rng: np.random.Generator) -> F32:
     return (made * (rms / max(_rms(made), 1e-12))).astype(np.float32)
 
 
-def mix(
-    audio: F32, targets: F32, weights: F32, *, exclusive: bool, rng: np.random.Generator
-) -> tuple[F32, F32, F32]:
+def mix(audio: F32, targets: F32, weights: F32, *, exclusive: bool, rng: np.random.Generator) -> tuple[F32, F32, F32]:
     """Mix-up of a batch with itself in another order (Zhang et al., 2018).
 
     audio: (B, n); targets: (B, ..., classes); weights: (B, ...), all float32. Where one class holds at a time the
@@ -115,9 +114,7 @@ def mix(
         own = share.reshape(-1, *[1] * (targets.ndim - 1))
         targets = own * targets + (1 - own) * targets[partner]
     else:
-        targets = np.where(
-            mixed.reshape(-1, *[1] * (targets.ndim - 1)), np.maximum(targets, targets[partner]), targets
-        )
+        targets = np.where(mixed.reshape(-1, *[1] * (targets.ndim - 1)), np.maximum(targets, targets[partner]), targets)
     known = np.minimum(weights, weights[partner])
     weights = np.where(mixed.reshape(-1, *[1] * (weights.ndim - 1)), known, weights)
     return share[:, None] * audio + (1 - share[:, None]) * audio[partner], targets, weights
@@ -143,5 +140,5 @@ def _stripe(length: int, widest: float, rng: np.random.Generator) -> slice:
     return slice(start, start + width)
 
 
-def _rms(samples: npt.NDArray[np.floating]) -> float:  # type: ignore[type-arg]
+def _rms(samples: npt.NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))

@@ -49,9 +49,9 @@ class BatchFeatures:
 
 
 def normalised(manifest: Manifest, audio: Iterable[F32]) -> Manifest:
-    """The manifest with spectra of mean 0 and spread 1 over `audio`, batches of (B, samples); waveforms stay as they are.
+    """The manifest with spectra of mean 0 and spread 1 over `audio`, batches of (B, samples).
 
-    Digital silence does not count: it says nothing of sound, and its logarithm lies far below everything else.
+    Waveforms stay as they are. Digital silence does not count: it says nothing of sound, and its logarithm lies far below everything else.
     """
     features = manifest.features
     if isinstance(features, Waveform):

@@ -77,7 +77,7 @@ class Report(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it. accuracy: share of validation recordings (of their rows, in frame mode) that were named right."""
+    """What came of it. accuracy: share of validation recordings (in frame mode: of rows) that were named right."""
 
     epochs: int
     steps: int
@@ -320,7 +320,7 @@ class _Run:
 
 
 def _groups(learner: Learner, settings: Settings) -> list[dict[str, Any]]:
-    """Weights that learn, by whether they decay (matrices do, biases and norms do not) and at which share of the rate."""
+    """Weights that learn: matrices decay, biases and norms do not, and an encoder learns at its share of the rate."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, weight in learner.net.named_parameters():
         if weight.requires_grad:

@@ -58,7 +58,7 @@ def figures(result: PackResult) -> dict[str, float | None]:
 
 
 def as_dict(evaluation: Evaluation, names: Sequence[str]) -> dict[str, Any]:
-    """All of it as plain values. names: what to call each pack; of two packs also the second's figures less the first's."""
+    """All of it as plain values. names: what to call each pack; `difference` is second less first, of two."""
     packs = [_pack(name, result, evaluation) for name, result in zip(names, evaluation.packs, strict=True)]
     out: dict[str, Any] = {
         "labels": list(evaluation.labels),

@@ -112,6 +112,10 @@ class Microphone:
         """Hand samples on at real time; False where nobody takes them now."""
         raise NotImplementedError
 
+    def _late_ns(self) -> int:
+        """How much later than its own clock demands the last piece was sent."""
+        return 0
+
     def _stream(self) -> None:
         size = int(self.rate * self._piece_s)
         nothing = np.zeros(size, dtype=np.float32)
@@ -131,7 +135,7 @@ class Microphone:
                     self._closing.wait(self._piece_s)
                     continue
                 if not at:
-                    piece.begun_ns = time.time_ns()
+                    piece.begun_ns = time.time_ns() - self._late_ns()
                     piece.begun.set()
                 at += len(part)
             piece.done.set()
@@ -164,6 +168,10 @@ class _FifoMicrophone(Microphone):
     def thaw(self) -> None:
         self._next_s = time.monotonic()
         self._flowing.set()
+
+    def _late_ns(self) -> int:
+        due_s = self._next_s - self._piece_s
+        return max(0, int((time.monotonic() - due_s) * 1e9))
 
     def _send(self, samples: F32) -> bool:
         waiting = int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0"), "little")

@@ -1,0 +1,88 @@
+"""From a torch module to the bytes of an ONNX graph: batch axis free, nothing in it of the machine it was made on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from streamclf.errors import StreamclfError
+from streamclf.train.checkpoint import first_sentence, quiet
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """model: the ONNX file. exact: names of the nodes whose arithmetic must stay float32 in every variant."""
+
+    model: bytes
+    exact: tuple[str, ...] = ()
+
+
+def to_onnx(
+    module: Any,
+    examples: Sequence[Any],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    batch_axes: Sequence[int],
+    exact: Sequence[str] = (),
+) -> Graph:
+    """Export `module` (in eval mode, plain positional parameters) by torch's graph capture.
+
+    examples: one tensor an input, of batch size 2; batch_axes: which of each one's axes counts the batch. exact: submodules by
+    attribute path whose nodes are to be named. Raises StreamclfError where torch cannot capture it.
+    """
+    import torch
+
+    try:
+        with torch.no_grad(), quiet():
+            program = torch.onnx.export(
+                module,
+                tuple(examples),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=tuple({axis: "batch"} for axis in batch_axes),
+                dynamo=True,
+                verbose=False,
+                external_data=False,
+            )
+            proto = program.model_proto
+    except Exception as fault:  # the capture and the translation raise what they like
+        raise StreamclfError(
+            f"torch cannot export {type(module).__name__} to ONNX: {first_sentence(fault)}; "
+            "report it with the checkpoint's config.json"
+        ) from fault
+    kept = _scoped(proto, exact)
+    clean(proto)
+    if proto.ByteSize() > _LIMIT:
+        raise StreamclfError(
+            f"the graph has {proto.ByteSize() / 1e9:.1f} GB, more than the 2 GB that one ONNX file can hold; "
+            "take a smaller checkpoint"
+        )
+    return Graph(proto.SerializeToString(deterministic=True), kept)
+
+
+def clean(proto: onnx.ModelProto) -> None:
+    """Remove what a graph does not need: stale shapes, and notes of paths and source lines."""
+    del proto.graph.value_info[:]
+    del proto.metadata_props[:]
+    proto.doc_string = ""
+    graph = proto.graph
+    del graph.metadata_props[:]
+    graph.doc_string = ""
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _scoped(proto: onnx.ModelProto, paths: Sequence[str]) -> tuple[str, ...]:
+    """Names of the nodes that come from one of the submodules."""
+    found = []
+    for node in proto.graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "")
+        if any(f"'{path}'" in scopes for path in paths):
+            found.append(node.name)
+    return tuple(found)

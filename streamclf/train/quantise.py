@@ -1,0 +1,142 @@
+"""Variants of an exported graph: int8 and fp16, and what they cost in agreement with the fp32 one.
+
+* `int8` (dynamic): matrix products in 8 bits; the range of activations is taken in every run, over the whole batch, so
+  such a pack runs its streams one by one and says so (`batch = false`).
+* `int8-weights`: weights stored in 8 bits and widened when the graph is loaded: a quarter of the size, the speed of fp32.
+* `fp16`: everything in 16 bits but input, output and what the family marks as exact.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from streamclf.errors import StreamclfError
+from streamclf.train.checkpoint import first_sentence, quiet
+from streamclf.train.onnxgraph import Graph, clean
+from streamclf.types import F32
+
+Variant = Literal["int8", "int8-weights", "fp16"]
+_FEWEST_WEIGHTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Agreement of a variant's rows with those of the fp32 graph, over every row of the parity signal.
+
+    top_1: share of rows with the same most probable class. mean, worst: absolute difference of probabilities.
+    """
+
+    variant: str
+    rows: int
+    top_1: float
+    mean: float
+    worst: float
+    megabytes: float
+    fp32_megabytes: float
+
+
+def make_variant(graph: Graph, variant: Variant) -> bytes:
+    """The ONNX file of that variant. Raises StreamclfError where the quantiser cannot make it."""
+    try:
+        with quiet():
+            if variant == "int8":
+                return _dynamic(graph)
+            return _weights(graph) if variant == "int8-weights" else _half(graph)
+    except Exception as fault:  # onnxruntime's tools raise what they like
+        raise StreamclfError(
+            f"the {variant} variant cannot be made: {first_sentence(fault)}; export without it"
+        ) from fault
+
+
+def batches(variant: Variant | None) -> bool:
+    """Whether rows of a run stay independent, so that streams may share it."""
+    return variant != "int8"
+
+
+def loss(variant: str, expected: F32, rows: F32, *, size: int, fp32_size: int) -> Loss:
+    """expected, rows: (runs, F, classes) probabilities. size: bytes of the graph."""
+    gap = np.abs(expected - rows)
+    return Loss(
+        variant=variant,
+        rows=int(np.prod(rows.shape[:-1])),
+        top_1=float((expected.argmax(axis=-1) == rows.argmax(axis=-1)).mean()),
+        mean=float(gap.mean()),
+        worst=float(gap.max()),
+        megabytes=size / 1e6,
+        fp32_megabytes=fp32_size / 1e6,
+    )
+
+
+def _dynamic(graph: Graph) -> bytes:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            onnx.load_from_string(graph.model),
+            out,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(graph.exact),
+        )
+        return _bytes(onnx.load(out))
+
+
+def _weights(graph: Graph) -> bytes:
+    """Every larger weight of a product as int8 with a scale a column; Cast and Mul fold to float as the graph is loaded."""
+    model = onnx.load_from_string(graph.model)
+    uses = _constant_factors(model.graph.node, graph.exact)
+    nodes, kept = [], []
+    for tensor in model.graph.initializer:
+        small = tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _FEWEST_WEIGHTS
+        if tensor.name not in uses or small or len(tensor.dims) != 2:
+            kept.append(tensor)
+            continue
+        values = numpy_helper.to_array(tensor)
+        scale = np.maximum(np.abs(values).max(axis=0, keepdims=True) / 127.0, np.finfo(np.float32).tiny)
+        name = tensor.name
+        kept.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.int8"))
+        kept.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"))
+        nodes.append(helper.make_node("Cast", [f"{name}.int8"], [f"{name}.wide"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]))
+    if not nodes:
+        raise ValueError("it has no matrix product with weights of its own")
+    nodes.extend(model.graph.node)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    return _bytes(model)
+
+
+def _constant_factors(nodes: Sequence[onnx.NodeProto], exact: Sequence[str]) -> set[str]:
+    """Names of the second factors of products; a weight that anything else uses too is left out."""
+    factors: set[str] = set()
+    others: set[str] = set()
+    for node in nodes:
+        product = node.op_type in ("MatMul", "Gemm") and node.name not in exact
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        for place, name in enumerate(node.input):
+            (factors if product and place == 1 and not transposed else others).add(name)
+    return factors - others
+
+
+def _half(graph: Graph) -> bytes:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(
+        onnx.load_from_string(graph.model), keep_io_types=True, node_block_list=list(graph.exact)
+    )
+    return _bytes(model)
+
+
+def _bytes(model: onnx.ModelProto) -> bytes:
+    clean(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
