@@ -46,7 +46,7 @@ def seconds(frame: int) -> float:
 def plain(cell: str) -> str:
     """A text cell that no spreadsheet runs as a formula and that stays on its line."""
     cell = "".join(" " if ord(ch) < 32 else ch for ch in cell)
-    return "'" + cell if cell[:1] in "=+-@" else cell
+    return "'" + cell if cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
 def scores_ndjson(scores: Scores, out: TextIO, *, batch: int = 50) -> None:

@@ -25,14 +25,12 @@ def make_labels(names: Sequence[str], *, hidden: Collection[int] = ()) -> tuple[
     return tuple(labels)
 
 
-def read_names(path: Path, expected: int) -> tuple[str, ...]:
-    """Names of `expected` classes from a text file, one a line. Raises StreamclfError where it holds another number."""
+def read_lines(path: Path) -> tuple[str, ...]:
+    """Names from a text file, one a line. Raises UsageError where it cannot be read."""
     try:
-        names = tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as fault:
         raise UsageError(f"{path} cannot be read as labels ({fault}); give a text file with one name a line") from None
-    check_count(names, expected, str(path))
-    return names
 
 
 def check_count(names: Sequence[str], expected: int, where: str) -> None:

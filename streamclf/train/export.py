@@ -1,0 +1,272 @@
+"""From a model in torch to a verified pack: graph, pack, parity with the original, certificate.
+
+`export_checkpoint` takes a transformers checkpoint, `write_torch_pack` a module of our own whose manifest is known.
+Both go the same way, and nothing is written to where the user asked until parity has been shown.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamclf.errors import RateError, StreamclfError, UsageError
+from streamclf.model.geometry import layout_dims
+from streamclf.model.loader import NAME, load_pack
+from streamclf.model.pack import Manifest, Pack
+from streamclf.model.session import Session
+from streamclf.model.writer import write_pack
+from streamclf.train import parity
+from streamclf.train.certificate import ExportReport, card_section, make_report
+from streamclf.train.checkpoint import CheckpointError, load_checkpoint
+from streamclf.train.families import family_of
+from streamclf.train.families.family import Plan, Wishes, manifest_geometry
+from streamclf.train.labels import check_count, make_labels, slug
+from streamclf.train.onnxgraph import Graph, to_onnx
+from streamclf.train.quantise import Loss, Variant, batches, loss, make_variant
+from streamclf.train.rows import module_rows
+from streamclf.types import F32, Label, Provider, Shape
+
+Say = Callable[[str], None]
+_TOGETHER = 4
+
+
+def export_checkpoint(
+    source: str | Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    labels: Sequence[str] | None = None,
+    wishes: Wishes | None = None,
+    variant: Variant | None = None,
+    licence: str | None = None,
+    offline: bool = False,
+    replace: bool = False,
+    card: str = "",
+    say: Say = lambda _: None,
+) -> ExportReport:
+    """Export the checkpoint `source` (a folder or a Hugging Face id) as a pack into the folder `out`.
+
+    labels: names in the order of the output, in place of the checkpoint's. card: text to stand in CARD.md before the
+    certificate. say: told what is being done. Raises StreamclfError for what cannot be exported or shows no parity.
+    """
+    wishes = wishes or Wishes()
+    check_target(out, replace=replace)
+    checkpoint = load_checkpoint(str(source), offline=offline)
+    family = family_of(checkpoint)
+    say(f"{checkpoint.origin}: {checkpoint.architecture} ({family.title}, {family.output})")
+    try:
+        plan = family.plan(checkpoint, wishes)
+        geometry = manifest_geometry(plan, wishes)
+    except RateError as fault:
+        raise CheckpointError(f"{source} cannot be placed on 20 ms frames: {fault}") from None
+    names = plan.names if labels is None else tuple(labels)
+    check_count(names, _classes(plan), f"`id2label` of {source}" if labels is None else "the list of labels")
+    manifest = Manifest(
+        format=1,
+        name=name or pack_name(checkpoint.name, variant),
+        version="1",
+        title=f"{checkpoint.name[:200]}: {len(names)} classes",
+        licence=licence or checkpoint.licence(),
+        source=f"{checkpoint.origin} ({checkpoint.architecture})",
+        rate=plan.rate,
+        shape=plan.shape,
+        window=plan.window,
+        features=plan.features,
+        input="features",
+        output="scores",
+        activation=plan.activation,
+        files={},
+        input_layout=plan.layout,
+        exclusive=plan.exclusive,
+        **geometry,
+    )
+
+    def expected(audio: F32) -> F32:
+        parts = list(parity.windows(manifest, audio))
+        logits = [plan.reference(np.stack(parts[at : at + _TOGETHER])) for at in range(0, len(parts), _TOGETHER)]
+        return parity.probabilities(np.concatenate(logits), plan.activation)
+
+    return _finish(
+        plan.module,
+        manifest,
+        make_labels(names, hidden=plan.hidden),
+        out,
+        expected=expected,
+        architecture=checkpoint.architecture,
+        card=card or _card(manifest),
+        variant=variant,
+        exact=plan.exact,
+        notes=plan.notes,
+        replace=replace,
+        say=say,
+    )
+
+
+def write_torch_pack(
+    model: Any,
+    *,
+    manifest: Manifest,
+    labels: Sequence[Label],
+    out: Path,
+    card: str,
+    variant: Variant | None = None,
+    notes: Sequence[str] = (),
+    exact: Sequence[str] = (),
+    replace: bool = False,
+    say: Say = lambda _: None,
+) -> ExportReport:
+    """Export a torch module of our own as a pack into the folder `out`.
+
+    model: `forward(features, *states)` with plain positional parameters, features as the manifest's layout has them
+    (B first), states in the order and shapes of `manifest.state`; gives logits (or probabilities where the activation
+    is `none`): (B, C), or (B, F, C) for window-frames, and behind them the new states, as a tuple. manifest: complete but
+    for `files`. card: CARD.md before the certificate. Raises StreamclfError where it cannot be exported or shows no
+    parity.
+    """
+    check_target(out, replace=replace)
+    model = model.eval()
+    return _finish(
+        model,
+        manifest,
+        labels,
+        out,
+        expected=lambda audio: module_rows(model, manifest, audio),
+        architecture=type(model).__name__,
+        card=card,
+        variant=variant,
+        exact=tuple(exact),
+        notes=tuple(notes),
+        replace=replace,
+        say=say,
+    )
+
+
+def check_target(out: Path, *, replace: bool) -> None:
+    """Raises UsageError where a pack cannot be put at `out`."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir() or not (out / "pack.toml").is_file():
+        raise UsageError(f"{out} exists and is no pack; name a folder that does not exist yet")
+    if not replace:
+        raise UsageError(f"{out} holds a pack already; add --replace to put this one in its place")
+
+
+def pack_name(text: str, variant: Variant | None = None) -> str:
+    """A pack's name made from somebody's text, with the variant at its end."""
+    ending = f"-{variant}" if variant else ""
+    name = slug(text, limit=60 - len(ending)).replace("_", "-") or "model"
+    return ("" if name[0].isalpha() else "m-") + name + ending
+
+
+def _finish(
+    module: Any,
+    manifest: Manifest,
+    labels: Sequence[Label],
+    out: Path,
+    *,
+    expected: Callable[[F32], F32],
+    architecture: str,
+    card: str,
+    variant: Variant | None,
+    exact: tuple[str, ...],
+    notes: tuple[str, ...],
+    replace: bool,
+    say: Say,
+) -> ExportReport:
+    if not NAME.fullmatch(manifest.name):
+        raise UsageError(
+            f"the name {manifest.name!r} cannot be used; take up to 64 of a-z, 0-9, '.', '_', '-', a letter first"
+        )
+    say("writing the graph")
+    graph = _graph(module, manifest, exact)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        making = Path(folder) / "pack"
+        pack, session = _open(making, manifest, graph.model, labels)
+        run_seconds = session.warm_up()
+        audio = parity.signal(manifest.rate, parity.signal_length(manifest, run_seconds))
+        say("comparing torch, ONNX and streaming")
+        rows = expected(audio)
+        measured = parity.measure(pack, session, audio, rows)
+        parity.require(measured, manifest.name)
+        lost: Loss | None = None
+        if variant is not None:
+            say(f"making the {variant} variant")
+            model = make_variant(graph, variant)
+            manifest = msgspec.structs.replace(manifest, batch=manifest.batch and batches(variant))
+            pack, session = _open(making, manifest, model, labels)
+            run_seconds = session.warm_up()
+            wide, rows = rows, parity.stream(pack, session, audio).native
+            lost = loss(variant, wide, rows, size=len(model), fp32_size=len(graph.model))
+        report = make_report(
+            out,
+            manifest,
+            architecture=architecture,
+            classes=len(labels),
+            parameters=sum(weight.numel() for weight in module.parameters()),
+            run_seconds=run_seconds,
+            parity=measured,
+            loss=lost,
+            notes=notes,
+        )
+        golden = parity.golden_file(audio, rows)
+        text = card.rstrip() + "\n" + card_section(report)
+        write_pack(making, manifest, model=pack.model, labels=labels, card=text, golden=golden)
+        load_pack(making)
+        _place(making, out, replace=replace)
+    return report
+
+
+def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:
+    import torch
+
+    shape = (2, *layout_dims(manifest))
+    features = torch.from_numpy(parity.signal(manifest.rate, int(np.prod(shape)))).reshape(shape)
+    states = [torch.zeros([size or 2 for size in tensor.shape]) for tensor in manifest.state]
+    return to_onnx(
+        module.eval(),
+        [features, *states],
+        inputs=[manifest.input, *(tensor.input for tensor in manifest.state)],
+        outputs=[manifest.output, *(tensor.output for tensor in manifest.state)],
+        batch_axes=[0, *(tensor.batch_axis for tensor in manifest.state)],
+        exact=exact,
+    )
+
+
+def _open(folder: Path, manifest: Manifest, model: bytes, labels: Sequence[Label]) -> tuple[Pack, Session]:
+    """Write, load and check a pack, and a session on it."""
+    pack = load_pack(write_pack(folder, manifest, model=model, labels=labels, card=""))
+    return pack, Session(pack, provider=Provider.CPU, max_batch=_TOGETHER)
+
+
+def _classes(plan: Plan) -> int:
+    """How many classes the reference gives for one window of the plan; checks its rows on the way."""
+    rows = plan.reference(parity.signal(plan.rate, plan.window)[None])
+    if rows.shape[1] != plan.rows:
+        what = "rows" if plan.shape is Shape.WINDOW_FRAMES else "row"
+        raise StreamclfError(
+            f"the model gives {rows.shape[1]} rows for a window of {plan.window} samples and {plan.rows} {what} were "
+            "expected; checkpoints that thin their frames out (adapters) cannot be exported"
+        )
+    return int(rows.shape[2])
+
+
+def _place(making: Path, out: Path, *, replace: bool) -> None:
+    check_target(out, replace=replace)
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        making.rename(out)
+    except OSError as fault:
+        raise UsageError(f"the pack cannot be put at {out}: {fault.strerror}; choose another --out") from None
+
+
+def _card(manifest: Manifest) -> str:
+    return (
+        f"# {manifest.title}\n\nExported from {manifest.source}.\n\nLicence: {manifest.licence}. What it was trained "
+        "on, and what it must not be used for, is told by the checkpoint's own card.\n"
+    )

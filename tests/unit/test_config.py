@@ -1,0 +1,119 @@
+"""Layers, their order, and one sentence for every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from streamclf import config
+from streamclf.errors import ConfigError, UsageError
+from streamclf.types import Provider
+
+
+@pytest.fixture(autouse=True)
+def _no_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(config, "system_file", lambda: tmp_path / "system.toml")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_defaults_listen_on_loopback() -> None:
+    loaded = config.load(environ={})
+    assert (loaded.server.host, loaded.server.port, loaded.provider) == ("127.0.0.1", 8765, Provider.AUTO)
+
+
+def test_each_layer_wins_over_those_below(tmp_path: Path) -> None:
+    write(tmp_path / "system.toml", "hop_ms = 20\nlatency_ms = 1\ngain = 'normalise'\n[server]\nport = 1\nhost = 'a'")
+    write(config.user_file(), "hop_ms = 40\nlatency_ms = 2\n[server]\nport = 2")
+    file = write(tmp_path / "file.toml", "hop_ms = 60\nlatency_ms = 3\n[server]\nport = 3")
+    environ = {"STREAMCLF_HOP_MS": "80", "STREAMCLF_SERVER_PORT": "4"}
+    loaded = config.load(flags={"hop_ms": 100, "server.port": None}, file=file, environ=environ)
+    assert (loaded.hop_ms, loaded.server.port, loaded.latency_ms) == (100, 4, 3)
+    assert (loaded.gain, loaded.server.host) == ("normalise", "a")
+
+
+def test_every_key_is_an_environment_variable() -> None:
+    environ = {
+        "STREAMCLF_SOURCE": '["device", "file:a b.wav"]',
+        "STREAMCLF_MODEL": "yamnet",
+        "STREAMCLF_PROVIDER": "cpu",
+        "STREAMCLF_THREADS": "2",
+        "STREAMCLF_AVERAGE": "true",
+        "STREAMCLF_FAST": "true",
+        "STREAMCLF_SERVER_ORIGINS": '["https://a.example"]',
+        "STREAMCLF_SERVER_REPLAY_SECONDS": "120",
+        "STREAMCLF_SEGMENTATION": '{speech = {enter = 0.6}, "group:bird" = {n = 3, m = 5}}',
+    }
+    loaded = config.load(environ=environ)
+    assert loaded.source == ("device", "file:a b.wav")
+    assert loaded.model == ("yamnet",)
+    assert (loaded.provider, loaded.threads, loaded.average, loaded.fast) == (Provider.CPU, 2, True, True)
+    assert (loaded.server.origins, loaded.server.replay_seconds) == (("https://a.example",), 120)
+    assert loaded.per_label() == {"speech": {"enter": 0.6}, "group:bird": {"n": 3, "m": 5}}
+
+
+def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
+    text = '{speech = {min_on_ms = 90, min_off_ms = 0, smoothing = "median", smoothing_ms = 100, n = 4}}'
+    fields = config.load(environ={"STREAMCLF_SEGMENTATION": text}).per_label()["speech"]
+    assert fields == {"min_on": 5, "min_off": 1, "smoothing": "median", "smoothing_frames": 5, "n": 4, "m": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("prot = 1", "unknown key prot"),
+        ("[server]\nprot = 1", "unknown key server.prot; did you mean server.port?"),
+        (
+            "[segmentation.speech]\nentr = 1",
+            "unknown key segmentation.speech.entr; did you mean segmentation.speech.enter?",
+        ),
+        ("hop_ms = 30", "hop_ms: expected int that's a multiple of 20"),
+        ("hop_ms = '20'", "hop_ms: expected int, got str"),
+        ("source = 'device'", "source: expected array, got str"),
+        ("provider = 'gpu'", "provider: invalid enum value 'gpu'"),
+        ("[server]\nport = 70000", "server.port: expected int <= 65535"),
+        ("[segmentation.speech]\nenter = 1.5", "enter"),
+        ("a = ", "is not TOML"),
+    ],
+)
+def test_a_mistake_in_a_file_names_file_and_key(tmp_path: Path, text: str, says: str) -> None:
+    file = write(tmp_path / "bad.toml", text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file=file, environ={})
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("STREAMCLF_SERVER_PROT", "1", "did you mean STREAMCLF_SERVER_PORT?"),
+        ("STREAMCLF_SERVER_PORT", "many", "no TOML value for port"),
+        ("STREAMCLF_SERVER_PORT", "-1", "server.port"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(name: str, value: str, says: str) -> None:
+    with pytest.raises(ConfigError, match="the environment") as caught:
+        config.load(environ={name: value})
+    assert says in str(caught.value)
+
+
+def test_variables_that_are_no_keys_are_let_be() -> None:
+    config.load(environ={"STREAMCLF_MODELS": "/x", "STREAMCLF_TOKEN": "t", "STREAMCLF_TEST_X": "", "STREAMCLFOO": ""})
+
+
+def test_a_bad_flag_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="hop_ms"):
+        config.load(flags={"hop_ms": 30}, environ={})
+
+
+def test_a_configuration_file_that_is_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        config.load(file=tmp_path / "none.toml", environ={})
+    with pytest.raises(ConfigError, match="does not exist"):
+        config.load(environ={"STREAMCLF_CONFIG": str(tmp_path / "none.toml")})
