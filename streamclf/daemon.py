@@ -161,13 +161,12 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end
         hop_ms=config.hop_ms or None,
         congested=lambda: server.congested,
         on_fault=on_fault,
+        on_hop=lambda pack, hop_ms: setattr(hub.packs[pack], "hop_ms", hop_ms),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _announce(config, engine, lines, server)
     model.start()
-    for name, frames in model.hops.items():
-        hub.packs[name].hop_ms = frames * FRAME_MS
     if waits:
         log.info("--fast: sources start with the first subscriber, or in %.0f s", FIRST_SUBSCRIBER_S)
         somebody = asyncio.Event()

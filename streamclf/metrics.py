@@ -46,6 +46,7 @@ TICK_SECONDS = Histogram(
 )
 HOP_MS = Gauge("streamclf_hop_milliseconds", "Time between two runs of a pack, in force", ["pack"], registry=REGISTRY)
 LADDER = Gauge("streamclf_ladder_rung", "How far down the ladder of falling behind (0: all well)", registry=REGISTRY)
+LADDER_STEPS = Counter("streamclf_ladder_steps", "Steps on that ladder", ["direction"], registry=REGISTRY)
 
 # delivered (counted by the hub and the server)
 SUBSCRIBERS = Gauge("streamclf_subscribers", "Connections that are open", registry=REGISTRY)

@@ -13,7 +13,7 @@ from streamclf import metrics
 from streamclf.audio.wake import Wake
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.engine import Engine
-from streamclf.engine.pace import Ladder, Rung, hop_frames
+from streamclf.engine.pace import UP_MS, Ladder, Rung, hop_frames
 from streamclf.types import Output, Shape, Status
 
 Deliver = Callable[[Sequence[Output], int], None]
@@ -47,6 +47,7 @@ class ModelThread:
         hop_ms: int | None = None,
         congested: Callable[[], bool] = lambda: False,
         on_fault: Callable[[BaseException], None] = lambda fault: None,
+        on_hop: Callable[[str, int], None] = lambda pack, hop_ms: None,
     ) -> None:
         self.engine = engine
         self.wake = wake
@@ -55,6 +56,7 @@ class ModelThread:
         self._fixed_hop = hop_ms
         self._congested = congested
         self._on_fault = on_fault
+        self._on_hop = on_hop
         self._calls: queue.SimpleQueue[Callable[[], Sequence[Output]]] = queue.SimpleQueue()  # bounded by its callers
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
@@ -86,7 +88,7 @@ class ModelThread:
         self.wake.set()
 
     def end(self, name: str, told: Sequence[Output], done: Callable[[], object] = lambda: None) -> None:
-        """Stream `name` gets no more audio: once its ring is read, give its last rows, then `told`, then call `done`."""
+        """Stream `name` gets no more audio: once its ring is read, its last rows go out, then `told`; then `done()`."""
 
         def begin() -> Sequence[Output]:
             self._ending[name] = (told, done)
@@ -112,6 +114,7 @@ class ModelThread:
                 continue
             runner.set_hop(frames)
             self.hops[runner.name] = frames
+            self._on_hop(runner.name, frames * FRAME_MS)
             out.append(
                 Status("", "hop", f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
             )
@@ -168,6 +171,7 @@ class ModelThread:
         if not self._ladder.observe(backlog_ms, now_s=time.monotonic(), pausable=len(running) - 1):
             return []
         metrics.LADDER.set(self._ladder.rung)
+        metrics.LADDER_STEPS.labels("down" if backlog_ms < UP_MS else "up").inc()
         out = self.choose_hops()
         if self._ladder.rung is not before:
             state = "behind" if self._ladder.rung > before else "live"

@@ -21,7 +21,7 @@ from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
 from streamclf.train import parity
 from streamclf.train.certificate import ExportReport, card_section, make_report
-from streamclf.train.checkpoint import CheckpointError, load_checkpoint
+from streamclf.train.pretrained import CheckpointError, load_checkpoint
 from streamclf.train.families import family_of
 from streamclf.train.families.family import Plan, Wishes, manifest_geometry
 from streamclf.train.labels import check_count, make_labels, slug
@@ -57,6 +57,10 @@ def export_checkpoint(
     check_target(out, replace=replace)
     checkpoint = load_checkpoint(str(source), offline=offline)
     family = family_of(checkpoint)
+    if wishes.settings and not family.takes_settings:
+        raise UsageError(
+            f"{checkpoint.architecture} states its features itself; leave --feature {next(iter(wishes.settings))} out"
+        )
     say(f"{checkpoint.origin}: {checkpoint.architecture} ({family.title}, {family.output})")
     try:
         plan = family.plan(checkpoint, wishes)

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 
 from streamclf.errors import StreamclfError
-from streamclf.train.checkpoint import first_sentence, quiet
+from streamclf.train.pretrained import first_sentence, quiet
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _LIMIT = 2**31 - 1

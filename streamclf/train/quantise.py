@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.errors import StreamclfError
-from streamclf.train.checkpoint import first_sentence, quiet
+from streamclf.train.pretrained import first_sentence, quiet
 from streamclf.train.onnxgraph import Graph, clean
 from streamclf.types import F32
 

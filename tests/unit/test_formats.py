@@ -21,7 +21,7 @@ def test_ndjson_scores_carry_frames_in_order() -> None:
     formats.scores_ndjson(SCORES, out, batch=3)
     messages = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [(m["first_frame"], m["count"]) for m in messages] == [(3, 3), (6, 1)]
-    assert sum((m["rows"] for m in messages), []) == [[0.0, 0.1], [0.2, 0.3], [0.4, 0.5], [0.6, 0.7]]
+    assert [m["rows"] for m in messages] == [[[0.0, 0.1], [0.2, 0.3], [0.4, 0.5]], [[0.6, 0.7]]]
     assert messages[0]["labels"] == ["robin", "dog"]
 
 

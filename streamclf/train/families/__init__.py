@@ -3,7 +3,7 @@
 import importlib
 from functools import cache
 
-from streamclf.train.checkpoint import Checkpoint, CheckpointError
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.family import Family
 
 _MODULES = ("image", "ast", "sequence", "frames", "ctc", "whisper")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from streamclf.model.pack import Fbank
-from streamclf.train.checkpoint import Checkpoint, CheckpointError
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of, extracted
 from streamclf.types import Shape
 
@@ -22,9 +22,9 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     """One row a window of the extractor's length, unless another is asked for."""
     from transformers import ASTForAudioClassification
 
-    rate = int(checkpoint.setting("sampling_rate"))
-    bands = int(checkpoint.setting("num_mel_bins"))
-    trained = int(checkpoint.setting("max_length"))
+    rate = checkpoint.whole("sampling_rate")
+    bands = checkpoint.whole("num_mel_bins")
+    trained = checkpoint.whole("max_length")
     if (trained, bands) != (checkpoint.config.max_length, checkpoint.config.num_mel_bins):
         raise CheckpointError(
             f"the extractor of {checkpoint.source} gives {trained} frames of {bands} bands and its model takes "

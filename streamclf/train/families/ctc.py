@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streamclf.train.checkpoint import Checkpoint, CheckpointError
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.encoder import KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes
 from streamclf.train.labels import check_count

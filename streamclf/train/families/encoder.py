@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.model.pack import Features, Waveform
-from streamclf.train.checkpoint import Checkpoint, CheckpointError
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families import seamless
 from streamclf.train.families.family import (
     DEFAULT_WINDOW_MS,
@@ -74,7 +74,7 @@ def encoder_plan(
         )
     frames = max(1, round(wishes.window_samples(side.rate, DEFAULT_WINDOW_MS) / side.stride))
     model = checkpoint.model(model_class(checkpoint.architecture))
-    module = seamless.SeamlessHead(model, checkpoint.setting("stride")) if spectral else WaveformHead(model)
+    module = seamless.SeamlessHead(model, checkpoint.whole("stride")) if spectral else WaveformHead(model)
     return Plan(
         rate=side.rate,
         shape=Shape.WINDOW_FRAMES if framewise else Shape.WINDOW_ROW,
@@ -116,7 +116,7 @@ def _waveform_side(checkpoint: Checkpoint) -> Side:
     ]
     notes = (f"{' and '.join(whole)} rest on the whole window, so the window is run anew each time",) if whole else ()
     return Side(
-        rate=int(checkpoint.setting("sampling_rate")),
+        rate=checkpoint.whole("sampling_rate"),
         features=Waveform(normalise="window" if normalise else "none"),
         layout="flat",
         stride=stride,
@@ -126,9 +126,9 @@ def _waveform_side(checkpoint: Checkpoint) -> Side:
 
 
 def _spectral_side(checkpoint: Checkpoint) -> Side:
-    step = int(checkpoint.setting("stride"))
-    rate = int(checkpoint.setting("sampling_rate"))
-    features = seamless.features(rate, int(checkpoint.setting("num_mel_bins")))
+    step = checkpoint.whole("stride")
+    rate = checkpoint.whole("sampling_rate")
+    features = seamless.features(rate, checkpoint.whole("num_mel_bins"))
     return Side(
         rate=rate,
         features=features,

@@ -15,7 +15,7 @@ import numpy as np
 from streamclf.clock import hop_of
 from streamclf.errors import UsageError
 from streamclf.model.pack import Features
-from streamclf.train.checkpoint import Checkpoint, CheckpointError, quiet
+from streamclf.train.pretrained import Checkpoint, CheckpointError, quiet
 from streamclf.types import F32, Shape
 
 Activation = Literal["none", "sigmoid", "softmax"]
@@ -76,12 +76,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """title: for people. classes: architecture names as config.json states them. output: what comes out, for people."""
+    """title, output: what it is and what comes out, for people. classes: names of architectures, as in config.json."""
 
     title: str
     output: str
     classes: tuple[str, ...]
     plan: Callable[[Checkpoint, Wishes], Plan]
+    takes_settings: bool = False
+    """Whether the user may state settings of its features."""
 
 
 def activation_of(

@@ -1,6 +1,6 @@
 """Speech encoders with a head on every frame: a row every 20 ms."""
 
-from streamclf.train.checkpoint import Checkpoint
+from streamclf.train.pretrained import Checkpoint
 from streamclf.train.families.encoder import KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
 

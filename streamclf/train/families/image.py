@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import LogMel
-from streamclf.train.checkpoint import PREPROCESSOR, Checkpoint, CheckpointError
+from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
 from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
 from streamclf.train.spectra import logmel_images
 from streamclf.types import F32, Shape
@@ -177,4 +177,5 @@ FAMILY = Family(
     output="one row a window",
     classes=("ResNetForImageClassification", "ConvNextForImageClassification", "ViTForImageClassification"),
     plan=plan,
+    takes_settings=True,
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from streamclf.model.pack import Waveform
-from streamclf.train.checkpoint import Checkpoint, CheckpointError
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.family import (
     DEFAULT_WINDOW_MS,
     Family,
@@ -31,9 +31,9 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     """One row a window of 1 s, or of the extractor's length where that is shorter."""
     from transformers import WhisperForAudioClassification
 
-    rate = int(checkpoint.setting("sampling_rate"))
-    length = int(checkpoint.setting("chunk_length")) * rate
-    shift = int(checkpoint.setting("hop_length"))
+    rate = checkpoint.whole("sampling_rate")
+    length = checkpoint.whole("chunk_length") * rate
+    shift = checkpoint.whole("hop_length")
     expected = 2 * int(checkpoint.config.max_source_positions)
     if length // shift != expected:
         raise CheckpointError(

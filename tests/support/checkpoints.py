@@ -1,0 +1,160 @@
+"""Makes checkpoints of every exportable class: a few thousand random weights, saved as a user would find them.
+
+The weights are larger than a fresh model's, so that the classes' probabilities differ from each other and from window
+to window: a wrong sample, a shifted frame or another normalisation shows.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as tr
+
+RATE = 16_000
+LABELS = ("Dog bark", "Rain", "Ocean waves", "Ocean waves")
+TOKENS = ("<pad>", "<unk>", "|", "E", "e", "'", "Ç")
+LOGMEL = {
+    "rate": RATE,
+    "window": 9_840,
+    "layout": "bands-time",
+    "features": {
+        "frame_length": 400,
+        "frame_shift": 160,
+        "fft_size": 512,
+        "bands": 32,
+        "low_hz": 50.0,
+        "high_hz": 7500.0,
+        "mel_scale": "htk",
+        "log_offset": 0.001,
+        "mean": -4.0,
+        "scale": 3.0,
+    },
+}
+_BODY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+_SPEECH = {
+    **_BODY,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "classifier_proj_size": 24,
+}
+
+
+def save_checkpoint(architecture: str, folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """A checkpoint of that class in `folder`: config, weights, and preprocessor_config.json (vocab.json for CTC).
+
+    changes: of the model's configuration, over the tiny one here.
+    """
+    torch.manual_seed(seed)
+    model = _build(architecture, changes)
+    _enlarge(model)
+    model.save_pretrained(folder)
+    _extractor(architecture, model.config).save_pretrained(folder)
+    if architecture.endswith("ForImageClassification"):
+        edit(folder / "preprocessor_config.json", streamclf=LOGMEL)
+    if architecture.endswith("ForCTC"):
+        (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(TOKENS)}))
+        (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "word_delimiter_token": "|"}))
+    return folder
+
+
+def edit(path: Path, *, remove: tuple[str, ...] = (), **values: Any) -> None:
+    """Change keys of a JSON file."""
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({key: value for key, value in (content | values).items() if key not in remove}))
+
+
+def _build(architecture: str, changes: dict[str, Any]) -> Any:
+    if architecture == "HubertForAudioFrameClassification":
+        from streamclf.train.families.hubert import HubertForAudioFrameClassification
+
+        return HubertForAudioFrameClassification(_config(tr.HubertConfig, _SPEECH, changes))
+    kind = getattr(tr, architecture)
+    settings = next(part for name, part in _SETTINGS.items() if architecture.startswith(name))
+    return kind(_config(kind.config_class, settings, changes))
+
+
+def _config(kind: Any, settings: dict[str, Any], changes: dict[str, Any]) -> Any:
+    labels = {"id2label": dict(enumerate(LABELS)), "label2id": {}, "vocab_size": len(TOKENS), "pad_token_id": 0}
+    return kind(**{**labels, **settings, **changes})
+
+
+# first match by the beginning of the class's name
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "Wav2Vec2Bert": {
+        **_BODY,
+        "feature_projection_input_dim": 160,
+        "position_embeddings_type": "relative_key",
+        "left_max_position_embeddings": 8,
+        "right_max_position_embeddings": 4,
+        "conv_depthwise_kernel_size": 5,
+        "classifier_proj_size": 24,
+        "output_hidden_size": 32,
+    },
+    "Wav2Vec2": {**_SPEECH, "feat_extract_norm": "group"},
+    "Hubert": {**_SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True},
+    "WavLM": {**_SPEECH, "num_buckets": 16, "max_bucket_distance": 40, "feat_extract_norm": "layer"},
+    "Data2VecAudio": {**_SPEECH, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 7},
+    "UniSpeechSat": {**_SPEECH, "use_weighted_layer_sum": True},
+    "SEW": {**_SPEECH, "conv_dim": (16,) * 13, "squeeze_factor": 2},
+    "Whisper": {
+        "d_model": 32,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 48,
+        "num_mel_bins": 80,
+        "max_source_positions": 100,
+        "classifier_proj_size": 24,
+        "vocab_size": 32,
+        "num_hidden_layers": 1,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+    },
+    "AST": {**_BODY, "max_length": 96, "num_mel_bins": 64, "frequency_stride": 10, "time_stride": 10},
+    "ResNet": {
+        "num_channels": 1,
+        "embedding_size": 8,
+        "hidden_sizes": [8, 12, 16, 24],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+    },
+    "ConvNext": {"num_channels": 3, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
+    "ViT": {**_BODY, "num_channels": 1, "image_size": [32, 60], "patch_size": 4},
+}
+
+
+def _extractor(architecture: str, config: Any) -> Any:
+    if architecture.startswith("Wav2Vec2Bert"):
+        return tr.SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80, sampling_rate=RATE, stride=2)
+    if architecture.startswith("Whisper"):
+        return tr.WhisperFeatureExtractor(feature_size=80, chunk_length=config.max_source_positions // 50)
+    if architecture.startswith("AST"):
+        return tr.ASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
+    if architecture.endswith("ForImageClassification"):
+        from transformers.image_processing_utils import BaseImageProcessor
+
+        colours = [0.1, -0.2, 0.3][: config.num_channels]
+        return BaseImageProcessor(do_normalize=True, image_mean=colours, image_std=[0.8, 1.0, 1.3][: len(colours)])
+    layered = getattr(config, "feat_extract_norm", "") == "layer"
+    return tr.Wav2Vec2FeatureExtractor(
+        sampling_rate=RATE, do_normalize=not architecture.startswith("WavLM"), return_attention_mask=layered
+    )
+
+
+def _enlarge(model: Any) -> None:
+    """Weights with the spread that keeps a signal's size, a head with more: rows far from uniform."""
+    head = {id(weight) for name, weight in model.named_parameters() if "classifier" in name or "lm_head" in name}
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() < 2 or "parametrizations" in name:
+                continue
+            weight.normal_(0.0, (3.0 if id(weight) in head else 1.3) / weight[0].numel() ** 0.5)
+
+
+Save = Callable[..., Path]
