@@ -37,6 +37,8 @@ def verify(name: str, provider: str, as_json: bool) -> None:
             ("window", f"{report.window_ms:g} ms"),
             ("look-ahead", f"{report.look_ahead_ms:g} ms"),
             ("one run", f"{report.run_ms:.2f} ms"),
+            ("kept", report.reuse),
+            ("saves", f"{report.saves:.1f}x against computing all anew every 20 ms"),
             ("hop held here", f"{report.hop_ms} ms (RTF {report.rtf:.3f})"),
         ):
             click.echo(f"{what:18} {value}")

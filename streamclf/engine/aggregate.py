@@ -35,9 +35,9 @@ class HoldRows:
         self._current = None
         self._next = frame
 
-    def add(self, complete: int, rows: F32) -> None:
-        """rows: (1, classes) of a run that is complete at sample `complete`."""
-        self._pending.append((complete, rows[0]))
+    def add(self, complete: int, row: F32) -> None:
+        """row: (classes, ) of a run, complete at sample `complete`, which is more than that of the row before."""
+        self._pending.append((complete, row))
 
     def take(self, heard: int, next_complete: int) -> Iterator[Rows]:
         """All rows due by `heard`. next_complete: where the next run is complete, so that none is given too early."""

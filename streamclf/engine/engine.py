@@ -52,7 +52,12 @@ class Engine:
                 stream=stream.name,
                 native_hop=stream.hop,
                 manifest=manifest,
-                frontend=stream.listen(manifest.features, manifest.rate, window=self._longest_window(manifest)),
+                frontend=stream.listen(
+                    manifest.features,
+                    manifest.rate,
+                    window=self._longest_window(manifest),
+                    encode=runner.session.encode,
+                ),
                 segmenter=Segmenter(
                     stream.name,
                     manifest.name,

@@ -115,9 +115,7 @@ class ModelThread:
             runner.set_hop(frames)
             self.hops[runner.name] = frames
             self._on_hop(runner.name, frames * FRAME_MS)
-            out.append(
-                Status("", "hop", f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
-            )
+            out.append(Status("", "hop", f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name))
         return out
 
     def _main(self) -> None:

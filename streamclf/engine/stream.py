@@ -13,7 +13,7 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
 from streamclf.errors import Overrun
-from streamclf.features.frontend import Frontend, make_frontend
+from streamclf.features.frontend import Frontend, Transform, make_frontend
 from streamclf.model.pack import Features
 from streamclf.types import F32, Gap
 
@@ -28,7 +28,7 @@ class _Line:
 
     rate: int
     resampler: Resampler
-    frontends: dict[Features, Frontend]
+    frontends: dict[tuple[Features, Transform | None], Frontend]
 
     def push(self, samples: F32, *, last: bool = False) -> None:
         out = self.resampler.push(samples, last=last)
@@ -62,19 +62,20 @@ class Stream:
         self._lines: dict[int, _Line] = {}
         self._lost_seen = 0
 
-    def listen(self, features: Features, rate: int, *, window: int) -> Frontend:
+    def listen(self, features: Features, rate: int, *, window: int, encode: Transform | None = None) -> Frontend:
         """The frontend that yields `features` at `rate`; packs with equal wishes share one.
 
-        window: the longest window, in samples, that any of them reads.
+        window: the longest window, in samples, that any of them reads. encode: what runs the graph of `encoded`
+        features; packs share its rows only where it is the same.
         """
         hop = hop_of(rate)
         line = self._lines.get(rate)
         if line is None:
             line = self._lines[rate] = _Line(rate, Resampler(self.rate, rate), {})
-        frontend = line.frontends.get(features)
+        frontend = line.frontends.get((features, encode))
         if frontend is None:
-            frontend = make_frontend(features, rate, history=window + _SLACK_FRAMES * hop)
-            line.frontends[features] = frontend
+            frontend = make_frontend(features, rate, history=window + _SLACK_FRAMES * hop, encode=encode)
+            line.frontends[features, encode] = frontend
         return frontend
 
     @property

@@ -107,7 +107,8 @@ class Track:
         rows = rows.copy()
         complete = self.start + self._span
         if isinstance(self._rows, HoldRows):
-            self._rows.add(complete, rows)
+            for index, row in enumerate(rows):
+                self._rows.add(complete + index * self.hop, row)
         else:
             self._rows.add(self.start // self.hop, complete, rows)
         if self.native is not None:

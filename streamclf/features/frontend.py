@@ -14,7 +14,7 @@ import numpy as np
 from streamclf.features.fbank import KaldiFbank
 from streamclf.features.logmel import LogMelSpectrum
 from streamclf.features.rows import Rows
-from streamclf.features.spec import Fbank, Features, LogMel, Waveform
+from streamclf.features.spec import Encoded, Fbank, Features, LogMel, Waveform
 from streamclf.features.waveform import WaveformFrontend
 from streamclf.types import F32
 
@@ -127,16 +127,22 @@ class SpectralFrontend:
         self._rows.append(self._transform(frames))
 
 
-def make_frontend(features: Features, rate: int, *, history: int) -> Frontend:
+def make_frontend(features: Features, rate: int, *, history: int, encode: Transform | None = None) -> Frontend:
     """A fresh frontend whose first sample has index 0.
 
     features: as the pack's loader has checked them. rate: the pack's, in Hz. history: samples of the past that must
-    stay readable, at least the longest window.
+    stay readable, at least the longest window. encode: what runs the graph of `encoded` features.
     """
     if isinstance(features, Waveform):
         return WaveformFrontend(features, history=history)
+    if isinstance(features, Encoded):
+        if encode is None:
+            raise ValueError("encoded features need what runs their graph")
+        transform = encode
+    else:
+        transform = _transform(features, rate)
     return SpectralFrontend(
-        _transform(features, rate),
+        transform,
         frame_length=features.frame_length,
         frame_shift=features.frame_shift,
         history=history,

@@ -61,4 +61,18 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wav
     """`window`: zero mean and unit variance over each window, as Wav2Vec2's feature extractor does."""
 
 
-Features = LogMel | Fbank | Waveform
+class Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="encoded", tag_field="kind"):
+    """Rows of a graph of its own, `encoder.onnx`: (n, frame_length) samples to (n, bands), each from its frame alone.
+
+    Wav2Vec2's convolutional encoder is such a graph where it normalises by layer (400 samples every 320): a frame is
+    then encoded once, and windows only go through the rest of the model.
+    """
+
+    frame_length: int
+    frame_shift: int
+    bands: int
+    input: str
+    output: str
+
+
+Features = LogMel | Fbank | Waveform | Encoded

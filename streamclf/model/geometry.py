@@ -3,7 +3,7 @@
 from streamclf.clock import hop_of
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
-from streamclf.model.pack import Fbank, LogMel, Manifest, Waveform
+from streamclf.model.pack import Encoded, Fbank, LogMel, Manifest, Waveform
 from streamclf.types import Shape
 
 MAX_RATE = 384_000
@@ -58,7 +58,7 @@ def check(manifest: Manifest) -> None:
     if not 0 <= manifest.look_ahead <= limit:
         raise PackError(f"`look_ahead` is {manifest.look_ahead}; expected 0 to {limit} samples")
     if manifest.shape is Shape.STATEFUL:
-        _check_stateful(manifest)
+        _check_stateful(manifest, hop)
     else:
         _check_window(manifest, hop)
     _check_features(manifest, hop)
@@ -66,13 +66,19 @@ def check(manifest: Manifest) -> None:
     _check_segmentation(manifest)
 
 
-def _check_stateful(manifest: Manifest) -> None:
+def _check_stateful(manifest: Manifest, hop: int) -> None:
     if not 0 < manifest.step <= manifest.window:
         raise PackError(
             f"`step` is {manifest.step}; a stateful pack needs 1 to `window` = {manifest.window} samples, so state it"
         )
-    if manifest.row_at is not None or manifest.rows_per_window != 1:
-        raise PackError("`row_at` and `rows_per_window` belong to window packs; a stateful pack must leave them out")
+    if manifest.row_at is not None:
+        raise PackError("`row_at` belongs to window-row packs; a stateful pack must leave it out")
+    rows = manifest.rows_per_window
+    if rows != 1 and not (rows > 1 and manifest.step == rows * hop and manifest.look_ahead >= (rows - 1) * hop):
+        raise PackError(
+            f"`rows_per_window` is {rows}; a stateful pack with several rows a run needs `step` = {rows * hop} samples "
+            f"and `look_ahead` of at least {(rows - 1) * hop}, the wait for the last of them"
+        )
 
 
 def _check_window(manifest: Manifest, hop: int) -> None:
@@ -120,7 +126,8 @@ def _check_features(manifest: Manifest, hop: int) -> None:
     if any(begin % shift for begin in begins):
         what = "`step` and `window`" if manifest.shape is Shape.STATEFUL else f"the hop of {hop} samples"
         raise PackError(f"{what} must be a multiple of the features' frame_shift, which is {shift}; change one of them")
-    _check_spectrum(features, manifest.rate)
+    if not isinstance(features, Encoded):
+        _check_spectrum(features, manifest.rate)
 
 
 def _check_spectrum(features: LogMel | Fbank, rate: int) -> None:

@@ -8,31 +8,42 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, 
 
 from streamclf.errors import PackError
 from streamclf.model.geometry import layout_dims
-from streamclf.model.pack import Pack
-from streamclf.types import Shape
+from streamclf.model.pack import Encoded, Pack
 
 Dims = list[int | None]
 _ELEMENTS = {"float32": 1, "float16": 10, "int64": 7, "int32": 6}
 
 
 def check(pack: Pack) -> None:
-    """Raises `PackError` where the graph cannot be read, refers to other files, or differs from the manifest."""
+    """Raises `PackError` where a graph cannot be read, refers to other files, or differs from the manifest."""
+    name, features = pack.manifest.name, pack.manifest.features
+    graphs = [(f"the model of pack {name}", pack.model)]
+    if isinstance(features, Encoded):
+        graphs.append((f"the encoder of pack {name}", pack.encoder or b""))
+    for what, content in graphs:
+        graph = _graph(what, content)
+        try:
+            if content is pack.model:
+                _check_interface(pack, graph)
+            else:
+                assert isinstance(features, Encoded)
+                _check_encoder(features, graph)
+        except PackError as error:
+            raise PackError(f"{what} differs from its manifest: {error}") from None
+
+
+def _graph(what: str, content: bytes) -> GraphProto:
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(pack.model)
+        model.ParseFromString(content)
     except DecodeError:
         model.Clear()
     if not model.graph.node:
-        raise PackError(f"the model of pack {pack.manifest.name} is no ONNX file; export it again")
+        raise PackError(f"{what} is no ONNX file; export it again")
     bodies = [node for function in model.functions for node in function.node]
     if any(_is_external(tensor) for tensor in _tensors(model.graph, bodies)):
-        raise PackError(
-            f"the model of pack {pack.manifest.name} keeps weights in another file; save it with all weights inside"
-        )
-    try:
-        _check_interface(pack, model.graph)
-    except PackError as error:
-        raise PackError(f"the model of pack {pack.manifest.name} differs from its manifest: {error}") from None
+        raise PackError(f"{what} keeps weights in another file; save it with all weights inside")
+    return model.graph
 
 
 def _is_external(tensor: TensorProto) -> bool:
@@ -73,7 +84,7 @@ def _check_interface(pack: Pack, graph: GraphProto) -> None:
     batch = 0 if manifest.batch else 1
     _check_value(inputs[manifest.input], "float32", [batch, *layout_dims(manifest)])
     classes = len(pack.labels)
-    frames = [manifest.rows_per_window] if manifest.shape is Shape.WINDOW_FRAMES else []
+    frames = [manifest.rows_per_window] if manifest.framed else []
     _check_value(outputs[manifest.output], "float32", [batch, *frames, classes])
     for tensor in manifest.state:
         dims = [batch if axis == tensor.batch_axis else size for axis, size in enumerate(tensor.shape)]
@@ -81,6 +92,19 @@ def _check_interface(pack: Pack, graph: GraphProto) -> None:
         _check_value(outputs[tensor.output], tensor.dtype, dims)
     for constant in manifest.constants:
         _check_value(inputs[constant.name], constant.dtype, None)
+
+
+def _check_encoder(features: Encoded, graph: GraphProto) -> None:
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name: value for value in graph.input if value.name not in weights}
+    outputs = {value.name: value for value in graph.output}
+    if list(inputs) != [features.input] or features.output not in outputs:
+        raise PackError(
+            f"it takes {_names(inputs)} and gives {_names(outputs)}; "
+            f"expected {features.input!r} and {features.output!r}, so correct the manifest"
+        )
+    _check_value(inputs[features.input], "float32", [0, features.frame_length])
+    _check_value(outputs[features.output], "float32", [0, features.bands])
 
 
 def _check_value(value: ValueInfoProto, dtype: str, expected: Sequence[int] | None) -> None:

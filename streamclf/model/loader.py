@@ -20,7 +20,7 @@ import msgspec
 
 from streamclf.errors import PackError
 from streamclf.model import geometry, graph
-from streamclf.model.pack import Constant, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
+from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import LABEL_COLUMNS
 from streamclf.types import Label
 
@@ -28,12 +28,13 @@ MANIFEST = "pack.toml"
 MODEL = "model.onnx"
 LABELS = "labels.csv"
 GOLDEN = "golden.npz"
+ENCODER = "encoder.onnx"
 
 MIB = 1 << 20
 MANIFEST_CAP = MIB
 MODEL_CAP = 2048 * MIB - 1  # protobuf's own limit
 OTHER_CAP = 16 * MIB
-CAPS = {MODEL: MODEL_CAP, GOLDEN: 256 * MIB}
+CAPS = {MODEL: MODEL_CAP, ENCODER: MODEL_CAP, GOLDEN: 256 * MIB}
 MAX_FILES = 64
 MAX_LABELS = 100_000
 
@@ -44,7 +45,7 @@ _LABEL_ID = re.compile(r"[a-z0-9_]{1,64}")
 _GROUP = re.compile(r"[a-z0-9_]{0,64}")
 _KEYS = {
     field.encode_name
-    for struct in (Manifest, LogMel, Fbank, Waveform, StateTensor, Constant, Segmentation)
+    for struct in (Manifest, LogMel, Fbank, Waveform, Encoded, StateTensor, Constant, Segmentation)
     for field in msgspec.structs.fields(struct)
 } | {"kind"}
 
@@ -60,6 +61,7 @@ def load_pack(path: Path) -> Pack:
         path=str(path),
         digest=hashlib.sha256(text).hexdigest(),
         golden=contents.get(GOLDEN),
+        encoder=contents.get(ENCODER),
     )
     graph.check(pack)
     return pack
@@ -168,7 +170,7 @@ def _check_texts(manifest: Manifest) -> None:
 def _check_files(manifest: Manifest) -> None:
     if len(manifest.files) > MAX_FILES:
         raise PackError(f"[files] names {len(manifest.files)} files; at most {MAX_FILES} are expected")
-    for needed in (MODEL, LABELS):
+    for needed in (MODEL, LABELS, *((ENCODER,) if isinstance(manifest.features, Encoded) else ())):
         if needed not in manifest.files:
             raise PackError(f"[files] does not name {needed}; add it with its sha256")
     for name, digest in manifest.files.items():

@@ -3,6 +3,7 @@
     pack.toml     the manifest (`Manifest` below is its schema)
     model.onnx    the graph, loaded from bytes after its hash was checked
     labels.csv    id,name,group,enter,hidden
+    encoder.onnx  only with `encoded` features: a second graph that turns frames of samples into rows, each once
     golden.npz    optional: a reference input and every native row that must come out
     CARD.md       what it is, where it comes from, what it must not be used for
 
@@ -10,7 +11,9 @@ Geometry, in samples of the pack's rate, all integers. A *native row* is what on
 its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * hop):
 
 * stateful: run n consumes samples [n * step, (n + 1) * step), plus `window - step` samples of context before them
-  (zeros at a stream's start). Its row is complete at e = (n + 1) * step.
+  (zeros at a stream's start). Its row is complete at e = (n + 1) * step. A run may yield F rows, `rows_per_window` (a
+  chunk of frames at once, step = F * hop): row j then counts as complete at (n + 1) * step + j * hop, and `look_ahead`
+  must hold the wait for the chunk, (F - 1) * hop.
 * window-row: run n looks at samples [s, s + window), s a multiple of the hop between runs; complete at e = s + window.
 * Row of frame k = the newest native row with e <= (k + 1) * hop + look_ahead. So `look_ahead` alone says where in its
   window a row belongs; `row_at` states the same from the window's start, for people, and the loader checks that the
@@ -22,6 +25,7 @@ from typing import Literal
 
 import msgspec
 
+from streamclf.features.spec import Encoded as Encoded
 from streamclf.features.spec import Fbank as Fbank
 from streamclf.features.spec import Features as Features
 from streamclf.features.spec import LogMel as LogMel
@@ -90,7 +94,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     row_at: int | None = None
     """window-row only: sample offset, from the window's start, of the frame the row belongs to."""
     rows_per_window: int = 1
-    """window-frames only: F."""
+    """F: rows of a run of window-frames, or of a stateful chunk."""
     input_layout: Literal["flat", "time-bands", "channel-time-bands", "channel-bands-time", "bands-time"] = "flat"
     """How features lie in the input: `flat` for waveforms; `time-bands` is (B, T, bands), `channel-…` (B, 1, …)."""
     exclusive: bool = False
@@ -100,6 +104,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: tuple[StateTensor, ...] = ()
     constants: tuple[Constant, ...] = ()
     segmentation: Segmentation = Segmentation()
+
+    @property
+    def framed(self) -> bool:
+        """Whether the graph's output has an axis of frames: (B, F, classes) instead of (B, classes)."""
+        return self.shape is Shape.WINDOW_FRAMES or self.rows_per_window > 1
 
 
 class Pack(msgspec.Struct, frozen=True):
@@ -112,3 +121,5 @@ class Pack(msgspec.Struct, frozen=True):
     digest: str
     """sha256 (hex) over pack.toml, which itself holds the hash of every other file."""
     golden: bytes | None = None
+    encoder: bytes | None = None
+    """The graph of `encoded` features."""

@@ -20,9 +20,9 @@ import onnxruntime as ort
 
 from streamclf.errors import PackError, ProviderError
 from streamclf.model.geometry import layout_dims, row_shape
-from streamclf.model.pack import Manifest, Pack
+from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.state import SlotState
-from streamclf.types import F32, Provider, Shape
+from streamclf.types import F32, Provider
 
 Array = npt.NDArray[Any]
 
@@ -65,11 +65,14 @@ class Session:
         self._session, taken = _open(pack, provider, threads)
         self.provider = taken.value
         self._goes_of = max_batch if manifest.batch else 1
-        frames = manifest.rows_per_window if manifest.shape is Shape.WINDOW_FRAMES else 1
-        self._row_dims = (frames, self.classes)
-        self._output_dims = self._row_dims if manifest.shape is Shape.WINDOW_FRAMES else (self.classes,)
+        self._row_dims = (manifest.rows_per_window, self.classes)
+        self._output_dims = self._row_dims if manifest.framed else (self.classes,)
         self._output = np.zeros((self._goes_of, *self._row_dims), dtype=np.float32)
         self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
+        self.encode: Encoder | None = None
+        """What runs the pack's encoder, on the same provider; None where its features need none."""
+        if isinstance(manifest.features, Encoded):
+            self.encode = Encoder(pack, manifest.features, taken, threads)
         self._states = [SlotState(tensor, self._goes_of) for tensor in manifest.state]
         self._bindings: dict[tuple[int, int], _Binding] = {}
         self._allocate(max_batch)
@@ -169,6 +172,23 @@ class Session:
                 ) from error
 
 
+class Encoder:
+    """Runs the encoder graph of a pack: frames of samples to rows, each row from its own frame alone."""
+
+    def __init__(self, pack: Pack, features: Encoded, provider: Provider, threads: int) -> None:
+        assert pack.encoder is not None
+        self.bands = features.bands
+        self._features = features
+        self._session = _load(pack, pack.encoder, provider, threads)
+
+    def __call__(self, frames: F32) -> F32:
+        """frames: (n, frame_length) float32 -> (n, bands) float32."""
+        feeds = {self._features.input: np.ascontiguousarray(frames)}
+        rows: F32 = self._session.run([self._features.output], feeds)[0]
+        # what is not finite must not stay in the history of rows, where it would spoil a whole window
+        return rows if np.isfinite(rows).all() else np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
@@ -233,23 +253,23 @@ def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSess
         for provider in _AUTO:
             if not _probe(provider):
                 with contextlib.suppress(PackError):
-                    return _load(pack, provider, threads), provider
-        return _load(pack, Provider.CPU, threads), Provider.CPU
+                    return _load(pack, pack.model, provider, threads), provider
+        return _load(pack, pack.model, Provider.CPU, threads), Provider.CPU
     reason = _probe(wanted)
     if reason:
         raise ProviderError(
             f"the provider {wanted.value} was asked for but does not work here: {reason}; "
             "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
         )
-    return _load(pack, wanted, threads), wanted
+    return _load(pack, pack.model, wanted, threads), wanted
 
 
-def _load(pack: Pack, provider: Provider, threads: int) -> ort.InferenceSession:
+def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
     name = pack.manifest.name
     try:
         with _quiet():
             session = ort.InferenceSession(
-                pack.model,
+                graph,
                 _session_options(threads),
                 providers=_chain(provider),
                 enable_fallback=0,

@@ -4,7 +4,6 @@ Every change is drawn from the generator that is passed in, so that an example i
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from streamclf.errors import UsageError
 from streamclf.types import F32
 
-C64 = npt.NDArray[np.complex128]
+C64 = npt.NDArray[np.complex64]
 
 KINDS = ("gain", "noise", "mixup", "shift", "filter", "room", "mask")
 """What `--augment` may name. `shift` is done where examples are cut, `mixup` where they are put into batches."""
@@ -23,6 +22,7 @@ NOISE_COLOURS = (0.0, 1.0, 2.0)
 """White, pink, brown: power falls with the frequency to this power."""
 _QUIETEST_RMS = 1e-4  # -80 dBFS, a converter's own noise: what stands for the level of digital silence
 FILTER_SHARE, FILTER_DB, FILTER_POINTS = 0.5, 9.0, 7
+_FILTER_TAPS = 2048
 ROOM_SHARE, ROOM_RT60_S, ROOM_DIRECT_DB = 0.3, (0.1, 0.8), (0.0, 15.0)
 _ROOM_DELAY_S = (0.002, 0.02)
 MIXUP_SHARE, MIXUP_ALPHA = 0.5, 0.4
@@ -60,43 +60,50 @@ def augment(samples: F32, rate: int, kinds: Sequence[str], rng: np.random.Genera
 
 
 def filter_response(length: int, rate: int, rng: np.random.Generator) -> C64:
-    """A smooth random equaliser of up to +-9 dB, of minimum phase, for `length` samples padded to twice as many."""
+    """A smooth random equaliser of up to +-9 dB, of minimum phase so that nothing rings before an onset.
+
+    Like `room_response` it is the spectrum of a response for `length` samples padded to twice as many.
+    """
     points_hz = np.geomspace(50.0, rate / 2, FILTER_POINTS)
-    bins_hz = np.fft.rfftfreq(2 * length, 1 / rate)
+    bins_hz = np.fft.rfftfreq(_FILTER_TAPS, 1 / rate)
     gains_db = np.interp(bins_hz, points_hz, rng.uniform(-FILTER_DB, FILTER_DB, FILTER_POINTS))
-    # minimum phase: no ringing before an onset. The cepstrum of the log magnitude, folded onto positive times.
+    # the cepstrum of the log magnitude, folded onto positive times
     cepstrum = np.fft.irfft(gains_db / 20 * np.log(10.0))
-    cepstrum[1:length] *= 2
-    cepstrum[length + 1 :] = 0
-    return np.asarray(np.exp(np.fft.rfft(cepstrum)))
+    cepstrum[1 : _FILTER_TAPS // 2] *= 2
+    cepstrum[_FILTER_TAPS // 2 + 1 :] = 0
+    taps = np.fft.irfft(np.exp(np.fft.rfft(cepstrum)))[: min(length, _FILTER_TAPS)]
+    return np.asarray(np.fft.rfft(taps.astype(np.float32), 2 * length))
 
 
 def room_response(length: int, rate: int, rng: np.random.Generator) -> C64:
-    """A direct sound followed by decaying noise; the spectrum of it for `length` samples padded to twice as many."""
+    """A direct sound followed by decaying noise."""
     decay_s = rng.uniform(*ROOM_RT60_S)
     delay = int(rng.uniform(*_ROOM_DELAY_S) * rate)
     tail = min(length, int(decay_s * rate))
-    response = np.zeros(2 * length)
+    direct_db = rng.uniform(*ROOM_DIRECT_DB)
+    response = np.zeros(max(1, tail), dtype=np.float32)
     if tail > delay:
-        times = np.arange(tail - delay) / rate
-        reverberation = rng.standard_normal(tail - delay) * 10 ** (-3.0 * times / decay_s)  # -60 dB after decay_s
-        energy = float(np.sum(reverberation**2))
-        response[delay:tail] = reverberation * 10 ** (-rng.uniform(*ROOM_DIRECT_DB) / 20) / np.sqrt(energy)
+        times = np.arange(tail - delay, dtype=np.float32) / rate
+        # -60 dB after decay_s
+        reverberation: F32 = rng.standard_normal(tail - delay, dtype=np.float32) * np.float32(10) ** (
+            -3 / decay_s * times
+        )
+        response[delay:] = reverberation * (10 ** (-direct_db / 20) / _norm(reverberation))
     response[0] = 1.0
-    return np.asarray(np.fft.rfft(response / np.sqrt(np.sum(response**2))))
+    return np.asarray(np.fft.rfft(response / _norm(response), 2 * length))
 
 
 def noise(length: int, level: float, rng: np.random.Generator) -> F32:
     """White, pink or brown noise at a random distance below `level` (RMS): (length, ) float32."""
     colour = NOISE_COLOURS[int(rng.integers(len(NOISE_COLOURS)))]
     rms = max(level, _QUIETEST_RMS) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
-    made = rng.standard_normal(length)
+    made = rng.standard_normal(length, dtype=np.float32)
     if colour:
         shaped = np.fft.rfft(made)
-        shaped[1:] /= np.arange(1, len(shaped)) ** (colour / 2)
+        shaped[1:] /= np.arange(1, len(shaped), dtype=np.float32) ** (colour / 2)
         shaped[0] = 0.0
-        made = np.fft.irfft(shaped, length)
-    return (made * (rms / max(_rms(made), 1e-12))).astype(np.float32)
+        made = np.fft.irfft(shaped, length).astype(np.float32)
+    return np.asarray(made * np.float32(rms / max(_rms(made), 1e-12)))
 
 
 def mix(audio: F32, targets: F32, weights: F32, *, exclusive: bool, rng: np.random.Generator) -> tuple[F32, F32, F32]:
@@ -140,5 +147,9 @@ def _stripe(length: int, widest: float, rng: np.random.Generator) -> slice:
     return slice(start, start + width)
 
 
-def _rms(samples: npt.NDArray[Any]) -> float:
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+def _norm(samples: F32) -> float:
+    return float(np.dot(samples, samples)) ** 0.5
+
+
+def _rms(samples: F32) -> float:
+    return _norm(samples) / max(1, len(samples)) ** 0.5

@@ -298,7 +298,8 @@ def _false_events(
 ) -> dict[str, FalseEvents]:
     """By pack label, over recordings all of whose labels are known to be the pack's or to be background.
 
-    A label that answers none of the data's is judged on pure background alone: a dog's clip may well hold an `animal`.
+    A label that answers none of the data's is judged on what the user calls background alone: a dog's clip, and a
+    recording without annotations, may well hold an `animal`.
     """
     answers: dict[str, set[str]] = {label.id: set() for label in pack.labels if not label.hidden}
     for data, columns in label_map.columns.items():
@@ -309,7 +310,7 @@ def _false_events(
     for recording, answer in zip(recordings, heard, strict=True):
         if not all(label in label_map.columns or label in label_map.background for label in recording.labels):
             continue
-        pure = all(label in label_map.background for label in recording.labels)
+        pure = bool(recording.labels) and all(label in label_map.background for label in recording.labels)
         for own, known in answers.items():
             if not known and not pure:
                 continue

@@ -6,6 +6,7 @@ time: the two are the same function.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +19,21 @@ FRAMES_PER_ROW = 2
 class ConvNet(nn.Module):
     """Residual ConvNet: (B, 1, frames, bands) -> logits (B, classes). Mean and maximum over time are added up."""
 
-    def __init__(self, classes: int, *, width: int = 32, dropout: float = 0.3) -> None:
+    def __init__(self, classes: int, *, width: int = 24, dropout: float = 0.3) -> None:
         super().__init__()
-        widths = [width, 2 * width, 4 * width, 8 * width]
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
-        blocks, before = [], width
-        for after in widths:
-            blocks.append(_Residual(before, after, stride=1 if after == width else 2))
-            before = after
-        self.blocks = nn.Sequential(*blocks)
+        widths = [width, 2 * width, 4 * width, 8 * width]
+        self.blocks = nn.Sequential(*(_Residual(before, after, stride=2) for before, after in pairwise(widths)))
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(before, classes)
+        self.head = nn.Linear(widths[-1], classes)
+        # convolutions are quicker with the channels last, in training and after
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 1, frames, bands) -> (B, classes)."""
-        heard = self.blocks(self.stem(x)).mean(dim=3)
+        heard = self.blocks(self.stem(x.contiguous(memory_format=torch.channels_last))).mean(dim=3)
         pooled = heard.mean(dim=2) + heard.amax(dim=2)
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
@@ -52,13 +51,9 @@ class _Residual(nn.Module):
             nn.Conv2d(after, after, 3, padding=1, bias=False),
             nn.BatchNorm2d(after),
         )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or before != after:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity(),
-                nn.Conv2d(before, after, 1, bias=False),
-                nn.BatchNorm2d(after),
-            )
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, before, t, f) -> (B, after, ceil(t / stride), ceil(f / stride))."""

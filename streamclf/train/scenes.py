@@ -175,7 +175,8 @@ def read_sound(path: Path, rate: int) -> F32:
     """All of a recording, mixed down and resampled as the live engine does it: (n, ) float32."""
     native, _, blocks = open_blocks(path)
     resampler = Resampler(native, rate)
-    parts = [resampler.push(block) for block in blocks]
+    # a block is only valid until the next, and without a change of rate it comes out as it went in
+    parts = [resampler.push(block).copy() for block in blocks]
     parts.append(resampler.push(np.zeros(0, dtype=np.float32), last=True))
     return np.concatenate(parts)
 

@@ -18,7 +18,7 @@ from streamclf.model.loader import load_pack
 from streamclf.model.session import Session
 from streamclf.types import F32, Event, FrameScores, Gap, Output, Provider
 from tests.support.oracle import HOP, Oracle
-from tests.support.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
+from tests.support.tinypack import RATE, chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
 
 PACKS: dict[str, Callable[[Path], Path]] = {
     "stateful": stateful_pack,
@@ -28,6 +28,8 @@ PACKS: dict[str, Callable[[Path], Path]] = {
     "row in the middle": lambda folder: window_row_pack(folder, row_frame=4),
     "row of log-mel": lambda folder: window_row_pack(folder, row_frame=3, window=15 * HOP + 240, features="logmel"),
     "frames": window_frames_pack,
+    "encoded": encoded_pack,
+    "chunks": chunk_pack,
 }
 
 

@@ -5,12 +5,16 @@ to window: a wrong sample, a shifted frame or another normalisation shows.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers as tr
+
+from streamclf.train.families import family_of
+from streamclf.train.families.family import Plan, Wishes
+from streamclf.train.parity import signal
+from streamclf.train.pretrained import load_checkpoint
 
 RATE = 16_000
 LABELS = ("Dog bark", "Rain", "Ocean waves", "Ocean waves")
@@ -57,6 +61,8 @@ def save_checkpoint(architecture: str, folder: Path, *, seed: int = 0, **changes
     if architecture.endswith("ForCTC"):
         (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(TOKENS)}))
         (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "word_delimiter_token": "|"}))
+    _spread(model, folder)
+    model.save_pretrained(folder)
     return folder
 
 
@@ -148,13 +154,27 @@ def _extractor(architecture: str, config: Any) -> Any:
 
 
 def _enlarge(model: Any) -> None:
-    """Weights with the spread that keeps a signal's size, a head with more: rows far from uniform."""
-    head = {id(weight) for name, weight in model.named_parameters() if "classifier" in name or "lm_head" in name}
+    """Weights with the spread that keeps a signal's size through the layers."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if weight.dim() < 2 or "parametrizations" in name:
-                continue
-            weight.normal_(0.0, (3.0 if id(weight) in head else 1.3) / weight[0].numel() ** 0.5)
+            if weight.dim() > 1 and "parametrizations" not in name:
+                weight.normal_(0.0, 1.3 / weight[0].numel() ** 0.5)
 
 
-Save = Callable[..., Path]
+def _spread(model: Any, folder: Path) -> None:
+    """Shift and scale the head so that logits have a mean of 0 and a deviation of 1.5 over windows of sound."""
+    plan = plan_of(folder)
+    audio = signal(plan.rate, plan.window * 12).reshape(12, plan.window)
+    logits = plan.reference(audio).reshape(-1, plan.reference(audio[:1]).shape[-1])
+    gain = float(1.5 / logits.std(axis=0).mean())
+    head = [part for name, part in model.named_modules() if name.startswith(("classifier", "lm_head"))]
+    linear = next(part for part in reversed(head) if isinstance(part, torch.nn.Linear))
+    with torch.no_grad():
+        linear.weight *= gain
+        linear.bias.copy_((linear.bias - torch.from_numpy(logits.mean(axis=0))) * gain)
+
+
+def plan_of(folder: Path) -> Plan:
+    """How the exporter sees the checkpoint."""
+    checkpoint = load_checkpoint(str(folder))
+    return family_of(checkpoint).plan(checkpoint, Wishes())

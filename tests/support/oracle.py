@@ -7,7 +7,7 @@ import onnxruntime as ort
 
 from streamclf.features.frontend import make_frontend
 from streamclf.model.loader import load_pack
-from streamclf.model.pack import Pack
+from streamclf.model.pack import Encoded, Pack
 from streamclf.types import F32, Shape
 
 HOP = 320
@@ -57,7 +57,7 @@ class Oracle:
         rows = {}
         for frame in range(frames):
             bound = (frame + 1) * HOP + manifest.look_ahead
-            known = [run[0] for start, run in native if start + span <= bound]
+            known = [run[j] for start, run in native for j in range(len(run)) if start + span + j * HOP <= bound]
             if known:
                 rows[frame] = known[-1]
             elif manifest.shape is Shape.WINDOW_ROW:
@@ -83,6 +83,15 @@ class Oracle:
         return rows
 
     def _features(self, window: F32) -> F32:
+        features = self.manifest.features
+        if isinstance(features, Encoded):
+            assert self.pack.encoder is not None
+            encoder = ort.InferenceSession(self.pack.encoder, providers=["CPUExecutionProvider"])
+            count = (len(window) - features.frame_length) // features.frame_shift + 1
+            starts = [j * features.frame_shift for j in range(count)]
+            frames = np.stack([window[start : start + features.frame_length] for start in starts])
+            rows: F32 = encoder.run([features.output], {features.input: frames})[0]
+            return rows
         frontend = make_frontend(self.manifest.features, self.manifest.rate, history=len(window))
         frontend.push(window)
         frames = len(window) if not frontend.dims else frontend.available

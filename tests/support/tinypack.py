@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.model.pack import Features, LogMel, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.pack import Encoded, Features, LogMel, Manifest, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
@@ -75,6 +75,34 @@ def stateful_pack(
         changes=changes,
     )
     return _write(folder, manifest, graph, classes)
+
+
+def chunk_pack(folder: Path, *, name: str = "tiny-chunk", rows: int = 5, seed: int = 6, **changes: Any) -> Path:
+    """Recurrent over chunks of `rows` frames: a run yields a row for each frame of its chunk."""
+    step = rows * HOP
+    graph = _Graph(seed)
+    audio = graph.input("audio", ["batch", step])
+    state = graph.input("state_in", ["batch", 6])
+    grid = graph.add("Reshape", audio, graph.constant(np.array([0, rows, HOP], np.int64)))
+    own = graph.dense(grid, HOP, 6)
+    past = graph.add("Unsqueeze", graph.dense(state, 6, 6), graph.constant(np.array([1], np.int64)))
+    hidden = graph.add("Tanh", graph.add("Add", own, past))
+    scores = graph.add("Sigmoid", graph.dense(hidden, 6, 2))
+    graph.output("scores", graph.add("Concat", graph.loudness(grid, axis=2), scores, axis=2), ["batch", rows, 3])
+    graph.output("state_out", graph.add("ReduceMean", hidden, axes=[1], keepdims=0), ["batch", 6])
+    manifest = _manifest(
+        name,
+        Shape.STATEFUL,
+        window=step,
+        features=Waveform(),
+        step=step,
+        look_ahead=(rows - 1) * HOP,
+        rows_per_window=rows,
+        input="audio",
+        state=(StateTensor(input="state_in", output="state_out", shape=(0, 6)),),
+        changes=changes,
+    )
+    return _write(folder, manifest, graph, 3)
 
 
 def window_row_pack(
@@ -148,6 +176,33 @@ def window_frames_pack(
         changes=changes,
     )
     return _write(folder, manifest, graph, classes)
+
+
+def encoded_pack(folder: Path, *, name: str = "tiny-encoded", rows: int = 10, seed: int = 4, **changes: Any) -> Path:
+    """As `window_frames_pack`, but in two graphs: frames of 400 samples every 320 are encoded once and kept."""
+    encoder = _Graph(seed)
+    frame = encoder.input("frames", ["batch", 400])
+    parts = [encoder.add("Tanh", encoder.dense(frame, 400, 6)), encoder.loudness(frame, axis=1)]
+    encoder.output("rows", encoder.add("Concat", *parts, axis=1), ["batch", 7])
+    graph = _Graph(seed + 1)
+    source = graph.input("features", ["batch", rows, 7])
+    whole = graph.add("ReduceMean", source, axes=[1], keepdims=1)
+    hidden = graph.add("Tanh", graph.add("Add", graph.dense(source, 7, 6), graph.dense(whole, 7, 6)))
+    loud = graph.add("Slice", source, *(graph.constant(np.array([i], np.int64)) for i in (6, 7, 2)))
+    scores = graph.add("Concat", loud, graph.add("Sigmoid", graph.dense(hidden, 6, 2)), axis=2)
+    graph.output("scores", scores, ["batch", rows, 3])
+    manifest = _manifest(
+        name,
+        Shape.WINDOW_FRAMES,
+        window=(rows - 1) * HOP + 400,
+        features=Encoded(frame_length=400, frame_shift=HOP, bands=7, input="frames", output="rows"),
+        look_ahead=400 - HOP,
+        rows_per_window=rows,
+        input="features",
+        input_layout="time-bands",
+        changes=changes,
+    )
+    return _write(folder, manifest, graph, 3, extra={"encoder.onnx": encoder.model()})
 
 
 class _Graph:
@@ -224,9 +279,11 @@ def _manifest(name: str, shape: Shape, *, changes: dict[str, Any], **own: Any) -
     return Manifest(**{**given, "shape": shape, **own, **changes})
 
 
-def _write(folder: Path, manifest: Manifest, graph: _Graph, classes: int) -> Path:
+def _write(
+    folder: Path, manifest: Manifest, graph: _Graph, classes: int, extra: dict[str, bytes] | None = None
+) -> Path:
     labels = [Label("loud", "Loud", "level")] + [Label(f"c{i}", f"Class {i}", "random") for i in range(1, classes)]
-    return write_pack(folder, manifest, model=graph.model(), labels=labels, card="# Tiny test pack\n")
+    return write_pack(folder, manifest, model=graph.model(), labels=labels, card="# Tiny test pack\n", extra=extra)
 
 
 def put_file(folder: Path, name: str, content: bytes) -> None:

@@ -96,7 +96,7 @@ TEXT_FAULTS = [
     ("window = 384", "window = 300", "`step` is 320", "300"),
     ("step = 320", "", "`step` is 0", "stateful pack needs"),
     ("look_ahead = 0", "look_ahead = -1", "`look_ahead` is -1", "expected 0"),
-    ("step = 320", "step = 320\nrow_at = 0", "`row_at`", "leave them out"),
+    ("step = 320", "step = 320\nrow_at = 0", "`row_at`", "leave it out"),
     ('shape = "stateful"', 'shape = "square"', "wrong value in `shape`", "square"),
     ("shape = [2, 0, 6]", "shape = [2, 1, 6]", "state 'state_in'", "expected one 0"),
     ('output = "state_out"', 'output = "scores"', "'scores' is named twice", "one purpose"),

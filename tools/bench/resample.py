@@ -1,4 +1,4 @@
-"""What each resampler holds back and costs, in blocks of 20 ms: ours against soxr. Run: python tools/bench/resample.py."""
+"""What each resampler holds back and costs in blocks of 20 ms: python tools/bench/resample.py."""
 
 import time
 

@@ -70,7 +70,8 @@ def main() -> None:
     share = (after.user + after.system - before.user - before.system) / spent
     rates = [len(seen) / lasted for seen in frames.values()]
     holes = sum(max(seen) - min(seen) + 1 - len(seen) for seen in frames.values())
-    print(f"{len(frames)} of {args.streams} streams for {lasted:.0f} s: slowest {min(rates):.1f} rows/s, {holes} rows missing")
+    slowest = min(rates)
+    print(f"{len(frames)} of {args.streams} streams, {lasted:.0f} s: slowest {slowest:.1f} rows/s, {holes} rows missing")
     print(f"gaps {others['gap']}, lagged {others['lagged']}, statuses {others['status']}")
     print(f"daemon: {share * 100:.1f} % of a core, {warnings_of(log)}")
 

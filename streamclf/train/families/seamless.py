@@ -25,13 +25,17 @@ def features(rate: int, bands: int) -> Fbank:
 
 
 class BandNormalise(nn.Module):
-    """Zero mean and unit variance (n - 1) of each band over the window."""
+    """Zero mean and unit variance (n - 1) of each band over the window.
+
+    In float64: in a band that hardly moves, what is left of it is divided by next to nothing.
+    """
 
     def forward(self, rows: Tensor) -> Tensor:
         """rows: (B, T, bands) -> the same shape."""
-        centred = rows - rows.mean(dim=1, keepdim=True)
+        wide = rows.double()
+        centred = wide - wide.mean(dim=1, keepdim=True)
         variance = (centred * centred).sum(dim=1, keepdim=True) / (rows.shape[1] - 1)
-        return centred / (variance + _VARIANCE_FLOOR).sqrt()
+        return (centred / (variance + _VARIANCE_FLOOR).sqrt()).float()
 
 
 class SeamlessHead(nn.Module):
