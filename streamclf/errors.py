@@ -43,7 +43,7 @@ class ServeError(StreamclfError):
     """The server cannot start or a client cannot connect: busy port, refused bind, bad token."""
 
 
-class Overrun(StreamclfError):
+class Overrun(StreamclfError):  # noqa: N818 - the field's own word
     """A reader was lapped by the ring's writer. `first_valid` is the oldest sample index still held."""
 
     def __init__(self, wanted: int, first_valid: int) -> None:

@@ -23,7 +23,7 @@ _BLOCK = 64  # outputs of one matrix product, at most; a block is what can be he
 
 
 class _Kernel:
-    """Filter matrices for one pair of rates. Output block s of a period is inputs[first[s] : first[s] + width] @ bank[s]."""
+    """Filter matrices for two rates: output block s of a period is inputs[first[s] : first[s] + width] @ bank[s]."""
 
     def __init__(self, in_rate: int, out_rate: int) -> None:
         common = gcd(in_rate, out_rate)

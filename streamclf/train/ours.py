@@ -80,7 +80,7 @@ class OwnNet:
             window=2 * hop if stateful else window,
             step=hop if stateful else 0,
             look_ahead=look_ahead,
-            features=_log_mel(shaping),
+            features=log_mel(shaping),
             input="features",
             input_layout="time-bands" if stateful else "channel-time-bands",
             output="scores",
@@ -137,7 +137,8 @@ def _folded(net: CausalNet) -> CausalNet:
     return net
 
 
-def _log_mel(shaping: Shaping) -> LogMel:
+def log_mel(shaping: Shaping) -> LogMel:
+    """Spectra of our own nets and of image classes: 30 ms frames every 10 ms, not yet normalised. Raises UsageError."""
     hop = hop_of(shaping.rate)
     shift, odd = divmod(hop, FRAMES_PER_ROW)
     if odd:

@@ -91,12 +91,8 @@ def test_folds_and_negatives_by_an_unknown_label(tmp_path: Path, pack: Path, cli
     assert "no label of tiny-stateful answers them: calm" in done.stderr
     assert (found["folds"], found["recordings"]) == ([2], 4)
     assert found["packs"][0]["unmapped"] == ["calm"]
-    assert found["packs"][0]["figures"] == {
-        "clip_accuracy": None,
-        "clip_map": 1.0,
-        "clip_auc": 1.0,
-        "false_per_hour": 0.0,
-    }
+    # what `calm` may hold is not known, so no event in it is called false
+    assert found["packs"][0]["figures"] == {"clip_accuracy": None, "clip_map": 1.0, "clip_auc": 1.0}
 
 
 def test_strong_labels_and_what_less_level_costs(tmp_path: Path, pack: Path, scenes: Path) -> None:
@@ -169,7 +165,7 @@ def test_false_events_on_background(tmp_path: Path, pack: Path, clips: Path) -> 
         (["--data", "{clips}", "--folds", "3"], 2, "--folds names 3, but the data has 1, 2"),
         (["--data", "{clips}", "--folds", "2-1"], 2, "write 4 or 1-3 or 1,5"),
         (["--data", "{scenes}", "--folds", "1"], 2, "--folds was given, but the data has none"),
-        (["--data", "{clips}", "--labels-map", "cold=c1"], 2, "did you mean 'calm'?"),
+        (["--data", "{clips}", "--labels-map", "clam=c1"], 2, "did you mean 'calm'?"),
         (["--data", "{clips}", "--labels-map", "calm=c9"], 2, "no label of tiny-stateful is"),
         (["--data", "{clips}", "--labels-map", "calm"], 2, "neither an entry DATA=PACK,PACK nor a file"),
         (["--data", "{clips}/calm"], 1, "holds no labelled recording"),

@@ -242,6 +242,4 @@ def test_without_pyav_the_sentence_says_what_to_install() -> None:
         "open_source(parse_source('url:http://host/x'))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stderr.rstrip().endswith(
-        "SourceError: url: sources need PyAV; run: pip install 'streamclf[url]'"
-    )
+    assert done.stderr.rstrip().endswith("SourceError: url: sources need PyAV; run: pip install 'streamclf[url]'")

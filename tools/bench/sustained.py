@@ -71,7 +71,9 @@ def main() -> None:
     rates = [len(seen) / lasted for seen in frames.values()]
     holes = sum(max(seen) - min(seen) + 1 - len(seen) for seen in frames.values())
     slowest = min(rates)
-    print(f"{len(frames)} of {args.streams} streams, {lasted:.0f} s: slowest {slowest:.1f} rows/s, {holes} rows missing")
+    print(
+        f"{len(frames)} of {args.streams} streams, {lasted:.0f} s: slowest {slowest:.1f} rows/s, {holes} rows missing"
+    )
     print(f"gaps {others['gap']}, lagged {others['lagged']}, statuses {others['status']}")
     print(f"daemon: {share * 100:.1f} % of a core, {warnings_of(log)}")
 

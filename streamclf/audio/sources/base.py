@@ -20,7 +20,7 @@ from streamclf.errors import SourceError, StreamclfError
 from streamclf.types import F32
 
 Notify = Callable[[str, str], None]
-"""(state, sentence); state is one of live, waiting, lost, reconnecting, ended, problem. Called from the source's threads."""
+"""(state, sentence); state: live, waiting, lost, reconnecting, ended or problem. Called from the source's threads."""
 Room = Callable[[], int]
 """Samples the reader can still take without losing any."""
 
@@ -62,9 +62,7 @@ class Source(Protocol):
         """Find it and learn rate and channels. Raises `SourceError`, or `RateError` for a rate with no 20 ms frame."""
         ...
 
-    def start(
-        self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None
-    ) -> None:
+    def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """Begin to write into `ring`; `wake` rings at every block. `room` is asked where the source is not live."""
         ...
 
@@ -214,9 +212,7 @@ class Feeder:
         """Find it and learn rate and channels."""
         raise NotImplementedError
 
-    def start(
-        self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None
-    ) -> None:
+    def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """Begin to write into `ring`. Raises `SourceError` where it was not opened."""
         if not self.rate or self._thread is not None or self._stopping.is_set():
             raise SourceError(f"{self.description} must be opened, then started once")

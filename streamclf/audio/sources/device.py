@@ -100,9 +100,7 @@ class DeviceSource:
 
         _call(look)
 
-    def start(
-        self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None
-    ) -> None:
+    def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """Begin to capture into `ring`."""
         if self.state is not State.NEW or self._stopped or not self.rate:
             raise SourceError(f"{self.description} must be opened, then started once")

@@ -53,9 +53,7 @@ class PushSource:
         """Raises `RateError` for a rate with no 20 ms frame."""
         hop_of(self.rate)
 
-    def start(
-        self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None
-    ) -> None:
+    def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """From here on `feed` may be called."""
         self._line = Line(ring, clock, wake, notify)
         notify("waiting", f"no client has connected yet to push {self.name}")
