@@ -59,7 +59,12 @@ class HoldRows:
                 out.append(self._current)
             self._next += 1
         if out:
-            yield first, np.stack(out), True
+            yield first, _stacked(out), True
+
+
+def _stacked(rows: list[F32]) -> F32:
+    # live, it is nearly always one row, and a view of it costs a tenth of a copy
+    return rows[0][None] if len(rows) == 1 else np.stack(rows)
 
 
 def _before(next_complete: int, look_ahead: int, hop: int) -> int:
@@ -122,4 +127,4 @@ class ReviseRows:
             out.append(row / np.float32(count) if count > 1 else row)
             self._next_final += 1
         if out:
-            yield first, np.stack(out), True
+            yield first, _stacked(out), True

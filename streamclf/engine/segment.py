@@ -110,9 +110,9 @@ class Segmenter:
             row = raw
             for smoother in self._smoothers:
                 row = smoother.push(row)
-            touched = np.flatnonzero(row >= self._enter)
-            if len(touched) or self._open:
-                for column in sorted({*touched.tolist(), *self._open}):
+            reached = row >= self._enter
+            if self._open or reached.any():
+                for column in sorted({*reached.nonzero()[0].tolist(), *self._open}):
                     event = self._step(column, frame, float(row[column]))
                     if event is not None:
                         events.append(event)

@@ -7,8 +7,6 @@ change at any time and is always a multiple of 20 ms.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from streamclf.clock import hop_of
 from streamclf.engine.aggregate import HoldRows, ReviseRows
 from streamclf.engine.segment import Segmenter
@@ -103,8 +101,7 @@ class Track:
         self.frontend.window(self.start - self._context, self._context + self._span, out)
 
     def accept(self, rows: F32) -> None:
-        """rows: (F, classes) of the run just made; they are copied."""
-        rows = rows.copy()
+        """rows: (F, classes) of the run just made, the track's own from now on."""
         complete = self.start + self._span
         if isinstance(self._rows, HoldRows):
             for index, row in enumerate(rows):
@@ -164,7 +161,7 @@ class Track:
             stream=self.stream,
             pack=self.manifest.name,
             first_frame=first,
-            rows=np.ascontiguousarray(rows),
+            rows=rows,
             final=final,
             newest_sample=newest * self._native_hop // self.hop,
         )

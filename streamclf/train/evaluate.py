@@ -121,8 +121,13 @@ def evaluate(
         try:
             answers = []
             for at, (engine, label_map) in enumerate(zip(engines, maps, strict=True)):
-                answers.append(_listen(engine, label_map, labels, recording, settings, normalise_gain))
-                progress((number + (at + 1) / len(engines)) / len(recordings))
+                done = number + at / len(engines)
+
+                def tell(share: float, done: float = done) -> None:
+                    progress((done + share / len(engines)) / len(recordings))
+
+                answers.append(_listen(engine, label_map, labels, recording, settings, normalise_gain, tell))
+                tell(1.0)
             _check_spans(recording, answers[0].seconds)
         except (SourceError, RateError) as fault:
             problems.append(Problem(recording.path, str(fault)))
@@ -168,10 +173,11 @@ def _listen(
     recording: Recording,
     settings: Settings,
     normalise_gain: bool,
+    progress: Callable[[float], None],
 ) -> _Heard:
     columns = [list(label_map.columns[label]) for label in labels]
     damage: list[str] = []
-    rate, _, blocks = open_blocks(recording.path, problem=damage.append)
+    rate, total, blocks = open_blocks(recording.path, problem=damage.append)
     noise = _noise(recording, settings)
     samples = 0
 
@@ -180,6 +186,7 @@ def _listen(
         for block in blocks:
             samples += len(block)
             yield _alter(block, settings, noise)
+            progress(min(1.0, samples / total) if total else 0.0)
 
     parts: list[tuple[int, F32]] = []
     events: list[tuple[str, Span]] = []

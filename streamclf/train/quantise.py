@@ -2,7 +2,7 @@
 
 * `int8` (dynamic): matrix products in 8 bits; the range of activations is taken in every run, over the whole batch, so
   such a pack runs its streams one by one and says so (`batch = false`).
-* `int8-weights`: weights stored in 8 bits and widened when the graph is loaded: a quarter of the size, the speed of fp32.
+* `int8-weights`: weights stored in 8 bits and widened when the graph is loaded: a quarter of the size, fp32's speed.
 * `fp16`: everything in 16 bits but input, output and what the family marks as exact.
 """
 
@@ -90,24 +90,26 @@ def _dynamic(graph: Graph) -> bytes:
 
 
 def _weights(graph: Graph) -> bytes:
-    """Every larger weight of a product as int8 with a scale a column; Cast and Mul fold to float as the graph is loaded."""
+    """Every larger weight as int8 with a scale for each output; Cast and Mul fold to float as the graph is loaded."""
     model = onnx.load_from_string(graph.model)
-    uses = _constant_factors(model.graph.node, graph.exact)
+    inputs_of = _output_axes(model.graph.node, graph.exact)
     nodes, kept = [], []
     for tensor in model.graph.initializer:
         small = tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _FEWEST_WEIGHTS
-        if tensor.name not in uses or small or len(tensor.dims) != 2:
+        axis = inputs_of.get(tensor.name)
+        if axis is None or small:
             kept.append(tensor)
             continue
         values = numpy_helper.to_array(tensor)
-        scale = np.maximum(np.abs(values).max(axis=0, keepdims=True) / 127.0, np.finfo(np.float32).tiny)
+        others = tuple(each for each in range(values.ndim) if each != axis % values.ndim)
+        scale = np.maximum(np.abs(values).max(axis=others, keepdims=True) / 127.0, np.finfo(np.float32).tiny)
         name = tensor.name
         kept.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.int8"))
         kept.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"))
         nodes.append(helper.make_node("Cast", [f"{name}.int8"], [f"{name}.wide"], to=TensorProto.FLOAT))
         nodes.append(helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]))
     if not nodes:
-        raise ValueError("it has no matrix product with weights of its own")
+        raise ValueError(f"it has no layer with {_FEWEST_WEIGHTS} weights or more")
     nodes.extend(model.graph.node)
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
@@ -115,16 +117,20 @@ def _weights(graph: Graph) -> bytes:
     return _bytes(model)
 
 
-def _constant_factors(nodes: Sequence[onnx.NodeProto], exact: Sequence[str]) -> set[str]:
-    """Names of the second factors of products; a weight that anything else uses too is left out."""
-    factors: set[str] = set()
+def _output_axes(nodes: Sequence[onnx.NodeProto], exact: Sequence[str]) -> dict[str, int]:
+    """Weight of a product or convolution -> its axis of outputs; a weight that is used otherwise too is left out."""
+    axes: dict[str, int] = {}
     others: set[str] = set()
     for node in nodes:
-        product = node.op_type in ("MatMul", "Gemm") and node.name not in exact
-        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        turned = node.op_type == "Conv" or any(one.name == "transB" and one.i for one in node.attribute)
+        layer = node.op_type in ("MatMul", "Gemm", "Conv") and node.name not in exact
         for place, name in enumerate(node.input):
-            (factors if product and place == 1 and not transposed else others).add(name)
-    return factors - others
+            axis = 0 if turned else -1
+            if layer and place == 1 and axes.get(name, axis) == axis:
+                axes[name] = axis
+            else:
+                others.add(name)
+    return {name: axis for name, axis in axes.items() if name not in others}
 
 
 def _half(graph: Graph) -> bytes:

@@ -100,8 +100,9 @@ class WhisperSpectrum(nn.Module):
         padded = nn.functional.pad(samples, (0, self._length - samples.shape[1]))[:, None, :]
         padded = nn.functional.pad(padded, (self._reach, self._reach), mode="reflect")
         spectrum = nn.functional.conv1d(padded, self.waves, stride=self._shift)[:, :, :-1]
-        real, imaginary = spectrum.chunk(2, dim=1)
-        mel = nn.functional.conv1d(real * real + imaginary * imaginary, self.bank)
+        power = spectrum.square()
+        bins = power.shape[1] // 2
+        mel = nn.functional.conv1d(power[:, :bins] + power[:, bins:], self.bank)
         levels = mel.clamp(min=_FLOOR).log10()
         loudest = levels.amax(dim=(1, 2), keepdim=True)
         return (torch.maximum(levels, loudest - 8.0) + 4.0) / 4.0
