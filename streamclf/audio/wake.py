@@ -1,4 +1,4 @@
-"""The bell between an audio callback and the thread that reads its ring."""
+"""What threads wait on: the bell between an audio callback and the reader of its ring, and the flag to end."""
 
 import _thread
 
@@ -29,3 +29,33 @@ class Wake:
         if timeout_s is None:
             return self._lock.acquire()
         return self._lock.acquire(timeout=max(0.0, timeout_s))
+
+
+class Halt:
+    """A flag that is set once and can be waited for, as `threading.Event`, but a wait is one call into C.
+
+    An Event's wait makes a lock and runs 25 us of Python, which a hundred paced sources do 5,000 times a second.
+    """
+
+    __slots__ = ("_lock", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Set it, for good. May be called twice, by one thread."""
+        if not self._set:
+            self._set = True
+            self._lock.release()
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._set
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it is set, at most `timeout_s` seconds. Whether it is."""
+        if not self._set and self._lock.acquire(timeout=max(0.0, timeout_s)):
+            self._lock.release()  # for whoever else waits
+        return self._set

@@ -139,7 +139,39 @@ def _half(graph: Graph) -> bytes:
     model = convert_float_to_float16(
         onnx.load_from_string(graph.model), keep_io_types=True, node_block_list=list(graph.exact)
     )
+    _keep_wide(model)
     return _bytes(model)
+
+
+def _keep_wide(model: onnx.ModelProto) -> None:
+    """Let values between two exact nodes stay float32: the converter passes each through float16 on its way.
+
+    It also writes such a cast once for every reader, under one name, which no runtime accepts.
+    """
+    casts = {node.output[0]: node for node in model.graph.node if node.op_type == "Cast"}
+    wide = {}
+    for name, node in casts.items():
+        narrowed = casts.get(node.input[0])
+        if _to(node) == TensorProto.FLOAT and narrowed is not None and _to(narrowed) == TensorProto.FLOAT16:
+            wide[name] = narrowed.input[0]
+    seen: set[str] = set()
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Cast":
+            if node.output[0] in seen or node.output[0] in wide:
+                continue
+            seen.add(node.output[0])
+        for place, name in enumerate(node.input):
+            node.input[place] = wide.get(name, name)
+        nodes.append(node)
+    used = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
+    nodes = [node for node in nodes if node.op_type != "Cast" or node.output[0] in used]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _to(cast: onnx.NodeProto) -> int:
+    return next(int(attribute.i) for attribute in cast.attribute if attribute.name == "to")
 
 
 def _bytes(model: onnx.ModelProto) -> bytes:

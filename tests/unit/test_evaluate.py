@@ -67,7 +67,10 @@ def run(
     return evaluate([engine], [label_map], recordings, settings or Settings())
 
 
-def test_clips_are_scored_by_the_rows_that_classify_gives(tmp_path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize("step", [320, 3200])
+def test_clips_are_scored_by_the_rows_that_classify_gives(tmp_path: Path, step: int) -> None:
+    # a pack with a long step gives no row for the first frames
+    engine = engine_of(stateful_pack(tmp_path / "pack", step=step))
     samples = audio((0.5, 1.0))
     recordings = [clip(tmp_path, "a", "loud", samples), clip(tmp_path, "b", "c1", audio())]
     outputs = [o for part in run_blocks(engine, "x", rate=RATE, blocks=[samples]) for o in part]

@@ -173,6 +173,14 @@ def test_onset_errors_worked_by_hand() -> None:
     assert found.bias_ms == pytest.approx(40)
 
 
+def test_an_answer_out_of_reach_of_one_onset_does_not_cost_another_its_own() -> None:
+    # paired by distance alone, the first would take the answer of the second, and leave it one that is too far off
+    found = onset_metrics([[A(0.0, 0.1), A(1.05, 1.1)]], [[A(1.0, 1.1), A(2.5, 2.6)]])
+
+    assert (found.found, found.missed) == (1, 1)
+    assert found.median_ms == pytest.approx(50)
+
+
 def test_no_onset_error_without_an_answer() -> None:
     found = onset_metrics([[A(1.0, 2.0)], []], [[A(3.5, 4.0)], [A(1.0, 2.0)]])
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources.spec import SourceSpec
-from streamclf.audio.wake import Wake
+from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import SourceError, StreamclfError
 from streamclf.types import F32
@@ -167,7 +167,7 @@ class Line:
 class Pace:
     """Real time for what could run faster: sample i is due at t0 + i / rate, so that no error adds up."""
 
-    def __init__(self, rate: int, stop: threading.Event, *, speed: float = 1.0) -> None:
+    def __init__(self, rate: int, stop: Halt, *, speed: float = 1.0) -> None:
         self._ns_per_sample = NS_PER_SECOND / (rate * speed)
         self._stop = stop
         self.t0_ns = time.monotonic_ns()
@@ -192,7 +192,7 @@ class Feeder:
         self.description = spec.public
         self.live = not fast
         self.xruns = 0
-        self._stopping = threading.Event()
+        self._stopping = Halt()
         self._thread: threading.Thread | None = None
         self._line: Line | None = None
         self._room: Room | None = None
