@@ -3,6 +3,7 @@
 Every change is drawn from the generator that is passed in, so that an example is a function of its seed alone.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,7 +85,7 @@ def room_response(length: int, rate: int, rng: np.random.Generator) -> C64:
     response = np.zeros(max(1, tail), dtype=np.float32)
     if tail > delay:
         times = np.arange(tail - delay, dtype=np.float32) / rate
-        # -60 dB after decay_s
+        fall = np.float32(-3 * np.log(10) / decay_s)  # -60 dB after decay_s
         reverberation: F32 = rng.standard_normal(tail - delay, dtype=np.float32) * np.float32(10) ** (
             -3 / decay_s * times
         )
@@ -148,8 +149,8 @@ def _stripe(length: int, widest: float, rng: np.random.Generator) -> slice:
 
 
 def _norm(samples: F32) -> float:
-    return float(np.dot(samples, samples)) ** 0.5
+    return math.sqrt(np.dot(samples, samples))
 
 
 def _rms(samples: F32) -> float:
-    return _norm(samples) / max(1, len(samples)) ** 0.5
+    return _norm(samples) / math.sqrt(max(1, len(samples)))

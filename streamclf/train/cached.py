@@ -117,7 +117,7 @@ class _Layer(nn.Module):
         return rows, keys, values
 
     def _by_head(self, rows: Tensor) -> Tensor:
-        return rows.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return rows.reshape(len(rows), rows.shape[1], self.heads, -1).transpose(1, 2)
 
 
 class Chunk(nn.Module):

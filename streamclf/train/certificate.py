@@ -109,7 +109,10 @@ def lines(report: ExportReport) -> list[tuple[str, str]]:
     if report.loss is not None:
         one = report.loss
         told += [
-            (one.variant, f"{one.megabytes:.1f} MB in place of {one.fp32_megabytes:.1f}; against fp32 over {one.rows} rows:"),
+            (
+                one.variant,
+                f"{one.megabytes:.1f} MB in place of {one.fp32_megabytes:.1f}; against fp32 over {one.rows} rows:",
+            ),
             ("  same top class", f"{100 * one.top_1:.1f} %"),
             ("  probabilities", f"{one.mean:.1e} off in the mean, {one.worst:.1e} at worst"),
         ]

@@ -28,9 +28,9 @@ from streamclf.train.features import BatchFeatures
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How to train. rate: of learning, at its highest; encoder_share: of it for weights that were trained before.
+    """How to train. learning_rate: at its highest; encoder_share: of it for weights that were trained before.
 
-    minutes: stop by then (0: no limit); how fast the rate falls then follows the clock, so that such a run cannot be
+    minutes: stop by then (0: no limit); how fast the learning rate falls then follows the clock, so that such a run cannot be
     repeated to the bit. patience: epochs without progress on the validation part before it stops early (0: never).
     average: weight of the past in the running average of the weights that is kept as the result. threads: 0 takes
     the machine's cores. checkpoint_steps: between two checkpoints, one more being made after each epoch.
@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     epochs: int = 60
     minutes: float = 0.0
     batch: int = 32
-    rate: float = 2e-3
+    learning_rate: float = 2e-3
     encoder_share: float = 1.0
     decay: float = 0.02
     warm_up: float = 0.1
@@ -129,7 +129,7 @@ class _Run:
         self.settings, self.folder, self.report, self.clock = settings, folder, report, clock
         self.features = BatchFeatures(learner.manifest)
         self.exclusive = train.task.exclusive
-        self.optimiser = torch.optim.AdamW(_groups(learner, settings), lr=settings.rate, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(_groups(learner, settings), lr=settings.learning_rate, betas=(0.9, 0.98))
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.step = self.epoch = self.at = 0
         self.threads = settings.threads or os.cpu_count() or 1
@@ -189,7 +189,7 @@ class _Run:
             self.at += settings.batch
             self.spent, self.cpu_spent = self.clock() - begun, time.process_time() - cpu_begun
             log.add_scalar("loss/train", self.loss, self.step)
-            log.add_scalar("rate", self.optimiser.param_groups[0]["lr"], self.step)
+            log.add_scalar("learning_rate", self.optimiser.param_groups[0]["lr"], self.step)
             self.report.step(self.step, self.total, self.loss)
             if settings.minutes and self.spent >= settings.minutes * 60:
                 break
@@ -216,12 +216,12 @@ class _Run:
         if masks is not None and rows.ndim == 3:
             augment.mask(rows, masks)
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.rate * group["share"] * self._rate()
+            group["lr"] = settings.learning_rate * group["share"] * self._rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._loss(self.learner.logits(torch.from_numpy(self.features.lay(rows))), batch, settings.smoothing)
         if not torch.isfinite(loss):
             raise StreamclfError(
-                f"the loss is {loss.item()} at step {self.step}; train with a lower --rate (it was {settings.rate:g})"
+                f"the loss is {loss.item()} at step {self.step}; train with a lower --learning-rate (it was {settings.learning_rate:g})"
             )
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)

@@ -137,7 +137,7 @@ def _keep_preprocessor(before: Checkpoint, folder: Path) -> None:
     """The settings of the feature extractor go with the weights, whatever file they stood in."""
     if not before.settings:
         raise CheckpointError(
-            f"{before.source} has no {PREPROCESSOR}; save the feature extractor beside the weights (`save_pretrained`), "
-            "so that the net hears what its encoder was trained on"
+            f"{before.source} has no {PREPROCESSOR}, so nobody knows what its encoder was trained to hear; save the "
+            "feature extractor beside the weights (`save_pretrained`)"
         )
     (folder / PREPROCESSOR).write_text(json.dumps(before.settings, indent=2) + "\n", encoding="utf-8")

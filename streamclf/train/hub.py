@@ -53,10 +53,7 @@ class HubNet:
         )
         model: Any = plan.module.model
         encoder = "feature_extractor" if hasattr(model, "freeze_feature_encoder") else None
-        self._frozen = heads.freeze(model, freeze, feature_encoder=encoder)
-        if freeze == "encoder":
-            # dropout in front of a head that alone learns would only blur what it learns from
-            self._encoder_rests = True
+        heads.freeze(model, freeze, feature_encoder=encoder)
 
     def logits(self, x: Tensor) -> Tensor:
         """(B, classes) or (B, rows, classes)."""

@@ -142,8 +142,11 @@ def stepped(pack: Pack, session: Session, audio: F32, *, batch: int) -> F32:
     manifest = pack.manifest
     frontend = make_frontend(manifest.features, manifest.rate, history=len(audio) + 2 * manifest.window)
     places = starts(manifest, len(audio))
-    frontend.push(np.concatenate([audio, np.zeros(places[-1] + manifest.step - len(audio), np.float32)])
-                  if places[-1] + manifest.step > len(audio) else audio)
+    frontend.push(
+        np.concatenate([audio, np.zeros(places[-1] + manifest.step - len(audio), np.float32)])
+        if places[-1] + manifest.step > len(audio)
+        else audio
+    )
     context = manifest.window - manifest.step
     for slot in range(batch):
         session.reset(slot)

@@ -35,7 +35,9 @@ def _stepped(module: Any, manifest: Manifest, audio: F32) -> F32:
     context = manifest.window - manifest.step
     heard = np.concatenate([audio, np.zeros(max(0, places[-1] + manifest.step - len(audio)), np.float32)])
     states = [np.zeros([size or 1 for size in tensor.shape], np.float32) for tensor in manifest.state]
-    source = _waveform_runs(manifest, heard) if isinstance(manifest.features, Waveform) else _image_runs(manifest, heard)
+    source = (
+        _waveform_runs(manifest, heard) if isinstance(manifest.features, Waveform) else _image_runs(manifest, heard)
+    )
     rows = []
     for start in places:
         logits, *states = _run(module, [_input(manifest, source(start - context)), *states])

@@ -16,6 +16,7 @@ from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import Fbank, LogMel
 from streamclf.train.data import Mode, Task
+from streamclf.train.extra import need
 from streamclf.train.families.encoder import model_class
 from streamclf.train.heads import describe, save, target_class
 from streamclf.train.ours import Shaping, log_mel
@@ -91,8 +92,7 @@ def from_scratch(
 
 
 def _image(arch: str, size: Size, shaping: Shaping, window_s: float, measure: Measure) -> tuple[Any, dict[str, Any]]:
-    import transformers
-
+    transformers = need("transformers")
     features = log_mel(shaping)
     hop = hop_of(shaping.rate)
     wanted = round(window_s * shaping.rate / hop) * hop
@@ -129,8 +129,7 @@ def _image(arch: str, size: Size, shaping: Shaping, window_s: float, measure: Me
 
 
 def _ast(size: Size, window_s: float, measure: Measure) -> tuple[Any, Any]:
-    import transformers
-
+    transformers = need("transformers")
     frames = round(window_s * 100) - 2
     features = Fbank(
         frame_length=400, frame_shift=160, bands=_AST_BANDS, high_hz=8000.0, window="hanning", htk_compat=True
@@ -143,8 +142,7 @@ def _ast(size: Size, window_s: float, measure: Measure) -> tuple[Any, Any]:
 
 
 def _whisper(size: Size, window_s: float) -> tuple[Any, Any]:
-    import transformers
-
+    transformers = need("transformers")
     seconds = max(1, -int(-window_s // 1))
     config = transformers.WhisperConfig(max_source_positions=50 * seconds)
     if size != "base":
@@ -169,16 +167,14 @@ def _whisper(size: Size, window_s: float) -> tuple[Any, Any]:
 
 
 def _seamless(size: Size) -> tuple[Any, Any]:
-    import transformers
-
+    transformers = need("transformers")
     config = transformers.Wav2Vec2BertConfig(**_transformer(size), classifier_proj_size=_width(size))
     return config, transformers.SeamlessM4TFeatureExtractor()
 
 
 def _speech(arch: str, size: Size) -> tuple[Any, Any]:
     """Raw samples in; the feature encoder normalised layer by layer, so that its frames can be kept in a stream."""
-    import transformers
-
+    transformers = need("transformers")
     names = {
         "wav2vec2": "Wav2Vec2Config",
         "hubert": "HubertConfig",

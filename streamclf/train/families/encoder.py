@@ -111,7 +111,11 @@ def _waveform_side(checkpoint: Checkpoint) -> Side:
         stride *= step
     normalise = bool(checkpoint.setting("do_normalize"))
     whole = [
-        *(["the group norm of its feature encoder"] if getattr(config, "feat_extract_norm", "layer") == "group" else []),
+        *(
+            ["the group norm of its feature encoder"]
+            if getattr(config, "feat_extract_norm", "layer") == "group"
+            else []
+        ),
         *(["the normalisation of its input"] if normalise else []),
     ]
     notes = (f"{' and '.join(whole)} rest on the whole window, so the window is run anew each time",) if whole else ()

@@ -155,4 +155,3 @@ def extracted(extractor: Any, model: Any, rate: int, **more: Any) -> Reference:
         return run_torch(model, inputs)
 
     return reference
-

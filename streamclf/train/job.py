@@ -1,0 +1,228 @@
+"""From a folder of labelled recordings to a verified pack: the whole way that `streamclf train` goes.
+
+Whatever can be wrong with the data, the options or the checkpoint shows before the first step. A run's folder holds
+all that is made on the way: decoded audio, the options, checkpoints, the log for tensorboard, the trained weights.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from streamclf.clock import hop_of
+from streamclf.errors import PackError, StreamclfError, UsageError
+from streamclf.model.loader import load_pack
+from streamclf.model.pack import LogMel, Manifest
+from streamclf.train import annotations, card, data, heads, ours, runstate, scratch
+from streamclf.train.annotations import Problem, Recording
+from streamclf.train.certificate import ExportReport
+from streamclf.train.corpus import Corpus, decode
+from streamclf.train.examples import Cut, Examples
+from streamclf.train.export import Say, check_target, pack_name
+from streamclf.train.families.family import Wishes
+from streamclf.train.features import BatchFeatures, normalised, statistics
+from streamclf.train.fit import Learner, Outcome, Report, Settings, fit
+from streamclf.train.hub import HubNet
+from streamclf.train.judge import Judged, judge
+from streamclf.types import Shape
+
+_MEASURED = 256
+"""Batches that the mean and spread of spectra are measured on, at most."""
+SPEECH_RATE = 16_000
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a run is made of; see `streamclf train --help`. Two runs with the same options and data end the same."""
+
+    arch: str
+    mode: data.Mode
+    source: str = ""
+    """Checkpoint to begin with: a folder or a hub id."""
+    freeze: heads.Freeze = "none"
+    size: scratch.Size = "small"
+    labels: tuple[str, ...] = ()
+    several: bool | None = None
+    rate: int = ours.DEFAULT_RATE
+    bands: int = 64
+    high_hz: float = 0.0
+    width: int = 0
+    window_s: float = 0.0
+    look_ahead_ms: int | None = None
+    augment: tuple[str, ...] = ()
+    balance: bool = False
+    validation: float = 0.15
+    test: float = 0.15
+    train_folds: tuple[int, ...] = ()
+    test_folds: tuple[int, ...] = ()
+    settings: Settings = Settings()
+
+
+class Trainable(Learner, Protocol):
+    """A learner that can become a pack. stretch: samples of one training example."""
+
+    stretch: int
+
+    def export(
+        self, out: Path, task: data.Task, *, name: str, licence: str, card: str, say: Say
+    ) -> ExportReport: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run. judged: on the held-out recordings through the live engine, None where none were held out."""
+
+    pack: Path
+    task: data.Task
+    split: data.Split
+    outcome: Outcome
+    report: ExportReport
+    judged: Judged | None
+    problems: list[Problem]
+
+
+def train(
+    folder: Path,
+    out: Path,
+    run: Path,
+    options: Options,
+    *,
+    name: str = "",
+    licence: str = "",
+    resume: bool = False,
+    replace: bool = False,
+    offline: bool = False,
+    watch: Report,
+    say: Say = lambda _: None,
+    left_out: Callable[[Sequence[Problem]], None] = lambda _: None,
+) -> Result:
+    """Train on the recordings below `folder` and write the pack `out`. run: the folder of this run.
+
+    left_out: is told of the files that are not used. Raises StreamclfError for whatever a user can mend.
+    """
+    _check(options)
+    check_target(out, replace=replace)
+    _check_run(run, options, resume)
+    found, problems = annotations.read_data(folder)
+    rate = options.rate if options.arch in (*ours.ARCHS, "resnet", "convnext", "vit") else SPEECH_RATE
+    say(f"decoding {len(found)} recordings")
+    corpus, recordings, unread = decode(found, rate, run / "audio")
+    problems += unread
+    for note in corpus.notes:
+        say(note)
+    left_out(problems)
+    task = data.make_task(
+        recordings, {r.path: corpus.seconds(r) for r in recordings}, chosen=options.labels, several=options.several
+    )
+    parts = data.split(
+        recordings,
+        validation=options.validation,
+        test=options.test,
+        train_folds=options.train_folds,
+        test_folds=options.test_folds,
+        seed=options.settings.seed,
+    )
+    say(card.parts_line(task, parts))
+    runstate.seed_all(options.settings.seed)
+    learner = _learner(options, task, corpus, parts.train, run, name or pack_name(out.name), offline)
+    cut = _cut(options, learner)
+    teaching = Examples(
+        corpus, parts.train, task, cut, kinds=options.augment, balance=options.balance, seed=options.settings.seed
+    )
+    judging = Examples(corpus, parts.validation, task, cut) if parts.validation else None
+    _begin(run, options, _digest(parts, task), resume)
+    outcome = fit(learner, teaching, judging, options.settings, run, resume=resume, report=watch)
+    say(f"trained: {outcome.stopped}")
+    return _finish(learner, task, parts, outcome, options, out, run, name, licence, replace, say, problems)
+
+
+def _check(options: Options) -> None:
+    scratch.check_arch(options.arch, ours.ARCHS)
+    if options.arch in ours.ARCHS:
+        only = ours.ARCHS[options.arch]
+        if options.mode != only:
+            what = "one row a window" if only == "sequence" else "a row every 20 ms"
+            raise UsageError(f"--arch {options.arch} gives {what}; use --mode {only}")
+        if options.source or options.freeze != "none":
+            raise UsageError(f"--arch {options.arch} is trained from scratch; leave --from and --freeze out")
+    elif options.freeze != "none" and not options.source:
+        raise UsageError(f"--freeze {options.freeze} keeps weights that were never trained; name a checkpoint by --from")
+    if options.arch in ours.ARCHS or options.arch in ("resnet", "convnext", "vit"):
+        hop_of(options.rate)
+    elif options.rate != SPEECH_RATE:
+        raise UsageError(f"--arch {options.arch} hears {SPEECH_RATE} Hz; leave --rate {options.rate} out")
+    if options.bands % 8 or options.bands < 16:
+        raise UsageError(f"--bands {options.bands}: expected a multiple of 8 from 16 on")
+
+
+def _check_run(run: Path, options: Options, resume: bool) -> None:
+    held = _held(run)
+    if not resume:
+        if (run / runstate.NAME).exists():
+            raise UsageError(f"{run} holds a run already; go on with it by --resume, or name another folder by --run")
+        return
+    if held is None:
+        raise UsageError(f"{run} holds no run to resume; start it without --resume")
+    before, now = (msgspec.to_builtins(each) for each in (held.options, options))
+    before |= before.pop("settings")
+    now |= now.pop("settings")
+    for key, value in now.items():
+        if before[key] != value:
+            raise UsageError(
+                f"{run} was begun with {key.replace('_', '-')} {before[key]!r}, not {value!r}; resume it with the same "
+                "options, or start another run"
+            )
+
+
+class _Begun(msgspec.Struct):
+    """What a run was begun with. data: digest of the classes and of which recordings teach."""
+
+    options: Options
+    data: str
+
+
+def _held(run: Path) -> _Begun | None:
+    try:
+        return msgspec.json.decode((run / "run.json").read_bytes(), type=_Begun)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _begin(run: Path, options: Options, digest: str, resume: bool) -> None:
+    held = _held(run)
+    if resume and held is not None and held.data != digest:
+        raise StreamclfError(f"the data is not what {run} was begun with; start another run on it")
+    (run / "run.json").write_bytes(msgspec.json.format(msgspec.json.encode(_Begun(options, digest)), indent=2))
+
+
+def _digest(parts: data.Split, task: data.Task) -> str:
+    text = repr((task, [[(str(r.path), r.labels, r.spans) for r in part] for part in (parts.train, parts.validation)]))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _learner(
+    options: Options, task: data.Task, corpus: Corpus, train: Sequence[Recording], run: Path, name: str, offline: bool
+) -> Trainable:
+    window_s = options.window_s or {**ours.DEFAULT_WINDOW_S, **scratch.DEFAULT_WINDOW_S}.get(options.arch, 1.0)
+    shaping = ours.Shaping(
+        rate=options.rate,
+        bands=options.bands,
+        high_hz=options.high_hz,
+        look_ahead_ms=options.look_ahead_ms,
+        width=options.width,
+    )
+
+    def batches(manifest: Manifest, cut: Cut):  # type: ignore[no-untyped-def]
+        examples = Examples(corpus, train, task, cut)
+        for number, batch in enumerate(examples.ordered(options.settings.batch)):
+            if number == _MEASURED:
+                return
+            yield batch.audio
+
+    if options.arch in ours.ARCHS:
+        own = ours.OwnNet(options.arch, task, window_s=window_s, shaping=shaping, name=name)
+        own.manifest = normalised(own.manifest, batches(own.manifest, _cut(options, own)))
+        return own
+    return own
