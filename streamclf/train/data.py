@@ -14,7 +14,8 @@ import numpy as np
 
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.annotations import Recording, Span, slug, split_by_source
+from streamclf.train.annotations import Recording, Span, split_by_source
+from streamclf.train.labels import make_labels
 from streamclf.types import F32, Label
 
 Mode = Literal["sequence", "frame"]
@@ -23,7 +24,6 @@ BACKGROUND = "background"
 
 # An unlabelled stretch shorter than this is the imprecision of whoever drew the spans, not a class of its own.
 _UNLABELLED_S = 0.1
-_ID_LENGTH = 64
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -79,15 +79,12 @@ def make_task(
             f"the data has one class only ({_some(labels)}), in every recording and all the time; "
             "add recordings of something else, so that there is something to tell apart"
         )
-    _check_ids(labels)
     return Task(tuple(labels), exclusive)
 
 
 def pack_labels(task: Task) -> tuple[Label, ...]:
-    """The pack's labels: ids made of the names; the background is hidden."""
-    return tuple(
-        Label(slug(name)[:_ID_LENGTH], name, hidden=at == task.background) for at, name in enumerate(task.labels)
-    )
+    """The pack's labels, the background hidden."""
+    return make_labels(task.labels, hidden=[] if task.background is None else [task.background])
 
 
 def split(
@@ -229,19 +226,6 @@ def _held(spans: Sequence[Span], label: str, onset_s: float, offset_s: float) ->
 def _frame(seconds: float) -> int:
     """The first frame whose middle is not before `seconds`."""
     return max(0, round(seconds * FRAMES_PER_SECOND))
-
-
-def _check_ids(labels: Sequence[str]) -> None:
-    seen: dict[str, str] = {}
-    for label in labels:
-        ident = slug(label)[:_ID_LENGTH]
-        if not ident:
-            raise StreamclfError(f"the label {label!r} has no letter or digit of ASCII to make an id of; rename it")
-        if ident in seen:
-            raise StreamclfError(
-                f"the labels {seen[ident]!r} and {label!r} would both get the id {ident!r}; rename one of them"
-            )
-        seen[ident] = label
 
 
 def _some(names: Sequence[str]) -> str:

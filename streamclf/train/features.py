@@ -8,7 +8,7 @@ import torch
 
 from streamclf.features.frontend import make_frontend
 from streamclf.features.mel import mel_bank
-from streamclf.features.spec import LogMel, Waveform
+from streamclf.features.spec import Fbank, Features, LogMel
 from streamclf.model.pack import Manifest
 from streamclf.types import F32, Shape
 
@@ -17,22 +17,29 @@ _LEAST_SPREAD = 1e-2
 
 
 class BatchFeatures:
-    """(B, samples) float32 -> what the pack's graph eats.
+    """(B, samples) float32 -> what a pack's graph eats.
 
-    Window packs: samples = window. Stateful packs: samples = any number of steps; the feature frames that those steps
-    would be given one after another lie behind one another on the time axis.
+    context: samples before the first, which are silence. So for a stateful pack the feature frames that its steps are
+    given one after another lie behind one another on the time axis.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
-        self._context = manifest.window - manifest.step if manifest.shape is Shape.STATEFUL else 0
-        features = manifest.features
-        self._log_mel = _BatchLogMel(features, manifest.rate) if isinstance(features, LogMel) else None
+    def __init__(self, features: Features, rate: int, *, layout: str = "", context: int = 0) -> None:
+        self._features = features
+        self._rate = rate
+        self._layout = layout
+        self._context = context
+        self._log_mel = _BatchLogMel(features, rate) if isinstance(features, LogMel) else None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "BatchFeatures":
+        """The features of a pack. Window packs: samples = window; stateful packs: any number of steps."""
+        context = manifest.window - manifest.step if manifest.shape is Shape.STATEFUL else 0
+        return cls(manifest.features, manifest.rate, layout=manifest.input_layout, context=context)
 
     def rows(self, audio: F32) -> F32:
         """Feature frames: (B, frames, bands) float32, or (B, samples) for waveforms."""
-        features, span = self._manifest.features, audio.shape[1] + self._context
-        frontend = make_frontend(features, self._manifest.rate, history=span)
+        span = audio.shape[1] + self._context
+        frontend = make_frontend(self._features, self._rate, history=span)
         shift = frontend.frame_shift
         frames = (span - frontend.frame_length) // shift + 1
         rows = np.empty((len(audio), frames, *frontend.dims), dtype=np.float32)
@@ -50,10 +57,9 @@ class BatchFeatures:
 
     def lay(self, rows: F32) -> F32:
         """What `rows` gave, laid out as the manifest's `input_layout` says."""
-        layout = self._manifest.input_layout
-        if layout.endswith("bands-time"):
+        if self._layout.endswith("bands-time"):
             rows = np.ascontiguousarray(rows.swapaxes(1, 2))
-        return rows[:, None] if layout.startswith("channel-") else rows
+        return rows[:, None] if self._layout.startswith("channel-") else rows
 
     def __call__(self, audio: F32) -> F32:
         """audio: (B, samples) float32 -> the graph's input."""
@@ -92,18 +98,13 @@ class _BatchLogMel:
         return rows
 
 
-def normalised(manifest: Manifest, audio: Iterable[F32]) -> Manifest:
-    """The manifest with spectra of mean 0 and spread 1 over `audio`, batches of (B, samples).
+def statistics(features: LogMel | Fbank, rate: int, audio: Iterable[F32]) -> tuple[float, float]:
+    """Mean and spread of spectra over `audio`, batches of (B, samples): what a spec's `mean` and `scale` are to be.
 
-    Waveforms stay as they are. Digital silence does not count: it says nothing of sound, and its logarithm lies far
-    below everything else.
+    Digital silence does not count: it says nothing of sound, and its logarithm lies far below everything else.
     """
-    features = manifest.features
-    if isinstance(features, Waveform):
-        return manifest
-    plain = msgspec.structs.replace(manifest, features=msgspec.structs.replace(features, mean=0.0, scale=1.0))
-    compute = BatchFeatures(plain)
-    silence = compute.rows(np.zeros((1, manifest.window), np.float32)).min()
+    compute = BatchFeatures(msgspec.structs.replace(features, mean=0.0, scale=1.0), rate)
+    silence = compute.rows(np.zeros((1, features.frame_length), np.float32)).max()
     count, total, squares = 0, 0.0, 0.0
     for batch in audio:
         rows = compute.rows(batch)
@@ -112,8 +113,6 @@ def normalised(manifest: Manifest, audio: Iterable[F32]) -> Manifest:
         total += float(heard.sum())
         squares += float(np.square(heard).sum())
     if not count:
-        return manifest
+        return 0.0, 1.0
     mean = total / count
-    spread = max(_LEAST_SPREAD, (squares / count - mean**2) ** 0.5)
-    measured = msgspec.structs.replace(features, mean=round(mean, 4), scale=round(spread, 4))
-    return msgspec.structs.replace(manifest, features=measured)
+    return round(mean, 4), round(max(_LEAST_SPREAD, (squares / count - mean**2) ** 0.5), 4)

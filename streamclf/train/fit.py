@@ -127,7 +127,7 @@ class _Run:
         self.learner, self.net = learner, learner.net
         self.train, self.validation = train, validation
         self.settings, self.folder, self.report, self.clock = settings, folder, report, clock
-        self.features = BatchFeatures(learner.manifest)
+        self.features = BatchFeatures.of(learner.manifest)
         self.exclusive = train.task.exclusive
         self.optimiser = torch.optim.AdamW(_groups(learner, settings), lr=settings.learning_rate, betas=(0.9, 0.98))
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}

@@ -203,26 +203,46 @@ def _digest(parts: data.Split, task: data.Task) -> str:
 
 
 def _learner(
-    options: Options, task: data.Task, corpus: Corpus, train: Sequence[Recording], run: Path, name: str, offline: bool
+    options: Options, task: data.Task, corpus: Corpus, train: Sequence[Recording], run: Path, offline: bool
 ) -> Trainable:
     window_s = options.window_s or {**ours.DEFAULT_WINDOW_S, **scratch.DEFAULT_WINDOW_S}.get(options.arch, 1.0)
-    shaping = ours.Shaping(
-        rate=options.rate,
-        bands=options.bands,
-        high_hz=options.high_hz,
-        look_ahead_ms=options.look_ahead_ms,
-        width=options.width,
-    )
+    shaping = ours.Shaping(options.rate, options.bands, options.high_hz, options.look_ahead_ms, options.width)
 
-    def batches(manifest: Manifest, cut: Cut):  # type: ignore[no-untyped-def]
-        examples = Examples(corpus, train, task, cut)
-        for number, batch in enumerate(examples.ordered(options.settings.batch)):
-            if number == _MEASURED:
-                return
-            yield batch.audio
+    def measure(features: LogMel | Fbank, rate: int, window: int) -> tuple[float, float]:
+        examples = Examples(corpus, train, task, Cut("sequence", rate, window))
+        batches = islice(examples.ordered(options.settings.batch), _MEASURED)
+        return statistics(features, rate, (batch.audio for batch in batches))
 
     if options.arch in ours.ARCHS:
-        own = ours.OwnNet(options.arch, task, window_s=window_s, shaping=shaping, name=name)
-        own.manifest = normalised(own.manifest, batches(own.manifest, _cut(options, own)))
+        own = ours.OwnNet(options.arch, task, window_s=window_s, shaping=shaping)
+        own.normalise(measure)
         return own
-    return own
+    folder = run / "checkpoint"
+    if options.source:
+        checkpoint = heads.exchange_head(options.source, folder, task, options.mode, offline=offline)
+    else:
+        checkpoint = scratch.from_scratch(
+            options.arch,
+            folder,
+            task,
+            options.mode,
+            size=options.size,
+            shaping=shaping,
+            window_s=window_s,
+            measure=measure,
+        )
+    wishes = Wishes(window_ms=1000 * options.window_s or None, look_ahead_ms=options.look_ahead_ms)
+    return HubNet(checkpoint, task, wishes=wishes, freeze=options.freeze, pretrained=bool(options.source))
+
+
+def _cut(options: Options, learner: Trainable) -> Cut:
+    manifest, hop = learner.manifest, hop_of(learner.manifest.rate)
+    if options.mode == "sequence":
+        return Cut("sequence", manifest.rate, learner.stretch)
+    if manifest.shape is Shape.STATEFUL:
+        return Cut("frame", manifest.rate, learner.stretch, rows=learner.stretch // hop, delay=manifest.look_ahead)
+    return Cut("frame", manifest.rate, learner.stretch, rows=manifest.rows_per_window)
+
+
+def _finish(run: _Trained, out: Path, folder: Path, *, name: str, licence: str, say: Say) -> tuple[ExportReport, Judged | None]:
+    ...

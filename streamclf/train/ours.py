@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,10 +14,14 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import UsageError
 from streamclf.model.geometry import frame_of_row
 from streamclf.model.pack import LogMel, Manifest, Segmentation, StateTensor
-from streamclf.train.data import Mode, Task
+from streamclf.train.certificate import ExportReport
+from streamclf.train.data import Mode, Task, pack_labels
+from streamclf.train.export import Say, write_torch_pack
+from streamclf.train.families.family import middle_look_ahead
 from streamclf.train.nets import FRAMES_PER_ROW, CausalCRNN, CausalNet, CausalTCN, ConvNet
 from streamclf.types import Shape
 
+UNSTATED = "not stated by who trained it"
 ARCHS: dict[str, Mode] = {"convnet": "sequence", "crnn": "frame", "tcn": "frame"}
 """Architecture -> the only mode it has."""
 
@@ -30,12 +35,13 @@ _LOG_OFFSET = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Shaping:
-    """What a user may say of a net's geometry. look_ahead_ms: how much later than its frame a row may come."""
+    """What a user may say of a net's geometry. look_ahead_ms: how much later than its frame a row may come;
+    None is nothing for causal nets, half a window for others, whose row then belongs to the middle of its window."""
 
     rate: int = DEFAULT_RATE
     bands: int = 64
     high_hz: float = 0.0
-    look_ahead_ms: int = 0
+    look_ahead_ms: int | None = None
     width: int = 0
 
 
@@ -60,12 +66,14 @@ class OwnNet:
             )
             self.net = causal
         window = round(window_s * 1000 / FRAME_MS) * hop
-        look_ahead = shaping.look_ahead_ms // FRAME_MS * hop
         stateful = bool(states)
-        if not stateful and look_ahead >= window:
-            raise UsageError(
-                f"--look-ahead-ms {shaping.look_ahead_ms} reaches over the window of {window_s:g} s; lower it"
-            )
+        look_ahead = 0 if stateful else middle_look_ahead(window, hop)
+        if shaping.look_ahead_ms is not None:
+            look_ahead = shaping.look_ahead_ms // FRAME_MS * hop
+            if not stateful and look_ahead >= window:
+                raise UsageError(
+                    f"--look-ahead-ms {shaping.look_ahead_ms} reaches over the window of {window_s:g} s; lower it"
+                )
         self.stretch = window
         """Samples of one training example."""
         self.manifest = Manifest(
@@ -73,7 +81,7 @@ class OwnNet:
             name=name,
             version="1",
             title=f"{name}: {', '.join(task.labels[:6])}"[:200],
-            licence="the trainer's own",
+            licence=UNSTATED,
             source=f"trained with streamclf train --arch {arch}",
             rate=shaping.rate,
             shape=Shape.STATEFUL if stateful else Shape.WINDOW_ROW,
@@ -108,6 +116,14 @@ class OwnNet:
         """The net as the pack runs it: a row, not a sequence of one, and no normalisation where it can be folded."""
         net = copy.deepcopy(self.net).eval()
         return _Step(_folded(net)) if isinstance(net, CausalNet) else net
+
+    def export(self, out: Path, task: Task, *, name: str, licence: str, card: str, say: Say) -> ExportReport:
+        """Write the pack into the folder `out`, in place of one that is there."""
+        manifest = msgspec.structs.replace(self.manifest, name=name, licence=licence or UNSTATED)
+        labels = pack_labels(task)
+        return write_torch_pack(
+            self.for_export(), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say
+        )
 
 
 class _Step(nn.Module):
