@@ -19,6 +19,7 @@ COMMANDS = {
     "listen": ("streamclf.commands.listen", "listen", "Show what a running daemon hears."),
     "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),
     "eval": ("streamclf.commands.eval", "evaluate", "Measure packs on labelled recordings."),
+    "train": ("streamclf.commands.train", "train", "Train a pack on labelled recordings."),
     "export": ("streamclf.commands.export", "export", "Make a pack of a transformers checkpoint."),
     "models": ("streamclf.commands.models", "models", "List, show, add, remove and verify model packs."),
     "devices": ("streamclf.commands.devices", "devices", "List audio inputs."),

@@ -39,6 +39,7 @@ def _list_families(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     "--int8", is_flag=False, flag_value="dynamic", type=click.Choice(["dynamic", "weights"]), help="8-bit variant."
 )
 @click.option("--fp16", is_flag=True, help="16-bit variant.")
+@click.option("--one-graph", is_flag=True, help="Run an encoder with every window, though its rows could be kept.")
 @click.option("--licence", help="In place of what the checkpoint's card states.")
 @click.option("--offline", is_flag=True, help="Use nothing but what is on this machine.")
 @click.option("--replace", is_flag=True, help="Put it in the place of another pack in that folder.")
@@ -58,10 +59,12 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
     from streamclf.train.export import export_checkpoint
     from streamclf.train.families.family import Wishes
     from streamclf.train.labels import read_lines
+    from streamclf.train.quantise import Variant
 
     if options["int8"] and options["fp16"]:
         raise UsageError("--int8 and --fp16 are two variants; export one at a time")
-    variant = {"dynamic": "int8", "weights": "int8-weights"}.get(options["int8"], "fp16" if options["fp16"] else None)
+    variants: dict[str | None, Variant] = {"dynamic": "int8", "weights": "int8-weights"}
+    variant: Variant | None = "fp16" if options["fp16"] else variants.get(options["int8"])
     report = export_checkpoint(
         source,
         out,
@@ -71,6 +74,7 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
             window_ms=options["window_ms"],
             look_ahead_ms=options["look_ahead_ms"],
             activation=options["activation"],
+            one_graph=options["one_graph"],
             settings=_settings(options["settings"]),
         ),
         variant=variant,

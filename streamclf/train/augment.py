@@ -84,11 +84,9 @@ def room_response(length: int, rate: int, rng: np.random.Generator) -> C64:
     direct_db = rng.uniform(*ROOM_DIRECT_DB)
     response = np.zeros(max(1, tail), dtype=np.float32)
     if tail > delay:
-        times = np.arange(tail - delay, dtype=np.float32) / rate
+        times: F32 = (np.arange(tail - delay) / rate).astype(np.float32)
         fall = np.float32(-3 * np.log(10) / decay_s)  # -60 dB after decay_s
-        reverberation: F32 = rng.standard_normal(tail - delay, dtype=np.float32) * np.float32(10) ** (
-            -3 / decay_s * times
-        )
+        reverberation: F32 = rng.standard_normal(tail - delay, dtype=np.float32) * np.exp(fall * times)
         response[delay:] = reverberation * (10 ** (-direct_db / 20) / _norm(reverberation))
     response[0] = 1.0
     return np.asarray(np.fft.rfft(response / _norm(response), 2 * length))

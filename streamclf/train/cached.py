@@ -9,7 +9,8 @@ two rows enters, never their position, so nothing changes with the age of a stre
 fixed number of rows: a wider chunk costs its wait, (rows - 1) * 20 ms, and shares one pass over weights and cache.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -130,11 +131,26 @@ class Chunk(nn.Module):
         super().__init__()
         self.net = net
         self.rows = rows
+        # torch captures a graph by the names of parameters, so each state needs one of its own
+        names = ("x", *net.states)
+        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+        self.forward = _Signed(self._run, inspect.Signature(parameters))
 
-    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def _run(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """x: (B, 2 * rows, bands)."""
         logits, *after = self.net(x, *states)
         return logits[:, 0] if self.rows == 1 else logits, *after
+
+
+class _Signed:
+    """A function under another signature."""
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]], signature: inspect.Signature) -> None:
+        self._function = function
+        self.__signature__ = signature
+
+    def __call__(self, *values: Tensor) -> tuple[Tensor, ...]:
+        return self._function(*values)
 
 
 def chunk_manifest(

@@ -1,4 +1,4 @@
-"""CARD.md of a trained pack: what it learned from, how well it hears what it never heard, what it must not be used for."""
+"""CARD.md of a trained pack: what it learned from, how well it hears the unheard, what it must not be used for."""
 
 from collections.abc import Sequence
 
@@ -24,18 +24,17 @@ def text(
     judged: Judged | None,
     *,
     arch: str,
-    data: str,
     licence: str,
     settings: Sequence[tuple[str, str]],
 ) -> str:
-    """Markdown. data: name of the data's folder. settings: of the run, what and value."""
+    """Markdown. settings: of the run, what and value."""
     kind = "exactly one of them at a time" if task.exclusive else "any number of them at once"
     lines = [
         f"# {name}",
         "",
         f"Tells {len(task.labels)} classes apart, {kind}: {', '.join(task.labels)}.",
         "",
-        f"Licence: {licence}. Trained with `streamclf train --arch {arch}` on the recordings in `{data}`.",
+        f"Licence: {licence}. Trained with `streamclf train --arch {arch}`.",
         "",
         "## What it learned from",
         "",
@@ -53,9 +52,9 @@ def text(
         "",
         "## What it must not be used for",
         "",
-        "It knows the sounds above and nothing else: to whatever it hears it gives one of their names. The figures hold "
-        "for recordings like those it was tried on; another microphone, room or distance can make them worse. Nothing "
-        "that matters to anybody's safety or rights may rest on it alone.",
+        "It knows the sounds above and nothing else: to whatever it hears it gives one of their names. The figures "
+        "hold for recordings like those it was tried on; another microphone, room or distance can make them worse. "
+        "Nothing that matters to anybody's safety or rights may rest on it alone.",
         "",
     ]
     return "\n".join(lines)
@@ -98,8 +97,8 @@ def _worth(judged: Judged | None) -> list[str]:
     pooled = f", a clip's score being the {judged.pooling} over its frames" if scored.clip else ""
     unit = "clips" if scored.clip else "frames"
     return [
-        f"On {len(result.recordings)} held-out recordings ({sum(result.seconds) / 60:.1f} min) through the live engine, "
-        f"a run every {judged.hop_ms} ms{pooled}.",
+        f"On {len(result.recordings)} held-out recordings ({sum(result.seconds) / 60:.1f} min) through the live "
+        f"engine, a run every {judged.hop_ms} ms{pooled}.",
         "",
         *_table(("figure", "value"), rows),
         "",

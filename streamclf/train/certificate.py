@@ -111,7 +111,7 @@ def lines(report: ExportReport) -> list[tuple[str, str]]:
         told += [
             (
                 one.variant,
-                f"{one.megabytes:.1f} MB in place of {one.fp32_megabytes:.1f}; against fp32 over {one.rows} rows:",
+                f"{one.megabytes:.2f} MB in place of {one.fp32_megabytes:.2f}; of {one.rows} rows, against fp32:",
             ),
             ("  same top class", f"{100 * one.top_1:.1f} %"),
             ("  probabilities", f"{one.mean:.1e} off in the mean, {one.worst:.1e} at worst"),

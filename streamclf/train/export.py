@@ -4,30 +4,33 @@
 Both go the same way, and nothing is written to where the user asked until parity has been shown.
 """
 
+import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from streamclf.clock import hop_of
 from streamclf.errors import RateError, StreamclfError, UsageError
-from streamclf.model.geometry import layout_dims
-from streamclf.model.loader import NAME, load_pack
-from streamclf.model.pack import Manifest, Pack
+from streamclf.model import geometry
+from streamclf.model.loader import ENCODER, NAME, load_pack
+from streamclf.model.pack import Manifest, Pack, Waveform
 from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
 from streamclf.train import parity
 from streamclf.train.certificate import ExportReport, card_section, make_report
-from streamclf.train.pretrained import CheckpointError, load_checkpoint
 from streamclf.train.families import family_of
 from streamclf.train.families.family import Plan, Wishes, manifest_geometry
 from streamclf.train.labels import check_count, make_labels, slug
 from streamclf.train.onnxgraph import Graph, to_onnx
+from streamclf.train.pretrained import CheckpointError, first_sentence, load_checkpoint
 from streamclf.train.quantise import Loss, Variant, batches, loss, make_variant
 from streamclf.train.rows import module_rows
+from streamclf.train.split_encoder import obstacle, split
 from streamclf.types import F32, Label, Provider, Shape
 
 Say = Callable[[str], None]
@@ -64,11 +67,13 @@ def export_checkpoint(
     say(f"{checkpoint.origin}: {checkpoint.architecture} ({family.title}, {family.output})")
     try:
         plan = family.plan(checkpoint, wishes)
-        geometry = manifest_geometry(plan, wishes)
+        placed = manifest_geometry(plan, wishes)
     except RateError as fault:
         raise CheckpointError(f"{source} cannot be placed on 20 ms frames: {fault}") from None
+    parameters = sum(weight.numel() for weight in plan.module.parameters())
     names = plan.names if labels is None else tuple(labels)
     check_count(names, _classes(plan), f"`id2label` of {source}" if labels is None else "the list of labels")
+    plan, encoder = (plan, None) if wishes.one_graph else _kept_encoder(plan)
     manifest = Manifest(
         format=1,
         name=name or pack_name(checkpoint.name, variant),
@@ -86,7 +91,7 @@ def export_checkpoint(
         files={},
         input_layout=plan.layout,
         exclusive=plan.exclusive,
-        **geometry,
+        **placed,
     )
 
     def expected(audio: F32) -> F32:
@@ -105,6 +110,8 @@ def export_checkpoint(
         variant=variant,
         exact=plan.exact,
         notes=plan.notes,
+        parameters=parameters,
+        encoder=encoder,
         replace=replace,
         say=say,
     )
@@ -127,9 +134,9 @@ def write_torch_pack(
 
     model: `forward(features, *states)` with plain positional parameters, features as the manifest's layout has them
     (B first), states in the order and shapes of `manifest.state`; gives logits (or probabilities where the activation
-    is `none`): (B, C), or (B, F, C) for window-frames, and behind them the new states, as a tuple. manifest: complete but
-    for `files`. card: CARD.md before the certificate. Raises StreamclfError where it cannot be exported or shows no
-    parity.
+    is `none`), (B, C) or, of several rows a run, (B, F, C), and behind them the new states, as a tuple. manifest:
+    complete but for `files`. card: CARD.md before the certificate. Raises StreamclfError where it cannot be exported
+    or shows no parity.
     """
     check_target(out, replace=replace)
     model = model.eval()
@@ -144,6 +151,7 @@ def write_torch_pack(
         variant=variant,
         exact=tuple(exact),
         notes=tuple(notes),
+        parameters=sum(weight.numel() for weight in model.parameters()),
         replace=replace,
         say=say,
     )
@@ -178,19 +186,23 @@ def _finish(
     variant: Variant | None,
     exact: tuple[str, ...],
     notes: tuple[str, ...],
+    parameters: int,
     replace: bool,
     say: Say,
+    encoder: Graph | None = None,
 ) -> ExportReport:
     if not NAME.fullmatch(manifest.name):
         raise UsageError(
             f"the name {manifest.name!r} cannot be used; take up to 64 of a-z, 0-9, '.', '_', '-', a letter first"
         )
+    geometry.check(manifest)
     say("writing the graph")
     graph = _graph(module, manifest, exact)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
         making = Path(folder) / "pack"
-        pack, session = _open(making, manifest, graph.model, labels)
+        extra = {} if encoder is None else {ENCODER: encoder.model}
+        pack, session = _open(making, manifest, graph.model, labels, extra)
         run_seconds = session.warm_up()
         audio = parity.signal(manifest.rate, parity.signal_length(manifest, run_seconds))
         say("comparing torch, ONNX and streaming")
@@ -202,16 +214,19 @@ def _finish(
             say(f"making the {variant} variant")
             model = make_variant(graph, variant)
             manifest = msgspec.structs.replace(manifest, batch=manifest.batch and batches(variant))
-            pack, session = _open(making, manifest, model, labels)
+            fp32_size = len(graph.model) + sum(map(len, extra.values()))
+            if encoder is not None and variant != "int8":
+                extra = {ENCODER: make_variant(encoder, variant)}
+            pack, session = _open(making, manifest, model, labels, extra)
             run_seconds = session.warm_up()
             wide, rows = rows, parity.stream(pack, session, audio).native
-            lost = loss(variant, wide, rows, size=len(model), fp32_size=len(graph.model))
+            lost = loss(variant, wide, rows, size=len(model) + sum(map(len, extra.values())), fp32_size=fp32_size)
         report = make_report(
             out,
             manifest,
             architecture=architecture,
             classes=len(labels),
-            parameters=sum(weight.numel() for weight in module.parameters()),
+            parameters=parameters,
             run_seconds=run_seconds,
             parity=measured,
             loss=lost,
@@ -219,7 +234,7 @@ def _finish(
         )
         golden = parity.golden_file(audio, rows)
         text = card.rstrip() + "\n" + card_section(report)
-        write_pack(making, manifest, model=pack.model, labels=labels, card=text, golden=golden)
+        write_pack(making, manifest, model=pack.model, labels=labels, card=text, golden=golden, extra=extra)
         load_pack(making)
         _place(making, out, replace=replace)
     return report
@@ -228,7 +243,7 @@ def _finish(
 def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:
     import torch
 
-    shape = (2, *layout_dims(manifest))
+    shape = (2, *geometry.layout_dims(manifest))
     features = torch.from_numpy(parity.signal(manifest.rate, int(np.prod(shape)))).reshape(shape)
     states = [torch.zeros([size or 2 for size in tensor.shape]) for tensor in manifest.state]
     return to_onnx(
@@ -241,15 +256,38 @@ def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:
     )
 
 
-def _open(folder: Path, manifest: Manifest, model: bytes, labels: Sequence[Label]) -> tuple[Pack, Session]:
+def _open(
+    folder: Path, manifest: Manifest, model: bytes, labels: Sequence[Label], extra: Mapping[str, bytes]
+) -> tuple[Pack, Session]:
     """Write, load and check a pack, and a session on it."""
-    pack = load_pack(write_pack(folder, manifest, model=model, labels=labels, card=""))
+    pack = load_pack(write_pack(folder, manifest, model=model, labels=labels, card="", extra=extra))
     return pack, Session(pack, provider=Provider.CPU, max_batch=_TOGETHER)
+
+
+def _kept_encoder(plan: Plan) -> tuple[Plan, Graph | None]:
+    """The plan with its encoder in a graph of its own, whose rows are kept, where every row is its frame's alone."""
+    model = getattr(plan.module, "model", None)
+    if not isinstance(plan.features, Waveform) or obstacle(model, normalise=plan.features.normalise == "window"):
+        return plan, None
+    cut = split(model, normalise=False)
+    if hop_of(plan.rate) % cut.features.frame_shift:
+        return plan, None
+    note = "its encoder has a graph of its own: each 20 ms is encoded once and kept"
+    kept = dataclasses.replace(
+        plan, module=cut.head, features=cut.features, layout="time-bands", notes=(*plan.notes, note)
+    )
+    return kept, Graph(cut.graph())
 
 
 def _classes(plan: Plan) -> int:
     """How many classes the reference gives for one window of the plan; checks its rows on the way."""
-    rows = plan.reference(parity.signal(plan.rate, plan.window)[None])
+    try:
+        rows = plan.reference(parity.signal(plan.rate, plan.window)[None])
+    except Exception as fault:  # models say in their own ways that an input is too small or has another shape
+        raise StreamclfError(
+            f"the model cannot run on a window of {1000 * plan.window / plan.rate:g} ms: {first_sentence(fault)}; "
+            "ask for another window, or correct the checkpoint's preprocessor_config.json"
+        ) from fault
     if rows.shape[1] != plan.rows:
         what = "rows" if plan.shape is Shape.WINDOW_FRAMES else "row"
         raise StreamclfError(

@@ -30,10 +30,10 @@ from streamclf.train.features import BatchFeatures
 class Settings(msgspec.Struct, frozen=True):
     """How to train. learning_rate: at its highest; encoder_share: of it for weights that were trained before.
 
-    minutes: stop by then (0: no limit); how fast the learning rate falls then follows the clock, so that such a run cannot be
-    repeated to the bit. patience: epochs without progress on the validation part before it stops early (0: never).
-    average: weight of the past in the running average of the weights that is kept as the result. threads: 0 takes
-    the machine's cores. checkpoint_steps: between two checkpoints, one more being made after each epoch.
+    minutes: stop by then (0: no limit); how fast the learning rate falls then follows the clock, so that such a run
+    cannot be repeated to the bit. patience: epochs without progress on the validation part before it stops early (0:
+    never). average: weight of the past in the running average of the weights that is kept as the result. threads: 0
+    takes the machine's cores. checkpoint_steps: between two checkpoints, one more being made after each epoch.
     """
 
     epochs: int = 60
@@ -221,7 +221,8 @@ class _Run:
         loss = self._loss(self.learner.logits(torch.from_numpy(self.features.lay(rows))), batch, settings.smoothing)
         if not torch.isfinite(loss):
             raise StreamclfError(
-                f"the loss is {loss.item()} at step {self.step}; train with a lower --learning-rate (it was {settings.learning_rate:g})"
+                f"the loss is {loss.item()} at step {self.step}; train with a --learning-rate under "
+                f"{settings.learning_rate:g}"
             )
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)

@@ -63,13 +63,18 @@ def describe(config: Any, task: Task, mode: Mode) -> None:
         config.mask_time_length = min(config.mask_time_length, 5)
 
 
-def exchange_head(source: str, folder: Path, task: Task, mode: Mode, *, offline: bool = False) -> Checkpoint:
+def exchange_head(
+    source: str, folder: Path, task: Task, mode: Mode, *, model_type: str, offline: bool = False
+) -> Checkpoint:
     """Save the checkpoint `source` with a new head for `task` into `folder`, feature extractor included, and load it.
 
-    Raises StreamclfError where an encoder weight would be left to chance.
+    model_type: what it must be, as config.json says it. Raises StreamclfError where it is another, or where a weight
+    of the encoder would be left to chance.
     """
     before = load_checkpoint(source, offline=offline)
     config = before.config
+    if config.model_type != model_type:
+        raise UsageError(f"--from {source} is of the type {config.model_type}, not {model_type}; name its own --arch")
     name = target_class(config.model_type, mode, source)
     describe(config, task, mode)
     config.architectures = [name]

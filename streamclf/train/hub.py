@@ -13,7 +13,8 @@ from streamclf.train.data import Task
 from streamclf.train.export import Say, export_checkpoint
 from streamclf.train.families import family_of
 from streamclf.train.families.family import Wishes, manifest_geometry
-from streamclf.train.pretrained import PREPROCESSOR, Checkpoint
+from streamclf.train.ours import UNSTATED
+from streamclf.train.pretrained import Checkpoint
 
 
 class HubNet:
@@ -23,7 +24,7 @@ class HubNet:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, task: Task, *, wishes: Wishes, name: str, freeze: heads.Freeze, pretrained: bool
+        self, checkpoint: Checkpoint, task: Task, *, wishes: Wishes, freeze: heads.Freeze, pretrained: bool
     ) -> None:
         family = family_of(checkpoint)
         plan = family.plan(checkpoint, wishes)
@@ -34,11 +35,11 @@ class HubNet:
         self.stretch = plan.window
         self.manifest = Manifest(
             format=1,
-            name=name,
+            name="training",
             version="1",
-            title=name,
-            licence="-",
-            source="-",
+            title="of a net in training",
+            licence="none",
+            source="none",
             rate=plan.rate,
             shape=plan.shape,
             window=plan.window,
@@ -68,7 +69,14 @@ class HubNet:
         """Save the checkpoint beside the run and export it into the folder `out`."""
         folder = Path(self._checkpoint.source)
         heads.save(self.net.model, folder)
-        assert (folder / PREPROCESSOR).is_file()
         return export_checkpoint(
-            folder, out, name=name, wishes=self._wishes, licence=licence, offline=True, replace=True, card=card, say=say
+            folder,
+            out,
+            name=name,
+            wishes=self._wishes,
+            licence=licence or UNSTATED,
+            offline=True,
+            replace=True,
+            card=card,
+            say=say,
         )

@@ -5,17 +5,20 @@ all that is made on the way: decoded audio, the options, checkpoints, the log fo
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from streamclf.clock import hop_of
+from streamclf.engine.verify import verify
 from streamclf.errors import PackError, StreamclfError, UsageError
 from streamclf.model.loader import load_pack
-from streamclf.model.pack import LogMel, Manifest
+from streamclf.model.pack import Fbank, LogMel
+from streamclf.model.writer import write_pack
 from streamclf.train import annotations, card, data, heads, ours, runstate, scratch
 from streamclf.train.annotations import Problem, Recording
 from streamclf.train.certificate import ExportReport
@@ -23,7 +26,7 @@ from streamclf.train.corpus import Corpus, decode
 from streamclf.train.examples import Cut, Examples
 from streamclf.train.export import Say, check_target, pack_name
 from streamclf.train.families.family import Wishes
-from streamclf.train.features import BatchFeatures, normalised, statistics
+from streamclf.train.features import statistics
 from streamclf.train.fit import Learner, Outcome, Report, Settings, fit
 from streamclf.train.hub import HubNet
 from streamclf.train.judge import Judged, judge
@@ -65,22 +68,20 @@ class Trainable(Learner, Protocol):
 
     stretch: int
 
-    def export(
-        self, out: Path, task: data.Task, *, name: str, licence: str, card: str, say: Say
-    ) -> ExportReport: ...
+    def export(self, out: Path, task: data.Task, *, name: str, licence: str, card: str, say: Say) -> ExportReport:
+        """Write the pack into the folder `out`, in place of one that is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """A finished run. judged: on the held-out recordings through the live engine, None where none were held out."""
 
     pack: Path
     task: data.Task
     split: data.Split
     outcome: Outcome
-    report: ExportReport
-    judged: Judged | None
     problems: list[Problem]
+    report: ExportReport | None = None
+    judged: Judged | None = None
 
 
 def train(
@@ -126,7 +127,7 @@ def train(
     )
     say(card.parts_line(task, parts))
     runstate.seed_all(options.settings.seed)
-    learner = _learner(options, task, corpus, parts.train, run, name or pack_name(out.name), offline)
+    learner = _learner(options, task, corpus, parts.train, run, offline)
     cut = _cut(options, learner)
     teaching = Examples(
         corpus, parts.train, task, cut, kinds=options.augment, balance=options.balance, seed=options.settings.seed
@@ -135,7 +136,8 @@ def train(
     _begin(run, options, _digest(parts, task), resume)
     outcome = fit(learner, teaching, judging, options.settings, run, resume=resume, report=watch)
     say(f"trained: {outcome.stopped}")
-    return _finish(learner, task, parts, outcome, options, out, run, name, licence, replace, say, problems)
+    done = Result(out, task, parts, outcome, problems)
+    return _finish(learner, done, run, options, name=name or pack_name(out.name), licence=licence, say=say)
 
 
 def _check(options: Options) -> None:
@@ -148,7 +150,9 @@ def _check(options: Options) -> None:
         if options.source or options.freeze != "none":
             raise UsageError(f"--arch {options.arch} is trained from scratch; leave --from and --freeze out")
     elif options.freeze != "none" and not options.source:
-        raise UsageError(f"--freeze {options.freeze} keeps weights that were never trained; name a checkpoint by --from")
+        raise UsageError(
+            f"--freeze {options.freeze} keeps weights that were never trained; name a checkpoint by --from"
+        )
     if options.arch in ours.ARCHS or options.arch in ("resnet", "convnext", "vit"):
         hop_of(options.rate)
     elif options.rate != SPEECH_RATE:
@@ -219,7 +223,8 @@ def _learner(
         return own
     folder = run / "checkpoint"
     if options.source:
-        checkpoint = heads.exchange_head(options.source, folder, task, options.mode, offline=offline)
+        kind = scratch.ARCHS[options.arch]
+        checkpoint = heads.exchange_head(options.source, folder, task, options.mode, model_type=kind, offline=offline)
     else:
         checkpoint = scratch.from_scratch(
             options.arch,
@@ -244,5 +249,59 @@ def _cut(options: Options, learner: Trainable) -> Cut:
     return Cut("frame", manifest.rate, learner.stretch, rows=manifest.rows_per_window)
 
 
-def _finish(run: _Trained, out: Path, folder: Path, *, name: str, licence: str, say: Say) -> tuple[ExportReport, Judged | None]:
-    ...
+def _finish(
+    learner: Trainable, done: "Result", run: Path, options: Options, *, name: str, licence: str, say: Say
+) -> "Result":
+    """Export, prove, judge, and put the pack with its card where it was asked for."""
+    made = run / "pack"
+    report = learner.export(made, done.task, name=name, licence=licence, card="", say=say)
+    pack = load_pack(made)
+    problems = verify(pack).problems
+    if problems:
+        raise PackError(f"the pack in {made} was not put to {done.pack}, for {problems[0]}")
+    judged = None
+    if done.split.test:
+        say(f"trying it on {len(done.split.test)} held-out recordings")
+        judged = judge(made, done.split.test, exclusive=done.task.exclusive)
+    certificate = (made / "CARD.md").read_text(encoding="utf-8")
+    text = card.text(
+        name,
+        done.task,
+        done.split,
+        done.outcome,
+        judged,
+        arch=options.arch,
+        licence=pack.manifest.licence,
+        settings=_told(options),
+    )
+    out = done.pack
+    new = out.with_name(f".{out.name}.new")
+    write_pack(
+        new, pack.manifest, model=pack.model, labels=pack.labels, card=text + "\n" + certificate, golden=pack.golden
+    )
+    shutil.rmtree(out, ignore_errors=True)
+    new.rename(out)
+    return msgspec.structs.replace(done, report=report, judged=judged)
+
+
+def _told(options: Options) -> list[tuple[str, str]]:
+    """The options that are not as they are by default, for the card."""
+    rows = []
+    for part in (options, options.settings):
+        for field in msgspec.structs.fields(part):
+            value = getattr(part, field.name)
+            if field.required or (value != field.default and not isinstance(value, msgspec.Struct)):
+                rows.append(
+                    (
+                        field.name.replace("_", " "),
+                        ", ".join(map(str, value)) if isinstance(value, tuple) else str(value),
+                    )
+                )
+    return rows
+
+
+def default_learning_rate(arch: str, *, pretrained: bool) -> float:
+    """What has served: nets of our own and image classes bear more than transformers do."""
+    if pretrained:
+        return 1e-3
+    return 2e-3 if arch in ours.ARCHS or arch in ("resnet", "convnext") else 5e-4

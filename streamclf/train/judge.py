@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from streamclf.config import Config
 from streamclf.engine.pace import hop_frames
 from streamclf.train.annotations import Recording

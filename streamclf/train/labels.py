@@ -1,4 +1,4 @@
-"""From the names that somebody gave to classes to a pack's labels. Names are other people's text: made harmless here."""
+"""From names that somebody gave to classes to a pack's labels. Names are other people's text, made harmless here."""
 
 import re
 import unicodedata

@@ -19,7 +19,7 @@ FRAMES_PER_ROW = 2
 class ConvNet(nn.Module):
     """Residual ConvNet: (B, 1, frames, bands) -> logits (B, classes). Mean and maximum over time are added up."""
 
-    def __init__(self, classes: int, *, width: int = 24, dropout: float = 0.3) -> None:
+    def __init__(self, classes: int, *, width: int = 16, dropout: float = 0.3) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
@@ -137,7 +137,7 @@ class CausalCRNN(CausalNet):
 class CausalTCN(CausalNet):
     """Residual blocks of dilated causal convolutions in matrix form, channels last; 20 ms a row.
 
-    A block's input is kept as long as its convolution reaches back, in a tensor of its own.
+    A block's input is kept as long as its convolution reaches back; all of it lies in one tensor, block after block.
     """
 
     def __init__(
@@ -154,16 +154,18 @@ class CausalTCN(CausalNet):
         self.norm = nn.BatchNorm1d(channels)
         self.blocks = nn.ModuleList(_Dilated(channels, dilation, dropout) for dilation in dilations)
         self.head = nn.Linear(channels, classes)
-        self.states = {f"past{at}": (0, 2 * dilation, channels) for at, dilation in enumerate(dilations)}
+        self._reach = [2 * dilation for dilation in dilations]
+        self.states = {"past": (0, sum(self._reach), channels)}
 
-    def forward(self, x: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
-        """x: (B, 2 * rows, bands) and the states -> logits (B, rows, classes) and the states behind them."""
-        rows = functional.relu(_norm_last(self.norm, self.project(x.reshape(len(x), -1, FRAMES_PER_ROW * x.shape[2]))))
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x: (B, 2 * rows, bands) and the state -> logits (B, rows, classes) and the state behind them."""
+        pairs = x.reshape(x.shape[0], x.shape[1] // FRAMES_PER_ROW, FRAMES_PER_ROW * x.shape[2])
+        rows = functional.relu(_norm_last(self.norm, self.project(pairs)))
         after = []
-        for block, before in zip(self.blocks, past, strict=True):
+        for block, before in zip(self.blocks, past.split(self._reach, dim=1), strict=True):
             rows, kept = block(rows, before)
             after.append(kept)
-        return self.head(rows), *after
+        return self.head(rows), torch.cat(after, dim=1)
 
 
 class _Dilated(nn.Module):

@@ -32,8 +32,8 @@ def to_onnx(
 ) -> Graph:
     """Export `module` (in eval mode, plain positional parameters) by torch's graph capture.
 
-    examples: one tensor an input, of batch size 2; batch_axes: which of each one's axes counts the batch. exact: submodules by
-    attribute path whose nodes are to be named. Raises StreamclfError where torch cannot capture it.
+    examples: one tensor an input, of batch size 2. batch_axes: which of each one's axes counts the batch. exact:
+    submodules, by attribute path, whose nodes are to be named. Raises StreamclfError where torch cannot capture it.
     """
     import torch
 
@@ -49,6 +49,7 @@ def to_onnx(
                 verbose=False,
                 external_data=False,
             )
+            assert program is not None
             proto = program.model_proto
     except Exception as fault:  # the capture and the translation raise what they like
         raise StreamclfError(

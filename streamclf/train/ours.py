@@ -1,9 +1,10 @@
 """The project's own nets as learners: their geometry, and how they become packs."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from streamclf.audio.resample import TRANSITION
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import UsageError
 from streamclf.model.geometry import frame_of_row
-from streamclf.model.pack import LogMel, Manifest, Segmentation, StateTensor
+from streamclf.model.pack import Fbank, LogMel, Manifest, Segmentation, StateTensor
 from streamclf.train.certificate import ExportReport
 from streamclf.train.data import Mode, Task, pack_labels
 from streamclf.train.export import Say, write_torch_pack
@@ -21,6 +22,7 @@ from streamclf.train.families.family import middle_look_ahead
 from streamclf.train.nets import FRAMES_PER_ROW, CausalCRNN, CausalNet, CausalTCN, ConvNet
 from streamclf.types import Shape
 
+Net = TypeVar("Net", CausalCRNN, CausalTCN)
 UNSTATED = "not stated by who trained it"
 ARCHS: dict[str, Mode] = {"convnet": "sequence", "crnn": "frame", "tcn": "frame"}
 """Architecture -> the only mode it has."""
@@ -48,7 +50,7 @@ class Shaping:
 class OwnNet:
     """A `fit.Learner` of `ARCHS`."""
 
-    def __init__(self, arch: str, task: Task, *, window_s: float, shaping: Shaping, name: str) -> None:
+    def __init__(self, arch: str, task: Task, *, window_s: float, shaping: Shaping) -> None:
         self.arch = arch
         classes, bands = len(task.labels), shaping.bands
         hop = hop_of(shaping.rate)
@@ -60,7 +62,7 @@ class OwnNet:
         if arch == "convnet":
             self.net = ConvNet(classes, **widths)
         else:
-            causal = (CausalCRNN if arch == "crnn" else CausalTCN)(classes, bands=bands, **widths)
+            causal: CausalNet = (CausalCRNN if arch == "crnn" else CausalTCN)(classes, bands=bands, **widths)
             states = tuple(
                 StateTensor(input=f"{key}_in", output=f"{key}_out", shape=shape) for key, shape in causal.states.items()
             )
@@ -78,9 +80,9 @@ class OwnNet:
         """Samples of one training example."""
         self.manifest = Manifest(
             format=1,
-            name=name,
+            name=arch,
             version="1",
-            title=f"{name}: {', '.join(task.labels[:6])}"[:200],
+            title=", ".join(task.labels)[:200],
             licence=UNSTATED,
             source=f"trained with streamclf train --arch {arch}",
             rate=shaping.rate,
@@ -101,6 +103,15 @@ class OwnNet:
         if not stateful:
             self.manifest = _placed(self.manifest, hop)
 
+    def normalise(self, measure: Callable[[LogMel | Fbank, int, int], tuple[float, float]]) -> None:
+        """Let the features have mean 0 and spread 1. measure: of features at a rate and in windows of that length."""
+        features = self.manifest.features
+        assert isinstance(features, LogMel)
+        mean, scale = measure(features, self.manifest.rate, self.stretch)
+        self.manifest = msgspec.structs.replace(
+            self.manifest, features=msgspec.structs.replace(features, mean=mean, scale=scale)
+        )
+
     def logits(self, x: Tensor) -> Tensor:
         """(B, classes), or (B, rows, classes) of fresh streams."""
         if isinstance(self.net, CausalNet):
@@ -115,7 +126,9 @@ class OwnNet:
     def for_export(self) -> nn.Module:
         """The net as the pack runs it: a row, not a sequence of one, and no normalisation where it can be folded."""
         net = copy.deepcopy(self.net).eval()
-        return _Step(_folded(net)) if isinstance(net, CausalNet) else net
+        if isinstance(net, CausalCRNN):
+            return _CRNNStep(_folded(net))
+        return _TCNStep(_folded(net)) if isinstance(net, CausalTCN) else net
 
     def export(self, out: Path, task: Task, *, name: str, licence: str, card: str, say: Say) -> ExportReport:
         """Write the pack into the folder `out`, in place of one that is there."""
@@ -126,19 +139,33 @@ class OwnNet:
         )
 
 
-class _Step(nn.Module):
+class _CRNNStep(nn.Module):
     """One run of a causal net in a pack: (B, 2, bands) and the states -> (B, classes) and the states behind them."""
 
-    def __init__(self, net: CausalNet) -> None:
+    def __init__(self, net: CausalCRNN) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        rows, *after = self.net(x, *states)
+    def forward(
+        self, features: Tensor, past1: Tensor, past2: Tensor, past3: Tensor, memory: Tensor
+    ) -> tuple[Tensor, ...]:
+        rows, *after = self.net(features, past1, past2, past3, memory)
         return rows[:, 0], *after
 
 
-def _folded(net: CausalNet) -> CausalNet:
+class _TCNStep(nn.Module):
+    """The same with one state. The exporter wants every parameter named."""
+
+    def __init__(self, net: CausalTCN) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        rows, after = self.net(features, past)
+        return rows[:, 0], after
+
+
+def _folded(net: Net) -> Net:
     """The net with each normalisation made part of the product before it: fewer operations in every run."""
     pairs: list[tuple[Any, str, str]] = []
     if isinstance(net, CausalCRNN):

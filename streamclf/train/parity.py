@@ -116,12 +116,15 @@ def grid_of(manifest: Manifest, native: F32, samples: int) -> F32:
     if manifest.shape is Shape.WINDOW_FRAMES:
         first = np.maximum(0, frame - manifest.rows_per_window + 1)
         return np.asarray(native[first, frame - first])
+    rows = native.reshape(-1, native.shape[-1])
     bound = (frame + 1) * hop + manifest.look_ahead
     if manifest.shape is Shape.WINDOW_ROW:
-        newest = np.clip((bound - manifest.window) // hop, 0, len(native) - 1)
+        newest = np.clip((bound - manifest.window) // hop, 0, len(rows) - 1)
+    elif manifest.rows_per_window > 1:
+        newest = np.minimum(bound // hop - manifest.rows_per_window, len(rows) - 1)
     else:
-        newest = np.minimum(bound // manifest.step - 1, len(native) - 1)
-    return np.asarray(native[newest[newest >= 0], 0])
+        newest = np.minimum(bound // manifest.step - 1, len(rows) - 1)
+    return np.asarray(rows[newest[newest >= 0]])
 
 
 def offline(pack: Pack, session: Session, audio: F32, *, batch: int) -> F32:
@@ -130,7 +133,7 @@ def offline(pack: Pack, session: Session, audio: F32, *, batch: int) -> F32:
     rows = []
     for group in _groups(windows(manifest, audio), batch):
         for row, samples in zip(session.input_rows(len(group)), group, strict=True):
-            frontend = make_frontend(manifest.features, manifest.rate, history=len(samples))
+            frontend = make_frontend(manifest.features, manifest.rate, history=len(samples), encode=session.encode)
             frontend.push(samples)
             frontend.window(0, len(samples), row)
         rows.append(session.run(range(len(group))))
@@ -140,13 +143,12 @@ def offline(pack: Pack, session: Session, audio: F32, *, batch: int) -> F32:
 def stepped(pack: Pack, session: Session, audio: F32, *, batch: int) -> F32:
     """Native rows of a stateful pack, stepped `batch` times side by side on the same signal; the last one's rows."""
     manifest = pack.manifest
-    frontend = make_frontend(manifest.features, manifest.rate, history=len(audio) + 2 * manifest.window)
     places = starts(manifest, len(audio))
-    frontend.push(
-        np.concatenate([audio, np.zeros(places[-1] + manifest.step - len(audio), np.float32)])
-        if places[-1] + manifest.step > len(audio)
-        else audio
+    heard = np.concatenate([audio, np.zeros(max(0, places[-1] + manifest.step - len(audio)), dtype=np.float32)])
+    frontend = make_frontend(
+        manifest.features, manifest.rate, history=len(heard) + manifest.window, encode=session.encode
     )
+    frontend.push(heard)
     context = manifest.window - manifest.step
     for slot in range(batch):
         session.reset(slot)

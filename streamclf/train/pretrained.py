@@ -6,7 +6,7 @@ tensors alone. Every fault of a checkpoint becomes one sentence.
 
 import contextlib
 import json
-import logging
+import logging as log
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,8 @@ class Checkpoint:
         value = self.setting(key)
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
             raise CheckpointError(
-                f"`{key}` in the {PREPROCESSOR} of {self.source} is {value!r}; expected a whole number over 0, so correct it"
+                f"`{key}` in the {PREPROCESSOR} of {self.source} is {value!r}; expected a whole number over 0, so "
+                "correct it"
             )
         return value
 
@@ -80,12 +81,18 @@ class Checkpoint:
                     dtype=torch.float32,
                     local_files_only=self.local_only,
                     output_loading_info=True,
+                    ignore_mismatched_sizes=True,
                 )
         except Exception as fault:  # readers of several formats raise what they like
             raise CheckpointError(
                 f"the weights of {self.source} cannot be loaded as {self.architecture}: {first_sentence(fault)}; "
                 "save the checkpoint again with the class it was trained in"
             ) from fault
+        for key, found, expected in report["mismatched_keys"]:
+            raise CheckpointError(
+                f"{key} of {self.source} has the shape {list(found)}, but its config.json asks for {list(expected)}; "
+                "the labels or sizes in it do not match the weights, so correct them"
+            )
         missing = sorted(key for key in report["missing_keys"] if not key.endswith(_HARMLESS))
         if missing:
             raise CheckpointError(
@@ -96,11 +103,12 @@ class Checkpoint:
 
     def extractor(self) -> Any:
         """Transformers' own feature extractor of the checkpoint. Raises `CheckpointError`."""
-        from transformers import AutoFeatureExtractor
+        import transformers
 
+        auto: Any = transformers.AutoFeatureExtractor
         try:
             with quiet():
-                return AutoFeatureExtractor.from_pretrained(self.source, local_files_only=self.local_only)
+                return auto.from_pretrained(self.source, local_files_only=self.local_only)
         except (OSError, ValueError, KeyError, TypeError) as fault:
             raise CheckpointError(
                 f"the {PREPROCESSOR} of {self.source} cannot be used: {first_sentence(fault)}; "
@@ -175,20 +183,21 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep other people's progress bars, log lines and warnings off the terminal."""
-    from transformers.utils import logging as chatter
+    from transformers.utils import logging
 
+    chatter: Any = logging
     bars = chatter.is_progress_bar_enabled()
-    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    levels = {name: log.getLogger(name).level for name in _NOISY}
     chatter.disable_progress_bar()
     for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        log.getLogger(name).setLevel(log.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+            log.getLogger(name).setLevel(level)
         if bars:
             chatter.enable_progress_bar()
 

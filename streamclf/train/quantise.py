@@ -17,8 +17,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.errors import StreamclfError
-from streamclf.train.pretrained import first_sentence, quiet
 from streamclf.train.onnxgraph import Graph, clean
+from streamclf.train.pretrained import first_sentence, quiet
 from streamclf.types import F32
 
 Variant = Literal["int8", "int8-weights", "fp16"]

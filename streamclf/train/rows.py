@@ -57,7 +57,7 @@ def _waveform_runs(manifest: Manifest, heard: F32) -> Callable[[int], F32]:
 
 def _image_runs(manifest: Manifest, heard: F32) -> Callable[[int], F32]:
     features = manifest.features
-    assert not isinstance(features, Waveform)
+    assert isinstance(features, LogMel | Fbank)
     images = _images(manifest)
     whole = images(heard[None])[0]
     silence = images(np.zeros((1, features.frame_length), np.float32))[0]

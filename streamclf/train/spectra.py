@@ -37,7 +37,7 @@ def logmel_images(windows: F32, features: LogMel, rate: int) -> F32:
             center=False,
             mel_filters=bank,
             mel_floor=0.0,
-            dtype=np.float64,
+            dtype=np.dtype(np.float64),
         )
         levels = np.log(np.maximum(bands.T + features.log_offset, features.log_floor)) * unit
         images.append((levels - features.mean) / features.scale)

@@ -105,9 +105,20 @@ def write(folder: Path, made: Any) -> Path:
     )
 
 
+class Packs:
+    """The pack of each class, made when it is first asked for: an export takes seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __getitem__(self, architecture: str) -> Path:
+        pack = self._folder / architecture
+        return pack if pack.exists() else write(pack, model_of(architecture))
+
+
 @pytest.fixture(scope="module")
-def packs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {name: write(tmp_path_factory.mktemp("pack") / "p", model(name)) for name in MODELS}
+def packs(tmp_path_factory: pytest.TempPathFactory) -> Packs:
+    return Packs(tmp_path_factory.mktemp("packs"))
 
 
 def undivided(architecture: str, audio: F32, start: int) -> F32:
@@ -143,7 +154,7 @@ def cut(audio: F32) -> Iterator[F32]:
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_every_row_of_every_window_is_the_undivided_models(packs: dict[str, Path], architecture: str) -> None:
+def test_every_row_of_every_window_is_the_undivided_models(packs: Packs, architecture: str) -> None:
     audio = signal(RATE, WINDOW + 40 * HOP)
     live = engine(packs[architecture])
     for _ in run_blocks(live, "s", rate=RATE, blocks=cut(audio), keep=True):
@@ -158,13 +169,13 @@ def test_every_row_of_every_window_is_the_undivided_models(packs: dict[str, Path
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_verify_finds_nothing_wrong(packs: dict[str, Path], architecture: str) -> None:
+def test_verify_finds_nothing_wrong(packs: Packs, architecture: str) -> None:
     report = verify(load_pack(packs[architecture]))
     assert report.problems == []
     assert "encoder frames are kept" in report.reuse
 
 
-def test_after_a_gap_rows_are_those_of_a_fresh_stream(packs: dict[str, Path]) -> None:
+def test_after_a_gap_rows_are_those_of_a_fresh_stream(packs: Packs) -> None:
     architecture = MODELS[0]
     after = signal(RATE, WINDOW + 10 * HOP, seed=2)
     live = engine(packs[architecture])

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 import transformers as tr
 
-from streamclf.train.families import family_of
+from streamclf.train.certificate import ExportReport
+from streamclf.train.export import export_checkpoint
+from streamclf.train.families import families, family_of
 from streamclf.train.families.family import Plan, Wishes
 from streamclf.train.parity import signal
 from streamclf.train.pretrained import load_checkpoint
@@ -64,6 +66,24 @@ def save_checkpoint(architecture: str, folder: Path, *, seed: int = 0, **changes
     _spread(model, folder)
     model.save_pretrained(folder)
     return folder
+
+
+def classes() -> list[str]:
+    """Every architecture that can be exported."""
+    return [name for family in families() for name in family.classes]
+
+
+def exported(architecture: str, base: Path) -> tuple[Path, Path, ExportReport]:
+    """A checkpoint, the pack made of it and the export's report; made once for all tests that share `base`."""
+    key = (architecture, base)
+    if key not in _DONE:
+        folder = save_checkpoint(architecture, base / architecture)
+        pack = base / f"{architecture}.pack"
+        _DONE[key] = (folder, pack, export_checkpoint(folder, pack))
+    return _DONE[key]
+
+
+_DONE: dict[tuple[str, Path], tuple[Path, Path, ExportReport]] = {}
 
 
 def edit(path: Path, *, remove: tuple[str, ...] = (), **values: Any) -> None:

@@ -3,8 +3,8 @@
 import importlib
 from functools import cache
 
-from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.family import Family
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 
 _MODULES = ("image", "ast", "sequence", "frames", "ctc", "whisper")
 

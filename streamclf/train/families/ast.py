@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from streamclf.model.pack import Fbank
-from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of, extracted
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 
 # the extractor's own, which no setting changes

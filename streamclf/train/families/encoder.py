@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.model.pack import Features, Waveform
-from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families import seamless
 from streamclf.train.families.family import (
     DEFAULT_WINDOW_MS,
@@ -22,6 +21,7 @@ from streamclf.train.families.family import (
     Wishes,
     extracted,
 )
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 
 KIN = ("Wav2Vec2", "Hubert", "WavLM", "Data2VecAudio", "UniSpeechSat", "Wav2Vec2Bert")
@@ -110,12 +110,10 @@ def _waveform_side(checkpoint: Checkpoint) -> Side:
         field += (kernel - 1) * stride
         stride *= step
     normalise = bool(checkpoint.setting("do_normalize"))
+    # a class without the setting has the layer norm
+    grouped = getattr(config, "feat_extract_norm", "layer") == "group"
     whole = [
-        *(
-            ["the group norm of its feature encoder"]
-            if getattr(config, "feat_extract_norm", "layer") == "group"
-            else []
-        ),
+        *(["the group norm of its feature encoder"] if grouped else []),
         *(["the normalisation of its input"] if normalise else []),
     ]
     notes = (f"{' and '.join(whole)} rest on the whole window, so the window is run anew each time",) if whole else ()

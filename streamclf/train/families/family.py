@@ -31,13 +31,14 @@ class Wishes:
     """What the user asks for; None leaves it to the checkpoint.
 
     settings: of the features, key -> text, for checkpoints that do not state them (`rate`, `layout`, or a key of
-    `features.spec.LogMel`).
+    `features.spec.LogMel`). one_graph: run the encoder with every window, though its rows could be kept.
     """
 
     window_ms: float | None = None
     look_ahead_ms: float | None = None
     activation: Literal["sigmoid", "softmax"] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    one_graph: bool = False
 
     def window_samples(self, rate: int, default_ms: float) -> int:
         """The window asked for, else the default, in samples."""

@@ -1,8 +1,8 @@
 """Speech encoders with a head on every frame: a row every 20 ms."""
 
-from streamclf.train.pretrained import Checkpoint
 from streamclf.train.families.encoder import KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
+from streamclf.train.pretrained import Checkpoint
 
 
 def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:

@@ -11,7 +11,7 @@ from transformers import HubertConfig, HubertModel, HubertPreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
 
-class HubertForAudioFrameClassification(HubertPreTrainedModel):
+class HubertForAudioFrameClassification(HubertPreTrainedModel):  # type: ignore[no-untyped-call]
     """The encoder, its last layer or a learned mean of all of them, and one linear layer on every frame."""
 
     def __init__(self, config: HubertConfig) -> None:
@@ -20,8 +20,8 @@ class HubertForAudioFrameClassification(HubertPreTrainedModel):
         if config.use_weighted_layer_sum:
             layers = config.num_hidden_layers + 1
             self.layer_weights = nn.Parameter(torch.ones(layers) / layers)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+        self.classifier = nn.Linear(config.hidden_size, len(config.id2label or ()))
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, input_values: Tensor, attention_mask: Tensor | None = None, **more: Any) -> TokenClassifierOutput:
         """input_values: (B, samples) -> logits (B, F, classes)."""

@@ -11,25 +11,24 @@ under the key `streamclf`, or is stated at export (`--feature KEY=VALUE`, which 
                    "high_hz": 7500.0, "mel_scale": "htk", "log_offset": 0.001, ...}
     }
 
-`features` has the keys of a pack's log-mel features (`features.spec.LogMel`), lengths in samples; its `mean` and `scale` are
-one pair for all bands. The file's own `image_mean` and `image_std` are applied to each channel afterwards where it
-says `do_normalize`; an image processor's resizing and rescaling have no meaning here. A model with three channels
-gets the same image in each.
+`features` has the keys of a pack's log-mel features (`features.spec.LogMel`), lengths in samples; its `mean` and
+`scale` are one pair for all bands. The file's own `image_mean` and `image_std` are applied to each channel afterwards
+where it says `do_normalize`; an image processor's resizing and rescaling have no meaning here. A model with three
+channels gets the same image in each.
 """
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import LogMel
-from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
 from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
+from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
 from streamclf.train.spectra import logmel_images
 from streamclf.types import F32, Shape
 
@@ -41,11 +40,16 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     """One row a window of as many samples as one image is made of."""
     import transformers
 
-    stated = _stated(checkpoint, wishes.settings)
-    rate, layout = int(stated["rate"]), cast(Literal["bands-time", "time-bands"], stated["layout"])
+    stated = _stated(checkpoint, wishes)
+    rate, layout = _whole("rate", stated["rate"]), cast(Literal["bands-time", "time-bands"], stated["layout"])
     features = _features(checkpoint, stated["features"])
-    window = wishes.window_samples(rate, 1000 * int(stated["window"]) / rate)
+    asked = wishes.window_ms
+    window = _whole("window", stated["window"]) if asked is None else wishes.window_samples(rate, asked)
     frames = window_feature_frames(features, window)
+    if frames < 1:
+        raise UsageError(
+            f"a window of {window} samples holds no feature frame of {features.frame_length}; ask for more"
+        )
     window = (frames - 1) * features.frame_shift + features.frame_length
     size = (features.bands, frames) if layout == "bands-time" else (frames, features.bands)
     model = checkpoint.model(getattr(transformers, checkpoint.architecture))
@@ -56,9 +60,8 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     def reference(windows: F32) -> F32:
         images = torch.from_numpy(logmel_images(windows, features, rate))
         images = images.transpose(1, 2) if layout == "bands-time" else images
-        mean, std = (np.float32(side)[None, :, None, None] for side in image.colours)
-        pixels = (images[:, None].numpy().repeat(len(mean[0]), axis=1) - mean) / std
-        return run_torch(model, {"pixel_values": torch.from_numpy(pixels), **more})
+        channels = [(images - mean) / std for mean, std in zip(*image.colours, strict=True)]
+        return run_torch(model, {"pixel_values": torch.stack(channels, dim=1), **more})
 
     return Plan(
         rate=rate,
@@ -101,45 +104,53 @@ class ImageHead(nn.Module):
         return logits
 
 
-def _stated(checkpoint: Checkpoint, given: Mapping[str, str]) -> dict[str, Any]:
-    """`rate`, `window`, `layout` and `features`: what the file states under `streamclf`, the user's wishes before it."""
+def _stated(checkpoint: Checkpoint, wishes: Wishes) -> dict[str, Any]:
+    """`rate`, `window`, `layout`, `features`: what the file states under `streamclf`, the user's wishes before it."""
     section = checkpoint.settings.get("streamclf", {})
     if not isinstance(section, dict) or not isinstance(section.get("features", {}), dict):
         raise CheckpointError(f"`streamclf` in the {PREPROCESSOR} of {checkpoint.source} is no table; write it as one")
     stated: dict[str, Any] = {"layout": "bands-time", **section, "features": dict(section.get("features", {}))}
-    for key, text in given.items():
-        if key in ("rate", "window", "layout"):
+    for key, text in wishes.settings.items():
+        if key in ("rate", "layout"):
             stated[key] = text
         elif key in _KEYS:
             stated["features"][key] = text
         else:
-            raise UsageError(f"{key} is no setting of log-mel images; use one of rate, window, layout, {_list(_KEYS)}")
+            raise UsageError(f"{key} is no setting of log-mel images; use one of rate, layout, {_list(_KEYS)}")
     needed = {field.encode_name for field in msgspec.structs.fields(LogMel) if field.required}
-    missing = [key for key in ("rate", "window") if key not in stated] + sorted(needed - set(stated["features"]))
+    outer = ("rate",) if wishes.window_ms is not None else ("rate", "window")
+    missing = [key for key in outer if key not in stated] + sorted(needed - set(stated["features"]))
     if missing:
         raise CheckpointError(
-            f"{checkpoint.source} is an image model and does not state {_list(missing)} of its log-mel images; expected "
-            f"them in its {PREPROCESSOR} under `streamclf`, or state them (--feature {missing[0]}=VALUE)"
+            f"{checkpoint.source} is an image model and does not state {_list(missing)} of its log-mel images; "
+            f"expected them in its {PREPROCESSOR} under `streamclf`, or state them (--feature KEY=VALUE, --window-ms)"
         )
-    for key in ("rate", "window"):
-        try:
-            stated[key] = int(stated[key])
-        except ValueError:
-            raise UsageError(f"{key} is {stated[key]!r}; expected a whole number") from None
     if stated["layout"] not in _LAYOUTS:
         raise UsageError(f"the layout {stated['layout']!r} is unknown; use {' or '.join(_LAYOUTS)}")
     return stated
 
 
+def _whole(key: str, value: Any) -> int:
+    if not str(value).isascii() or not str(value).isdigit() or int(value) == 0:
+        raise UsageError(f"{key} is {value!r}; expected a whole number over 0")
+    return int(value)
+
+
 def _features(checkpoint: Checkpoint, table: dict[str, Any]) -> LogMel:
     table = {key: value for key, value in table.items() if key != "kind"}
     try:
-        return msgspec.convert({**table, "kind": "logmel"}, LogMel, strict=False)
+        features = msgspec.convert({**table, "kind": "logmel"}, LogMel, strict=False)
     except msgspec.ValidationError as fault:
         raise CheckpointError(
             f"the log-mel settings of {checkpoint.source} cannot be used: {str(fault)[:1].lower()}{str(fault)[1:]}; "
             "correct them"
         ) from None
+    if not 0 < features.frame_shift <= features.frame_length:
+        raise CheckpointError(
+            f"the images of {checkpoint.source} have a frame_shift of {features.frame_shift} and a frame_length "
+            f"of {features.frame_length}; expected 0 < frame_shift <= frame_length"
+        )
+    return features
 
 
 def _colours(checkpoint: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ...]]:

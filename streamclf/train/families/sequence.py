@@ -1,8 +1,8 @@
 """Speech encoders with a mean over the window and a head: one row a window."""
 
-from streamclf.train.pretrained import Checkpoint
 from streamclf.train.families.encoder import KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
+from streamclf.train.pretrained import Checkpoint
 
 
 def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:

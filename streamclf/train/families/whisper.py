@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from streamclf.model.pack import Waveform
-from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.train.families.family import (
     DEFAULT_WINDOW_MS,
     Family,
@@ -22,6 +21,7 @@ from streamclf.train.families.family import (
     activation_of,
     extracted,
 )
+from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 
 _FLOOR = 1e-10

@@ -1,0 +1,284 @@
+"""Every exportable class: its pack gives, streaming, what the checkpoint gives by transformers' own code."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("transformers", reason="the extra `train` is not installed")
+
+from streamclf.engine.batch import PackRunner
+from streamclf.engine.engine import Engine
+from streamclf.engine.offline import run_blocks
+from streamclf.engine.track import TrackOptions
+from streamclf.engine.verify import verify
+from streamclf.errors import StreamclfError
+from streamclf.model.loader import load_pack
+from streamclf.model.pack import Encoded, Fbank, Pack, Waveform
+from streamclf.model.session import Session
+from streamclf.train import parity
+from streamclf.train.export import export_checkpoint
+from streamclf.train.families.family import Wishes
+from streamclf.types import F32, FrameScores, Provider, Shape
+from tests.support.checkpoints import LABELS, TOKENS, classes, edit, exported, save_checkpoint
+from tests.support.ownrows import own_grid
+
+CLASSES = classes()
+NAMED = {
+    *("ResNetForImageClassification", "ConvNextForImageClassification", "ViTForImageClassification"),
+    *("ASTForAudioClassification", "WhisperForAudioClassification"),
+    *(
+        f"{kin}For{head}"
+        for kin in ("Wav2Vec2", "Hubert", "WavLM", "Data2VecAudio", "UniSpeechSat", "Wav2Vec2Bert")
+        for head in ("SequenceClassification", "AudioFrameClassification", "CTC")
+    ),
+    *("SEWForSequenceClassification", "SEWForCTC"),
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.getbasetemp() / "exported"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def live(pack: Pack, audio: F32, sizes: list[int]) -> F32:
+    """The final row of every frame, by the engine on blocks of these sizes."""
+    engine = Engine([PackRunner(pack, Session(pack, provider=Provider.CPU))], options=TrackOptions(latency_ms=0))
+    blocks, at = [], 0
+    while at < len(audio):
+        blocks.append(audio[at : at + sizes[len(blocks) % len(sizes)]])
+        at += len(blocks[-1])
+    outputs = [o for part in run_blocks(engine, "s", rate=pack.manifest.rate, blocks=blocks) for o in part]
+    final = [o for o in outputs if isinstance(o, FrameScores) and o.final]
+    assert [o.first_frame for o in final] == list(np.cumsum([0, *(len(o.rows) for o in final)])[:-1])
+    return np.concatenate([o.rows for o in final])
+
+
+def test_every_class_that_was_asked_for_is_in_the_table() -> None:
+    assert set(CLASSES) == NAMED
+
+
+@pytest.mark.parametrize("architecture", CLASSES)
+def test_a_checkpoint_becomes_a_pack_that_says_what_it_says(architecture: str, base: Path) -> None:
+    folder, where, report = exported(architecture, base)
+    pack = load_pack(where)
+    manifest = pack.manifest
+
+    assert report.parity.worst < 1e-3
+    assert report.parity.runs >= 8
+    assert verify(pack).problems == []
+    golden = np.load(io.BytesIO(pack.golden or b""))
+    assert golden["native"].std(axis=(0, 1)).max() > 0.1, "rows that hardly change would prove nothing"
+
+    audio = parity.signal(manifest.rate, manifest.window + 12 * 320 + 77, seed=3)
+    expected = own_grid(architecture, folder, audio, manifest)
+    got = live(pack, audio, [317, 1, 4801, 160])
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() < 1e-3
+
+    per_frame = architecture.endswith(("FrameClassification", "CTC"))
+    assert (manifest.shape is Shape.WINDOW_FRAMES) == per_frame
+    names = TOKENS if architecture.endswith("CTC") else LABELS
+    assert tuple(label.name for label in pack.labels) == names
+    assert manifest.exclusive == (manifest.activation == "softmax")
+
+
+def test_labels_are_slugs_that_differ_and_special_tokens_are_hidden(base: Path) -> None:
+    classified = load_pack(exported("ASTForAudioClassification", base)[1])
+    spoken = load_pack(exported("Wav2Vec2ForCTC", base)[1])
+
+    assert [label.id for label in classified.labels] == ["dog_bark", "rain", "ocean_waves", "ocean_waves_2"]
+    assert [label.id for label in spoken.labels] == ["pad", "unk", "class_2", "e", "e_2", "class_5", "c"]
+    assert [label.name for label in spoken.labels if label.hidden] == ["<pad>", "|"]
+
+
+def test_an_encoder_is_kept_where_its_rows_are_their_frames_own(base: Path, tmp_path: Path) -> None:
+    folder, where, kept = exported("WavLMForAudioFrameClassification", base)
+    whole = export_checkpoint(folder, tmp_path / "whole", wishes=Wishes(one_graph=True))
+
+    assert isinstance(load_pack(where).manifest.features, Encoded)
+    assert isinstance(load_pack(tmp_path / "whole").manifest.features, Waveform)
+    assert kept.parameters == whole.parameters
+    audio = parity.signal(16_000, 30_000)
+    rows = [live(load_pack(pack), audio, [999]) for pack in (where, tmp_path / "whole")]
+    assert np.abs(rows[0] - rows[1]).max() < 1e-4
+
+
+@pytest.mark.parametrize("architecture", ["Wav2Vec2ForCTC", "HubertForCTC"])
+def test_an_encoder_that_hears_the_whole_window_is_run_with_it(architecture: str, base: Path) -> None:
+    """Group norm (Wav2Vec2 base) and normalised input (here HuBERT) make a row depend on its window."""
+    _, where, report = exported(architecture, base)
+    features = load_pack(where).manifest.features
+    assert features == Waveform(normalise="window")
+    assert any("whole window" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wishes", "samples"),
+    [
+        ("ASTForAudioClassification", Wishes(window_ms=700), 400 + 67 * 160),
+        ("Wav2Vec2ForCTC", Wishes(window_ms=400), 19 * 320 + 400),
+        ("Wav2Vec2BertForAudioFrameClassification", Wishes(window_ms=400), 20 * 320 + 240),
+        ("WhisperForAudioClassification", Wishes(window_ms=2000, look_ahead_ms=0), 32_000),
+        ("ViTForImageClassification", Wishes(window_ms=800, settings={"layout": "bands-time"}), 400 + 77 * 160),
+        ("ConvNextForImageClassification", Wishes(settings={"layout": "time-bands"}), 9_840),
+    ],
+)
+def test_other_windows_and_layouts_keep_parity(
+    architecture: str, wishes: Wishes, samples: int, base: Path, tmp_path: Path
+) -> None:
+    folder, _, _ = exported(architecture, base)
+    report = export_checkpoint(folder, tmp_path / "pack", wishes=wishes)
+    pack = load_pack(tmp_path / "pack")
+
+    assert pack.manifest.window == samples
+    assert report.parity.worst < 1e-3
+    assert verify(pack).problems == []
+    if wishes.look_ahead_ms == 0:
+        assert (pack.manifest.look_ahead, report.latency_ms) == (0, 20)
+
+
+def test_a_longer_ast_window_stretches_positions_along_time_alone(base: Path) -> None:
+    from transformers import ASTForAudioClassification
+
+    from streamclf.train.families.ast import stretch_positions
+
+    folder, _, _ = exported("ASTForAudioClassification", base)
+    model = ASTForAudioClassification.from_pretrained(folder)
+    embeddings = model.audio_spectrogram_transformer.embeddings
+    rows, columns = embeddings.get_shape(model.config)
+    before = embeddings.position_embeddings.detach().numpy()[0]
+    stretch_positions(model, 16 + 10 * (2 * columns - 1))
+    after = embeddings.position_embeddings.detach().numpy()[0]
+
+    assert np.array_equal(after[:2], before[:2])
+    old, new = before[2:].reshape(rows, columns, -1), after[2:].reshape(rows, 2 * columns, -1)
+    assert np.allclose(new[:, 0], old[:, 0])
+    assert np.allclose(new[:, 1], 0.75 * old[:, 0] + 0.25 * old[:, 1], atol=1e-6)
+
+
+def test_problem_type_and_the_user_decide_the_activation(base: Path, tmp_path: Path) -> None:
+    folder = save_checkpoint(
+        "ASTForAudioClassification", tmp_path / "several", problem_type="multi_label_classification"
+    )
+    report = export_checkpoint(folder, tmp_path / "a")
+    manifest = load_pack(tmp_path / "a").manifest
+    assert (manifest.activation, manifest.exclusive) == ("sigmoid", False)
+    assert not [note for note in report.notes if "problem_type" in note]
+    assert report.parity.worst < 1e-3
+
+    frames, _, told = exported("Wav2Vec2ForAudioFrameClassification", base)
+    assert any("problem_type" in note for note in told.notes)
+    export_checkpoint(frames, tmp_path / "b", wishes=Wishes(activation="softmax"))
+    assert load_pack(tmp_path / "b").manifest.exclusive
+
+
+@pytest.mark.parametrize(
+    ("architecture", "variant", "batch", "smaller"),
+    [
+        ("Wav2Vec2BertForAudioFrameClassification", "int8", False, 0.9),
+        ("Wav2Vec2BertForAudioFrameClassification", "int8-weights", True, 0.9),
+        ("Wav2Vec2BertForAudioFrameClassification", "fp16", True, 0.6),
+        ("WavLMForCTC", "int8-weights", True, 0.7),
+        ("WhisperForAudioClassification", "fp16", True, 1.0),
+    ],
+)
+def test_a_variant_runs_live_and_its_loss_is_measured(
+    architecture: str, variant: str, batch: bool, smaller: float, base: Path, tmp_path: Path
+) -> None:
+    folder, where, _ = exported(architecture, base)
+    report = export_checkpoint(folder, tmp_path / "pack", variant=variant)  # type: ignore[arg-type]
+    pack = load_pack(tmp_path / "pack")
+
+    assert pack.manifest.batch is batch
+    assert verify(pack).problems == []
+    assert report.parity.worst < 1e-3, "parity is that of the graph it was made from"
+    loss = report.loss
+    assert loss is not None
+    assert 0 < loss.mean < loss.worst < 0.2
+    assert 0.9 < loss.top_1 <= 1.0
+    assert loss.megabytes < smaller * loss.fp32_megabytes
+    audio = parity.signal(16_000, 30_000)
+    gap = np.abs(live(pack, audio, [777]) - live(load_pack(where), audio, [777]))
+    assert 1e-6 < gap.max() < 0.25
+
+
+def test_two_readings_of_one_exact_value_stay_float32_in_fp16(base: Path, tmp_path: Path) -> None:
+    """The converter writes a value that two exact nodes read through float16, twice under one name."""
+    folder, _, _ = exported("Wav2Vec2BertForAudioFrameClassification", base)
+    report = export_checkpoint(folder, tmp_path / "pack", variant="fp16")
+    assert report.loss is not None
+    assert report.loss.worst < 0.01
+
+
+@pytest.mark.parametrize("fault", ["mean", "scale", "late", "labels"])
+def test_parity_finds_a_wrong_pack(fault: str, base: Path) -> None:
+    _, where, report = exported("ASTForAudioClassification", base)
+    pack = load_pack(where)
+    golden = np.load(io.BytesIO(pack.golden or b""))
+    audio, rows = golden["audio"], golden["native"]
+    features = pack.manifest.features
+    assert isinstance(features, Fbank)
+    if fault == "mean":
+        features = msgspec.structs.replace(features, mean=features.mean + 0.2)
+    if fault == "scale":
+        features = msgspec.structs.replace(features, preemphasis=0.9)
+    if fault == "late":
+        rows = np.concatenate([rows[1:], rows[-1:]])
+    if fault == "labels":
+        rows = rows[..., ::-1]
+    changed = msgspec.structs.replace(pack, manifest=msgspec.structs.replace(pack.manifest, features=features))
+    measured = parity.measure(changed, Session(changed, provider=Provider.CPU), audio, rows)
+
+    assert measured.batch_1 > 1e-3
+    assert measured.batch_4 > 1e-3
+    assert measured.streaming > 1e-3
+    with pytest.raises(StreamclfError, match="no pack was written"):
+        parity.require(measured, report.name)
+
+
+def test_parity_compares_the_placing_of_frames(base: Path) -> None:
+    """The native rows may be right and yet stand at the wrong frame."""
+    pack = load_pack(exported("ASTForAudioClassification", base)[1])
+    golden = np.load(io.BytesIO(pack.golden or b""))
+    later = msgspec.structs.replace(pack.manifest, look_ahead=pack.manifest.look_ahead - 320)
+    right = parity.grid_of(pack.manifest, golden["native"], len(golden["audio"]))
+    wrong = parity.grid_of(later, golden["native"], len(golden["audio"]))
+    assert parity.difference(right, wrong) > 1e-3
+    assert parity.difference(right[:-1], wrong) == float("inf")
+
+
+def test_where_parity_fails_nothing_is_written(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamclf.train import export
+
+    folder, _, _ = exported("ResNetForImageClassification", base)
+    good = export.parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
+    monkeypatch.setattr(export.parity, "measure", lambda *_: dataclasses.replace(good))
+    with pytest.raises(StreamclfError, match=r"0\.002 streaming"):
+        export_checkpoint(folder, tmp_path / "pack")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_tells_licence_origin_and_certificate(base: Path, tmp_path: Path) -> None:
+    folder = save_checkpoint("ResNetForImageClassification", tmp_path / "birds")
+    (folder / "README.md").write_text("---\ntags: [audio]\nlicense: cc-by-4.0\n---\n# Birds\n")
+    edit(folder / "config.json", id2label={str(i): name for i, name in enumerate(("a", "b", "c", "<b>\x1b[31m"))})
+    export_checkpoint(folder, tmp_path / "pack")
+    pack = load_pack(tmp_path / "pack")
+    card = (tmp_path / "pack" / "CARD.md").read_text()
+
+    assert (pack.manifest.name, pack.manifest.licence) == ("birds", "cc-by-4.0")
+    assert pack.labels[3].name == "<b> [31m"
+    assert "cc-by-4.0" in card
+    assert "| parity |" in card
+    text = (tmp_path / "pack" / "pack.toml").read_text() + card
+    assert str(tmp_path) not in text, "the folders of this machine are nobody's business"
+    assert json.dumps(str(folder)).encode() not in pack.model
+    assert b"site-packages" not in pack.model

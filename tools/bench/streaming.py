@@ -1,0 +1,391 @@
+#!/usr/bin/env python
+"""What streaming saves: each new 20 ms computed once, against running the whole window again every 20 ms.
+
+    python tools/bench/streaming.py [--rounds 15] [--only TEXT]
+
+Both give the same rows; the largest difference is printed. Thread-CPU medians on one thread of each machine; every
+round runs all cases in turn, streaming beside re-running, so that the ratios hold on a machine that others use too.
+Needs the extra `train`. Weights are random: what is measured does not depend on them. Exits with 1 where a target is
+missed or the rows differ.
+"""
+
+import os
+
+# one thread, as in the daemon; must be set before numpy is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from streamclf.features.frontend import make_frontend
+from streamclf.features.mel import mel_bank
+from streamclf.features.spec import LogMel
+from streamclf.model.loader import load_pack
+from streamclf.model.pack import Manifest, Pack
+from streamclf.model.session import Session
+from streamclf.model.writer import write_pack
+from streamclf.train.cached import CachedTransformer, chunk_graph, chunk_manifest
+from streamclf.train.data import Task
+from streamclf.train.nets import CausalNet
+from streamclf.train.onnxgraph import to_onnx
+from streamclf.train.ours import OwnNet, Shaping, log_mel
+from streamclf.train.parity import signal
+from streamclf.train.pretrained import quiet
+from streamclf.train.split_encoder import ENCODER_FILE, split
+from streamclf.types import F32, Label, Provider, Shape
+
+RATE, HOP, BANDS = 16_000, 320, 64
+ROWS_A_SECOND = 50
+CLASSES = tuple(f"class {at}" for at in range(10))
+TOLERANCE = 1e-4
+LOGMEL = LogMel(
+    frame_length=400,
+    frame_shift=160,
+    fft_size=512,
+    bands=BANDS,
+    low_hz=125.0,
+    high_hz=7500.0,
+    mel_scale="htk",
+    spectrum="magnitude",
+    log_offset=0.001,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """streaming: one call serves `frames` frames of 20 ms. again: what each frame costs without it.
+
+    target: what the ratio must reach at least, 0 where nothing was promised. difference: of the rows of the two.
+    """
+
+    name: str
+    streaming: Callable[[], object]
+    again: Callable[[], object]
+    difference: float
+    target: float
+    frames: int = 1
+
+
+def main() -> None:
+    """Print one line a case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15, help="how often each case is measured")
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    makers = {"log-mel": spectra, "CRNN TCN": causal, "transformer": transformers_cached, "Wav2Vec2": speech}
+    cases: list[Case] = []
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        for names, maker in makers.items():
+            if chosen.only in names or not chosen.only:
+                cases += maker(Path(folder))
+    taken = measure(cases, chosen.rounds)
+    print(f"{'us for each 20 ms':58} {'streaming':>9} {'again':>9} {'ratio':>7} {'target':>7} {'difference':>11}")
+    missed = False
+    for case, (streaming, again) in zip(cases, taken, strict=True):
+        ratio = again / streaming
+        bad = ratio < case.target or not case.difference < TOLERANCE
+        missed |= bad
+        target = f"{case.target:.0f}x" if case.target else ""
+        print(
+            f"{case.name:58} {streaming:9.1f} {again:9.0f} {ratio:6.1f}x {target:>7} {case.difference:11.1e}"
+            + ("  MISSED" if bad else "")
+        )
+    sys.exit(1 if missed else 0)
+
+
+def measure(cases: list[Case], rounds: int) -> list[tuple[float, float]]:
+    """Thread-CPU microseconds for 20 ms, streaming and again, of each case: medians over the rounds."""
+    taken = np.zeros((rounds, len(cases), 2))
+    for number in range(rounds):
+        for at, case in enumerate(cases):
+            taken[number, at, 0] = _microseconds(case.streaming) / case.frames
+            taken[number, at, 1] = _microseconds(case.again)
+    return [(float(a), float(b)) for a, b in np.median(taken, axis=0)]
+
+
+def _microseconds(way: Callable[[], object]) -> float:
+    """Of one call, from as many as take about 10 ms, after one that is not counted."""
+    start = time.thread_time_ns()
+    way()
+    count = max(1, int(10e6 / max(1, time.thread_time_ns() - start)))
+    start = time.thread_time_ns()
+    for _ in range(count):
+        way()
+    return (time.thread_time_ns() - start) / 1000 / count
+
+
+def spectra(_: Path) -> Iterator[Case]:
+    """Log-mel: a hop pushed, against one second by our own transform and torch (the better one) and by librosa."""
+    audio = signal(RATE, RATE)
+    live = make_frontend(LOGMEL, RATE, history=RATE)
+    live.push(audio)
+    rows = np.zeros((live.available, BANDS), np.float32)
+    live.window(0, RATE, rows)
+    fresh = make_frontend(LOGMEL, RATE, history=RATE)
+    bank = torch.from_numpy(np.ascontiguousarray(_bank().T)).float()
+    turned = torch.hann_window(400)
+
+    def ours() -> None:
+        fresh.restart(0)
+        fresh.push(audio)
+
+    def by_torch() -> F32:
+        frames = torch.from_numpy(audio).unfold(0, 400, 160) * turned
+        mel: F32 = torch.log(torch.fft.rfft(frames, 512).abs() @ bank.T + 0.001).numpy()
+        return mel
+
+    best = min((ours, by_torch), key=lambda way: min(_microseconds(way) for _ in range(5)))
+    name = "our transform" if best is ours else "torch"
+    apart = float(np.abs(by_torch() - rows).max())
+    yield Case(f"log-mel, 1 s again by {name}", lambda: live.push(audio[:HOP]), best, apart, 5)
+    if importlib.util.find_spec("librosa") is None:
+        print("librosa is not installed: no figure for it", file=sys.stderr)
+        return
+    with quiet():
+        import librosa
+
+    def by_librosa() -> F32:
+        # librosa centres the window of 400 in its 512 samples
+        mel = librosa.feature.melspectrogram(
+            y=np.pad(audio, 56),
+            sr=RATE,
+            n_fft=512,
+            win_length=400,
+            hop_length=160,
+            center=False,
+            power=1.0,
+            n_mels=BANDS,
+            fmin=125.0,
+            fmax=7500.0,
+            htk=True,
+            norm=None,
+        )
+        return np.asarray(np.log(mel.T + 0.001), np.float32)
+
+    apart = float(np.abs(by_librosa() - rows).max())
+    yield Case("log-mel, 1 s again by librosa", lambda: live.push(audio[:HOP]), by_librosa, apart, 20)
+
+
+def causal(folder: Path) -> Iterator[Case]:
+    """The project's own causal nets of about a million parameters, against 1 s again from a zero state."""
+    task = Task(labels=CLASSES, exclusive=True)
+    for arch, width in (("crnn", 256), ("tcn", 160)):
+        own = OwnNet(arch, task, window_s=4.0, shaping=Shaping(width=width))
+        net = own.for_export().net
+        assert isinstance(net, CausalNet)
+        title = f"causal {arch.upper()}, {_millions(own.net)}"
+        yield from _causal_cases(folder, title, net, rows=1, reach=ROWS_A_SECOND, target=14)
+        if arch == "tcn":
+            reach = 1 + sum(tensor.shape[1] for tensor in own.manifest.state)
+            yield from _causal_cases(folder, title, net, rows=1, reach=reach, target=0)
+
+
+def transformers_cached(folder: Path) -> Iterator[Case]:
+    """4 x 256 with kept keys and values, against all that a row reaches back to."""
+    for context, rows in ((12, 1), (12, 5), (62, 5)):
+        net = CachedTransformer(len(CLASSES), bands=BANDS, context=context).eval()
+        title = f"kept keys and values 4x256, {_millions(net)}, {20 * rows} ms chunks"
+        target = 20 if rows == 5 else 0
+        yield from _causal_cases(folder, title, net, rows=rows, reach=net.reach, target=target)
+
+
+def _causal_cases(folder: Path, title: str, net: CausalNet, *, rows: int, reach: int, target: float) -> Iterator[Case]:
+    """The model alone, and with its features."""
+    reach = -(-reach // rows) * rows
+    features = log_mel(Shaping())
+    manifest = chunk_manifest(net, name="causal", features=features, rate=RATE, rows=rows, activation="softmax")
+    pack = _pack(folder, manifest, chunk_graph(net, manifest).model)
+    session = Session(pack, provider=Provider.CPU)
+    example = torch.randn(2, 2 * reach, BANDS)
+    module = _Masked(net) if isinstance(net, CachedTransformer) else _Whole(net)
+    graph = to_onnx(module.eval(), [example], inputs=["features"], outputs=["scores"], batch_axes=[0]).model
+    whole = _runner(graph)
+    live = _Live(manifest, session)
+    window = make_frontend(features, RATE, history=2 * reach * HOP)
+    audio = signal(RATE, reach * HOP)
+    spectra = np.zeros((2 * reach, BANDS), np.float32)
+
+    def again() -> F32:
+        window.restart(0)
+        window.push(audio)
+        window.window(-HOP, (reach + 1) * HOP, spectra)
+        return whole(spectra[None])
+
+    last = [live.step(part) for part in audio.reshape(-1, rows * HOP)][-1]
+    apart = float(np.abs(last[-1] - _softmax(again()[0])).max())
+    title += f", {reach / ROWS_A_SECOND:.2g} s again"
+    block = audio[: rows * HOP]
+    yield Case(title, lambda: session.run((0,)), lambda: whole(spectra[None]), apart, target, rows)
+    yield Case("    with its features", lambda: live.step(block), again, apart, 0, rows)
+
+
+def speech(folder: Path) -> Iterator[Case]:
+    """Wav2Vec2 with a layer-norm encoder of the usual size and a small transformer: encoder alone, and whole."""
+    with quiet():
+        from transformers import Wav2Vec2Config, Wav2Vec2ForAudioFrameClassification
+
+    config = Wav2Vec2Config(
+        hidden_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=1024,
+        feat_extract_norm="layer",
+        conv_bias=True,
+        num_labels=len(CLASSES),
+    )
+    model = Wav2Vec2ForAudioFrameClassification(config).eval()
+    parts = split(model, normalise=False)
+    rows, features = ROWS_A_SECOND, parts.features
+    window = (rows - 1) * HOP + features.frame_length
+    manifest = Manifest(
+        format=1,
+        name="speech",
+        version="1",
+        title="speech",
+        licence="MIT",
+        source="random weights",
+        rate=RATE,
+        shape=Shape.WINDOW_FRAMES,
+        window=window,
+        look_ahead=window - rows * HOP,
+        rows_per_window=rows,
+        features=features,
+        input="features",
+        input_layout="time-bands",
+        output="scores",
+        activation="softmax",
+        files={},
+    )
+    head = _export(parts.head, torch.randn(2, rows, features.bands))
+    session = Session(_pack(folder, manifest, head, {ENCODER_FILE: parts.graph()}), provider=Provider.CPU)
+    assert session.encode is not None
+    encode = session.encode
+    audio = signal(RATE, window)
+    encoder = _runner(_export(_Encoder(parts.encoder), torch.randn(2, window)))
+    whole = _runner(_export(_Undivided(model), torch.randn(2, window)))
+    frames = np.lib.stride_tricks.sliding_window_view(audio, features.frame_length)[::HOP]
+    one = np.ascontiguousarray(frames[:1])
+    apart = float(np.abs(np.concatenate([encode(frame[None]) for frame in frames]) - encoder(audio[None])[0]).max())
+    name = f"Wav2Vec2's convolutional encoder, {_millions(parts.encoder)}, 1 s again"
+    yield Case(name, lambda: encode(one), lambda: encoder(audio[None]), apart, 15)
+    live = _Live(manifest, session)
+    scores = live.step(audio)
+    apart = float(np.abs(scores - _softmax(whole(audio[None])[0])).max())
+    name = f"Wav2Vec2 with 4x256, {_millions(model)}, samples to rows, 1 s again"
+    yield Case(name, lambda: live.step(audio[:HOP]), lambda: whole(audio[None]), apart, 5)
+
+
+class _Live:
+    """A stream under a pack, without a ring: pushes samples, runs once behind them."""
+
+    def __init__(self, manifest: Manifest, session: Session) -> None:
+        self._manifest = manifest
+        self._session = session
+        self._frontend = make_frontend(manifest.features, RATE, history=2 * manifest.window, encode=session.encode)
+
+    def step(self, samples: F32) -> F32:
+        """(F, classes) of the window that ends with these samples."""
+        self._frontend.push(samples)
+        window = self._manifest.window
+        self._frontend.window(self._frontend.samples - window, window, self._session.input_rows(1)[0])
+        return self._session.run((0,))[0]
+
+
+class _Whole(nn.Module):
+    """The last row of a causal net on a window, from zero states."""
+
+    def __init__(self, net: CausalNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.net.logits(features)[:, -1]
+
+
+class _Masked(nn.Module):
+    """The last row of a transformer on a window: masked attention, nothing kept."""
+
+    def __init__(self, net: CachedTransformer) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, features: Tensor) -> Tensor:
+        net = self.net
+        rows = net.project(features.reshape(len(features), -1, 2 * BANDS))
+        at = torch.arange(rows.shape[1])
+        back = at[:, None] - at
+        bias = net.distance[:, back.clamp(0, net.context)].masked_fill((back < 0) | (back > net.context), -1e4)
+        nothing = rows.new_zeros((len(rows), net.states["keys0"][1], 0, net.states["keys0"][3]))
+        for layer in net.layers:
+            rows, _, _ = layer(rows, nothing, nothing, bias[None])
+        return net.head(net.norm(rows[:, -1]))
+
+
+class _Encoder(nn.Module):
+    """The encoder over a whole window, as the undivided model runs it."""
+
+    def __init__(self, frames: Any) -> None:
+        super().__init__()
+        self.frames = frames
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.frames.projection(self.frames.convolutions(features).transpose(1, 2))[0]
+
+
+class _Undivided(nn.Module):
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.model(input_values=features).logits
+
+
+def _export(module: nn.Module, example: Tensor) -> bytes:
+    return to_onnx(module.eval(), [example], inputs=["features"], outputs=["scores"], batch_axes=[0]).model
+
+
+def _runner(graph: bytes) -> Callable[[F32], F32]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return lambda features: session.run(None, {"features": features})[0]
+
+
+def _pack(folder: Path, manifest: Manifest, graph: bytes, extra: dict[str, bytes] | None = None) -> Pack:
+    labels = [Label(f"c{at}", name, "bench") for at, name in enumerate(CLASSES)]
+    place = Path(tempfile.mkdtemp(dir=folder))
+    return load_pack(write_pack(place, manifest, model=graph, labels=labels, card="# Bench\n", extra=extra))
+
+
+def _bank() -> Any:
+    return mel_bank(
+        bands=BANDS, low_hz=LOGMEL.low_hz, high_hz=LOGMEL.high_hz, fft_size=512, rate=RATE, scale="htk", slopes="hz"
+    )
+
+
+def _softmax(logits: F32) -> F32:
+    values = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(values / values.sum(axis=-1, keepdims=True))
+
+
+def _millions(module: nn.Module) -> str:
+    return f"{sum(weight.numel() for weight in module.parameters()) / 1e6:.1f} M"
+
+
+if __name__ == "__main__":
+    main()
