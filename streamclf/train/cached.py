@@ -11,7 +11,7 @@ fixed number of rows: a wider chunk costs its wait, (rows - 1) * 20 ms, and shar
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -132,9 +132,7 @@ class Chunk(nn.Module):
         self.net = net
         self.rows = rows
         # torch captures a graph by the names of parameters, so each state needs one of its own
-        names = ("x", *net.states)
-        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-        self.forward = _Signed(self._run, inspect.Signature(parameters))
+        self.forward = _under_names(self._run, ("x", *net.states))
 
     def _run(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """x: (B, 2 * rows, bands)."""
@@ -142,15 +140,15 @@ class Chunk(nn.Module):
         return logits[:, 0] if self.rows == 1 else logits, *after
 
 
-class _Signed:
-    """A function under another signature."""
+def _under_names(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    """The function with positional parameters of these names."""
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], signature: inspect.Signature) -> None:
-        self._function = function
-        self.__signature__ = signature
+    def forward(*values: Tensor) -> Any:
+        return function(*values)
 
-    def __call__(self, *values: Tensor) -> tuple[Tensor, ...]:
-        return self._function(*values)
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    cast(Any, forward).__signature__ = inspect.Signature(parameters)
+    return forward
 
 
 def chunk_manifest(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streamclf.train.annotations import Recording
-from streamclf.train.data import Split, Task
+from streamclf.train.data import BACKGROUND, Split, Task
 from streamclf.train.fit import Outcome
 from streamclf.train.judge import Judged
 from streamclf.train.report import FIGURES
@@ -68,7 +68,7 @@ def _counts(task: Task, parts: Split) -> list[tuple[str, ...]]:
     rows = []
     for label in task.labels:
         counts = [sum(label in recording.labels for recording in part) for part, _ in _parts(parts)]
-        rows.append((label, *map(str, counts)))
+        rows.append((label, *("the rest" if label == BACKGROUND else str(count) for count in counts)))
     return [*rows, ("all recordings", *(str(len(part)) for part, _ in _parts(parts)))]
 
 
@@ -77,7 +77,7 @@ def _outcome(outcome: Outcome) -> str:
     if outcome.best_epoch is not None:
         kept = f"the averaged weights of epoch {outcome.best_epoch}, the best on the part that says when to stop"
     return (
-        f"{outcome.epochs} epochs, {outcome.steps} steps, {outcome.seconds / 60:.1f} min "
+        f"Epochs: {outcome.epochs}, {outcome.steps} steps, {outcome.seconds / 60:.1f} min "
         f"({outcome.cpu_seconds / 60:.1f} min of CPU); it ended because {outcome.stopped}. Kept: {kept}."
     )
 

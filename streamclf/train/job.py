@@ -16,8 +16,8 @@ import msgspec
 from streamclf.clock import hop_of
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError, StreamclfError, UsageError
-from streamclf.model.loader import load_pack
-from streamclf.model.pack import Fbank, LogMel
+from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
+from streamclf.model.pack import Fbank, LogMel, Pack
 from streamclf.model.writer import write_pack
 from streamclf.train import annotations, card, data, heads, ours, runstate, scratch
 from streamclf.train.annotations import Problem, Recording
@@ -35,6 +35,8 @@ from streamclf.types import Shape
 _MEASURED = 256
 """Batches that the mean and spread of spectra are measured on, at most."""
 SPEECH_RATE = 16_000
+CARD = "CARD.md"
+_LONGEST_TITLE = 200
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -250,8 +252,8 @@ def _cut(options: Options, learner: Trainable) -> Cut:
 
 
 def _finish(
-    learner: Trainable, done: "Result", run: Path, options: Options, *, name: str, licence: str, say: Say
-) -> "Result":
+    learner: Trainable, done: Result, run: Path, options: Options, *, name: str, licence: str, say: Say
+) -> Result:
     """Export, prove, judge, and put the pack with its card where it was asked for."""
     made = run / "pack"
     report = learner.export(made, done.task, name=name, licence=licence, card="", say=say)
@@ -263,7 +265,6 @@ def _finish(
     if done.split.test:
         say(f"trying it on {len(done.split.test)} held-out recordings")
         judged = judge(made, done.split.test, exclusive=done.task.exclusive)
-    certificate = (made / "CARD.md").read_text(encoding="utf-8")
     text = card.text(
         name,
         done.task,
@@ -274,14 +275,30 @@ def _finish(
         licence=pack.manifest.licence,
         settings=_told(options),
     )
-    out = done.pack
+    _place(pack, done.pack, text, title=", ".join(done.task.labels), source=f"streamclf train --arch {options.arch}")
+    return msgspec.structs.replace(done, report=report, judged=judged)
+
+
+def _place(pack: Pack, out: Path, text: str, *, title: str, source: str) -> None:
+    """Write the pack to `out` with its card in front of the certificate, in place of what is there."""
+    made, manifest = Path(pack.path), pack.manifest
+    contents = {name: (made / name).read_bytes() for name in manifest.files}
+    certificate = contents.pop(CARD).decode()
+    own = {name: contents.pop(name, None) for name in (MODEL, LABELS, GOLDEN)}
     new = out.with_name(f".{out.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
     write_pack(
-        new, pack.manifest, model=pack.model, labels=pack.labels, card=text + "\n" + certificate, golden=pack.golden
+        new,
+        msgspec.structs.replace(manifest, title=title[:_LONGEST_TITLE], source=source),
+        model=pack.model,
+        labels=pack.labels,
+        card=f"{text}\n{certificate.strip()}\n",
+        golden=own[GOLDEN],
+        extra=contents,
     )
+    load_pack(new)
     shutil.rmtree(out, ignore_errors=True)
     new.rename(out)
-    return msgspec.structs.replace(done, report=report, judged=judged)
 
 
 def _told(options: Options) -> list[tuple[str, str]]:
@@ -291,12 +308,8 @@ def _told(options: Options) -> list[tuple[str, str]]:
         for field in msgspec.structs.fields(part):
             value = getattr(part, field.name)
             if field.required or (value != field.default and not isinstance(value, msgspec.Struct)):
-                rows.append(
-                    (
-                        field.name.replace("_", " "),
-                        ", ".join(map(str, value)) if isinstance(value, tuple) else str(value),
-                    )
-                )
+                text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                rows.append((field.name.replace("_", " "), text))
     return rows
 
 

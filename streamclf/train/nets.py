@@ -162,7 +162,7 @@ class CausalTCN(CausalNet):
         pairs = x.reshape(x.shape[0], x.shape[1] // FRAMES_PER_ROW, FRAMES_PER_ROW * x.shape[2])
         rows = functional.relu(_norm_last(self.norm, self.project(pairs)))
         after = []
-        for block, before in zip(self.blocks, past.split(self._reach, dim=1), strict=True):
+        for block, before in zip(self.blocks, torch.split(past, self._reach, dim=1), strict=True):
             rows, kept = block(rows, before)
             after.append(kept)
         return self.head(rows), torch.cat(after, dim=1)

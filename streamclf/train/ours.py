@@ -171,7 +171,7 @@ def _folded(net: Net) -> Net:
     if isinstance(net, CausalCRNN):
         pairs = [(net, f"conv{at}", f"norm{at}") for at in (1, 2, 3)]
     elif isinstance(net, CausalTCN):
-        pairs = [(net, "project", "norm"), *((block, "taps", "norm") for block in net.blocks)]
+        pairs = [(net, "project", "norm"), *((block, "taps", "norm") for block in net.get_submodule("blocks").children())]
     for owner, product, norm in pairs:
         before = getattr(owner, product)
         fuse: Any = fusion.fuse_conv_bn_eval if isinstance(before, nn.Conv2d) else fusion.fuse_linear_bn_eval

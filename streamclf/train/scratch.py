@@ -41,13 +41,14 @@ ARCHS = {
     "wav2vec2-bert": "wav2vec2-bert",
     "whisper": "whisper",
 }
-DEFAULT_WINDOW_S = {"resnet": 2.0, "convnext": 2.0, "vit": 2.0, "ast": 2.0, "whisper": 2.0}
+DEFAULT_WINDOW_S = {"resnet": 2.0, "convnext": 2.0, "vit": 2.0, "ast": 2.0}
 """Seconds of a window; all others take 1 s."""
 _SPEECH_RATE = 16_000
 _AST_BANDS = 128
 
-# width, layers, heads, channels of the convolutional part; `base` leaves all to transformers
-_SIZES: dict[str, tuple[int, int, int, int]] = {"tiny": (32, 1, 2, 16), "small": (192, 4, 4, 128)}
+
+SIZES: dict[str, tuple[int, int, int, int]] = {"tiny": (32, 1, 2, 16), "small": (192, 4, 4, 128)}
+"""Width, layers, heads, channels of the convolutional part; `base` leaves all of it to transformers."""
 
 
 def from_scratch(
@@ -77,7 +78,7 @@ def from_scratch(
     elif arch == "wav2vec2-bert":
         config, settings = _seamless(size)
     else:
-        config, settings = _speech(arch, size)
+        config, settings = speech_config(arch, size)
     describe(config, task, mode)
     config.architectures = [name]
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +147,7 @@ def _whisper(size: Size, window_s: float) -> tuple[Any, Any]:
     seconds = max(1, -int(-window_s // 1))
     config = transformers.WhisperConfig(max_source_positions=50 * seconds)
     if size != "base":
-        width, layers, heads, _ = _SIZES[size]
+        width, layers, heads, _ = SIZES[size]
         config = transformers.WhisperConfig(
             max_source_positions=50 * seconds,
             d_model=width,
@@ -172,7 +173,7 @@ def _seamless(size: Size) -> tuple[Any, Any]:
     return config, transformers.SeamlessM4TFeatureExtractor()
 
 
-def _speech(arch: str, size: Size) -> tuple[Any, Any]:
+def speech_config(arch: str, size: Size) -> tuple[Any, Any]:
     """Raw samples in; the feature encoder normalised layer by layer, so that its frames can be kept in a stream."""
     transformers = need("transformers")
     names = {
@@ -185,7 +186,7 @@ def _speech(arch: str, size: Size) -> tuple[Any, Any]:
     }
     more: dict[str, Any] = {"feat_extract_norm": "layer", "classifier_proj_size": _width(size)}
     if size != "base":
-        channels = _SIZES[size][3]
+        channels = SIZES[size][3]
         strides = (5, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1) if arch == "sew" else (5, 2, 2, 2, 2, 2, 2)
         more |= {"conv_dim": (channels,) * len(strides), "num_conv_pos_embedding_groups": 4}
         if arch != "data2vec-audio":
@@ -200,7 +201,7 @@ def _speech(arch: str, size: Size) -> tuple[Any, Any]:
 def _transformer(size: Size) -> dict[str, Any]:
     if size == "base":
         return {}
-    width, layers, heads, _ = _SIZES[size]
+    width, layers, heads, _ = SIZES[size]
     return {
         "hidden_size": width,
         "num_hidden_layers": layers,
@@ -210,7 +211,7 @@ def _transformer(size: Size) -> dict[str, Any]:
 
 
 def _width(size: Size) -> int:
-    return _SIZES[size][0] if size != "base" else 256
+    return SIZES[size][0] if size != "base" else 256
 
 
 def check_arch(arch: str, known: Mapping[str, Mode]) -> None:

@@ -127,7 +127,7 @@ def test_an_encoder_that_hears_the_whole_window_is_run_with_it(architecture: str
         ("Wav2Vec2ForCTC", Wishes(window_ms=400), 19 * 320 + 400),
         ("Wav2Vec2BertForAudioFrameClassification", Wishes(window_ms=400), 20 * 320 + 240),
         ("WhisperForAudioClassification", Wishes(window_ms=2000, look_ahead_ms=0), 32_000),
-        ("ViTForImageClassification", Wishes(window_ms=800, settings={"layout": "bands-time"}), 400 + 77 * 160),
+        ("ViTForImageClassification", Wishes(window_ms=800, settings={"bands": "40"}), 400 + 77 * 160),
         ("ConvNextForImageClassification", Wishes(settings={"layout": "time-bands"}), 9_840),
     ],
 )

@@ -6,11 +6,11 @@ authors did when they took it over from images.
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from streamclf.model.pack import Fbank
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of, extracted
+from streamclf.train.families.positions import stretch
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 
@@ -85,16 +85,11 @@ class SpectrogramHead(nn.Module):
 
 def stretch_positions(model: Any, frames: int) -> None:
     """Give an AST a window of `frames` feature frames: its positions are interpolated linearly along time."""
-    config = model.config
     embeddings = model.audio_spectrogram_transformer.embeddings
-    rows, columns = embeddings.get_shape(config)
-    config.max_length = frames
-    _, wanted = embeddings.get_shape(config)
-    table = embeddings.position_embeddings.detach()
-    grid = table[:, 2:].transpose(1, 2).reshape(1, -1, rows, columns)
-    grid = nn.functional.interpolate(grid, size=(rows, wanted), mode="bilinear", align_corners=False)
-    stretched = torch.cat([table[:, :2], grid.flatten(2).transpose(1, 2)], dim=1)
-    embeddings.position_embeddings = nn.Parameter(stretched)
+    trained = embeddings.get_shape(model.config)
+    model.config.max_length = frames
+    wanted = embeddings.get_shape(model.config)
+    embeddings.position_embeddings = stretch(embeddings.position_embeddings, trained, wanted, "bilinear")
 
 
 FAMILY = Family(

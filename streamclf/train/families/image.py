@@ -17,7 +17,6 @@ where it says `do_normalize`; an image processor's resizing and rescaling have n
 channels gets the same image in each.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import msgspec
@@ -28,6 +27,7 @@ from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import LogMel
 from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
+from streamclf.train.families.positions import stretch
 from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
 from streamclf.train.spectra import logmel_images
 from streamclf.types import F32, Shape
@@ -53,15 +53,15 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     window = (frames - 1) * features.frame_shift + features.frame_length
     size = (features.bands, frames) if layout == "bands-time" else (frames, features.bands)
     model = checkpoint.model(getattr(transformers, checkpoint.architecture))
-    more, notes = _positions(checkpoint, size)
+    notes = _fit_positions(model, size)
     activation, unset = activation_of(checkpoint, wishes, unset="softmax")
-    image = ImageHead(model, channels=int(checkpoint.config.num_channels), colours=_colours(checkpoint), more=more)
+    image = ImageHead(model, channels=int(checkpoint.config.num_channels), colours=_colours(checkpoint))
 
     def reference(windows: F32) -> F32:
         images = torch.from_numpy(logmel_images(windows, features, rate))
         images = images.transpose(1, 2) if layout == "bands-time" else images
         channels = [(images - mean) / std for mean, std in zip(*image.colours, strict=True)]
-        return run_torch(model, {"pixel_values": torch.stack(channels, dim=1), **more})
+        return run_torch(model, {"pixel_values": torch.stack(channels, dim=1)})
 
     return Plan(
         rate=rate,
@@ -81,26 +81,20 @@ class ImageHead(nn.Module):
     """(B, 1, height, width) log-mel to logits. colours: mean and standard deviation of each channel."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        *,
-        channels: int,
-        colours: tuple[tuple[float, ...], tuple[float, ...]],
-        more: Mapping[str, Any],
+        self, model: nn.Module, *, channels: int, colours: tuple[tuple[float, ...], tuple[float, ...]]
     ) -> None:
         super().__init__()
         mean, std = colours
         self.colours = (mean or (0.0,) * channels, std or (1.0,) * channels)
         self.model = model
         self._channels = channels
-        self._more = dict(more)
         self.mean = nn.Buffer(torch.tensor(self.colours[0])[:, None, None])
         self.std = nn.Buffer(torch.tensor(self.colours[1])[:, None, None])
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, 1, height, width) float32 -> (B, C)."""
         pixels = (features.expand(-1, self._channels, -1, -1) - self.mean) / self.std
-        logits: Tensor = self.model(pixel_values=pixels, **self._more).logits
+        logits: Tensor = self.model(pixel_values=pixels).logits
         return logits
 
 
@@ -167,16 +161,21 @@ def _colours(checkpoint: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ..
     return mean, std
 
 
-def _positions(checkpoint: Checkpoint, size: tuple[int, int]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a transformer must be told where images have another size than the one it was trained with."""
-    trained = getattr(checkpoint.config, "image_size", None)
-    if trained is None or checkpoint.architecture != "ViTForImageClassification":
-        return {}, ()
-    wanted = (trained, trained) if isinstance(trained, int) else tuple(trained)
-    if size == wanted:
-        return {}, ()
-    note = f"its table of positions was stretched from {wanted[0]}x{wanted[1]} pixels to {size[0]}x{size[1]}"
-    return {"interpolate_pos_encoding": True}, (note,)
+def _fit_positions(model: Any, size: tuple[int, int]) -> tuple[str, ...]:
+    """Give a ViT images of another size than it was trained with. Returns what is to be noted of it."""
+    embeddings = getattr(getattr(model, "vit", None), "embeddings", None)
+    if embeddings is None:
+        return ()
+    patches = embeddings.patch_embeddings
+    trained, patch = tuple(patches.image_size), tuple(patches.patch_size)
+    if trained == size:
+        return ()
+    before, after = ((side[0] // patch[0], side[1] // patch[1]) for side in (trained, size))
+    if before != after:
+        embeddings.position_embeddings = stretch(embeddings.position_embeddings, before, after, "bicubic")
+    patches.image_size = embeddings.image_size = size
+    model.config.image_size = list(size)
+    return (f"its positions were stretched from {trained[0]}x{trained[1]} pixels to {size[0]}x{size[1]}",)
 
 
 def _list(names: Any) -> str:
