@@ -59,25 +59,26 @@ class CachedTransformer(CausalNet):
         # begins as a penalty that grows with distance, at another pace in each head
         slopes = torch.tensor([2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)])
         self.distance = nn.Parameter(-slopes[:, None] * torch.arange(context + 1))
-        kept = (0, heads, context, dim // heads)
-        self.states = {"heard": (0, 1)}
-        for layer in range(layers):
-            self.states |= {f"keys{layer}": kept, f"values{layer}": kept}
+        # one tensor, layer after layer, keys before values: a tensor more costs each run more than its copy does
+        self.states = {"heard": (0, 1), "kept": (0, 2 * heads * layers, context, dim // heads)}
 
     @property
     def reach(self) -> int:
         """Rows that can change a row, itself included: each layer looks `context` rows further back."""
         return len(self.layers) * self.context + 1
 
-    def forward(self, x: Tensor, heard: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
-        """See the class. kept: keys and values of each layer in turn."""
-        rows = self.project(x.reshape(len(x), -1, FRAMES_PER_ROW * x.shape[2]))
-        bias = self._bias(heard, rows.shape[1])
-        after = [torch.clamp(heard + rows.shape[1], max=self.context)]
-        for at, layer in enumerate(self.layers):
-            rows, keys, values = layer(rows, kept[2 * at], kept[2 * at + 1], bias)
-            after += [keys[:, :, -self.context :], values[:, :, -self.context :]]
-        return self.head(self.norm(rows)), *after
+    def forward(self, x: Tensor, heard: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class. heard: rows that `kept` truly holds; kept: (B, layers * 2 * heads, context, dim / heads)."""
+        count = x.shape[1] // FRAMES_PER_ROW
+        # rows of all streams below one another: products of matrices, which take their bias along
+        rows = self.project(x.reshape(len(x) * count, FRAMES_PER_ROW * x.shape[2]))
+        bias, new = self._bias(heard, count), []
+        for layer, before in zip(self.layers, kept.chunk(len(self.layers), dim=1), strict=True):
+            rows, added = layer(rows, before, bias)
+            new.append(added)
+        logits = self.head(self.norm(rows)).reshape(len(x), count, -1)
+        kept = torch.cat([kept, torch.cat(new, dim=1)], dim=2)[:, :, -self.context :]
+        return logits, torch.clamp(heard + count, max=self.context), kept
 
     def _bias(self, heard: Tensor, rows: int) -> Tensor:
         """What is added to the scores: (B, heads, rows, context + rows)."""
@@ -97,28 +98,27 @@ class _Layer(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim)
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim)
-        self.value = nn.Linear(dim, dim)
+        self.attend = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.wide = nn.Linear(dim, 4 * dim)
         self.narrow = nn.Linear(4 * dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, rows: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """rows: (B, n, dim); keys, values: (B, heads, context, dim / heads) -> rows, and both with the new behind."""
-        heard = self.norm1(rows)
-        keys = torch.cat([keys, self._by_head(self.key(heard))], dim=2)
-        values = torch.cat([values, self._by_head(self.value(heard))], dim=2)
-        query = self._by_head(self.query(heard)) * keys.shape[3] ** -0.5
-        weights = torch.softmax(query @ keys.transpose(2, 3) + bias, dim=3)
-        rows = rows + self.dropout(self.out((weights @ values).transpose(1, 2).flatten(2)))
-        rows = rows + self.dropout(self.narrow(functional.relu(self.wide(self.norm2(rows)))))
-        return rows, keys, values
+    def forward(self, rows: Tensor, kept: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """rows: (B * n, dim); kept: (B, 2 * heads, context, dim / heads), keys and values before the rows.
 
-    def _by_head(self, rows: Tensor) -> Tensor:
-        return rows.reshape(len(rows), rows.shape[1], self.heads, -1).transpose(1, 2)
+        Returns the rows, and their own keys and values: (B, 2 * heads, n, dim / heads).
+        """
+        batch, heads = len(kept), self.heads
+        # queries, keys and values, each by head: (B, 3 * heads, n, dim / heads)
+        three = self.attend(self.norm1(rows)).reshape(batch, len(rows) // batch, 3 * heads, -1).transpose(1, 2)
+        query, new = three.split([heads, 2 * heads], dim=1)
+        keys, values = torch.cat([kept, new], dim=2).chunk(2, dim=1)
+        weights = torch.softmax((query * query.shape[3] ** -0.5) @ keys.transpose(2, 3) + bias, dim=3)
+        rows = rows + self.dropout(self.out((weights @ values).transpose(1, 2).reshape(rows.shape)))
+        rows = rows + self.dropout(self.narrow(functional.relu(self.wide(self.norm2(rows)))))
+        return rows, new
 
 
 class Chunk(nn.Module):

@@ -19,7 +19,7 @@ from streamclf.errors import StreamclfError, UsageError
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxruntime", "root", "transformers")
+_NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxruntime", "root", "transformers", "torch.__trace")
 # made anew at every training step, without any effect on a prediction
 _HARMLESS = ("masked_spec_embed",)
 

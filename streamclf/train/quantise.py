@@ -22,7 +22,7 @@ from streamclf.train.pretrained import first_sentence, quiet
 from streamclf.types import F32
 
 Variant = Literal["int8", "int8-weights", "fp16"]
-_FEWEST_WEIGHTS = 1024
+_FEWEST_WEIGHTS = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,6 @@ DEFAULT_WINDOW_S = {"resnet": 2.0, "convnext": 2.0, "vit": 2.0, "ast": 2.0}
 _SPEECH_RATE = 16_000
 _AST_BANDS = 128
 
-
 SIZES: dict[str, tuple[int, int, int, int]] = {"tiny": (32, 1, 2, 16), "small": (192, 4, 4, 128)}
 """Width, layers, heads, channels of the convolutional part; `base` leaves all of it to transformers."""
 
@@ -137,8 +136,11 @@ def _ast(size: Size, window_s: float, measure: Measure) -> tuple[Any, Any]:
     )
     mean, scale = measure(features, _SPEECH_RATE, (frames - 1) * 160 + 400)
     config = transformers.ASTConfig(max_length=frames, num_mel_bins=_AST_BANDS, **_transformer(size))
-    # its own extractor divides by twice the deviation
-    extractor = transformers.ASTFeatureExtractor(max_length=frames, num_mel_bins=_AST_BANDS, mean=mean, std=scale / 2)
+    with quiet():
+        # its own extractor divides by twice the deviation
+        extractor = transformers.ASTFeatureExtractor(
+            max_length=frames, num_mel_bins=_AST_BANDS, mean=mean, std=scale / 2
+        )
     return config, extractor
 
 

@@ -94,9 +94,8 @@ def whole_file(audio: F32) -> F32:
         rows = model.project(torch.from_numpy(spectra[: 2 * count].reshape(1, count, 2 * BANDS)))
         for layer in model.layers:
             heard = layer.norm1(rows)
-            query, key, value = (
-                part(heard).unflatten(2, (2, 12)).transpose(1, 2) for part in (layer.query, layer.key, layer.value)
-            )
+            three = layer.attend(heard).reshape(1, count, 3, 2, 12)
+            query, key, value = (three[:, :, at].transpose(1, 2) for at in range(3))
             mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
             rows = rows + layer.out(mixed.transpose(1, 2).reshape(1, count, 24))
             rows = rows + layer.narrow(torch.relu(layer.wide(layer.norm2(rows))))

@@ -20,6 +20,7 @@ from streamclf.train.pretrained import load_checkpoint
 
 RATE = 16_000
 LABELS = ("Dog bark", "Rain", "Ocean waves", "Ocean waves")
+LETTERS = ("<pad>", "<unk>", "|", *"abcdefghij")
 TOKENS = ("<pad>", "<unk>", "|", "E", "e", "'", "Ç")
 LOGMEL = {
     "rate": RATE,
@@ -48,10 +49,13 @@ _SPEECH = {
 }
 
 
-def save_checkpoint(architecture: str, folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+def save_checkpoint(
+    architecture: str, folder: Path, *, seed: int = 0, image: dict[str, Any] | None = None, **changes: Any
+) -> Path:
     """A checkpoint of that class in `folder`: config, weights, and preprocessor_config.json (vocab.json for CTC).
 
-    changes: of the model's configuration, over the tiny one here.
+    image: what an image model's log-mel is made of, by default `LOGMEL`. changes: of the model's configuration, over
+    the tiny one here.
     """
     torch.manual_seed(seed)
     model = _build(architecture, changes)
@@ -59,7 +63,7 @@ def save_checkpoint(architecture: str, folder: Path, *, seed: int = 0, **changes
     model.save_pretrained(folder)
     _extractor(architecture, model.config).save_pretrained(folder)
     if architecture.endswith("ForImageClassification"):
-        edit(folder / "preprocessor_config.json", streamclf=LOGMEL)
+        edit(folder / "preprocessor_config.json", streamclf=image or LOGMEL)
     if architecture.endswith("ForCTC"):
         (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(TOKENS)}))
         (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "word_delimiter_token": "|"}))
@@ -194,7 +198,38 @@ def _spread(model: Any, folder: Path) -> None:
         linear.bias.copy_((linear.bias - torch.from_numpy(logits.mean(axis=0))) * gain)
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path, wishes: Wishes | None = None) -> Plan:
     """How the exporter sees the checkpoint."""
     checkpoint = load_checkpoint(str(folder))
-    return family_of(checkpoint).plan(checkpoint, Wishes())
+    return family_of(checkpoint).plan(checkpoint, wishes or Wishes())
+
+
+def ctc_checkpoint(folder: Path, *, seed: int = 0) -> Path:
+    """A tiny Wav2Vec2ForCTC with dropout, dropped layers and time masks: training draws from every generator."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({letter: at for at, letter in enumerate(LETTERS)}))
+    tokenizer = tr.Wav2Vec2CTCTokenizer(
+        str(folder / "vocab.json"), pad_token="<pad>", unk_token="<unk>", word_delimiter_token="|"
+    )
+    tokenizer.save_pretrained(folder)
+    tr.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=False).save_pretrained(folder)
+    config = tr.Wav2Vec2Config(
+        vocab_size=len(LETTERS),
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(12,) * 7,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        hidden_dropout=0.1,
+        layerdrop=0.2,
+        mask_time_prob=0.2,
+        mask_time_length=3,
+        pad_token_id=0,
+    )
+    torch.manual_seed(seed)
+    tr.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    return folder

@@ -170,6 +170,11 @@ def _fit_positions(model: Any, size: tuple[int, int]) -> tuple[str, ...]:
     trained, patch = tuple(patches.image_size), tuple(patches.patch_size)
     if trained == size:
         return ()
+    if size[0] < patch[0] or size[1] < patch[1]:
+        raise CheckpointError(
+            f"its images have {size[0]}x{size[1]} pixels and one patch of the model has {patch[0]}x{patch[1]}; ask for "
+            "a longer window or more bands"
+        )
     before, after = ((side[0] // patch[0], side[1] // patch[1]) for side in (trained, size))
     if before != after:
         embeddings.position_embeddings = stretch(embeddings.position_embeddings, before, after, "bicubic")

@@ -1,0 +1,55 @@
+"""Names of others become labels that a pack accepts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclf.errors import StreamclfError, UsageError
+from streamclf.model.loader import _LABEL_ID
+from streamclf.train.labels import check_count, make_labels, read_lines, slug
+
+
+@given(names=st.lists(st.text(max_size=300), min_size=1, max_size=40))
+def test_any_names_give_ids_that_differ_and_names_that_print(names: list[str]) -> None:
+    labels = make_labels(names)
+    assert len({label.id for label in labels}) == len(names)
+    for label in labels:
+        assert _LABEL_ID.fullmatch(label.id)
+        assert label.name.strip()
+        assert label.name.isprintable()
+        assert len(label.name) <= 200
+
+
+def test_ids_stay_short_where_long_names_clash() -> None:
+    labels = make_labels(["x" * 100] * 12)
+    assert labels[0].id == "x" * 64
+    assert labels[11].id == "x" * 61 + "_12"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Dog (bark)", "dog_bark"), ("Krähe", "krahe"), ("鳥", ""), ("__a--B__", "a_b"), ("", "")]
+)
+def test_slugs(text: str, expected: str) -> None:
+    assert slug(text) == expected
+
+
+def test_hidden_are_those_of_the_given_indexes() -> None:
+    assert [label.hidden for label in make_labels(["a", "b", "c"], hidden={0, 2})] == [True, False, True]
+
+
+def test_a_list_of_another_length_is_refused() -> None:
+    with pytest.raises(StreamclfError, match=r"x\.txt names 2 labels, but the model gives 3 classes"):
+        check_count(("a", "b"), 3, "x.txt")
+    check_count(("a", "b"), 2, "x.txt")
+
+
+def test_names_are_read_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Song sparrow\n\nCrow\n")
+    assert read_lines(tmp_path / "a.txt") == ("Song sparrow", "Crow")
+    (tmp_path / "b.txt").write_bytes(np.arange(128, 256, dtype=np.uint8).tobytes())
+    for name in ("b.txt", "absent.txt"):
+        with pytest.raises(UsageError, match="one name a line"):
+            read_lines(tmp_path / name)
