@@ -1,8 +1,12 @@
 """Spectra by transformers' own functions, a window at a time: what our incremental features are held against."""
 
+from functools import lru_cache
+
 import numpy as np
 
+from streamclf.features.mel import F64
 from streamclf.features.spec import Fbank, LogMel
+from streamclf.train.pretrained import quiet
 from streamclf.types import F32
 
 _KALDI_FLOOR = 1.192092955078125e-07
@@ -10,17 +14,17 @@ _KALDI_FLOOR = 1.192092955078125e-07
 
 def logmel_images(windows: F32, features: LogMel, rate: int) -> F32:
     """windows: (n, samples) -> (n, frames, bands) float32 log-mel."""
-    from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+    from transformers.audio_utils import spectrogram, window_function
 
-    bank = mel_filter_bank(
-        num_frequency_bins=features.fft_size // 2 + 1,
-        num_mel_filters=features.bands,
-        min_frequency=features.low_hz,
-        max_frequency=features.high_hz,
-        sampling_rate=rate,
+    bank = _bank(
+        bins=features.fft_size // 2 + 1,
+        bands=features.bands,
+        low_hz=features.low_hz,
+        high_hz=features.high_hz,
+        rate=rate,
         norm="slaney" if features.mel_norm == "slaney" else None,
-        mel_scale=features.mel_scale,
-        triangularize_in_mel_space=features.mel_slopes == "mel",
+        scale=features.mel_scale,
+        in_mel=features.mel_slopes == "mel",
     )
     taper = window_function(features.frame_length, features.window, periodic=True)
     power = 2.0 if features.spectrum == "power" else 1.0
@@ -46,19 +50,20 @@ def logmel_images(windows: F32, features: LogMel, rate: int) -> F32:
 
 def fbank_images(windows: F32, features: Fbank, rate: int) -> F32:
     """windows: (n, samples) -> (n, frames, bands) float32 Kaldi fbank. No energy: transformers has none."""
-    from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+    from transformers.audio_utils import spectrogram, window_function
 
     if features.use_energy:
         raise ValueError("transformers computes no energy beside the bands of a filter bank")
     size = 1 << (features.frame_length - 1).bit_length()
-    bank = mel_filter_bank(
-        num_frequency_bins=size // 2 + 1,
-        num_mel_filters=features.bands,
-        min_frequency=features.low_hz,
-        max_frequency=features.high_hz if features.high_hz > 0 else rate / 2 + features.high_hz,
-        sampling_rate=rate,
-        mel_scale="kaldi",
-        triangularize_in_mel_space=True,
+    bank = _bank(
+        bins=size // 2 + 1,
+        bands=features.bands,
+        low_hz=features.low_hz,
+        high_hz=features.high_hz if features.high_hz > 0 else rate / 2 + features.high_hz,
+        rate=rate,
+        norm=None,
+        scale="kaldi",
+        in_mel=True,
     )
     taper = window_function(
         features.frame_length, "hann" if features.window == "hanning" else features.window, periodic=False
@@ -83,3 +88,24 @@ def fbank_images(windows: F32, features: Fbank, rate: int) -> F32:
         )
         images.append((bands.T - mean) / scale)
     return np.stack(images).astype(np.float32)
+
+
+@lru_cache(maxsize=8)  # bound: banks of the exports of one process; the least recently used is computed again
+def _bank(
+    *, bins: int, bands: int, low_hz: float, high_hz: float, rate: int, norm: str | None, scale: str, in_mel: bool
+) -> F64:
+    """(bins, bands) weights, by transformers."""
+    from transformers.audio_utils import mel_filter_bank
+
+    with quiet():
+        bank: F64 = mel_filter_bank(
+            num_frequency_bins=bins,
+            num_mel_filters=bands,
+            min_frequency=low_hz,
+            max_frequency=high_hz,
+            sampling_rate=rate,
+            norm=norm,
+            mel_scale=scale,
+            triangularize_in_mel_space=in_mel,
+        )
+    return bank

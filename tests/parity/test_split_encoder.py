@@ -33,12 +33,9 @@ WINDOW = (FRAMES - 1) * HOP + FIELD
 TOLERANCE = 1e-4
 MODELS = (
     "Wav2Vec2ForAudioFrameClassification",
-    "Wav2Vec2ForCTC",
-    "Wav2Vec2ForSequenceClassification",
     "HubertForSequenceClassification",
     "WavLMForAudioFrameClassification",
     "Data2VecAudioForAudioFrameClassification",
-    "UniSpeechSatForSequenceClassification",
     "SEWForSequenceClassification",
 )
 
