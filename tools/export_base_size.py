@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Exports checkpoints of the size that people use, with random weights, and prints parity and ms a window.
 
-    nice python tools/export_base_size.py [--classes NAME,NAME] [--int8] [--keep FOLDER]
+    nice python tools/export_base_size.py [--tiny] [--classes NAME,NAME] [--int8] [--keep FOLDER]
 
 One class after another, because a base-size model and its graph take a few GB. Random weights serve: neither the time
 of a run nor the arithmetic of parity asks what a model has learnt. Weights are drawn larger than a fresh model's, so
-that rows differ. The table is Markdown, for the README.
+that rows differ. `--tiny` takes the checkpoints of the test suite, of every class. The table is Markdown, for the README.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from streamclf.errors import StreamclfError
 from streamclf.train.certificate import ExportReport
 from streamclf.train.export import export_checkpoint
 from streamclf.train.quantise import Variant
-from tests.support.checkpoints import LOGMEL, save_checkpoint
+from tests.support.checkpoints import LOGMEL, classes, save_checkpoint
 
 _LABELS = {index: f"class {index}" for index in range(50)}
 _BODY = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
@@ -88,10 +88,12 @@ def main() -> None:
     """Print the table, a line as soon as it is measured."""
     asked = argparse.ArgumentParser(description="Export base-size checkpoints with random weights and measure them.")
     asked.add_argument("--classes", help="Only these, separated by commas.")
+    asked.add_argument("--tiny", action="store_true", help="Every class, with a few thousand weights each.")
     asked.add_argument("--int8", action="store_true", help="Also the int8 variant of each.")
     asked.add_argument("--keep", type=Path, help="Leave the packs in this folder.")
     options = asked.parse_args()
-    names = options.classes.split(",") if options.classes else list(BASE)
+    sizes = {name: ("tiny", {}) for name in classes()} if options.tiny else BASE
+    names = options.classes.split(",") if options.classes else list(sizes)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, one thread a run; load {os.getloadavg()[0]:.1f} at the start\n"
     )
@@ -101,21 +103,23 @@ def main() -> None:
     for name in names:
         with tempfile.TemporaryDirectory() as scratch:
             kept = options.keep or Path(scratch)
-            folder = save_checkpoint(name, Path(scratch) / name, image=_IMAGE, id2label=_LABELS, **BASE[name][1])
+            size, configuration = sizes[name]
+            more: dict[str, Any] = {} if options.tiny else {"image": _IMAGE, "id2label": _LABELS}
+            folder = save_checkpoint(name, Path(scratch) / name, **more, **configuration)
             gc.collect()
             for variant in variants:
-                _line(name, folder, kept / f"{name}-{variant or 'fp32'}", variant)
+                _line(name, size, folder, kept / f"{name}-{variant or 'fp32'}", variant)
                 gc.collect()
 
 
-def _line(name: str, folder: Path, out: Path, variant: Variant | None) -> None:
+def _line(name: str, size: str, folder: Path, out: Path, variant: Variant | None) -> None:
     begun = time.monotonic()
     try:
         report = export_checkpoint(folder, out, variant=variant, replace=True)
     except StreamclfError as fault:
-        print(f"| {name} | {BASE[name][0]} | failed: {fault} |", flush=True)
+        print(f"| {name} | {size} | failed: {fault} |", flush=True)
         return
-    print(_row(report, BASE[name][0], time.monotonic() - begun), flush=True)
+    print(_row(report, size, time.monotonic() - begun), flush=True)
 
 
 def _row(report: ExportReport, size: str, took_s: float) -> str:

@@ -11,7 +11,6 @@ import argparse
 import socket
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -104,16 +103,15 @@ def live_rows(pack: str, clips: list[Recording], hop_ms: int) -> list[F32]:
     ) as daemon:
         try:
             client = Client(f"127.0.0.1:{port}", tier="frame", final="final", on_wait=lambda why, delay_s: None)
-            with closing(client.blocking()) as messages:
-                for message in messages:
-                    if isinstance(message, wire.Lagged):
-                        raise StreamclfError("rows were lost on the way; play fewer clips at once (--together)")
-                    if isinstance(message, wire.Scores):
-                        rows[message.stream] |= enumerate(message.rows, start=message.first_frame)
-                    elif isinstance(message, wire.Status) and message.state == "ended":
-                        waiting.discard(message.stream)
-                        if not waiting:
-                            break
+            for message in client.blocking():
+                if isinstance(message, wire.Lagged):
+                    raise StreamclfError("rows were lost on the way; play fewer clips at once (--together)")
+                if isinstance(message, wire.Scores):
+                    rows[message.stream] |= enumerate(message.rows, start=message.first_frame)
+                elif isinstance(message, wire.Status) and message.state == "ended":
+                    waiting.discard(message.stream)
+                    if not waiting:
+                        break
         finally:
             daemon.terminate()
     for at, clip in enumerate(clips):

@@ -26,8 +26,9 @@ from streamclf.errors import StreamclfError
 from streamclf.train.annotations import Recording
 from streamclf.train.augment import augment
 from streamclf.train.corpus import Corpus, decode
+from streamclf.train.heads import save
 from streamclf.train.runstate import seed_all
-from streamclf.train.scratch import SIZES, speech_config
+from streamclf.train.scratch import SIZES, Size, speech_config
 from streamclf.types import F32
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -79,13 +80,13 @@ def main() -> None:
             schedule.step()
             losses.append(float(loss.detach()))
         print(f"epoch {epoch + 1} of {given.epochs}: loss {np.mean(losses):.3f}", flush=True)
-    model.save_pretrained(given.out)
+    save(model, given.out)
     right = sum(heard(model, corpus, r, tokens) == word(r) for r in held_out)
     print(f"words spelled right: {right} of {len(held_out)} held out ({100 * right / len(held_out):.1f} %)")
     print(f"{(time.monotonic() - begun) / 60:.1f} min, {(time.process_time() - spent) / 60:.1f} min of CPU")
 
 
-def make_model(size: str, tokens: Sequence[str], folder: Path) -> Wav2Vec2ForCTC:
+def make_model(size: Size, tokens: Sequence[str], folder: Path) -> Wav2Vec2ForCTC:
     """The untrained model, its extractor and tokenizer saved in `folder`."""
     config, extractor = speech_config("wav2vec2", size)
     config.update({"vocab_size": len(tokens), "pad_token_id": 0, "ctc_loss_reduction": "mean", "mask_time_length": 2})

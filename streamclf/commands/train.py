@@ -17,8 +17,8 @@ _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @click.command()
-@click.option("--arch", required=True, help="convnet, crnn, tcn (own nets), or resnet, convnext, vit, ast, wav2vec2, "
-              "hubert, wavlm, data2vec-audio, unispeech-sat, sew, wav2vec2-bert, whisper.")  # fmt: skip
+@click.option("--arch", required=True, help="convnet, crnn, tcn, transformer (own nets), or resnet, convnext, vit, "
+              "ast, wav2vec2, hubert, wavlm, data2vec-audio, unispeech-sat, sew, wav2vec2-bert, whisper.")  # fmt: skip
 @click.option("--mode", required=True, type=click.Choice(["sequence", "frame"]), help="A row a window, or every 20 ms.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of labelled recordings.")
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder to write the pack to.")
@@ -41,6 +41,8 @@ _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
     "--window", "window_s", type=click.FloatRange(min=0, max=60), default=0.0, help="Seconds; default 1 to 4."
 )
 @click.option("--look-ahead-ms", type=click.IntRange(min=0), help="How late a row may come; default by architecture.")
+@click.option("--chunk-ms", type=click.IntRange(min=20), default=20, show_default=True,
+              help="Causal nets: time between two runs; a longer one costs its wait and saves time.")  # fmt: skip
 @click.option("--augment", default="all", show_default=True,
               help="all, none, or some of gain,noise,mixup,shift,filter,room,mask.")  # fmt: skip
 @click.option("--balance", is_flag=True, help="Let recordings of rare classes come more often.")
@@ -80,7 +82,6 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
 
     options = _options(flags)
     run_folder = run_folder or out.with_name(out.name + ".run")
-    say = _say
     with _watch() as watch:
         try:
             result = job(
@@ -94,7 +95,7 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
                 replace=flags["replace"],
                 offline=flags["offline"],
                 watch=watch,
-                say=say,
+                say=watch.say,
                 left_out=say_left_out,
             )
         except KeyboardInterrupt:
@@ -128,7 +129,7 @@ def _options(flags: dict[str, Any]) -> Any:
     )
     same = (
         "arch", "mode", "source", "freeze", "size", "several", "rate", "bands", "high_hz", "width", "window_s",
-        "look_ahead_ms", "balance", "validation", "test",
+        "look_ahead_ms", "chunk_ms", "balance", "validation", "test",
     )  # fmt: skip
     return Options(
         **{key: flags[key] for key in same},
@@ -148,24 +149,46 @@ def _folds(text: str, option: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _say(text: str) -> None:
-    click.echo(plain(text), err=True)
-
-
 class _Lines:
     """Without a terminal: a line an epoch."""
+
+    def say(self, text: str) -> None:
+        """A line."""
+        click.echo(plain(text), err=True)
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Nothing is said of a step."""
 
     def epoch(self, line: str) -> None:
         """A line."""
-        _say(line)
+        self.say(line)
+
+
+class _Bar:
+    """On a terminal: a bar with the time left, from the first step on, and the lines above it."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._task: Any = None
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(plain(text), highlight=False, markup=False)
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Move the bar."""
+        if self._task is None:
+            self._task = self._bar.add_task("", total=total, completed=done)
+        self._bar.update(self._task, completed=done, description=f"loss {loss:.3f}", visible=done < total)
+
+    def epoch(self, line: str) -> None:
+        """A line above the bar."""
+        self.say(line)
 
 
 @contextmanager
-def _watch() -> Iterator[Any]:
-    """A progress bar with the time left on standard error, where that is a terminal."""
+def _watch() -> Iterator[_Lines | _Bar]:
+    """What tells of the run on standard error."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -175,19 +198,11 @@ def _watch() -> Iterator[Any]:
     columns: Sequence[Any] = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
+        TextColumn("{task.completed}/{task.total} steps,"),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("gone,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("training", total=None)
-
-        class _Bar:
-            def step(self, done: int, total: int, loss: float) -> None:
-                bar.update(task, completed=done, total=total, description=f"loss {loss:.3f}")
-
-            def epoch(self, line: str) -> None:
-                bar.console.print(line, highlight=False, markup=False)
-
-        yield _Bar()
+        yield _Bar(bar)

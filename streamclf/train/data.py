@@ -6,14 +6,16 @@ Targets live on the frame clock: row k of a recording's targets is what holds in
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 
-from streamclf.clock import FRAMES_PER_SECOND
+from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.model.pack import Segmentation
 from streamclf.train.annotations import Recording, Span, split_by_source
 from streamclf.train.labels import make_labels
 from streamclf.types import F32, Label
@@ -162,6 +164,34 @@ def window_target(recording: Recording, task: Task, onset_s: float, offset_s: fl
     if task.background is not None and not target.any():
         target[task.background] = 1.0
     return target
+
+
+def segmentation(recordings: Sequence[Recording], task: Task) -> Segmentation:
+    """Decisions that suit how long the labels of `recordings` last and pause; a pack's own defaults for clips.
+
+    What is half as long as nearly all spans (19 of 20) is no event yet, and what is half as long as nearly all pauses
+    between spans of one label does not end one.
+    """
+    lengths: list[float] = []
+    pauses: list[float] = []
+    for recording in recordings:
+        for label in task.labels:
+            own = [span for span in recording.spans or () if span.label == label]
+            lengths += [span.offset_s - span.onset_s for span in own]
+            pauses += [after.onset_s - span.offset_s for span, after in pairwise(own) if after.onset_s > span.offset_s]
+    usual = Segmentation()
+    return Segmentation(
+        min_on_ms=_half_of_nearly_all(lengths, most=usual.min_on_ms),
+        min_off_ms=_half_of_nearly_all(pauses, most=usual.min_off_ms),
+    )
+
+
+def _half_of_nearly_all(seconds: Sequence[float], *, most: int) -> int:
+    """In whole frames, given in ms; from one frame to `most`, which it is where nothing was measured."""
+    if not seconds:
+        return most
+    frames = int(0.5 * float(np.quantile(seconds, 0.05)) * FRAMES_PER_SECOND)
+    return min(most, max(1, frames) * FRAME_MS)
 
 
 def _by_folds(

@@ -8,7 +8,9 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from timeit import repeat
 from typing import Any
 
 import msgspec
@@ -18,14 +20,14 @@ from streamclf.clock import hop_of
 from streamclf.errors import RateError, StreamclfError, UsageError
 from streamclf.model import geometry
 from streamclf.model.loader import ENCODER, NAME, load_pack
-from streamclf.model.pack import Manifest, Pack, Waveform
+from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
 from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
 from streamclf.train import parity
 from streamclf.train.certificate import ExportReport, card_section, make_report
 from streamclf.train.families import family_of
 from streamclf.train.families.family import Plan, Wishes, manifest_geometry
-from streamclf.train.labels import check_count, make_labels, slug
+from streamclf.train.labels import check_count, make_labels, printable, slug
 from streamclf.train.onnxgraph import Graph, to_onnx
 from streamclf.train.pretrained import CheckpointError, first_sentence, load_checkpoint
 from streamclf.train.quantise import Loss, Variant, batches, loss, make_variant
@@ -78,9 +80,9 @@ def export_checkpoint(
         format=1,
         name=name or pack_name(checkpoint.name, variant),
         version="1",
-        title=f"{checkpoint.name[:200]}: {len(names)} classes",
+        title=f"{printable(checkpoint.name)}: {len(names)} classes",
         licence=licence or checkpoint.licence(),
-        source=f"{checkpoint.origin} ({checkpoint.architecture})",
+        source=f"{printable(checkpoint.origin)} ({checkpoint.architecture})",
         rate=plan.rate,
         shape=plan.shape,
         window=plan.window,
@@ -198,12 +200,11 @@ def _finish(
     geometry.check(manifest)
     say("writing the graph")
     graph = _graph(module, manifest, exact)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+    with _staging(out) as folder:
         making = Path(folder) / "pack"
         extra = {} if encoder is None else {ENCODER: encoder.model}
         pack, session = _open(making, manifest, graph.model, labels, extra)
-        run_seconds = session.warm_up()
+        run_seconds = _run_seconds(session, manifest)
         audio = parity.signal(manifest.rate, parity.signal_length(manifest, run_seconds))
         say("comparing torch, ONNX and streaming")
         rows = expected(audio)
@@ -218,7 +219,7 @@ def _finish(
             if encoder is not None and variant != "int8":
                 extra = {ENCODER: make_variant(encoder, variant)}
             pack, session = _open(making, manifest, model, labels, extra)
-            run_seconds = session.warm_up()
+            run_seconds = _run_seconds(session, manifest)
             wide, rows = rows, parity.stream(pack, session, audio).native
             lost = loss(variant, wide, rows, size=len(model) + sum(map(len, extra.values())), fp32_size=fp32_size)
         report = make_report(
@@ -238,6 +239,24 @@ def _finish(
         load_pack(making)
         _place(making, out, replace=replace)
     return report
+
+
+def _staging(out: Path) -> "tempfile.TemporaryDirectory[str]":
+    """A folder beside `out`, so that what is made there can be moved into place whole."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=".streamclf-", dir=out.parent)
+    except OSError as fault:
+        raise UsageError(f"nothing can be written beside {out}: {fault.strerror}; choose another --out") from None
+
+
+def _run_seconds(session: Session, manifest: Manifest) -> float:
+    """One run of the graph, and of the encoder on the frame that is new at each hop."""
+    seconds = session.warm_up()
+    if session.encode is None or not isinstance(manifest.features, Encoded):
+        return seconds
+    frame = np.zeros((1, manifest.features.frame_length), dtype=np.float32)
+    return seconds + float(np.median(repeat(partial(session.encode, frame), number=1, repeat=20)))
 
 
 def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:

@@ -33,6 +33,7 @@ class HubNet:
         self._checkpoint, self._wishes, self._pretrained = checkpoint, wishes, pretrained
         self.net: nn.Module = plan.module
         self.stretch = plan.window
+        self.delay = 0
         self.manifest = Manifest(
             format=1,
             name="training",

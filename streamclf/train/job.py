@@ -13,11 +13,11 @@ from typing import Protocol
 
 import msgspec
 
-from streamclf.clock import hop_of
+from streamclf.clock import FRAME_MS, hop_of
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError, StreamclfError, UsageError
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
-from streamclf.model.pack import Fbank, LogMel, Pack
+from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
 from streamclf.model.writer import write_pack
 from streamclf.train import annotations, card, data, heads, ours, runstate, scratch
 from streamclf.train.annotations import Problem, Recording
@@ -56,6 +56,7 @@ class Options(msgspec.Struct, frozen=True):
     width: int = 0
     window_s: float = 0.0
     look_ahead_ms: int | None = None
+    chunk_ms: int = FRAME_MS
     augment: tuple[str, ...] = ()
     balance: bool = False
     validation: float = 0.15
@@ -66,9 +67,13 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Trainable(Learner, Protocol):
-    """A learner that can become a pack. stretch: samples of one training example."""
+    """A learner that can become a pack.
+
+    stretch: samples of one training example. delay: samples by which rows come after the frames that they tell of.
+    """
 
     stretch: int
+    delay: int
 
     def export(self, out: Path, task: data.Task, *, name: str, licence: str, card: str, say: Say) -> ExportReport:
         """Write the pack into the folder `out`, in place of one that is there."""
@@ -159,6 +164,8 @@ def _check(options: Options) -> None:
         hop_of(options.rate)
     elif options.rate != SPEECH_RATE:
         raise UsageError(f"--arch {options.arch} hears {SPEECH_RATE} Hz; leave --rate {options.rate} out")
+    if options.arch not in ours.ARCHS and options.chunk_ms != FRAME_MS:
+        raise UsageError(f"--chunk-ms belongs to causal nets of our own; leave it out with --arch {options.arch}")
     if options.bands % 8 or options.bands < 16:
         raise UsageError(f"--bands {options.bands}: expected a multiple of 8 from 16 on")
 
@@ -212,7 +219,9 @@ def _learner(
     options: Options, task: data.Task, corpus: Corpus, train: Sequence[Recording], run: Path, offline: bool
 ) -> Trainable:
     window_s = options.window_s or {**ours.DEFAULT_WINDOW_S, **scratch.DEFAULT_WINDOW_S}.get(options.arch, 1.0)
-    shaping = ours.Shaping(options.rate, options.bands, options.high_hz, options.look_ahead_ms, options.width)
+    shaping = ours.Shaping(
+        options.rate, options.bands, options.high_hz, options.look_ahead_ms, options.width, options.chunk_ms
+    )
 
     def measure(features: LogMel | Fbank, rate: int, window: int) -> tuple[float, float]:
         examples = Examples(corpus, train, task, Cut("sequence", rate, window))
@@ -247,7 +256,7 @@ def _cut(options: Options, learner: Trainable) -> Cut:
     if options.mode == "sequence":
         return Cut("sequence", manifest.rate, learner.stretch)
     if manifest.shape is Shape.STATEFUL:
-        return Cut("frame", manifest.rate, learner.stretch, rows=learner.stretch // hop, delay=manifest.look_ahead)
+        return Cut("frame", manifest.rate, learner.stretch, rows=learner.stretch // hop, delay=learner.delay)
     return Cut("frame", manifest.rate, learner.stretch, rows=manifest.rows_per_window)
 
 
@@ -255,16 +264,22 @@ def _finish(
     learner: Trainable, done: Result, run: Path, options: Options, *, name: str, licence: str, say: Say
 ) -> Result:
     """Export, prove, judge, and put the pack with its card where it was asked for."""
-    made = run / "pack"
-    report = learner.export(made, done.task, name=name, licence=licence, card="", say=say)
-    pack = load_pack(made)
+    report = learner.export(run / "exported", done.task, name=name, licence=licence, card="", say=say)
+    exported = load_pack(run / "exported")
+    manifest = msgspec.structs.replace(
+        exported.manifest,
+        title=", ".join(done.task.labels)[:_LONGEST_TITLE],
+        source=f"streamclf train --arch {options.arch}",
+        segmentation=data.segmentation(done.split.train, done.task),
+    )
+    pack = _rewritten(exported, run / "pack", manifest)
     problems = verify(pack).problems
     if problems:
-        raise PackError(f"the pack in {made} was not put to {done.pack}, for {problems[0]}")
+        raise PackError(f"the pack in {run} was not put to {done.pack}, for {problems[0]}")
     judged = None
     if done.split.test:
         say(f"trying it on {len(done.split.test)} held-out recordings")
-        judged = judge(made, done.split.test, exclusive=done.task.exclusive)
+        judged = judge(run / "pack", done.split.test, exclusive=done.task.exclusive)
     text = card.text(
         name,
         done.task,
@@ -272,33 +287,33 @@ def _finish(
         done.outcome,
         judged,
         arch=options.arch,
-        licence=pack.manifest.licence,
+        licence=manifest.licence,
         settings=_told(options),
     )
-    _place(pack, done.pack, text, title=", ".join(done.task.labels), source=f"streamclf train --arch {options.arch}")
+    _rewritten(pack, done.pack, manifest, text=text)
     return msgspec.structs.replace(done, report=report, judged=judged)
 
 
-def _place(pack: Pack, out: Path, text: str, *, title: str, source: str) -> None:
-    """Write the pack to `out` with its card in front of the certificate, in place of what is there."""
-    made, manifest = Path(pack.path), pack.manifest
+def _rewritten(pack: Pack, out: Path, manifest: Manifest, *, text: str = "") -> Pack:
+    """Write the pack to `out` under another manifest, in place of what is there; its card begins with `text`."""
+    made = Path(pack.path)
     contents = {name: (made / name).read_bytes() for name in manifest.files}
     certificate = contents.pop(CARD).decode()
-    own = {name: contents.pop(name, None) for name in (MODEL, LABELS, GOLDEN)}
     new = out.with_name(f".{out.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     write_pack(
         new,
-        msgspec.structs.replace(manifest, title=title[:_LONGEST_TITLE], source=source),
-        model=pack.model,
+        manifest,
+        model=contents.pop(MODEL),
         labels=pack.labels,
         card=f"{text}\n{certificate.strip()}\n",
-        golden=own[GOLDEN],
-        extra=contents,
+        golden=contents.pop(GOLDEN),
+        extra={name: content for name, content in contents.items() if name != LABELS},
     )
     load_pack(new)
     shutil.rmtree(out, ignore_errors=True)
     new.rename(out)
+    return load_pack(out)
 
 
 def _told(options: Options) -> list[tuple[str, str]]:

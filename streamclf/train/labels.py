@@ -21,7 +21,7 @@ def make_labels(names: Sequence[str], *, hidden: Collection[int] = ()) -> tuple[
     labels = []
     for index, name in enumerate(names):
         ident = _unique(_slug(name) or f"class_{index}", taken)
-        labels.append(Label(ident, _printable(name) or f"class {index}", hidden=index in hidden))
+        labels.append(Label(ident, printable(name) or f"class {index}", hidden=index in hidden))
     return tuple(labels)
 
 
@@ -47,6 +47,11 @@ def slug(text: str, *, limit: int = _MAX_ID) -> str:
     return _slug(text)[:limit].strip("_")
 
 
+def printable(text: str) -> str:
+    """`text` on one line without what steers a terminal, at most 200 characters."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:_MAX_NAME].strip()
+
+
 def _slug(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_MAX_ID].strip("_")
@@ -60,7 +65,3 @@ def _unique(ident: str, taken: set[str]) -> str:
         candidate = ident[: _MAX_ID - len(ending)] + ending
     taken.add(candidate)
     return candidate
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:_MAX_NAME].strip()

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import UsageError
 from streamclf.model.geometry import frame_of_row
 from streamclf.model.pack import Fbank, LogMel, Manifest, Segmentation, StateTensor
+from streamclf.train.cached import CachedTransformer, Chunk
 from streamclf.train.certificate import ExportReport
 from streamclf.train.data import Mode, Task, pack_labels
 from streamclf.train.export import Say, write_torch_pack
@@ -22,13 +23,13 @@ from streamclf.train.families.family import middle_look_ahead
 from streamclf.train.nets import FRAMES_PER_ROW, CausalCRNN, CausalNet, CausalTCN, ConvNet
 from streamclf.types import Shape
 
-Net = TypeVar("Net", CausalCRNN, CausalTCN)
 UNSTATED = "not stated by who trained it"
-ARCHS: dict[str, Mode] = {"convnet": "sequence", "crnn": "frame", "tcn": "frame"}
+ARCHS: dict[str, Mode] = {"convnet": "sequence", "crnn": "frame", "tcn": "frame", "transformer": "frame"}
 """Architecture -> the only mode it has."""
 
 DEFAULT_RATE = 16_000
-DEFAULT_WINDOW_S = {"convnet": 2.0, "crnn": 4.0, "tcn": 4.0}
+_WIDTHS = {"convnet": "width", "crnn": "units", "tcn": "channels", "transformer": "dim"}
+DEFAULT_WINDOW_S = {"convnet": 2.0, "crnn": 4.0, "tcn": 4.0, "transformer": 4.0}
 """Length of a window, and of the stretches that a causal net is trained on."""
 _LOW_HZ = 50.0
 # power of a frame below it is treated alike: about what 16-bit rounding leaves
@@ -38,13 +39,16 @@ _LOG_OFFSET = 1e-6
 @dataclass(frozen=True, slots=True)
 class Shaping:
     """What a user may say of a net's geometry. look_ahead_ms: how much later than its frame a row may come;
-    None is nothing for causal nets, half a window for others, whose row then belongs to the middle of its window."""
+    None is nothing for causal nets, half a window for others, whose row then belongs to the middle of its window.
+    width: 0 takes the architecture's own. chunk_ms: time between two runs of a causal net.
+    """
 
     rate: int = DEFAULT_RATE
     bands: int = 64
     high_hz: float = 0.0
     look_ahead_ms: int | None = None
     width: int = 0
+    chunk_ms: int = FRAME_MS
 
 
 class OwnNet:
@@ -56,19 +60,27 @@ class OwnNet:
         hop = hop_of(shaping.rate)
         widths: dict[str, Any] = {}
         if shaping.width:
-            widths = {{"convnet": "width", "crnn": "units", "tcn": "channels"}[arch]: shaping.width}
+            widths = {_WIDTHS[arch]: shaping.width}
         states: tuple[StateTensor, ...] = ()
         self.net: nn.Module
         if arch == "convnet":
             self.net = ConvNet(classes, **widths)
         else:
-            causal: CausalNet = (CausalCRNN if arch == "crnn" else CausalTCN)(classes, bands=bands, **widths)
+            kinds: dict[str, Any] = {"crnn": CausalCRNN, "tcn": CausalTCN, "transformer": CachedTransformer}
+            causal: CausalNet = kinds[arch](classes, bands=bands, **widths)
             states = tuple(
                 StateTensor(input=f"{key}_in", output=f"{key}_out", shape=shape) for key, shape in causal.states.items()
             )
             self.net = causal
         window = round(window_s * 1000 / FRAME_MS) * hop
         stateful = bool(states)
+        rows = shaping.chunk_ms // FRAME_MS
+        if rows < 1 or shaping.chunk_ms % FRAME_MS or (rows > 1 and not stateful):
+            raise UsageError(
+                f"--chunk-ms {shaping.chunk_ms} cannot be; expected a multiple of {FRAME_MS}, and {FRAME_MS} itself "
+                "for nets that are not causal"
+            )
+        window = -(-window // (rows * hop)) * rows * hop
         look_ahead = 0 if stateful else middle_look_ahead(window, hop)
         if shaping.look_ahead_ms is not None:
             look_ahead = shaping.look_ahead_ms // FRAME_MS * hop
@@ -78,6 +90,8 @@ class OwnNet:
                 )
         self.stretch = window
         """Samples of one training example."""
+        self.delay = look_ahead if stateful else 0
+        """Samples by which the net's rows come after the frames that they tell of."""
         self.manifest = Manifest(
             format=1,
             name=arch,
@@ -87,9 +101,11 @@ class OwnNet:
             source=f"trained with streamclf train --arch {arch}",
             rate=shaping.rate,
             shape=Shape.STATEFUL if stateful else Shape.WINDOW_ROW,
-            window=2 * hop if stateful else window,
-            step=hop if stateful else 0,
-            look_ahead=look_ahead,
+            window=(rows + 1) * hop if stateful else window,
+            step=rows * hop if stateful else 0,
+            rows_per_window=rows,
+            # what is waited for a chunk to be whole comes on top of what the net itself waits for
+            look_ahead=look_ahead + (rows - 1) * hop,
             features=log_mel(shaping),
             input="features",
             input_layout="time-bands" if stateful else "channel-time-bands",
@@ -126,9 +142,7 @@ class OwnNet:
     def for_export(self) -> nn.Module:
         """The net as the pack runs it: a row, not a sequence of one, and no normalisation where it can be folded."""
         net = copy.deepcopy(self.net).eval()
-        if isinstance(net, CausalCRNN):
-            return _CRNNStep(_folded(net))
-        return _TCNStep(_folded(net)) if isinstance(net, CausalTCN) else net
+        return Chunk(_folded(net), self.manifest.rows_per_window) if isinstance(net, CausalNet) else net
 
     def export(self, out: Path, task: Task, *, name: str, licence: str, card: str, say: Say) -> ExportReport:
         """Write the pack into the folder `out`, in place of one that is there."""
@@ -139,39 +153,16 @@ class OwnNet:
         )
 
 
-class _CRNNStep(nn.Module):
-    """One run of a causal net in a pack: (B, 2, bands) and the states -> (B, classes) and the states behind them."""
-
-    def __init__(self, net: CausalCRNN) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(
-        self, features: Tensor, past1: Tensor, past2: Tensor, past3: Tensor, memory: Tensor
-    ) -> tuple[Tensor, ...]:
-        rows, *after = self.net(features, past1, past2, past3, memory)
-        return rows[:, 0], *after
-
-
-class _TCNStep(nn.Module):
-    """The same with one state. The exporter wants every parameter named."""
-
-    def __init__(self, net: CausalTCN) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        rows, after = self.net(features, past)
-        return rows[:, 0], after
-
-
-def _folded(net: Net) -> Net:
+def _folded(net: CausalNet) -> CausalNet:
     """The net with each normalisation made part of the product before it: fewer operations in every run."""
     pairs: list[tuple[Any, str, str]] = []
     if isinstance(net, CausalCRNN):
         pairs = [(net, f"conv{at}", f"norm{at}") for at in (1, 2, 3)]
     elif isinstance(net, CausalTCN):
-        pairs = [(net, "project", "norm"), *((block, "taps", "norm") for block in net.get_submodule("blocks").children())]
+        pairs = [
+            (net, "project", "norm"),
+            *((block, "taps", "norm") for block in net.get_submodule("blocks").children()),
+        ]
     for owner, product, norm in pairs:
         before = getattr(owner, product)
         fuse: Any = fusion.fuse_conv_bn_eval if isinstance(before, nn.Conv2d) else fusion.fuse_linear_bn_eval

@@ -31,6 +31,7 @@ ARCHS = [
     ("wavlm", "sequence"), ("wavlm", "frame"), ("data2vec-audio", "sequence"), ("data2vec-audio", "frame"),
     ("unispeech-sat", "sequence"), ("unispeech-sat", "frame"), ("sew", "sequence"), ("wav2vec2-bert", "sequence"),
     ("wav2vec2-bert", "frame"), ("whisper", "sequence"), ("convnet", "sequence"), ("crnn", "frame"), ("tcn", "frame"),
+    ("transformer", "frame"),
 ]  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def test_nothing_but_damaged_clips(clips: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arch", "mode", "options", "sentence"),
     [
-        ("resnt", "sequence", {}, "--arch 'resnt' is unknown; use one of convnet, crnn, tcn, resnet"),
+        ("resnt", "sequence", {}, "--arch 'resnt' is unknown; use one of convnet, crnn, tcn, transformer, resnet"),
         ("convnet", "frame", {}, "--arch convnet gives one row a window; use --mode sequence"),
         ("crnn", "sequence", {}, "--arch crnn gives a row every 20 ms; use --mode frame"),
         ("vit", "frame", {}, "which gives one row a window; use --mode sequence"),
@@ -240,6 +241,9 @@ def test_nothing_but_damaged_clips(clips: Path, tmp_path: Path) -> None:
         ("wav2vec2", "frame", {"freeze": "encoder"}, "name a checkpoint by --from"),
         ("convnet", "sequence", {"source": "x"}, "is trained from scratch; leave --from and --freeze out"),
         ("convnet", "sequence", {"look_ahead_ms": 2000}, "--look-ahead-ms 2000 reaches over the window of 2 s"),
+        ("convnet", "sequence", {"chunk_ms": 100}, "--chunk-ms 100 cannot be"),
+        ("tcn", "frame", {"chunk_ms": 50}, "--chunk-ms 50 cannot be; expected a multiple of 20"),
+        ("hubert", "frame", {"chunk_ms": 100}, "--chunk-ms belongs to causal nets of our own"),
         ("convnet", "sequence", {"bands": 20}, "--bands 20: expected a multiple of 8"),
         ("convnet", "sequence", {"labels": ("low", "hgih")}, "did you mean 'high'?"),
         ("convnet", "sequence", {"test_folds": (4,)}, "belongs to no fold"),

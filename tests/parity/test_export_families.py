@@ -126,7 +126,6 @@ def test_an_encoder_that_hears_the_whole_window_is_run_with_it(architecture: str
     ("architecture", "wishes", "samples"),
     [
         ("ASTForAudioClassification", Wishes(window_ms=700), 400 + 67 * 160),
-        ("Wav2Vec2ForCTC", Wishes(window_ms=400), 19 * 320 + 400),
         ("Wav2Vec2BertForAudioFrameClassification", Wishes(window_ms=400), 20 * 320 + 240),
         ("WhisperForAudioClassification", Wishes(window_ms=2000, look_ahead_ms=0), 32_000),
         ("ViTForImageClassification", Wishes(window_ms=800, settings={"bands": "40"}), 400 + 77 * 160),
@@ -193,7 +192,6 @@ def test_problem_type_and_the_user_decide_the_activation(
     ("architecture", "variant", "batch", "smaller"),
     [
         ("Wav2Vec2BertForAudioFrameClassification", "int8", False, 0.9),
-        ("Wav2Vec2BertForAudioFrameClassification", "int8-weights", True, 0.9),
         ("Wav2Vec2BertForAudioFrameClassification", "fp16", True, 0.6),
         ("WavLMForCTC", "int8-weights", True, 0.7),
         ("WhisperForAudioClassification", "fp16", True, 1.0),

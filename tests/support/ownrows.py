@@ -5,6 +5,7 @@ models, which have no extractor of sound, are written out from their definition.
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def own_rows(architecture: str, folder: Path, windows: F32) -> F32:
     logits = []
     for at in range(0, len(windows), 16):
         inputs = _inputs(architecture, folder, windows[at : at + 16])
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            # what transformers does inside itself is its own affair
+            warnings.simplefilter("ignore")
             given = model(**inputs).logits
         logits.append(given if given.ndim == 3 else given[:, None])
     whole = torch.cat(logits)

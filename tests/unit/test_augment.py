@@ -79,12 +79,13 @@ def test_nothing_sounds_before_its_onset_and_the_onset_stays(kind: str) -> None:
     assert 0 < changed < 12
 
 
-def test_the_equaliser_stays_within_its_bounds() -> None:
+def test_the_equaliser_stays_within_its_bounds_and_uses_them() -> None:
+    strongest = []
     for seed in range(10):
         response = augment.filter_response(RATE, RATE, np.random.default_rng(seed))
-        gains_db = 20 * np.log10(np.abs(response))
-        assert np.abs(gains_db).max() < augment.FILTER_DB + 0.5
-        assert gains_db.max() - gains_db.min() > 1.0
+        strongest.append(float(np.abs(20 * np.log10(np.abs(response))).max()))
+    assert max(strongest) < augment.FILTER_DB + 0.5
+    assert max(strongest) > 0.8 * augment.FILTER_DB
 
 
 def test_a_room_begins_with_the_direct_sound_and_dies_away() -> None:

@@ -9,9 +9,19 @@ import soundfile
 from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.file import open_blocks
 from streamclf.errors import RateError, StreamclfError, UsageError
+from streamclf.model.pack import Segmentation
 from streamclf.train.annotations import Recording, Span, read_data
 from streamclf.train.corpus import decode
-from streamclf.train.data import BACKGROUND, Task, frame_targets, make_task, pack_labels, split, window_target
+from streamclf.train.data import (
+    BACKGROUND,
+    Task,
+    frame_targets,
+    make_task,
+    pack_labels,
+    segmentation,
+    split,
+    window_target,
+)
 from streamclf.train.examples import Cut, Examples
 from streamclf.types import F32
 from tests.support.recordings import RATE, tone, tone_clips
@@ -170,6 +180,20 @@ def test_of_labels_that_exclude_one_another_the_longest_in_the_window_counts() -
     assert window_target(recording, task, 0.5, 1.4).tolist() == [1, 0, 0]
     assert window_target(recording, task, 0.8, 1.7).tolist() == [0, 1, 0]
     assert window_target(recording, task, 1.4, 2.4).tolist() == [0, 0, 1]
+
+
+def test_decisions_follow_how_long_labels_last_and_pause() -> None:
+    task = Task(("ann", "bob", BACKGROUND), exclusive=True)
+    spans = [(at, at + 0.17, "ann") for at in np.arange(0.0, 6.0, 0.3)] + [(7.0, 7.5, "bob"), (9.0, 9.5, "bob")]
+
+    own = segmentation([long("a", *spans)], task)
+
+    # half of 170 ms of sound and half of 130 ms of pause, in whole frames
+    assert (own.min_on_ms, own.min_off_ms) == (80, 60)
+
+
+def test_clips_leave_decisions_as_they_are() -> None:
+    assert segmentation([clip("a", "x")], Task(("x", "y"), True)) == Segmentation()
 
 
 @pytest.fixture

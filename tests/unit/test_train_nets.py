@@ -139,9 +139,10 @@ def test_a_causal_net_hears_nothing_of_the_future(kind: str) -> None:
     assert not torch.equal(before[:, 20:], after[:, 20:])
 
 
-@pytest.mark.parametrize("kind", ["crnn", "tcn"])
-def test_what_a_pack_runs_is_the_trained_net_with_its_norms_folded(kind: str) -> None:
-    own = OwnNet(kind, Task(("a", "b", "c"), True), window_s=1.0, shaping=Shaping(bands=16, width=12))
+@pytest.mark.parametrize(("kind", "chunk_ms"), [("crnn", 20), ("tcn", 20), ("transformer", 20), ("tcn", 100)])
+def test_what_a_pack_runs_is_the_trained_net_with_its_norms_folded(kind: str, chunk_ms: int) -> None:
+    shaping = Shaping(bands=16, width=12, chunk_ms=chunk_ms)
+    own = OwnNet(kind, Task(("a", "b", "c"), True), window_s=1.0, shaping=shaping)
     own.net.train()
     with torch.no_grad():
         for _ in range(3):
@@ -154,9 +155,12 @@ def test_what_a_pack_runs_is_the_trained_net_with_its_norms_folded(kind: str) ->
     with torch.no_grad():
         whole = own.logits(x)
         states = [torch.zeros([size or 2 for size in tensor.shape]) for tensor in own.manifest.state]
-        for number in range(10):
-            row, *states = step(x[:, 2 * number : 2 * number + 2], *states)
-            assert float((row - whole[:, number]).abs().max()) < 1e-5
+        each = chunk_ms // 20
+        for number in range(0, 10, each):
+            rows, *states = step(x[:, 2 * number : 2 * (number + each)], *states)
+            expected = whole[:, number] if each == 1 else whole[:, number : number + each]
+            assert rows.shape == expected.shape
+            assert float((rows - expected).abs().max()) < 1e-5
 
     assert not any(isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) for part in step.modules())
     assert all(torch.equal(value, before[name]) for name, value in own.net.state_dict().items())
@@ -172,4 +176,8 @@ def test_geometry_is_what_the_user_asked_for() -> None:
     causal_net = OwnNet("tcn", task, window_s=2.0, shaping=replace(Shaping(), look_ahead_ms=60)).manifest
 
     assert (net.rate, net.window, net.look_ahead, net.exclusive) == (32_000, 48_000, 3200, True)
+    chunks = OwnNet("tcn", task, window_s=2.0, shaping=replace(Shaping(), look_ahead_ms=60, chunk_ms=100))
+
     assert (causal_net.step, causal_net.look_ahead) == (STEP, 3 * STEP)
+    assert (chunks.manifest.step, chunks.manifest.rows_per_window, chunks.manifest.look_ahead) == (1600, 5, 7 * STEP)
+    assert (chunks.delay, chunks.stretch % 1600) == (3 * STEP, 0)
