@@ -5,7 +5,7 @@
 
 One class after another, because a base-size model and its graph take a few GB. Random weights serve: neither the time
 of a run nor the arithmetic of parity asks what a model has learnt. Weights are drawn larger than a fresh model's, so
-that rows differ. `--tiny` takes the checkpoints of the test suite, of every class. The table is Markdown, for the README.
+that rows differ. `--tiny` takes the checkpoints of the test suite, of every class. The table is Markdown.
 """
 
 import argparse

@@ -124,10 +124,10 @@ def split(
     return Split(train, stop, held_out)
 
 
-def frame_targets(recording: Recording, task: Task, frames: int) -> F32:
-    """What holds in frames [0, frames) of the recording: (frames, classes) float32, 0 or 1.
+def frame_targets(recording: Recording, task: Task, frames: int, *, first: int = 0) -> F32:
+    """What holds in frames [first, first + frames) of the recording: (frames, classes) float32, 0 or 1.
 
-    A span holds in the frames whose middle lies in it. The label of a clip holds from its start to its end.
+    A span holds in the frames whose middle lies in it. The label of a clip holds in all of them.
     """
     targets = np.zeros((frames, len(task.labels)), dtype=np.float32)
     for at, label in enumerate(task.labels):
@@ -136,7 +136,7 @@ def frame_targets(recording: Recording, task: Task, frames: int) -> F32:
             continue
         for span in recording.spans:
             if span.label == label:
-                targets[_frame(span.onset_s) : _frame(span.offset_s), at] = 1.0
+                targets[max(0, _frame(span.onset_s) - first) : max(0, _frame(span.offset_s) - first), at] = 1.0
     if task.background is not None:
         targets[:, task.background] += targets.sum(axis=1) == 0
     return targets

@@ -151,10 +151,10 @@ class Examples:
 
     def _rows(self, recording: Recording, length: int, start: int) -> tuple[F32, F32]:
         """(targets, weights) of the rows. Of a clip's class nothing is known outside the clip."""
-        frames = -(-length // self._hop)
-        at = np.arange(self.cut.rows) + (start - self.cut.delay) // self._hop
-        inside = (at >= 0) & (at < frames)
-        targets = frame_targets(recording, self.task, frames)[np.clip(at, 0, frames - 1)]
+        first = (start - self.cut.delay) // self._hop
+        at = np.arange(first, first + self.cut.rows)
+        inside = (at >= 0) & (at < -(-length // self._hop))
+        targets = frame_targets(recording, self.task, self.cut.rows, first=first)
         targets[~inside] = 0.0
         background = self.task.background
         if background is not None:

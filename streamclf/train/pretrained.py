@@ -88,7 +88,7 @@ class Checkpoint:
                 f"the weights of {self.source} cannot be loaded as {self.architecture}: {first_sentence(fault)}; "
                 "save the checkpoint again with the class it was trained in"
             ) from fault
-        for key, found, expected in report["mismatched_keys"]:
+        for key, found, expected in sorted(report["mismatched_keys"]):
             raise CheckpointError(
                 f"{key} of {self.source} has the shape {list(found)}, but its config.json asks for {list(expected)}; "
                 "the labels or sizes in it do not match the weights, so correct them"

@@ -191,6 +191,15 @@ def test_labels_that_hold_at_once_are_learned_at_once(tmp_path: Path) -> None:
     assert held["options"]["arch"] == "convnet"
 
 
+def test_a_new_head_may_say_several_at_once(tmp_path: Path) -> None:
+    quick(turns(tmp_path / "turns", count=2), tmp_path, "wav2vec2", "frame", several=True,
+          source=str(ctc_checkpoint(tmp_path / "ctc")))  # fmt: skip
+
+    config = json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    assert config["id2label"] == {"0": "high", "1": "low"}
+
+
 @pytest.mark.parametrize(("what", "frozen"), [("feature-encoder", ".feature_extractor."), ("encoder", "wav2vec2.")])
 def test_what_is_frozen_has_no_moments(clips: Path, tmp_path: Path, what: str, frozen: str) -> None:
     source = ctc_checkpoint(tmp_path / "ctc")

@@ -161,6 +161,15 @@ def test_a_span_holds_in_the_frames_whose_middle_lies_in_it() -> None:
     assert (targets.sum(axis=1) == 1).all()
 
 
+@pytest.mark.parametrize("first", [-7, 0, 3, 12, 40])
+def test_any_stretch_has_the_targets_that_the_whole_has_there(first: int) -> None:
+    recording = long("a", (0.1, 0.309, "ann"), (0.5, 0.711, "bob"))
+    task = Task(("ann", "bob"), exclusive=False)
+    whole = np.concatenate([np.zeros((7, 2)), frame_targets(recording, task, 60)])
+
+    assert np.array_equal(frame_targets(recording, task, 20, first=first), whole[first + 7 : first + 27])
+
+
 @pytest.mark.parametrize(
     ("onset", "expected"),
     [(0.0, [0, 0]), (1.4, [0, 0]), (1.6, [1, 0]), (3.0, [1, 0]), (3.6, [1, 1]), (8.0, [0, 0])],
