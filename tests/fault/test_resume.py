@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,24 +82,34 @@ def counts(run: Path) -> tuple[int, int, int]:
 
 def kill_in_epoch(tmp_path: Path, epoch: int) -> None:
     """Start the run and end it by SIGKILL where its last checkpoint lies inside an epoch from that one on."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "streamclf", *arguments(tmp_path, "killed")],
-        env=clean_env(tmp_path),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        told = next((line for line in process.stderr if line.startswith(f"epoch {epoch} of")), None)
-        assert told is not None, "it ended before"
-        while process.poll() is None:
-            # it stands still while it is looked at, so that what is seen is what it is killed at
-            process.send_signal(signal.SIGSTOP)
-            if counts(tmp_path / "killed.run")[2] > 0:
-                break
-            process.send_signal(signal.SIGCONT)
-        process.kill()
+    checkpoint = tmp_path / "killed.run" / "checkpoint.pt"
+    log = tmp_path / "killed.log"
+    with (
+        log.open("w") as told,
+        subprocess.Popen(
+            [sys.executable, "-m", "streamclf", *arguments(tmp_path, "killed")],
+            env=clean_env(tmp_path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=told,
+        ) as process,
+    ):
+        try:
+            until = time.monotonic() + RUN_S
+            while f"epoch {epoch} of" not in log.read_text():
+                assert process.poll() is None, f"it ended before: {log.read_text()}"
+                assert time.monotonic() < until, f"it was too slow: {log.read_text()}"
+                time.sleep(0.002)
+            while process.poll() is None:
+                # it stands still while it is looked at, so that what is seen is what it is killed at; between two
+                # looks it must have time to take a step, or it would be looked at for ever
+                process.send_signal(signal.SIGSTOP)
+                if checkpoint.is_file() and counts(tmp_path / "killed.run")[2] > 0:
+                    break
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.01)
+        finally:
+            process.kill()  # a stopped child would be waited for without end
         assert process.wait(RUN_S) == -signal.SIGKILL
 
 
