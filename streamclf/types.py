@@ -78,7 +78,8 @@ class Event:
     """Onset to offset of one label. Frames are the stream's; `offset_frame` is one past the last active frame.
 
     While the event lasts, `offset_frame` is None. `peak` and `mean` are over the active frames so far, in [0, 1].
-    `id` is unique within a run of the daemon and the same for all stages of one event.
+    `id` is unique within a run of the daemon and the same for all stages of one event. `decided_frame` is one past the
+    last frame whose row was needed to know this much.
     """
 
     stream: str
@@ -90,6 +91,20 @@ class Event:
     offset_frame: int | None
     peak: float
     mean: float
+    decided_frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How loud consecutive frames of a stream were, before any gain. Full scale is 1.
+
+    rms, peak: (frames, ) float32, root mean square and largest magnitude of each frame from `first_frame` on.
+    """
+
+    stream: str
+    first_frame: int
+    rms: F32
+    peak: F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +120,4 @@ class Status:
     pack: str = ""
 
 
-Output = FrameScores | Event | Gap | Status
+Output = FrameScores | Event | Levels | Gap | Status

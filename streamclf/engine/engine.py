@@ -105,6 +105,8 @@ class Engine:
                 gap = stream.pull()
                 if gap is not None:
                     outputs += self._restart(name, gap)
+                if stream.levels is not None and len(stream.levels.rms):
+                    outputs.append(stream.levels)
                 heard += self.tracks[name]
         self._run(heard)
         for track in heard:

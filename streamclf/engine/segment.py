@@ -121,8 +121,9 @@ class Segmenter:
 
     def finish(self) -> list[Event]:
         """Close what is open (a gap or the stream's end) and forget all state."""
+        decided = self._next or 0  # before the first row nothing is open
         events = [
-            self._event(column, state, Stage.CLOSE)
+            self._event(column, state, Stage.CLOSE, decided)
             for column, state in sorted(self._open.items())
             if state.phase in (Phase.ACTIVE, Phase.FALLING)
         ]
@@ -148,7 +149,7 @@ class Segmenter:
             state.pending_total, state.pending_count = 0.0, 0
             if frame >= state.next_update:
                 state.next_update = frame + self.update_every
-                return self._event(column, state, Stage.UPDATE)
+                return self._event(column, state, Stage.UPDATE, frame + 1)
             return None
         state.phase = Phase.FALLING
         state.below += 1
@@ -156,7 +157,7 @@ class Segmenter:
         state.pending_count += 1
         if state.below >= decision.min_off:
             del self._open[column]
-            return self._event(column, state, Stage.CLOSE)
+            return self._event(column, state, Stage.CLOSE, frame + 1)
         return None
 
     def _rise(self, column: int, state: _Open, decision: Decision, frame: int, p: float) -> Event | None:
@@ -175,10 +176,10 @@ class Segmenter:
         if frame - state.onset + 1 >= decision.min_on and sum(state.hits) >= decision.n:
             state.phase = Phase.ACTIVE
             state.next_update = frame + self.update_every
-            return self._event(column, state, Stage.OPEN)
+            return self._event(column, state, Stage.OPEN, frame + 1)
         return None
 
-    def _event(self, column: int, state: _Open, stage: Stage) -> Event:
+    def _event(self, column: int, state: _Open, stage: Stage, decided: int) -> Event:
         label = self.labels[column].id
         decision = self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
@@ -193,6 +194,7 @@ class Segmenter:
             offset_frame=max(onset + 1, state.last_active + 1 - shift) if stage is Stage.CLOSE else None,
             peak=state.peak,
             mean=state.total / state.counted,
+            decided_frame=decided,
         )
 
 

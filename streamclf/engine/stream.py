@@ -12,10 +12,11 @@ from streamclf.audio.gain import GainNormaliser
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
+from streamclf.engine.level import LevelMeter
 from streamclf.errors import Overrun
 from streamclf.features.frontend import Frontend, Transform, make_frontend
 from streamclf.model.pack import Features
-from streamclf.types import F32, Gap
+from streamclf.types import F32, Gap, Levels
 
 # one pull takes at most this much, so that no history of features is lapped inside a tick
 PULL_FRAMES = FRAMES_PER_SECOND
@@ -45,10 +46,10 @@ class _Line:
 class Stream:
     """One audio line of native `rate` (Hz), read from `ring`.
 
-    consumed: native sample index up to which the ring has been read.
+    consumed: native sample index up to which the ring has been read. levels: also measure how loud each frame is.
     """
 
-    def __init__(self, name: str, *, rate: int, ring: Ring, normalise_gain: bool = False) -> None:
+    def __init__(self, name: str, *, rate: int, ring: Ring, normalise_gain: bool = False, levels: bool = False) -> None:
         self.name = name
         self.rate = rate
         self.hop = hop_of(rate)
@@ -59,6 +60,9 @@ class Stream:
         self.ended = False
         self.paused = False
         self._gain = GainNormaliser(self.hop) if normalise_gain else None
+        self.levels: Levels | None = None
+        """Of the frames that the last `pull` made whole."""
+        self._meter = LevelMeter(self.hop) if levels else None
         self._lines: dict[int, _Line] = {}
         self._lost_seen = 0
 
@@ -95,6 +99,7 @@ class Stream:
 
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
+        self.levels = None
         if not self.readable:
             return None
         ring, start = self.ring, self.consumed
@@ -115,6 +120,9 @@ class Stream:
         if not ring.holds(start):
             # the writer came round while it was being copied
             return self.skip_to_newest("overrun")
+        if self._meter is not None:
+            first = self._meter.frame
+            self.levels = Levels(self.name, first, *self._meter.push(block))
         if self._gain is not None:
             block = self._gain.apply(block)
         for line in self._lines.values():
@@ -149,6 +157,8 @@ class Stream:
         self.consumed = self.started_at * self.hop
         for line in self._lines.values():
             line.restart(self.started_at)
+        if self._meter is not None:
+            self._meter.restart(self.started_at)
         if self._gain is not None:
             self._gain.restart()
         return Gap(self.name, first, end - 1, hole.reason)

@@ -1,9 +1,10 @@
 """The hub: takes what the engine decided, numbers it, keeps it for replay, hands it to subscribers. No I/O, no clock.
 
-Rows, events, gaps and statuses come in through `publish`, in order. Each gets the next sequence number. Subscribers
-with the same wish share a channel, where a message is encoded once and delivered as the same bytes to all. Who cannot
-take it keeps it in a mailbox of its own (mailbox.py); who has fallen behind, or comes back with `since`, reads from
-the replay ring (replay.py) until it has caught up. All of it runs on the thread of the event loop.
+Rows, events, gaps and statuses come in through `publish`, in order; levels are not for subscribers and passed over.
+Each gets the next sequence number. Subscribers with the same wish share a channel, where a message is encoded once and
+delivered as the same bytes to all. Who cannot take it keeps it in a mailbox of its own (mailbox.py); who has fallen
+behind, or comes back with `since`, reads from the replay ring (replay.py) until it has caught up. All of it runs on
+the thread of the event loop.
 """
 
 import heapq
@@ -102,7 +103,7 @@ class Hub:
                 self._publish_event(output, decided_ns)
             elif isinstance(output, Gap):
                 self._publish_gap(output)
-            else:
+            elif isinstance(output, Status):
                 self._publish_status(output)
 
     def flush(self) -> None:

@@ -50,8 +50,8 @@ def hostile_hub() -> Hub:
 async def keep_publishing(server: Server) -> None:
     frame = seen = 0
     name, pack = f"mic{MARKUP}", f"big{MARKUP}"
-    opened = Event(name, pack, "e1", "speech", Stage.OPEN, 0, None, 0.9, 0.8)
-    closed = Event(name, pack, "e1", "speech", Stage.CLOSE, 0, 75, 0.9, 0.8)
+    opened = Event(name, pack, "e1", "speech", Stage.OPEN, 0, None, 0.9, 0.8, 5)
+    closed = Event(name, pack, "e1", "speech", Stage.CLOSE, 0, 75, 0.9, 0.8, 90)
     while True:
         rows = np.array([[0.9, 0.25, 0.99]], dtype=np.float32)
         server.publish([FrameScores(name, pack, frame, rows, True, (frame + 1) * HOP)], EPOCH_NS)

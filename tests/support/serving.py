@@ -64,7 +64,7 @@ def event(
     number: int, *, label: str = "dog", stage: Stage = Stage.OPEN, stream: str = "mic", pack: str = "big"
 ) -> Event:
     offset = 50 if stage is Stage.CLOSE else None
-    return Event(stream, pack, f"e{number}", label, stage, 10, offset, 0.9, 0.7)
+    return Event(stream, pack, f"e{number}", label, stage, 10, offset, 0.9, 0.7, offset or 15)
 
 
 class Collector:

@@ -78,8 +78,8 @@ def test_formats_of_annotations_give_the_same_spans(tmp_path: Path, name: str, t
 @pytest.mark.parametrize(("name", "form"), [("a.csv", "csv"), ("a.txt", "audacity"), ("a.selections.txt", "raven")])
 def test_what_classify_writes_is_read_back(tmp_path: Path, name: str, form: str) -> None:
     events = [
-        Event("a.wav", "p", "1", "bark", Stage.CLOSE, 25, 62, 0.9, 0.8),
-        Event("a.wav", "p", "2", "siren", Stage.CLOSE, 100, 150, 0.9, 0.8),
+        Event("a.wav", "p", "1", "bark", Stage.CLOSE, 25, 62, 0.9, 0.8, 75),
+        Event("a.wav", "p", "2", "siren", Stage.CLOSE, 100, 150, 0.9, 0.8, 170),
     ]
     names = {("p", "bark"): "bark", ("p", "siren"): "siren"}
     out = io.StringIO()

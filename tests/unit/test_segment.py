@@ -133,3 +133,16 @@ def test_any_cut_gives_the_same_events_and_stages_alternate(
                 last_offset = event.offset_frame
             is_open = event.stage is Stage.OPEN
         assert not is_open
+
+
+def test_each_stage_says_how_much_had_to_be_heard_for_it() -> None:
+    target = segmenter(enter=0.5, leave=0.3, min_on=3, min_off=2)
+    events = push(target, [0.1, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9])
+    events += target.finish()
+
+    assert [(event.stage, event.decided_frame) for event in events] == [
+        (Stage.OPEN, 4),
+        (Stage.CLOSE, 7),
+        (Stage.OPEN, 11),
+        (Stage.CLOSE, 11),
+    ]
