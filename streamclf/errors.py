@@ -43,6 +43,10 @@ class ServeError(StreamclfError):
     """The server cannot start or a client cannot connect: busy port, refused bind, bad token."""
 
 
+class StoreError(StreamclfError):
+    """The event store cannot be opened, read or written: another daemon's, damaged, of a newer version, a full disk."""
+
+
 class Overrun(StreamclfError):  # noqa: N818 - the field's own word
     """A reader was lapped by the ring's writer. `first_valid` is the oldest sample index still held."""
 

@@ -1,0 +1,148 @@
+"""Events as they are kept: one row each, the newest stage with everything needed to judge it later."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from streamclf.clock import NS_PER_FRAME
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """One event. Frames are its stream's, times UTC in ns since 1970, `peak` and `mean` in [0, 1], levels in dBFS.
+
+    id: unique for ever: the daemon's run, then the engine's id. seq: order of the last change in the store, 0 before.
+    decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
+    level_db: mean power from onset to offset, None where no level was measured.
+    enter, leave, min_on_ms, min_off_ms: the thresholds in force.
+    ended_by: "" while it lasts; quiet, gap (samples were lost), end (of the source), stop or crash (of the daemon).
+    test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
+    """
+
+    id: str
+    stream: str
+    pack: str
+    pack_hash: str
+    label: str
+    group: str
+    stage: str
+    onset_frame: int
+    offset_frame: int | None
+    onset_ns: int
+    offset_ns: int | None
+    decided_ns: int
+    peak: float
+    mean: float
+    enter: float
+    leave: float
+    min_on_ms: int
+    min_off_ms: int
+    level_db: float | None = None
+    ended_by: str = ""
+    test: bool = False
+    clip: str = ""
+    mark: str = ""
+    seq: int = 0
+
+
+_FIELDS = StoredEvent.__struct_fields__
+_COLUMNS = ", ".join("grp" if name == "group" else name for name in _FIELDS)
+# clip and mark are set by others while an event lasts, so a later stage leaves them alone
+_NEWER = ("seq", "stage", "offset_frame", "offset_ns", "decided_ns", "peak", "mean", "level_db", "ended_by")
+_PUT = (
+    f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))}) "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NEWER)}"
+)
+
+
+def put_events(tx: sqlite3.Connection, events: Iterable[StoredEvent]) -> None:
+    """Write each event, or its newer stage. Every write gives it the next `seq`."""
+    (seq,) = tx.execute("SELECT seq FROM last_seq").fetchone()
+    for event in events:
+        seq += 1
+        tx.execute(_PUT, msgspec.structs.astuple(msgspec.structs.replace(event, seq=seq)))
+    tx.execute("UPDATE last_seq SET seq = ?", (seq,))
+
+
+def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash") -> int:
+    """Close what a daemon that is gone left open, where it was last known to go on. Returns how many."""
+    stale = _read(tx.execute(f"SELECT {_COLUMNS} FROM events WHERE stage <> 'close' ORDER BY seq"))
+    put_events(tx, [closed(event, ended_by=ended_by) for event in stale])
+    return len(stale)
+
+
+def closed(event: StoredEvent, *, ended_by: str) -> StoredEvent:
+    """An event that lasts, closed where it was last known to go on."""
+    frames = max(1, (event.decided_ns - event.onset_ns) // NS_PER_FRAME)
+    return msgspec.structs.replace(
+        event,
+        stage="close",
+        offset_frame=event.onset_frame + frames,
+        offset_ns=event.onset_ns + frames * NS_PER_FRAME,
+        ended_by=ended_by,
+    )
+
+
+def set_clip(tx: sqlite3.Connection, event_id: str, clip: str) -> None:
+    """Name the clip of an event (file below clips/), or "" where it has none any more."""
+    (seq,) = tx.execute("UPDATE last_seq SET seq = seq + 1 RETURNING seq").fetchone()
+    tx.execute("UPDATE events SET clip = ?, seq = ? WHERE id = ?", (clip, seq, event_id))
+
+
+def find(connection: sqlite3.Connection, event_id: str) -> StoredEvent | None:
+    """The event of that id."""
+    found = _read(connection.execute(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,)))
+    return found[0] if found else None
+
+
+def query(
+    connection: sqlite3.Connection,
+    *,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    labels: Sequence[str] = (),
+    streams: Sequence[str] = (),
+    min_peak: float | None = None,
+    after_seq: int | None = None,
+    limit: int | None = None,
+    test: bool = False,
+) -> list[StoredEvent]:
+    """Events in the order of their onsets; with after_seq, those that changed after it, in the order of change.
+
+    since_ns, until_ns: onset in [since, until). labels: ids, or `group:NAME`. limit: at most so many, the newest
+    ones (the next ones after after_seq). test: those of the self-test instead of the real ones.
+    """
+    where: list[str] = ["test = ?"]
+    values: list[object] = [test]
+    for condition, value in (
+        ("onset_ns >= ?", since_ns),
+        ("onset_ns < ?", until_ns),
+        ("peak >= ?", min_peak),
+        ("seq > ?", after_seq),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    if streams:
+        where.append(f"stream IN ({_marks(streams)})")
+        values += streams
+    if labels:
+        groups = [label.removeprefix("group:") for label in labels if label.startswith("group:")]
+        ids = [label for label in labels if not label.startswith("group:")]
+        where.append(f"(label IN ({_marks(ids)}) OR grp IN ({_marks(groups)}))")
+        values += [*ids, *groups]
+    order = "onset_ns DESC, seq DESC" if after_seq is None else "seq"
+    values.append(-1 if limit is None else limit)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", values
+    )
+    events = _read(rows)
+    return events if after_seq is not None else events[::-1]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _read(rows: sqlite3.Cursor) -> list[StoredEvent]:
+    return [msgspec.convert(dict(zip(_FIELDS, row, strict=True)), StoredEvent, strict=False) for row in rows]

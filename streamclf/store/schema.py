@@ -1,0 +1,88 @@
+"""The tables of the event store, as steps from one version of the database to the next.
+
+`PRAGMA user_version` holds the number of steps a database has been through. A step that has been released is never
+changed: what comes later is a new step. Times are UTC in ns since 1970, frames are 20 ms of a stream.
+"""
+
+STEPS = (
+    """
+    CREATE TABLE last_seq (seq INTEGER NOT NULL) STRICT;
+    INSERT INTO last_seq VALUES (0);
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY,                -- order of the last change: who reads on from one misses nothing
+        id TEXT NOT NULL UNIQUE,
+        stream TEXT NOT NULL,
+        pack TEXT NOT NULL,
+        pack_hash TEXT NOT NULL,
+        label TEXT NOT NULL,
+        grp TEXT NOT NULL,
+        stage TEXT NOT NULL,                    -- open, update or close: the newest one
+        onset_frame INTEGER NOT NULL,
+        offset_frame INTEGER,                   -- one past the last active frame; NULL while it lasts
+        onset_ns INTEGER NOT NULL,
+        offset_ns INTEGER,
+        decided_ns INTEGER NOT NULL,            -- up to here the stream was known when the newest stage was decided
+        peak REAL NOT NULL,
+        mean REAL NOT NULL,
+        level_db REAL,                          -- dBFS
+        enter REAL NOT NULL,
+        leave REAL NOT NULL,
+        min_on_ms INTEGER NOT NULL,
+        min_off_ms INTEGER NOT NULL,
+        ended_by TEXT NOT NULL,
+        test INTEGER NOT NULL,
+        clip TEXT NOT NULL,                     -- file below clips/, '' for none
+        mark TEXT NOT NULL                      -- what a person said about it
+    ) STRICT;
+    CREATE INDEX events_by_time ON events (onset_ns);
+    CREATE INDEX events_by_label ON events (label, onset_ns);
+    CREATE INDEX events_that_last ON events (id) WHERE stage <> 'close';
+    CREATE INDEX events_with_clip ON events (label, peak) WHERE clip <> '';
+
+    CREATE TABLE alerts (
+        id TEXT PRIMARY KEY,
+        rule TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        label TEXT NOT NULL,
+        streams TEXT NOT NULL,                  -- JSON
+        stage TEXT NOT NULL,
+        at_ns INTEGER NOT NULL,
+        onset_ns INTEGER NOT NULL,
+        message TEXT NOT NULL,
+        gates TEXT NOT NULL,                    -- JSON
+        test INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX alerts_by_time ON alerts (at_ns);
+    CREATE INDEX alerts_by_event ON alerts (event_id);
+
+    CREATE TABLE deliveries (
+        alert_id TEXT NOT NULL,
+        sink TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'dead')),
+        attempts INTEGER NOT NULL,
+        next_ns INTEGER NOT NULL,
+        first_ns INTEGER NOT NULL,
+        last_error TEXT NOT NULL,
+        sent_ns INTEGER,
+        PRIMARY KEY (alert_id, sink)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX deliveries_due ON deliveries (sink, next_ns) WHERE state = 'pending';
+
+    CREATE TABLE reasons (
+        event_id TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        at_ns INTEGER NOT NULL,
+        passed INTEGER NOT NULL,
+        gates TEXT NOT NULL,                    -- JSON
+        PRIMARY KEY (event_id, rule)
+    ) STRICT, WITHOUT ROWID;
+
+    -- what rules remember: cool-downs, "N events in M minutes", "first of the day"
+    CREATE TABLE told (rule TEXT NOT NULL, key TEXT NOT NULL, at_ns INTEGER NOT NULL, PRIMARY KEY (rule, key))
+        STRICT, WITHOUT ROWID;
+    CREATE TABLE counts (rule TEXT NOT NULL, key TEXT NOT NULL, at_ns INTEGER NOT NULL,
+        PRIMARY KEY (rule, key, at_ns)) STRICT, WITHOUT ROWID;
+    CREATE TABLE seen (label TEXT NOT NULL, day TEXT NOT NULL, PRIMARY KEY (label, day)) STRICT, WITHOUT ROWID;
+    """,
+)
+VERSION = len(STEPS)

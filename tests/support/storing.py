@@ -1,0 +1,35 @@
+"""Events to put into a store, with everything that a test does not name filled in."""
+
+from typing import Any
+
+from streamclf.clock import NS_PER_FRAME
+from streamclf.store.events import StoredEvent
+
+START_NS = 1_700_000_000 * 1_000_000_000
+
+
+def stored(number: int = 0, *, stage: str = "close", frames: int = 50, **changes: Any) -> StoredEvent:
+    """Event `number`: begins `number` seconds after START_NS and lasts `frames`."""
+    onset = number * 50
+    fields: dict[str, Any] = {
+        "id": f"run/mic/birds/robin/{number}",
+        "stream": "mic",
+        "pack": "birds",
+        "pack_hash": "ab" * 32,
+        "label": "robin",
+        "group": "bird",
+        "stage": stage,
+        "onset_frame": onset,
+        "offset_frame": onset + frames if stage == "close" else None,
+        "onset_ns": START_NS + onset * NS_PER_FRAME,
+        "offset_ns": START_NS + (onset + frames) * NS_PER_FRAME if stage == "close" else None,
+        "decided_ns": START_NS + (onset + frames) * NS_PER_FRAME,
+        "peak": 0.9,
+        "mean": 0.7,
+        "enter": 0.5,
+        "leave": 0.35,
+        "min_on_ms": 100,
+        "min_off_ms": 200,
+        "ended_by": "quiet" if stage == "close" else "",
+    }
+    return StoredEvent(**{**fields, **changes})
