@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import click
 
@@ -17,28 +18,30 @@ def verify(name: str, provider: str, as_json: bool) -> None:
     """Verify the pack NAME (or the pack in a folder): streaming = offline, frame by frame.
 
     Any cutting into blocks, companions in the batch, the golden reference where there is one, and the stated
-    look-ahead are put to the test; exit code 1 when a claim does not hold.
+    look-ahead are put to the test; exit code 1 when a claim does not hold. It also tells what of the past is kept and
+    not computed again, and what that saves here.
     """
     from streamclf.engine.verify import verify as put_to_the_test
     from streamclf.model.library import find_pack
 
-    report = put_to_the_test(find_pack(name), provider=Provider(provider))
+    report = put_to_the_test(find_pack(name), provider=Provider(provider), cpu_clock=time.thread_time)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "rtf": report.rtf}, indent=2))
     else:
         golden = "no golden.npz" if report.golden is None else f"{report.golden:.1e}"
+        late = "not tried: golden.npz is too short" if report.late is None else f"{report.late:.1e}"
         for what, value in (
             ("pack", f"{report.pack} on {report.provider}"),
             ("frames compared", str(report.frames)),
             ("any blocks", f"{report.blocks:.1e}"),
             ("companions", f"{report.companions:.1e}"),
             ("golden", golden),
-            ("after look-ahead", f"{report.late:.1e}"),
+            ("after look-ahead", late),
             ("window", f"{report.window_ms:g} ms"),
             ("look-ahead", f"{report.look_ahead_ms:g} ms"),
             ("one run", f"{report.run_ms:.2f} ms"),
             ("kept", report.reuse),
-            ("saves", f"{report.saves:.1f}x against computing all anew every 20 ms"),
+            ("saves", f"{report.saves:.1f}x in CPU time, against {report.against} every 20 ms"),
             ("hop held here", f"{report.hop_ms} ms (RTF {report.rtf:.3f})"),
         ):
             click.echo(f"{what:18} {value}")

@@ -34,7 +34,10 @@ from streamclf.types import Label, Shape
 
 
 class StateTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A recurrent tensor: graph input, graph output, shape with 0 where the batch stands. Zeroed by a reset."""
+    """A recurrent tensor: graph input, graph output, shape with 0 where the batch stands. Zeroed by a reset.
+
+    One that holds the keys and values of attention says so by `keys` in its input's name.
+    """
 
     input: str
     output: str

@@ -169,7 +169,7 @@ def test_every_row_of_every_window_is_the_undivided_models(packs: Packs, archite
 def test_verify_finds_nothing_wrong(packs: Packs, architecture: str) -> None:
     report = verify(load_pack(packs[architecture]))
     assert report.problems == []
-    assert "encoder frames are kept" in report.reuse
+    assert report.reuse.startswith("encoder frames")
 
 
 def test_after_a_gap_rows_are_those_of_a_fresh_stream(packs: Packs) -> None:

@@ -1,0 +1,125 @@
+"""`verify` says what is true of a pack, what it keeps and saves, and finds what is not true."""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+from streamclf.commands.models import models
+from streamclf.engine.verify import verify
+from streamclf.errors import PackError
+from streamclf.model.loader import load_pack
+from streamclf.model.pack import Pack, Waveform
+from streamclf.model.writer import write_pack
+from streamclf.types import F32
+from tests.support.tinypack import chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
+
+Make = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "kept", "against", "least", "most"),
+    [
+        (stateful_pack, {}, "state tensors: each step", "the last second anew, step by step,", 30.0, 60.0),
+        (chunk_pack, {}, "state tensors: each step", "the last second anew, step by step,", 30.0, 60.0),
+        (encoded_pack, {}, "encoder frames: each", "the window anew", 1.05, 100.0),
+        (window_row_pack, {"features": "logmel", "window": 15_920}, "feature frames: each", "the window", 2.0, 1e4),
+        (window_frames_pack, {}, "nothing: the window is run again", "the window anew", 0.8, 1.25),
+    ],
+)  # fmt: skip
+def test_it_says_what_is_kept_and_what_that_saves(
+    make: Make, changes: dict[str, Any], kept: str, against: str, least: float, most: float, tmp_path: Path
+) -> None:
+    report = verify(load_pack(make(tmp_path / "pack", **changes)), cpu_clock=time.thread_time)
+    assert report.problems == []
+    assert report.reuse.startswith(kept)
+    assert report.against.startswith(against)
+    assert least < report.saves < most
+    assert report.late is not None
+
+
+def test_keys_and_values_are_told_from_other_states(tmp_path: Path) -> None:
+    pack = load_pack(stateful_pack(tmp_path / "pack"))
+    (state,) = pack.manifest.state
+    named = msgspec.structs.replace(state, input="keys_values_in")
+    graph = onnx.load_from_string(pack.model)
+    for node in graph.graph.node:
+        node.input[:] = [named.input if name == state.input else name for name in node.input]
+    next(value for value in graph.graph.input if value.name == state.input).name = named.input
+    cached = put(pack, tmp_path / "cached", graph.SerializeToString(), state=(named,))
+    assert verify(cached).reuse == "keys and values: each step is run once"
+
+
+def test_rows_that_companions_change_are_found(tmp_path: Path) -> None:
+    pack = load_pack(window_row_pack(tmp_path / "pack"))
+    graph = onnx.load_from_string(pack.model)
+    last = graph.graph.node[-1]
+    mean = helper.make_node("ReduceMean", [last.input[0]], ["over_batch"], axes=[0], keepdims=1)
+    mixed = helper.make_node("Sub", [last.input[0], "over_batch"], ["mixed"])
+    last.input[0] = "mixed"
+    graph.graph.node.insert(len(graph.graph.node) - 1, mean)
+    graph.graph.node.insert(len(graph.graph.node) - 1, mixed)
+    (problem,) = verify(put(pack, tmp_path / "mixed", graph.SerializeToString())).problems
+    assert problem.startswith("companions in the batch changes rows by up to")
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_golden_reference_that_does_not_come_out_is_found(wrong: bool, tmp_path: Path) -> None:
+    where = window_row_pack(tmp_path / "pack")
+    pack = load_pack(where)
+    audio = np.random.default_rng(5).standard_normal(3 * 3200).astype(np.float32) * np.float32(0.1)
+    rows = np.stack([by_hand(pack, audio[start : start + 3200]) for start in range(0, 6401, 320)])
+    rows[7, 0, 1] += 0.01 * wrong
+    buffer = io.BytesIO()
+    np.savez(buffer, audio=audio, native=rows)
+    judged = put(pack, tmp_path / "judged", pack.model, golden=buffer.getvalue())
+
+    report = verify(judged)
+    assert report.golden == pytest.approx(0.01 if wrong else 0.0, abs=1e-5)
+    assert len(report.problems) == wrong
+    told = CliRunner().invoke(models, ["verify", judged.path], catch_exceptions=True)
+    assert isinstance(told.exception, PackError) == wrong
+    assert ("rows differ from the golden reference by up to 0.01" in str(told.exception)) == wrong
+    assert ("verified: streaming equals offline" in told.output) != wrong
+    assert "nothing: the window is run again each hop" in told.output
+
+
+def test_a_window_longer_than_six_seconds_is_put_to_the_test(tmp_path: Path) -> None:
+    report = verify(load_pack(window_row_pack(tmp_path / "pack", window=310 * 320, row_frame=309)))
+    assert report.problems == []
+    assert report.frames == 620
+    assert report.late == 0.0
+
+
+def test_a_golden_signal_too_short_to_tell_of_look_ahead_says_so(tmp_path: Path) -> None:
+    pack = load_pack(window_row_pack(tmp_path / "pack", row_frame=4))
+    audio = np.zeros(1600, np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, audio=audio, native=by_hand(pack, np.zeros(3200, np.float32))[None])
+    judged = put(pack, tmp_path / "judged", pack.model, golden=buffer.getvalue())
+    report = verify(judged)
+    assert (report.problems, report.late) == ([], None)
+    told = CliRunner().invoke(models, ["verify", judged.path])
+    assert "after look-ahead   not tried: golden.npz is too short" in told.output
+
+
+def by_hand(pack: Pack, window: F32) -> F32:
+    """The row of one window by ONNX's own evaluator."""
+    assert isinstance(pack.manifest.features, Waveform)
+    graph: Any = ReferenceEvaluator(onnx.load_from_string(pack.model))
+    return np.asarray(graph.run(None, {pack.manifest.input: window[None]})[0], np.float32)
+
+
+def put(pack: Pack, folder: Path, model: bytes, *, golden: bytes | None = None, **changes: Any) -> Pack:
+    """The pack with another graph, written anew."""
+    manifest = msgspec.structs.replace(pack.manifest, files={}, **changes)
+    return load_pack(write_pack(folder, manifest, model=model, labels=pack.labels, card="", golden=golden))
