@@ -2,9 +2,10 @@
 
     python tools/train_speakers.py --data DIGITS --out PACK [--arch crnn] [--from CHECKPOINT] [--dialogues 300]
 
-DIGITS holds recordings named WORD_SPEAKER_TAKE (the Free Spoken Digit Dataset). They are divided by recording: takes
-under `--held-out` are never learned from. Both parts are mixed into dialogues with known turns, one speaker at a time
-in room noise; a frame classifier learns the one kind and is judged on the other through the live engine.
+DIGITS holds recordings named WORD_SPEAKER_TAKE (the Free Spoken Digit Dataset). They are divided by recording: the
+first takes are held out, the next ones say when to stop and at which thresholds an event begins and ends. Each part is
+mixed into dialogues of its own with known turns, one speaker at a time in room noise; a frame classifier learns from
+the rest and is judged on the held-out ones through the live engine.
 
 Everything is mixed at 8 kHz, the recordings' own rate: else a net would know the voices by their bandwidth.
 """
@@ -13,7 +14,7 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # waiting threads must sleep, or a shared core is spent on waiting
@@ -43,7 +44,7 @@ DIALOGUE = SceneSpec(
     band_share=0.0,
 )
 NOISES, NOISE_S = 12, 20.0
-LEARN, TRY = 1, 2
+LEARN, TRY, STOP = 1, 2, 3
 HIGH_HZ = 3750.0
 """Nothing above it is looked at: the recordings end at 4 kHz."""
 
@@ -70,8 +71,11 @@ def main() -> None:
     parser.add_argument("--size", default="tiny", choices=("tiny", "small"), help="of an --arch of transformers")
     parser.add_argument("--window", type=float, default=0.0, help="seconds; default by architecture")
     parser.add_argument("--look-ahead-ms", type=int, help="of a causal net: how much later than its frame a row comes")
-    parser.add_argument("--dialogues", type=int, default=240, help="to learn from; a quarter as many to be tried on")
+    parser.add_argument(
+        "--dialogues", type=int, default=240, help="to learn from; a quarter as many in each other part"
+    )
     parser.add_argument("--held-out", type=int, default=3, help="takes 0 to N - 1 are held out")
+    parser.add_argument("--validation", type=int, default=2, help="so many takes after them say when to stop")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--learning-rate", type=float, default=0.0)
     parser.add_argument("--threads", type=int, default=0)
@@ -80,7 +84,8 @@ def main() -> None:
     given = parser.parse_args()
     work = given.out.with_name(given.out.name + ".run")
     if not given.resume:
-        speakers = write_dialogues(given.data, work / "dialogues", given.dialogues, given.held_out, given.seed)
+        takes = {TRY: range(given.held_out), STOP: range(given.held_out, given.held_out + given.validation)}
+        speakers = write_dialogues(given.data, work / "dialogues", given.dialogues, takes, given.seed)
         print(f"speakers: {', '.join(speakers)}")
     rate = given.learning_rate or default_learning_rate(given.arch, pretrained=bool(given.source))
     options = Options(
@@ -92,8 +97,8 @@ def main() -> None:
         window_s=given.window,
         look_ahead_ms=given.look_ahead_ms,
         augment=("gain", "noise", "shift", "filter", "room", "mask"),
-        validation=0.0,
         train_folds=(LEARN,),
+        validation_folds=(STOP,),
         test_folds=(TRY,),
         settings=Settings(
             epochs=given.epochs,
@@ -127,23 +132,27 @@ def main() -> None:
                 print(f"  {title:24} {100 * value:.1f} %" if unit == "%" else f"  {title:24} {value:.3f} {unit}")
 
 
-def write_dialogues(data: Path, folder: Path, count: int, held_out: int, seed: int) -> list[str]:
-    """Dialogues of both parts as recordings with one annotations.csv. Returns the speakers' names."""
-    parts: dict[int, list[Sound]] = {LEARN: [], TRY: []}
+def write_dialogues(data: Path, folder: Path, count: int, takes: Mapping[int, range], seed: int) -> list[str]:
+    """Dialogues of all parts as recordings with one annotations.csv. Returns the speakers' names.
+
+    count: dialogues to learn from, a quarter as many in each other part. takes: of the other parts.
+    """
+    parts: dict[int, list[Sound]] = {fold: [] for fold in (LEARN, *takes)}
     for path in sorted(path for path in data.iterdir() if path.suffix in SUFFIXES):
         word, speaker, take = path.stem.split("_")
         samples = read_sound(path, RATE)
         stretches = audible(samples, RATE)
         if stretches:
             said = samples[stretches[0][0] : stretches[-1][1]]
-            parts[TRY if int(take) < held_out else LEARN].append(Sound(said, speaker, f"{word}-{take}"))
-    if not parts[LEARN] or not parts[TRY]:
-        raise StreamclfError(f"{data} has no takes both under {held_out} and from {held_out} on; change --held-out")
+            fold = next((fold for fold, own in takes.items() if int(take) in own), LEARN)
+            parts[fold].append(Sound(said, speaker, f"{word}-{take}"))
+    if not all(parts.values()):
+        raise StreamclfError(f"{data} has too few takes for three parts; lower --held-out or --validation")
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[list[str]] = []
-    for fold, number in ((LEARN, count), (TRY, max(1, count // 4))):
-        scenes = Scenes(parts[fold], room_noises(seed, fold), DIALOGUE, seed=2 * seed + fold)
-        for at in range(number):
+    for fold, sounds in parts.items():
+        scenes = Scenes(sounds, room_noises(seed, fold), DIALOGUE, seed=2 * seed + fold)
+        for at in range(count if fold == LEARN else max(1, count // 4)):
             scene, name = scenes.scene(at), f"part-{fold}-{at:04}.flac"
             soundfile.write(folder / name, scene.samples, RATE, subtype="PCM_16")
             rows += [[name, f"{s.onset_s:.4f}", f"{s.offset_s:.4f}", s.label, str(fold), f"part-{fold}"]

@@ -47,9 +47,10 @@ _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
               help="all, none, or some of gain,noise,mixup,shift,filter,room,mask.")  # fmt: skip
 @click.option("--balance", is_flag=True, help="Let recordings of rare classes come more often.")
 @click.option("--train-folds", default="", help="Folds to learn from, such as 1,2,3.")
+@click.option("--validation-folds", default="", help="Folds that say when to stop and set a frame pack's thresholds.")
 @click.option("--test-folds", default="", help="Folds to hold out.")
 @click.option("--validation", type=click.FloatRange(0, 0.9), default=0.15, show_default=True,
-              help="Share of the sources that says when to stop; 0 stops after the last epoch.")  # fmt: skip
+              help="Share of the sources to do so, where no folds do; 0 stops after the last epoch.")  # fmt: skip
 @click.option("--test", type=click.FloatRange(0, 0.9), default=0.15, show_default=True,
               help="Share of the sources to hold out, where no folds are named.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), default=60, show_default=True)
@@ -136,6 +137,7 @@ def _options(flags: dict[str, Any]) -> Any:
         labels=tuple(label.strip() for label in (flags["labels"] or "").split(",") if label.strip()),
         augment=parse_kinds(flags["augment"]),
         train_folds=_folds(flags["train_folds"], "--train-folds"),
+        validation_folds=_folds(flags["validation_folds"], "--validation-folds"),
         test_folds=_folds(flags["test_folds"], "--test-folds"),
         settings=settings,
     )

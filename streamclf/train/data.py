@@ -95,19 +95,21 @@ def split(
     validation: float,
     test: float,
     train_folds: Collection[int] = (),
+    validation_folds: Collection[int] = (),
     test_folds: Collection[int] = (),
     seed: int = 0,
 ) -> Split:
     """Divide by source recording, never by clip.
 
-    validation, test: shares in [0, 1); `test` counts only where no folds are named. With `train_folds` alone every
-    other fold is held out, with `test_folds` alone every other fold teaches. Raises UsageError for folds that are not
-    there, StreamclfError where a source lies in two parts or a label is left without a recording to learn from.
+    validation, test: shares in [0, 1). Where folds are named, `test` does not count, nor does `validation` beside
+    `validation_folds`. Folds that nobody names are held out where `train_folds` are named and `test_folds` are not,
+    else teach where `train_folds` are not named. Raises UsageError for folds that are not there, StreamclfError where
+    a source lies in two parts or a label is left without a recording to learn from.
     """
-    if train_folds or test_folds:
-        teaching, held_out = _by_folds(recordings, train_folds, test_folds)
-        rest = 1.0 - validation
-        train, stop = split_by_source(teaching, (rest, validation), seed=seed)
+    if train_folds or validation_folds or test_folds:
+        train, stop, held_out = _by_folds(recordings, train_folds, validation_folds, test_folds)
+        if not validation_folds:
+            train, stop = split_by_source(train, (1.0 - validation, validation), seed=seed)
     else:
         rest = 1.0 - validation - test
         if rest <= 0:
@@ -195,32 +197,36 @@ def _half_of_nearly_all(seconds: Sequence[float], *, most: int) -> int:
 
 
 def _by_folds(
-    recordings: Sequence[Recording], train_folds: Collection[int], test_folds: Collection[int]
-) -> tuple[list[Recording], list[Recording]]:
+    recordings: Sequence[Recording], train: Collection[int], validation: Collection[int], test: Collection[int]
+) -> list[list[Recording]]:
+    """The three parts; folds that nobody names go where `split` says."""
     there = {recording.fold for recording in recordings}
     if None in there:
         bare = next(recording.path for recording in recordings if recording.fold is None)
         raise UsageError(
             f"{bare} belongs to no fold; name files FOLD-ID-TAKE, give annotations.csv a column `fold`, or leave out "
-            "--train-folds and --test-folds"
+            "--train-folds, --validation-folds and --test-folds"
         )
-    if unknown := sorted({*train_folds, *test_folds} - there):
+    named = [*set(train), *set(validation), *set(test)]
+    if unknown := sorted(set(named) - there):
         known = ", ".join(map(str, sorted(fold for fold in there if fold is not None)))
         raise UsageError(f"the data has no fold {unknown[0]}; it has {known}")
-    if both := sorted(set(train_folds) & set(test_folds)):
-        raise UsageError(f"fold {both[0]} is named to teach and to test; name it once")
-    teaching = [r for r in recordings if (r.fold in train_folds if train_folds else r.fold not in test_folds)]
-    held_out = [r for r in recordings if (r.fold in test_folds if test_folds else r.fold not in train_folds)]
-    if not teaching:
-        raise UsageError("--test-folds names every fold; leave one to learn from")
-    sources = {recording.source for recording in teaching}
-    for recording in held_out:
-        if recording.source in sources:
-            raise StreamclfError(
-                f"{recording.path} is to test, but its source {recording.source} also teaches in another fold; "
-                "put all recordings of a source into one fold"
-            )
-    return teaching, held_out
+    if twice := sorted(fold for fold in set(named) if named.count(fold) > 1):
+        raise UsageError(f"fold {twice[0]} is named more than once; name it for one part only")
+    rest = there - set(named)
+    folds: list[Collection[int | None]] = [train or rest, validation, test or (rest if train else ())]
+    parts = [[recording for recording in recordings if recording.fold in each] for each in folds]
+    if not parts[0]:
+        raise UsageError("--validation-folds and --test-folds name every fold; leave one to learn from")
+    parted: dict[str, int] = {}
+    for at, part in enumerate(parts):
+        for recording in part:
+            if parted.setdefault(recording.source, at) != at:
+                raise StreamclfError(
+                    f"the source {recording.source} of {recording.path} is also in a fold of another part; put all "
+                    "recordings of a source into one fold"
+                )
+    return parts
 
 
 def _overlap(recording: Recording, labels: Collection[str]) -> bool:

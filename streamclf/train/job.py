@@ -19,7 +19,7 @@ from streamclf.errors import PackError, StreamclfError, UsageError
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
 from streamclf.model.writer import write_pack
-from streamclf.train import annotations, card, data, heads, ours, runstate, scratch
+from streamclf.train import annotations, card, data, decisions, heads, ours, runstate, scratch
 from streamclf.train.annotations import Problem, Recording
 from streamclf.train.certificate import ExportReport
 from streamclf.train.corpus import Corpus, decode
@@ -62,6 +62,7 @@ class Options(msgspec.Struct, frozen=True):
     validation: float = 0.15
     test: float = 0.15
     train_folds: tuple[int, ...] = ()
+    validation_folds: tuple[int, ...] = ()
     test_folds: tuple[int, ...] = ()
     settings: Settings = Settings()
 
@@ -129,6 +130,7 @@ def train(
         validation=options.validation,
         test=options.test,
         train_folds=options.train_folds,
+        validation_folds=options.validation_folds,
         test_folds=options.test_folds,
         seed=options.settings.seed,
     )
@@ -276,6 +278,12 @@ def _finish(
     problems = verify(pack).problems
     if problems:
         raise PackError(f"the pack in {run} was not put to {done.pack}, for {problems[0]}")
+    drawn = [recording for recording in done.split.validation if recording.spans]
+    if options.mode == "frame" and drawn:
+        own = decisions.choose(run / "pack", drawn, done.task)
+        say(f"thresholds: enter {own.enter:g}, leave {own.leave:g}, chosen on {len(drawn)} validation recordings")
+        manifest = msgspec.structs.replace(manifest, segmentation=own)
+        pack = _rewritten(exported, run / "pack", manifest)
     judged = None
     if done.split.test:
         say(f"trying it on {len(done.split.test)} held-out recordings")

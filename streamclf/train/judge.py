@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.config import Config
+from streamclf.engine.engine import Engine
 from streamclf.engine.pace import hop_frames
 from streamclf.train.annotations import Recording
 from streamclf.train.evaluate import Evaluation, Pooling, Settings, evaluate
@@ -39,11 +40,18 @@ def judge(
     Of clips, the mean over all frames counts where one class holds at a time (it asks what most of the clip is like),
     the maximum where several may (it asks whether it is there at all).
     """
-    engines, names = make_engines([str(pack)], Config(provider=Provider.CPU))
-    (runner,) = engines[0].runners
-    runner.set_hop(hop_frames(runner.session.warm_up(), streams=1, window_packs=1))
+    engine = live_engine(pack)
+    (runner,) = engine.runners
     labels = sorted({label for recording in recordings for label in recording.labels})
-    maps = label_maps(engines, names, labels, {}, recordings)
+    maps = label_maps([engine], [runner.name], labels, {}, recordings)
     pooling: Pooling = "mean" if exclusive else "max"
-    result = evaluate(engines, maps, recordings, Settings(pooling=pooling), progress=progress)
+    result = evaluate([engine], maps, recordings, Settings(pooling=pooling), progress=progress)
     return Judged(result, 20 * runner.hop_frames, pooling)
+
+
+def live_engine(pack: Path) -> Engine:
+    """One with that pack alone, run as often as this machine can."""
+    (engine,), _ = make_engines([str(pack)], Config(provider=Provider.CPU))
+    (runner,) = engine.runners
+    runner.set_hop(hop_frames(runner.session.warm_up(), streams=1, window_packs=1))
+    return engine

@@ -118,11 +118,29 @@ def test_folds_are_kept_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("named", "parts"),
+    [
+        ({"validation_folds": [3]}, [{1, 2, 4}, {3}, set()]),
+        ({"validation_folds": [3], "test_folds": [4]}, [{1, 2}, {3}, {4}]),
+        ({"train_folds": [1], "validation_folds": [3]}, [{1}, {3}, {2, 4}]),
+        ({"train_folds": [1], "validation_folds": [3], "test_folds": [4]}, [{1}, {3}, {4}]),
+    ],
+)
+def test_folds_that_nobody_names_teach_or_are_held_out(named: dict[str, list[int]], parts: list[set[int]]) -> None:
+    recordings = [clip(f"{n}{label}", label, fold=n % 4 + 1) for n in range(16) for label in ("x", "y")]
+
+    found = split(recordings, validation=0.5, test=0.3, **named)  # type: ignore[arg-type]
+
+    assert [{r.fold for r in part} for part in (found.train, found.validation, found.test)] == parts
+
+
+@pytest.mark.parametrize(
     ("folds", "sentence"),
     [
         ({"test_folds": [9]}, "no fold 9; it has 1, 2"),
-        ({"train_folds": [1], "test_folds": [1]}, "fold 1 is named to teach and to test"),
-        ({"test_folds": [1, 2]}, "names every fold"),
+        ({"train_folds": [1], "test_folds": [1]}, "fold 1 is named more than once"),
+        ({"validation_folds": [2], "test_folds": [2]}, "fold 2 is named more than once"),
+        ({"test_folds": [1, 2]}, "name every fold"),
     ],
 )
 def test_folds_that_cannot_be_are_said(folds: dict[str, list[int]], sentence: str) -> None:
@@ -140,7 +158,7 @@ def test_folds_without_folds_in_the_data_are_said() -> None:
 def test_a_source_in_a_teaching_and_a_testing_fold_is_refused() -> None:
     recordings = [clip("a", "x", source="s", fold=1), clip("b", "x", source="s", fold=2)]
 
-    with pytest.raises(StreamclfError, match="its source s also teaches"):
+    with pytest.raises(StreamclfError, match=r"source s of .* is also in a fold of another part"):
         split(recordings, validation=0.0, test=0.0, test_folds=[2])
 
 

@@ -18,44 +18,50 @@ from tools import train_birds, train_speakers
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Path:
-    """Two voices that differ by pitch, five takes of two words each; a take is told by its length."""
+    """Two voices that differ by pitch, six takes of two words each; a take is told by its length."""
     folder = tmp_path / "digits"
     folder.mkdir()
     for at, speaker in enumerate(("ann", "bob")):
         for word in (0, 1):
-            for take in range(5):
+            for take in range(6):
                 sound = tone(200 * (1 + at), 0.3 + 0.05 * take, seed=word, rate=8000)
                 quiet = np.zeros(1600, np.float32)
                 soundfile.write(folder / f"{word}_{speaker}_{take}.flac", np.concatenate([quiet, sound, quiet]), 8000)
     return folder
 
 
-def test_dialogues_to_learn_from_and_to_be_tried_on_share_no_recording(tmp_path: Path, digits: Path) -> None:
-    speakers = train_speakers.write_dialogues(digits, tmp_path / "out", 8, 2, 0)
+TAKES = {train_speakers.TRY: range(2), train_speakers.STOP: range(2, 4)}
+
+
+def test_dialogues_of_the_three_parts_share_no_recording(tmp_path: Path, digits: Path) -> None:
+    speakers = train_speakers.write_dialogues(digits, tmp_path / "out", 8, TAKES, 0)
 
     recordings, problems = read_data(tmp_path / "out")
     assert speakers == ["ann", "bob"]
     assert not problems
-    assert [sum(r.fold == fold for r in recordings) for fold in (1, 2)] == [8, 2]
-    assert len({(r.fold, r.source) for r in recordings}) == 2
+    assert [sum(r.fold == fold for r in recordings) for fold in (1, 2, 3)] == [8, 2, 2]
+    assert len({(r.fold, r.source) for r in recordings}) == 3
+    # take n lasts 0.3 + 0.05 n seconds
+    ranges = {1: (0.48, 0.57), 2: (0.28, 0.37), 3: (0.38, 0.47)}
     for recording in recordings:
+        assert recording.fold is not None
+        least, most = ranges[recording.fold]
         lengths = [span.offset_s - span.onset_s for span in recording.spans or ()]
-        # takes 0 and 1 last 0.30 and 0.35 s, and are held out
         assert lengths
-        assert all(0.38 < each < 0.52 if recording.fold == 1 else 0.28 < each < 0.37 for each in lengths)
+        assert all(least < each < most for each in lengths)
 
 
 def test_one_speaks_at_a_time(tmp_path: Path, digits: Path) -> None:
-    train_speakers.write_dialogues(digits, tmp_path / "out", 4, 2, 0)
+    train_speakers.write_dialogues(digits, tmp_path / "out", 4, TAKES, 0)
 
     for recording in read_data(tmp_path / "out")[0]:
         spans = recording.spans or ()
         assert all(after.onset_s >= span.offset_s for span, after in pairwise(spans))
 
 
-def test_takes_must_lie_on_both_sides(tmp_path: Path, digits: Path) -> None:
-    with pytest.raises(StreamclfError, match="no takes both under 9 and from 9 on"):
-        train_speakers.write_dialogues(digits, tmp_path / "out", 4, 9, 0)
+def test_there_must_be_takes_for_every_part(tmp_path: Path, digits: Path) -> None:
+    with pytest.raises(StreamclfError, match="too few takes for three parts"):
+        train_speakers.write_dialogues(digits, tmp_path / "out", 4, {2: range(2), 3: range(2, 6)}, 0)
 
 
 @pytest.fixture
