@@ -60,7 +60,7 @@ class CachedTransformer(CausalNet):
         slopes = torch.tensor([2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)])
         self.distance = nn.Parameter(-slopes[:, None] * torch.arange(context + 1))
         # one tensor, layer after layer, keys before values: a tensor more costs each run more than its copy does
-        self.states = {"heard": (0, 1), "kept": (0, 2 * heads * layers, context, dim // heads)}
+        self.states = {"heard": (0, 1), "keys_values": (0, 2 * heads * layers, context, dim // heads)}
 
     @property
     def reach(self) -> int:

@@ -342,7 +342,7 @@ class _Masked(nn.Module):
         at = torch.arange(count)
         back = at[:, None] - at
         bias = net.distance[:, back.clamp(0, net.context)].masked_fill((back < 0) | (back > net.context), -1e4)
-        _, heads, _, size = net.states["kept"]
+        _, heads, _, size = net.states["keys_values"]
         nothing = rows.new_zeros((batch, heads // len(net.layers), 0, size))
         for layer in net.layers:
             rows, _ = layer(rows, nothing, bias[None])
