@@ -26,6 +26,9 @@ RESERVED = frozenset({"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED"
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+Megabytes = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
+ClipMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=60_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
@@ -41,6 +44,55 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: tuple[str, ...] = ()
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Events that are kept on disk; never audio, unless clips are switched on."""
+
+    enabled: bool = True
+    path: str = ""
+    """Folder of one daemon; empty is `streamclf` in the user's data folder."""
+    keep_days: Days = 365
+    max_mb: Megabytes = 1000
+    """Of the database; the oldest events go first."""
+    headroom_mb: Megabytes = 200
+    """Free space that is left to others: below it clips and score rows wait, and the oldest of them are deleted."""
+    ballast_mb: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
+    """A file that is given up when the disk is full, so that deletion still has room to work."""
+
+
+class ScoresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The log of every score row."""
+
+    enabled: bool = False
+    top_k: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    """Classes kept of each row, 0 for all; the others read as 0."""
+    keep_days: Days = 14
+    max_mb: Megabytes = 5000
+
+
+class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sound of events, cut from memory and written to disk."""
+
+    enabled: bool = False
+    labels: tuple[str, ...] = ()
+    """Ids or `group:NAME` whose events get a clip; empty takes all."""
+    format: Literal["flac", "opus"] = "flac"
+    pre_ms: ClipMilliseconds = 2000
+    post_ms: ClipMilliseconds = 2000
+    max_ms: Annotated[int, msgspec.Meta(ge=100, le=120_000)] = 15_000
+    """Longest clip, pre-roll and post-roll included."""
+    visit_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 60_000
+    """Events of one label that follow each other within this are one visit: its best clip is kept."""
+    privacy: Literal["off", "mute", "drop"] = "off"
+    """What happens to speech: `mute` silences it, `drop` keeps no clip that has any."""
+    privacy_labels: tuple[str, ...] = ("speech", "group:voice")
+    privacy_threshold: Probability = 0.3
+    privacy_margin_ms: Annotated[int, msgspec.Meta(ge=0, le=5_000)] = 300
+    keep_days: Days = 30
+    max_mb: Megabytes = 1000
+    keep_per_label: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 10
+    """Clips of each label that neither age nor size takes, the best ones."""
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -88,11 +140,31 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gain: Literal["off", "normalise"] = "off"
     fast: bool = False
     server: ServerConfig = ServerConfig()
+    store: StoreConfig = StoreConfig()
+    scores: ScoresConfig = ScoresConfig()
+    clips: ClipsConfig = ClipsConfig()
     segmentation: dict[str, DecisionConfig] = {}
 
     def per_label(self) -> dict[str, dict[str, object]]:
         """`segmentation` as the engine takes it."""
         return {key: decision.fields() for key, decision in self.segmentation.items()}
+
+
+# sections of keys, each a table in the file and a prefix of variables
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "server": ServerConfig,
+    "store": StoreConfig,
+    "scores": ScoresConfig,
+    "clips": ClipsConfig,
+}
+
+
+def store_folder(config: Config) -> Path:
+    """Where events are kept: `store.path`, or the user's data folder (it need not exist)."""
+    if config.store.path:
+        return Path(config.store.path).expanduser()
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "streamclf"
 
 
 def user_file() -> Path:
@@ -165,8 +237,8 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
             near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
-        if key == "server" and isinstance(value, Mapping):
-            _known(value, ServerConfig, "server.", where)
+        if key in _SECTIONS and isinstance(value, Mapping):
+            _known(value, _SECTIONS[key], f"{key}.", where)
         if key == "segmentation" and isinstance(value, Mapping):
             for label, decision in value.items():
                 if isinstance(decision, Mapping):
@@ -188,13 +260,14 @@ def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _variables() -> dict[str, list[str]]:
-    names = {f"STREAMCLF_{key.upper()}": [key] for key in Config.__struct_fields__ if key != "server"}
-    names |= {f"STREAMCLF_SERVER_{key.upper()}": ["server", key] for key in ServerConfig.__struct_fields__}
+    names = {f"STREAMCLF_{key.upper()}": [key] for key in Config.__struct_fields__ if key not in _SECTIONS}
+    for section, struct in _SECTIONS.items():
+        names |= {f"STREAMCLF_{section}_{key}".upper(): [section, key] for key in struct.__struct_fields__}
     return names
 
 
-_TEXT_KEYS = {"provider", "gain", "host", "token_file"}
-_LIST_KEYS = {"source", "model", "origins", "hosts"}
+_TEXT_KEYS = {"provider", "gain", "host", "token_file", "path", "format", "privacy"}
+_LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels"}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -46,6 +46,11 @@ def test_every_key_is_an_environment_variable() -> None:
         "STREAMCLF_FAST": "true",
         "STREAMCLF_SERVER_ORIGINS": '["https://a.example"]',
         "STREAMCLF_SERVER_REPLAY_SECONDS": "120",
+        "STREAMCLF_STORE_ENABLED": "false",
+        "STREAMCLF_STORE_PATH": "/var/lib/birds",
+        "STREAMCLF_SCORES_TOP_K": "10",
+        "STREAMCLF_CLIPS_LABELS": "group:bird",
+        "STREAMCLF_CLIPS_PRIVACY": "mute",
         "STREAMCLF_SEGMENTATION": '{speech = {enter = 0.6}, "group:bird" = {n = 3, m = 5}}',
     }
     loaded = config.load(environ=environ)
@@ -53,6 +58,8 @@ def test_every_key_is_an_environment_variable() -> None:
     assert loaded.model == ("yamnet",)
     assert (loaded.provider, loaded.threads, loaded.average, loaded.fast) == (Provider.CPU, 2, True, True)
     assert (loaded.server.origins, loaded.server.replay_seconds) == (("https://a.example",), 120)
+    assert (loaded.store.enabled, config.store_folder(loaded)) == (False, Path("/var/lib/birds"))
+    assert (loaded.scores.top_k, loaded.clips.labels, loaded.clips.privacy) == (10, ("group:bird",), "mute")
     assert loaded.per_label() == {"speech": {"enter": 0.6}, "group:bird": {"n": 3, "m": 5}}
 
 
