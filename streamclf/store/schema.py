@@ -77,12 +77,14 @@ STEPS = (
         PRIMARY KEY (event_id, rule)
     ) STRICT, WITHOUT ROWID;
 
-    -- what rules remember: cool-downs, "N events in M minutes", "first of the day"
-    CREATE TABLE told (rule TEXT NOT NULL, key TEXT NOT NULL, at_ns INTEGER NOT NULL, PRIMARY KEY (rule, key))
-        STRICT, WITHOUT ROWID;
-    CREATE TABLE counts (rule TEXT NOT NULL, key TEXT NOT NULL, at_ns INTEGER NOT NULL,
-        PRIMARY KEY (rule, key, at_ns)) STRICT, WITHOUT ROWID;
-    CREATE TABLE seen (label TEXT NOT NULL, day TEXT NOT NULL, PRIMARY KEY (label, day)) STRICT, WITHOUT ROWID;
+    -- what rules remember: cool-downs, counts, days, open visits, digests (alerts/memory.py)
+    CREATE TABLE memory (
+        kind TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,                    -- JSON
+        PRIMARY KEY (kind, rule, key)
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 VERSION = len(STEPS)

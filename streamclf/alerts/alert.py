@@ -1,0 +1,73 @@
+"""What rules say: alerts for sinks, gates that explain them, reasons that are kept for `streamclf why`."""
+
+import hashlib
+
+import msgspec
+
+from streamclf.store.events import StoredEvent
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One condition of a rule as it was found. `text` says it in words: "bird peak 0.41 < 0.50"."""
+
+    name: str
+    passed: bool
+    value: str
+    wanted: str
+    text: str
+
+
+class StreamShare(msgspec.Struct, frozen=True):
+    """What one stream heard of a visit: its loudest event, `offset_ms` after the visit's first onset."""
+
+    name: str
+    event_id: str
+    offset_ms: int
+    level_db: float | None
+    peak: float
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How often a label was heard in a digest's period, from the first onset to the last; `best` has the highest peak."""
+
+    label: str
+    count: int
+    best: StoredEvent
+    first_ns: int
+    last_ns: int
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """A rule that fired. `id` is the same however often it is computed: on a retry, after a restart, in a replay.
+
+    event: the one that speaks for the visit (the loudest stream's), of a digest the one with the highest peak.
+    streams: every stream that heard it, in the order of their onsets; empty in a digest.
+    stage: open, confirmed, close or digest. at_ns: time of the sound at which it was decided.
+    digest: one tally a label, the most frequent first; empty unless the rule is a digest.
+    """
+
+    id: str
+    rule: str
+    event: StoredEvent
+    streams: tuple[StreamShare, ...]
+    stage: str
+    at_ns: int
+    message: str
+    gates: tuple[Gate, ...]
+    sinks: tuple[str, ...]
+    digest: tuple[Tally, ...] = ()
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why `rule` did or did not tell of an event; the newest one replaces those before."""
+
+    event_id: str
+    rule: str
+    at_ns: int
+    passed: bool
+    gates: tuple[Gate, ...]
+
+
+def alert_id(rule: str, event_id: str, stage: str, at_ns: int) -> str:
+    """32 hexadecimal digits that depend on nothing but the arguments."""
+    return hashlib.sha256("\0".join((rule, event_id, stage, str(at_ns))).encode()).hexdigest()[:32]
