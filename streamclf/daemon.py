@@ -166,6 +166,7 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _announce(config, engine, lines, server)
+    hub.on_picture = lambda wanted: model.call(partial(_draw, engine, wanted))
     model.start()
     if waits:
         log.info("--fast: sources start with the first subscriber, or in %.0f s", FIRST_SUBSCRIBER_S)
@@ -234,6 +235,11 @@ def _push_sinks(lines: list[Line]) -> dict[str, PushSource]:
 
 def _nothing() -> None:
     """What happens at the end of all sources unless the user wants the daemon to end then."""
+
+
+def _draw(engine: Engine, wanted: bool) -> list[Status]:
+    engine.draw(wanted)
+    return []
 
 
 def _room(line: Line) -> int:

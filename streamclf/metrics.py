@@ -52,6 +52,9 @@ LADDER_STEPS = Counter("streamclf_ladder_steps", "Steps on that ladder", ["direc
 SUBSCRIBERS = Gauge("streamclf_subscribers", "Connections that are open", registry=REGISTRY)
 MESSAGES_SENT = Counter("streamclf_messages_sent", "Messages handed to subscribers", ["tier"], registry=REGISTRY)
 LAGGED_ROWS = Counter("streamclf_lagged_rows", "Score rows that slow subscribers did not get", registry=REGISTRY)
+PICTURES_DROPPED = Counter(
+    "streamclf_pictures_dropped", "Messages of spectrum columns that a subscriber could not take", registry=REGISTRY
+)
 CUT_OFF = Counter("streamclf_subscribers_cut_off", "Connections ended by the server", ["reason"], registry=REGISTRY)
 REFUSED = Counter("streamclf_requests_refused", "Requests refused", ["reason"], registry=REGISTRY)
 BORDER_ROWS = Counter(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
 
 
 class Shape(StrEnum):
@@ -108,6 +109,18 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """Spectrum columns of the frames of `levels`, for the eye: see `features.picture`.
+
+    columns: (frames, bands) uint8, half decibels from the floor on; the bands lie on a mel scale up to `high_hz`.
+    """
+
+    levels: Levels
+    columns: U8
+    high_hz: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Something a subscriber must know about a stream or a pack, in a word and a sentence.
 
@@ -120,4 +133,4 @@ class Status:
     pack: str = ""
 
 
-Output = FrameScores | Event | Levels | Gap | Status
+Output = FrameScores | Event | Levels | Picture | Gap | Status

@@ -96,6 +96,11 @@ class Engine:
         stream.paused = False
         return self._restart(name, stream.skip_to_newest("paused"))
 
+    def draw(self, on: bool) -> None:
+        """Begin or cease to make spectrum columns of every stream."""
+        for stream in self.streams.values():
+            stream.draw(on)
+
     def tick(self) -> list[Output]:
         """Everything that has become certain since the last call, in order for each stream."""
         outputs: list[Output] = []
@@ -105,8 +110,7 @@ class Engine:
                 gap = stream.pull()
                 if gap is not None:
                     outputs += self._restart(name, gap)
-                if stream.levels is not None and len(stream.levels.rms):
-                    outputs.append(stream.levels)
+                outputs += stream.seen
                 heard += self.tracks[name]
         self._run(heard)
         for track in heard:

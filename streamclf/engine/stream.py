@@ -12,11 +12,11 @@ from streamclf.audio.gain import GainNormaliser
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
-from streamclf.engine.level import LevelMeter
+from streamclf.engine.scope import Scope
 from streamclf.errors import Overrun
 from streamclf.features.frontend import Frontend, Transform, make_frontend
 from streamclf.model.pack import Features
-from streamclf.types import F32, Gap, Levels
+from streamclf.types import F32, Gap, Levels, Picture
 
 # one pull takes at most this much, so that no history of features is lapped inside a tick
 PULL_FRAMES = FRAMES_PER_SECOND
@@ -60,9 +60,9 @@ class Stream:
         self.ended = False
         self.paused = False
         self._gain = GainNormaliser(self.hop) if normalise_gain else None
-        self.levels: Levels | None = None
+        self.seen: list[Levels | Picture] = []
         """Of the frames that the last `pull` made whole."""
-        self._meter = LevelMeter(self.hop) if levels else None
+        self._scope = Scope(name, rate, levels=levels)
         self._lines: dict[int, _Line] = {}
         self._lost_seen = 0
 
@@ -99,7 +99,7 @@ class Stream:
 
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
-        self.levels = None
+        self.seen = []
         if not self.readable:
             return None
         ring, start = self.ring, self.consumed
@@ -120,15 +120,18 @@ class Stream:
         if not ring.holds(start):
             # the writer came round while it was being copied
             return self.skip_to_newest("overrun")
-        if self._meter is not None:
-            first = self._meter.frame
-            self.levels = Levels(self.name, first, *self._meter.push(block))
+        if self._scope.active:
+            self.seen = self._scope.push(block)
         if self._gain is not None:
             block = self._gain.apply(block)
         for line in self._lines.values():
             line.push(block)
         self.consumed = stop
         return None
+
+    def draw(self, on: bool) -> None:
+        """Begin or cease to make spectrum columns."""
+        self._scope.draw(on, sample=self.consumed)
 
     def skip_to_newest(self, reason: str) -> Gap:
         """Give up what was not read: go on at the newest whole frame."""
@@ -157,8 +160,7 @@ class Stream:
         self.consumed = self.started_at * self.hop
         for line in self._lines.values():
             line.restart(self.started_at)
-        if self._meter is not None:
-            self._meter.restart(self.started_at)
+        self._scope.restart(self.consumed)
         if self._gain is not None:
             self._gain.restart()
         return Gap(self.name, first, end - 1, hole.reason)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streamclf.serve import wire
+from streamclf.serve import picture, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
 _REF = "#/components/schemas/{name}"
@@ -25,7 +25,14 @@ def document() -> dict[str, Any]:
         "title": "Score rows, binary",
         "summary": "Takes the place of `scores` when the encoding is f16 or u8.",
         "contentType": "application/octet-stream",
-        "payload": {"type": "string", "format": "binary", "description": _layout()},
+        "payload": {"type": "string", "format": "binary", "description": _layout(wire.__doc__)},
+    }
+    messages["picture"] = {
+        "name": "picture",
+        "title": "Levels and spectrum columns",
+        "summary": "Comes as well where `picture` was asked for.",
+        "contentType": "application/octet-stream",
+        "payload": {"type": "string", "format": "binary", "description": _layout(picture.__doc__)},
     }
     messages["samples"] = {
         "name": "samples",
@@ -38,7 +45,7 @@ def document() -> dict[str, Any]:
             "description": "u64, little-endian: index of the first sample; then mono PCM in the announced format.",
         },
     }
-    sent = [_tag(kind) for kind in wire.SERVER_MESSAGES] + ["binary_scores"]
+    sent = [_tag(kind) for kind in wire.SERVER_MESSAGES] + ["binary_scores", "picture"]
     received = [_tag(kind) for kind in wire.CLIENT_MESSAGES] + ["samples"]
     return {
         "asyncapi": "3.0.0",
@@ -99,8 +106,8 @@ def _query() -> dict[str, Any]:
     return {"type": "object", "properties": {name: {"type": "string"} for name in (*fields, "token")}}
 
 
-def _layout() -> str:
-    lines = (wire.__doc__ or "").splitlines()
+def _layout(text: str | None) -> str:
+    lines = (text or "").splitlines()
     table = [line.strip() for line in lines if line.startswith("  ")]
     return "Little-endian.\n" + "\n".join(table)
 

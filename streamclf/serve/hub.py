@@ -15,13 +15,14 @@ from typing import NamedTuple
 import msgspec
 
 from streamclf import __version__, metrics
-from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
+from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME, NS_PER_SECOND
 from streamclf.serve import wire
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
+from streamclf.serve.picture import Gallery
 from streamclf.serve.replay import Hole, Item, Items, Part, Track, place_before, place_of, seq_of
 from streamclf.serve.subscription import Channel, Sink, Spec, resolve
-from streamclf.types import Event, FrameScores, Gap, Output, Status
+from streamclf.types import Event, FrameScores, Gap, Output, Picture, Status
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
@@ -61,6 +62,8 @@ class Hub:
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
         self.on_subscribe: Callable[[], object] = lambda: None
         """Called at each subscription: a daemon that waits for its first listener sets it."""
+        self.on_picture: Callable[[bool], object] = lambda wanted: None
+        """Called when somebody wants to see spectrum columns, and when for a replay's length nobody did."""
         self._stream_index = {name: i for i, name in enumerate(self.streams)}
         self._pack_index = {name: i for i, name in enumerate(self.packs)}
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
@@ -71,6 +74,9 @@ class Hub:
         self._subscribed: dict[Sink, Channel] = {}
         self._pressed: set[Sink] = set()
         self._captured_ns: dict[tuple[str, str], int] = {}
+        self._galleries = {name: Gallery(i, frames=self._max_rows) for name, i in self._stream_index.items()}
+        self._drawing = False
+        self._looked_ns = 0
         self._sent_ns = 0
 
     def hello(self) -> wire.Hello:
@@ -103,6 +109,8 @@ class Hub:
                 self._publish_event(output, decided_ns)
             elif isinstance(output, Gap):
                 self._publish_gap(output)
+            elif isinstance(output, Picture):
+                self._show(output)
             elif isinstance(output, Status):
                 self._publish_status(output)
 
@@ -182,6 +190,25 @@ class Hub:
         )
         self._publish_item(Item(place_of(self.seq), status.stream, status.pack, "", message))
 
+    def _show(self, picture: Picture) -> None:
+        stream = picture.levels.stream
+        lookers = [channel for channel in self._channels.values() if channel.spec.picture]
+        for message in self._galleries[stream].add(picture):
+            frame = wire.binary_frame(message)
+            for channel in lookers:
+                if stream in channel.spec.streams:
+                    for sink in channel.sinks:
+                        sink.show(frame)
+        if lookers:
+            self._looked_ns = self._sent_ns
+        elif self._drawing and self._sent_ns - self._looked_ns > self._max_rows // FRAMES_PER_SECOND * NS_PER_SECOND:
+            self._drawing = False
+            self.on_picture(False)
+
+    def picture(self, stream: str, frame: int) -> bytes:
+        """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""
+        return self._galleries[stream].since(frame)
+
     def _publish_item(self, item: Item) -> None:
         self._items.add(item)
         outgoing = _vital(item.place, item.message)
@@ -239,6 +266,9 @@ class Hub:
         channel.sinks[sink] = None
         self._subscribed[sink] = channel
         self.on_subscribe()
+        if spec.picture and not self._drawing:
+            self._drawing = True
+            self.on_picture(True)
         if wish.since is None:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])
         elsewhere = wish.instance is not None and wish.instance != self.instance

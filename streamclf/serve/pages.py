@@ -1,4 +1,4 @@
-"""Plain HTTP on the websocket's port: the page, /healthz, /metrics, /v1/schema. A fixed table: no path is joined."""
+"""Plain HTTP on the websocket's port: the page, /healthz, /metrics, /v1/… A fixed table: no path is joined."""
 
 import time
 from collections.abc import Mapping
@@ -80,11 +80,21 @@ class Pages:
         if path == "/healthz":
             status, health = self._health(detailed=self._check_token(request) is None)
             return _answer(status, msgspec.json.encode(health), "application/json", head=head)
+        if path == "/v1/picture":
+            return self._check_token(request) or self._picture(request, head=head)
         if path == "/metrics":
             return self._check_token(request) or _answer(
                 HTTPStatus.OK, metrics.exposition(), metrics.CONTENT_TYPE, head=head
             )
         return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
+
+    def _picture(self, request: Request, *, head: bool) -> Response:
+        query = query_of(request.path)
+        stream, frame = query.get("stream", [""])[0], query.get("from", ["0"])[0]
+        if stream not in self._hub.streams or not frame.isdecimal():
+            wanted = "say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want"
+            return _refuse(HTTPStatus.BAD_REQUEST, "query", wanted)
+        return _answer(HTTPStatus.OK, self._hub.picture(stream, int(frame)), "application/octet-stream", head=head)
 
     def _check_token(self, request: Request) -> Response | None:
         why = self._access.check_token(

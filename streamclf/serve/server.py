@@ -27,7 +27,7 @@ from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.session import MAX_BINARY, Session
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
 from streamclf.serve.wire import PROTOCOL
-from streamclf.types import FrameScores, Levels, Output, Status
+from streamclf.types import FrameScores, Levels, Output, Picture, Status
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
@@ -127,7 +127,7 @@ class Server:
                 if isinstance(output, FrameScores):
                     self._missed[output.stream] = self._missed.get(output.stream, 0) + len(output.rows)
                     metrics.BORDER_ROWS.labels(output.stream).inc(len(output.rows))
-            outputs = [output for output in outputs if not isinstance(output, FrameScores | Levels)]
+            outputs = [output for output in outputs if not isinstance(output, FrameScores | Levels | Picture)]
             if not outputs:
                 return
         elif self._missed:

@@ -117,6 +117,13 @@ class Subscriber:
         else:
             self._hold(message)
 
+    def show(self, frame: bytes) -> None:
+        """From the hub: a picture, which is sent now or not at all."""
+        if self._direct and not self.connection.paused and self._protocol.state is OPEN:
+            self._transport.write(frame)
+        else:
+            metrics.PICTURES_DROPPED.inc()
+
     def control(self, message: wire.Message) -> None:
         """An answer to this client alone."""
         outgoing = answer(message)

@@ -24,6 +24,9 @@ class Sink(Protocol):
     def deliver(self, message: Outgoing) -> None:
         """Take a message that everybody on the channel gets; must not block and must not raise."""
 
+    def show(self, frame: bytes) -> None:
+        """Send a websocket frame that is worth nothing later, or leave it; must not block and must not raise."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackWish:
@@ -45,6 +48,7 @@ class Spec:
     final: wire.Revision
     top_k: int | None
     min_prob: float
+    picture: bool
 
 
 def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> Spec:
@@ -73,6 +77,7 @@ def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, Pa
         final=wish.final if scores else "all",
         top_k=wish.top_k if scores else None,
         min_prob=wish.min_prob if scores else 0.0,
+        picture=wish.picture,
     )
 
 
@@ -128,6 +133,7 @@ class Channel:
             final=spec.final,
             top_k=spec.top_k,
             min_prob=spec.min_prob,
+            picture=spec.picture,
             streams=list(spec.streams),
             packs=[wire.ChannelPack(name=name, labels=s.labels) for name, s in self._selections.items()],
             since=since,

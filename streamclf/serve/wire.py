@@ -212,6 +212,7 @@ class Subscribed(Message, tag="subscribed"):
     final: Revision
     top_k: int | None
     min_prob: float
+    picture: bool
     streams: list[str]
     packs: list[ChannelPack]
     since: Annotated[int | None, Meta(description="Replay begins after this number; null: live from now on.")]
@@ -246,6 +247,8 @@ class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
     instance: str | None = None
     final: Revision = "all"
     """`final`: settled rows; `provisional`: each row once, as early as it is known; `all`: both."""
+    picture: bool = False
+    """Levels and spectrum columns of each stream as well, in binary messages of their own."""
 
 
 class Push(Message, tag="push", forbid_unknown_fields=True):

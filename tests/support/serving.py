@@ -72,9 +72,13 @@ class Collector:
 
     def __init__(self) -> None:
         self.outgoing: list[Outgoing] = []
+        self.shown: list[bytes] = []
 
     def deliver(self, message: Outgoing) -> None:
         self.outgoing.append(message)
+
+    def show(self, frame: bytes) -> None:
+        self.shown.append(parsed(frame))
 
     @property
     def messages(self) -> list[Any]:

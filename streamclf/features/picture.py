@@ -1,0 +1,56 @@
+"""Spectrum columns for the eye: one for each 20 ms frame, in decibels, at the stream's own rate."""
+
+import numpy as np
+
+from streamclf.clock import hop_of
+from streamclf.features.mel import mel_bank
+from streamclf.types import F32, U8
+
+BANDS = 96
+LOW_HZ = 50.0
+HIGH_HZ = 12_000.0  # bird song goes up to 8 or 10 kHz
+FLOOR_DB = -127.5
+STEP_DB = 0.5
+_POWER_FLOOR = 10.0 ** (FLOOR_DB / 10.0)
+
+
+def decibels(values: U8) -> F32:
+    """What the steps of a column stand for: FLOOR_DB for 0, 0 dB (full scale) for 255."""
+    return np.asarray(FLOOR_DB + STEP_DB * values.astype(np.float32), dtype=np.float32)
+
+
+def steps(power: F32) -> U8:
+    """Power relative to full scale, any shape -> half decibels above FLOOR_DB."""
+    level = 10.0 * np.log10(np.maximum(power, _POWER_FLOOR))
+    return np.asarray(np.clip(np.rint((level - FLOOR_DB) / STEP_DB), 0, 255), dtype=np.uint8)
+
+
+class Spectrogram:
+    """Whole frames in, a column of BANDS mel-spaced bands for each. Column k rests on frames k - 1 and k (40 ms, Hann).
+
+    high_hz: the upper end of the highest band.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._hop = hop_of(rate)
+        self.high_hz = min(HIGH_HZ, rate / 2)
+        self._window = np.hanning(2 * self._hop + 1)[:-1]
+        fft_size = 1 << (2 * self._hop - 1).bit_length()
+        bank = mel_bank(
+            bands=BANDS, low_hz=LOW_HZ, high_hz=self.high_hz, fft_size=fft_size, rate=rate, scale="htk", slopes="hz"
+        )
+        # a sine of full scale has a peak of sum(window) / 2 in its bin, which is to read 0 dB
+        self._bank = bank * (2.0 / self._window.sum()) ** 2
+        self._fft_size = fft_size
+        self._last = np.zeros(self._hop, dtype=np.float32)
+
+    def push(self, frames: F32) -> U8:
+        """frames: (n, hop) float32, consecutive -> (n, BANDS) steps of half a decibel."""
+        pairs = np.concatenate([np.vstack([self._last, frames[:-1]]), frames], axis=1)
+        self._last = frames[-1].copy()
+        spectrum = np.fft.rfft(pairs * self._window, self._fft_size)
+        return steps((spectrum.real**2 + spectrum.imag**2) @ self._bank)
+
+    def restart(self) -> None:
+        """What comes next does not follow on what was."""
+        self._last[:] = 0
