@@ -1,10 +1,11 @@
 """The bird example: is there a bird in it? A spectrogram ConvNet with one label a clip, in one command.
 
-    python tools/train_birds.py --data RECORDINGS --out PACK [--more FOLDER] [--test-fold 4]
+    python tools/train_birds.py --data RECORDINGS --out PACK [--more ANIMALS] [--test-fold 4]
 
 RECORDINGS holds the folders esc10, ambience, clips and animal_song, as they were collected for this project; `--more`
-is a folder with a folder `birds` and one `other` (recordings of each, a source of its own each). What is a bird is
-written in this file: cocks and finches are, a summer night (crickets) and deer mice are not.
+is a folder in which `birds` holds birds and everything else none, as in stamps/animals of Debian's package
+tuxpaint-stamps-default. What is a bird is written in this file: cocks and finches are, a summer night (crickets) and
+deer mice are not.
 
 Recordings are dealt out to four folds by their source; three of them teach, and the figures are those of the fourth.
 """
@@ -37,8 +38,8 @@ BIRDS = (
     "animal_song/WhiLbl*",
     "birds/*",
 )
-# outdoors, nobody has said whether birds are in the background; `simple` is a drawn test signal
-UNSURE = ("soundscapes/*", "ambience/summer-night.*", "ambience/city.*", "ambience/boat.*", "animal_song/simple.*")
+# outdoors, nobody has said whether birds are in the background; `simple` is a drawn test signal, `_desc` a spoken name
+LEFT_OUT = ("ambience/summer-night.*", "ambience/city.*", "ambience/boat.*", "animal_song/simple.*", "*_desc*")
 FOLDERS = ("esc10", "ambience", "clips", "animal_song")
 FOLDS = 4
 
@@ -109,12 +110,12 @@ def recordings(folders: list[Path]) -> Iterator[Recording]:
                 continue
             # as the lists above write it, from the folder's own name or from what is in it
             names = (f"{folder.name}/{path.relative_to(folder).as_posix()}", path.relative_to(folder).as_posix())
-            if any(fnmatch(name, pattern) for name in names for pattern in UNSURE):
+            if any(fnmatch(name, pattern) for name in names for pattern in LEFT_OUT):
                 continue
             bird = any(fnmatch(name, pattern) for name in names for pattern in BIRDS)
-            # ESC-10's names carry the recording that a clip was cut from
+            # ESC-10's names carry the recording that a clip was cut from; pig and pig_golden may well be one elsewhere
             parts = path.stem.split("-")
-            source = parts[1] if folder.name == "esc10" and len(parts) == 3 else names[0]
+            source = parts[1] if folder.name == "esc10" and len(parts) == 3 else names[0].split("_")[0]
             yield Recording(path, source, (BIRD if bird else OTHER,))
 
 
