@@ -1,8 +1,8 @@
 """The daemon, from top to bottom: packs, sources, engine, hub, server; run until told to stop; shut down in order.
 
-Threads: the audio callbacks (they only write rings), the model thread (engine and ONNX Runtime), and this one, the
-event loop (hub and sockets). The model thread crosses to it once a tick, by `server.post`, and it alone does so: what
-a source has to say goes through the model thread too, so that it comes in order.
+Threads: the audio callbacks (they only write rings), the model thread (engine and ONNX Runtime), the keeper (events on
+disk), and this one, the event loop (hub and sockets). The model thread crosses to it once a tick, by `server.post`, and
+it alone does so: what a source has to say goes through the model thread too, so that it comes in order.
 """
 
 import asyncio
@@ -13,11 +13,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from streamclf import metrics
+from streamclf.alerts.keeper import Keeper
+from streamclf.alerts.keeping import make_keeper, open_store
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources import NoInputDeviceError, Source, SourceSpec, name_sources, open_source, parse_source
 from streamclf.audio.sources.push import PushSource
@@ -32,7 +34,8 @@ from streamclf.errors import StreamclfError
 from streamclf.serve.access import read_token
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.serve.server import Server, ServerSettings
-from streamclf.types import Shape, Status
+from streamclf.store.database import Store
+from streamclf.types import Output, Shape, Status
 
 log = logging.getLogger("streamclf")
 
@@ -61,10 +64,11 @@ class Line:
 def main(config: Config, *, until_end: bool = False) -> int:
     """Run until SIGTERM or SIGINT (or, with until_end, until every source has ended). Returns the exit code."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    store = open_store(config)
     engine = build_engine(config)
     lines = open_lines(config, engine)
     try:
-        return asyncio.run(_serve(config, engine, lines, until_end=until_end))
+        return asyncio.run(_serve(config, engine, lines, store, until_end=until_end))
     finally:
         _leave_a_busy_model_behind()
 
@@ -85,7 +89,7 @@ def open_lines(config: Config, engine: Engine) -> list[Line]:
     for spec, source in _open_sources(config):
         ring = Ring(RING_SECONDS * source.rate)
         normalise = (spec.gain or config.gain) == "normalise"
-        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise)
+        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=config.store.enabled)
         engine.add(stream, priority=spec.priority)
         clock = StreamClock(source.rate)
         info = StreamInfo(
@@ -134,7 +138,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
     return infos
 
 
-async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end: bool) -> int:
+async def _serve(config: Config, engine: Engine, lines: list[Line], store: Store | None, *, until_end: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     faults: list[BaseException] = []
@@ -153,13 +157,19 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end
         faults.append(fault)
         loop.call_soon_threadsafe(stop.set)
 
+    keeper = None
+    if store is not None:
+        clocks = {line.info.name: line.clock for line in lines}
+        keeper = make_keeper(store, engine, clocks, run=hub.instance, on_fault=on_fault)
+        keeper.start()
+
     model = ModelThread(
         engine,
-        server.post,
+        partial(_deliver, server=server, keeper=keeper),
         wake=wake,
         live=not waits,
         hop_ms=config.hop_ms or None,
-        congested=lambda: server.congested,
+        congested=lambda: server.congested or (keeper is not None and keeper.congested),
         on_fault=on_fault,
         on_hop=lambda pack, hop_ms: setattr(hub.packs[pack], "hop_ms", hop_ms),
     )
@@ -189,15 +199,15 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], *, until_end
     counting = asyncio.create_task(_count(lines))
     await stop.wait()
     counting.cancel()
-    await _shut_down(lines, model, hub, server)
+    await _shut_down(lines, model, keeper, hub, server)
     if faults:
-        log.error("the model thread failed", exc_info=faults[0])
-        raise StreamclfError(f"the model thread failed ({faults[0]}); the log has the details, please report it")
+        log.error("a thread failed", exc_info=faults[0])
+        raise StreamclfError(f"the daemon failed ({faults[0]}); the log has the details, please report it")
     return 0
 
 
-async def _shut_down(lines: list[Line], model: ModelThread, hub: Hub, server: Server) -> None:
-    """Sources, then the model, then the sockets: each gets a share of the time, none can take it all."""
+async def _shut_down(lines: list[Line], model: ModelThread, keeper: Keeper | None, hub: Hub, server: Server) -> None:
+    """Sources, model, keeper, sockets, in this order: each gets a share of the time, none can take it all."""
     deadline = time.monotonic() + STOP_LIMIT_S
     log.info("stopping")
     # sources stop side by side in threads of their own: one that hangs (a frozen sound server) delays no other
@@ -208,6 +218,8 @@ async def _shut_down(lines: list[Line], model: ModelThread, hub: Hub, server: Se
         await asyncio.sleep(0.02)
     if not await asyncio.to_thread(model.stop, 2.0):
         log.warning("the model thread is still busy")
+    if keeper is not None and not await asyncio.to_thread(keeper.stop, 2.0):
+        log.warning("the last events are still being written")
     # what the model thread delivered last is on its way through the loop
     await asyncio.sleep(0)
     hub.flush()
@@ -235,6 +247,13 @@ def _push_sinks(lines: list[Line]) -> dict[str, PushSource]:
 
 def _nothing() -> None:
     """What happens at the end of all sources unless the user wants the daemon to end then."""
+
+
+def _deliver(outputs: Sequence[Output], decided_ns: int, *, server: Server, keeper: Keeper | None) -> None:
+    """On the model thread: to subscribers first, then to be kept."""
+    server.post(outputs, decided_ns)
+    if keeper is not None:
+        keeper.put(outputs)
 
 
 def _draw(engine: Engine, wanted: bool) -> list[Status]:

@@ -61,6 +61,14 @@ BORDER_ROWS = Counter(
     "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
 )
 
+# kept (counted by the keeper)
+STORE_COMMITS = Counter("streamclf_store_commits", "Transactions of the event store", registry=REGISTRY)
+STORE_BACKLOG = Gauge("streamclf_store_backlog", "Events that wait to be written to disk", registry=REGISTRY)
+STORE_LOST = Counter("streamclf_store_lost_events", "Events lost because the disk took none", registry=REGISTRY)
+STORE_PASSED = Counter(
+    "streamclf_store_passed_over", "Score rows and levels that the keeper had no time for", registry=REGISTRY
+)
+
 
 def exposition() -> bytes:
     """Everything as Prometheus text (`CONTENT_TYPE`)."""

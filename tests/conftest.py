@@ -54,7 +54,10 @@ def free_port() -> int:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[StartDaemon]:
-    """Factory of real daemons. At the end each gets SIGTERM and must be gone in time, without a traceback."""
+    """Factory of real daemons; daemon n keeps its events in tmp_path / "store-n".
+
+    At the end each gets SIGTERM and must be gone in time, without a traceback.
+    """
     started: list[Daemon] = []
 
     def start(
@@ -65,7 +68,8 @@ def daemon(tmp_path: Path) -> Iterator[StartDaemon]:
         ready: bool = True,
     ) -> Daemon:
         log = tmp_path / f"daemon-{len(started)}"
-        running = start_daemon(args, port=port or find_free_port(), env=clean_env(tmp_path, env), log=log, stdin=stdin)
+        own = {"STREAMCLF_STORE_PATH": str(tmp_path / f"store-{len(started)}")} | dict(env or {})
+        running = start_daemon(args, port=port or find_free_port(), env=clean_env(tmp_path, own), log=log, stdin=stdin)
         started.append(running)
         if ready:
             running.wait_ready()

@@ -23,10 +23,17 @@ import click
 @click.option("--host", help="Address to listen on; beyond loopback a token is required.")
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--no-store", is_flag=True, help="Keep no events on disk.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option("--quiet", is_flag=True, help="Only warnings on standard error.")
 def run(
-    loop: bool, until_end: bool, config_file: Path | None, quiet: bool, token_file: Path | None, **flags: Any
+    loop: bool,
+    until_end: bool,
+    no_store: bool,
+    config_file: Path | None,
+    quiet: bool,
+    token_file: Path | None,
+    **flags: Any,
 ) -> int:
     """Listen, classify every 20 ms, and serve labels on a websocket and a page.
 
@@ -52,6 +59,7 @@ def run(
     given = {key: value for key, value in flags.items() if key not in ("host", "port") and value != ()}
     given |= {"server.host": flags["host"], "server.port": flags["port"]}
     given["server.token_file"] = str(token_file) if token_file is not None else None
+    given["store.enabled"] = False if no_store else None
     if loop:
         given["source"] = tuple(_looped(text) for text in flags["source"])
     return daemon.main(load(flags=given, file=config_file), until_end=until_end)

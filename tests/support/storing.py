@@ -1,10 +1,14 @@
-"""Events to put into a store, with everything that a test does not name filled in."""
+"""Events to put into a store, and the engine's words they come from, with what a test does not name filled in."""
 
 from typing import Any
 
 from streamclf.clock import NS_PER_FRAME
+from streamclf.engine.segment import Decision
 from streamclf.store.events import StoredEvent
+from streamclf.store.recorder import PackFacts
+from streamclf.types import Event, Label, Stage
 
+FACTS = {"birds": PackFacts.of("ab", [Label("robin", "Robin", "bird")], [Decision(enter=0.6, min_on=5, min_off=10)])}
 START_NS = 1_700_000_000 * 1_000_000_000
 
 
@@ -33,3 +37,8 @@ def stored(number: int = 0, *, stage: str = "close", frames: int = 50, **changes
         "ended_by": "quiet" if stage == "close" else "",
     }
     return StoredEvent(**{**fields, **changes})
+
+
+def heard(stage: Stage, *, onset: int = 100, offset: int | None = None, decided: int = 105) -> Event:
+    """What the engine says of a robin on stream mic, in a pack of FACTS."""
+    return Event("mic", "birds", f"mic/birds/robin/{onset}", "robin", stage, onset, offset, 0.9, 0.7, decided)

@@ -1,0 +1,39 @@
+"""From a configuration to a keeper: where events are kept, and what is known of the packs they come from."""
+
+from collections.abc import Callable, Mapping
+
+from streamclf.alerts.keeper import Keeper
+from streamclf.clock import StreamClock
+from streamclf.config import Config, store_folder
+from streamclf.engine.engine import Engine
+from streamclf.store.database import Store
+from streamclf.store.recorder import PackFacts, Recorder
+
+
+def open_store(config: Config) -> Store | None:
+    """The store of the configuration, None where it is switched off. Raises `StoreError` where it cannot be used."""
+    return Store.open(store_folder(config)) if config.store.enabled else None
+
+
+def make_keeper(
+    store: Store,
+    engine: Engine,
+    clocks: Mapping[str, StreamClock],
+    *,
+    run: str,
+    on_fault: Callable[[BaseException], object],
+) -> Keeper:
+    """A keeper of what `engine` decides. run: unique for ever, the first part of each event's id."""
+    return Keeper(store, Recorder(run, pack_facts(engine)), clocks, on_fault=on_fault)
+
+
+def pack_facts(engine: Engine) -> dict[str, PackFacts]:
+    """What is kept of each pack that listens to a stream; a pack decides alike on all of them."""
+    digests = {runner.name: runner.pack.digest for runner in engine.runners}
+    return {
+        track.manifest.name: PackFacts.of(
+            digests[track.manifest.name], track.segmenter.labels, track.segmenter.decisions
+        )
+        for tracks in engine.tracks.values()
+        for track in tracks
+    }
