@@ -44,20 +44,19 @@ STEPS = (
         rule TEXT NOT NULL,
         event_id TEXT NOT NULL,
         label TEXT NOT NULL,
-        streams TEXT NOT NULL,                  -- JSON
         stage TEXT NOT NULL,
         at_ns INTEGER NOT NULL,
-        onset_ns INTEGER NOT NULL,
-        message TEXT NOT NULL,
-        gates TEXT NOT NULL,                    -- JSON
-        test INTEGER NOT NULL
+        test INTEGER NOT NULL,
+        payload TEXT NOT NULL                   -- JSON of the whole alert, as it was when it was decided
     ) STRICT;
     CREATE INDEX alerts_by_time ON alerts (at_ns);
     CREATE INDEX alerts_by_event ON alerts (event_id);
 
-    CREATE TABLE deliveries (
+    CREATE TABLE deliveries (                   -- alerts/outbox.py
         alert_id TEXT NOT NULL,
         sink TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        at_ns INTEGER NOT NULL,                 -- of the alert
         state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'dead')),
         attempts INTEGER NOT NULL,
         next_ns INTEGER NOT NULL,
@@ -66,7 +65,7 @@ STEPS = (
         sent_ns INTEGER,
         PRIMARY KEY (alert_id, sink)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX deliveries_due ON deliveries (sink, next_ns) WHERE state = 'pending';
+    CREATE INDEX deliveries_in_order ON deliveries (sink, rule, at_ns, alert_id) WHERE state = 'pending';
 
     CREATE TABLE reasons (
         event_id TEXT NOT NULL,
