@@ -93,7 +93,7 @@ def main() -> None:
     outcome = result.outcome
     print(f"trained in {outcome.seconds / 60:.1f} min, {outcome.cpu_seconds / 60:.1f} min of CPU")
     if result.judged is not None:
-        print(f"on {len(result.split.test)} held-out recordings:")
+        print(f"on {len(result.judged.evaluation.recordings)} held-out recordings:")
         for key, value in result.judged.figures.items():
             if value is not None:
                 title, unit = FIGURES[key]

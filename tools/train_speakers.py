@@ -125,7 +125,7 @@ def main() -> None:
     if report is not None:
         print(f"{report.parameters:,} parameters, {report.run_ms:.2f} ms a run, look-ahead {report.look_ahead_ms:g} ms")
     if result.judged is not None:
-        print(f"on {len(result.split.test)} dialogues of recordings it never heard:")
+        print(f"on {len(result.judged.evaluation.recordings)} dialogues of recordings it never heard:")
         for key, value in result.judged.figures.items():
             if value is not None:
                 title, unit = FIGURES[key]
