@@ -69,6 +69,9 @@ STORE_PASSED = Counter(
     "streamclf_store_passed_over", "Score rows and levels that the keeper had no time for", registry=REGISTRY
 )
 
+# alerts (counted by the dispatcher)
+DELIVERIES = Counter("streamclf_deliveries", "Tries to hand an alert to a sink", ["sink", "outcome"], registry=REGISTRY)
+
 
 def exposition() -> bytes:
     """Everything as Prometheus text (`CONTENT_TYPE`)."""

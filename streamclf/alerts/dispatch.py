@@ -1,0 +1,193 @@
+"""The dispatcher: takes what is due from the outbox to the sinks. One task a sink, so that a slow one delays no other.
+
+Theory of operation. A task reads the heads of its sink's queues (the oldest pending delivery of each rule), sends the
+first that is due, and hands the result to the keeper, which writes it. While the outbox shows the delivery as it was
+before, it is *settling* and left alone. Then the task looks again, or sleeps: until the next one is due, the keeper has
+committed something, or a few seconds are over. So an alert is sent at least once: where the process dies between
+sending and writing, the next one sends it again with the same id.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from streamclf import metrics
+from streamclf.alerts import outbox
+from streamclf.alerts.outbox import Delivery
+from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
+from streamclf.clock import NS_PER_SECOND
+from streamclf.errors import StreamclfError
+from streamclf.store.events import StoredEvent
+
+log = logging.getLogger("streamclf.alerts")
+
+Write = Callable[[sqlite3.Connection], None]
+
+LOOK_S = 5.0  # also without news: `alerts send`, or a clock that was set, may have made something due
+CLOSE_LIMIT_S = 2.0
+
+
+class Dispatcher:
+    """connection: reads the store. record: has a write done in the keeper's next transaction. now_ns: UTC.
+
+    Lives on the event loop's thread; `committed` may be called from there alone.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, record: Callable[[Write], object], *, now_ns: Callable[[], int]
+    ) -> None:
+        self._connection = connection
+        self._record = record
+        self._now_ns = now_ns
+        self._sinks: dict[str, Sink] = {}
+        self._openers: dict[str, Callable[[], Sink]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._news: dict[str, asyncio.Event] = {}
+        self._settling: dict[str, dict[str, Delivery]] = {}  # sink -> alert id; bound: one of each rule
+        self.problems: dict[str, str] = {}
+        """Sink -> why its last try failed; a sink that takes what it gets is not in it."""
+
+    def use(self, openers: Mapping[str, Callable[[], Sink]]) -> None:
+        """These are the sinks from now on. One whose opener is the same object as before goes on undisturbed."""
+        for name in [name for name in self._tasks if self._openers.get(name) is not openers.get(name)]:
+            self._tasks.pop(name).cancel()
+            self._news.pop(name)
+            self.problems.pop(name, None)
+            sink = self._sinks.pop(name, None)
+            if sink is not None:
+                # kept in a task of its own: a sink may take a moment to say good-bye
+                _CLOSING.add(task := asyncio.ensure_future(_close(sink)))
+                task.add_done_callback(_CLOSING.discard)
+        self._openers = dict(openers)
+        for name in openers:
+            if name not in self._tasks:
+                self._news[name] = asyncio.Event()
+                self._tasks[name] = asyncio.create_task(self._deliver(name))
+
+    def committed(self) -> None:
+        """The keeper has written something."""
+        for news in self._news.values():
+            news.set()
+
+    def heard(self, events: Sequence[StoredEvent]) -> None:
+        """Events that opened, went on or closed, for the sinks that show states."""
+        for sink in self._sinks.values():
+            show = getattr(sink, "heard", None)
+            if show is not None:
+                show(events)
+
+    def scores(self, probabilities: Mapping[tuple[str, str], float]) -> None:
+        """(stream, label) -> probability now, for the sinks that show them."""
+        for sink in self._sinks.values():
+            show = getattr(sink, "scores", None)
+            if show is not None:
+                show(probabilities)
+
+    async def stop(self) -> None:
+        """What is being sent is given up, and sent again by the next run."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(_close(sink) for sink in self._sinks.values()), *_CLOSING)
+        self._tasks.clear()
+        self._sinks.clear()
+
+    async def _deliver(self, name: str) -> None:
+        news = self._news[name]
+        while True:
+            news.clear()
+            try:
+                sink = self._open(name)
+                wait_s = await self._next(name, sink) if sink is not None else LOOK_S
+            except sqlite3.Error as fault:
+                self._trouble(name, f"the outbox cannot be read: {fault}")
+                wait_s = LOOK_S
+            if wait_s > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await news.wait()
+
+    async def _next(self, name: str, sink: Sink) -> float:
+        """Send what is due first. Returns how long there is nothing to do (s)."""
+        heads = outbox.heads(self._connection, name)
+        before = self._settling.get(name, {})
+        self._settling[name] = {head.alert.id: head for head in heads if before.get(head.alert.id) == head}
+        due = [head for head in heads if head.alert.id not in self._settling[name]]
+        if not due:
+            return LOOK_S
+        delivery = due[0]
+        wait_ns = delivery.next_ns - self._now_ns()
+        if wait_ns > 0:
+            return min(LOOK_S, wait_ns / NS_PER_SECOND)
+        await self._send(name, sink, delivery)
+        return 0.0
+
+    async def _send(self, name: str, sink: Sink, delivery: Delivery) -> None:
+        result: Write
+        try:
+            await _send(sink, delivery)
+        except Temporary as fault:
+            reason, after_s, now_ns = str(fault), fault.retry_after_s, self._now_ns()
+            self._trouble(name, reason)
+            metrics.DELIVERIES.labels(name, "failed").inc()
+
+            def result(tx: sqlite3.Connection) -> None:
+                outbox.failed(tx, delivery, reason, now_ns=now_ns, after_s=after_s)
+
+        except Permanent as fault:
+            reason = str(fault)
+            log.error("sink %s will never take alert %s: %s", name, delivery.alert.id, reason)
+            metrics.DELIVERIES.labels(name, "refused").inc()
+
+            def result(tx: sqlite3.Connection) -> None:
+                outbox.refused(tx, delivery, reason)
+
+        else:
+            now_ns = self._now_ns()
+            if self.problems.pop(name, None) is not None:
+                log.info("sink %s takes alerts again", name)
+            metrics.DELIVERIES.labels(name, "sent").inc()
+
+            def result(tx: sqlite3.Connection) -> None:
+                outbox.sent(tx, delivery, now_ns=now_ns)
+
+        self._settling[name][delivery.alert.id] = delivery
+        self._record(result)
+
+    def _open(self, name: str) -> Sink | None:
+        sink = self._sinks.get(name)
+        if sink is None:
+            try:
+                sink = self._sinks[name] = self._openers[name]()
+            except StreamclfError as fault:
+                self._trouble(name, str(fault))
+        return sink
+
+    def _trouble(self, name: str, reason: str) -> None:
+        if self.problems.get(name) != reason:
+            log.warning("sink %s: %s", name, reason)
+        self.problems[name] = reason
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+
+
+async def _send(sink: Sink, delivery: Delivery) -> None:
+    try:
+        await sink.send(delivery.alert)
+    except (Temporary, Permanent):
+        raise
+    except Exception as fault:
+        # a fault of ours, or of a library: the alert must not be lost by it, nor the other sinks' alerts
+        log.exception("sending alert %s failed", delivery.alert.id)
+        raise Temporary(repr(fault)) from fault
+
+
+async def _close(sink: Sink) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_LIMIT_S):
+            await sink.close()
+    except Exception as fault:
+        log.warning("a sink could not be closed: %r", fault)

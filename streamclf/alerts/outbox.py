@@ -1,0 +1,163 @@
+"""The outbox: alerts that have to be sent, in the store beside the events they tell of.
+
+An alert is written in the transaction that writes its event. Its delivery to each sink is a row of its own:
+
+    pending   not sent yet; due at `next_ns`
+    sent      the sink has it
+    dead      given up, after 72 h or because it would never be taken; `streamclf alerts send` makes it pending again
+
+Of one rule at one sink the oldest pending delivery goes first and holds up the later ones, so that they arrive in
+order. Times are UTC ns and come in as arguments.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from streamclf.alerts.alert import Alert
+from streamclf.clock import NS_PER_SECOND
+
+FIRST_RETRY_S = 1
+LONGEST_RETRY_S = 900
+GIVE_UP_S = 72 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An alert on its way to a sink. attempts: how often it failed so far. first_ns: when it was written."""
+
+    alert: Alert
+    sink: str
+    attempts: int
+    first_ns: int
+    next_ns: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Alert and sink."""
+        return self.alert.id, self.sink
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A delivery as `streamclf alerts` shows it."""
+
+    alert: Alert
+    sink: str
+    state: str
+    attempts: int
+    next_ns: int
+    first_ns: int
+    last_error: str
+    sent_ns: int | None
+
+
+def put(tx: sqlite3.Connection, alerts: Iterable[Alert], *, now_ns: int) -> None:
+    """Write alerts and their deliveries. One that is there already (the same id) stays as it is."""
+    for alert in alerts:
+        event = alert.event
+        tx.execute(
+            "INSERT OR IGNORE INTO alerts (id, rule, event_id, label, stage, at_ns, test, payload) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (alert.id, alert.rule, event.id, event.label, alert.stage, alert.at_ns, event.test,
+             msgspec.json.encode(alert).decode()),
+        )  # fmt: skip
+        tx.executemany(
+            "INSERT OR IGNORE INTO deliveries (alert_id, sink, rule, at_ns, state, attempts, next_ns, first_ns, "
+            "last_error) VALUES (?, ?, ?, ?, 'pending', 0, ?, ?, '')",
+            [(alert.id, sink, alert.rule, alert.at_ns, now_ns, now_ns) for sink in alert.sinks],
+        )
+
+
+def heads(connection: sqlite3.Connection, sink: str) -> list[Delivery]:
+    """The oldest pending delivery of each rule at `sink`, the one that is due first at the front."""
+    rows = connection.execute(
+        "SELECT payload, attempts, first_ns, next_ns FROM (SELECT rule AS head, MIN(at_ns) AS oldest FROM deliveries "
+        "WHERE sink = ?1 AND state = 'pending' GROUP BY rule) JOIN deliveries AS d ON d.sink = ?1 AND d.rule = head "
+        "AND d.at_ns = oldest AND d.state = 'pending' JOIN alerts ON id = d.alert_id ORDER BY next_ns, d.at_ns, id",
+        (sink,),
+    )
+    return [Delivery(_decode(payload), sink, *rest) for payload, *rest in rows]
+
+
+def sent(tx: sqlite3.Connection, delivery: Delivery, *, now_ns: int) -> None:
+    """The sink has it."""
+    tx.execute(
+        "UPDATE deliveries SET state = 'sent', sent_ns = ?, last_error = '' WHERE alert_id = ? AND sink = ?",
+        (now_ns, *delivery.key),
+    )
+
+
+def failed(tx: sqlite3.Connection, delivery: Delivery, reason: str, *, now_ns: int, after_s: float = 0.0) -> None:
+    """Not this time. after_s: the receiver wants to be left alone so long."""
+    wait_s = max(after_s, backoff_s(delivery.attempts))
+    dead = now_ns + wait_s * NS_PER_SECOND > delivery.first_ns + GIVE_UP_S * NS_PER_SECOND
+    tx.execute(
+        "UPDATE deliveries SET attempts = ?, next_ns = ?, last_error = ?, state = ? WHERE alert_id = ? AND sink = ?",
+        (
+            delivery.attempts + 1,
+            now_ns + int(wait_s * NS_PER_SECOND),
+            reason,
+            "dead" if dead else "pending",
+            *delivery.key,
+        ),
+    )
+
+
+def refused(tx: sqlite3.Connection, delivery: Delivery, reason: str) -> None:
+    """It will never be taken."""
+    tx.execute(
+        "UPDATE deliveries SET state = 'dead', attempts = ?, last_error = ? WHERE alert_id = ? AND sink = ?",
+        (delivery.attempts + 1, reason, *delivery.key),
+    )
+
+
+def backoff_s(attempts: int) -> float:
+    """1 s, twice as long after each failure, at most 15 min."""
+    return float(min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempts, 16)))
+
+
+def send_again(tx: sqlite3.Connection, alert_ids: Sequence[str], *, sink: str | None, now_ns: int) -> int:
+    """Make dead and waiting deliveries due at once, with 72 h from now on. Returns how many."""
+    marks = ", ".join("?" * len(alert_ids))
+    changed = tx.execute(
+        f"UPDATE deliveries SET state = 'pending', attempts = 0, next_ns = ?, first_ns = ? "
+        f"WHERE alert_id IN ({marks}) AND state <> 'sent' AND (? IS NULL OR sink = ?)",
+        (now_ns, now_ns, *alert_ids, sink, sink),
+    )
+    return changed.rowcount
+
+
+def entries(
+    connection: sqlite3.Connection, *, states: Sequence[str] = (), since_ns: int | None = None, limit: int = 1000
+) -> list[Entry]:
+    """Deliveries by the time of their alerts, the newest `limit` of them."""
+    where, values = ["TRUE"], list[object]()
+    if states:
+        where.append(f"state IN ({', '.join('?' * len(states))})")
+        values += states
+    if since_ns is not None:
+        where.append("d.at_ns >= ?")
+        values.append(since_ns)
+    rows = connection.execute(
+        "SELECT payload, sink, state, attempts, next_ns, first_ns, last_error, sent_ns FROM deliveries AS d "
+        f"JOIN alerts ON id = alert_id WHERE {' AND '.join(where)} ORDER BY d.at_ns DESC, sink LIMIT ?",
+        (*values, limit),
+    )
+    return [Entry(_decode(payload), *rest) for payload, *rest in rows][::-1]
+
+
+def waiting(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
+    """sink -> state -> deliveries that are not sent."""
+    counts: dict[str, dict[str, int]] = {}
+    for sink, state, count in connection.execute(
+        "SELECT sink, state, COUNT(*) FROM deliveries WHERE state <> 'sent' GROUP BY sink, state"
+    ):
+        counts.setdefault(sink, {})[state] = count
+    return counts
+
+
+def _decode(payload: str) -> Alert:
+    return msgspec.json.decode(payload, type=Alert)

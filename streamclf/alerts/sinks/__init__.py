@@ -1,0 +1,49 @@
+"""Sinks: where alerts go. `open_sink` makes one from its table of the rules file."""
+
+import importlib
+from collections.abc import Sequence
+
+from streamclf.alerts.sinks.configs import (
+    AppriseConfig,
+    CommandConfig,
+    DesktopConfig,
+    MqttConfig,
+    NdjsonConfig,
+    OscConfig,
+    SinkConfig,
+    WebhookConfig,
+)
+from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
+from streamclf.errors import ConfigError
+
+__all__ = ["Permanent", "Sink", "SinkConfig", "Temporary", "open_sink"]
+
+# imported when the first of its kind is opened: some need packages that only the extra brings, or are slow to import
+_KINDS: dict[type, tuple[str, str]] = {
+    WebhookConfig: ("webhook", "Webhook"),
+    MqttConfig: ("mqtt", "Mqtt"),
+    CommandConfig: ("command", "Command"),
+    AppriseConfig: ("services", "Services"),
+    DesktopConfig: ("desktop", "Desktop"),
+    NdjsonConfig: ("ndjson", "Ndjson"),
+    OscConfig: ("osc", "Osc"),
+}
+
+
+def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[object] = ()) -> Sink:
+    """The sink of `config`, on the event loop's thread. sensors: `mqtt.Sensor`s that an MQTT sink announces.
+
+    Raises `ConfigError`: a package or a file that it needs is not there.
+    """
+    module, kind = _KINDS[type(config)]
+    try:
+        found = getattr(importlib.import_module(f"streamclf.alerts.sinks.{module}"), kind)
+    except ImportError as fault:
+        raise ConfigError(
+            f"sink.{name} needs the package {fault.name}; install it with: pip install 'streamclf[alerts]'"
+        ) from None
+    try:
+        sink: Sink = found(config, sensors) if isinstance(config, MqttConfig) else found(config)
+    except ConfigError as fault:
+        raise ConfigError(f"sink.{name}: {fault}") from None
+    return sink

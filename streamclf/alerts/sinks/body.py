@@ -1,0 +1,56 @@
+"""An alert as sinks send it: JSON for programs, a title and a text for people. Labels are untrusted text."""
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from streamclf.alerts.alert import Alert
+from streamclf.clock import NS_PER_SECOND
+
+MAX_BYTES = 64 * 1024
+
+
+def json_of(alert: Alert) -> bytes:
+    """`{"type": "streamclf.alert", "timestamp": …, "data": {…}}`, one line of UTF-8; the same at every try."""
+    event = alert.event
+    data: dict[str, Any] = {
+        "id": alert.id,
+        "rule": alert.rule,
+        "stage": alert.stage,
+        "label": event.label,
+        "message": alert.message,
+        "at": iso(alert.at_ns),
+        "onset": iso(event.onset_ns),
+        "offset": None if event.offset_ns is None else iso(event.offset_ns),
+        "test": event.test,
+        "event": event,
+        "streams": alert.streams,
+        "gates": alert.gates,
+    }
+    if alert.digest:
+        data["digest"] = alert.digest
+    return msgspec.json.encode({"type": "streamclf.alert", "timestamp": iso(alert.at_ns), "data": data})
+
+
+def title_of(alert: Alert) -> str:
+    """One line for people."""
+    return plain(f"{'TEST ' if alert.event.test else ''}streamclf: {alert.rule}")
+
+
+def plain(text: str, limit: int = 2000) -> str:
+    """Text without control and format characters (a line break becomes a space), at most `limit` characters."""
+    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    cleaned = "".join(c for c in kept if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
+    return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+def iso(ns: int) -> str:
+    """UTC with milliseconds, such as 2026-05-01T04:31:07.120Z."""
+    return datetime.fromtimestamp(ns // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds_of(ns: int) -> int:
+    """Whole seconds since 1970."""
+    return ns // NS_PER_SECOND

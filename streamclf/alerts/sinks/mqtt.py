@@ -1,0 +1,212 @@
+"""MQTT: alerts as messages, and every chosen label as two sensors that Home Assistant finds by itself.
+
+    PREFIX/status                          online or offline (retained; offline is the last will)
+    PREFIX/alert/RULE                      an alert as JSON
+    PREFIX/STREAM/LABEL/state              ON while the label's event lasts, else OFF (retained)
+    PREFIX/STREAM/LABEL/score              percent (retained)
+    homeassistant/…/config                 who these sensors are (retained)
+
+Theory of operation. One task owns the connection: it connects, says who the sensors are and how they stand, then
+publishes what changes, the newest value of each sensor alone. `send` goes through the same connection and returns when
+the broker has acknowledged (QoS 1). A lost connection is made again, from 1 s up to 60 s apart.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiomqtt
+import msgspec
+
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.body import json_of, plain
+from streamclf.alerts.sinks.configs import MqttConfig
+from streamclf.alerts.sinks.sink import Temporary
+from streamclf.errors import ConfigError
+from streamclf.store.events import StoredEvent
+
+log = logging.getLogger("streamclf.alerts")
+
+_QOS = 1
+_CONNECT_S = 5.0
+_ACK_S = 10.0
+_LONGEST_WAIT_S = 60.0
+# small messages that wait for each other's acknowledgement would be held back 40 ms each
+_NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """A label on a stream. title: untrusted text for people."""
+
+    stream: str
+    label: str
+    title: str
+
+
+class Mqtt:
+    """One broker. Raises `ConfigError` where its password cannot be read."""
+
+    def __init__(self, config: MqttConfig, sensors: Sequence[Sensor] = ()) -> None:
+        self._config = config
+        self._sensors = {(sensor.stream, sensor.label): sensor for sensor in sensors}
+        self._password = _password(config.password_file) if config.password_file else None
+        self._values: dict[str, str] = {}  # by topic: what every sensor shows; bound: two entries a sensor
+        for sensor in sensors:
+            self._values[self._topic(sensor, "state")] = "OFF"
+            self._values[self._topic(sensor, "score")] = "0"
+        self._changed: dict[str, str] = {}  # not published yet, the newest value of each topic
+        self._news = asyncio.Event()
+        self._client: aiomqtt.Client | None = None
+        self._connected = asyncio.Event()
+        self._problem = "not connected yet"
+        self._task = asyncio.create_task(self._run())
+
+    async def send(self, alert: Alert) -> None:
+        """See `Sink`. The broker has acknowledged on return."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await self._connected.wait()
+            client = self._client
+            if client is None:
+                raise Temporary(self._problem)
+            topic = f"{self._config.topic}/alert/{level(alert.rule)}"
+            await client.publish(topic, json_of(alert), qos=_QOS, timeout=_ACK_S)
+        except TimeoutError:
+            raise Temporary(self._problem) from None
+        except aiomqtt.MqttError as fault:
+            raise Temporary(f"the broker did not take it: {fault}") from None
+
+    async def close(self) -> None:
+        """Say offline, and go."""
+        client = self._client
+        if client is not None:
+            with suppress(aiomqtt.MqttError):
+                await client.publish(self._status, "offline", qos=_QOS, retain=True, timeout=1.0)
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    def heard(self, events: Iterable[StoredEvent]) -> None:
+        """Events that opened, went on or closed: the sensors of their labels follow."""
+        for event in events:
+            sensor = self._sensors.get((event.stream, event.label))
+            if sensor is not None and not event.test:
+                self._show(self._topic(sensor, "state"), "OFF" if event.stage == "close" else "ON")
+
+    def scores(self, probabilities: Mapping[tuple[str, str], float]) -> None:
+        """(stream, label) -> probability: the score sensors follow, to a whole percent."""
+        for key, value in probabilities.items():
+            sensor = self._sensors.get(key)
+            if sensor is not None:
+                self._show(self._topic(sensor, "score"), str(round(100 * value)))
+
+    @property
+    def _status(self) -> str:
+        return f"{self._config.topic}/status"
+
+    def _topic(self, sensor: Sensor, what: str) -> str:
+        return f"{self._config.topic}/{level(sensor.stream)}/{level(sensor.label)}/{what}"
+
+    def _show(self, topic: str, value: str) -> None:
+        if self._values[topic] != value:
+            self._values[topic] = self._changed[topic] = value
+            self._news.set()
+
+    async def _run(self) -> None:
+        config = self._config
+        wait_s = 1.0
+        while True:
+            try:
+                async with aiomqtt.Client(
+                    config.host,
+                    config.port,
+                    username=config.username or None,
+                    password=self._password,
+                    tls_context=ssl.create_default_context() if config.tls else None,
+                    will=aiomqtt.Will(self._status, "offline", qos=_QOS, retain=True),
+                    socket_options=_NO_DELAY,
+                    timeout=_CONNECT_S,
+                ) as client:
+                    wait_s = 1.0
+                    await self._serve(client)
+            except* (aiomqtt.MqttError, OSError) as faults:
+                problem = f"{config.host}:{config.port}: {faults.exceptions[0]}"
+                if problem != self._problem:
+                    log.warning("MQTT: %s", problem)
+                self._problem = problem
+            finally:
+                self._client = None
+                self._connected.clear()
+            await asyncio.sleep(wait_s)
+            wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        if self._config.discovery:
+            for topic, payload in self._discovery():
+                await client.publish(topic, payload, qos=_QOS, retain=True)
+        self._changed = dict(self._values)
+        self._news.set()
+        await client.publish(self._status, "online", qos=_QOS, retain=True)
+        self._client = client
+        self._connected.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(client))
+            group.create_task(self._follow(client))
+
+    async def _watch(self, client: aiomqtt.Client) -> None:
+        """Nothing is subscribed to; the iteration ends, with an error, when the connection is lost."""
+        async for _ in client.messages:
+            pass
+
+    async def _follow(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._changed:
+                topic = next(iter(self._changed))
+                await client.publish(topic, self._changed.pop(topic), qos=_QOS, retain=True)
+
+    def _discovery(self) -> Iterable[tuple[str, bytes]]:
+        """Home Assistant's MQTT discovery: a device a stream, two sensors a label (home-assistant.io/integrations/mqtt)."""
+        root = level(self._config.topic)
+        for sensor in self._sensors.values():
+            stream, label = level(sensor.stream), level(sensor.label)
+            shared = {
+                "availability_topic": self._status,
+                "device": {
+                    "identifiers": [f"{root}_{stream}"],
+                    "name": plain(f"streamclf {sensor.stream}", 100),
+                    "manufacturer": "streamclf",
+                },
+            }
+            title = plain(sensor.title, 100)
+            for kind, what, fields in (
+                ("binary_sensor", "state", {"name": title, "device_class": "sound"}),
+                ("sensor", "score", {"name": f"{title} score", "unit_of_measurement": "%",
+                                     "state_class": "measurement"}),
+            ):  # fmt: skip
+                name = f"{root}_{stream}_{label}_{what}"
+                config = {**fields, **shared, "unique_id": name, "state_topic": self._topic(sensor, what)}
+                topic = f"{self._config.discovery_topic}/{kind}/{root}_{stream}/{label}_{what}/config"
+                yield topic, msgspec.json.encode(config)
+
+
+def level(text: str) -> str:
+    """One level of a topic: only letters, digits, _ and -; what had to be changed gets a mark that tells it apart."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:64]
+    return safe if safe == text else f"{safe}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _password(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"password_file {path} cannot be read: {fault}") from None

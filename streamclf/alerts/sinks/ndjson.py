@@ -1,0 +1,39 @@
+"""A file with a line of JSON for each alert."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.body import json_of
+from streamclf.alerts.sinks.configs import NdjsonConfig
+from streamclf.alerts.sinks.sink import Temporary
+
+
+class Ndjson:
+    """Opened anew for each line, so that it may be moved away at any time."""
+
+    def __init__(self, config: NdjsonConfig) -> None:
+        self._path = Path(config.path).expanduser()
+
+    async def send(self, alert: Alert) -> None:
+        """See `Sink`. The line is on the disk on return."""
+        try:
+            await asyncio.to_thread(self._append, json_of(alert) + b"\n")
+        except OSError as fault:
+            raise Temporary(f"{self._path} cannot be written: {fault.strerror}") from None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _append(self, line: bytes) -> None:
+        # one write, so that a line is whole or absent also beside another writer
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            written = os.write(handle, line)
+            if written < len(line):
+                os.ftruncate(handle, os.fstat(handle).st_size - written)
+                raise OSError(28, "no space left on device")
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,62 @@
+"""A datagram by UDP: Open Sound Control 1.0 (opensoundcontrol.org), or JSON. Sent in time or not at all."""
+
+import asyncio
+import socket
+import struct
+import time
+
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.body import json_of
+from streamclf.alerts.sinks.configs import OscConfig
+from streamclf.alerts.sinks.sink import Permanent
+
+_MAX_DATAGRAM = 65_507
+
+
+class Osc:
+    """Arguments: label, stream, stage, rule (strings), peak and seconds since the onset (floats)."""
+
+    def __init__(self, config: OscConfig) -> None:
+        self._config = config
+
+    async def send(self, alert: Alert) -> None:
+        """See `Sink`."""
+        late_ms = (time.time_ns() - alert.at_ns) // 1_000_000
+        if late_ms > self._config.deadline_ms:
+            raise Permanent(f"{late_ms} ms after the sound it is too late; deadline_ms is {self._config.deadline_ms}")
+        data = json_of(alert) if self._config.format == "json" else message(self._config.address, alert)
+        if len(data) > _MAX_DATAGRAM:
+            raise Permanent(f"the alert has {len(data)} bytes, and a datagram holds {_MAX_DATAGRAM}")
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(self._config.host, self._config.port, type=socket.SOCK_DGRAM)
+            family, kind, protocol, _, address = found[0]
+            with socket.socket(family, kind, protocol) as sender:
+                sender.setblocking(False)
+                await loop.sock_sendto(sender, data, address)
+        except OSError as fault:
+            # by the time of another try it would be too late
+            raise Permanent(f"no datagram could be sent: {fault.strerror or fault}") from None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def message(address: str, alert: Alert) -> bytes:
+    """One OSC message: address, type tags, arguments, each padded to a multiple of four bytes."""
+    event = alert.event
+    texts = (event.label, event.stream, alert.stage, alert.rule)
+    numbers = (event.peak, (alert.at_ns - event.onset_ns) / 1e9)
+    return b"".join(
+        [
+            _padded(address),
+            _padded("," + "s" * len(texts) + "f" * len(numbers)),
+            *map(_padded, texts),
+            struct.pack(f">{len(numbers)}f", *numbers),
+        ]
+    )
+
+
+def _padded(text: str) -> bytes:
+    data = text.replace("\0", "").encode() + b"\0"
+    return data + bytes(-len(data) % 4)

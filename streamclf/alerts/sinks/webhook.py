@@ -1,0 +1,115 @@
+"""Webhooks by httpx, signed as Standard Webhooks (standardwebhooks.com, version 1) has it.
+
+No redirect is followed, what it answers is read up to 64 KiB, and all of it takes 10 s at most.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.addresses import resolve
+from streamclf.alerts.sinks.body import MAX_BYTES, json_of
+from streamclf.alerts.sinks.configs import WebhookConfig
+from streamclf.alerts.sinks.sink import Permanent, Temporary
+from streamclf.errors import ConfigError
+
+# The receiver has understood this alert and will never take it. Any other refusal (a wrong token, a path that is not
+# there yet) can be mended on either side, so the alert waits.
+_NEVER = {400, 413, 422}
+_MAX_RETRY_AFTER_S = 900.0
+
+
+class Webhook:
+    """One address. Raises `ConfigError` where its secret cannot be read."""
+
+    def __init__(self, config: WebhookConfig) -> None:
+        self._config = config
+        self._secret = _secret(config.secret_file) if config.secret_file else None
+        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=config.timeout_s)
+
+    async def send(self, alert: Alert) -> None:
+        """See `Sink`."""
+        body = json_of(alert)
+        if len(body) > MAX_BYTES:
+            raise Permanent(f"the alert has {len(body)} bytes, and a webhook takes {MAX_BYTES}")
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                await self._post(alert.id, body)
+        except TimeoutError:
+            raise Temporary(f"no answer within {self._config.timeout_s:g} s") from None
+        except httpx.HTTPError as fault:
+            raise Temporary(f"{type(fault).__name__}: {fault}") from None
+
+    async def close(self) -> None:
+        """See `Sink`."""
+        await self._client.aclose()
+
+    async def _post(self, alert_id: str, body: bytes) -> None:
+        parts = urlsplit(self._config.url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        address = await resolve(host, port, private=self._config.private)
+        netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        headers = {
+            **self._config.headers,
+            "Host": parts.netloc.rpartition("@")[2],
+            "Content-Type": "application/json",
+            "User-Agent": "streamclf",
+            "webhook-id": alert_id,
+            **self._signature(alert_id, body),
+        }
+        request = self._client.build_request(
+            "POST",
+            urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")),
+            headers=headers,
+            content=body,
+            extensions={"sni_hostname": host},  # the certificate has to be that of the name, not of the address
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            size = 0
+            async for part in response.aiter_raw():
+                size += len(part)
+                if size > MAX_BYTES:
+                    break
+        finally:
+            await response.aclose()
+        if not response.is_success:
+            _refused(response)
+
+    def _signature(self, alert_id: str, body: bytes) -> dict[str, str]:
+        now = str(int(time.time()))
+        if self._secret is None:
+            return {"webhook-timestamp": now}
+        digest = hmac.digest(self._secret, b".".join((alert_id.encode(), now.encode(), body)), hashlib.sha256)
+        return {"webhook-timestamp": now, "webhook-signature": f"v1,{base64.b64encode(digest).decode()}"}
+
+
+def _refused(response: httpx.Response) -> None:
+    reason = f"it answered {response.status_code} {response.reason_phrase}".rstrip()
+    if response.is_redirect:
+        reason += ", and redirects are not followed; give the final address"
+    if response.status_code in _NEVER:
+        raise Permanent(reason)
+    after = response.headers.get("Retry-After", "")
+    raise Temporary(reason, retry_after_s=min(_MAX_RETRY_AFTER_S, float(after)) if after.isdecimal() else 0.0)
+
+
+def _secret(path: str) -> bytes:
+    try:
+        text = Path(path).expanduser().read_text("ascii").strip()
+        return base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except OSError as fault:
+        raise ConfigError(f"secret_file {path} cannot be read: {fault.strerror}; make it, or leave it out") from None
+    except (UnicodeDecodeError, binascii.Error):
+        raise ConfigError(
+            f"secret_file {path} holds no base64; write whsec_ and what `openssl rand -base64 24` gives"
+        ) from None
