@@ -11,7 +11,7 @@ from streamclf.clock import NS_PER_FRAME
 class StoredEvent(msgspec.Struct, frozen=True):
     """One event. Frames are its stream's, times UTC in ns since 1970, `peak` and `mean` in [0, 1], levels in dBFS.
 
-    id: unique for ever: the daemon's run, then the engine's id. seq: order of the last change in the store, 0 before.
+    id: unique for ever: the daemon's run, then the engine's id. seq: order in which stages were stored, 0 before.
     decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
     level_db: mean power from onset to offset, None where no level was measured.
     enter, leave, min_on_ms, min_off_ms: the thresholds in force.
@@ -84,9 +84,8 @@ def closed(event: StoredEvent, *, ended_by: str) -> StoredEvent:
 
 
 def set_clip(tx: sqlite3.Connection, event_id: str, clip: str) -> None:
-    """Name the clip of an event (file below clips/), or "" where it has none any more."""
-    (seq,) = tx.execute("UPDATE last_seq SET seq = seq + 1 RETURNING seq").fetchone()
-    tx.execute("UPDATE events SET clip = ?, seq = ? WHERE id = ?", (clip, seq, event_id))
+    """Name the clip of an event (file below clips/), or "" where it has none any more. It keeps its `seq`."""
+    tx.execute("UPDATE events SET clip = ? WHERE id = ?", (clip, event_id))
 
 
 def find(connection: sqlite3.Connection, event_id: str) -> StoredEvent | None:
@@ -107,7 +106,7 @@ def query(
     limit: int | None = None,
     test: bool = False,
 ) -> list[StoredEvent]:
-    """Events in the order of their onsets; with after_seq, those that changed after it, in the order of change.
+    """Events in the order of their onsets; with after_seq, those whose newest stage came after it, in that order.
 
     since_ns, until_ns: onset in [since, until). labels: ids, or `group:NAME`. limit: at most so many, the newest
     ones (the next ones after after_seq). test: those of the self-test instead of the real ones.

@@ -45,7 +45,7 @@ def test_the_folder_and_its_files_are_the_owners_alone(tmp_path: Path) -> None:
     assert all(mode & 0o077 == 0 for mode in modes.values())
 
 
-def test_a_later_stage_replaces_the_row_and_moves_it_to_the_end_of_the_order_of_change(store: Store) -> None:
+def test_a_later_stage_replaces_the_row_and_moves_it_to_the_end_of_the_order_of_stages(store: Store) -> None:
     with store.transaction() as tx:
         put_events(tx, [stored(1, stage="open"), stored(2, stage="open")])
         set_clip(tx, stored(1).id, "a.flac")
@@ -53,14 +53,14 @@ def test_a_later_stage_replaces_the_row_and_moves_it_to_the_end_of_the_order_of_
         put_events(tx, [stored(1, peak=0.95)])
 
     assert [(e.seq, e.stage, e.peak, e.clip) for e in read(store.folder)] == [
-        (4, "close", 0.95, "a.flac"),
+        (3, "close", 0.95, "a.flac"),
         (2, "open", 0.9, ""),
     ]
-    assert [e.seq for e in read(store.folder, after_seq=0)] == [2, 4]
-    assert [e.seq for e in read(store.folder, after_seq=2)] == [4]
+    assert [e.seq for e in read(store.folder, after_seq=0)] == [2, 3]
+    assert [e.seq for e in read(store.folder, after_seq=2)] == [3]
 
 
-def test_the_order_of_change_never_goes_back_after_a_deletion(store: Store) -> None:
+def test_the_order_of_stages_never_goes_back_after_a_deletion(store: Store) -> None:
     with store.transaction() as tx:
         put_events(tx, [stored(n) for n in range(3)])
         tx.execute("DELETE FROM events")

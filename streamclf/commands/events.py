@@ -1,0 +1,173 @@
+"""`streamclf events`: what was heard, out of the store."""
+
+import csv
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+from streamclf.commands import formats
+from streamclf.commands.text import plain, table
+from streamclf.commands.times import iso_time, local_time, parse_time
+from streamclf.config import load, store_folder
+from streamclf.errors import UsageError
+from streamclf.store.database import reader
+from streamclf.store.events import StoredEvent, query
+from streamclf.types import Event, Stage
+
+_POLL_S = 0.2  # a look at a counter in shared memory; the events are read only where it has moved
+_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "clip")
+_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 0)
+# a label has no bounds of frequency; Raven wants some
+_RAVEN_RATE = 48_000
+_CSV = (
+    "onset",
+    "offset",
+    "stream",
+    "pack",
+    "label",
+    "group",
+    "stage",
+    "peak",
+    "mean",
+    "level_db",
+    "ended_by",
+    "clip",
+    "onset_ns",
+    "offset_ns",
+    "id",
+)
+
+Emit = Callable[[StoredEvent], None]
+
+
+@click.command()
+@click.option("--since", metavar="TIME", help="From here on; default 24h (with --follow: from now on).")
+@click.option("--until", metavar="TIME", help="Up to here.")
+@click.option("--label", "labels", multiple=True, metavar="ID", help="Label id, or group:NAME; may be repeated.")
+@click.option("--stream", "streams", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option("--min-peak", type=click.FloatRange(0, 1), help="Only events whose highest probability reached this.")
+@click.option("--limit", type=click.IntRange(1), help="Only the newest so many.")
+@click.option("--test", is_flag=True, help="Events of the self-test instead of real ones.")
+@click.option("--follow", is_flag=True, help="Go on with each event that ends from now on.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", *formats.EVENT_FORMATS]), default="table", show_default=True
+)
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file ([store] path).")
+def events(
+    since: str | None, until: str | None, form: str, follow: bool, config_file: Path | None, **wish: Any
+) -> None:
+    """What was heard, from the events that the daemon keeps. No daemon has to run.
+
+    TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago). In the tables of Audacity and Raven seconds count
+    from --since: give it the start of your own recording, and the labels fall into place.
+    """
+    if follow and form in ("audacity", "raven"):
+        raise UsageError(f"--format {form} is for what is over; use table, ndjson or csv with --follow")
+    now_ns = time.time_ns()
+    since_ns = parse_time(since or "24h", option="--since", now_ns=now_ns)
+    wish["since_ns"] = since_ns
+    wish["until_ns"] = None if until is None else parse_time(until, option="--until", now_ns=now_ns)
+    with closing(reader(store_folder(load(file=config_file)))) as connection:
+        if follow:
+            del wish["limit"]
+            seen = 0
+            if since is None:
+                (seen,) = connection.execute("SELECT seq FROM last_seq").fetchone()
+                del wish["since_ns"]
+            _follow(connection, wish, _printer(form), seen=seen)
+        found = query(connection, **wish)
+    if form == "table":
+        table(_COLUMNS, [_cells(event) for event in found])
+    elif form in ("ndjson", "csv"):
+        emit = _printer(form)
+        for event in found:
+            emit(event)
+    else:
+        names = {(event.pack, event.label): event.label for event in found}
+        relative = [_relative(event, since_ns) for event in found]
+        if form == "audacity":
+            formats.events_audacity(relative, names, sys.stdout)
+        else:
+            formats.events_raven(relative, names, _RAVEN_RATE, sys.stdout)
+
+
+def _follow(connection: sqlite3.Connection, wish: dict[str, Any], emit: Emit, *, seen: int) -> None:
+    """Each event once, when it has ended. seen: the `seq` to go on from."""
+    version = None
+    while True:
+        before, version = version, connection.execute("PRAGMA data_version").fetchone()
+        if version != before:
+            for event in query(connection, **wish, after_seq=seen):
+                seen = event.seq
+                if event.stage == "close":
+                    emit(event)
+        time.sleep(_POLL_S)
+
+
+def _printer(form: str) -> Emit:
+    if form == "ndjson":
+        return lambda event: click.echo(json.dumps(_fields(event), separators=(",", ":")))
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(_CSV)
+        return lambda event: _row(writer, event)
+    return _line
+
+
+def _fields(event: StoredEvent) -> dict[str, Any]:
+    """All of an event, with its times also as people read them."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    offset = None if event.offset_ns is None else iso_time(event.offset_ns)
+    fields["peak"], fields["mean"] = round(event.peak, 4), round(event.mean, 4)
+    return {"type": "event", **fields, "onset": iso_time(event.onset_ns), "offset": offset}
+
+
+def _row(writer: Any, event: StoredEvent) -> None:
+    fields = _fields(event)
+    writer.writerow([formats.plain(value) if isinstance(value := fields[name], str) else value for name in _CSV])
+    sys.stdout.flush()
+
+
+def _line(event: StoredEvent) -> None:
+    cells = map(plain, _cells(event))
+    click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip())
+
+
+def _cells(event: StoredEvent) -> list[str]:
+    return [
+        local_time(event.onset_ns),
+        f"{((event.offset_ns or event.decided_ns) - event.onset_ns) / NS_PER_SECOND:.2f}",
+        event.stream,
+        event.label,
+        f"{event.peak:.2f}",
+        "" if event.level_db is None else f"{event.level_db:.0f}",
+        event.ended_by or "lasts",
+        event.clip,
+    ]
+
+
+def _relative(event: StoredEvent, zero_ns: int) -> Event:
+    """The event on a grid of frames that begins at `zero_ns`."""
+    first = round((event.onset_ns - zero_ns) / NS_PER_FRAME)
+    frames = round(((event.offset_ns or event.decided_ns) - event.onset_ns) / NS_PER_FRAME)
+    return Event(
+        stream=event.stream,
+        pack=event.pack,
+        id=event.id,
+        label=event.label,
+        stage=Stage(event.stage),
+        onset_frame=first,
+        offset_frame=first + frames,
+        peak=event.peak,
+        mean=event.mean,
+        decided_frame=first + frames,
+    )
