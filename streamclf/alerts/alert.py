@@ -28,7 +28,7 @@ class StreamShare(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """How often a label was heard in a digest's period, from the first onset to the last; `best` has the highest peak."""
+    """How often a label was heard in a digest's period, first and last onset, and the event with the highest peak."""
 
     label: str
     count: int

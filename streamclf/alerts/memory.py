@@ -1,0 +1,105 @@
+"""What rules remember from one event to the next, and over a restart: plain text in, plain text out.
+
+An entry belongs to a kind ("told"), a rule and a key (a label, an event) and holds one JSON value. A step of the rules
+reads and writes a `Draft`, which leaves the memory as it was; its changes are written to the store in the transaction
+of the events they came from, and only then taken over.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+Entries = dict[tuple[str, str], dict[str, str]]
+
+
+class Slot(Generic[T]):
+    """A kind of entry and the type of its value."""
+
+    def __init__(self, kind: str, shape: type[T]) -> None:
+        self.kind = kind
+        self.decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(shape)
+
+
+class MemoryChange(msgspec.Struct, frozen=True):
+    """An entry's new value as JSON, or None where it is forgotten."""
+
+    kind: str
+    rule: str
+    key: str
+    value: str | None
+
+
+class Memory:
+    """All entries: (kind, rule) -> key -> JSON. Bounded by rules times labels, and by the events that last."""
+
+    def __init__(self, entries: Entries | None = None) -> None:
+        self.entries: Entries = entries if entries is not None else {}
+
+    def apply(self, changes: Iterable[MemoryChange]) -> None:
+        """Take over what a step changed."""
+        for change in changes:
+            held = self.entries.setdefault((change.kind, change.rule), {})
+            if change.value is None:
+                held.pop(change.key, None)
+            else:
+                held[change.key] = change.value
+
+
+class Draft:
+    """A memory as one step sees and changes it; the memory itself stays as it is."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._entries = memory.entries
+        self._changed: dict[tuple[str, str, str], str | None] = {}
+
+    def get(self, slot: Slot[T], rule: str, key: str) -> T | None:
+        """The entry's value, None where there is none."""
+        place = (slot.kind, rule, key)
+        held = self._entries.get((slot.kind, rule), {}).get(key)
+        text = self._changed.get(place, held)
+        return None if text is None else slot.decoder.decode(text)
+
+    def put(self, slot: Slot[T], rule: str, key: str, value: T) -> None:
+        """Set the entry."""
+        self._changed[slot.kind, rule, key] = msgspec.json.encode(value).decode()
+
+    def forget(self, slot: Slot[T], rule: str, key: str) -> None:
+        """Remove the entry, if there is one."""
+        if self.get(slot, rule, key) is not None:
+            self._changed[slot.kind, rule, key] = None
+
+    def items(self, slot: Slot[T], rule: str) -> Iterator[tuple[str, T]]:
+        """Key and value of every entry of a rule, sorted by key."""
+        keys = set(self._entries.get((slot.kind, rule), ()))
+        keys |= {key for kind, of, key in self._changed if (kind, of) == (slot.kind, rule)}
+        for key in sorted(keys):
+            value = self.get(slot, rule, key)
+            if value is not None:
+                yield key, value
+
+    @property
+    def changes(self) -> list[MemoryChange]:
+        """What is different now."""
+        return [MemoryChange(*place, value) for place, value in self._changed.items()]
+
+
+def load(connection: sqlite3.Connection) -> Memory:
+    """The memory as the store holds it."""
+    entries: Entries = {}
+    for kind, rule, key, value in connection.execute("SELECT kind, rule, key, value FROM memory"):
+        entries.setdefault((kind, rule), {})[key] = value
+    return Memory(entries)
+
+
+def write(tx: sqlite3.Connection, changes: Iterable[MemoryChange]) -> None:
+    """Write a step's changes, in the transaction of the events they came from."""
+    for change in changes:
+        if change.value is None:
+            tx.execute(
+                "DELETE FROM memory WHERE kind = ? AND rule = ? AND key = ?", (change.kind, change.rule, change.key)
+            )
+        else:
+            tx.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", msgspec.structs.astuple(change))
