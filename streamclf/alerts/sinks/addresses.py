@@ -36,6 +36,4 @@ def allowed(address: str, *, private: bool) -> bool:
         ip = inner
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
         return False
-    if ip.is_private or ip.is_loopback:
-        return private
-    return ip.is_global
+    return ip.is_global or private

@@ -175,7 +175,7 @@ class Mqtt:
                 await client.publish(topic, self._changed.pop(topic), qos=_QOS, retain=True)
 
     def _discovery(self) -> Iterable[tuple[str, bytes]]:
-        """Home Assistant's MQTT discovery: a device a stream, two sensors a label (home-assistant.io/integrations/mqtt)."""
+        """Home Assistant's MQTT discovery: a device a stream, two sensors a label."""
         root = level(self._config.topic)
         for sensor in self._sensors.values():
             stream, label = level(sensor.stream), level(sensor.label)

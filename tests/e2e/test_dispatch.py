@@ -1,0 +1,225 @@
+"""The dispatcher between a real outbox and real receivers; the clock alone is ours."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamclf.alerts import outbox
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.dispatch import Dispatcher, Write
+from streamclf.alerts.sinks import Sink, Temporary, open_sink
+from streamclf.alerts.sinks.configs import NdjsonConfig, WebhookConfig
+from streamclf.clock import NS_PER_SECOND
+from streamclf.errors import ConfigError
+from streamclf.store.database import Store, reader
+from tests.support.alerts import AT_NS, http_receiver, make_alert
+from tests.support.daemon import free_port as find_free_port
+
+pytestmark = pytest.mark.e2e
+
+pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
+
+
+class Desk:
+    """A store, a dispatcher on it, and what a keeper does for it: write at once, then say so."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.now_ns = AT_NS
+        self.held: list[Write] | None = None
+        """Where it is a list, writes wait in it: a disk that takes its time."""
+        self.connection = reader(store.folder)
+        self.dispatcher = Dispatcher(self.connection, self.record, now_ns=lambda: self.now_ns)
+
+    def record(self, write: Write) -> None:
+        if self.held is not None:
+            self.held.append(write)
+            return
+        self.write(write)
+
+    def write(self, write: Callable[[sqlite3.Connection], object]) -> None:
+        with self.store.transaction() as tx:
+            write(tx)
+        self.dispatcher.committed()
+
+    def put(self, *alerts: Alert) -> None:
+        self.write(lambda tx: outbox.put(tx, alerts, now_ns=self.now_ns))
+
+    def states(self) -> list[str]:
+        return [entry.state for entry in outbox.entries(self.store.connection)]
+
+    async def until(self, there: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not there():
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+@asynccontextmanager
+async def desk_of(store: Store, **openers: Callable[[], Sink]) -> AsyncIterator[Desk]:
+    desk = Desk(store)
+    desk.dispatcher.use(openers)
+    try:
+        yield desk
+    finally:
+        await desk.dispatcher.stop()
+        desk.connection.close()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(main)
+
+
+def webhook(port: int) -> Callable[[], Sink]:
+    return lambda: open_sink("hook", WebhookConfig(f"http://127.0.0.1:{port}/", private=True, timeout_s=5))
+
+
+def test_a_receiver_that_is_down_for_a_day_gets_all_in_order_and_nothing_else_is_late(
+    store: Store, tmp_path: Path
+) -> None:
+    port = find_free_port()
+    rules = ("birds", "owls", "bells")
+    alerts = [make_alert(i, rule=rule, sinks=("hook", "file")) for i in range(6) for rule in rules]
+
+    async def main() -> None:
+        file = tmp_path / "alerts.ndjson"
+        async with desk_of(store, hook=webhook(port), file=lambda: open_sink("file", NdjsonConfig(str(file)))) as desk:
+            desk.put(*alerts)
+            await desk.until(lambda: desk.states().count("sent") == len(alerts))
+            assert len(file.read_text().splitlines()) == len(alerts)
+            while desk.now_ns < AT_NS + 24 * 3600 * NS_PER_SECOND:
+                heads = outbox.heads(store.connection, "hook")
+                desk.now_ns = max(desk.now_ns, heads[0].next_ns)
+                tries = sum(head.attempts for head in heads)
+                desk.dispatcher.committed()
+                await desk.until(
+                    lambda tries=tries: sum(h.attempts for h in outbox.heads(store.connection, "hook")) > tries
+                )
+            assert "hook" in desk.dispatcher.problems
+            assert "pending" in desk.states()
+            with http_receiver(port) as receiver:
+                desk.now_ns += 900 * NS_PER_SECOND
+                desk.dispatcher.committed()
+                await desk.until(lambda: desk.states() == ["sent"] * 2 * len(alerts))
+            assert "hook" not in desk.dispatcher.problems
+            for rule in rules:
+                told = [request.data["id"] for request in receiver.requests if request.data["rule"] == rule]
+                assert told == [alert.id for alert in alerts if alert.rule == rule]
+
+    run(main())
+
+
+def test_a_slow_sink_delays_no_other(store: Store) -> None:
+    class Slow:
+        async def send(self, alert: Alert) -> None:
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    async def main() -> None:
+        with http_receiver() as receiver:
+            async with desk_of(store, slow=Slow, hook=webhook(receiver.port)) as desk:
+                desk.put(*(make_alert(i, sinks=("slow", "hook")) for i in range(5)))
+                await desk.until(lambda: desk.states().count("sent") == 5)
+            assert outbox.waiting(store.connection) == {"slow": {"pending": 5}}
+
+    run(main())
+
+
+def test_what_was_sent_is_not_sent_again_while_the_disk_takes_its_time(store: Store) -> None:
+    async def main() -> None:
+        with http_receiver() as receiver:
+            async with desk_of(store, hook=webhook(receiver.port)) as desk:
+                desk.held = []
+                desk.put(make_alert(1, sinks=("hook",)), make_alert(2, sinks=("hook",)))
+                await desk.until(lambda: bool(desk.held))
+                for _ in range(20):
+                    desk.dispatcher.committed()
+                    await asyncio.sleep(0.005)
+                assert len(receiver.requests) == 1
+                held, desk.held = desk.held, None
+                for write in held:
+                    desk.write(write)
+                await desk.until(lambda: desk.states() == ["sent", "sent"])
+        assert [request.data["id"] for request in receiver.requests] == [make_alert(1).id, make_alert(2).id]
+
+    run(main())
+
+
+def test_a_fault_inside_a_sink_loses_no_alert_and_a_sink_that_cannot_open_is_tried_again(store: Store) -> None:
+    class Faulty:
+        broken = True
+
+        async def send(self, alert: Alert) -> None:
+            if Faulty.broken:
+                raise KeyError("a fault of ours")
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    opens: list[int] = []
+
+    def opener() -> Sink:
+        opens.append(1)
+        if len(opens) < 3:
+            raise ConfigError("the password cannot be read")
+        return Faulty()
+
+    async def main() -> None:
+        async with desk_of(store, odd=opener) as desk:
+            desk.put(make_alert(1, sinks=("odd",)))
+            while len(opens) < 3:
+                assert len(opens) == 0 or desk.dispatcher.problems["odd"] == "the password cannot be read"
+                desk.dispatcher.committed()
+                await asyncio.sleep(0.005)
+            await desk.until(lambda: "KeyError" in desk.dispatcher.problems.get("odd", ""))
+            Faulty.broken = False
+            desk.now_ns += 2 * NS_PER_SECOND
+            desk.dispatcher.committed()
+            await desk.until(lambda: desk.states() == ["sent"])
+
+    run(main())
+
+
+def test_sinks_are_changed_while_it_runs(store: Store) -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.got: list[Alert] = []
+            self.closed = False
+
+        async def send(self, alert: Alert) -> None:
+            if self.closed:
+                raise Temporary("closed")
+            self.got.append(alert)
+
+        async def close(self) -> None:
+            self.closed = True
+
+    async def main() -> None:
+        first, second = Once(), Once()
+        keep, leave = (lambda: first), (lambda: second)
+        async with desk_of(store, keep=keep, leave=leave) as desk:
+            desk.put(make_alert(1, sinks=("keep", "leave", "new")))
+            await desk.until(lambda: desk.states().count("sent") == 2)
+            third = Once()
+            desk.dispatcher.use({"keep": keep, "new": lambda: third})
+            await desk.until(lambda: desk.states().count("sent") == 3)
+            await desk.until(lambda: second.closed)
+            assert [len(sink.got) for sink in (first, second, third)] == [1, 1, 1]
+            assert not first.closed
+        assert first.closed
+        assert third.closed
+
+    run(main())

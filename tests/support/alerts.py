@@ -1,0 +1,131 @@
+"""Alerts as a rule would make them, and receivers to send them to."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from streamclf.alerts.alert import Alert, Gate, StreamShare, alert_id
+from streamclf.clock import NS_PER_SECOND
+from streamclf.store.events import StoredEvent
+
+AT_NS = 1_777_609_867_120_000_000  # 2026-05-01T04:31:07.120Z
+
+
+def make_event(number: int = 0, **fields: Any) -> StoredEvent:
+    """A blackbird that was heard `number` seconds after AT_NS, and still is."""
+    onset_ns = AT_NS + number * NS_PER_SECOND
+    values: dict[str, Any] = {
+        "id": f"run/garden/birds/blackbird/{number * 50}",
+        "stream": "garden",
+        "pack": "birds",
+        "pack_hash": "0" * 64,
+        "label": "blackbird",
+        "group": "bird",
+        "stage": "open",
+        "onset_frame": number * 50,
+        "offset_frame": None,
+        "onset_ns": onset_ns,
+        "offset_ns": None,
+        "decided_ns": onset_ns + NS_PER_SECOND // 10,
+        "peak": 0.75,
+        "mean": 0.5,
+        "enter": 0.5,
+        "leave": 0.35,
+        "min_on_ms": 100,
+        "min_off_ms": 200,
+        "level_db": -31.5,
+    }
+    return StoredEvent(**{**values, **fields})
+
+
+def make_alert(
+    number: int = 0, *, rule: str = "birds", sinks: tuple[str, ...] = ("here",), message: str = "", **fields: Any
+) -> Alert:
+    """What rule `rule` says of event `number`."""
+    event = make_event(number, **fields)
+    return Alert(
+        id=alert_id(rule, event.id, event.stage, event.decided_ns),
+        rule=rule,
+        event=event,
+        streams=(StreamShare(event.stream, event.id, 0, event.level_db, event.peak),),
+        stage=event.stage,
+        at_ns=event.decided_ns,
+        message=message or f"{event.label} heard",
+        gates=(Gate("peak", True, "0.75", "0.50", "blackbird peak 0.75 >= 0.50"),),
+        sinks=sinks,
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a receiver got."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """`data` of an alert's JSON."""
+        found: dict[str, Any] = json.loads(self.body)["data"]
+        return found
+
+
+@dataclass
+class Receiver:
+    """answers: (status, headers, body) of the next requests, the last one for all that follow."""
+
+    port: int
+    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=lambda: [(204, {}, b"")])
+    requests: list[Request] = field(default_factory=list)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def wait_for(self, count: int, limit_s: float = 20.0) -> list[Request]:
+        """The requests, once there are `count` of them."""
+        with self.arrived:
+            there = self.arrived.wait_for(lambda: len(self.requests) >= count, limit_s)
+            assert there, f"{len(self.requests)} of {count} requests came within {limit_s:.0f} s"
+            return list(self.requests)
+
+
+@contextmanager
+def http_receiver(port: int = 0) -> Iterator[Receiver]:
+    """A real HTTP server on 127.0.0.1. port: 0 for a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            with receiver.arrived:
+                status, headers, answer = receiver.answers[0]
+                if len(receiver.answers) > 1:
+                    receiver.answers.pop(0)
+                receiver.requests.append(Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                receiver.arrived.notify_all()
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    receiver = Receiver(server.server_port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

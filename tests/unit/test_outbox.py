@@ -1,0 +1,103 @@
+"""The outbox's rows: what is due when, in which order, and how it ends."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from streamclf.alerts import outbox
+from streamclf.clock import NS_PER_SECOND
+from streamclf.store.database import Store
+from tests.support.alerts import AT_NS, make_alert
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+def put(store: Store, *numbers: int, rule: str = "birds", sinks: tuple[str, ...] = ("here",)) -> None:
+    with store.transaction() as tx:
+        outbox.put(tx, [make_alert(number, rule=rule, sinks=sinks) for number in numbers], now_ns=AT_NS)
+
+
+def heads(store: Store, sink: str = "here") -> list[str]:
+    return [head.alert.event.id.rpartition("/")[2] for head in outbox.heads(store.connection, sink)]
+
+
+def test_an_alert_comes_out_as_it_went_in_once_for_each_sink(store: Store) -> None:
+    put(store, 1, sinks=("here", "there"))
+    put(store, 1, sinks=("here", "there"))
+
+    found = [outbox.heads(store.connection, sink) for sink in ("here", "there", "nowhere")]
+    assert [[head.alert for head in some] for some in found] == [
+        [make_alert(1, sinks=("here", "there"))],
+        [make_alert(1, sinks=("here", "there"))],
+        [],
+    ]
+
+
+def test_the_oldest_of_each_rule_goes_first_and_holds_up_the_later_ones(store: Store) -> None:
+    put(store, 3, 1, 2)
+    put(store, 9, 8, rule="owls")
+    assert heads(store) == ["50", "400"]
+    first = outbox.heads(store.connection, "here")[0]
+    with store.transaction() as tx:
+        outbox.failed(tx, first, "no", now_ns=AT_NS)
+    assert heads(store) == ["400", "50"]  # it waits, and nothing of its rule overtakes it
+    with store.transaction() as tx:
+        outbox.sent(tx, first, now_ns=AT_NS)
+    assert heads(store) == ["100", "400"]
+
+
+def test_waits_double_to_a_quarter_of_an_hour_and_end_after_three_days(store: Store) -> None:
+    put(store, 1)
+    now_ns, waits = AT_NS, []
+    while found := outbox.heads(store.connection, "here"):
+        now_ns = found[0].next_ns
+        with store.transaction() as tx:
+            outbox.failed(tx, found[0], "connection refused", now_ns=now_ns)
+        waits.append(now_ns - AT_NS)
+    seconds = [(b - a) // NS_PER_SECOND for a, b in pairwise(waits)]
+
+    assert seconds[:11] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
+    assert set(seconds[10:]) == {900}
+    assert 71.5 * 3600 < waits[-1] / NS_PER_SECOND <= 72 * 3600
+    (entry,) = outbox.entries(store.connection, states=["dead"])
+    assert (entry.state, entry.attempts, entry.last_error) == ("dead", len(waits), "connection refused")
+
+
+def test_a_receiver_that_wants_to_be_left_alone_is(store: Store) -> None:
+    put(store, 1)
+    with store.transaction() as tx:
+        outbox.failed(tx, outbox.heads(tx, "here")[0], "busy", now_ns=AT_NS, after_s=120)
+    assert outbox.heads(store.connection, "here")[0].next_ns == AT_NS + 120 * NS_PER_SECOND
+
+
+def test_a_dead_letter_can_be_sent_again_and_a_sent_one_cannot(store: Store) -> None:
+    put(store, 1, 2)
+    for end in (outbox.sent, outbox.refused):
+        with store.transaction() as tx:
+            head = outbox.heads(tx, "here")[0]
+            outbox.sent(tx, head, now_ns=5) if end is outbox.sent else outbox.refused(tx, head, "gone")
+    assert heads(store) == []
+    assert outbox.waiting(store.connection) == {"here": {"dead": 1}}
+    ids = [make_alert(number).id for number in (1, 2)]
+    with store.transaction() as tx:
+        assert outbox.send_again(tx, ids, sink="there", now_ns=AT_NS + 7) == 0
+        assert outbox.send_again(tx, ids, sink=None, now_ns=AT_NS + 7) == 1
+    assert heads(store) == ["100"]
+    assert [(e.state, e.sent_ns) for e in outbox.entries(store.connection)] == [("sent", 5), ("pending", None)]
+
+
+def test_ten_thousand_that_wait_cost_little_to_look_at(store: Store) -> None:
+    put(store, *range(10_000))
+    plan = store.connection.execute(
+        "EXPLAIN QUERY PLAN SELECT rule, MIN(at_ns) FROM deliveries WHERE sink = 'here' AND state = 'pending' "
+        "GROUP BY rule"
+    ).fetchall()
+    assert any("deliveries_in_order" in row[3] for row in plan)
+    assert heads(store) == ["0"]

@@ -1,0 +1,77 @@
+"""Pieces of sinks that need no receiver: what is sent, and where it may go."""
+
+import json
+import struct
+
+import pytest
+
+from streamclf.alerts.sinks.addresses import allowed
+from streamclf.alerts.sinks.body import iso, json_of, plain, title_of
+from streamclf.alerts.sinks.mqtt import level
+from streamclf.alerts.sinks.osc import message
+from tests.support.alerts import AT_NS, make_alert
+
+
+def test_the_body_says_what_was_heard_when_and_why() -> None:
+    alert = make_alert(message="a bird\x07")
+    told = json.loads(json_of(alert))
+
+    assert json_of(alert) == json_of(alert)
+    assert b"\n" not in json_of(alert)
+    assert told["type"] == "streamclf.alert"
+    assert told["data"]["onset"] == "2026-05-01T04:31:07.120Z"
+    assert told["data"]["id"] == alert.id
+    assert told["data"]["event"]["level_db"] == -31.5
+    assert told["data"]["gates"][0]["text"] == "blackbird peak 0.75 >= 0.50"
+    assert told["data"]["streams"][0]["name"] == "garden"
+
+
+def test_what_people_read_has_no_control_characters_and_a_test_says_so() -> None:
+    assert plain("a\r\nb\x1b[31m\u202ec\u2028d") == "a  b [31mc d"
+    assert plain("x" * 9, 5) == "xxxx…"
+    assert title_of(make_alert(test=True)).startswith("TEST ")
+    assert iso(AT_NS) == "2026-05-01T04:31:07.120Z"
+
+
+@pytest.mark.parametrize(
+    ("address", "public", "private"),
+    [
+        ("93.184.215.14", True, True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True, True),
+        ("127.0.0.1", False, True),
+        ("::1", False, True),
+        ("192.168.1.20", False, True),
+        ("10.0.0.1", False, True),
+        ("fd00::1", False, True),
+        ("::ffff:192.168.1.20", False, True),
+        ("::ffff:93.184.215.14", True, True),
+        ("169.254.169.254", False, False),
+        ("::ffff:169.254.169.254", False, False),
+        ("fe80::1%eth0", False, False),
+        ("2002:a9fe:a9fe::1", False, False),
+        ("0.0.0.0", False, False),
+        ("::", False, False),
+        ("224.0.0.1", False, False),
+        ("100.64.0.1", False, True),
+    ],
+)
+def test_where_a_webhook_may_go(address: str, public: bool, private: bool) -> None:
+    assert (allowed(address, private=False), allowed(address, private=True)) == (public, private)
+
+
+def test_a_label_stays_one_level_of_a_topic_and_two_labels_stay_two() -> None:
+    assert level("blackbird") == "blackbird"
+    hostile = ["a/#", "a/+", "a__", "$(x)", "../x", "a b", "ä" * 99]
+    safe = [level(text) for text in hostile]
+    assert len(set(safe)) == len(hostile)
+    assert all(set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-x") for text in safe)
+
+
+def test_an_osc_message_is_laid_out_in_words_of_four_bytes() -> None:
+    data = message("/bird", make_alert(rule="a\0b"))
+    parts = [part for part in data[: data.rindex(b"ab")].split(b"\0") if part]
+
+    assert len(data) % 4 == 0
+    assert parts == [b"/bird", b",ssssff", b"blackbird", b"garden", b"open"]
+    assert data[-12:-8] == b"ab\0\0"
+    assert struct.unpack(">2f", data[-8:]) == pytest.approx((0.75, 0.1))
