@@ -25,6 +25,9 @@ def checked(clips: Sequence[Clip], work: Path, models: Path) -> tuple[list[Clip]
     kept, wrong = [], []
     scores = heard(clips, work, models)
     for clip in clips:
+        if clip.kind == "speech":
+            kept.append(clip)
+            continue
         said = scores[clip.path.name]
         own = {clip.label or "", *IMPLIED.get(clip.label or "", ())}
         others = {label for label, score in said.items() if score >= _HEARD and label not in own}
@@ -35,17 +38,18 @@ def checked(clips: Sequence[Clip], work: Path, models: Path) -> tuple[list[Clip]
         if clip.origin == "ESC-10":
             # its classes were told apart by people, from recordings of one sound each
             others -= set(BY_ESC10.values())
-        if clip.kind == "speech":
-            others &= {"music"}
         kept.append(replace(clip, unsure=tuple(sorted({*clip.unsure, *others} - own))))
     return kept, wrong
 
 
 def heard(clips: Sequence[Clip], work: Path, models: Path) -> dict[str, dict[str, float]]:
-    """File name -> class -> the best score that any of YAMNet's classes for it has in any second; asked once."""
+    """File name -> class -> the best score that any of YAMNet's classes for it has in any second; asked once.
+
+    Not of speech: there is much of it, recorded sentence by sentence.
+    """
     held = work / "heard.json"
     scores: dict[str, dict[str, float]] = json.loads(held.read_text()) if held.exists() else {}
-    missing = [clip for clip in clips if clip.path.name not in scores]
+    missing = [clip for clip in clips if clip.kind != "speech" and clip.path.name not in scores]
     if missing:
         teacher = Teacher(models)
         names = _columns(teacher)
