@@ -19,6 +19,7 @@ COMMANDS = {
     "listen": ("streamclf.commands.listen", "listen", "Show what a running daemon hears."),
     "events": ("streamclf.commands.events", "events", "Show what was heard, from the events that are kept."),
     "alerts": ("streamclf.commands.alerts", "alerts", "Show what was told to whom, and send it again."),
+    "scores": ("streamclf.commands.scores", "scores", "List and export the log of score rows."),
     "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),
     "eval": ("streamclf.commands.eval", "evaluate", "Measure packs on labelled recordings."),
     "train": ("streamclf.commands.train", "train", "Train a pack on labelled recordings."),
