@@ -14,7 +14,7 @@ from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
 from streamclf.engine.scope import Scope
 from streamclf.errors import Overrun
-from streamclf.features.frontend import Frontend, Transform, make_frontend
+from streamclf.features.frontend import Encode, Frontend, make_frontend
 from streamclf.model.pack import Features
 from streamclf.types import F32, Gap, Levels, Picture
 
@@ -29,7 +29,7 @@ class _Line:
 
     rate: int
     resampler: Resampler
-    frontends: dict[tuple[Features, Transform | None], Frontend]
+    frontends: dict[tuple[Features, Encode | None], Frontend]
 
     def push(self, samples: F32, *, last: bool = False) -> None:
         out = self.resampler.push(samples, last=last)
@@ -66,7 +66,7 @@ class Stream:
         self._lines: dict[int, _Line] = {}
         self._lost_seen = 0
 
-    def listen(self, features: Features, rate: int, *, window: int, encode: Transform | None = None) -> Frontend:
+    def listen(self, features: Features, rate: int, *, window: int, encode: Encode | None = None) -> Frontend:
         """The frontend that yields `features` at `rate`; packs with equal wishes share one.
 
         window: the longest window, in samples, that any of them reads. encode: what runs the graph of `encoded`

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from streamclf.features.mel import F64, mel_bank
+from streamclf.features.mel import mel_bank
 from streamclf.features.spec import Fbank
-from streamclf.types import F32
+from streamclf.types import F32, F64
 
 # Kaldi takes the logarithm of nothing below float32's epsilon.
 _FLOOR = float(np.finfo(np.float32).eps)

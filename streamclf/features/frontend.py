@@ -3,7 +3,8 @@
 A `Transform` (log-mel, fbank) is a pure function of frames and is shared by all streams of a pack; what changes lives
 in one `Frontend` per stream. Feature frame j covers samples [j * shift, j * shift + length), counted from sample 0
 of the stream whatever the sizes of the pushes, and every frame is computed by itself: so a stream and a whole file, a
-late start and an early one, give the same values.
+late start and an early one, give the same values. Only where an encoder asks for running statistics do the frames
+before it count as well, back to the last restart at most.
 """
 
 from functools import lru_cache
@@ -15,8 +16,9 @@ from streamclf.features.fbank import KaldiFbank
 from streamclf.features.logmel import LogMelSpectrum
 from streamclf.features.rows import Rows
 from streamclf.features.spec import Encoded, Fbank, Features, LogMel, Waveform
+from streamclf.features.statistics import RunningStatistics
 from streamclf.features.waveform import WaveformFrontend
-from streamclf.types import F32
+from streamclf.types import F32, F64
 
 # Frames of one matrix product: bounds the memory of a push of any size.
 _MAX_FRAMES = 128
@@ -29,6 +31,18 @@ class Transform(Protocol):
 
     def __call__(self, frames: F32) -> F32:
         """frames: (n, frame_length) float32 -> (n, bands) float32."""
+
+
+class Encode(Protocol):
+    """Frames of samples to feature rows by a pack's own graph."""
+
+    bands: int
+
+    def __call__(self, frames: F32, statistics: F64 | None = None) -> F32:
+        """frames: (n, frame_length) float32 -> (n, bands) float32.
+
+        statistics: (n, 1 + taps, taps), for a graph that asks for them; left out, those of silence.
+        """
 
 
 class Frontend(Protocol):
@@ -124,10 +138,32 @@ class SpectralFrontend:
         span = self._pending.view(first * shift, (count - 1) * shift + length)
         # Overlapping views of the samples; the constructor takes a tenth of as_strided's time.
         frames = np.ndarray((count, length), np.float32, span, strides=(shift * span.itemsize, span.itemsize))
-        self._rows.append(self._transform(frames))
+        self._rows.append(self._rows_of(frames))
+
+    def _rows_of(self, frames: F32) -> F32:
+        return self._transform(frames)
 
 
-def make_frontend(features: Features, rate: int, *, history: int, encode: Transform | None = None) -> Frontend:
+class RunningFrontend(SpectralFrontend):
+    """Rows of an encoder that is told the running statistics of its stream."""
+
+    def __init__(self, encode: Encode, features: Encoded, *, history: int) -> None:
+        super().__init__(encode, frame_length=features.frame_length, frame_shift=features.frame_shift, history=history)
+        self._encode = encode
+        self._statistics = RunningStatistics(
+            taps=features.taps, stride=features.stride, span=features.span, frame_shift=features.frame_shift
+        )
+
+    def restart(self, sample: int) -> None:
+        """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
+        super().restart(sample)
+        self._statistics.restart()
+
+    def _rows_of(self, frames: F32) -> F32:
+        return self._encode(frames, self._statistics(frames))
+
+
+def make_frontend(features: Features, rate: int, *, history: int, encode: Encode | None = None) -> Frontend:
     """A fresh frontend whose first sample has index 0.
 
     features: as the pack's loader has checked them. rate: the pack's, in Hz. history: samples of the past that must
@@ -135,9 +171,12 @@ def make_frontend(features: Features, rate: int, *, history: int, encode: Transf
     """
     if isinstance(features, Waveform):
         return WaveformFrontend(features, history=history)
+    transform: Transform
     if isinstance(features, Encoded):
         if encode is None:
             raise ValueError("encoded features need what runs their graph")
+        if features.statistics:
+            return RunningFrontend(encode, features, history=history)
         transform = encode
     else:
         transform = _transform(features, rate)

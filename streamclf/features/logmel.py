@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from streamclf.features.mel import F64, mel_bank
+from streamclf.features.mel import mel_bank
 from streamclf.features.spec import LogMel
-from streamclf.types import F32
+from streamclf.types import F32, F64
 
 # Times the natural logarithm; a decibel is a tenth of a bel of power and a twentieth of one of magnitude.
 _UNIT = {"ln": 1.0, "log10": 1.0 / np.log(10.0), "db": 10.0 / np.log(10.0)}

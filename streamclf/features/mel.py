@@ -3,9 +3,8 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from streamclf.types import F64
 
 # Slaney's scale (Auditory Toolbox): linear up to 1 kHz at 200/3 Hz a mel, then 27 mel for each factor of 6.4.
 _BREAK_HZ = 1000.0

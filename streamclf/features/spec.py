@@ -73,6 +73,18 @@ class Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="enco
     bands: int
     input: str
     output: str
+    statistics: str = ""
+    """Where rows also rest on what was heard before them: the graph's second input, (n, 1 + taps, taps) float64, as
+    `features/statistics.py` makes it. The four keys are stated together or not at all."""
+    taps: int = 0
+    stride: int = 0
+    span: int = 0
+    """Statistics of `taps` neighbouring samples, every `stride` samples, over the last `span` frames."""
+
+    @property
+    def reach(self) -> int:
+        """Samples before a frame that can change its row."""
+        return max(0, self.span - 1) * self.frame_shift
 
 
 Features = LogMel | Fbank | Waveform | Encoded

@@ -39,9 +39,14 @@ def frame_of_row(manifest: Manifest, hop: int) -> int:
     return (-((manifest.look_ahead - manifest.window) // hop) - 1) * hop
 
 
+def reach(manifest: Manifest) -> int:
+    """Samples before a window that can change its features: those of running statistics."""
+    return manifest.features.reach if isinstance(manifest.features, Encoded) else 0
+
+
 def receptive_field(manifest: Manifest) -> int | None:
     """Samples that can change a row; None where a recurrent state makes it unbounded."""
-    return None if manifest.state else manifest.window
+    return None if manifest.state else manifest.window + reach(manifest)
 
 
 def check(manifest: Manifest) -> None:
@@ -126,8 +131,25 @@ def _check_features(manifest: Manifest, hop: int) -> None:
     if any(begin % shift for begin in begins):
         what = "`step` and `window`" if manifest.shape is Shape.STATEFUL else f"the hop of {hop} samples"
         raise PackError(f"{what} must be a multiple of the features' frame_shift, which is {shift}; change one of them")
-    if not isinstance(features, Encoded):
+    if isinstance(features, Encoded):
+        _check_statistics(features, limit=MAX_WINDOW_S * manifest.rate)
+    else:
         _check_spectrum(features, manifest.rate)
+
+
+def _check_statistics(features: Encoded, *, limit: int) -> None:
+    numbers = (features.taps, features.stride, features.span)
+    if not features.statistics:
+        if any(numbers):
+            raise PackError("`taps`, `stride` and `span` belong to `statistics`; name that input or leave them out")
+        return
+    taps, stride, span = numbers
+    fits = 0 < taps <= features.frame_length and stride > 0 and features.frame_shift % stride == 0
+    if not fits or span < 1 or features.reach > limit:
+        raise PackError(
+            f"statistics are over {taps} taps every {stride} samples and {span} frames; expected taps within a frame, "
+            f"a stride that divides {features.frame_shift}, and a span of 1 frame or more up to {MAX_WINDOW_S} s"
+        )
 
 
 def _check_spectrum(features: LogMel | Fbank, rate: int) -> None:

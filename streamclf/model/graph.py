@@ -11,7 +11,7 @@ from streamclf.model.geometry import layout_dims
 from streamclf.model.pack import Encoded, Pack
 
 Dims = list[int | None]
-_ELEMENTS = {"float32": 1, "float16": 10, "int64": 7, "int32": 6}
+_ELEMENTS = {"float32": 1, "float16": 10, "float64": 11, "int64": 7, "int32": 6}
 
 
 def check(pack: Pack) -> None:
@@ -98,13 +98,16 @@ def _check_encoder(features: Encoded, graph: GraphProto) -> None:
     weights = {tensor.name for tensor in graph.initializer}
     inputs = {value.name: value for value in graph.input if value.name not in weights}
     outputs = {value.name: value for value in graph.output}
-    if list(inputs) != [features.input] or features.output not in outputs:
+    fed = [features.input, *([features.statistics] if features.statistics else [])]
+    if sorted(inputs) != sorted(fed) or features.output not in outputs:
         raise PackError(
             f"it takes {_names(inputs)} and gives {_names(outputs)}; "
-            f"expected {features.input!r} and {features.output!r}, so correct the manifest"
+            f"expected {' and '.join(map(repr, fed))}, and {features.output!r}, so correct the manifest"
         )
     _check_value(inputs[features.input], "float32", [0, features.frame_length])
     _check_value(outputs[features.output], "float32", [0, features.bands])
+    if features.statistics:
+        _check_value(inputs[features.statistics], "float64", [0, 1 + features.taps, features.taps])
 
 
 def _check_value(value: ValueInfoProto, dtype: str, expected: Sequence[int] | None) -> None:

@@ -22,7 +22,7 @@ from streamclf.errors import PackError, ProviderError
 from streamclf.model.geometry import layout_dims, row_shape
 from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.state import SlotState
-from streamclf.types import F32, Provider
+from streamclf.types import F32, F64, Provider
 
 Array = npt.NDArray[Any]
 
@@ -173,7 +173,7 @@ class Session:
 
 
 class Encoder:
-    """Runs the encoder graph of a pack: frames of samples to rows, each row from its own frame alone."""
+    """Runs the encoder graph of a pack: frames of samples to rows, each from its frame and its statistics, if any."""
 
     def __init__(self, pack: Pack, features: Encoded, provider: Provider, threads: int) -> None:
         assert pack.encoder is not None
@@ -181,10 +181,17 @@ class Encoder:
         self._features = features
         self._session = _load(pack, pack.encoder, provider, threads)
 
-    def __call__(self, frames: F32) -> F32:
-        """frames: (n, frame_length) float32 -> (n, bands) float32."""
-        feeds = {self._features.input: np.ascontiguousarray(frames)}
-        rows: F32 = self._session.run([self._features.output], feeds)[0]
+    def __call__(self, frames: F32, statistics: F64 | None = None) -> F32:
+        """frames: (n, frame_length) float32 -> (n, bands) float32.
+
+        statistics: (n, 1 + taps, taps), for a graph that asks for them; left out, those of silence.
+        """
+        features = self._features
+        feeds: dict[str, Array] = {features.input: np.ascontiguousarray(frames)}
+        if features.statistics:
+            silent = np.zeros((len(frames), 1 + features.taps, features.taps))
+            feeds[features.statistics] = silent if statistics is None else statistics
+        rows: F32 = self._session.run([features.output], feeds)[0]
         # what is not finite must not stay in the history of rows, where it would spoil a whole window
         return rows if np.isfinite(rows).all() else np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from streamclf.clock import FRAME_MS, StreamClock
+from streamclf.model.geometry import receptive_field
 from streamclf.model.pack import Pack
 from streamclf.serve import wire
 from streamclf.types import Label, Shape
@@ -68,6 +69,7 @@ class PackInfo:
         manifest = pack.manifest
         window_ms = manifest.window * 1000 / manifest.rate
         look_ahead_ms = manifest.look_ahead * 1000 / manifest.rate
+        field = receptive_field(manifest)
         stateful = manifest.shape is Shape.STATEFUL
         buffering_ms = max(FRAME_MS, manifest.step * 1000 / manifest.rate if stateful else hop_ms)
         return cls(
@@ -80,7 +82,7 @@ class PackInfo:
             window_ms=window_ms,
             look_ahead_ms=look_ahead_ms,
             algorithmic_latency_ms=look_ahead_ms + buffering_ms,
-            receptive_field_ms=None if manifest.state else window_ms,
+            receptive_field_ms=None if field is None else field * 1000 / manifest.rate,
             hop_ms=hop_ms,
             provider=provider,
             latency_ms=latency_ms if manifest.shape is Shape.WINDOW_FRAMES else None,

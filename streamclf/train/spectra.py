@@ -4,10 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from streamclf.features.mel import F64
 from streamclf.features.spec import Fbank, LogMel
 from streamclf.train.pretrained import quiet
-from streamclf.types import F32
+from streamclf.types import F32, F64
 
 _KALDI_FLOOR = 1.192092955078125e-07
 
