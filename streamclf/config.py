@@ -139,6 +139,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average: bool = False
     gain: Literal["off", "normalise"] = "off"
     fast: bool = False
+    rules: str = ""
+    """Rules file of alerts; empty is rules.toml beside the user's configuration file, where there is one."""
     server: ServerConfig = ServerConfig()
     store: StoreConfig = StoreConfig()
     scores: ScoresConfig = ScoresConfig()
@@ -165,6 +167,11 @@ def store_folder(config: Config) -> Path:
         return Path(config.store.path).expanduser()
     home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(home) / "streamclf"
+
+
+def rules_file(config: Config) -> Path:
+    """Where the rules of alerts are: `rules`, which must exist then, or the default, which need not."""
+    return Path(config.rules).expanduser() if config.rules else user_file().with_name("rules.toml")
 
 
 def user_file() -> Path:
@@ -266,7 +273,7 @@ def _variables() -> dict[str, list[str]]:
     return names
 
 
-_TEXT_KEYS = {"provider", "gain", "host", "token_file", "path", "format", "privacy"}
+_TEXT_KEYS = {"provider", "gain", "rules", "host", "token_file", "path", "format", "privacy"}
 _LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels"}
 
 

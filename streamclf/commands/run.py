@@ -24,6 +24,7 @@ import click
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
 @click.option("--no-store", is_flag=True, help="Keep no events on disk.")
+@click.option("--rules", metavar="FILE", help="Rules of alerts; default rules.toml beside the configuration file.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option("--quiet", is_flag=True, help="Only warnings on standard error.")
 def run(

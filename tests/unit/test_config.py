@@ -26,6 +26,11 @@ def test_defaults_listen_on_loopback() -> None:
     assert (loaded.server.host, loaded.server.port, loaded.provider) == ("127.0.0.1", 8765, Provider.AUTO)
 
 
+def test_rules_are_beside_the_user_s_own_file_unless_named() -> None:
+    assert config.rules_file(config.load(environ={})) == config.user_file().parent / "rules.toml"
+    assert config.rules_file(config.load(environ={"STREAMCLF_RULES": "~/r.toml"})) == Path.home() / "r.toml"
+
+
 def test_each_layer_wins_over_those_below(tmp_path: Path) -> None:
     write(tmp_path / "system.toml", "hop_ms = 20\nlatency_ms = 1\ngain = 'normalise'\n[server]\nport = 1\nhost = 'a'")
     write(config.user_file(), "hop_ms = 40\nlatency_ms = 2\n[server]\nport = 2")
@@ -44,6 +49,7 @@ def test_every_key_is_an_environment_variable() -> None:
         "STREAMCLF_THREADS": "2",
         "STREAMCLF_AVERAGE": "true",
         "STREAMCLF_FAST": "true",
+        "STREAMCLF_RULES": "/etc/streamclf/rules.toml",
         "STREAMCLF_SERVER_ORIGINS": '["https://a.example"]',
         "STREAMCLF_SERVER_REPLAY_SECONDS": "120",
         "STREAMCLF_STORE_ENABLED": "false",
@@ -57,6 +63,7 @@ def test_every_key_is_an_environment_variable() -> None:
     assert loaded.source == ("device", "file:a b.wav")
     assert loaded.model == ("yamnet",)
     assert (loaded.provider, loaded.threads, loaded.average, loaded.fast) == (Provider.CPU, 2, True, True)
+    assert config.rules_file(loaded) == Path("/etc/streamclf/rules.toml")
     assert (loaded.server.origins, loaded.server.replay_seconds) == (("https://a.example",), 120)
     assert (loaded.store.enabled, config.store_folder(loaded)) == (False, Path("/var/lib/birds"))
     assert (loaded.scores.top_k, loaded.clips.labels, loaded.clips.privacy) == (10, ("group:bird",), "mute")
