@@ -1,0 +1,114 @@
+"""Rules are reloaded as a whole or not at all, and a bad file says so while the old ones hold."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamclf.alerts.rulefile import RuleFile, Vocabulary
+from streamclf.alerts.watch import RulesWatch
+from streamclf.errors import ConfigError
+
+KNOWN = Vocabulary(frozenset({"robin", "wren"}), frozenset({"garden"}))
+
+
+def text(*names: str, label: str = "robin") -> str:
+    return "".join(f'[[rule]]\nname = "{name}"\nlabels = "{label}"\n' for name in names)
+
+
+def names(watch: RulesWatch) -> list[str]:
+    return [rule.name for rule in watch.file.rules]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.toml"
+    path.write_text(text("one"))
+    return path
+
+
+@pytest.fixture
+def watch(path: Path) -> RulesWatch:
+    return RulesWatch(path, known=KNOWN, required=True)
+
+
+def test_an_unchanged_file_is_not_read_again(watch: RulesWatch) -> None:
+    assert not watch.look()
+    assert not watch.look()
+    assert names(watch) == ["one"]
+
+
+def test_a_change_is_read_once_it_has_settled(path: Path, watch: RulesWatch) -> None:
+    path.write_text(text("one", "two"))
+    assert not watch.look(), "it may still be being written"
+    assert watch.look()
+    assert names(watch) == ["one", "two"]
+    assert not watch.look()
+
+
+def test_a_file_that_grows_between_looks_is_waited_for(path: Path, watch: RulesWatch) -> None:
+    path.write_text(text("a"))
+    watch.look()
+    path.write_text(text("a", "b"))
+    assert not watch.look()
+    assert watch.look()
+    assert names(watch) == ["a", "b"]
+
+
+def test_a_file_that_is_replaced_by_one_of_the_same_size_and_time_is_seen(path: Path, watch: RulesWatch) -> None:
+    other = path.with_suffix(".new")
+    other.write_text(text("two"))
+    found = path.stat()
+    os.utime(other, ns=(found.st_atime_ns, found.st_mtime_ns))
+    other.replace(path)
+    watch.look()
+    assert watch.look()
+    assert names(watch) == ["two"]
+
+
+@pytest.mark.parametrize("bad", ["[[rule]", text("one", "one"), text("one", label="wrenn"), None])
+def test_a_bad_file_leaves_the_rules_as_they_are_and_says_so(path: Path, watch: RulesWatch, bad: str | None) -> None:
+    if bad is None:
+        path.unlink()
+    else:
+        path.write_text(bad)
+    watch.look()
+    assert not watch.look()
+    assert names(watch) == ["one"]
+    assert str(path) in watch.problem
+    path.write_text(text("good"))
+    watch.look()
+    assert watch.look()
+    assert (names(watch), watch.problem) == (["good"], "")
+
+
+def test_a_bad_file_is_told_once(path: Path, watch: RulesWatch, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text("[[rule]")
+    for _ in range(5):
+        watch.look()
+    assert len(caplog.records) == 1
+
+
+def test_asked_to_it_reads_at_once(path: Path, watch: RulesWatch) -> None:
+    path.write_text(text("now"))
+    assert watch.look(at_once=True)
+    assert names(watch) == ["now"]
+
+
+def test_at_the_start_a_bad_file_is_refused(path: Path) -> None:
+    path.write_text("[[rule]")
+    for required in (True, False):
+        with pytest.raises(ConfigError, match="is not TOML"):
+            RulesWatch(path, known=KNOWN, required=required)
+
+
+def test_a_file_that_need_not_exist_may_come_later(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    with pytest.raises(ConfigError, match="does not exist"):
+        RulesWatch(path, known=KNOWN, required=True)
+    watch = RulesWatch(path, known=KNOWN, required=False)
+    assert (watch.file, watch.look()) == (RuleFile(), False)
+    path.write_text(text("late"))
+    watch.look()
+    assert watch.look()
+    assert names(watch) == ["late"]
