@@ -65,6 +65,9 @@ BORDER_ROWS = Counter(
 STORE_COMMITS = Counter("streamclf_store_commits", "Transactions of the event store", registry=REGISTRY)
 STORE_BACKLOG = Gauge("streamclf_store_backlog", "Events that wait to be written to disk", registry=REGISTRY)
 STORE_LOST = Counter("streamclf_store_lost_events", "Events lost because the disk took none", registry=REGISTRY)
+STORE_UNJUDGED = Counter(
+    "streamclf_store_unjudged_events", "Stages of events that no rule saw because the disk took none", registry=REGISTRY
+)
 STORE_PASSED = Counter(
     "streamclf_store_passed_over", "Score rows and levels that the keeper had no time for", registry=REGISTRY
 )

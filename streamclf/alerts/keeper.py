@@ -1,9 +1,13 @@
-"""The keeper: the one thread that writes the store. Takes what the engine decided and has it on disk soon after.
+"""The keeper: the one thread that writes the store. What the engine decided is judged by the rules and soon on disk.
 
 Theory of operation. `put` (the model thread) appends to an inbox and rings where an event came. The keeper drains the
 inbox, makes stored events of what it finds, and commits all of it in one transaction: an event that opened or closed
 at once, the updates of events that last together with the next of these or after `_UPDATES_S`. Where the disk does not
 take it, everything waits in memory and is tried again, health says so, and room is made; nobody else is held up.
+
+The rules judge every stage of every event, in order, before it is committed. What they say (alerts for the outbox, what
+they remember, why not) is part of the same transaction, and holds only once that is on the disk; else the same events
+are judged again. So no event is kept whose alert is lost, and no alert is sent whose event is not kept.
 """
 
 import logging
@@ -15,6 +19,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from streamclf import metrics
+from streamclf.alerts import memory, outbox
+from streamclf.alerts.alert import Reason
+from streamclf.alerts.place import Place
+from streamclf.alerts.rule import Rule
+from streamclf.alerts.rules import RuleBook, Verdict
 from streamclf.audio.wake import Wake
 from streamclf.clock import StreamClock
 from streamclf.store.database import Store
@@ -28,14 +37,16 @@ log = logging.getLogger("streamclf.store")
 
 MAX_INBOX = 1024  # deliveries, 20 s of one stream; beyond it rows and levels are dropped and counted, events are not
 BUSY_INBOX = 256
-MAX_BACKLOG = 100_000  # events that the disk did not take; beyond it the oldest are dropped and counted
+MAX_BACKLOG = 100_000  # events, and stages not judged, that the disk did not take; beyond it the oldest are dropped
 _ROUND_S = 1.0
 _UPDATES_S = 5.0
 _RETRY_S = 1.0
 
 
 class Keeper:
-    """clocks: of each stream. on_commit: called on the keeper's thread when something new is on the disk.
+    """clocks: of each stream. book: the rules, with their memory. now_ns: UTC.
+
+    on_commit: called on the keeper's thread with the events that are on the disk now, each in its newest stage.
 
     problem: a sentence while the disk does not take what is given to it, "" while all is well; any thread may read it.
     """
@@ -47,19 +58,24 @@ class Keeper:
         store: Store,
         recorder: Recorder,
         clocks: Mapping[str, StreamClock],
+        book: RuleBook,
         *,
-        on_commit: Callable[[], object] = lambda: None,
+        on_commit: Callable[[Sequence[StoredEvent]], object] = lambda events: None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self.problem = ""
         self._store = store
         self._recorder = recorder
         self._clocks = clocks
+        self._book = book
+        self._rules: tuple[Sequence[Rule], Place] | None = None
         self._on_commit = on_commit
         self._on_fault = on_fault
         self._inbox: deque[Sequence[Output]] = deque()  # bound: MAX_INBOX, see put
         self._calls: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by its callers, who wait for an answer
         self._events: dict[str, StoredEvent] = {}  # not yet on disk, newest stage of each; bound: MAX_BACKLOG
+        self._news: list[StoredEvent] = []  # every stage that was not judged yet, in order; bound: MAX_BACKLOG
+        self._reasons: dict[tuple[str, str], Reason] = {}  # not yet on disk; bound: rules times events not on disk
         self._writes: list[Write] = []  # taken from _calls, not yet on disk
         self._urgent = True
         self._began = False
@@ -89,6 +105,11 @@ class Keeper:
             if self.congested or any(isinstance(output, Event) for output in wanted):
                 self._wake.set()
 
+    def use(self, rules: Sequence[Rule], place: Place) -> None:
+        """From any thread: these are the rules from the next event on. What they remember stays."""
+        self._rules = rules, place
+        self._wake.set()
+
     def call(self, write: Write) -> None:
         """From any thread: run `write` in the next transaction, soon."""
         self._calls.put(write)
@@ -115,14 +136,16 @@ class Keeper:
     def _round(self) -> None:
         self._drain()
         now_s = time.monotonic()
-        due = self._urgent or (self._events and now_s >= self._committed_s + _UPDATES_S)
-        if due and now_s >= self._retry_s:
-            self._commit(now_s)
+        if now_s < self._retry_s:
+            return
+        verdict = self._judge()
+        if verdict or self._urgent or (self._events and now_s >= self._committed_s + _UPDATES_S):
+            self._commit(verdict, now_s)
 
     def _last_round(self) -> None:
         self._drain()
         self._hold(self._recorder.stop())
-        self._commit(time.monotonic())
+        self._commit(self._judge(), time.monotonic())
         if self._events:
             log.error("%d events could not be written before the end: %s", len(self._events), self.problem)
         self._store.close()
@@ -136,6 +159,10 @@ class Keeper:
             self._urgent = True
 
     def _hold(self, events: Sequence[StoredEvent]) -> None:
+        self._news += events
+        if len(self._news) > MAX_BACKLOG:
+            metrics.STORE_UNJUDGED.inc(len(self._news) - MAX_BACKLOG)
+            del self._news[:-MAX_BACKLOG]
         for event in events:
             # the newest stage goes to the end: what is written is in the order of change
             self._events.pop(event.id, None)
@@ -146,11 +173,36 @@ class Keeper:
             metrics.STORE_LOST.inc()
         metrics.STORE_BACKLOG.set(len(self._events))
 
-    def _commit(self, now_s: float) -> None:
+    def _judge(self) -> Verdict | None:
+        """What the rules say of what is new, where it has to be written at once; why they do not tell can wait."""
+        if self._rules is not None:
+            (rules, place), self._rules = self._rules, None
+            self._book = self._book.with_rules(rules, place=place)
+        now_ns = time.time_ns()
+        if not self._news and (self._book.next_ns is None or now_ns < self._book.next_ns):
+            return None
+        verdict = self._book.step(now_ns, self._news)
+        if verdict.alerts or verdict.memory:
+            return verdict
+        self._accept(verdict)
+        return None
+
+    def _accept(self, verdict: Verdict) -> None:
+        self._book.accept(verdict)
+        self._news.clear()
+        self._reasons.update({(reason.event_id, reason.rule): reason for reason in verdict.reasons})
+
+    def _commit(self, verdict: Verdict | None, now_s: float) -> None:
+        told = list(self._events.values())
         try:
             with self._store.transaction() as tx:
-                stale = 0 if self._began else close_stale(tx)
-                put_events(tx, self._events.values())
+                stale = [] if self._began else close_stale(tx)
+                put_events(tx, told)
+                outbox.put_reasons(tx, self._reasons.values())
+                if verdict is not None:
+                    outbox.put_reasons(tx, verdict.reasons)
+                    outbox.put(tx, verdict.alerts, now_ns=time.time_ns())
+                    memory.write(tx, verdict.memory)
                 for write in self._writes:
                     write(tx)
         except sqlite3.Error as fault:
@@ -158,18 +210,23 @@ class Keeper:
             self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
             return
         if stale:
-            log.warning("%d events were open when the last run ended without being stopped; they are closed", stale)
+            log.warning("%d events were open when the last run ended without being stopped: closed", len(stale))
         self._began = True
+        if verdict is not None:
+            self._accept(verdict)
+        # what was closed now has to be judged, too
+        self._news += stale
         self._events.clear()
+        self._reasons.clear()
         self._writes.clear()
-        self._urgent = False
+        self._urgent = bool(stale)
         self._committed_s = now_s
         metrics.STORE_BACKLOG.set(0)
         metrics.STORE_COMMITS.inc()
         if self.problem:
             log.warning("events are written again")
             self.problem = ""
-        self._on_commit()
+        self._on_commit(told)
 
     def _trouble(self, sentence: str) -> None:
         if sentence != self.problem:

@@ -1,12 +1,16 @@
 """From a configuration to a keeper: where events are kept, and what is known of the packs they come from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from streamclf.alerts.keeper import Keeper
+from streamclf.alerts.memory import load as load_memory
+from streamclf.alerts.place import Place
+from streamclf.alerts.rules import RuleBook
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine
 from streamclf.store.database import Store
+from streamclf.store.events import StoredEvent
 from streamclf.store.recorder import PackFacts, Recorder
 
 
@@ -21,10 +25,16 @@ def make_keeper(
     clocks: Mapping[str, StreamClock],
     *,
     run: str,
+    on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Keeper:
-    """A keeper of what `engine` decides. run: unique for ever, the first part of each event's id."""
-    return Keeper(store, Recorder(run, pack_facts(engine)), clocks, on_fault=on_fault)
+    """A keeper of what `engine` decides. run: unique for ever, the first part of each event's id.
+
+    It has no rules at first (`Keeper.use`), but what they remembered.
+    """
+    book = RuleBook((), place=Place(), memory=load_memory(store.connection))
+    recorder = Recorder(run, pack_facts(engine))
+    return Keeper(store, recorder, clocks, book, on_commit=on_commit, on_fault=on_fault)
 
 
 def pack_facts(engine: Engine) -> dict[str, PackFacts]:

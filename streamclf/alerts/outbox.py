@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from streamclf.alerts.alert import Alert
+from streamclf.alerts.alert import Alert, Reason
 from streamclf.clock import NS_PER_SECOND
 
 FIRST_RETRY_S = 1
@@ -69,6 +69,14 @@ def put(tx: sqlite3.Connection, alerts: Iterable[Alert], *, now_ns: int) -> None
             "last_error) VALUES (?, ?, ?, ?, 'pending', 0, ?, ?, '')",
             [(alert.id, sink, alert.rule, alert.at_ns, now_ns, now_ns) for sink in alert.sinks],
         )
+
+
+def put_reasons(tx: sqlite3.Connection, reasons: Iterable[Reason]) -> None:
+    """Write why rules did or did not tell of events; the newest of an event and rule holds."""
+    tx.executemany(
+        "INSERT OR REPLACE INTO reasons (event_id, rule, at_ns, passed, gates) VALUES (?, ?, ?, ?, ?)",
+        [(r.event_id, r.rule, r.at_ns, r.passed, msgspec.json.encode(r.gates).decode()) for r in reasons],
+    )
 
 
 def heads(connection: sqlite3.Connection, sink: str) -> list[Delivery]:

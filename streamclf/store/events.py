@@ -64,11 +64,12 @@ def put_events(tx: sqlite3.Connection, events: Iterable[StoredEvent]) -> None:
     tx.execute("UPDATE last_seq SET seq = ?", (seq,))
 
 
-def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash") -> int:
-    """Close what a daemon that is gone left open, where it was last known to go on. Returns how many."""
+def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash") -> list[StoredEvent]:
+    """Close what a daemon that is gone left open, where it was last known to go on. Returns these events."""
     stale = _read(tx.execute(f"SELECT {_COLUMNS} FROM events WHERE stage <> 'close' ORDER BY seq"))
-    put_events(tx, [closed(event, ended_by=ended_by) for event in stale])
-    return len(stale)
+    ended = [closed(event, ended_by=ended_by) for event in stale]
+    put_events(tx, ended)
+    return ended
 
 
 def closed(event: StoredEvent, *, ended_by: str) -> StoredEvent:

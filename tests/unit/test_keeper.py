@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from streamclf.alerts import keeper as keeper_module
+from streamclf.alerts import outbox
 from streamclf.alerts.keeper import Keeper
+from streamclf.alerts.memory import Memory, load
+from streamclf.alerts.place import Place
+from streamclf.alerts.rule import Rule, RuleStage
+from streamclf.alerts.rules import RuleBook
 from streamclf.clock import StreamClock
 from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
@@ -20,8 +25,12 @@ from tests.support.storing import FACTS, heard, stored
 LIMIT_S = 20.0
 
 
+def no_rules() -> RuleBook:
+    return RuleBook((), place=Place(), memory=Memory())
+
+
 @contextmanager
-def keeping(folder: Path) -> Iterator[tuple[Keeper, threading.Semaphore]]:
+def keeping(folder: Path, book: RuleBook | None = None) -> Iterator[tuple[Keeper, threading.Semaphore]]:
     """A keeper that runs; the semaphore counts its commits."""
     committed = threading.Semaphore(0)
     faults: list[BaseException] = []
@@ -29,7 +38,8 @@ def keeping(folder: Path) -> Iterator[tuple[Keeper, threading.Semaphore]]:
         Store.open(folder),
         Recorder("run1", FACTS),
         {"mic": StreamClock(16_000)},
-        on_commit=committed.release,
+        book or no_rules(),
+        on_commit=lambda events: committed.release(),
         on_fault=faults.append,
     )
     running.start()
@@ -39,6 +49,18 @@ def keeping(folder: Path) -> Iterator[tuple[Keeper, threading.Semaphore]]:
     finally:
         assert running.stop(LIMIT_S)
     assert not faults
+
+
+def one_rule(folder: Path, *, cooldown_s: int = 0) -> RuleBook:
+    """Robins at their opening, to the sink `here`; what was remembered in `folder` is remembered."""
+    rule = Rule("robins", ("robin",), cooldown_ns=cooldown_s * 1_000_000_000, sinks=("here",))
+    with closing(Store.open(folder)) as store:
+        return RuleBook([rule], place=Place(), memory=load(store.connection))
+
+
+def waiting(folder: Path) -> list[str]:
+    with closing(reader(folder)) as connection:
+        return [entry.alert.event.id for entry in outbox.entries(connection)]
 
 
 def kept(folder: Path) -> list[StoredEvent]:
@@ -112,8 +134,72 @@ def test_updates_wait_for_company_but_not_for_ever(tmp_path: Path, monkeypatch: 
 
 def test_beyond_the_inbox_rows_are_dropped_and_events_are_not(tmp_path: Path) -> None:
     with closing(Store.open(tmp_path)) as store:
-        running = Keeper(store, Recorder("run1", FACTS), {})  # not started: nothing is taken out
+        running = Keeper(store, Recorder("run1", FACTS), {}, no_rules())  # not started: nothing is taken out
         for n in range(keeper_module.MAX_INBOX + 10):
             running.put([closing_event(100 * n)])
         assert len(running._inbox) == keeper_module.MAX_INBOX + 10
         assert running.congested
+
+
+def test_an_alert_is_on_the_disk_with_its_event(tmp_path: Path) -> None:
+    with keeping(tmp_path, one_rule(tmp_path)) as (running, committed):
+        running.put([heard(Stage.OPEN)])
+        assert committed.acquire(timeout=LIMIT_S)
+        assert waiting(tmp_path) == [event.id for event in kept(tmp_path)] == ["run1/mic/birds/robin/100"]
+        with closing(reader(tmp_path)) as connection:
+            assert connection.execute("SELECT event_id, rule, passed FROM reasons").fetchall() == [
+                ("run1/mic/birds/robin/100", "robins", 1)
+            ]
+
+
+def test_a_cool_down_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    for onset, alerts in ((100, 1), (200, 1), (100_000, 2)):
+        with keeping(tmp_path, one_rule(tmp_path, cooldown_s=600)) as (running, committed):
+            running.put([heard(Stage.OPEN, onset=onset, decided=onset + 5)])
+            assert committed.acquire(timeout=LIMIT_S)
+            assert len(waiting(tmp_path)) == alerts
+
+
+def test_what_could_not_be_committed_is_judged_again_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_RETRY_S", 0.0)
+    with keeping(tmp_path, one_rule(tmp_path, cooldown_s=600)) as (running, committed):
+        running._store.connection.execute("PRAGMA busy_timeout=0")
+        tried = threading.Event()
+        monkeypatch.setattr(keeper_module.log, "error", lambda *_: tried.set())
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            running.put([heard(Stage.OPEN)])
+            assert tried.wait(LIMIT_S)
+            running.put([closing_event(100), heard(Stage.OPEN, onset=300, decided=305)])
+            other.execute("ROLLBACK")
+        assert committed.acquire(timeout=LIMIT_S)
+        while len(kept(tmp_path)) < 2:
+            assert committed.acquire(timeout=LIMIT_S)
+        assert waiting(tmp_path) == ["run1/mic/birds/robin/100"], "the second is within the cool-down of the first"
+
+
+def test_rules_are_changed_between_two_events_and_keep_what_they_remember(tmp_path: Path) -> None:
+    with keeping(tmp_path, one_rule(tmp_path, cooldown_s=600)) as (running, committed):
+        running.put([heard(Stage.OPEN)])
+        assert committed.acquire(timeout=LIMIT_S)
+        rule = Rule("robins", ("robin",), cooldown_ns=600_000_000_000, sinks=("here", "there"))
+        running.use([rule, Rule("others", ("robin",), sinks=("here",))], Place())
+        running.put([heard(Stage.OPEN, onset=200, decided=205)])
+        assert committed.acquire(timeout=LIMIT_S)
+        with closing(reader(tmp_path)) as connection:
+            assert [(e.alert.rule, e.sink) for e in outbox.entries(connection)] == [
+                ("robins", "here"), ("others", "here"),
+            ]  # fmt: skip
+
+
+def test_an_event_that_a_crash_left_open_is_judged_when_it_is_closed(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path)) as store, store.transaction() as tx:
+        put_events(tx, [stored(1, stage="open")])
+    with closing(Store.open(tmp_path)) as store:
+        rule = Rule("ended", ("robin",), stage=RuleStage.CLOSE, sinks=("here",))
+        book = RuleBook([rule], place=Place(), memory=load(store.connection))
+    with keeping(tmp_path, book) as (_, committed):
+        assert committed.acquire(timeout=LIMIT_S)
+        assert waiting(tmp_path) == [stored(1).id]
