@@ -1,0 +1,69 @@
+"""The default model against what was asked of it: every row of the table, through the engine that runs live.
+
+    python tools/evaluate_default.py --data RECORDINGS --work WORK [--pack models/default] [--reference yamnet]
+        [--reference silero-vad] [--hours 1] [--only clips,birds,speech,onsets,false,cost] [--json FILE]
+
+RECORDINGS is the data folder, of which fold 4 of `esc10` is read; WORK is the folder that `tools/train_default` has
+filled. All else comes from the test split of its corpus: speakers, birds, clips and backgrounds that nothing was
+trained or chosen on. References are packs that are judged on the same recordings. Needs the extra `train`.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+# one thread, as in the daemon; must be set before numpy is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from streamclf.errors import StreamclfError
+from tools.default.corpus import load
+from tools.default.judge import Judge, table
+
+_ROWS = "clips,birds,speech,onsets,false,cost"
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(".run/default"))
+    parser.add_argument("--pack", default="models/default")
+    parser.add_argument("--reference", action="append", default=[], help="another pack, may be repeated")
+    parser.add_argument("--hours", type=float, default=1.0, help="of backgrounds, for false events")
+    parser.add_argument("--only", default=_ROWS, help="which rows")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    wanted = given.only.split(",")
+    if unknown := sorted(set(wanted) - set(_ROWS.split(","))):
+        parser.error(f"--only names {unknown[0]}; expected some of {_ROWS}")
+    if not (given.work / "corpus.json").is_file():
+        parser.error(f"{given.work} holds no corpus; run tools/train_default first, or give its folder as --work")
+    try:
+        judge = Judge([given.pack, *given.reference])
+        test = [clip for clip in load(given.work) if clip.split == "test"]
+        folder = given.work / "test"
+        rows = {
+            "clips": lambda: judge.clips(given.data),
+            "birds": lambda: judge.birds(test, folder / "clips"),
+            "speech": lambda: judge.speech(test, folder / "dialogues"),
+            "onsets": lambda: judge.onsets(test, folder / "mixed"),
+            "false": lambda: judge.false(test, folder / "backgrounds", given.hours),
+            "cost": judge.cost,
+        }
+        for name in wanted:
+            rows[name]()
+            print(f"{name}: done", file=sys.stderr, flush=True)
+    except StreamclfError as fault:
+        sys.exit(f"error: {fault}")
+    print(table(judge))
+    if given.json:
+        report = {"rows": [{**asdict(row), "good": row.met} for row in judge.rows], "details": judge.details}
+        given.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
