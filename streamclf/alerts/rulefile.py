@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -27,6 +27,7 @@ from streamclf.alerts.template import Template
 from streamclf.alerts.tomllines import Path as Key
 from streamclf.alerts.tomllines import line_of, lines_of
 from streamclf.errors import ConfigError
+from streamclf.types import Label
 
 MAX_BYTES = 1 << 20
 _TOP = ("place", "sink", "rule")
@@ -64,6 +65,12 @@ class Vocabulary:
 
     labels: frozenset[str]
     streams: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, labels: Iterable[Label], streams: Iterable[str] | None = None) -> Self:
+        """The labels of packs, with their groups."""
+        known = {name for label in labels for name in (label.id, f"group:{label.group}" if label.group else label.id)}
+        return cls(frozenset(known), None if streams is None else frozenset(streams))
 
 
 @dataclass(frozen=True, slots=True)
