@@ -20,22 +20,25 @@ from functools import partial
 from streamclf import metrics
 from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.keeping import make_keeper, open_store
+from streamclf.alerts.service import AlertService, read_rules
+from streamclf.alerts.watch import RulesWatch
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources import NoInputDeviceError, Source, SourceSpec, name_sources, open_source, parse_source
 from streamclf.audio.sources.push import PushSource
 from streamclf.audio.wake import Wake
 from streamclf.clock import FRAME_MS, StreamClock
-from streamclf.config import Config
+from streamclf.config import Config, rules_file
 from streamclf.engine.build import build_engine
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.stream import Stream
-from streamclf.errors import StreamclfError
+from streamclf.errors import ConfigError, StreamclfError
 from streamclf.serve.access import read_token
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.store.database import Store
-from streamclf.types import Output, Shape, Status
+from streamclf.store.events import StoredEvent
+from streamclf.types import Label, Output, Shape, Status
 
 log = logging.getLogger("streamclf")
 
@@ -67,8 +70,9 @@ def main(config: Config, *, until_end: bool = False) -> int:
     store = open_store(config)
     engine = build_engine(config)
     lines = open_lines(config, engine)
+    rules = _read_rules(config, engine)
     try:
-        return asyncio.run(_serve(config, engine, lines, store, until_end=until_end))
+        return asyncio.run(_serve(config, engine, lines, store, rules, until_end=until_end))
     finally:
         _leave_a_busy_model_behind()
 
@@ -138,7 +142,15 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
     return infos
 
 
-async def _serve(config: Config, engine: Engine, lines: list[Line], store: Store | None, *, until_end: bool) -> int:
+async def _serve(
+    config: Config,
+    engine: Engine,
+    lines: list[Line],
+    store: Store | None,
+    rules: RulesWatch | None,
+    *,
+    until_end: bool,
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     faults: list[BaseException] = []
@@ -157,11 +169,21 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], store: Store
         faults.append(fault)
         loop.call_soon_threadsafe(stop.set)
 
-    keeper = None
-    if store is not None:
+    keeper, alerts = None, None
+    if store is not None and rules is not None:
         clocks = {line.info.name: line.clock for line in lines}
-        keeper = make_keeper(store, engine, clocks, run=hub.instance, on_fault=on_fault)
+
+        def on_commit(events: Sequence[StoredEvent]) -> None:
+            if alerts is not None:
+                loop.call_soon_threadsafe(alerts.committed, events)
+
+        keeper = make_keeper(store, engine, clocks, run=hub.instance, on_commit=on_commit, on_fault=on_fault)
+        alerts = AlertService(store.folder, keeper, rules, _labels(engine))
+        alerts.start()
         keeper.start()
+        hub.problems = partial(_problems, keeper, alerts)
+        if not os.isatty(0):  # a terminal that is closed ends the daemon that runs in it
+            loop.add_signal_handler(signal.SIGHUP, alerts.reload)
 
     model = ModelThread(
         engine,
@@ -196,18 +218,28 @@ async def _serve(config: Config, engine: Engine, lines: list[Line], store: Store
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
     gc.collect()
     gc.freeze()
-    counting = asyncio.create_task(_count(lines))
+    watching = [asyncio.create_task(_count(lines)), asyncio.create_task(_tell_problems(hub, server))]
+    if alerts is not None:
+        watching.append(asyncio.create_task(alerts.watch(hub.probability)))
     await stop.wait()
-    counting.cancel()
-    await _shut_down(lines, model, keeper, hub, server)
+    for task in watching:
+        task.cancel()
+    await _shut_down(lines, model, keeper, alerts, hub, server)
     if faults:
         log.error("a thread failed", exc_info=faults[0])
         raise StreamclfError(f"the daemon failed ({faults[0]}); the log has the details, please report it")
     return 0
 
 
-async def _shut_down(lines: list[Line], model: ModelThread, keeper: Keeper | None, hub: Hub, server: Server) -> None:
-    """Sources, model, keeper, sockets, in this order: each gets a share of the time, none can take it all."""
+async def _shut_down(
+    lines: list[Line],
+    model: ModelThread,
+    keeper: Keeper | None,
+    alerts: AlertService | None,
+    hub: Hub,
+    server: Server,
+) -> None:
+    """Sources, model, sinks, keeper, sockets, in this order: each gets a share of the time, none can take it all."""
     deadline = time.monotonic() + STOP_LIMIT_S
     log.info("stopping")
     # sources stop side by side in threads of their own: one that hangs (a frozen sound server) delays no other
@@ -218,6 +250,8 @@ async def _shut_down(lines: list[Line], model: ModelThread, keeper: Keeper | Non
         await asyncio.sleep(0.02)
     if not await asyncio.to_thread(model.stop, 2.0):
         log.warning("the model thread is still busy")
+    if alerts is not None:
+        await alerts.stop()
     if keeper is not None and not await asyncio.to_thread(keeper.stop, 2.0):
         log.warning("the last events are still being written")
     # what the model thread delivered last is on its way through the loop
@@ -254,6 +288,47 @@ def _deliver(outputs: Sequence[Output], decided_ns: int, *, server: Server, keep
     server.post(outputs, decided_ns)
     if keeper is not None:
         keeper.put(outputs)
+
+
+def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
+    path = rules_file(config)
+    if config.store.enabled:
+        return read_rules(path, _labels(engine), required=bool(config.rules))
+    if config.rules or path.is_file():
+        raise ConfigError(
+            f"there are rules of alerts in {path}, but no events are kept, and alerts need them; switch the store on "
+            "([store] enabled, without --no-store) or move the rules away"
+        )
+    return None
+
+
+def _labels(engine: Engine) -> dict[str, list[Label]]:
+    """stream -> the labels that its packs tell events of."""
+    return {
+        stream: [
+            label
+            for track in tracks
+            for label, decision in zip(track.segmenter.labels, track.segmenter.decisions, strict=True)
+            if decision.enabled
+        ]
+        for stream, tracks in engine.tracks.items()
+    }
+
+
+def _problems(keeper: Keeper, alerts: AlertService) -> list[str]:
+    return ([keeper.problem] if keeper.problem else []) + alerts.problems
+
+
+async def _tell_problems(hub: Hub, server: Server) -> None:
+    """Once a second: subscribers hear of a problem that is no stream's, and of its end."""
+    before: list[str] = []
+    while True:
+        await asyncio.sleep(1.0)
+        now = list(hub.problems())
+        if now != before:
+            told = Status("", "problem", "; ".join(now)) if now else Status("", "live", "no problem any more")
+            server.publish([told], time.time_ns())
+        before = now
 
 
 def _draw(engine: Engine, wanted: bool) -> list[Status]:

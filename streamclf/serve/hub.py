@@ -60,6 +60,8 @@ class Hub:
         self.seq = 0
         self.congested = False
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
+        self.problems: Callable[[], Sequence[str]] = tuple
+        """What is wrong with what is no stream (store, rules, sinks), in words; the daemon sets it."""
         self.on_subscribe: Callable[[], object] = lambda: None
         """Called at each subscription: a daemon that waits for its first listener sets it."""
         self.on_picture: Callable[[bool], object] = lambda wanted: None
@@ -204,6 +206,17 @@ class Hub:
         elif self._drawing and self._sent_ns - self._looked_ns > self._max_rows // FRAMES_PER_SECOND * NS_PER_SECOND:
             self._drawing = False
             self.on_picture(False)
+
+    def probability(self, stream: str, label: str) -> float | None:
+        """Of `label` on the newest row of `stream`, the highest of all packs that know it; None where there is none."""
+        found = [
+            float(row[column])
+            for track in self._tracks.values()
+            if track.stream == stream and (row := track.newest) is not None
+            for column, known in enumerate(self.packs[track.pack].labels)
+            if known.id == label
+        ]
+        return max(found, default=None)
 
     def picture(self, stream: str, frame: int) -> bytes:
         """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""

@@ -111,13 +111,15 @@ class Pages:
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
         broken = bool(states & _BROKEN)
+        problems = list(self._hub.problems())
         health: dict[str, object] = {
-            "status": "degraded" if broken or states & _LESSENED else "ok",
+            "status": "degraded" if broken or problems or states & _LESSENED else "ok",
             "uptime_s": round(time.monotonic() - self._started_s, 3),
         }
         if detailed:
             health["version"] = __version__
             health["instance"] = self._hub.instance
+            health["problems"] = problems
             health["streams"] = [
                 {"name": stream.name, "state": stream.state, "detail": stream.detail, "demo": stream.demo}
                 for stream in self._hub.streams.values()

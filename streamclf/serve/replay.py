@@ -130,6 +130,14 @@ class Track:
             self._forget()
         return Part(place_of(seq), group, index, index + 1)
 
+    @property
+    def newest(self) -> F32 | None:
+        """The last row: (classes, ) float32."""
+        if not self._groups:
+            return None
+        group = self._groups[-1]
+        return np.asarray(group.rows[len(group.seqs) - 1])
+
     def full(self) -> bool:
         """Whether the open group has had its last frame."""
         return self.open is not None and self.open.next_frame % ROWS_PER_BATCH == 0

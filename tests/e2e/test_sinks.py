@@ -27,6 +27,7 @@ from streamclf.alerts.sinks.configs import (
     OscConfig,
     WebhookConfig,
 )
+from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.errors import ConfigError
 from tests.support.alerts import http_receiver, make_alert, make_event
 from tests.support.daemon import free_port as find_free_port
@@ -36,7 +37,6 @@ pytestmark = pytest.mark.e2e
 httpx = pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
 aiomqtt = pytest.importorskip("aiomqtt", reason="aiomqtt is absent (pip install streamclf[alerts])")
 pytest.importorskip("apprise", reason="apprise is absent (pip install streamclf[alerts])")
-Sensor = pytest.importorskip("streamclf.alerts.sinks.mqtt").Sensor
 
 # labels and messages that try to break out of where they stand
 HOSTILE = ["$(touch x)", "a/#", "../x", "=1+1", 'x"; touch x; "', "<b>x</b>\r\nSubject: y", "`touch x`", "\x1b[2J"]

@@ -30,10 +30,11 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "torch": ("train/",),
     "torchaudio": ("train/",),
     "transformers": ("train/",),
-    "asyncio": ("alerts/dispatch.py", "alerts/sinks/", "serve/", "client.py", "daemon.py", "commands/listen.py"),
-    "threading": ("audio/", "engine/runner.py", "alerts/keeper.py", "daemon.py"),
+    "asyncio": ("alerts/dispatch.py", "alerts/service.py", "alerts/sinks/", "serve/", "client.py", "daemon.py", "commands/listen.py"),
+    "threading": ("audio/", "engine/runner.py", "alerts/keeper.py", "alerts/housekeeping.py", "daemon.py"),
     "_thread": ("audio/", "engine/runner.py", "daemon.py"),
     "time": (
+        "alerts/service.py",
         "alerts/sinks/",
         "audio/sources/",
         "audio/wake.py",

@@ -13,6 +13,7 @@ from streamclf.alerts.sinks.configs import (
     SinkConfig,
     WebhookConfig,
 )
+from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.errors import ConfigError
 
@@ -30,8 +31,8 @@ _KINDS: dict[type, tuple[str, str]] = {
 }
 
 
-def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[object] = ()) -> Sink:
-    """The sink of `config`, on the event loop's thread. sensors: `mqtt.Sensor`s that an MQTT sink announces.
+def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[Sensor] = ()) -> Sink:
+    """The sink of `config`, on the event loop's thread. sensors: what an MQTT sink announces.
 
     Raises `ConfigError`: a package or a file that it needs is not there.
     """

@@ -19,7 +19,6 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiomqtt
@@ -28,6 +27,7 @@ import msgspec
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of, plain
 from streamclf.alerts.sinks.configs import MqttConfig
+from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Temporary
 from streamclf.errors import ConfigError
 from streamclf.store.events import StoredEvent
@@ -40,15 +40,6 @@ _ACK_S = 10.0
 _LONGEST_WAIT_S = 60.0
 # small messages that wait for each other's acknowledgement would be held back 40 ms each
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
-
-
-@dataclass(frozen=True, slots=True)
-class Sensor:
-    """A label on a stream. title: untrusted text for people."""
-
-    stream: str
-    label: str
-    title: str
 
 
 class Mqtt:

@@ -1,0 +1,124 @@
+"""Alerts at work: rules go to the keeper, sinks to the dispatcher, again whenever the rules file changes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamclf.alerts import outbox
+from streamclf.alerts.dispatch import Dispatcher
+from streamclf.alerts.keeper import Keeper
+from streamclf.alerts.rule import names
+from streamclf.alerts.rulefile import RuleFile, Vocabulary
+from streamclf.alerts.sinks import Sink, open_sink
+from streamclf.alerts.sinks.configs import MqttConfig, SinkConfig
+from streamclf.alerts.sinks.sensor import Sensor
+from streamclf.alerts.watch import RulesWatch, said
+from streamclf.store.database import reader
+from streamclf.store.events import StoredEvent
+from streamclf.types import Label
+
+log = logging.getLogger("streamclf.alerts")
+
+LOOK_S = 1.0
+
+Probability = Callable[[str, str], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """How a sink is opened; an equal one is not opened anew."""
+
+    name: str
+    config: SinkConfig
+    sensors: tuple[Sensor, ...]
+
+    def __call__(self) -> Sink:
+        return open_sink(self.name, self.config, sensors=self.sensors)
+
+
+def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool) -> RulesWatch:
+    """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake."""
+    known = {label.id for some in labels.values() for label in some}
+    known |= {f"group:{label.group}" for some in labels.values() for label in some if label.group}
+    return RulesWatch(path, known=Vocabulary(frozenset(known), frozenset(labels)), required=required)
+
+
+class AlertService:
+    """Lives on the event loop's thread. folder: of the store. labels: stream -> those its packs tell events of."""
+
+    def __init__(self, folder: Path, keeper: Keeper, rules: RulesWatch, labels: Mapping[str, Sequence[Label]]) -> None:
+        self._keeper = keeper
+        self._rules = rules
+        self._labels = labels
+        self._connection = reader(folder)
+        self._dispatcher = Dispatcher(self._connection, keeper.call, now_ns=time.time_ns)
+        self._openers: dict[str, _Opener] = {}
+        self._sensors: tuple[Sensor, ...] = ()
+        self._told = asyncio.Event()
+
+    def start(self) -> None:
+        """The rules hold from now on, and what waits in the outbox is sent."""
+        self._take(self._rules.file)
+        if self._rules.file.rules:
+            log.info("rules: %s", said(self._rules.file))
+        for name, states in outbox.waiting(self._connection).items():
+            if name not in self._openers and states.get("pending"):
+                log.warning("%d alerts wait for a sink %r that the rules do not have", states["pending"], name)
+
+    def reload(self) -> None:
+        """Read the file now, changed or not (SIGHUP)."""
+        self._told.set()
+
+    async def watch(self, probability: Probability) -> None:
+        """Once a second: has the file changed, and what do score sensors show. probability: of a stream's label now."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._told.wait()
+            except TimeoutError:
+                pass
+            if self._rules.look(at_once=self._told.is_set()):
+                self._take(self._rules.file)
+            self._told.clear()
+            found = {(s.stream, s.label): probability(s.stream, s.label) for s in self._sensors}
+            self._dispatcher.scores({key: value for key, value in found.items() if value is not None})
+
+    def committed(self, events: Sequence[StoredEvent]) -> None:
+        """These events are on the disk, and whatever was decided of them."""
+        self._dispatcher.committed()
+        self._dispatcher.heard(events)
+
+    @property
+    def problems(self) -> list[str]:
+        """In words: the rules file, and sinks that take nothing."""
+        found = [self._rules.problem] if self._rules.problem else []
+        return found + [f"sink {name}: {reason}" for name, reason in sorted(self._dispatcher.problems.items())]
+
+    async def stop(self) -> None:
+        """What is being sent is sent again by the next run."""
+        await self._dispatcher.stop()
+        self._connection.close()
+
+    def _take(self, file: RuleFile) -> None:
+        self._keeper.use(file.rules, file.place)
+        told = tuple(dict.fromkeys(label for rule in file.rules for label in rule.labels))
+        openers = {}
+        for name, config in file.sinks.items():
+            sensors = self._sensors_of(config.labels or told) if isinstance(config, MqttConfig) else ()
+            opener = _Opener(name, config, sensors)
+            # the same object where nothing changed: the dispatcher leaves such a sink alone
+            openers[name] = before if (before := self._openers.get(name)) == opener else opener
+        self._openers = openers
+        self._sensors = tuple(dict.fromkeys(sensor for opener in openers.values() for sensor in opener.sensors))
+        self._dispatcher.use(openers)
+
+    def _sensors_of(self, wanted: tuple[str, ...]) -> tuple[Sensor, ...]:
+        return tuple(
+            Sensor(stream, label.id, label.name)
+            for stream, labels in self._labels.items()
+            for label in labels
+            if names(wanted, label=label.id, group=label.group)
+        )
