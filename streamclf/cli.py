@@ -18,6 +18,8 @@ COMMANDS = {
     "run": ("streamclf.commands.run", "run", "Listen and serve labels live."),
     "listen": ("streamclf.commands.listen", "listen", "Show what a running daemon hears."),
     "events": ("streamclf.commands.events", "events", "Show what was heard, from the events that are kept."),
+    "rules": ("streamclf.commands.rules", "rules", "Check and show the rules of alerts."),
+    "why": ("streamclf.commands.why", "why", "Say why an event was told, or was not."),
     "alerts": ("streamclf.commands.alerts", "alerts", "Show what was told to whom, and send it again."),
     "scores": ("streamclf.commands.scores", "scores", "List and export the log of score rows."),
     "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),

@@ -87,18 +87,22 @@ def told(rule: Rule, event: StoredEvent, at_ns: int, draft: Draft) -> None:
     draft.forget(COUNTED, rule.name, key)
 
 
+def told_apart(value: float, wanted: float, *, digits: int = 2) -> tuple[str, str]:
+    """Both as text, with as many digits as it takes to see that they differ."""
+    while digits < 6 and value != wanted and f"{value:.{digits}f}" == f"{wanted:.{digits}f}":
+        digits += 1
+    return f"{value:.{digits}f}", f"{wanted:.{digits}f}"
+
+
 def key_of(rule: Rule, event: StoredEvent) -> str:
     """What the rule's memory is kept for."""
     return event.label if rule.per is Per.LABEL else ""
 
 
 def _at_least(name: str, value: float, wanted: float, *, what: str, unit: str = "", digits: int = 2) -> Gate:
-    # as many digits as it takes to see the difference
-    while digits < 6 and value != wanted and f"{value:.{digits}f}" == f"{wanted:.{digits}f}":
-        digits += 1
-    shown, least = f"{value:.{digits}f}{unit}", f"{wanted:.{digits}f}{unit}"
+    found, least = (text + unit for text in told_apart(value, wanted, digits=digits))
     passed = value >= wanted
-    return Gate(name, passed, shown, least, f"{what} {shown} {'>=' if passed else '<'} {least}")
+    return Gate(name, passed, found, least, f"{what} {found} {'>=' if passed else '<'} {least}")
 
 
 def _duration(event: StoredEvent, wanted_ns: int) -> Gate:

@@ -140,6 +140,17 @@ def query(
     return events if after_seq is not None else events[::-1]
 
 
+def overlapping(connection: sqlite3.Connection, *, since_ns: int, until_ns: int) -> list[StoredEvent]:
+    """Real events that were on at some time in [since, until), in the order of their onsets."""
+    return _read(
+        connection.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE test = 0 AND onset_ns < ? AND COALESCE(offset_ns, decided_ns) > ? "
+            "ORDER BY onset_ns, seq",
+            (until_ns, since_ns),
+        )
+    )
+
+
 def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 

@@ -1,0 +1,216 @@
+"""`streamclf why`: what each rule said of an event, or what nearly was an event at a time."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+import msgspec
+import numpy as np
+
+from streamclf.alerts.alert import Gate
+from streamclf.alerts.gates import told_apart
+from streamclf.alerts.rule import Rule, names
+from streamclf.alerts.rulefile import load_rules
+from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
+from streamclf.commands.text import plain, table
+from streamclf.commands.times import local_time, parse_time
+from streamclf.config import Config, load, rules_file, store_folder
+from streamclf.engine.segment import Decision
+from streamclf.errors import ConfigError, UsageError
+from streamclf.store import scores
+from streamclf.store.database import reader
+from streamclf.store.events import StoredEvent, find, overlapping
+from streamclf.store.scorefile import Stretch
+
+_GATES = msgspec.json.Decoder(tuple[Gate, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The best frame of a label in a stretch of time. longest_ms: its longest run of frames at `leave` or above."""
+
+    at_ns: int
+    stream: str
+    pack: str
+    label: str
+    best: float
+    longest_ms: int
+    decision: Decision
+
+
+@click.command()
+@click.argument("what", metavar="TIME|EVENT")
+@click.option("--around", "seconds", type=click.FloatRange(0.02, 600), default=5.0, show_default=True,
+              help="With TIME: so many seconds before and after it.")  # fmt: skip
+@click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="With TIME: labels a pack.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
+def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
+    """Say what each rule found at each of its gates, and so why it told of something or did not.
+
+    EVENT is an id (`streamclf events --format ndjson` and alerts show it). TIME is 2026-05-01T06:30:12, 06:30:12
+    (today), or 90s, 10m (ago): all events around it are explained and, where [scores] is enabled, the labels that came
+    nearest to being one.
+    """
+    config = load(file=config_file)
+    folder = store_folder(config)
+    rules = _rules_now(config)
+    with closing(reader(folder)) as connection:
+        if "/" in what:
+            event = find(connection, what)
+            if event is None:
+                raise UsageError(f"there is no event {what!r}; `streamclf events --format ndjson` shows their ids")
+            _explain(connection, event, rules)
+            return
+        at_ns = parse_time(what, option="TIME", now_ns=time.time_ns())
+        since_ns, until_ns = (at_ns + round(sign * seconds * NS_PER_SECOND) for sign in (-1, 1))
+        events = overlapping(connection, since_ns=since_ns, until_ns=until_ns)
+        for event in events:
+            _explain(connection, event, rules)
+    if not events:
+        click.echo(f"no event from {local_time(since_ns)} to {local_time(until_ns)}\n")
+    _scores(folder, events, since_ns, until_ns, top)
+
+
+def near_misses(stretches: Iterable[Stretch], *, top: int) -> list[Near]:
+    """Of every stream and pack the `top` labels whose best score came nearest to their `enter`, nearest first."""
+    best: dict[tuple[str, str, str], Near] = {}
+    for stretch in stretches:
+        header, rows = stretch.header, stretch.rows
+        for column, (label, decision) in enumerate(zip(header.labels, header.decisions, strict=True)):
+            if not decision.enabled:
+                continue
+            frame = int(rows[:, column].argmax())
+            near = Near(
+                stretch.first_ns + frame * NS_PER_FRAME,
+                header.stream,
+                header.pack,
+                label.id,
+                float(rows[frame, column]),
+                _longest(rows[:, column] >= decision.leave) * FRAME_MS,
+                decision,
+            )
+            key = (header.stream, header.pack, label.id)
+            if key not in best or _nearness(near) > _nearness(best[key]):
+                best[key] = near
+    tracks: dict[tuple[str, str], list[Near]] = {}
+    for near in sorted(best.values(), key=_nearness, reverse=True):
+        tracks.setdefault((near.stream, near.pack), []).append(near)
+    return [near for _, found in sorted(tracks.items()) for near in found[:top]]
+
+
+def verdict(near: Near) -> str:
+    """Why it was no event, as far as its scores tell."""
+    decision = near.decision
+    best, enter = told_apart(near.best, decision.enter)
+    if near.best < decision.enter:
+        return f"{near.label} {best} < enter {enter}"
+    wanted_ms = decision.min_on * FRAME_MS
+    text = f"{near.label} {best} >= enter {enter}, on for {near.longest_ms} ms"
+    if near.longest_ms < wanted_ms:
+        return f"{text} < {wanted_ms} ms (min_on_ms)"
+    if decision.n > 1:
+        return f"{text}, and {decision.n} of {decision.m} frames must reach enter"
+    if decision.smoothing != "none":
+        return f"{text} before its {decision.smoothing} over {decision.smoothing_frames * FRAME_MS} ms"
+    return text
+
+
+def _explain(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule]) -> None:
+    """An event, then each rule: what it said, or why it has said nothing."""
+    click.echo(plain(_described(event)))
+    if event.test:
+        click.echo("an event of the self-test: no rule looks at it\n")
+        return
+    said = connection.execute(
+        "SELECT rule, passed, gates FROM reasons WHERE event_id = ? ORDER BY rule", (event.id,)
+    ).fetchall()
+    for rule, passed, gates in said:
+        click.echo(f"\nrule {rule}: {'told' if passed else 'not told'}")
+        found = _GATES.decode(gates)
+        if found:
+            table(("gate", "passed", "why"), [(gate.name, "yes" if gate.passed else "NO", gate.text) for gate in found])
+        else:
+            click.echo("the rule asks for nothing but the label")
+    heard = {rule for rule, _, _ in said}
+    for silent in rules:
+        if silent.name not in heard:
+            takes = names(silent.labels, label=event.label, group=event.group)
+            text = "was not in force then" if takes else f"does not take {event.label} ({', '.join(silent.labels)})"
+            click.echo(plain(f"\nrule {silent.name}: {text}"))
+    if not said and not rules:
+        click.echo("\nno rule was in force")
+    told = connection.execute("SELECT id FROM alerts WHERE event_id = ? ORDER BY at_ns", (event.id,)).fetchall()
+    for (alert_id,) in told:
+        click.echo(f"\nalert {alert_id[:12]} (streamclf alerts show {alert_id[:12]} says where it went)")
+    click.echo()
+
+
+def _described(event: StoredEvent) -> str:
+    end_ns = event.decided_ns if event.offset_ns is None else event.offset_ns
+    level = "" if event.level_db is None else f", {event.level_db:.0f} dBFS"
+    return (
+        f"{event.label} on {event.stream} ({event.pack}), {local_time(event.onset_ns)}, "
+        f"{(end_ns - event.onset_ns) / NS_PER_SECOND:.2f} s, peak {event.peak:.2f}, mean {event.mean:.2f}{level}, "
+        f"{event.ended_by or 'lasts'}; enter {event.enter:.2f}, leave {event.leave:.2f}\nevent {event.id}"
+    )
+
+
+def _scores(folder: Path, events: Sequence[StoredEvent], since_ns: int, until_ns: int, top: int) -> None:
+    """What the score log has of that time."""
+    # a file holds a day (UTC); its last block may reach into the next one
+    days = {_day(since_ns) - timedelta(days=1), _day(since_ns), _day(until_ns)}
+    files = [file for file in scores.files(folder) if file.path.parent.name in {day.isoformat() for day in days}]
+    rows = [file for file in files if file.header.pack != scores.LEVELS]
+    found = near_misses(scores.read(rows, since_ns=since_ns, until_ns=until_ns), top=top)
+    if not found:
+        click.echo(
+            "no score was logged then: without [scores] enabled = true only events can be explained, not what nearly "
+            "was one (rows are written every ten seconds)"
+        )
+        return
+    heard = {(event.stream, event.pack, event.label) for event in events}
+    table(
+        ("time", "stream", "pack", "nearest labels"),
+        [
+            (local_time(near.at_ns), near.stream, near.pack,
+             verdict(near) + (" (event)" if (near.stream, near.pack, near.label) in heard else ""))
+            for near in found
+        ],
+    )  # fmt: skip
+    loud = [
+        (s.header.stream, float(s.rows.max()))
+        for s in scores.read([file for file in files if file not in rows], since_ns=since_ns, until_ns=until_ns)
+    ]
+    for stream in sorted({stream for stream, _ in loud}):
+        click.echo(f"{plain(stream)}: {max(level for of, level in loud if of == stream):.0f} dBFS at the loudest")
+
+
+def _rules_now(config: Config) -> tuple[Rule, ...]:
+    """The rules of the configuration, to name those that said nothing."""
+    path = rules_file(config)
+    if not path.exists():
+        return ()
+    try:
+        return load_rules(path).rules
+    except ConfigError as fault:
+        click.echo(f"the rules file cannot be used now, only what was kept is shown: {fault}", err=True)
+        return ()
+
+
+def _day(ns: int) -> date:
+    return datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).date()
+
+
+def _nearness(near: Near) -> float:
+    return near.best / max(near.decision.enter, 1e-6)
+
+
+def _longest(held: np.ndarray) -> int:
+    """Length of the longest run of True. held: (frames, ) bool."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], held, [False])).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
