@@ -122,7 +122,7 @@ def verdict(near: Near) -> str:
 
 def _explain(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule]) -> None:
     """An event, then each rule: what it said, or why it has said nothing."""
-    click.echo(plain(_described(event)))
+    click.echo(f"{plain(_described(event))}\nevent {plain(event.id)}")
     if event.test:
         click.echo("an event of the self-test: no rule looks at it\n")
         return
@@ -130,7 +130,7 @@ def _explain(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence
         "SELECT rule, passed, gates FROM reasons WHERE event_id = ? ORDER BY rule", (event.id,)
     ).fetchall()
     for rule, passed, gates in said:
-        click.echo(f"\nrule {rule}: {'told' if passed else 'not told'}")
+        click.echo(f"\nrule {plain(rule)}: {'told' if passed else 'not told'}")
         found = _GATES.decode(gates)
         if found:
             table(("gate", "passed", "why"), [(gate.name, "yes" if gate.passed else "NO", gate.text) for gate in found])
@@ -141,7 +141,7 @@ def _explain(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence
         if silent.name not in heard:
             takes = names(silent.labels, label=event.label, group=event.group)
             text = "was not in force then" if takes else f"does not take {event.label} ({', '.join(silent.labels)})"
-            click.echo(plain(f"\nrule {silent.name}: {text}"))
+            click.echo(f"\nrule {silent.name}: {plain(text)}")
     if not said and not rules:
         click.echo("\nno rule was in force")
     told = connection.execute("SELECT id FROM alerts WHERE event_id = ? ORDER BY at_ns", (event.id,)).fetchall()
@@ -156,7 +156,7 @@ def _described(event: StoredEvent) -> str:
     return (
         f"{event.label} on {event.stream} ({event.pack}), {local_time(event.onset_ns)}, "
         f"{(end_ns - event.onset_ns) / NS_PER_SECOND:.2f} s, peak {event.peak:.2f}, mean {event.mean:.2f}{level}, "
-        f"{event.ended_by or 'lasts'}; enter {event.enter:.2f}, leave {event.leave:.2f}\nevent {event.id}"
+        f"{event.ended_by or 'lasts'}; enter {event.enter:.2f}, leave {event.leave:.2f}"
     )
 
 

@@ -1,0 +1,103 @@
+"""`streamclf rules`: every mistake at once, and each rule in words."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streamclf.commands.rules import rules
+from streamclf.errors import ConfigError, PackError
+from tests.support.tinypack import stateful_pack
+
+GOOD = """
+[place]
+timezone = "Europe/Berlin"
+latitude = 52.52
+longitude = -13.4
+
+[sink.log]
+type = "ndjson"
+path = "alerts.ndjson"
+
+[[rule]]
+name = "dawn"
+labels = ["loud"]
+stage = "confirmed"
+min_peak = 0.6
+min_duration_ms = 1500
+sun = ["dawn", "day"]
+cooldown_s = 600
+merge_ms = 2000
+
+[[rule]]
+name = "first"
+labels = "*"
+first = "day"
+time = "22:00-04:00"
+digest = "1h"
+per = "rule"
+sinks = []
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def call(*args: str, pack: Path | None = None, models: Path) -> tuple[str, BaseException | None]:
+    env = {"STREAMCLF_MODELS": str(models), "STREAMCLF_MODEL": str(pack) if pack else None, "STREAMCLF_CONFIG": None}
+    result = CliRunner().invoke(rules, args, env=env, standalone_mode=False)
+    return result.output, result.exception
+
+
+def test_a_good_file_is_said_to_be_good(path: Path, tmp_path: Path) -> None:
+    pack = stateful_pack(tmp_path / "pack")
+    assert call("check", str(path), pack=pack, models=tmp_path / "none") == (
+        f"{path} is good: 2 rules and 1 sink\n",
+        None,
+    )
+
+
+def test_labels_are_checked_against_the_packs(path: Path, tmp_path: Path) -> None:
+    path.write_text(path.read_text().replace('"loud"', '"load"'))
+    _, fault = call("check", str(path), pack=stateful_pack(tmp_path / "pack"), models=tmp_path / "none")
+    assert isinstance(fault, ConfigError)
+    assert str(fault).endswith("no label or group of the packs in use is load; did you mean loud?")
+
+
+def test_without_a_pack_labels_are_not_checked_and_that_is_said(path: Path, tmp_path: Path) -> None:
+    said, fault = call("check", str(path), models=tmp_path / "none")
+    assert fault is None
+    assert said == f"{path} is good: 2 rules and 1 sink (labels were not checked: no model pack is installed)\n"
+    assert isinstance(call("check", str(path), pack=tmp_path / "gone", models=tmp_path / "none")[1], PackError)
+
+
+def test_every_mistake_has_its_line(path: Path, tmp_path: Path) -> None:
+    path.write_text(GOOD.replace("0.6", "6").replace("1h", "1w"))
+    said, fault = call("check", str(path), models=tmp_path / "none")
+    assert [line.split(": ")[0] for line in said.splitlines()] == [f"{path}:15", f"{path}:26"]
+    assert str(fault) == f"{path} has 2 mistakes; mend the lines above"
+
+
+def test_each_rule_is_shown_in_words(path: Path, tmp_path: Path) -> None:
+    said, fault = call("show", str(path), models=tmp_path / "none")
+    assert fault is None
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert lines[0] == f"2 rules and 1 sink from {path}; times are of Europe/Berlin, the sun of 52.52 N 13.4 W"
+    assert lines[3] == (
+        "dawn loud peak >= 0.6, lasts 1.5 s, dawn or day told in the last 600 s, another stream had it within 2 s log"
+    )
+    assert lines[4] == "first * it begins, 22:00-04:00, first of the day a digest of 1h gathers it nobody"
+    assert lines[-1] == "log ndjson"
+
+
+def test_a_bad_file_is_not_shown(path: Path, tmp_path: Path) -> None:
+    path.write_text("[[rule]")
+    assert isinstance(call("show", str(path), models=tmp_path / "none")[1], ConfigError)
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    assert "does not exist" in str(call("check", str(tmp_path / "no.toml"), models=tmp_path / "none")[1])
