@@ -1,0 +1,167 @@
+"""Alerts from sound to receiver, nothing replaced: the real daemon hears, decides, keeps and tells."""
+
+import json
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import StartDaemon
+from tests.support.alerts import Receiver, http_receiver
+from tests.support.daemon import Daemon, run_cli
+from tests.support.tinypack import RATE, stateful_pack
+
+pytestmark = pytest.mark.e2e
+
+pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
+
+LIMIT_S = 30.0
+
+
+def bursts(path: Path, onsets_s: list[float], *, seconds: float, length_s: float = 0.6) -> Path:
+    """Silence with tones of half of full scale at known times."""
+    samples = np.zeros(int(seconds * RATE), dtype=np.float32)
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(length_s * RATE)) / RATE)
+    for onset_s in onsets_s:
+        at = int(onset_s * RATE)
+        samples[at : at + len(tone)] = tone
+    soundfile.write(path, samples, RATE)
+    return path
+
+
+def write_rules(path: Path, receiver: Receiver, *rules: str, sinks: str = "") -> None:
+    hook = f'[sink.hook]\ntype = "webhook"\nurl = "{receiver.url}"\nprivate = true\n'
+    path.write_text("\n".join([hook, sinks, *(f"[[rule]]\n{rule}\n" for rule in rules)]))
+
+
+def wait_until(there: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not there():
+        assert time.monotonic() < deadline, f"{what} did not come about within {LIMIT_S:.0f} s"
+        time.sleep(0.02)
+
+
+def health(daemon: Daemon) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/healthz", timeout=10) as answer:
+            found: dict[str, Any] = json.loads(answer.read())
+    except urllib.error.HTTPError as refused:
+        found = json.loads(refused.read())
+        refused.close()
+    return found
+
+
+def test_each_rule_tells_each_sink_of_exactly_what_it_is_for(tmp_path: Path, daemon: StartDaemon) -> None:
+    sound = bursts(tmp_path / "garden.wav", [1.0, 3.0, 5.0], seconds=7.5)
+    told = tmp_path / "script.ndjson"
+    script = f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read())"
+    sinks = (
+        f'[sink.file]\ntype = "ndjson"\npath = "{tmp_path / "alerts.ndjson"}"\n'
+        f"[sink.script]\ntype = \"command\"\nargv = [{sys.executable!r}, '-c', {json.dumps(script)}]\n"
+    )
+    with http_receiver() as receiver:
+        write_rules(
+            tmp_path / "rules.toml",
+            receiver,
+            'name = "each"\nlabels = ["loud"]\nsinks = ["hook", "file", "script"]',
+            'name = "cool"\nlabels = ["loud"]\ncooldown_s = 3\nsinks = ["hook"]',
+            'name = "ends"\nlabels = ["loud"]\nstage = "close"\nmin_duration_ms = 400\nsinks = ["hook"]',
+            'name = "third"\nlabels = ["loud"]\ncount = 3\nwithin_min = 1\nsinks = ["hook"]',
+            'name = "never"\nlabels = ["loud"]\nmin_duration_ms = 5000\nstage = "close"\nsinks = ["hook"]',
+            sinks=sinks,
+        )
+        running = daemon(
+            "--source", f"file:{sound}", "--model", str(stateful_pack(tmp_path / "pack")),
+            env={"STREAMCLF_RULES": str(tmp_path / "rules.toml")},
+        )  # fmt: skip
+        receiver.wait_for(3 + 2 + 3 + 1, LIMIT_S)
+        wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 3, "three runs of the script")
+        running.stop()
+
+    by_rule: dict[str, list[dict[str, Any]]] = {}
+    for request in receiver.requests:
+        by_rule.setdefault(request.data["rule"], []).append(request.data)
+    onsets = {
+        rule: [round(data["event"]["onset_frame"] / 50, 1) for data in found] for rule, found in sorted(by_rule.items())
+    }
+    assert onsets == {"cool": [1.0, 5.0], "each": [1.0, 3.0, 5.0], "ends": [1.0, 3.0, 5.0], "third": [5.0]}
+    assert len({(request.data["rule"], request.data["id"]) for request in receiver.requests}) == len(receiver.requests)
+    ids = [data["id"] for data in by_rule["each"]]
+    for path in (tmp_path / "alerts.ndjson", told):
+        assert [json.loads(line)["data"]["id"] for line in path.read_text().splitlines()] == ids
+    assert by_rule["ends"][0]["event"]["level_db"] == pytest.approx(-9, abs=1.5)
+
+
+def test_other_rules_hold_from_the_next_event_and_wrong_ones_never(tmp_path: Path, daemon: StartDaemon) -> None:
+    sound = bursts(tmp_path / "garden.wav", [0.5], seconds=2.0)
+    rules = tmp_path / "rules.toml"
+    with http_receiver() as receiver:
+        write_rules(rules, receiver, 'name = "old"\nlabels = ["loud"]\nsinks = ["hook"]')
+        running = daemon(
+            "--source", f"file:{sound}#loop=yes", "--model", str(stateful_pack(tmp_path / "pack")),
+            env={"STREAMCLF_RULES": str(rules)},
+        )  # fmt: skip
+        receiver.wait_for(1)
+        rules.write_text(rules.read_text().replace("loud", "lout"))
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: bool(health(running)["problems"]), "a problem in health")
+        problem = health(running)["problems"][0]
+        receiver.wait_for(len(receiver.requests) + 2)
+        write_rules(rules, receiver, 'name = "new"\nlabels = ["loud"]\nsinks = ["hook"]')
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: receiver.requests[-1].data["rule"] == "new", "an alert of the new rule")
+        assert health(running)["problems"] == []
+        running.stop()
+
+    assert "rules.toml:" in problem
+    assert "did you mean" in problem
+    names = [request.data["rule"] for request in receiver.requests]
+    assert names == ["old"] * names.index("new") + ["new"] * (len(names) - names.index("new"))
+
+
+def test_a_restart_sends_what_was_not_sent_with_the_same_id(tmp_path: Path, daemon: StartDaemon) -> None:
+    sound = bursts(tmp_path / "garden.wav", [0.5, 1.5], seconds=2.5)
+    pack = stateful_pack(tmp_path / "pack")
+    rules = tmp_path / "rules.toml"
+    env = {"STREAMCLF_RULES": str(rules), "STREAMCLF_STORE_PATH": str(tmp_path / "store")}
+    with http_receiver() as receiver:
+        receiver.answers = [(503, {"Retry-After": "1"}, b"")]
+        write_rules(rules, receiver, 'name = "each"\nlabels = ["loud"]\ncooldown_s = 3600\nsinks = ["hook"]')
+        running = daemon("--source", f"file:{sound}", "--model", str(pack), env=env)
+        first = receiver.wait_for(1)[0]
+        wait_until(lambda: bool(health(running)["problems"]), "a problem in health")
+        assert health(running)["problems"] == ["sink hook: it answered 503 Service Unavailable"]
+        running.kill()
+        receiver.answers = [(204, {}, b"")]
+        running = daemon("--source", f"file:{sound}", "--model", str(pack), env=env)
+        wait_until(
+            lambda: '"state":"sent"' in run_cli("alerts", "list", "--format", "ndjson", home=tmp_path, env=env).stdout,
+            "a delivery",
+        )
+        running.stop()
+    listed = [
+        json.loads(line)
+        for line in run_cli("alerts", "list", "--format", "ndjson", home=tmp_path, env=env).stdout.splitlines()
+    ]
+
+    assert {request.data["id"] for request in receiver.requests} == {first.data["id"]}
+    assert [(entry["state"], entry["alert"]["id"]) for entry in listed] == [("sent", first.data["id"])]
+
+
+def test_rules_without_a_store_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text("")
+    pack = stateful_pack(tmp_path / "pack")
+    result = run_cli(
+        "run", "--no-store", "--source", "push:x,16000", "--model", str(pack), home=tmp_path,
+        env={"STREAMCLF_RULES": str(tmp_path / "rules.toml")},
+    )  # fmt: skip
+    assert result.returncode == 78
+    assert "no events are kept, and alerts need them" in result.stderr
