@@ -25,7 +25,8 @@ def checked(clips: Sequence[Clip], work: Path, models: Path) -> tuple[list[Clip]
     kept, wrong = [], []
     scores = heard(clips, work, models)
     for clip in clips:
-        if clip.kind == "speech":
+        if clip.kind in ("speech", "background"):
+            # of speech there is too much to ask, and of backgrounds people have said what is in them
             kept.append(clip)
             continue
         said = scores[clip.path.name]
@@ -43,13 +44,10 @@ def checked(clips: Sequence[Clip], work: Path, models: Path) -> tuple[list[Clip]
 
 
 def heard(clips: Sequence[Clip], work: Path, models: Path) -> dict[str, dict[str, float]]:
-    """File name -> class -> the best score that any of YAMNet's classes for it has in any second; asked once.
-
-    Not of speech: there is much of it, recorded sentence by sentence.
-    """
+    """File name -> class -> the best score that any of YAMNet's classes for it has in any second; asked once."""
     held = work / "heard.json"
     scores: dict[str, dict[str, float]] = json.loads(held.read_text()) if held.exists() else {}
-    missing = [clip for clip in clips if clip.kind != "speech" and clip.path.name not in scores]
+    missing = [clip for clip in clips if clip.kind not in ("speech", "background") and clip.path.name not in scores]
     if missing:
         teacher = Teacher(models)
         names = _columns(teacher)

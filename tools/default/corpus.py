@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy.signal
+import soundfile
 
+from streamclf.errors import RateError
 from streamclf.train.scenes import audible, read_sound
 from streamclf.types import F32
 
@@ -65,7 +69,7 @@ def build(work: Path, wanted: Iterable[Clip]) -> list[str]:
         held = folder / f"{clip.path.stem[:40]}-{hashlib.sha256(str(clip.path).encode()).hexdigest()[:10]}.npy"
         if not held.exists():
             try:
-                _save(held, read_sound(clip.path, RATE))
+                _save(held, _read(clip.path))
             except Exception as fault:
                 dropped.append(f"{clip.path}: {fault}")
                 continue
@@ -113,6 +117,17 @@ def samples_of(clip: Clip) -> F32:
     """(n, ) float32 in [-1, 1]."""
     out: F32 = np.load(clip.path).astype(np.float32) / np.float32(32768)
     return out
+
+
+def _read(path: Path) -> F32:
+    try:
+        return read_sound(path, RATE)
+    except RateError:
+        # no whole samples in 20 ms, so nothing that could run live, but good to learn from
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        common = math.gcd(RATE, rate)
+        mono = samples.mean(axis=1)
+        return np.asarray(scipy.signal.resample_poly(mono, RATE // common, rate // common), dtype=np.float32)
 
 
 def _save(path: Path, samples: F32) -> None:

@@ -12,6 +12,7 @@ _SPEECH_SPLIT: dict[str, Split] = dict.fromkeys(("da", "it", "lt", "nl", "uk"), 
     ("de", "el", "sl", "wa"), "choose"
 )
 _MOST_OF_A_SPEAKER = 120
+_NO_WORDS = frozenset({"beep", "beeperr", "silence"})
 
 # package -> (licence, class -> split -> file stems; several of one source are joined by +)
 _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
@@ -19,7 +20,7 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
         "GPL-2",
         {
             "bird": {
-                _TR: "blackbird cuckoo drake duck heron_greatblue_flying nandou penguin seagull tucan turkey owl",
+                _TR: "blackbird cuckoo drake duck heron_greatblue_flying seagull tucan turkey owl",
                 _CH: "gander",
                 _TE: "crow lark quetzal vulture",
             },
@@ -27,19 +28,19 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
             "dog": {_TR: "dog"},
             "insect": {_TR: "bee mosquito", _CH: "xanthia", _TE: "grasshopper hornet"},
             "livestock": {
-                _TR: "bull cow goat ram sheep_lamb horse pig zebra",
+                _TR: "bull cow goat ram sheep_lamb pig",
                 _CH: "cow_white pig_golden",
-                _TE: "sheep mountaingoat donkey pig_golden2",
+                _TE: "sheep mountaingoat donkey",
             },
             "music": {_TR: "drumkit cello bassoon final-roll-call", _TE: "violin"},
             "thunder": {_TR: "lightningbolt"},
             "alarm": {_TE: "firetruck"},
             None: {
-                _TR: "chimp gorilla dolphin orca whale badger bear camel dromedary lion caribou elephant ferret "
-                "hippopotamus beaver mouse rabbit koala iguana camera_35mm Washing-machine scissors_small_closed "
+                _TR: "chimp gorilla dolphin orca whale bear camel dromedary lion caribou elephant ferret "
+                "hippopotamus beaver mouse rabbit koala camera_35mm Washing-machine scissors_small_closed "
                 "bottle kettle hammer saw toilet frog",
                 _CH: "tiger deer fox squirrel vacuum_cleaner mallet_metal",
-                _TE: "sea_lion bison doe wombat glass scissors_small_open rubberduck blackcat",
+                _TE: "sea_lion bison doe glass scissors_small_open rubberduck blackcat",
             },
         },
     ),
@@ -82,10 +83,10 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
     "openttd-opensfx": (
         "CC BY-SA 3.0",
         {
-            "bird": {_TR: "opensfx-68+opensfx-72"},
+            "bird": {_TR: "opensfx-72"},
             "livestock": {_TR: "opensfx-36", _CH: "opensfx-37 opensfx-38"},
             "engine": {_TR: "opensfx-25+opensfx-26 opensfx-28", _CH: "opensfx-27"},
-            "train": {_TR: "opensfx-04+opensfx-05 opensfx-10 opensfx-67", _CH: "opensfx-71"},
+            "train": {_TR: "opensfx-04+opensfx-05 opensfx-10", _CH: "opensfx-71"},
             "helicopter": {_TR: "opensfx-08 opensfx-09 opensfx-24 opensfx-70", _CH: "opensfx-62", _TE: "opensfx-60"},
             "crowd": {_TR: "opensfx-29"},
             "wind": {_TE: "opensfx-53"},
@@ -105,7 +106,7 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
             "dog": {_TR: "dr-x-pes"},
             "livestock": {_TR: "ncp-x-ihaha"},
             "engine": {_TR: "mot-x-motor"},
-            "clock_tick": {_TR: "sm-x-tiktak ncp-x-tik"},
+            "clock_tick": {_TR: "sm-x-tiktak"},
             "alarm": {_TE: "bat-t-budik steel-x-redalert", _CH: "bat-t-phone0+bat-t-phone1"},
             "music": {_TR: "kor-room-music", _CH: "kan-klavir-music"},
             None: {_TR: "sp-impact_light_01 sp-impact_heavy_01 dr-x-buch k1-x-vrz", _TE: "br-x-pracka unlocking-0"},
@@ -119,14 +120,14 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
                 _CH: "bell",
                 _TE: "phone-incoming-call",
             },
-            None: {_TR: "camera-shutter message", _CH: "device-added+device-removed", _TE: "audio-volume-change"},
+            None: {_TR: "camera-shutter message", _CH: "device-added+device-removed"},
         },
     ),
     "sonic-pi-samples": (
         "CC0",
         {
             "bird": {_TR: "misc_crow"},
-            "alarm": {_TR: "mehackit_phone1 mehackit_phone2 elec_bell perc_bell", _TE: "mehackit_phone3 perc_bell2"},
+            "alarm": {_TR: "elec_bell perc_bell"},
             "music": {
                 _TR: "loop_amen loop_breakbeat loop_compus loop_electric loop_garzul loop_mika loop_tabla guit_em9 "
                 "guit_e_slide ambi_piano ambi_choir loop_mehackit1 loop_safari",
@@ -134,7 +135,7 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
                 _TE: "loop_industrial loop_weirdo guit_e_fifths",
             },
             None: {
-                _TR: "vinyl_hiss perc_till perc_impact1 perc_swoosh misc_burp ambi_lunar_land ambi_glass_rub elec_blip",
+                _TR: "perc_till perc_impact1 perc_swoosh misc_burp ambi_lunar_land ambi_glass_rub elec_blip",
                 _CH: "perc_snap perc_impact2 vinyl_scratch",
                 _TE: "perc_door perc_swash perc_snap2 vinyl_rewind loop_3d_printer",
             },
@@ -169,7 +170,11 @@ def speech(unpacked: Path) -> Iterator[Clip]:
     """Words and sentences, by set and language."""
     own = unpacked / "asterisk-core-sounds"
     for language, speaker in (("en", "allison"), ("es", "allison"), ("fr", "june"), ("it", "carlo"), ("ru", "maxim")):
-        paths = [path for path in audio(own.with_name(f"{own.name}-{language}-wav")) if "beep" not in path.stem]
+        paths = [
+            path
+            for path in audio(own.with_name(f"{own.name}-{language}-wav"))
+            if not _NO_WORDS & {path.stem, path.parent.name}
+        ]
         yield from _spoken(paths, f"asterisk-{speaker}", language, "CC BY-SA 3.0", "asterisk-core-sounds")
     by_language: dict[str, list[Path]] = {}
     for path in audio(unpacked / "tuxpaint-stamps-default"):

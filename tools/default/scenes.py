@@ -81,6 +81,7 @@ class Scenes:
         weights = np.array([_WEIGHTS.get(label, 1.0) for label in self._labels])
         self._weights = weights / weights.sum()
         self._by_source = {label: _by_source(group) for label, group in self._events.items()}
+        self._shares = {label: _shares(sources) for label, sources in self._by_source.items()}
         self._backgrounds = [clip for clip in own if clip.kind == "background"]
         self._unlabelled = [clip for clip in own if clip.kind == "unlabelled"]
         self._audio = {clip.path: np.load(clip.path) for clip in own}
@@ -130,10 +131,13 @@ class Scenes:
         return mix / np.float32(max(_rms(mix), _SILENT)), set(clip.unsure), not clip.unsure
 
     def _drawn(self, label: str, rng: np.random.Generator) -> Clip:
-        """Evenly among sources, so that a speaker of a thousand words is heard no more than one of ten."""
-        sources = self._by_source[label]
-        own = sources[int(rng.integers(len(sources)))]
+        own = self._source(label, rng)
         return own[int(rng.integers(len(own)))]
+
+    def _source(self, label: str, rng: np.random.Generator) -> list[Clip]:
+        """One from which there is a hundred times as much is drawn ten times as often."""
+        sources = self._by_source[label]
+        return sources[int(rng.choice(len(sources), p=self._shares[label]))]
 
     def _sound(self, label: str, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str]]:
         """(samples, where in them it sounds, classes that may be in it as well)."""
@@ -157,7 +161,7 @@ class Scenes:
 
     def _turn(self, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str]]:
         """What one speaker says: utterances with pauses between them."""
-        own = self._by_source["speech"][int(rng.integers(len(self._by_source["speech"])))]
+        own = self._source("speech", rng)
         parts: list[F32] = []
         sounding: list[tuple[int, int]] = []
         unsure: set[str] = set()
@@ -208,6 +212,12 @@ def _by_source(clips: Sequence[Clip]) -> list[list[Clip]]:
     for clip in clips:
         groups.setdefault(clip.source, []).append(clip)
     return [groups[source] for source in sorted(groups)]
+
+
+def _shares(sources: Sequence[Sequence[Clip]]) -> npt.NDArray[np.float64]:
+    lengths = np.array([sum(b - a for clip in own for a, b in clip.stretches) for own in sources], dtype=np.float64)
+    shares: npt.NDArray[np.float64] = np.sqrt(lengths) / np.sqrt(lengths).sum()
+    return shares
 
 
 def _mark(strong: Bools, label: str, first: int, end: int) -> None:

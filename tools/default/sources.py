@@ -42,7 +42,6 @@ _ANIMALS: dict[str, tuple[str, Split, str]] = {
     "WhiLbl0010_110411-DC-01": ("bird", "test", "BSD-3-Clause, vocalpy"),
     "birds_10s": ("bird", "test", "MIT, opensoundscape"),
     "bl26lb16": ("bird", "test", "BSD-3-Clause, vocalpy"),
-    "samba": ("bird", "choose", "BSD-3-Clause, vocalpy"),
 }
 _SPEAKERS: dict[str, Split] = {"george": "train", "jackson": "train", "lucas": "choose", "nicolas": "test"}
 _OUTDOORS = ("bird", "rooster", "insect", "rain", "wind", "thunder", "water", "livestock", "dog", "helicopter")
