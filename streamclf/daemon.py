@@ -36,6 +36,7 @@ from streamclf.errors import ConfigError, StreamclfError
 from streamclf.serve.access import read_token
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.serve.server import Server, ServerSettings
+from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
 from streamclf.types import Label, Output, Shape, Status
@@ -90,8 +91,9 @@ def _leave_a_busy_model_behind() -> None:
 def open_lines(config: Config, engine: Engine) -> list[Line]:
     """Open every source and give each its stream; the default microphone, or aloud the demo, where none is named."""
     lines = []
+    held_s = max(RING_SECONDS, clips.ring_seconds(config.clips)) if config.clips.enabled else RING_SECONDS
     for spec, source in _open_sources(config):
-        ring = Ring(RING_SECONDS * source.rate)
+        ring = Ring(held_s * source.rate)
         normalise = (spec.gain or config.gain) == "normalise"
         stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=config.store.enabled)
         engine.add(stream, priority=spec.priority)
@@ -172,12 +174,15 @@ async def _serve(
     keeper, alerts = None, None
     if store is not None and rules is not None:
         clocks = {line.info.name: line.clock for line in lines}
+        cut_from = {line.info.name: clips.Line(line.ring, line.source.rate, tuple(line.info.packs)) for line in lines}
 
         def on_commit(events: Sequence[StoredEvent]) -> None:
             if alerts is not None:
                 loop.call_soon_threadsafe(alerts.committed, events)
 
-        keeper = make_keeper(store, engine, clocks, run=hub.instance, on_commit=on_commit, on_fault=on_fault)
+        keeper = make_keeper(
+            config, store, engine, clocks, cut_from, run=hub.instance, on_commit=on_commit, on_fault=on_fault
+        )
         alerts = AlertService(store.folder, keeper, rules, _labels(engine))
         alerts.start()
         keeper.start()

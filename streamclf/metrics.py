@@ -68,6 +68,12 @@ STORE_LOST = Counter("streamclf_store_lost_events", "Events lost because the dis
 STORE_UNJUDGED = Counter(
     "streamclf_store_unjudged_events", "Stages of events that no rule saw because the disk took none", registry=REGISTRY
 )
+STORE_LOST_BLOCKS = Counter(
+    "streamclf_store_lost_blocks", "Blocks of score rows that the disk did not take", registry=REGISTRY
+)
+STORE_DELETED = Counter("streamclf_store_deleted", "What retention deleted", ["kind"], registry=REGISTRY)
+CLIPS = Counter("streamclf_clips", "Clips written", registry=REGISTRY)
+CLIPS_LOST = Counter("streamclf_clips_lost", "Clips not kept: no space, no time, or overwritten", registry=REGISTRY)
 STORE_PASSED = Counter(
     "streamclf_store_passed_over", "Score rows and levels that the keeper had no time for", registry=REGISTRY
 )

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from streamclf import metrics
 from streamclf.alerts import memory, outbox
 from streamclf.alerts.alert import Reason
+from streamclf.alerts.housekeeping import Housekeeping
 from streamclf.alerts.place import Place
 from streamclf.alerts.rule import Rule
 from streamclf.alerts.rules import RuleBook, Verdict
@@ -29,7 +30,7 @@ from streamclf.clock import StreamClock
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, close_stale, put_events
 from streamclf.store.recorder import Recorder
-from streamclf.types import Event, FrameScores, Gap, Levels, Output
+from streamclf.types import Event, FrameScores, Gap, Levels, Output, Status
 
 Write = Callable[[sqlite3.Connection], None]
 
@@ -44,11 +45,9 @@ _RETRY_S = 1.0
 
 
 class Keeper:
-    """clocks: of each stream. book: the rules, with their memory. now_ns: UTC.
+    """clocks: of each stream. book: the rules, with their memory. house: score rows, clips, room on the disk.
 
     on_commit: called on the keeper's thread with the events that are on the disk now, each in its newest stage.
-
-    problem: a sentence while the disk does not take what is given to it, "" while all is well; any thread may read it.
     """
 
     NAME = "keeper"
@@ -59,15 +58,17 @@ class Keeper:
         recorder: Recorder,
         clocks: Mapping[str, StreamClock],
         book: RuleBook,
+        house: Housekeeping | None = None,
         *,
         on_commit: Callable[[Sequence[StoredEvent]], object] = lambda events: None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
-        self.problem = ""
         self._store = store
         self._recorder = recorder
         self._clocks = clocks
         self._book = book
+        self._house = house
+        self._problem = ""
         self._rules: tuple[Sequence[Rule], Place] | None = None
         self._on_commit = on_commit
         self._on_fault = on_fault
@@ -81,9 +82,17 @@ class Keeper:
         self._began = False
         self._committed_s = 0.0
         self._retry_s = 0.0
+        self._wanted: tuple[type, ...] = (Event, Gap, Levels, Status)
+        if house is not None and house.reads_rows:
+            self._wanted += (FrameScores,)
         self._wake = Wake()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
+
+    @property
+    def problem(self) -> str:
+        """A sentence while the disk does not take what is given to it, "" while all is well. Any thread may read it."""
+        return self._problem or (self._house.problem if self._house is not None else "")
 
     def start(self) -> None:
         """Begin; the first transaction closes what a crash left open."""
@@ -96,10 +105,10 @@ class Keeper:
 
     def put(self, outputs: Sequence[Output]) -> None:
         """From the model thread: keep soon. Never waits."""
-        wanted = [output for output in outputs if isinstance(output, Event | Gap | Levels)]
+        wanted = [output for output in outputs if isinstance(output, self._wanted)]
         if len(self._inbox) >= MAX_INBOX:
             metrics.STORE_PASSED.inc(sum(isinstance(output, FrameScores | Levels) for output in wanted))
-            wanted = [output for output in wanted if isinstance(output, Event | Gap)]
+            wanted = [output for output in wanted if isinstance(output, Event | Gap | Status)]
         if wanted:
             self._inbox.append(wanted)
             if self.congested or any(isinstance(output, Event) for output in wanted):
@@ -135,6 +144,8 @@ class Keeper:
 
     def _round(self) -> None:
         self._drain()
+        if self._house is not None:
+            self._house.tick()
         now_s = time.monotonic()
         if now_s < self._retry_s:
             return
@@ -145,6 +156,9 @@ class Keeper:
     def _last_round(self) -> None:
         self._drain()
         self._hold(self._recorder.stop())
+        if self._house is not None:
+            self._house.close()
+            self._drain()
         self._commit(self._judge(), time.monotonic())
         if self._events:
             log.error("%d events could not be written before the end: %s", len(self._events), self.problem)
@@ -153,10 +167,15 @@ class Keeper:
     def _drain(self) -> None:
         epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
         while self._inbox:
-            self._hold(self._recorder.take(self._inbox.popleft(), epochs))
-        while not self._calls.empty():
-            self._writes.append(self._calls.get_nowait())
-            self._urgent = True
+            outputs = self._inbox.popleft()
+            events = self._recorder.take(outputs, epochs)
+            self._hold(events)
+            if self._house is not None:
+                self._house.take(outputs, epochs, events)
+        for writes in (self._calls, self._house.writes if self._house is not None else self._calls):
+            while not writes.empty():
+                self._writes.append(writes.get_nowait())
+                self._urgent = True
 
     def _hold(self, events: Sequence[StoredEvent]) -> None:
         self._news += events
@@ -206,7 +225,8 @@ class Keeper:
                 for write in self._writes:
                     write(tx)
         except sqlite3.Error as fault:
-            self._retry_s = now_s + _RETRY_S
+            made_room = self._house is not None and self._house.make_room()
+            self._retry_s = 0.0 if made_room else now_s + _RETRY_S
             self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
             return
         if stale:
@@ -223,12 +243,12 @@ class Keeper:
         self._committed_s = now_s
         metrics.STORE_BACKLOG.set(0)
         metrics.STORE_COMMITS.inc()
-        if self.problem:
+        if self._problem:
             log.warning("events are written again")
-            self.problem = ""
+            self._problem = ""
         self._on_commit(told)
 
     def _trouble(self, sentence: str) -> None:
-        if sentence != self.problem:
+        if sentence != self._problem:
             log.error("%s", sentence)
-        self.problem = sentence
+        self._problem = sentence

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from streamclf.alerts.housekeeping import Housekeeping
 from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.memory import load as load_memory
 from streamclf.alerts.place import Place
@@ -9,32 +10,56 @@ from streamclf.alerts.rules import RuleBook
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine
+from streamclf.errors import ConfigError
+from streamclf.store.clips import Clipper, Line
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
 from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.retention import Retention
+from streamclf.store.scores import ScoreLog
 
 
 def open_store(config: Config) -> Store | None:
-    """The store of the configuration, None where it is switched off. Raises `StoreError` where it cannot be used."""
-    return Store.open(store_folder(config)) if config.store.enabled else None
+    """The store of the configuration, None where it is switched off.
+
+    Raises `StoreError` where it cannot be used, ConfigError where it is off and something else would need it.
+    """
+    if config.store.enabled:
+        return Store.open(store_folder(config))
+    for name, wanted in (("scores", config.scores.enabled), ("clips", config.clips.enabled)):
+        if wanted:
+            raise ConfigError(
+                f"{name}.enabled is true, but no events are kept, and {name} go with them; switch the store on "
+                f"([store] enabled, without --no-store) or {name} off"
+            )
+    return None
 
 
 def make_keeper(
+    config: Config,
     store: Store,
     engine: Engine,
     clocks: Mapping[str, StreamClock],
+    lines: Mapping[str, Line],
     *,
     run: str,
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Keeper:
-    """A keeper of what `engine` decides. run: unique for ever, the first part of each event's id.
+    """A keeper of what `engine` decides. lines: what clips are cut from. run: unique for ever, begins each event's id.
 
     It has no rules at first (`Keeper.use`), but what they remembered.
     """
     book = RuleBook((), place=Place(), memory=load_memory(store.connection))
-    recorder = Recorder(run, pack_facts(engine))
-    return Keeper(store, recorder, clocks, book, on_commit=on_commit, on_fault=on_fault)
+    facts = pack_facts(engine)
+    labels = {runner.name: runner.pack.labels for runner in engine.runners}
+    house = Housekeeping(
+        store,
+        Retention(store, config.store, config.scores, config.clips),
+        scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k) if config.scores.enabled else None,
+        clipper=Clipper(config.clips, lines, labels) if config.clips.enabled else None,
+    )
+    return Keeper(store, Recorder(run, facts), clocks, book, house, on_commit=on_commit, on_fault=on_fault)
 
 
 def pack_facts(engine: Engine) -> dict[str, PackFacts]:

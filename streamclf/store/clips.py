@@ -1,0 +1,223 @@
+"""Clips: the sound of an event, with what was before and after it, cut out of the stream's ring.
+
+Theory of operation. An event that is to have a clip is *planned* when it opens. It is *due* when the ring has what
+follows it too (or the longest clip is full), and, with privacy, when every frame has been judged. Then its samples are
+copied, speech is silenced or the clip is dropped, and the best of a visit is kept: a worse one is not written, a better
+one takes the place of the one before it. What has been overwritten in the ring meanwhile gives no clip.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from streamclf.audio.resample import Resampler
+from streamclf.audio.ring import Ring
+from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, frames_of_ms, hop_of
+from streamclf.config import ClipsConfig
+from streamclf.errors import ConfigError, Overrun
+from streamclf.store.events import StoredEvent
+from streamclf.store.names import safe_name
+from streamclf.store.privacy import SpeechWatch, speech_columns
+from streamclf.types import F32, FrameScores, Label, Levels, Output, Status
+
+FOLDER = "clips"
+SLACK_SECONDS = 10
+MAX_PLANNED = 256  # beyond it the oldest plans are given up
+_OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What clips are cut from: a stream's ring, its rate (Hz), and the packs that listen to it."""
+
+    ring: Ring
+    rate: int
+    packs: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Plan:
+    event: StoredEvent
+    first: int
+    end: int
+    """Frames [first, end) of the clip; `end` moves until the event has closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A clip to write. samples: (n, ) float32. replaces: event and file of the visit's clip that it is better than."""
+
+    event: StoredEvent
+    name: str
+    samples: F32
+    rate: int
+    replaces: tuple[str, str] | None
+
+
+@dataclass(slots=True)
+class _Visit:
+    last_ns: int
+    event_id: str
+    name: str
+    peak: float
+
+
+class Clipper:
+    """Plans and cuts. lines: by stream. labels: by pack, in the order of their rows' columns.
+
+    Raises ConfigError where privacy is asked for and a stream has no pack that tells speech.
+    """
+
+    def __init__(self, config: ClipsConfig, lines: Mapping[str, Line], labels: Mapping[str, Sequence[Label]]) -> None:
+        self.missed = 0
+        """Clips that were not cut: overwritten in the ring, or more than `MAX_PLANNED` at once."""
+        self._config = config
+        self._lines = lines
+        self._pre = frames_of_ms(config.pre_ms)
+        self._post = frames_of_ms(config.post_ms)
+        self._longest = frames_of_ms(config.max_ms)
+        self._margin = frames_of_ms(config.privacy_margin_ms)
+        self._plans: dict[str, _Plan] = {}  # by event id; bound: MAX_PLANNED
+        self._heard: dict[str, int] = {}
+        self._ended: set[str] = set()
+        self._visits: dict[tuple[str, str], _Visit] = {}  # bound: streams times labels
+        self._watch = SpeechWatch(
+            {pack: speech_columns(found, config.privacy_labels) for pack, found in labels.items()},
+            threshold=config.privacy_threshold,
+            frames=(ring_seconds(config) + SLACK_SECONDS) * FRAMES_PER_SECOND,
+        )
+        if config.privacy != "off":
+            for name, line in lines.items():
+                if not self._watch.hears(line.packs):
+                    known = ", ".join(config.privacy_labels)
+                    raise ConfigError(
+                        f'clips.privacy = "{config.privacy}" needs a pack that tells speech, and none of stream {name} '
+                        f"({', '.join(line.packs)}) has a label among {known}; add the pack silero-vad"
+                    )
+
+    def take(self, outputs: Iterable[Output]) -> None:
+        """How far streams have been heard, and what of it is speech."""
+        for output in outputs:
+            if isinstance(output, Levels):
+                self._heard[output.stream] = output.first_frame + len(output.rms)
+            elif isinstance(output, FrameScores):
+                self._watch.take(output)
+            elif isinstance(output, Status) and output.state == "ended":
+                self._ended.add(output.stream)
+
+    def plan(self, events: Iterable[StoredEvent]) -> None:
+        """Events that opened, go on or closed."""
+        for event in events:
+            wanted = self._config.labels
+            if wanted and event.label not in wanted and f"group:{event.group}" not in wanted:
+                continue
+            plan = self._plans.get(event.id)
+            if plan is None:
+                if event.stage != "open":
+                    continue  # its clip has been cut already
+                first = max(0, event.onset_frame - self._pre)
+                plan = self._plans[event.id] = _Plan(event, first, first + self._longest)
+                if len(self._plans) > MAX_PLANNED:
+                    del self._plans[next(iter(self._plans))]
+                    self.missed += 1
+            plan.event = event
+            if event.offset_frame is not None:
+                plan.end = min(plan.end, event.offset_frame + self._post)
+
+    def due(self, *, last: bool = False) -> list[Cut]:
+        """What can be cut now. last: nothing more will be heard, so all that is planned."""
+        cuts = []
+        for plan in list(self._plans.values()):
+            line = self._lines[plan.event.stream]
+            if last or self._is_due(plan, line):
+                del self._plans[plan.event.id]
+                cut = self._cut(plan, line)
+                if cut is not None:
+                    cuts.append(cut)
+        return cuts
+
+    def _is_due(self, plan: _Plan, line: Line) -> bool:
+        stream = plan.event.stream
+        if stream in self._ended:
+            return True
+        if self._heard.get(stream, 0) < plan.end:
+            return False
+        if self._config.privacy == "off" or self._watch.known(stream, line.packs) >= plan.end + self._margin:
+            return True
+        # what is not judged in time counts as speech
+        return line.ring.written - plan.first * hop_of(line.rate) > line.ring.capacity - SLACK_SECONDS // 2 * line.rate
+
+    def _cut(self, plan: _Plan, line: Line) -> Cut | None:
+        event, hop = plan.event, hop_of(line.rate)
+        key = event.stream, event.label
+        visit = self._visits.get(key)
+        if visit is not None and event.onset_ns - visit.last_ns > self._config.visit_ms * 1_000_000:
+            visit = None
+        if visit is not None:
+            visit.last_ns = max(visit.last_ns, event.offset_ns or event.decided_ns)
+            if event.peak <= visit.peak:
+                return None
+        end = min(plan.end, line.ring.written // hop)
+        if end <= plan.first:
+            return None
+        try:
+            samples = line.ring.view(plan.first * hop, end * hop).copy()
+        except Overrun:
+            self.missed += 1
+            return None
+        if not line.ring.holds(plan.first * hop):
+            self.missed += 1
+            return None
+        if self._config.privacy != "off":
+            speech = self._watch.speech(event.stream, line.packs, plan.first, end, margin=self._margin)
+            if self._config.privacy == "drop" and speech.any():
+                return None
+            samples.reshape(-1, hop)[speech] = 0
+        name = clip_name(event, self._config.format)
+        replaces = None if visit is None else (visit.event_id, visit.name)
+        self._visits[key] = _Visit(event.offset_ns or event.decided_ns, event.id, name, event.peak)
+        return Cut(event, name, samples, line.rate, replaces)
+
+
+def ring_seconds(config: ClipsConfig) -> int:
+    """Seconds of sound that a ring must hold for the longest clip."""
+    return -(-config.max_ms // 1000) + SLACK_SECONDS
+
+
+def clip_name(event: StoredEvent, form: str) -> str:
+    """The file below clips/: the day, then time (UTC), stream and label; no text of others gets into it as it is."""
+    began = datetime.fromtimestamp(event.onset_ns // NS_PER_SECOND, UTC)
+    unique = hashlib.sha256(event.id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return (
+        f"{began:%Y-%m-%d}/{began:%H%M%S}_{safe_name(event.stream)}_{safe_name(event.label)}_{unique}"
+        f".{'opus' if form == 'opus' else 'flac'}"
+    )
+
+
+def write_clip(folder: Path, cut: Cut) -> None:
+    """Write a clip below the store's `folder`, whole or not at all. Raises OSError."""
+    path = folder / FOLDER / cut.name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    samples, rate = cut.samples, cut.rate
+    form, subtype = ("OGG", "OPUS") if path.suffix == ".opus" else ("FLAC", "PCM_16")
+    if subtype == "OPUS" and rate not in _OPUS_RATES:
+        samples, rate = Resampler(rate, _OPUS_RATES[-1]).push(samples, last=True), _OPUS_RATES[-1]
+    try:
+        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w+b") as file:
+            soundfile.write(file, np.clip(samples, -1, 1), rate, format=form, subtype=subtype)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except soundfile.LibsndfileError as fault:
+        part.unlink(missing_ok=True)
+        raise OSError(0, str(fault)) from None
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
