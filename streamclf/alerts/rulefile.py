@@ -61,14 +61,14 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What rules may name. labels: ids and `group:NAME` of the packs in use. streams: None where they are not known."""
+    """What rules may name. labels: ids and groups (`group:NAME`) that packs tell events of. streams: None for any."""
 
     labels: frozenset[str]
     streams: frozenset[str] | None = None
 
     @classmethod
     def of(cls, labels: Iterable[Label], streams: Iterable[str] | None = None) -> Self:
-        """The labels of packs, with their groups."""
+        """Labels, and the groups they are in."""
         known = {name for label in labels for name in (label.id, f"group:{label.group}" if label.group else label.id)}
         return cls(frozenset(known), None if streams is None else frozenset(streams))
 
@@ -225,9 +225,7 @@ class _Reader:
         if self._known is not None:
             labels = self._known.labels | {"*"}
             for key in ("labels", "unless"):
-                self._meant(
-                    (*path, key), listed(getattr(table, key)), labels, "no label or group of the packs in use is {}"
-                )
+                self._meant((*path, key), listed(getattr(table, key)), labels, "the packs in use tell no events of {}")
             if self._known.streams is not None:
                 self._meant((*path, "streams"), listed(table.streams), self._known.streams, "there is no stream {}")
 

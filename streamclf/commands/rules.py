@@ -13,6 +13,8 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import table
 from streamclf.config import Config, load, rules_file
 from streamclf.engine.build import load_packs
+from streamclf.engine.engine import default_decision
+from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError, PackError
 
 _file = click.argument("file", required=False, type=click.Path(path_type=Path))
@@ -98,14 +100,23 @@ def limits(rule: Rule) -> str:
 
 
 def _vocabulary(config: Config) -> Vocabulary | None:
-    """What the packs of the configuration can hear; None where no pack is installed and none is named."""
+    """What the packs of the configuration tell events of; None where no pack is installed and none is named."""
     try:
         packs = load_packs(config.model)
     except PackError:
         if config.model:
             raise
         return None
-    return Vocabulary.of(label for pack in packs for label in pack.labels)
+    return Vocabulary.of(
+        label
+        for pack in packs
+        for label, decision in zip(
+            pack.labels,
+            decide(pack.labels, default_decision(pack.manifest), per_label=config.per_label()),
+            strict=True,
+        )
+        if decision.enabled
+    )
 
 
 def _sinks(file: RuleFile) -> list[tuple[str, str]]:

@@ -65,7 +65,7 @@ def test_labels_are_checked_against_the_packs(path: Path, tmp_path: Path) -> Non
     path.write_text(path.read_text().replace('"loud"', '"load"'))
     _, fault = call("check", str(path), pack=stateful_pack(tmp_path / "pack"), models=tmp_path / "none")
     assert isinstance(fault, ConfigError)
-    assert str(fault).endswith("no label or group of the packs in use is load; did you mean loud?")
+    assert str(fault).endswith("the packs in use tell no events of load; did you mean loud?")
 
 
 def test_without_a_pack_labels_are_not_checked_and_that_is_said(path: Path, tmp_path: Path) -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.alerts.rulefile import RuleFile, Vocabulary
+from streamclf.alerts.rulefile import RuleFile
 from streamclf.alerts.watch import RulesWatch
 from streamclf.errors import ConfigError
-
-KNOWN = Vocabulary(frozenset({"robin", "wren"}), frozenset({"garden"}))
+from tests.support.mistakes import KNOWN, MISTAKES
 
 
 def text(*names: str, label: str = "robin") -> str:
@@ -80,6 +79,20 @@ def test_a_bad_file_leaves_the_rules_as_they_are_and_says_so(path: Path, watch: 
     watch.look()
     assert watch.look()
     assert (names(watch), watch.problem) == (["good"], "")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_every_mistake_leaves_the_running_rules_as_they_are(path: Path, mistake: str) -> None:
+    path.write_text(text("one"))
+    watch = RulesWatch(path, known=KNOWN, required=True)
+    held = watch.file
+    bad, line, names_, suggests = MISTAKES[mistake]
+    path.write_text(bad)
+    assert not watch.look(at_once=True)
+    assert watch.file is held
+    assert f"{path}:{line}: " in watch.problem
+    assert names_ in watch.problem
+    assert suggests in watch.problem
 
 
 def test_a_bad_file_is_told_once(path: Path, watch: RulesWatch, caplog: pytest.LogCaptureFixture) -> None:
