@@ -26,7 +26,7 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "label misspelt": (
         '[[rule]]\nname = "r"\nlabels = ["robbin"]\n',
         3,
-        "labels: tell no events of robbin",
+        "tell no events of robbin",
         "did you mean robin?",
     ),
     "group misspelt": ('[[rule]]\nname = "r"\nlabels = "group:brid"\n', 3, "group:brid", "did you mean group:bird?"),
