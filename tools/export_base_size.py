@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from streamclf.errors import StreamclfError
 from streamclf.train.certificate import ExportReport
 from streamclf.train.export import export_checkpoint
+from streamclf.train.pretrained import quiet
 from streamclf.train.quantise import Variant
 from tests.support.checkpoints import LOGMEL, classes, save_checkpoint
 
@@ -94,9 +95,7 @@ def main() -> None:
     options = asked.parse_args()
     sizes = {name: ("tiny", {}) for name in classes()} if options.tiny else BASE
     names = options.classes.split(",") if options.classes else list(sizes)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, one thread a run; load {os.getloadavg()[0]:.1f} at the start\n"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, ms of one core; load {os.getloadavg()[0]:.1f} at the start\n")
     print("| class | size of | parameters | window | parity | ms a window | hop held | look-ahead | export |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     variants: list[Variant | None] = [None, "int8"] if options.int8 else [None]
@@ -105,7 +104,8 @@ def main() -> None:
             kept = options.keep or Path(scratch)
             size, configuration = sizes[name]
             more: dict[str, Any] = {} if options.tiny else {"image": _IMAGE, "id2label": _LABELS}
-            folder = save_checkpoint(name, Path(scratch) / name, **more, **configuration)
+            with quiet():
+                folder = save_checkpoint(name, Path(scratch) / name, **more, **configuration)
             gc.collect()
             for variant in variants:
                 _line(name, size, folder, kept / f"{name}-{variant or 'fp32'}", variant)

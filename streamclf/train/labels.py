@@ -33,10 +33,12 @@ def read_lines(path: Path) -> tuple[str, ...]:
         raise UsageError(f"{path} cannot be read as labels ({fault}); give a text file with one name a line") from None
 
 
-def check_count(names: Sequence[str], expected: int, where: str) -> None:
-    """Raises StreamclfError where the names are not as many as the model's classes."""
+def check_count(
+    names: Sequence[str], expected: int, where: str, *, fault: type[StreamclfError] = StreamclfError
+) -> None:
+    """Raises `fault` where the names are not as many as the model's classes."""
     if len(names) != expected:
-        raise StreamclfError(
+        raise fault(
             f"{where} names {len(names)} labels, but the model gives {expected} classes; "
             "they must be as many and in the order of its output, so correct them (--labels FILE, one name a line)"
         )

@@ -19,7 +19,10 @@ from streamclf.errors import StreamclfError, UsageError
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxruntime", "root", "transformers", "torch.__trace")
+_NOISY = (
+    *("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir", "onnxruntime"),
+    *("transformers", "huggingface_hub", "root"),
+)
 # made anew at every training step, without any effect on a prediction
 _HARMLESS = ("masked_spec_embed",)
 
@@ -86,7 +89,7 @@ class Checkpoint:
         except Exception as fault:  # readers of several formats raise what they like
             raise CheckpointError(
                 f"the weights of {self.source} cannot be loaded as {self.architecture}: {first_sentence(fault)}; "
-                "save the checkpoint again with the class it was trained in"
+                "fetch it again, or save it again with the class it was trained in"
             ) from fault
         for key, found, expected in sorted(report["mismatched_keys"]):
             raise CheckpointError(
@@ -108,7 +111,7 @@ class Checkpoint:
         auto: Any = transformers.AutoFeatureExtractor
         try:
             with quiet():
-                return auto.from_pretrained(self.source, local_files_only=self.local_only)
+                return auto.from_pretrained(self.source, local_files_only=self.local_only, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError) as fault:
             raise CheckpointError(
                 f"the {PREPROCESSOR} of {self.source} cannot be used: {first_sentence(fault)}; "
@@ -157,7 +160,7 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
     local_only = offline or here.is_dir()
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source, local_files_only=local_only)
+            config = AutoConfig.from_pretrained(source, local_files_only=local_only, trust_remote_code=False)
     except Exception as fault:  # configurations check themselves, each in its way
         advice = (
             "give the folder that `save_pretrained` wrote"

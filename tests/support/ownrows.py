@@ -68,13 +68,13 @@ def _inputs(architecture: str, folder: Path, windows: F32) -> Any:
         extractor = tr.AutoFeatureExtractor.from_pretrained(folder)
         return extractor(list(windows), sampling_rate=16_000, return_tensors="pt")
     settings = json.loads((folder / "preprocessor_config.json").read_text())
-    images = np.stack([_log_mel(samples, settings["streamclf"]["features"]).T for samples in windows])
+    images = np.stack([log_mel(samples, settings["streamclf"]["features"]).T for samples in windows])
     pairs = zip(settings["image_mean"], settings["image_std"], strict=True)
     pixels = np.stack([(images - mean) / std for mean, std in pairs], axis=1)
     return {"pixel_values": torch.from_numpy(pixels.astype(np.float32))}
 
 
-def _log_mel(samples: F32, settings: dict[str, Any]) -> Any:
+def log_mel(samples: F32, settings: dict[str, Any]) -> Any:
     """(samples, ) -> (frames, bands): Hann window, power, triangles over Hz, natural logarithm."""
     length, size = settings["frame_length"], settings["fft_size"]
     low, high = (2595 * np.log10(1 + settings[key] / 700) for key in ("low_hz", "high_hz"))

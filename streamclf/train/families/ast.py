@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from streamclf.errors import UsageError
 from streamclf.model.pack import Fbank
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of, extracted
 from streamclf.train.families.positions import stretch
@@ -35,7 +36,7 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
         frames = (wishes.window_samples(rate, wishes.window_ms) - _LENGTH) // _SHIFT + 1
         if frames < checkpoint.config.patch_size:
             least = 1000 * (_LENGTH + (checkpoint.config.patch_size - 1) * _SHIFT) / rate
-            raise CheckpointError(
+            raise UsageError(
                 f"a window of {wishes.window_ms:g} ms was asked for; {checkpoint.source} needs {least:g} ms at least"
             )
     extractor = checkpoint.extractor()

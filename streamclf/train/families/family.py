@@ -14,6 +14,7 @@ import numpy as np
 
 from streamclf.clock import hop_of
 from streamclf.errors import UsageError
+from streamclf.model.geometry import MAX_WINDOW_S
 from streamclf.model.pack import Features
 from streamclf.train.pretrained import Checkpoint, CheckpointError, quiet
 from streamclf.types import F32, Shape
@@ -32,6 +33,7 @@ class Wishes:
 
     settings: of the features, key -> text, for checkpoints that do not state them (`rate`, `layout`, or a key of
     `features.spec.LogMel`). one_graph: run the encoder with every window, though its rows could be kept.
+    running_statistics: keep its rows even where they rest on the whole window, by the statistics of what came before.
     """
 
     window_ms: float | None = None
@@ -39,6 +41,15 @@ class Wishes:
     activation: Literal["sigmoid", "softmax"] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     one_graph: bool = False
+    running_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value, least in (("window", self.window_ms, 1.0), ("look-ahead", self.look_ahead_ms, 0.0)):
+            # written so that a value which is no number fails too
+            if value is not None and not least <= value <= 1000.0 * MAX_WINDOW_S:
+                raise UsageError(
+                    f"a {what} of {value:g} ms was asked for; expected {least:g} to {1000 * MAX_WINDOW_S} ms"
+                )
 
     def window_samples(self, rate: int, default_ms: float) -> int:
         """The window asked for, else the default, in samples."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streamclf.errors import UsageError
 from streamclf.model.pack import Waveform
 from streamclf.train.families.family import (
     DEFAULT_WINDOW_MS,
@@ -46,7 +47,7 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
         )
     window = min(length, wishes.window_samples(rate, DEFAULT_WINDOW_MS))
     if wishes.window_ms is not None and wishes.window_samples(rate, DEFAULT_WINDOW_MS) > length:
-        raise CheckpointError(
+        raise UsageError(
             f"a window of {wishes.window_ms:g} ms was asked for, but {checkpoint.source} hears at most "
             f"{1000 * length / rate:g} ms; ask for less"
         )
