@@ -26,7 +26,7 @@ from streamclf.alerts.place import Place
 from streamclf.alerts.rule import Rule
 from streamclf.alerts.rules import RuleBook, Verdict
 from streamclf.audio.wake import Wake
-from streamclf.clock import StreamClock
+from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, close_stale, put_events
 from streamclf.store.recorder import Recorder
@@ -135,12 +135,19 @@ class Keeper:
     def _main(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._wake.wait(_ROUND_S)
+                self._wake.wait(self._patience_s())
                 self._round()
             self._last_round()
         except BaseException as fault:
             log.exception("the keeper of events failed")
             self._on_fault(fault)
+
+    def _patience_s(self) -> float:
+        """How long to wait for a ring: a round, or until a window of the rules is over."""
+        next_ns = self._book.next_ns
+        if next_ns is None or self._problem:
+            return _ROUND_S
+        return min(_ROUND_S, (next_ns - time.time_ns()) / NS_PER_SECOND)
 
     def _round(self) -> None:
         self._drain()

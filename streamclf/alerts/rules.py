@@ -86,14 +86,14 @@ class RuleBook:
     def step(self, at_ns: int, events: Sequence[StoredEvent]) -> Verdict:
         """Judge `events`, each stage of each in order, and close the windows that are over at `at_ns` (ns since 1970).
 
-        at_ns: no event decided more than `LATENESS_NS` earlier is still to come; the wall clock will do. Events of a
-        self-test are passed over.
+        at_ns: no event decided more than `LATENESS_NS` earlier is still to come; the wall clock will do, also where the
+        sound runs ahead of it (a recording that is played fast). Events of a self-test are passed over.
         """
         turn = _Turn(Draft(self.memory))
         for event in events:
             if not event.test:
                 self._hear(event, turn)
-        self._close_windows(at_ns - LATENESS_NS, turn)
+        self._close_windows(max([at_ns, *(event.decided_ns for event in events)]) - LATENESS_NS, turn)
         turn.verdict.memory = turn.draft.changes
         return turn.verdict
 

@@ -264,6 +264,13 @@ def test_a_straggler_within_the_lateness_still_joins_its_visit() -> None:
     assert [share.name for share in listener.wait(4)[0].streams] == ["garden", "pond"]
 
 
+def test_sound_that_runs_ahead_of_the_clock_closes_windows_by_itself() -> None:
+    book = RuleBook([rule(merge_ns=2 * SECOND)], place=BERLIN, memory=Memory())
+    book.accept(book.step(DAWN_NS, [opened()]))
+    (alert,) = book.step(DAWN_NS, [opened(at_s=60)]).alerts
+    assert alert.event == opened()
+
+
 def test_a_digest_is_one_message_a_period_with_counts_and_the_best() -> None:
     listener = Listener(
         rule(labels=("group:bird",), digest=Period.HOUR, message=Template.parse("{count} up to {at:%H:%M}: {labels}"))
