@@ -1,0 +1,227 @@
+"""What goes first and what stays, on a real folder with a real database."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
+from streamclf.store import retention as module
+from streamclf.store.clips import FOLDER
+from streamclf.store.database import Store
+from streamclf.store.events import put_events, query
+from streamclf.store.retention import BALLAST, Retention, Trimmed
+from tests.support.storing import START_NS, stored
+
+DAY_NS = 86_400 * 10**9
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store.open(tmp_path)) as opened:
+        yield opened
+
+
+def retention(store: Store, *, scores: Any = None, clips: Any = None, **config: Any) -> Retention:
+    given = {"ballast_mb": 0, "headroom_mb": 1}
+    return Retention(
+        store, StoreConfig(**{**given, **config}), ScoresConfig(**(scores or {})), ClipsConfig(**(clips or {}))
+    )
+
+
+def put(store: Store, *events: Any) -> None:
+    with store.transaction() as tx:
+        put_events(tx, events)
+
+
+def clip(store: Store, number: int, *, size: int = 1000, **changes: Any) -> Path:
+    """Event `number`, a day after the one before, with a clip."""
+    name = f"2023/{number}.flac"
+    at_ns = START_NS + number * DAY_NS
+    put(store, stored(number, clip=name, onset_ns=at_ns, decided_ns=at_ns, **changes))
+    path = store.folder / FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    return path
+
+
+def score_day(store: Store, day: str, *, size: int = 1000) -> Path:
+    path = store.folder / "scores" / day / "mic~p~000000-run1.scores"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(size))
+    return path
+
+
+def numbers(store: Store) -> list[int]:
+    return [event.onset_frame // 50 for event in query(store.connection)]
+
+
+def test_old_events_go_with_their_reasons_and_alerts(store: Store) -> None:
+    for number in (0, 1, 5):
+        put(store, stored(number, onset_ns=START_NS + number * DAY_NS))
+        with store.transaction() as tx:
+            tx.execute(
+                "INSERT INTO reasons VALUES (?, 'r', ?, 0, '[]')", (stored(number).id, START_NS + number * DAY_NS)
+            )
+    done = retention(store, keep_days=3).trim(START_NS + 5 * DAY_NS)
+    assert (done.events, numbers(store)) == (2, [5])
+    assert store.connection.execute("SELECT count(*) FROM reasons").fetchone() == (1,)
+
+
+def test_what_an_alert_that_waits_tells_of_stays_until_it_is_sent(store: Store) -> None:
+    put(store, stored(0), stored(1))
+    with store.transaction() as tx:
+        for number, state in ((0, "pending"), (1, "sent")):
+            tx.execute(
+                "INSERT INTO alerts (id, rule, event_id, label, stage, at_ns, test, payload) "
+                "VALUES (?, 'r', ?, 'robin', 'open', ?, 0, '{}')",
+                (str(number), stored(number).id, START_NS),
+            )
+            tx.execute(
+                "INSERT INTO deliveries (alert_id, sink, rule, at_ns, state, attempts, next_ns, first_ns, last_error) "
+                "VALUES (?, 's', 'r', ?, ?, 0, 0, 0, '')",
+                (str(number), START_NS, state),
+            )
+    keeper = retention(store, keep_days=1)
+    keeper.trim(START_NS + 9 * DAY_NS)
+    assert numbers(store) == [0]
+    assert store.connection.execute("SELECT alert_id FROM deliveries").fetchall() == [("0",)]
+    with store.transaction() as tx:
+        tx.execute("UPDATE deliveries SET state = 'sent'")
+    keeper.trim(START_NS + 9 * DAY_NS)
+    assert numbers(store) == []
+
+
+def test_a_database_that_grew_too_large_gives_its_oldest_events_and_its_space_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CHUNK", 200)
+    put(store, *(stored(number, mark="x" * 1000) for number in range(2000)))
+    before = (store.folder / "streamclf.db").stat().st_size + (store.folder / "streamclf.db-wal").stat().st_size
+    assert before > 2 * MEGABYTE
+    retention(store, max_mb=1).trim(START_NS)
+    kept = numbers(store)
+    assert 300 < len(kept) < 1000
+    assert kept == list(range(2000 - len(kept), 2000))
+    pages, size = (store.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    assert pages * size < 1.1 * MEGABYTE
+
+
+def test_open_events_are_never_deleted(store: Store) -> None:
+    put(store, stored(0, stage="open"))
+    retention(store, keep_days=1).trim(START_NS + 99 * DAY_NS)
+    assert numbers(store) == [0]
+
+
+def test_old_clips_go_but_the_best_of_each_label_stay_and_so_do_the_events(store: Store) -> None:
+    paths = [clip(store, n, peak=peak) for n, peak in enumerate((0.5, 0.9, 0.6, 0.7))]
+    owl = clip(store, 4, label="owl", peak=0.1)
+    done = retention(store, clips={"keep_days": 1, "keep_per_label": 1}).trim(START_NS + 99 * DAY_NS)
+    assert done.clips == 3
+    assert [path.exists() for path in paths] == [False, True, False, False]
+    assert owl.exists()
+    assert [event.clip for event in query(store.connection)] == ["", "2023/1.flac", "", "", "2023/4.flac"]
+
+
+def test_clips_beyond_their_size_go_oldest_first(store: Store) -> None:
+    paths = [clip(store, n, size=400_000) for n in range(5)]
+    retention(store, clips={"max_mb": 1, "keep_per_label": 0}).trim(START_NS + 5 * DAY_NS)
+    assert [path.exists() for path in paths] == [False, False, False, True, True]
+
+
+def test_the_clip_of_a_deleted_event_is_deleted_too(store: Store) -> None:
+    path = clip(store, 0)
+    retention(store, keep_days=1).trim(START_NS + 9 * DAY_NS)
+    assert not path.exists()
+
+
+def test_a_clip_that_no_event_names_is_swept_after_an_hour(store: Store) -> None:
+    lost, named = store.folder / FOLDER / "2023" / "lost.flac", clip(store, 0)
+    lost.write_bytes(b"x")
+    os.utime(lost, ns=(START_NS, START_NS))
+    os.utime(named, ns=(START_NS, START_NS))
+    keeper = retention(store)
+    keeper.trim(START_NS + 3599 * 10**9)
+    assert lost.exists()
+    keeper.trim(START_NS + 3601 * 10**9)
+    assert not lost.exists()
+    assert named.exists()
+
+
+def test_a_clip_that_somebody_deleted_is_no_longer_named(store: Store) -> None:
+    clip(store, 0).unlink()
+    retention(store).trim(START_NS)
+    assert [event.clip for event in query(store.connection)] == [""]
+
+
+def test_score_days_go_by_age_and_by_size_but_never_today(store: Store) -> None:
+    days = [score_day(store, f"2023-11-{day}", size=400_000) for day in (10, 11, 12, 13, 14)]
+    retention(store, scores={"keep_days": 3}).trim(START_NS)  # 2023-11-14
+    assert [path.parent.exists() for path in days] == [False, True, True, True, True]
+    retention(store, scores={"max_mb": 1}).trim(START_NS)
+    assert [path.exists() for path in days] == [False, False, False, True, True]
+    retention(store, scores={"max_mb": 1, "keep_days": 1}).trim(START_NS + 99 * DAY_NS)
+    assert not any(path.exists() for path in days)
+
+
+def free(keeper: Retention, monkeypatch: pytest.MonkeyPatch, *megabytes: int) -> None:
+    """The disk has so much free at each look, the last for ever. A disk that is really full is in tests/fault."""
+    left = list(megabytes)
+    monkeypatch.setattr(Retention, "free", property(lambda _: (left.pop(0) if len(left) > 1 else left[0]) * MEGABYTE))
+
+
+def test_short_of_space_clips_and_score_days_go_until_there_is_enough(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [clip(store, n, peak=0.9 - n / 10) for n in range(4)]
+    day, today = score_day(store, "2023-11-10"), score_day(store, "2023-11-14")
+    keeper = retention(store, headroom_mb=100, clips={"keep_per_label": 1})
+    free(keeper, monkeypatch, 50, 60, 120)
+    assert keeper.look()
+    assert keeper.short
+    done = keeper.trim(START_NS)
+    assert not keeper.short
+    assert [path.exists() for path in paths] == [True, False, False, True]
+    assert (done.clips, done.scores, day.exists()) == (2, 0, True)
+
+    free(keeper, monkeypatch, 50)
+    assert keeper.look()
+    assert not keeper.look()
+    keeper.trim(START_NS)
+    assert [path.exists() for path in paths] == [True, False, False, False]
+    assert (day.exists(), today.exists(), numbers(store)) == (False, True, [0, 1, 2, 3])
+
+
+def test_a_file_must_leave_the_headroom(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = retention(store, headroom_mb=100)
+    free(keeper, monkeypatch, 110)
+    assert keeper.room_for(9 * MEGABYTE)
+    assert not keeper.room_for(11 * MEGABYTE)
+
+
+def test_the_ballast_is_there_is_given_up_once_and_comes_back_with_space(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = retention(store, ballast_mb=2)
+    ballast = store.folder / BALLAST
+    keeper.look()
+    assert ballast.stat().st_size == 2 * MEGABYTE
+    assert ballast.stat().st_blocks * 512 >= 2 * MEGABYTE
+    assert keeper.give_up_ballast()
+    assert not keeper.give_up_ballast()
+    with monkeypatch.context() as patch:
+        free(keeper, patch, 2)
+        keeper.look()
+        assert not ballast.exists()
+    keeper.look()
+    assert ballast.exists()
+
+
+def test_nothing_to_do_does_nothing(store: Store) -> None:
+    put(store, stored(1))
+    assert retention(store).trim(START_NS) == Trimmed()
+    assert numbers(store) == [1]
