@@ -61,6 +61,8 @@ class Line:
     clock: StreamClock
     stream: Stream
     info: StreamInfo
+    kept: int
+    """Samples behind the reader that clips may still want; a source that can wait leaves them in the ring."""
     xruns_counted: int = 0
     bad_counted: int = 0
 
@@ -91,9 +93,9 @@ def _leave_a_busy_model_behind() -> None:
 def open_lines(config: Config, engine: Engine) -> list[Line]:
     """Open every source and give each its stream; the default microphone, or aloud the demo, where none is named."""
     lines = []
-    held_s = max(RING_SECONDS, clips.ring_seconds(config.clips)) if config.clips.enabled else RING_SECONDS
+    kept_s = clips.ring_seconds(config.clips) if config.clips.enabled else 0
     for spec, source in _open_sources(config):
-        ring = Ring(held_s * source.rate)
+        ring = Ring((RING_SECONDS + kept_s) * source.rate)
         normalise = (spec.gain or config.gain) == "normalise"
         stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=config.store.enabled)
         engine.add(stream, priority=spec.priority)
@@ -108,7 +110,7 @@ def open_lines(config: Config, engine: Engine) -> list[Line]:
             priority=spec.priority,
             packs=[track.manifest.name for track in engine.tracks[spec.name]],
         )
-        lines.append(Line(spec, source, ring, clock, stream, info))
+        lines.append(Line(spec, source, ring, clock, stream, info, kept_s * source.rate))
     return lines
 
 
@@ -342,7 +344,7 @@ def _draw(engine: Engine, wanted: bool) -> list[Status]:
 
 
 def _room(line: Line) -> int:
-    return line.ring.capacity - line.stream.waiting
+    return line.ring.capacity - line.kept - line.stream.waiting
 
 
 def _notify(

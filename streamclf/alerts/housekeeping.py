@@ -61,6 +61,11 @@ class Housekeeping:
         """Whether score rows are of any use here."""
         return self._scores is not None or self._clipper is not None
 
+    @property
+    def cuts(self) -> bool:
+        """Whether clips are cut, which cannot wait for ever."""
+        return self._clipper is not None
+
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int], events: Sequence[StoredEvent]) -> None:
         """What the engine said, and the events in it."""
         if self._clipper is not None:

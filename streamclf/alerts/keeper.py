@@ -38,6 +38,7 @@ log = logging.getLogger("streamclf.store")
 
 MAX_INBOX = 1024  # deliveries, 20 s of one stream; beyond it rows and levels are dropped and counted, events are not
 BUSY_INBOX = 256
+BUSY_INBOX_CUTTING = 4  # each is at most a second of sound, and a ring holds ten more than the longest clip
 MAX_BACKLOG = 100_000  # events, and stages not judged, that the disk did not take; beyond it the oldest are dropped
 _ROUND_S = 1.0
 _UPDATES_S = 5.0
@@ -82,6 +83,7 @@ class Keeper:
         self._began = False
         self._committed_s = 0.0
         self._retry_s = 0.0
+        self._busy = BUSY_INBOX_CUTTING if house is not None and house.cuts else BUSY_INBOX
         self._wanted: tuple[type, ...] = (Event, Gap, Levels, Status)
         if house is not None and house.reads_rows:
             self._wanted += (FrameScores,)
@@ -101,7 +103,7 @@ class Keeper:
     @property
     def congested(self) -> bool:
         """Whether a producer that can wait (`--fast`) should. Any thread may ask."""
-        return len(self._inbox) > BUSY_INBOX
+        return len(self._inbox) > self._busy
 
     def put(self, outputs: Sequence[Output]) -> None:
         """From the model thread: keep soon. Never waits."""
