@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from streamclf import metrics
+from streamclf.alerts.rule import Rule, clip_ms
 from streamclf.store.clips import FOLDER, Clipper, Cut, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, set_clip
@@ -65,6 +66,11 @@ class Housekeeping:
     def cuts(self) -> bool:
         """Whether clips are cut, which cannot wait for ever."""
         return self._clipper is not None
+
+    def use(self, rules: Sequence[Rule]) -> None:
+        """These rules say how long clips are from now on."""
+        if self._clipper is not None:
+            self._clipper.wanted_ms = partial(clip_ms, rules)
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int], events: Sequence[StoredEvent]) -> None:
         """What the engine said, and the events in it."""

@@ -206,6 +206,8 @@ class Keeper:
         if self._rules is not None:
             (rules, place), self._rules = self._rules, None
             self._book = self._book.with_rules(rules, place=place)
+            if self._house is not None:
+                self._house.use(rules)
         now_ns = time.time_ns()
         if not self._news and (self._book.next_ns is None or now_ns < self._book.next_ns):
             return None

@@ -1,11 +1,13 @@
 """A rule: what must be true of an event before somebody is told, and how they are told. Values, no behaviour."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from streamclf.alerts.place import Period, TimeRange
 from streamclf.alerts.sun import Sun
 from streamclf.alerts.template import Template
+from streamclf.store.events import StoredEvent
 
 MESSAGE = Template.parse("{label} on {streams} at {time}, peak {peak:.2f}")
 DIGEST_MESSAGE = Template.parse("{count} heard up to {at:%H:%M}: {labels}")
@@ -33,6 +35,7 @@ class Rule:
     labels, unless: label ids, `group:NAME` or `*`. streams: () is every stream. level_dbfs: at least this loud.
     count, within_ns: so many events in that time. first_days: not heard on this local day and the days before it,
     so many days in all (1: first of the day). merge_ns: the same label on other streams in this time is the same visit.
+    clip_ms: longest clip of what the rule listens to.
     """
 
     name: str
@@ -53,8 +56,21 @@ class Rule:
     per: Per = Per.LABEL
     merge_ns: int = 0
     digest: Period | None = None
+    clip_ms: int | None = None
     sinks: tuple[str, ...] = ()
     message: Template = MESSAGE
+
+
+def clip_ms(rules: Sequence[Rule], event: StoredEvent) -> int | None:
+    """The longest clip that a rule wants of this event; None where none of them says."""
+    asked = [
+        rule.clip_ms
+        for rule in rules
+        if rule.clip_ms is not None
+        and names(rule.labels, label=event.label, group=event.group)
+        and (not rule.streams or event.stream in rule.streams)
+    ]
+    return max(asked, default=None)
 
 
 def names(wanted: tuple[str, ...], *, label: str, group: str) -> bool:

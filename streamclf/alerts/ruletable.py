@@ -48,6 +48,7 @@ class RuleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     per: Per = Per.LABEL
     merge_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     digest: Period | None = None
+    clip_ms: Annotated[int, Meta(ge=100, le=120_000)] | None = None
     sinks: Names | None = None
     message: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
 
@@ -75,6 +76,7 @@ EXAMPLES = {
     "per": '"label"',
     "merge_ms": "2000",
     "digest": '"1h"',
+    "clip_ms": "8000",
     "sinks": '["phone"]',
     "message": '"{label} at {time:%H:%M}"',
     # of sinks
@@ -125,6 +127,7 @@ def rule_of(table: RuleTable, *, sinks: tuple[str, ...]) -> Rule:
         per=table.per,
         merge_ns=table.merge_ms * _NS_PER_MS,
         digest=table.digest,
+        clip_ms=table.clip_ms,
         sinks=sinks if table.sinks is None else listed(table.sinks),
         message=message if table.message is None else Template.parse(table.message),
     )

@@ -8,7 +8,7 @@ one takes the place of the one before it. What has been overwritten in the ring 
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,8 @@ class Clipper:
     def __init__(self, config: ClipsConfig, lines: Mapping[str, Line], labels: Mapping[str, Sequence[Label]]) -> None:
         self.missed = 0
         """Clips that were not cut: overwritten in the ring, or more than `MAX_PLANNED` at once."""
+        self.wanted_ms: Callable[[StoredEvent], int | None] = lambda event: None
+        """Longest clip of an event where that is not `max_ms`, which it may not exceed; the rules say so."""
         self._config = config
         self._lines = lines
         self._pre = frames_of_ms(config.pre_ms)
@@ -122,7 +124,9 @@ class Clipper:
                 if event.stage != "open":
                     continue  # its clip has been cut already
                 first = max(0, event.onset_frame - self._pre)
-                plan = self._plans[event.id] = _Plan(event, first, first + self._longest)
+                wanted_ms = self.wanted_ms(event)
+                longest = self._longest if wanted_ms is None else min(self._longest, frames_of_ms(wanted_ms))
+                plan = self._plans[event.id] = _Plan(event, first, first + longest)
                 if len(self._plans) > MAX_PLANNED:
                     del self._plans[next(iter(self._plans))]
                     self.missed += 1

@@ -95,6 +95,15 @@ def test_an_event_that_lasts_is_cut_at_the_longest_clip_and_only_once() -> None:
     assert bench.hear(800) == []
 
 
+@pytest.mark.parametrize(("wanted_ms", "end"), [(4000, 250), (60_000, 550), (None, 550)])
+def test_rules_may_want_a_shorter_clip(wanted_ms: int | None, end: int) -> None:
+    bench = Bench()
+    bench.clipper.wanted_ms = lambda event: wanted_ms if event.label == "robin" else 100
+    bench.event(100, 540)
+    (cut,) = bench.hear(800)
+    assert frames(cut) == (50, end)
+
+
 def test_labels_choose_whose_clips_are_kept() -> None:
     for wanted, kept in ((("robin",), 1), (("group:bird",), 1), (("owl", "group:voice"), 0), ((), 1)):
         bench = Bench(labels=wanted)

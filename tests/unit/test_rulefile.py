@@ -46,6 +46,7 @@ cooldown_s = 600
 first = "day"
 per = "rule"
 merge_ms = 2000
+clip_ms = 8000
 sinks = ["phone"]
 message = "{label} at {time:%H:%M}"
 
@@ -76,7 +77,7 @@ def test_a_mistake_is_told_with_line_key_and_suggestion(mistake: str) -> None:
 def test_all_mistakes_of_a_file_are_found_at_once_by_line() -> None:
     lines = GOOD.replace("0.6", "6").replace('"robin"', '"robyn"').replace('type = "ndjson"', 'type = "json"')
     _, mistakes = parse_rules(lines.replace("days = 30", "days = 0"), known=KNOWN)
-    assert [mistake.line for mistake in mistakes] == [7, 19, 39]  # labels wait until each key of the rule is good
+    assert [mistake.line for mistake in mistakes] == [7, 19, 40]  # labels wait until each key of the rule is good
 
 
 def test_loading_tells_the_first_mistake_and_how_many_more(tmp_path: Path) -> None:
@@ -99,6 +100,7 @@ def test_a_good_file_is_what_it_says(tmp_path: Path) -> None:
     assert (dawn.stage, dawn.per, dawn.sun) == (RuleStage.CONFIRMED, Per.RULE, (Sun.DAWN, Sun.DAY))
     assert (dawn.min_peak, dawn.min_mean, dawn.level_dbfs) == (0.6, 0.4, -45.0)
     assert (dawn.min_duration_ns, dawn.merge_ns) == (1_500_000_000, 2_000_000_000)
+    assert dawn.clip_ms == 8000
     assert (dawn.cooldown_ns, dawn.count, dawn.within_ns) == (600_000_000_000, 3, 600_000_000_000)
     assert dawn.time == (TimeRange(22 * 60, 4 * 60), TimeRange(6 * 60, 9 * 60 + 30))
     assert (dawn.first_days, dawn.sinks, dawn.message.text) == (1, ("phone",), "{label} at {time:%H:%M}")

@@ -7,7 +7,7 @@ import pytest
 from streamclf.alerts.alert import Alert, Gate, Reason
 from streamclf.alerts.memory import Memory
 from streamclf.alerts.place import Period, Place, TimeRange
-from streamclf.alerts.rule import Per, Rule, RuleStage
+from streamclf.alerts.rule import Per, Rule, RuleStage, clip_ms
 from streamclf.alerts.rules import LATENESS_NS, RuleBook
 from streamclf.alerts.sun import Sun
 from streamclf.alerts.template import Template
@@ -303,6 +303,13 @@ def test_a_visit_that_waits_is_told_though_the_rule_merges_no_more() -> None:
     listener.hear(opened())
     listener.book = listener.book.with_rules([rule()], place=BERLIN)
     assert len(listener.wait(2)) == 1
+
+
+def test_the_longest_clip_that_a_rule_wants_of_an_event_holds() -> None:
+    rules = [rule(clip_ms=4000), rule(labels=("group:bird",), clip_ms=8000, streams=("pond",)), rule(labels=("*",))]
+    assert clip_ms(rules, opened()) == 4000
+    assert clip_ms(rules, opened(stream="pond")) == 8000
+    assert clip_ms(rules, opened("dog", group="")) is None
 
 
 def test_ids_depend_on_what_was_told_alone() -> None:
