@@ -136,8 +136,9 @@ class Chunk(nn.Module):
 
     def _run(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """x: (B, 2 * rows, bands)."""
-        logits, *after = self.net(x, *states)
-        return logits[:, 0] if self.rows == 1 else logits, *after
+        run = self.net.step if self.rows == 1 else self.net
+        logits, *after = run(x, *states)
+        return logits, *after
 
 
 def _under_names(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:

@@ -156,13 +156,10 @@ class OwnNet:
 def _folded(net: CausalNet) -> CausalNet:
     """The net with each normalisation made part of the product before it: fewer operations in every run."""
     pairs: list[tuple[Any, str, str]] = []
-    if isinstance(net, CausalCRNN):
+    if isinstance(net, CausalCRNN | CausalTCN):
         pairs = [(net, f"conv{at}", f"norm{at}") for at in (1, 2, 3)]
-    elif isinstance(net, CausalTCN):
-        pairs = [
-            (net, "project", "norm"),
-            *((block, "taps", "norm") for block in net.get_submodule("blocks").children()),
-        ]
+    if isinstance(net, CausalTCN):
+        pairs += [(block, "taps", "norm") for block in net.blocks]
     for owner, product, norm in pairs:
         before = getattr(owner, product)
         fuse: Any = fusion.fuse_conv_bn_eval if isinstance(before, nn.Conv2d) else fusion.fuse_linear_bn_eval

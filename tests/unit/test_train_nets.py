@@ -139,6 +139,20 @@ def test_a_causal_net_hears_nothing_of_the_future(kind: str) -> None:
     assert not torch.equal(before[:, 20:], after[:, 20:])
 
 
+def test_a_tcn_reaches_back_as_far_as_it_says() -> None:
+    # in double precision, for little is left of a row so far back
+    net = causal("tcn").double()
+    x = torch.randn(1, 2 * net.reach, 16, dtype=torch.float64)
+    beyond = torch.cat([torch.randn(1, 2, 16, dtype=torch.float64), x], dim=1)
+
+    with torch.no_grad():
+        row = net.logits(x)[0, -1]
+        assert float((net.logits(beyond)[0, -1] - row).abs().max()) < 1e-14
+        nearer = x.clone()
+        nearer[:, :2] += 100 * torch.randn(1, 2, 16, dtype=torch.float64)
+        assert float((net.logits(nearer)[0, -1] - row).abs().max()) > 1e-12
+
+
 @pytest.mark.parametrize(("kind", "chunk_ms"), [("crnn", 20), ("tcn", 20), ("transformer", 20), ("tcn", 100)])
 def test_what_a_pack_runs_is_the_trained_net_with_its_norms_folded(kind: str, chunk_ms: int) -> None:
     shaping = Shaping(bands=16, width=12, chunk_ms=chunk_ms)
@@ -150,13 +164,14 @@ def test_what_a_pack_runs_is_the_trained_net_with_its_norms_folded(kind: str, ch
     own.net.eval()
     before = {name: value.clone() for name, value in own.net.state_dict().items()}
     step = own.for_export()
-    x = torch.randn(2, 2 * 10, 16)
+    # as long as the furthest tap of the TCN reaches back, and on
+    x = torch.randn(2, 2 * 150, 16)
 
     with torch.no_grad():
         whole = own.logits(x)
         states = [torch.zeros([size or 2 for size in tensor.shape]) for tensor in own.manifest.state]
         each = chunk_ms // 20
-        for number in range(0, 10, each):
+        for number in range(0, 150, each):
             rows, *states = step(x[:, 2 * number : 2 * (number + each)], *states)
             expected = whole[:, number] if each == 1 else whole[:, number : number + each]
             assert rows.shape == expected.shape
