@@ -15,7 +15,7 @@ _MOST_OF_A_SPEAKER = 120
 _NO_WORDS = frozenset({"beep", "beeperr", "silence"})
 
 # package -> (licence, class -> split -> file stems; several of one source are joined by +)
-_SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
+SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
     "tuxpaint-stamps-default": (
         "GPL-2",
         {
@@ -156,7 +156,7 @@ _SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
 
 def sounds(unpacked: Path) -> Iterator[Clip]:
     """The sounds that are named above."""
-    for package, (licence, classes) in _SOUNDS.items():
+    for package, (licence, classes) in SOUNDS.items():
         by_stem = {path.stem: path for path in reversed(audio(unpacked / package)) if "_desc" not in path.stem}
         for label, splits in classes.items():
             for split, stems in splits.items():

@@ -1,7 +1,7 @@
 """Each row of the table of measures: what was asked, what the pack gives, what others give on the same recordings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ GAINS = {1.0: 0.0, 0.1: 3.0, 0.02: 8.0}
 NOISE_DB = 10.0
 _FOLD = frozenset({4})
 _EVENTS = frozenset(LABELS[:-1])
-_DIALOGUES, _MIXED = 20, 120
+DIALOGUES, MIXED = 20, 120
 YAMNET = "yamnet"
 
 
@@ -88,7 +88,7 @@ class Judge:
 
     def speech(self, test: Sequence[Clip], folder: Path) -> None:
         """Frames of dialogues of unseen speakers in weather, engines and noise."""
-        recordings = testset.dialogues(test, folder, _DIALOGUES)
+        recordings = testset.dialogues(test, folder, DIALOGUES)
         figures: dict[str, float | None] = {}
         for name in self.engines:
             frame = self._ask(name, recordings).frame
@@ -98,7 +98,7 @@ class Judge:
 
     def onsets(self, test: Sequence[Clip], folder: Path) -> None:
         """Events of all classes at known times."""
-        recordings = testset.mixed(test, folder, _MIXED)
+        recordings = testset.mixed(test, folder, MIXED)
         own = self._ask(self.name, recordings)
         if not (own.events and own.frame and own.onsets):
             raise StreamclfError(f"{self.name} has no class that is in the mixed scenes; give a pack with such classes")

@@ -2,7 +2,7 @@
 
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamclf.errors import StreamclfError
@@ -27,7 +27,7 @@ PACKAGES: tuple[str, ...] = (
     "tuxpaint-stamps-default",
 )
 
-_SOUNDS = (".ogg", ".wav")
+_ENDINGS = (".ogg", ".wav")
 _NODE_BYTES = {1: 14, 2: 22, 3: 22}
 
 
@@ -44,8 +44,8 @@ def fetch(work: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _run(["dpkg", "-x", str(next(debs.glob(f"{name}_*.deb"))), str(folder)], debs)
         (folder / ".done").touch()
-    _carve(unpacked / "gcompris-qt-data", "*.rcc", _qt_resources)
-    _carve(unpacked / "openttd-opensfx", "*.cat", _sound_catalogue)
+    _carve(unpacked / "gcompris-qt-data", "*.rcc", qt_resources)
+    _carve(unpacked / "openttd-opensfx", "*.cat", sound_catalogue)
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -57,7 +57,7 @@ def _run(command: list[str], folder: Path) -> None:
         )
 
 
-def _carve(folder: Path, pattern: str, parts: object) -> None:
+def _carve(folder: Path, pattern: str, parts: Callable[[bytes], Iterator[tuple[str, bytes]]]) -> None:
     carved = folder / "carved"
     if carved.exists():
         return
@@ -69,7 +69,7 @@ def _carve(folder: Path, pattern: str, parts: object) -> None:
     part.rename(carved)
 
 
-def _qt_resources(data: bytes) -> Iterator[tuple[str, bytes]]:
+def qt_resources(data: bytes) -> Iterator[tuple[str, bytes]]:
     """(name, content) of the sounds in a Qt resource file that are stored as they are."""
     version, tree, contents, names = struct.unpack(">IIII", data[4:20])
     size = _NODE_BYTES[version]
@@ -84,7 +84,7 @@ def _qt_resources(data: bytes) -> Iterator[tuple[str, bytes]]:
             return
         (length,) = struct.unpack(">H", data[names + name_at : names + name_at + 2])
         name = data[names + name_at + 6 : names + name_at + 6 + 2 * length].decode("utf-16-be")
-        if name.endswith(_SOUNDS) and flags == 0:
+        if name.endswith(_ENDINGS) and flags == 0:
             (at,) = struct.unpack(">I", data[at + 10 : at + 14])
             (length,) = struct.unpack(">I", data[contents + at : contents + at + 4])
             yield name, data[contents + at + 4 : contents + at + 4 + length]
@@ -92,7 +92,7 @@ def _qt_resources(data: bytes) -> Iterator[tuple[str, bytes]]:
     yield from below(0)
 
 
-def _sound_catalogue(data: bytes) -> Iterator[tuple[str, bytes]]:
+def sound_catalogue(data: bytes) -> Iterator[tuple[str, bytes]]:
     """(number, recording) of a Transport Tycoon sound catalogue: offsets, then a title and a RIFF file for each."""
     (first,) = struct.unpack("<I", data[:4])
     for number in range((first & 0x7FFFFFFF) // 8):

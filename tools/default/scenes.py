@@ -5,6 +5,7 @@ at known times into backgrounds; how loud, how far above the background, through
 distorted is drawn, so that a net can learn none of it in place of the sound.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,8 +88,7 @@ class Scenes:
         self._audio = {clip.path: np.load(clip.path) for clip in own}
         self._seed = (seed, _SPLITS.index(split))
         self._spec = spec
-        bank = np.random.default_rng([*self._seed, 2**31])
-        self._beds, self._responses, self._cuts = noise_beds(bank), responses(bank), low_passes(bank)
+        self._beds, self._responses, self._cuts = _bank(*self._seed)
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0 on."""
@@ -205,6 +205,13 @@ class Scenes:
         if rng.random() < 0.5:
             mix = np.round(mix * np.float32(32768)) / np.float32(32768)
         return np.clip(mix, -1.0, 1.0)
+
+
+@functools.lru_cache(maxsize=3)
+def _bank(seed: int, split: int) -> tuple[list[F32], list[F32], list[tuple[float, F32]]]:
+    """What scenes of all specifications share."""
+    rng = np.random.default_rng([seed, split, 2**31])
+    return noise_beds(rng), responses(rng), low_passes(rng)
 
 
 def _by_source(clips: Sequence[Clip]) -> list[list[Clip]]:

@@ -1,0 +1,109 @@
+"""Scenes that the default model learns from: the truth is where the sound is, and nothing leaks between splits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.soundset import wanted
+from tools.default import corpus
+from tools.default.classes import BACKGROUND, COLUMN
+from tools.default.corpus import Clip
+from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, Scenes
+
+SILENT = replace(
+    TRAINING, beds=(1.0, 0.0, 0.0, 0.0), events=(1, 1), whole=0.0, response=0.0, band=0.0, scene_band=0.0, speed=0.0,
+    clip=0.0, floor_db=(-120.0, -110.0), loud_db=(-20.0, -20.0),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    work = tmp_path_factory.mktemp("corpus")
+    corpus.build(work, wanted(work / "in"))
+    return corpus.load(work)
+
+
+def only(clips: list[Clip], *labels: str | None) -> list[Clip]:
+    return [clip for clip in clips if clip.label in labels and clip.kind in ("event", "speech")]
+
+
+def test_a_scene_is_a_function_of_its_number(clips: list[Clip]) -> None:
+    one, same, other = (Scenes(clips, "train", seed=seed) for seed in (1, 1, 2))
+    same.scene(7)
+
+    for number in range(4):
+        assert all(np.array_equal(a, b) for a, b in zip(one.scene(number), same.scene(number), strict=True))
+    assert not np.array_equal(one.scene(3).samples, one.scene(4).samples)
+    assert not np.array_equal(one.scene(3).samples, other.scene(3).samples)
+
+
+def test_a_scene_has_the_shape_that_is_promised(clips: list[Clip]) -> None:
+    scenes = Scenes(clips, "train")
+
+    for number in range(20):
+        samples, strong, known = scenes.scene(number)
+        assert samples.shape == (SAMPLES,)
+        assert samples.dtype == np.float32
+        assert np.isfinite(samples).all()
+        assert np.abs(samples).max() <= 1.0
+        assert strong.shape == (FRAMES, len(known))
+        assert np.array_equal(strong[:, BACKGROUND], ~np.delete(strong, BACKGROUND, axis=1).any(axis=1))
+
+
+@pytest.mark.parametrize("label", ["bird", "speech"])
+def test_the_truth_is_where_the_sound_is(clips: list[Clip], label: str) -> None:
+    scenes = Scenes(only(clips, label), "train", SILENT)
+
+    for number in range(6):
+        samples, strong, known = scenes.scene(number)
+        loud = np.square(samples.reshape(FRAMES, HOP)).mean(axis=1) > 1e-5
+        assert strong[:, COLUMN[label]].any()
+        # an edge may fall into the middle of a frame
+        own = strong[:, COLUMN[label]]
+        assert np.sum(own != loud) <= np.sum(own[1:] != own[:-1])
+        assert known.all()
+
+
+def test_a_rooster_is_a_bird(clips: list[Clip]) -> None:
+    strong = Scenes(only(clips, "rooster"), "train", SILENT).scene(0).strong
+
+    assert strong[:, COLUMN["rooster"]].any()
+    assert np.array_equal(strong[:, COLUMN["bird"]], strong[:, COLUMN["rooster"]])
+
+
+def test_what_nobody_has_labelled_is_not_known(clips: list[Clip]) -> None:
+    birds = only(clips, "bird")
+    forest = [clip for clip in clips if clip.kind == "unlabelled"]
+    behind = replace(SILENT, beds=(0.0, 0.0, 0.0, 1.0))
+
+    known = Scenes(birds + forest, "train", behind).scene(0).known
+
+    assert not known[COLUMN["bird"]]
+    assert not known[BACKGROUND]
+    assert known[COLUMN["dog"]]
+
+
+def test_a_sound_of_no_class_is_no_background(clips: list[Clip]) -> None:
+    scene = Scenes(only(clips, None), "train", SILENT).scene(0)
+
+    assert not np.delete(scene.strong, BACKGROUND, axis=1).any()
+    assert not scene.known[BACKGROUND]
+
+
+def test_nothing_of_another_split_is_heard(clips: list[Clip]) -> None:
+    """All recordings of the other splits are louder than everything; their audio is not even opened."""
+    gone = [replace(clip, path=Path("nowhere")) if clip.split != "test" else clip for clip in clips]
+
+    assert np.array_equal(Scenes(gone, "test").scene(5).samples, Scenes(clips, "test").scene(5).samples)
+
+
+def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
+    scenes = Scenes(only(clips, "bird"), "train", replace(SILENT, loud_db=(-60.0, -10.0)))
+
+    levels = [20 * np.log10(np.abs(scenes.scene(number).samples).max()) for number in range(40)]
+
+    assert min(levels) < -45.0
+    assert max(levels) > -20.0
+    assert max(levels) < -10.0 + 4.0
