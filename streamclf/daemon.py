@@ -34,6 +34,7 @@ from streamclf.engine.runner import ModelThread
 from streamclf.engine.stream import Stream
 from streamclf.errors import ConfigError, StreamclfError
 from streamclf.serve.access import read_token
+from streamclf.serve.history import History
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.store import clips
@@ -165,7 +166,8 @@ async def _serve(
         replay_seconds=config.server.replay_seconds,
         lossless=waits,
     )
-    server = Server(hub, _settings(config), push_sinks=_push_sinks(lines))
+    history = History(store.folder) if store is not None else None
+    server = Server(hub, _settings(config), push_sinks=_push_sinks(lines), history=history)
     await server.start()
     wake = Wake()
 

@@ -1,7 +1,10 @@
 """Plain HTTP on the websocket's port: the page, /healthz, /metrics, /v1/… A fixed table: no path is joined."""
 
+import asyncio
+import logging
+import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
@@ -12,10 +15,14 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from streamclf import __version__, metrics
+from streamclf.errors import ServeError, StreamclfError
 from streamclf.serve.access import Access
+from streamclf.serve.history import Asked, History, asked_of
 from streamclf.serve.hub import Hub
 
 SOCKET_PATH = "/v1"
+
+logger = logging.getLogger("streamclf.serve")
 
 # States of a stream in which nothing can be heard, and that somebody has to look at; the others pass by themselves.
 _BROKEN = {"lost", "problem"}
@@ -42,18 +49,19 @@ _GUARDS = {
 
 
 class Pages:
-    """Answers every request that is not a websocket's. Reads its files once."""
+    """Answers every request that is not a websocket's. Reads its files once. history: None where no events are kept."""
 
-    def __init__(self, hub: Hub, access: Access) -> None:
+    def __init__(self, hub: Hub, access: Access, history: History | None = None) -> None:
         self._hub = hub
         self._access = access
+        self._history = history
         self._started_s = time.monotonic()
         serve = files("streamclf.serve")
         self._fixed = {path: (serve.joinpath("web", name).read_bytes(), kind) for path, (name, kind) in _WEB.items()}
         self._fixed["/v1/schema"] = (serve.joinpath("asyncapi.json").read_bytes(), "application/json")
 
-    def respond(self, request: Request) -> Response | None:
-        """The answer, or None where the request may go on to become a websocket."""
+    def respond(self, request: Request) -> Response | Awaitable[Response] | None:
+        """The answer, now or soon, or None where the request may go on to become a websocket."""
         hosts = request.headers.get_all("Host")
         if why := self._access.check_host(hosts):
             return _refuse(HTTPStatus.FORBIDDEN, "host", why)
@@ -72,7 +80,7 @@ class Pages:
             return self._check_token(request)
         return self._page(path, request)
 
-    def _page(self, path: str, request: Request) -> Response:
+    def _page(self, path: str, request: Request) -> Response | Awaitable[Response]:
         head = request.method == "HEAD"
         if path in self._fixed:
             body, kind = self._fixed[path]
@@ -82,6 +90,8 @@ class Pages:
             return _answer(status, msgspec.json.encode(health), "application/json", head=head)
         if path == "/v1/picture":
             return self._check_token(request) or self._picture(request, head=head)
+        if path == "/v1/events":
+            return self._check_token(request) or self._events(request, head=head)
         if path == "/metrics":
             return self._check_token(request) or _answer(
                 HTTPStatus.OK, metrics.exposition(), metrics.CONTENT_TYPE, head=head
@@ -95,6 +105,26 @@ class Pages:
             wanted = "say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want"
             return _refuse(HTTPStatus.BAD_REQUEST, "query", wanted)
         return _answer(HTTPStatus.OK, self._hub.picture(stream, int(frame)), "application/octet-stream", head=head)
+
+    def _events(self, request: Request, *, head: bool) -> Response | Awaitable[Response]:
+        if self._history is None:
+            return _refuse(
+                HTTPStatus.NOT_FOUND, "events", "no events are kept; [store] enabled switches it on"
+            )
+        try:
+            asked = asked_of(query_of(request.path))
+        except ServeError as fault:
+            return _refuse(HTTPStatus.BAD_REQUEST, "query", str(fault))
+        return self._read_events(self._history, asked, head=head)
+
+    async def _read_events(self, history: History, asked: Asked, *, head: bool) -> Response:
+        """In a thread: a search through a year of events must not hold up the loop."""
+        try:
+            page = await asyncio.to_thread(history.page, asked)
+        except (StreamclfError, sqlite3.Error) as fault:
+            logger.error("events cannot be read: %s", fault)
+            return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "events", f"events cannot be read: {fault}")
+        return _answer(HTTPStatus.OK, page, "application/json", head=head)
 
     def _check_token(self, request: Request) -> Response | None:
         why = self._access.check_token(

@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from websockets.asyncio.server import Server as SocketServer
@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve.access import Access, ServerSettings, check_bind
+from streamclf.serve.history import History
 from streamclf.serve.hub import Hub
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
@@ -45,12 +46,20 @@ _INTERNAL_ERROR = 1011
 
 
 class Server:
-    """push_sinks: stream name -> where a client's samples go."""
+    """push_sinks: stream name -> where a client's samples go. history: events that are kept, if they are."""
 
-    def __init__(self, hub: Hub, settings: ServerSettings, *, push_sinks: Mapping[str, PushSink] | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        settings: ServerSettings,
+        *,
+        push_sinks: Mapping[str, PushSink] | None = None,
+        history: History | None = None,
+    ) -> None:
         self.hub = hub
         self.port = settings.port
         self._settings = settings
+        self._history = history
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
         self._connections: set[Connection] = set()  # bound: MAX_CONNECTIONS; more are answered 503
@@ -72,7 +81,7 @@ class Server:
         _allow_many_files()
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
-        self._pages = Pages(self.hub, self._access)
+        self._pages = Pages(self.hub, self._access, self._history)
         try:
             self._server: SocketServer = await serve(
                 self._handle,
@@ -158,7 +167,7 @@ class Server:
     def _connect(self, *args: Any, **kwargs: Any) -> Connection:
         return Connection(*args, registry=self._connections, emptied=self._emptied, **kwargs)
 
-    def _respond(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response] | None:
         if len(self._connections) > MAX_CONNECTIONS:
             return unavailable(f"{MAX_CONNECTIONS} connections are open already, as many as are held at once")
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import ClientConnection
 
+from streamclf.serve.history import History
 from streamclf.serve.hub import Hub
 from streamclf.serve.push import PushSink
 from streamclf.serve.server import Server, ServerSettings
@@ -21,9 +22,13 @@ MANY = tuple(Label(f"label_number_{i:03}", f"Label {i}") for i in range(521))
 
 @asynccontextmanager
 async def serving(
-    hub: Hub | None = None, *, push_sinks: dict[str, PushSink] | None = None, **settings: Any
+    hub: Hub | None = None,
+    *,
+    push_sinks: dict[str, PushSink] | None = None,
+    history: History | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Server]:
-    server = Server(hub or make_hub(), ServerSettings(port=0, **settings), push_sinks=push_sinks)
+    server = Server(hub or make_hub(), ServerSettings(port=0, **settings), push_sinks=push_sinks, history=history)
     await server.start()
     try:
         yield server

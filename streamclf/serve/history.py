@@ -1,0 +1,87 @@
+"""`GET /v1/events`: events that are kept, a page at a time.
+
+    labels, streams   lists by commas or repetition; a label is an id or group:NAME
+    since_ns, until_ns, min_peak, test=true
+    limit             events of a page, 1 to 1000, default 100
+    after             only events whose newest stage was stored after this one, in that order
+
+Without `after` a page holds the newest events, by onset. Every page says where to go on: `after` is the next request's,
+`more` whether there is more already. Who asks again with it sees each later stage of each event, once.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from streamclf.errors import ServeError
+from streamclf.serve import wire
+from streamclf.store.database import reader
+from streamclf.store.events import StoredEvent, query
+
+_LISTS = {"labels", "streams"}
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request. See the module's text."""
+
+    labels: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    min_peak: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    test: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The answer."""
+
+    events: list[StoredEvent]
+    after: int
+    more: bool
+
+
+class History:
+    """folder: of the store. Any thread may ask; each request has a connection of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def page(self, asked: Asked) -> bytes:
+        """A page as JSON. Raises `StoreError`, and sqlite3's own errors."""
+        with closing(reader(self._folder)) as connection:
+            connection.execute("BEGIN")  # both reads see the same moment
+            (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()
+            events = query(
+                connection,
+                since_ns=asked.since_ns,
+                until_ns=asked.until_ns,
+                labels=asked.labels,
+                streams=asked.streams,
+                min_peak=asked.min_peak,
+                after_seq=asked.after,
+                limit=asked.limit + (asked.after is not None),
+                test=asked.test,
+            )
+            connection.execute("ROLLBACK")
+        more = asked.after is not None and len(events) > asked.limit
+        page = events[: asked.limit]
+        return msgspec.json.encode(Page(page, page[-1].seq if more else last, more))
+
+
+def asked_of(fields: Mapping[str, list[str]]) -> Asked:
+    """A request out of an address's query; its `token` is not looked at here. Raises `ServeError`."""
+    asked: dict[str, object] = {}
+    for name, values in fields.items():
+        if name in _LISTS:
+            asked[name] = [part for value in values for part in value.split(",") if part]
+        elif name != "token":
+            asked[name] = values[-1]
+    try:
+        return msgspec.convert(asked, Asked, strict=False)
+    except msgspec.ValidationError as fault:
+        raise ServeError(wire.explain(fault, list(Asked.__struct_fields__))) from None
