@@ -12,6 +12,7 @@ from streamclf.alerts.alert import Gate
 from streamclf.alerts.memory import Draft, Slot
 from streamclf.alerts.place import Place
 from streamclf.alerts.rule import Per, Rule, RuleStage
+from streamclf.alerts.spans import exact_span, round_span
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
 
@@ -67,7 +68,7 @@ def telling_gates(rule: Rule, event: StoredEvent, at_ns: int, *, place: Place, d
         held = draft.get(COUNTED, rule.name, key) or ()
         counted = sorted([*(at for at in held if abs(at_ns - at) < rule.within_ns), at_ns])
         draft.put(COUNTED, rule.name, key, counted[-rule.count :])
-        text = f"{len(counted)} of {rule.count} in {_span(rule.within_ns)}"
+        text = f"{len(counted)} of {rule.count} in {exact_span(rule.within_ns)}"
         gates.append(Gate("count", len(counted) >= rule.count, str(len(counted)), str(rule.count), text))
     if rule.cooldown_ns:
         gates.append(_cooldown(at_ns, draft.get(TOLD, rule.name, key), rule.cooldown_ns))
@@ -119,14 +120,14 @@ def _level(event: StoredEvent, wanted: float) -> Gate:
 
 
 def _cooldown(at_ns: int, last_ns: int | None, cooldown_ns: int) -> Gate:
-    wanted = _span(cooldown_ns)
+    wanted = exact_span(cooldown_ns)
     if last_ns is None:
         return Gate("cool-down", True, "never told", wanted, "cool-down: not told before")
     # a clock that was set back further than the cool-down does not silence the rule until it has caught up
     left = cooldown_ns - abs(at_ns - last_ns)
-    ago = _span(max(0, at_ns - last_ns))
+    ago = round_span(max(0, at_ns - last_ns))
     if left > 0:
-        return Gate("cool-down", False, f"told {ago} ago", wanted, f"cool-down, {_span(left)} left")
+        return Gate("cool-down", False, f"told {ago} ago", wanted, f"cool-down, {round_span(left)} left")
     return Gate("cool-down", True, f"told {ago} ago", wanted, f"cool-down over, last told {ago} ago")
 
 
@@ -140,12 +141,3 @@ def _first(today: int, last: int | None, days: int) -> Gate:
     else:
         value = "heard yesterday" if today - last == 1 else f"last heard {today - last} days ago"
     return Gate("first", passed, value, wanted, f"{wanted}: {value}" if passed else f"{value}, rule wants the {wanted}")
-
-
-def _span(ns: int) -> str:
-    """A length of time in the unit a person would take, rounded up."""
-    seconds = -(-ns // NS_PER_SECOND)
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size or (seconds == size):
-            return f"{-(-seconds // size)} {unit}"
-    return f"{seconds} s"

@@ -29,6 +29,7 @@ from streamclf.alerts.gates import event_gates, telling_gates, told
 from streamclf.alerts.memory import Draft, Memory, MemoryChange, Slot
 from streamclf.alerts.place import Period, Place
 from streamclf.alerts.rule import Rule, RuleStage, names
+from streamclf.alerts.spans import exact_span
 from streamclf.alerts.template import Value, plain_line
 from streamclf.alerts.visits import WAITING, Heard
 from streamclf.clock import NS_PER_SECOND
@@ -140,8 +141,8 @@ class RuleBook:
             return
         waiting = [*(draft.get(WAITING, rule.name, event.label) or ()), heard]
         draft.put(WAITING, rule.name, event.label, waiting)
-        seconds = f"{rule.merge_ns / NS_PER_SECOND:g} s"
-        gate = Gate("visit", False, "not over", seconds, f"visit: waits {seconds} for other streams that hear it too")
+        span = exact_span(rule.merge_ns)
+        gate = Gate("visit", False, "not over", span, f"visit: waits {span} for other streams that hear it too")
         turn.verdict.reasons.append(Reason(event.id, rule.name, at_ns, False, (*gates, gate)))
 
     def _on(self, rule: Rule, event: StoredEvent, draft: Draft) -> list[str]:
@@ -191,7 +192,7 @@ class RuleBook:
         if rule.merge_ns:
             streams = ", ".join(share.name for share in shares)
             text = f"visit: heard on {streams}" + (f", loudest on {best.stream}" if len(shares) > 1 else "")
-            gates.append(Gate("visit", True, streams, f"{rule.merge_ns / NS_PER_SECOND:g} s", text))
+            gates.append(Gate("visit", True, streams, exact_span(rule.merge_ns), text))
         gates += telling_gates(rule, best, at_ns, place=self.place, draft=turn.draft)
         passed = all(gate.passed for gate in gates)
         if passed:

@@ -8,8 +8,8 @@ import click
 from streamclf.alerts.place import Place
 from streamclf.alerts.rule import Per, Rule, RuleStage
 from streamclf.alerts.rulefile import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.spans import exact_span
 from streamclf.alerts.watch import said
-from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import table
 from streamclf.config import Config, load, rules_file
 from streamclf.engine.build import load_packs
@@ -77,11 +77,11 @@ def conditions(rule: Rule) -> str:
         f"on {' or '.join(rule.streams)}" if rule.streams else "",
         f"peak >= {rule.min_peak:g}" if rule.min_peak is not None else "",
         f"mean >= {rule.min_mean:g}" if rule.min_mean is not None else "",
-        f"lasts {_seconds(rule.min_duration_ns)}" if rule.min_duration_ns is not None else "",
+        f"lasts {exact_span(rule.min_duration_ns)}" if rule.min_duration_ns is not None else "",
         f"level >= {rule.level_dbfs:g} dBFS" if rule.level_dbfs is not None else "",
         " or ".join(map(str, rule.time)),
         " or ".join(rule.sun),
-        f"{rule.count} in {_seconds(rule.within_ns)}" if rule.count is not None else "",
+        f"{rule.count} in {exact_span(rule.within_ns)}" if rule.count is not None else "",
         _first(rule),
     ]
     return _joined(parts) or "it has begun"
@@ -92,8 +92,8 @@ def limits(rule: Rule) -> str:
     scope = "" if rule.per is Per.LABEL else " by this rule"
     parts = [
         f"{' or '.join(rule.unless)} is on" if rule.unless else "",
-        f"told in the last {_seconds(rule.cooldown_ns)}{scope}" if rule.cooldown_ns else "",
-        f"another stream had it within {_seconds(rule.merge_ns)}" if rule.merge_ns else "",
+        f"told in the last {exact_span(rule.cooldown_ns)}{scope}" if rule.cooldown_ns else "",
+        f"another stream had it within {exact_span(rule.merge_ns)}" if rule.merge_ns else "",
         f"a digest of {rule.digest} gathers it" if rule.digest else "",
     ]
     return _joined(parts)
@@ -136,10 +136,6 @@ def _first(rule: Rule) -> str:
     if rule.first_days is None:
         return ""
     return "first of the day" if rule.first_days == 1 else f"first in {rule.first_days} days"
-
-
-def _seconds(ns: int) -> str:
-    return f"{ns / NS_PER_SECOND:g} s"
 
 
 def _joined(parts: Iterable[str]) -> str:

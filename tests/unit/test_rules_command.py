@@ -88,7 +88,7 @@ def test_each_rule_is_shown_in_words(path: Path, tmp_path: Path) -> None:
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert lines[0] == f"2 rules and 1 sink from {path}; times are of Europe/Berlin, the sun of 52.52 N 13.4 W"
     assert lines[3] == (
-        "dawn loud peak >= 0.6, lasts 1.5 s, dawn or day told in the last 600 s, another stream had it within 2 s log"
+        "dawn loud peak >= 0.6, lasts 1.5 s, dawn or day told in the last 10 min, another stream had it within 2 s log"
     )
     assert lines[4] == "first * it begins, 22:00-04:00, first of the day a digest of 1h gathers it nobody"
     assert lines[-1] == "log ndjson"
