@@ -22,6 +22,7 @@ COMMANDS = {
     "why": ("streamclf.commands.why", "why", "Say why an event was told, or was not."),
     "alerts": ("streamclf.commands.alerts", "alerts", "Show what was told to whom, and send it again."),
     "scores": ("streamclf.commands.scores", "scores", "List and export the log of score rows."),
+    "replay": ("streamclf.commands.replay", "replay_command", "Try rules and thresholds on what was heard."),
     "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),
     "eval": ("streamclf.commands.eval", "evaluate", "Measure packs on labelled recordings."),
     "train": ("streamclf.commands.train", "train", "Train a pack on labelled recordings."),

@@ -157,6 +157,15 @@ def entries(
     return [Entry(_decode(payload), *rest) for payload, *rest in rows][::-1]
 
 
+def alerts_between(connection: sqlite3.Connection, *, since_ns: int, until_ns: int) -> list[Alert]:
+    """Alerts that were decided in [since, until), in order; none of the self-test."""
+    rows = connection.execute(
+        "SELECT payload FROM alerts WHERE at_ns >= ? AND at_ns < ? AND NOT test ORDER BY at_ns, id",
+        (since_ns, until_ns),
+    )
+    return [_decode(payload) for (payload,) in rows]
+
+
 def waiting(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     """sink -> state -> deliveries that are not sent."""
     counts: dict[str, dict[str, int]] = {}

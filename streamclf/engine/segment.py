@@ -119,6 +119,11 @@ class Segmenter:
         self._next = first_frame + len(rows)
         return events
 
+    @property
+    def next_frame(self) -> int | None:
+        """The frame that would follow on, None at the beginning."""
+        return self._next
+
     def finish(self) -> list[Event]:
         """Close what is open (a gap or the stream's end) and forget all state."""
         decided = self._next or 0  # before the first row nothing is open

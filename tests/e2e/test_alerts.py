@@ -62,6 +62,11 @@ def health(daemon: Daemon) -> dict[str, Any]:
 def test_each_rule_tells_each_sink_of_exactly_what_it_is_for(tmp_path: Path, daemon: StartDaemon) -> None:
     sound = bursts(tmp_path / "garden.wav", [1.0, 3.0, 5.0], seconds=7.5)
     told = tmp_path / "script.ndjson"
+    env = {
+        "STREAMCLF_RULES": str(tmp_path / "rules.toml"),
+        "STREAMCLF_STORE_PATH": str(tmp_path / "store"),
+        "STREAMCLF_SCORES_ENABLED": "true",
+    }
     script = f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read())"
     sinks = (
         f'[sink.file]\ntype = "ndjson"\npath = "{tmp_path / "alerts.ndjson"}"\n'
@@ -80,7 +85,7 @@ def test_each_rule_tells_each_sink_of_exactly_what_it_is_for(tmp_path: Path, dae
         )
         running = daemon(
             "--source", f"file:{sound}", "--model", str(stateful_pack(tmp_path / "pack")),
-            env={"STREAMCLF_RULES": str(tmp_path / "rules.toml")},
+            env=env,
         )  # fmt: skip
         receiver.wait_for(3 + 2 + 3 + 1, LIMIT_S)
         wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 3, "three runs of the script")
@@ -98,6 +103,10 @@ def test_each_rule_tells_each_sink_of_exactly_what_it_is_for(tmp_path: Path, dae
     for path in (tmp_path / "alerts.ndjson", told):
         assert [json.loads(line)["data"]["id"] for line in path.read_text().splitlines()] == ids
     assert by_rule["ends"][0]["event"]["level_db"] == pytest.approx(-9, abs=1.5)
+    replayed = run_cli("replay", "--since", "1h", "--all", "--format", "ndjson", home=tmp_path, env=env)
+    pairs = [json.loads(line) for line in replayed.stdout.splitlines()]
+    assert {pair["what"] for pair in pairs} == {"same"}, replayed.stdout
+    assert sorted(pair["id"] for pair in pairs) == sorted(request.data["id"] for request in receiver.requests)
 
 
 def test_other_rules_hold_from_the_next_event_and_wrong_ones_never(tmp_path: Path, daemon: StartDaemon) -> None:

@@ -1,0 +1,155 @@
+"""Rules tried on the past: the rows of the score log through the segmenter and the rules that the daemon runs.
+
+The same rows, thresholds and rules give the same alerts under the same ids as live; with other thresholds or rules they
+show what would have been. What a rule remembers from before the replayed time is not known: a cool-down that was in
+force then, or a day's first bird, is missing at its beginning.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.memory import Memory
+from streamclf.alerts.place import Place
+from streamclf.alerts.rule import Rule
+from streamclf.alerts.rules import RuleBook
+from streamclf.engine.segment import Decision, Segmenter
+from streamclf.store.events import StoredEvent
+from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.scorefile import Header, Stretch
+from streamclf.types import F32, Event, Label, Levels
+
+_FOR_EVER = 1 << 62
+
+Overrides = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the rules would have said. events: every stage of each, in the order of their decisions."""
+
+    alerts: list[Alert]
+    events: list[StoredEvent]
+
+
+def replay(
+    stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Place, per_label: Overrides | None = None
+) -> Past:
+    """stretches: scores and levels, each file's in order. per_label: changes of decisions, as `Config.per_label`."""
+    events = sorted(past_events(stretches, per_label=per_label or {}), key=lambda event: event.decided_ns)
+    book = RuleBook(rules, place=place, memory=Memory())
+    alerts: list[Alert] = []
+    for event in events:
+        verdict = book.step(event.decided_ns, [event])
+        book.accept(verdict)
+        alerts += verdict.alerts
+    while book.next_ns is not None:
+        # what was still waiting (a visit, a digest) is told at its time
+        verdict = book.step(min(book.next_ns, _FOR_EVER), [])
+        book.accept(verdict)
+        alerts += verdict.alerts
+    return Past(alerts, events)
+
+
+def past_events(stretches: Iterable[Stretch], *, per_label: Overrides) -> Iterator[StoredEvent]:
+    """Every stage of every event, stream by stream."""
+    levels: dict[tuple[str, str], list[Stretch]] = {}
+    tracks: dict[tuple[str, str, str], list[Stretch]] = {}
+    for stretch in stretches:
+        header = stretch.header
+        if header.kind == "levels":
+            levels.setdefault((header.run, header.stream), []).append(stretch)
+        else:
+            tracks.setdefault((header.run, header.stream, header.pack), []).append(stretch)
+    for (run, stream, _), track in sorted(tracks.items()):
+        yield from _track_events(run, track, levels.get((run, stream), []), per_label)
+
+
+def _track_events(
+    run: str, track: Sequence[Stretch], levels: Sequence[Stretch], per_label: Overrides
+) -> Iterator[StoredEvent]:
+    """Of one pack on one stream in one run of the daemon."""
+    header = track[0].header
+    decisions = [changed(decision, label, per_label) for label, decision in _labels(header)]
+    facts = PackFacts.of(header.pack_hash, header.labels, decisions)
+    recorder = Recorder(run, {header.pack: facts})
+    segmenter = Segmenter(header.stream, header.pack, header.labels, decisions)
+    loud = iter(sorted(levels, key=lambda stretch: stretch.first_ns))
+    heard_ns = 0
+    epoch_ns = track[0].epoch_ns
+
+    def keep(told: Sequence[Event]) -> list[StoredEvent]:
+        return recorder.take(told, {header.stream: epoch_ns})
+
+    for stretch in sorted(track, key=lambda stretch: stretch.first_ns):
+        if segmenter.next_frame != stretch.first_frame:
+            yield from keep(segmenter.finish())
+        epoch_ns = stretch.epoch_ns
+        while heard_ns < stretch.end_ns and (level := next(loud, None)) is not None:
+            recorder.take([_levels(level)], {})
+            heard_ns = level.end_ns
+        yield from keep(segmenter.push(stretch.first_frame, stretch.rows))
+    yield from keep(segmenter.finish())
+
+
+def changed(decision: Decision, label: Label, per_label: Overrides) -> Decision:
+    """The decision with what `*`, the label's group and the label itself replace, the most specific last."""
+    fields: dict[str, object] = {}
+    for key in ("*", f"group:{label.group}", label.id):
+        fields.update(per_label.get(key, {}))
+    if "enter" in fields and "leave" not in fields and decision.enter > 0:
+        fields["leave"] = float(str(fields["enter"])) * decision.leave / decision.enter
+    return replace(decision, **fields)  # type: ignore[arg-type]
+
+
+def _labels(header: Header) -> Iterator[tuple[Label, Decision]]:
+    return zip(header.labels, header.decisions, strict=True)
+
+
+def _levels(stretch: Stretch) -> Levels:
+    rms: F32 = 10.0 ** (stretch.rows[:, 0] / 20.0)
+    return Levels(stretch.header.stream, stretch.first_frame, rms, rms)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An alert of the past beside one of the replay; `what` is same, new, gone or moved."""
+
+    what: str
+    live: Alert | None
+    replayed: Alert | None
+
+    @property
+    def shown(self) -> Alert:
+        """The one to show: what would be, or else what was."""
+        found = self.replayed or self.live
+        assert found is not None
+        return found
+
+
+def compare(live: Sequence[Alert], replayed: Sequence[Alert], *, near_ns: int) -> list[Difference]:
+    """Pair alerts of a rule and label: the same id is the same, one within `near_ns` has moved; in order of time."""
+    rest = {alert.id: alert for alert in live}
+    pairs: list[Difference] = []
+    moved: list[Alert] = []
+    for alert in replayed:
+        twin = rest.pop(alert.id, None)
+        if twin is not None:
+            pairs.append(Difference("same", twin, alert))
+        else:
+            moved.append(alert)
+    for alert in moved:
+        near = [
+            other
+            for other in rest.values()
+            if (other.rule, other.event.label) == (alert.rule, alert.event.label)
+            and abs(other.at_ns - alert.at_ns) <= near_ns
+        ]
+        if near:
+            twin = min(near, key=lambda other: abs(other.at_ns - alert.at_ns))
+            del rest[twin.id]
+            pairs.append(Difference("moved", twin, alert))
+        else:
+            pairs.append(Difference("new", None, alert))
+    pairs += [Difference("gone", alert, None) for alert in rest.values()]
+    return sorted(pairs, key=lambda pair: (pair.shown.at_ns, pair.shown.rule))
