@@ -17,6 +17,9 @@ from streamclf.store.events import StoredEvent
 from streamclf.store.recorder import PackFacts, Recorder
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
+from streamclf.types import Shape
+
+_SLACK_MS = 500  # for blocks of samples, the model and the keeper
 
 
 def open_store(config: Config) -> Store | None:
@@ -50,7 +53,7 @@ def make_keeper(
 
     It has no rules at first (`Keeper.use`), but what they remembered.
     """
-    book = RuleBook((), place=Place(), memory=load_memory(store.connection))
+    book = RuleBook((), place=Place(), memory=load_memory(store.connection), lateness_ns=_lateness_ns(config, engine))
     facts = pack_facts(engine)
     labels = {runner.name: runner.pack.labels for runner in engine.runners}
     house = Housekeeping(
@@ -60,6 +63,18 @@ def make_keeper(
         clipper=Clipper(config.clips, lines, labels) if config.clips.enabled else None,
     )
     return Keeper(store, Recorder(run, facts), clocks, book, house, on_commit=on_commit, on_fault=on_fault)
+
+
+def _lateness_ns(config: Config, engine: Engine) -> int:
+    """How long after a sound the last pack may tell what it was."""
+    latest_ms = 0.0
+    for runner in engine.runners:
+        manifest = runner.pack.manifest
+        if manifest.shape is Shape.WINDOW_FRAMES:
+            latest_ms = max(latest_ms, config.latency_ms)
+        # on a slow machine windows follow each other without overlap
+        latest_ms = max(latest_ms, (manifest.window + manifest.look_ahead) * 1000 / manifest.rate)
+    return round((latest_ms + _SLACK_MS) * 1_000_000)
 
 
 def pack_facts(engine: Engine) -> dict[str, PackFacts]:

@@ -9,7 +9,7 @@ Theory of operation. For every rule that takes its label, an event is in one of 
              not told; the reason is kept, and the event is not looked at again.
 
 Time is that of the sound: an event's `decided_ns`. Windows (visits, digests) are closed by the time that `step` is
-given, `LATENESS_NS` after their end, because streams and packs are not equally quick: what arrives up to that late
+given, a `lateness` after their end, because streams and packs are not equally quick: what arrives up to that late
 falls into the window it belongs to, whatever came before it. So for a rule with merge, and for a rule of one stream,
 neither the order in which streams arrive nor the cut into steps changes anything; a rule of several streams without
 merge tells of whatever comes first, and does not wait.
@@ -70,31 +70,33 @@ class _Turn:
 class RuleBook:
     """rules: in the order of their file. memory: theirs from now on.
 
+    lateness_ns: how much later than it was decided the news of an event may come.
     next_ns: when `step` must be called though nothing happens (a window is over), None for never.
     """
 
-    def __init__(self, rules: Sequence[Rule], *, place: Place, memory: Memory) -> None:
+    def __init__(self, rules: Sequence[Rule], *, place: Place, memory: Memory, lateness_ns: int = LATENESS_NS) -> None:
         self.rules = tuple(rules)
         self.place = place
         self.memory = memory
+        self._lateness_ns = lateness_ns
         self._excluding = tuple({label for rule in rules for label in rule.unless})
         self.next_ns = self._next()
 
     def with_rules(self, rules: Sequence[Rule], *, place: Place) -> "RuleBook":
         """Other rules with this book's memory: what has the same name goes on where it was."""
-        return RuleBook(rules, place=place, memory=self.memory)
+        return RuleBook(rules, place=place, memory=self.memory, lateness_ns=self._lateness_ns)
 
     def step(self, at_ns: int, events: Sequence[StoredEvent]) -> Verdict:
         """Judge `events`, each stage of each in order, and close the windows that are over at `at_ns` (ns since 1970).
 
-        at_ns: no event decided more than `LATENESS_NS` earlier is still to come; the wall clock will do, also where the
+        at_ns: no event decided more than the lateness earlier is still to come; the wall clock will do, also where the
         sound runs ahead of it (a recording that is played fast). Events of a self-test are passed over.
         """
         turn = _Turn(Draft(self.memory))
         for event in events:
             if not event.test:
                 self._hear(event, turn)
-        self._close_windows(max([at_ns, *(event.decided_ns for event in events)]) - LATENESS_NS, turn)
+        self._close_windows(max([at_ns, *(event.decided_ns for event in events)]) - self._lateness_ns, turn)
         turn.verdict.memory = turn.draft.changes
         return turn.verdict
 
@@ -278,4 +280,4 @@ class RuleBook:
             for _, waiting in draft.items(WAITING, rule.name)
         ]
         ends += [int(end) for rule in self.rules for end, _ in draft.items(digest.TALLIES, rule.name)]
-        return min(ends) + LATENESS_NS if ends else None
+        return min(ends) + self._lateness_ns if ends else None

@@ -120,6 +120,8 @@ def tell(
                 book = RuleBook([rule], place=BERLIN, memory=memory.load(store))
     store.close()
     assert book.next_ns is None
+    # what is over is forgotten
+    assert {kind for (kind, _), held in book.memory.entries.items() if held} <= {"told", "counted", "heard"}
     return sorted(told, key=lambda alert: (alert.at_ns, alert.id)), reasons
 
 
