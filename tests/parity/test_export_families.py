@@ -14,20 +14,17 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
-from streamclf.engine.batch import PackRunner
-from streamclf.engine.engine import Engine
-from streamclf.engine.offline import run_blocks
-from streamclf.engine.track import TrackOptions
 from streamclf.engine.verify import verify
 from streamclf.errors import StreamclfError
 from streamclf.model.loader import load_pack
-from streamclf.model.pack import Encoded, Fbank, Pack, Waveform
+from streamclf.model.pack import Encoded, Fbank, Waveform
 from streamclf.model.session import Session
 from streamclf.train import parity
 from streamclf.train.export import export_checkpoint
 from streamclf.train.families.family import Wishes
-from streamclf.types import F32, FrameScores, Provider, Shape
+from streamclf.types import Provider, Shape
 from tests.support.checkpoints import LABELS, TOKENS, classes, edit, exported, plan_of, save_checkpoint
+from tests.support.liverows import live
 from tests.support.ownrows import own_grid
 
 CLASSES = classes()
@@ -48,19 +45,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "exported"
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def live(pack: Pack, audio: F32, sizes: list[int]) -> F32:
-    """The final row of every frame, by the engine on blocks of these sizes."""
-    engine = Engine([PackRunner(pack, Session(pack, provider=Provider.CPU))], options=TrackOptions(latency_ms=0))
-    blocks, at = [], 0
-    while at < len(audio):
-        blocks.append(audio[at : at + sizes[len(blocks) % len(sizes)]])
-        at += len(blocks[-1])
-    outputs = [o for part in run_blocks(engine, "s", rate=pack.manifest.rate, blocks=blocks) for o in part]
-    final = [o for o in outputs if isinstance(o, FrameScores) and o.final]
-    assert [o.first_frame for o in final] == list(np.cumsum([0, *(len(o.rows) for o in final)])[:-1])
-    return np.concatenate([o.rows for o in final])
 
 
 def test_every_class_that_was_asked_for_is_in_the_table() -> None:
