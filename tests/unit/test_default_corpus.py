@@ -8,7 +8,7 @@ import pytest
 
 from streamclf.errors import StreamclfError
 from tests.support.soundset import SPLITS, burst, noise, recording, wanted
-from tools.default import check, corpus, debian, gather, packages, sources
+from tools.default import check, corpus, debian, gather, packages, provenance, sources
 from tools.default.corpus import RATE
 
 
@@ -120,6 +120,27 @@ def test_provenance_counts_every_clip(tmp_path: Path) -> None:
     assert (row["origin"], row["licence"], row["clips"], row["sources"]) == ("made up", "CC0", 27, 27)
     assert row["seconds"] == round(sum(clip.seconds for clip in clips))
     assert "rain " in gather.counts(clips)
+
+
+def test_credits_name_who_asks_for_it(tmp_path: Path) -> None:
+    lines = [
+        f"- **[{clip}.ogg](https://x/{clip}.ogg)**: clip derived from [a.wav](http://x) by *{author}* ([{licence}](http://y))"
+        for clip, author, licence in (
+            ("1-10-A", "Zoe B", "CC-BY"),
+            ("2-11-A", "amy", "CC-BY"),
+            ("2-11-B", "amy", "CC-BY"),
+            ("3-12-A", "free", "CC0"),
+            ("5-13-A", "reserved", "CC-BY"),
+        )
+    ]
+    (tmp_path / "esc10").mkdir()
+    (tmp_path / "esc10/README.md").write_text("\n".join(lines))
+    corpus.build(tmp_path, wanted(tmp_path / "in"))
+
+    text = provenance.section(corpus.load(tmp_path), tmp_path)
+
+    assert "| made up | CC0 | 27 | 27 |" in text
+    assert text.endswith("from Freesound by amy, Zoe B\n")
 
 
 def test_a_sound_catalogue_gives_its_recordings() -> None:

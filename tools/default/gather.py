@@ -59,7 +59,7 @@ def provenance(clips: list[Clip]) -> list[dict[str, object]]:
             "clips": len(own),
             "sources": len({clip.source for clip in own}),
             "seconds": round(sum(clip.seconds for clip in own)),
-            "classes": sorted({clip.label or clip.kind for clip in own}),
+            "classes": sorted({clip.label or ("other" if clip.kind == "event" else clip.kind) for clip in own}),
         }
         for (origin, licence), own in sorted(rows.items())
     ]
