@@ -1,0 +1,144 @@
+"""The net of the default model: spectra brought to one level as they come, a causal net on them, a head for each delay.
+
+Everything is written once, for any number of rows from the states before them: training runs it over whole scenes from
+a zero state, the pack over one row at a time.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import fusion
+
+from streamclf.train.nets import CausalNet
+from tools.default.features import BANDS
+from tools.default.recurrence import held_level, recur
+
+DELAYS = (0, 2, 5)
+"""Rows by which a head answers after the frame that it tells of; the heads are trained side by side, one is shipped."""
+
+_CHANNELS = (24, 40, 64, 96)
+_UNITS = 192
+_LAYERS = 3
+_DROPOUT = 0.2
+
+_QUIETEST = -13.0
+"""Level (log of mel power) down to which a sound is lifted: white noise of about -80 dBFS."""
+_DEPTH = 1e-6
+"""What lies 60 dB below the level and deeper is as good as silence."""
+_CENTRE, _SPREAD = -6.0, 3.5
+
+
+class LevelNet(CausalNet):
+    """A level control, four convolutions over time and bands, gated recurrent layers; 20 ms a row.
+
+    forward: x (B, 2 * rows, bands) of log power and the states -> logits (B, rows, classes) and the states behind them.
+
+    The level is the loudest frame so far, which fades by 4 dB a second; a fresh stream stands at `_QUIETEST`, which is
+    a state of 0. What the net sees is each band against that level, so the same sound looks the same at any loudness,
+    and from its first frame on, since a louder frame raises the level at once.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        before, bands = (1, *_CHANNELS[:-1]), [BANDS >> at for at in range(len(_CHANNELS) + 1)]
+        # the first goes from 10 to 20 ms; its kernel of 4 takes the two frames of a row and the two before them
+        self.convs = nn.ModuleList(
+            nn.Conv2d(was, now, (3 + (at == 0), 3), stride=(1 + (at == 0), 2), padding=(0, 1), bias=False)
+            for at, (was, now) in enumerate(zip(before, _CHANNELS, strict=True))
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in _CHANNELS)
+        self.project = nn.Linear(_CHANNELS[-1] * bands[-1], _UNITS)
+        self.layers = nn.ModuleList(_Gated(_UNITS) for _ in range(_LAYERS))
+        self.last = nn.LayerNorm(_UNITS)
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.head = nn.Linear(_UNITS, classes)
+        self.states = {
+            "level": (0, 1),
+            **{f"past{at}": (0, was, 2, bands[at]) for at, was in enumerate(before)},
+            "memory": (0, _LAYERS, _UNITS),
+        }
+        # convolutions are quicker with the channels last
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor, level: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        *pasts, memory = states
+        loudness = 2.0 * torch.exp(0.5 * x).mean(dim=2).log() - _QUIETEST
+        levels = held_level(loudness, level)
+        seen = ((torch.exp(x - _QUIETEST - levels[:, :, None]) + _DEPTH).log() - _CENTRE) / _SPREAD
+        heard, after = seen[:, None], []
+        for conv, norm, past in zip(self.convs, self.norms, pasts, strict=True):
+            # in the type of what is heard: joined to float32, halves would become whole again
+            heard = torch.cat([past.to(heard.dtype), heard], dim=2)
+            after.append(heard[:, :, -2:])
+            heard = functional.relu(norm(conv(heard)))
+        rows = functional.relu(self.project(heard.transpose(1, 2).flatten(2)))
+        kept = []
+        for layer, before in zip(self.layers, memory.unbind(1), strict=True):
+            rows, state = layer(rows, before)
+            kept.append(state)
+        return self.head(self.dropout(self.last(rows))), levels[:, -1:], *after, torch.stack(kept, dim=1)
+
+
+class _Gated(nn.Module):
+    """A recurrent layer whose gates depend on its input alone, beside a shortcut (minGRU, Feng et al., 2024).
+
+    Each unit is a running mean with a pace of its own at each row; the mean of bounded values stays bounded, so a
+    stream may go on for days.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(units)
+        self.gates = nn.Linear(units, 3 * units)
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.out = nn.Linear(units, units)
+        with torch.no_grad():
+            # units remember for 2 rows to 200
+            rows = torch.logspace(0.3, 2.3, units)
+            self.gates.bias[:units] = -torch.log(rows)
+            self.out.weight.mul_(0.5)
+
+    def forward(self, rows: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """rows: (B, n, units), before: (B, units) -> rows, and the memory behind them."""
+        pace, new, gate = self.gates(self.norm(rows)).chunk(3, dim=2)
+        memories = recur(torch.sigmoid(pace), torch.tanh(new), before)
+        return rows + self.out(self.dropout(memories * functional.silu(gate))), memories[:, -1]
+
+
+class Trainee(nn.Module):
+    """The net with all its heads: classes at every delay, and what YAMNet says of the last second.
+
+    forward: spectra (B, 2 * rows, bands) -> logits (B, rows, len(DELAYS), classes), (B, windows, teacher's classes).
+    """
+
+    def __init__(self, classes: int, *, taught: int, window_rows: int, step_rows: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.net = LevelNet(classes * len(DELAYS))
+        self.heads = self.net.head
+        self.net.head = nn.Identity()  # type: ignore[assignment]
+        self.teacher_head = nn.Linear(_UNITS, taught)
+        # the teacher's window ends with a row, and its own rows are averaged as those of its window are
+        self.pool = nn.AvgPool1d(window_rows, stride=step_rows)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        rows = self.net.logits(x)
+        logits = self.heads(rows).unflatten(2, (len(DELAYS), self.classes))
+        return logits, self.teacher_head(self.pool(rows.transpose(1, 2)).transpose(1, 2))
+
+    def shipped(self, delay: int) -> LevelNet:
+        """A copy of the net with the head for `delay` alone and normalisations folded into what is before them."""
+        at = DELAYS.index(delay) * self.classes
+        net = copy.deepcopy(self.net).eval()
+        net.head = nn.Linear(_UNITS, self.classes)
+        with torch.no_grad():
+            net.head.weight.copy_(self.heads.weight[at : at + self.classes])
+            net.head.bias.copy_(self.heads.bias[at : at + self.classes])
+        for place, norm in enumerate(net.norms):
+            net.convs[place] = fusion.fuse_conv_bn_eval(net.convs[place], norm)
+            net.norms[place] = nn.Identity()
+        return net

@@ -1,0 +1,62 @@
+"""The trained net as a pack: geometry, labels with their thresholds, the graph, and a card that says what it is."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from streamclf.model.pack import Manifest, Segmentation, StateTensor
+from streamclf.train.cached import Chunk
+from streamclf.train.certificate import ExportReport
+from streamclf.train.export import write_torch_pack
+from streamclf.types import Label, Shape
+from tools.default.classes import CLASSES
+from tools.default.corpus import RATE
+from tools.default.features import HOP, LOG_MEL
+from tools.default.net import Trainee
+from tools.default.thresholds import MIN_OFF, MIN_ON, RATIO, Threshold
+
+NAME = "default"
+VERSION = "1"
+DELAY = 5
+"""Rows that the shipped head waits: 100 ms."""
+_ROW_MS = 20
+
+
+def write(
+    net: Trainee, chosen: Sequence[Threshold], out: Path, *, card: str, say: Callable[[str], None]
+) -> ExportReport:
+    """Write the pack into the folder `out`, in place of one that is there."""
+    shipped = net.shipped(DELAY)
+    manifest = Manifest(
+        format=1,
+        name=NAME,
+        version=VERSION,
+        title=f"{len(CLASSES)} everyday sounds: {', '.join(one.title.lower() for one in CLASSES[:6])} and more",
+        licence="MIT",
+        source="trained by the project with tools/train_default; CARD.md names the recordings",
+        rate=RATE,
+        shape=Shape.STATEFUL,
+        window=2 * HOP,
+        step=HOP,
+        look_ahead=DELAY * HOP,
+        features=LOG_MEL,
+        input="features",
+        input_layout="time-bands",
+        output="scores",
+        activation="sigmoid",
+        state=tuple(
+            StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in shipped.states.items()
+        ),
+        segmentation=Segmentation(
+            enter=0.5, leave=0.5 * RATIO, min_on_ms=MIN_ON * _ROW_MS, min_off_ms=MIN_OFF * _ROW_MS
+        ),
+        files={},
+    )
+    enters = {threshold.label: threshold.enter for threshold in chosen}
+    labels = [
+        # background is told as a score; as an event it would say that nothing happens
+        Label(one.label, one.title, one.groups[0], enters[one.label], hidden=one.label == "background")
+        for one in CLASSES
+    ]
+    return write_torch_pack(
+        Chunk(shipped, 1), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say
+    )

@@ -1,0 +1,112 @@
+"""The scenes that a run learns from, made once: spectra, truth and the teacher's answers, `SHARD` scenes a file."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.errors import StreamclfError
+from tools.default.classes import CLASSES, LABELS
+from tools.default.corpus import Clip, Split, load
+from tools.default.features import spectra
+from tools.default.scenes import EVALUATION, TRAINING, Scene, Scenes
+from tools.default.teacher import Teacher
+
+SHARD = 100
+PLAIN = replace(
+    TRAINING, beds=(0.6, 0.4, 0.0, 0.0), events=(1, 1), whole=1.0, snr_db=(5.0, 40.0), band=0.1, speed=0.6, clip=0.0
+)
+"""One recording by itself, as it is: how clips are judged, and how one sound in a quiet room is heard."""
+_TEN = {one.label for one in CLASSES if one.esc10}
+_OF_TEN, _OF_ALL = 3, 4
+"""Of ten scenes the first 3 are plain ones of ESC-10's classes, the next is a plain one of any, the others are full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """n scenes. spectra: (n, frames, bands); strong: (n, rows, classes); known: (n, classes); taught: (n, windows,
+    teacher's classes), log odds, with no windows where no teacher was asked.
+    """
+
+    spectra: npt.NDArray[np.float16]
+    strong: npt.NDArray[np.bool_]
+    known: npt.NDArray[np.bool_]
+    taught: npt.NDArray[np.float16]
+
+
+class Mixture:
+    """Scenes of several kinds in turn: full ones, and single recordings as they are."""
+
+    def __init__(self, clips: Sequence[Clip], split: Split, *, seed: int = 0) -> None:
+        self._full = Scenes(clips, split, TRAINING if split == "train" else EVALUATION, seed=seed)
+        self._plain = Scenes(clips, split, PLAIN, seed=seed)
+        self._ten = Scenes([clip for clip in clips if clip.label in _TEN], split, PLAIN, seed=seed)
+
+    def scene(self, number: int) -> Scene:
+        """Scene `number`, from 0 on."""
+        kind = number % 10
+        return (self._ten if kind < _OF_TEN else self._plain if kind < _OF_ALL else self._full).scene(number)
+
+
+def render(
+    work: Path, split: Split, count: int, *, models: Path | None, processes: int, say: Callable[[str], None]
+) -> None:
+    """Write the first `count` scenes of `split` into `work`, but for the files that are there. models: the folder with
+    the teacher's pack, None to ask none.
+    """
+    folder = work / "pool"
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [at for at in range(-(-count // SHARD)) if not _shard(work, split, at).exists()]
+    if not todo:
+        return
+    with ProcessPoolExecutor(processes, initializer=_begin, initargs=(work, split, models)) as workers:
+        for done, at in enumerate(workers.map(_render, todo), start=1):
+            say(f"{split}: scenes to {(at + 1) * SHARD} ({done} of {len(todo)} files)")
+
+
+def read(work: Path, split: Split, count: int) -> Pool:
+    """The first `count` scenes, whole files."""
+    parts: dict[str, list[Any]] = {"spectra": [], "strong": [], "known": [], "taught": []}
+    for at in range(-(-count // SHARD)):
+        with np.load(_shard(work, split, at)) as held:
+            if tuple(held["labels"]) != LABELS:
+                raise StreamclfError(f"{work / 'pool'} was made for other classes; remove the folder, it is made again")
+            for name, pile in parts.items():
+                pile.append(held[name])
+    return Pool(**{name: np.concatenate(pile) for name, pile in parts.items()})
+
+
+def _shard(work: Path, split: Split, at: int) -> Path:
+    return work / "pool" / f"{split}-{at:04d}.npz"
+
+
+_worker: Any = None
+
+
+def _begin(work: Path, split: Split, models: Path | None) -> None:
+    """A process's own scenes and teacher."""
+    global _worker
+    _worker = work, split, Mixture(load(work), split), Teacher(models) if models else None
+
+
+def _render(at: int) -> int:
+    work, split, scenes, teacher = _worker
+    made = [scenes.scene(number) for number in range(at * SHARD, (at + 1) * SHARD)]
+    taught = [teacher.logits(scene.samples) for scene in made] if teacher else np.zeros((len(made), 0, 0))
+    path = _shard(work, split, at)
+    part = path.with_suffix(".part.npz")
+    np.savez(
+        part,
+        labels=np.array(LABELS),
+        spectra=np.concatenate([spectra(scene.samples[None]) for scene in made]).astype(np.float16),
+        strong=np.stack([scene.strong for scene in made]),
+        known=np.stack([scene.known for scene in made]),
+        taught=np.asarray(taught, dtype=np.float16),
+    )
+    os.replace(part, path)
+    return at
