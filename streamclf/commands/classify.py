@@ -19,7 +19,7 @@ from streamclf.types import F32, Event, FrameScores, Stage
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", "-m", "models", multiple=True, help="Pack to run: a name or a folder. Default: all installed.")
+@click.option("--model", "-m", "models", multiple=True, help="Pack to run, a name or a folder; all: every one.")
 @click.option("--events", "what", flag_value="events", default=True, help="Write events (default).")
 @click.option("--scores", "what", flag_value="scores", help="Write the score row of every 20 ms frame.")
 @click.option("--native", is_flag=True, help="With --scores: the pack's own rows instead of the 20 ms grid.")

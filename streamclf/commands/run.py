@@ -10,7 +10,7 @@ import click
 
 @click.command()
 @click.option("--source", "-s", "source", multiple=True, metavar="SPEC", help="Where audio comes from; repeatable.")
-@click.option("--model", "-m", "model", multiple=True, metavar="NAME", help="Pack to run; may be repeated.")
+@click.option("--model", "-m", "model", multiple=True, metavar="NAME", help="Pack to run, repeatable; all: every one.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), help="Where models run.")
 @click.option("--threads", type=int, help="Threads of a model run; default 1.")
 @click.option("--hop-ms", type=int, help="Time between window runs, a multiple of 20; 0 (default) measures it.")

@@ -12,9 +12,14 @@ from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session
 
+DEFAULT = "default"
+"""Name of the pack that runs where none is named; it ships with streamclf, and a user's pack of that name hides it."""
+ALL = "all"
+"""What stands for every installed pack."""
+
 
 def build_engine(config: Config, *, native: bool = False) -> Engine:
-    """Load the packs that `config.model` names (all installed ones where it names none) and make an engine of them.
+    """Load the packs that `config.model` names (the default one where it names none) and make an engine of them.
 
     Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
     `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
@@ -30,14 +35,9 @@ def build_engine(config: Config, *, native: bool = False) -> Engine:
 
 
 def load_packs(names: Sequence[str]) -> list[Pack]:
-    """Packs by name or folder, each once; all installed ones where no name is given."""
-    if not names:
-        names = [entry.name for entry in available_packs() if entry.problem is None]
-        if not names:
-            raise PackError(
-                "no model pack is installed; get one with `streamclf models add silero-vad` (speech) "
-                "or `streamclf models add yamnet` (521 kinds of sound)"
-            )
+    """Packs by name or folder, each once; of no names the default pack, of `all` alone every installed one."""
+    if not names or list(names) == [ALL]:
+        names = _installed(default=not names)
     packs: dict[str, Pack] = {}
     for name in names:
         pack = find_pack(name)
@@ -45,6 +45,21 @@ def load_packs(names: Sequence[str]) -> list[Pack]:
             raise PackError(f"pack {pack.manifest.name} is named twice; name each pack once")
         packs[pack.manifest.name] = pack
     return list(packs.values())
+
+
+def _installed(*, default: bool) -> list[str]:
+    """Names of all packs that can be used; with `default` the default one alone, where there is one."""
+    found = available_packs()
+    # one that is damaged is named all the same: it fails with its reason, and nothing else runs in its place
+    if default and any(entry.name == DEFAULT for entry in found):
+        return [DEFAULT]
+    names = [entry.name for entry in found if entry.problem is None]
+    if not names:
+        raise PackError(
+            "no model pack is installed; get one with `streamclf models add silero-vad` (speech) "
+            "or `streamclf models add yamnet` (521 kinds of sound)"
+        )
+    return names
 
 
 def check_labels(config: Config, packs: Sequence[Pack]) -> None:
