@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 T = TypeVar("T")
-Entries = dict[tuple[str, str], dict[str, str]]
+Entries = dict[str, dict[tuple[str, str], str]]
 
 
 class Slot(Generic[T]):
@@ -33,7 +33,7 @@ class MemoryChange(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """All entries: (kind, rule) -> key -> JSON. Bounded by rules times labels, and by the events that last."""
+    """All entries: kind -> (rule, key) -> JSON. Bounded by rules times labels, and by the events that last."""
 
     def __init__(self, entries: Entries | None = None) -> None:
         self.entries: Entries = entries if entries is not None else {}
@@ -41,11 +41,11 @@ class Memory:
     def apply(self, changes: Iterable[MemoryChange]) -> None:
         """Take over what a step changed."""
         for change in changes:
-            held = self.entries.setdefault((change.kind, change.rule), {})
+            held = self.entries.setdefault(change.kind, {})
             if change.value is None:
-                held.pop(change.key, None)
+                held.pop((change.rule, change.key), None)
             else:
-                held[change.key] = change.value
+                held[change.rule, change.key] = change.value
 
 
 class Draft:
@@ -53,44 +53,54 @@ class Draft:
 
     def __init__(self, memory: Memory) -> None:
         self._entries = memory.entries
-        self._changed: dict[tuple[str, str, str], str | None] = {}
+        self._changed: dict[str, dict[tuple[str, str], str | None]] = {}
 
     def get(self, slot: Slot[T], rule: str, key: str) -> T | None:
         """The entry's value, None where there is none."""
-        place = (slot.kind, rule, key)
-        held = self._entries.get((slot.kind, rule), {}).get(key)
-        text = self._changed.get(place, held)
+        held = self._entries.get(slot.kind, {}).get((rule, key))
+        text = self._changed.get(slot.kind, {}).get((rule, key), held)
         return None if text is None else slot.decoder.decode(text)
 
     def put(self, slot: Slot[T], rule: str, key: str, value: T) -> None:
         """Set the entry."""
-        self._changed[slot.kind, rule, key] = msgspec.json.encode(value).decode()
+        self._changed.setdefault(slot.kind, {})[rule, key] = msgspec.json.encode(value).decode()
 
     def forget(self, slot: Slot[T], rule: str, key: str) -> None:
         """Remove the entry, if there is one."""
-        if self.get(slot, rule, key) is not None:
-            self._changed[slot.kind, rule, key] = None
+        changed = self._changed.setdefault(slot.kind, {})
+        if (rule, key) in self._entries.get(slot.kind, {}):
+            changed[rule, key] = None
+        else:
+            changed.pop((rule, key), None)
 
-    def items(self, slot: Slot[T], rule: str) -> Iterator[tuple[str, T]]:
-        """Key and value of every entry of a rule, sorted by key."""
-        keys = set(self._entries.get((slot.kind, rule), ()))
-        keys |= {key for kind, of, key in self._changed if (kind, of) == (slot.kind, rule)}
-        for key in sorted(keys):
+    def keys(self, slot: Slot[T]) -> list[tuple[str, str]]:
+        """Rule and key of every entry of a kind, sorted."""
+        changed = self._changed.get(slot.kind, {})
+        held = self._entries.get(slot.kind, {}).keys() | changed.keys()
+        return sorted(place for place in held if changed.get(place, "") is not None)
+
+    def items(self, slot: Slot[T]) -> Iterator[tuple[str, str, T]]:
+        """Rule, key and value of every entry of a kind, sorted."""
+        for rule, key in self.keys(slot):
             value = self.get(slot, rule, key)
             if value is not None:
-                yield key, value
+                yield rule, key, value
 
     @property
     def changes(self) -> list[MemoryChange]:
         """What is different now."""
-        return [MemoryChange(*place, value) for place, value in self._changed.items()]
+        return [
+            MemoryChange(kind, rule, key, value)
+            for kind, changed in self._changed.items()
+            for (rule, key), value in changed.items()
+        ]
 
 
 def load(connection: sqlite3.Connection) -> Memory:
     """The memory as the store holds it."""
     entries: Entries = {}
     for kind, rule, key, value in connection.execute("SELECT kind, rule, key, value FROM memory"):
-        entries.setdefault((kind, rule), {})[key] = value
+        entries.setdefault(kind, {})[rule, key] = value
     return Memory(entries)
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from streamclf.alerts import digest, visits
-from streamclf.alerts.alert import Alert, Gate, Reason, Tally, alert_id
+from streamclf.alerts.alert import Alert, Gate, Reason, alert_id
 from streamclf.alerts.gates import event_gates, telling_gates, told
 from streamclf.alerts.memory import Draft, Memory, MemoryChange, Slot
 from streamclf.alerts.place import Period, Place
@@ -36,6 +36,7 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
 
 LATENESS_NS = NS_PER_SECOND
+_AT_ONCE = 256
 
 
 class Lasting(msgspec.Struct, frozen=True):
@@ -76,6 +77,7 @@ class RuleBook:
 
     def __init__(self, rules: Sequence[Rule], *, place: Place, memory: Memory, lateness_ns: int = LATENESS_NS) -> None:
         self.rules = tuple(rules)
+        self._numbers = {rule.name: number for number, rule in enumerate(self.rules)}
         self.place = place
         self.memory = memory
         self._lateness_ns = lateness_ns
@@ -93,10 +95,14 @@ class RuleBook:
         sound runs ahead of it (a recording that is played fast). Events of a self-test are passed over.
         """
         turn = _Turn(Draft(self.memory))
-        for event in events:
-            if not event.test:
-                self._hear(event, turn)
-        self._close_windows(max([at_ns, *(event.decided_ns for event in events)]) - self._lateness_ns, turn)
+        # after a full disk there may be a hundred thousand events: windows are closed on the way, lest they pile up
+        for first in range(0, len(events), _AT_ONCE):
+            some = events[first : first + _AT_ONCE]
+            for event in some:
+                if not event.test:
+                    self._hear(event, turn)
+            self._close_windows(max(event.decided_ns for event in some) - self._lateness_ns, turn)
+        self._close_windows(at_ns - self._lateness_ns, turn)
         turn.verdict.memory = turn.draft.changes
         return turn.verdict
 
@@ -152,7 +158,7 @@ class RuleBook:
         return sorted(
             {
                 other.label
-                for id_, other in draft.items(LASTING, "")
+                for _, id_, other in draft.items(LASTING)
                 if id_ != event.id
                 and other.stream == event.stream
                 and names(rule.unless, label=other.label, group=other.group)
@@ -163,9 +169,9 @@ class RuleBook:
         """Tell the visits, then the digests, whose window was over at `until_ns`, each in the order of time."""
         while True:
             due = [
-                (visits.due_ns(waiting, rule.merge_ns), number, label, waiting)
-                for number, rule in enumerate(self.rules)
-                for label, waiting in turn.draft.items(WAITING, rule.name)
+                (visits.due_ns(waiting, self.rules[number].merge_ns), number, label, waiting)
+                for name, label, waiting in turn.draft.items(WAITING)
+                if (number := self._numbers.get(name)) is not None
             ]
             if not due or min(due)[0] > until_ns:
                 break
@@ -178,13 +184,12 @@ class RuleBook:
                 turn.draft.forget(WAITING, rule.name, label)
             self._tell(rule, visit, due_ns, turn)
         ended = [
-            (int(end), number, tallies)
-            for number, rule in enumerate(self.rules)
-            for end, tallies in turn.draft.items(digest.TALLIES, rule.name)
-            if int(end) <= until_ns
+            (int(end), number)
+            for name, end in turn.draft.keys(digest.TALLIES)
+            if (number := self._numbers.get(name)) is not None and int(end) <= until_ns
         ]
-        for end_ns, number, tallies in sorted(ended, key=lambda item: item[:2]):
-            self._tell_digest(self.rules[number], end_ns, digest.ranked(tallies), turn)
+        for end_ns, number in sorted(ended):
+            self._tell_digest(self.rules[number], end_ns, turn)
 
     def _tell(self, rule: Rule, visit: Sequence[Heard], at_ns: int, turn: _Turn) -> None:
         """Put a visit (one event, where the rule does not merge) through the second gates, and tell of it."""
@@ -228,7 +233,8 @@ class RuleBook:
         clock = f"{self.place.local(end_ns):%H:%M}"
         return Gate("digest", True, f"{tallies[event.label].count}", clock, f"counted for the digest of {clock}")
 
-    def _tell_digest(self, rule: Rule, end_ns: int, tallies: Sequence[Tally], turn: _Turn) -> None:
+    def _tell_digest(self, rule: Rule, end_ns: int, turn: _Turn) -> None:
+        tallies = digest.ranked(turn.draft.get(digest.TALLIES, rule.name, str(end_ns)) or {})
         turn.draft.forget(digest.TALLIES, rule.name, str(end_ns))
         best = digest.best_of(tallies)
         labels = ", ".join(f"{tally.label} {tally.count}" for tally in tallies)
@@ -245,7 +251,7 @@ class RuleBook:
                 message=rule.message.render(values),
                 gates=(),
                 sinks=rule.sinks,
-                digest=tuple(tallies),
+                digest=tallies,
             )
         )
 
@@ -275,9 +281,9 @@ class RuleBook:
     def _next(self) -> int | None:
         draft = Draft(self.memory)
         ends = [
-            visits.due_ns(waiting, rule.merge_ns)
-            for rule in self.rules
-            for _, waiting in draft.items(WAITING, rule.name)
+            visits.due_ns(waiting, self.rules[self._numbers[name]].merge_ns)
+            for name, _, waiting in draft.items(WAITING)
+            if name in self._numbers
         ]
-        ends += [int(end) for rule in self.rules for end, _ in draft.items(digest.TALLIES, rule.name)]
+        ends += [int(end) for name, end in draft.keys(digest.TALLIES) if name in self._numbers]
         return min(ends) + self._lateness_ns if ends else None

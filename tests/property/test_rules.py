@@ -121,7 +121,7 @@ def tell(
     store.close()
     assert book.next_ns is None
     # what is over is forgotten
-    assert {kind for (kind, _), held in book.memory.entries.items() if held} <= {"told", "counted", "heard"}
+    assert {kind for kind, held in book.memory.entries.items() if held} <= {"told", "counted", "heard"}
     return sorted(told, key=lambda alert: (alert.at_ns, alert.id)), reasons
 
 

@@ -264,6 +264,16 @@ def test_a_straggler_within_the_lateness_still_joins_its_visit() -> None:
     assert [share.name for share in listener.wait(4)[0].streams] == ["garden", "pond"]
 
 
+def test_a_backlog_in_one_step_is_told_as_one_by_one() -> None:
+    """More events than are heard between two looks at the windows."""
+    merging = rule(labels=("*",), merge_ns=2 * SECOND, cooldown_ns=10 * SECOND, per=Per.RULE)
+    events = [opened(f"bird{n % 7}", at_s=n * 0.9, stream=f"mic{n % 3}") for n in range(1000)]
+    book = RuleBook([merging], place=BERLIN, memory=Memory())
+    at_once = book.step(events[-1].decided_ns, events)
+    assert at_once.alerts == Listener(merging).hear(*events)
+    assert len(at_once.alerts) > 50
+
+
 def test_sound_that_runs_ahead_of_the_clock_closes_windows_by_itself() -> None:
     book = RuleBook([rule(merge_ns=2 * SECOND)], place=BERLIN, memory=Memory())
     book.accept(book.step(DAWN_NS, [opened()]))
