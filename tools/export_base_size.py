@@ -14,7 +14,6 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +95,8 @@ def main() -> None:
     sizes = {name: ("tiny", {}) for name in classes()} if options.tiny else BASE
     names = options.classes.split(",") if options.classes else list(sizes)
     print(f"{platform.machine()}, {os.cpu_count()} cores, ms of one core; load {os.getloadavg()[0]:.1f} at the start\n")
-    print("| class | size of | parameters | window | parity | ms a window | hop held | look-ahead | export |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| class | size of | parameters | window | parity | ms a window | hop held | look-ahead |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     variants: list[Variant | None] = [None, "int8"] if options.int8 else [None]
     for name in names:
         with tempfile.TemporaryDirectory() as scratch:
@@ -113,16 +112,15 @@ def main() -> None:
 
 
 def _line(name: str, size: str, folder: Path, out: Path, variant: Variant | None) -> None:
-    begun = time.monotonic()
     try:
         report = export_checkpoint(folder, out, variant=variant, replace=True)
     except StreamclfError as fault:
         print(f"| {name} | {size} | failed: {fault} |", flush=True)
         return
-    print(_row(report, size, time.monotonic() - begun), flush=True)
+    print(_row(report, size), flush=True)
 
 
-def _row(report: ExportReport, size: str, took_s: float) -> str:
+def _row(report: ExportReport, size: str) -> str:
     told = [
         report.architecture + (f", {report.loss.variant}" if report.loss else ""),
         size,
@@ -132,7 +130,6 @@ def _row(report: ExportReport, size: str, took_s: float) -> str:
         f"{report.run_ms:.1f}",
         f"{report.hop_ms:g} ms",
         f"{report.look_ahead_ms:g} ms",
-        f"{took_s:.0f} s",
     ]
     return f"| {' | '.join(told)} |"
 
