@@ -29,12 +29,13 @@ log = logging.getLogger("streamclf.store")
 MAX_WRITING = 8  # clips that wait for the disk; beyond it the next ones are not kept, and counted
 _LOOK_S = 1.0
 _TRIM_S = 60.0
+_FORGET_S = 10.0  # after a write that failed, and none since
 
 
 class Housekeeping:
     """scores, clipper: None where score rows or clips are not kept.
 
-    problem: a sentence while something cannot be kept, else "". writes: what the next transaction has to do.
+    writes: what the next transaction has to do.
     """
 
     def __init__(
@@ -45,7 +46,6 @@ class Housekeeping:
         scores: ScoreLog | None,
         clipper: Clipper | None,
     ) -> None:
-        self.problem = ""
         self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by the clips that are written
         self._store = store
         self._retention = retention
@@ -54,8 +54,16 @@ class Housekeeping:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self._places = threading.BoundedSemaphore(MAX_WRITING)
         self._missed = 0
+        self._shortage = ""
+        self._failure = ""
+        self._failed_s = 0.0
         self._looked_s = 0.0
         self._trimmed_s = 0.0
+
+    @property
+    def problem(self) -> str:
+        """A sentence while something cannot be kept, else ""."""
+        return self._shortage or self._failure
 
     @property
     def reads_rows(self) -> bool:
@@ -94,13 +102,16 @@ class Housekeeping:
         if became_short or now_s >= self._trimmed_s + _TRIM_S:
             self._trimmed_s = now_s
             self.trim()
+        if became_short:
+            log.error("little space is left in %s: no clips and no score rows are kept", self._store.folder)
+        self._shortage = ""
         if self._retention.short:
-            self._trouble(
+            self._shortage = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
                 "headroom_mb: no clips and no score rows are kept"
             )
-        else:
-            self.problem = ""
+        if now_s >= self._failed_s + _FORGET_S:
+            self._failure = ""
 
     def trim(self) -> None:
         """Delete what is too old or in the way."""
@@ -153,7 +164,7 @@ class Housekeeping:
             write_clip(self._store.folder, cut)
         except OSError as fault:
             metrics.CLIPS_LOST.inc()
-            log.error("a clip cannot be written in %s: %s", self._store.folder, fault.strerror or fault)
+            self._trouble(f"clips cannot be written in {self._store.folder}: {fault.strerror or fault}")
             return
         finally:
             self._places.release()
@@ -163,9 +174,10 @@ class Housekeeping:
             (self._store.folder / FOLDER / cut.replaces[1]).unlink(missing_ok=True)
 
     def _trouble(self, sentence: str) -> None:
-        if not self.problem:
+        """From either thread."""
+        if sentence != self._failure:
             log.error("%s", sentence)
-        self.problem = sentence
+        self._failure, self._failed_s = sentence, time.monotonic()
 
 
 def _name_clip(cut: Cut, tx: sqlite3.Connection) -> None:

@@ -25,6 +25,7 @@ from streamclf.store.events import set_clip
 BALLAST = "ballast"
 MEGABYTE = 1_000_000
 _DAY_NS = 86_400 * NS_PER_SECOND
+_EVER_NS = (1 << 63) - 1
 _CHUNK = 1000  # events deleted in one transaction: some 10 ms, and a WAL of some 100 kB
 _CHUNKS = 20  # in one step, so that alerts do not wait long for it
 
@@ -140,12 +141,13 @@ class Retention:
         connection = self._store.connection
         for _ in range(_CHUNKS):
             too_much = _used(connection) > self._config.max_mb * MEGABYTE
+            before_ns = _EVER_NS if too_much else oldest_ns
             # what an alert that is still to be sent tells of stays
             chosen = connection.execute(
-                "SELECT id, clip FROM events WHERE stage = 'close' AND (? OR onset_ns < ?) AND id NOT IN "
+                "SELECT id, clip FROM events WHERE stage = 'close' AND onset_ns < ? AND id NOT IN "
                 "(SELECT event_id FROM alerts JOIN deliveries ON alert_id = alerts.id WHERE state = 'pending') "
                 "ORDER BY onset_ns LIMIT ?",
-                (too_much, oldest_ns, _CHUNK),
+                (before_ns, _CHUNK),
             ).fetchall()
             if not chosen:
                 break
@@ -158,13 +160,13 @@ class Retention:
                 tx.executemany("DELETE FROM reasons WHERE event_id = ?", ids)
             done.events += len(chosen)
         with self._store.transaction() as tx:
-            tx.execute(
+            gone = tx.execute(
                 "DELETE FROM alerts WHERE at_ns < ? AND id NOT IN (SELECT alert_id FROM deliveries "
                 "WHERE state = 'pending')",
                 (oldest_ns,),
             )
-            tx.execute("DELETE FROM deliveries WHERE alert_id NOT IN (SELECT id FROM alerts)")
-            tx.execute("DELETE FROM reasons WHERE at_ns < ?", (oldest_ns,))
+            if gone.rowcount:
+                tx.execute("DELETE FROM deliveries WHERE alert_id NOT IN (SELECT id FROM alerts)")
         # as a script: it frees one page a step, and sqlite3 takes but one step of a statement without columns
         connection.executescript("PRAGMA incremental_vacuum")
 
