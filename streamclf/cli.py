@@ -23,6 +23,7 @@ COMMANDS = {
     "alerts": ("streamclf.commands.alerts", "alerts", "Show what was told to whom, and send it again."),
     "scores": ("streamclf.commands.scores", "scores", "List and export the log of score rows."),
     "replay": ("streamclf.commands.replay", "replay_command", "Try rules and thresholds on what was heard."),
+    "calibrate": ("streamclf.commands.calibrate", "calibrate", "Find thresholds for a budget of false alarms."),
     "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),
     "eval": ("streamclf.commands.eval", "evaluate", "Measure packs on labelled recordings."),
     "train": ("streamclf.commands.train", "train", "Train a pack on labelled recordings."),

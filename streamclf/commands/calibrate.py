@@ -1,0 +1,192 @@
+"""`streamclf calibrate`: thresholds from a budget of false alarms."""
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import click
+import numpy as np
+
+from streamclf.alerts.calibrate import CONFIDENCE, Clip, Proposal, Spans, propose, runs_of
+from streamclf.clock import FRAME_MS, NS_PER_SECOND
+from streamclf.commands.times import local_time, parse_time
+from streamclf.config import load, store_folder
+from streamclf.engine.segment import Decision
+from streamclf.errors import SourceError, StoreError, StreamclfError, UsageError
+from streamclf.store import scores
+from streamclf.store.database import reader
+from streamclf.store.events import query
+from streamclf.store.scorefile import Header, Stretch
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)/(hour|day|week)")
+_HOURS = {"hour": 1, "day": 24, "week": 168}
+_LEAST_HOURS = 1.0
+_SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+
+
+@click.command()
+@click.option("--budget", required=True, metavar="N/hour|day|week", help="False events of each label and stream.")
+@click.option("--since", metavar="TIME", default="48h", show_default=True, help="From here on.")
+@click.option("--until", metavar="TIME", help="Up to here; default now.")
+@click.option("--labels", metavar="ID,...", help="Only these labels; default all that tell events.")
+@click.option("--clips", type=click.Path(path_type=Path, file_okay=False),
+              help="A folder for each label with recordings of it: what the thresholds would miss.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Write the TOML there; default standard output.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
+def calibrate(
+    budget: str,
+    since: str,
+    until: str | None,
+    labels: str | None,
+    clips: Path | None,
+    out: Path | None,
+    config_file: Path | None,
+) -> None:
+    """Propose thresholds that keep false events within a budget, out of this site's own score log.
+
+    All that the log holds of a label counts as false, but for events that were marked as right: choose a time in which
+    the label was not there. What is written is a piece of configuration to look over and to take into your own file.
+    """
+    asked = _BUDGET.fullmatch(budget)
+    if asked is None:
+        raise UsageError(f"--budget {budget!r} is no rate; write such as 1/day, 0.5/hour or 3/week")
+    rate = float(asked[1]) / _HOURS[asked[2]]
+    now_ns = time.time_ns()
+    since_ns = parse_time(since, option="--since", now_ns=now_ns)
+    until_ns = now_ns if until is None else parse_time(until, option="--until", now_ns=now_ns)
+    folder = store_folder(load(file=config_file))
+    files = [file for file in scores.files(folder) if file.header.kind == "scores"]
+    stretches = list(scores.read(files, since_ns=since_ns, until_ns=until_ns))
+    if not stretches:
+        raise StoreError(
+            f"no scores were logged from {local_time(since_ns)} to {local_time(until_ns)}; "
+            "calibrate needs the score log: [scores] enabled = true"
+        )
+    wanted = _wanted(stretches, labels)
+    right = _right(folder, since_ns, until_ns)
+    proposals = [
+        propose(label, runs, _decision(stretches, pack, label), budget=rate, right=right.get(label),
+                clips=_clips(clips, pack, label) if clips is not None else ())
+        for label in wanted
+        for pack, runs in runs_of(stretches, label).items()
+    ]  # fmt: skip
+    _show(proposals)
+    if proposals[0].hours < _LEAST_HOURS or proposals[0].hours * rate < 1:
+        hours = f"{proposals[0].hours:.1f} hours were logged"
+        click.echo(f"{hours}: too little to tell {budget} from none; log for longer", err=True)
+    text = _toml(proposals, budget)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as fault:
+        raise StreamclfError(f"{out} cannot be written: {fault.strerror}") from None
+
+
+def _wanted(stretches: Sequence[Stretch], labels: str | None) -> list[str]:
+    enabled = {
+        label.id
+        for stretch in stretches
+        for label, decision in zip(stretch.header.labels, stretch.header.decisions, strict=True)
+        if decision.enabled
+    }
+    if labels is None:
+        return sorted(enabled)
+    wanted = [label for label in labels.split(",") if label]
+    for label in wanted:
+        if label not in enabled:
+            raise UsageError(f"--labels: no score of {label!r} was logged; there are {', '.join(sorted(enabled)[:12])}")
+    return wanted
+
+
+def _decision(stretches: Iterable[Stretch], pack: str, label: str) -> Decision:
+    """The newest one in force."""
+    headers: list[Header] = [stretch.header for stretch in stretches if stretch.header.pack == pack]
+    header = headers[-1]
+    return next(d for known, d in zip(header.labels, header.decisions, strict=True) if known.id == label)
+
+
+def _right(folder: Path, since_ns: int, until_ns: int) -> Mapping[str, Mapping[str, Spans]]:
+    """label -> stream -> spans of the events that somebody has marked as right."""
+    found: dict[str, dict[str, list[tuple[int, int]]]] = {}
+    with closing(reader(folder)) as connection:
+        for event in query(connection, since_ns=since_ns - 3600 * NS_PER_SECOND, until_ns=until_ns):
+            if event.mark == "right":
+                span = event.onset_ns, event.offset_ns or event.decided_ns
+                found.setdefault(event.label, {}).setdefault(event.stream, []).append(span)
+    return found
+
+
+def _clips(folder: Path, pack: str, label: str) -> list[Clip]:
+    """The recordings of `label`, through the pack as it runs live."""
+    from streamclf.audio.sources.file import open_blocks
+    from streamclf.engine.build import build_engine
+    from streamclf.engine.offline import run_blocks
+    from streamclf.types import FrameScores
+
+    if not (folder / label).is_dir():
+        return []
+    engine = build_engine(load(flags={"model": [pack]}))
+    column = [known.id for known in engine.runners[0].pack.labels].index(label)
+    found = []
+    for path in sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in _SOUNDS):
+        try:
+            rate, _, blocks = open_blocks(path)
+            rows = [
+                output.rows[:, column]
+                for outputs in run_blocks(engine, path.name, rate=rate, blocks=blocks)
+                for output in outputs
+                if isinstance(output, FrameScores) and output.final
+            ]
+        except SourceError as fault:
+            click.echo(f"left out: {fault}", err=True)
+            continue
+        if rows:
+            found.append(Clip(path.name, np.concatenate(rows)))
+    return found
+
+
+def _show(proposals: Sequence[Proposal]) -> None:
+    lines: list[Sequence[str]] = [
+        ("label", "enter", "min_on_ms", "false a day", f"{CONFIDENCE:.0%} interval", "clips missed", "")
+    ]
+    for p in proposals:
+        before, after = p.before, p.after
+        lines.append(
+            (
+                p.label,
+                f"{before.enter:.2f} -> {after.enter:.2f}",
+                f"{before.min_on * FRAME_MS} -> {after.min_on * FRAME_MS}",
+                f"{24 * p.rate_before:.1f} -> {24 * p.rate:.1f}",
+                f"{24 * p.low:.1f} to {24 * p.high:.1f}",
+                "" if p.missed is None else f"{p.missed_before} -> {p.missed} of {p.clips}",
+                "" if p.met else "NOT MET",
+            )
+        )
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    for line in lines:
+        # standard output is for the configuration
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), err=True)
+
+
+def _toml(proposals: Sequence[Proposal], budget: str) -> str:
+    lines = [f"# streamclf calibrate --budget {budget}: look it over, then take it into your configuration", ""]
+    for p in proposals:
+        if not p.met:
+            lines += [f"# {p.label}: no threshold keeps {budget} here ({24 * p.rate:.1f} a day at the highest)", ""]
+            continue
+        lines += [
+            f"[segmentation.{p.label}]",
+            f"enter = {p.after.enter:.3f}  # was {p.before.enter:.3f}",
+            f"leave = {p.after.leave:.3f}",
+            f"min_on_ms = {p.after.min_on * FRAME_MS}",
+            f"# {24 * p.rate:.2f} a day in {p.hours:.1f} hours of log (before: {24 * p.rate_before:.2f})",
+            f"# expected of as many hours again: {24 * p.low:.2f} to {24 * p.high:.2f} a day ({CONFIDENCE:.0%})",
+        ]
+        if p.missed is not None:
+            lines.append(f"# misses {p.missed} of {p.clips} clips (before: {p.missed_before})")
+        lines.append("")
+    return "\n".join(lines)
