@@ -1,18 +1,25 @@
 """The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
 
-    python -m tools.default --data RECORDINGS --models PACKS [--work .run/default] [--until gather]
+    python -m tools.default --data RECORDINGS --models PACKS [--work .run/default] [--out models/default]
+        [--steps N] [--until gather|render|fit|choose|pack]
 
 RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes), PACKS the folder that
 holds the pack `yamnet`, the teacher. Killed at any moment, it goes on where it was when it is started again.
 """
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from streamclf.errors import StreamclfError
-from tools.default import corpus, gather
+from tools.default import card, corpus, fit, gather, pack, pool, thresholds, watch
+from tools.default.fit import Settings
+from tools.default.net import DELAYS, Trainee
 
 
 def main() -> None:
@@ -24,6 +31,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(".run/default"))
     parser.add_argument("--until", choices=[name for name, _ in STAGES], default=STAGES[-1][0])
+    parser.add_argument("--out", type=Path, default=Path("models/default"))
+    parser.add_argument("--steps", type=int, default=Settings.steps, help="of the training")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
@@ -42,7 +51,70 @@ def _gather(given: argparse.Namespace) -> None:
     print(gather.counts(corpus.load(given.work)))
 
 
-STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (("gather", _gather),)
+def _render(given: argparse.Namespace) -> None:
+    processes = os.cpu_count() or 1
+    pool.render(given.work, "train", SCENES, models=given.models, processes=processes, say=_say)
+    pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
+
+
+def _fit(given: argparse.Namespace) -> None:
+    _trained(given)
+
+
+def _choose(given: argparse.Namespace) -> None:
+    held = pool.read(given.work, "choose", CHOOSING)
+    net = _trained(given)
+    right = watch.ten_way(net, given.work, "choose")
+    found: dict[str, dict[str, Any]] = {}
+    for delay in DELAYS:
+        scores = thresholds.probabilities(net, held, delay)
+        chosen = thresholds.choose(held, scores)
+        onsets = thresholds.onsets(held, scores, chosen)
+        clips = {f"{gain:g}": right[gain, delay] for gain in watch.GAINS}
+        found[str(delay)] = {"thresholds": [asdict(one) for one in chosen], "onsets": asdict(onsets), "clips": clips}
+        _say(f"look-ahead {delay} rows: {onsets}, ESC-10 kept for choosing {clips}")
+    for one in found[str(pack.DELAY)]["thresholds"]:
+        _say(str(one))
+    (given.work / _CHOSEN).write_text(json.dumps(found, indent=1))
+
+
+def _pack(given: argparse.Namespace) -> None:
+    found = json.loads((given.work / _CHOSEN).read_text())
+    chosen = [thresholds.Threshold(**one) for one in found[str(pack.DELAY)]["thresholds"]]
+    delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
+    text = card.card(given.work, given.data, chosen, delays)
+    report = pack.write(_trained(given), chosen, given.out, card=text, say=_say)
+    _say(f"{report.folder}: {report.parameters:,} parameters, parity {report.parity.worst:.1e}")
+
+
+def _told(found: dict[str, Any]) -> str:
+    onsets = thresholds.Onsets(**found["onsets"])
+    return (
+        f"onsets of {onsets.sounds} sounds kept for choosing off by {onsets.median_ms:.0f} ms (median) and "
+        f"{onsets.p95_ms:.0f} ms (95 %), {100 * onsets.found:.0f} % of them found, "
+        f"{100 * found['clips']['1']:.0f} % of the ESC-10 clips kept for choosing right"
+    )
+
+
+def _trained(given: argparse.Namespace) -> Trainee:
+    run, settings = given.work / "run", fit.Settings(steps=given.steps)
+    return fit.finished(run, settings) or fit.fit(pool.read(given.work, "train", SCENES), settings, run, say=_say)
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
+    ("gather", _gather),
+    ("render", _render),
+    ("fit", _fit),
+    ("choose", _choose),
+    ("pack", _pack),
+)
+SCENES, CHOOSING = 4000, 1500
+"""Scenes of ten seconds to train on, and to choose thresholds on."""
+_CHOSEN = "chosen.json"
 
 
 if __name__ == "__main__":

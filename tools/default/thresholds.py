@@ -6,6 +6,7 @@ what `enter` may be at most for an event to begin there, and a scene has an even
 sounds exactly where the strongest row away from them reaches `enter`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.types import F32
-from tools.default.classes import LABELS
+from tools.default.classes import BACKGROUND, LABELS
 from tools.default.net import DELAYS, Trainee
 from tools.default.pool import Pool
 
@@ -94,3 +95,37 @@ def _strength(scores: F32) -> F32:
 def _widened(strong: npt.NDArray[np.bool_], by: int) -> npt.NDArray[Any]:
     padded = np.pad(strong, ((0, 0), (by, by)))
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis=1).any(axis=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Onsets:
+    """How soon sounds are told: errors without their sign, found the share of the sounds of which an event tells."""
+
+    median_ms: float
+    p95_ms: float
+    found: float
+    sounds: int
+
+
+def onsets(pool: Pool, scores: F32, chosen: Sequence[Threshold]) -> Onsets:
+    """Of the sounds that begin after a second without their class: how far from them the first event begins, that lies
+    between half a second before and a second after.
+    """
+    errors, missed = [], 0
+    for column, threshold in enumerate(chosen[:BACKGROUND]):
+        own = pool.strong[:, :, column]
+        begins = _strength(scores[:, :, column]) >= threshold.enter
+        for scene in np.flatnonzero(own.any(axis=1) & pool.known[:, column]):
+            edges = np.flatnonzero(np.diff(own[scene].astype(np.int8), prepend=0) == 1)
+            for edge in edges:
+                if own[scene, max(0, edge - _NEAR) : edge].any():
+                    continue
+                first = max(0, edge - _NEAR // 2)
+                heard = np.flatnonzero(begins[scene, first : edge + _NEAR])
+                if len(heard):
+                    errors.append(abs(first + int(heard[0]) - int(edge)) * 1000 / FRAMES_PER_SECOND)
+                else:
+                    missed += 1
+    sounds = len(errors) + missed
+    median, p95 = np.percentile(errors, [50, 95]) if errors else (np.nan, np.nan)
+    return Onsets(float(median), float(p95), len(errors) / max(1, sounds), sounds)
