@@ -151,7 +151,11 @@ class RunningFrontend(SpectralFrontend):
         super().__init__(encode, frame_length=features.frame_length, frame_shift=features.frame_shift, history=history)
         self._encode = encode
         self._statistics = RunningStatistics(
-            taps=features.taps, stride=features.stride, span=features.span, frame_shift=features.frame_shift
+            taps=features.taps,
+            stride=features.stride,
+            span=features.span,
+            decay=features.decay,
+            frame_shift=features.frame_shift,
         )
 
     def restart(self, sample: int) -> None:

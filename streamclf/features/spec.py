@@ -75,11 +75,13 @@ class Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="enco
     output: str
     statistics: str = ""
     """Where rows also rest on what was heard before them: the graph's second input, (n, 1 + taps, taps) float64, as
-    `features/statistics.py` makes it. The four keys are stated together or not at all."""
+    `features/statistics.py` makes it. It and the next three are stated together or not at all."""
     taps: int = 0
     stride: int = 0
     span: int = 0
     """Statistics of `taps` neighbouring samples, every `stride` samples, over the last `span` frames."""
+    decay: float = 1.0
+    """What a frame weighs in them, where the next one weighs 1."""
 
     @property
     def reach(self) -> int:

@@ -2,7 +2,7 @@
 
 Wav2Vec2's base encoders subtract from each channel of their first convolution its mean over the whole window and
 divide by its deviation (group norm); many extractors do the same to the samples. Rows can only be computed once where
-both are taken at that moment: here over the frames of the window that ends with the row's own, or over those there are.
+both are taken at that moment: here over the last frames, the row's own included, the older ones weighing less.
 
 The channels' statistics need no channels. With x the `taps` neighbouring samples under a kernel w, the output w.x has
 the mean w.m and the variance w.C.w, m being the mean and C the covariance of x. These few numbers are what is kept.
@@ -17,14 +17,16 @@ from streamclf.types import F32, F64
 class RunningStatistics:
     """Mean and covariance of `taps` neighbouring samples, taken every `stride` samples, over the last `span` frames.
 
-    frame_shift: samples from one frame to the next, a multiple of the stride. Sums are made anew from those of the
-    single frames each time: nothing drifts, and what was not finite is forgotten after `span` frames.
+    decay: what a frame weighs, over the next one. frame_shift: samples from one frame to the next, a multiple of the
+    stride. Sums are made anew from those of the single frames each time: nothing drifts, and what was not finite is
+    forgotten after `span` frames.
     """
 
-    def __init__(self, *, taps: int, stride: int, span: int, frame_shift: int) -> None:
+    def __init__(self, *, taps: int, stride: int, span: int, decay: float, frame_shift: int) -> None:
         self._taps = taps
         self._stride = stride
         self._span = span
+        self._weights = decay ** np.arange(span - 1, -1, -1.0)
         self._new = frame_shift // stride
         self.restart()
 
@@ -44,7 +46,9 @@ class RunningStatistics:
         for index in range(len(frames)):
             last = before + index + 1
             heard = sums[max(0, last - self._span) : last]
-            out[index] = (heard.sum(axis=0) + rest[index]) / ((len(heard) - 1) * self._new + places.shape[1])
+            weights = self._weights[-len(heard) :]
+            count = weights.sum() * self._new + places.shape[1] - self._new
+            out[index] = (np.tensordot(weights, heard, axes=1) + rest[index]) / count
         self._sums = sums[max(0, len(sums) - self._span + 1) :]
         mean = out[:, 0]
         out[:, 1:] -= mean[:, :, None] * mean[:, None, :]

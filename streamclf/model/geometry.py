@@ -140,9 +140,11 @@ def _check_features(manifest: Manifest, hop: int) -> None:
 def _check_statistics(features: Encoded, *, limit: int) -> None:
     numbers = (features.taps, features.stride, features.span)
     if not features.statistics:
-        if any(numbers):
-            raise PackError("`taps`, `stride` and `span` belong to `statistics`; name that input or leave them out")
+        if any(numbers) or features.decay != 1.0:
+            raise PackError("`taps`, `stride`, `span` and `decay` belong to `statistics`; name it or leave them out")
         return
+    if not 0.0 < features.decay <= 1.0:
+        raise PackError(f"`decay` is {features.decay:g}; expected over 0 up to 1, the weight of a frame over the next")
     taps, stride, span = numbers
     fits = 0 < taps <= features.frame_length and stride > 0 and features.frame_shift % stride == 0
     if not fits or span < 1 or features.reach > limit:

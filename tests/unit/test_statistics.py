@@ -27,6 +27,7 @@ FEATURES = Encoded(
     taps=10,
     stride=5,
     span=SPAN,
+    decay=0.8,
 )
 
 
@@ -42,34 +43,37 @@ def frames_of(audio: F32) -> F32:
     return np.lib.stride_tricks.sliding_window_view(audio, LENGTH)[::SHIFT]
 
 
-def defined(audio: F32, frame: int, *, taps: int, stride: int, span: int) -> F64:
-    """Mean and covariance of the neighbouring samples in the last frames, taken from the whole signal."""
-    heard = audio[max(0, frame - span + 1) * SHIFT : frame * SHIFT + LENGTH].astype(np.float64)
+def defined(audio: F32, frame: int, *, taps: int, stride: int, span: int, decay: float) -> F64:
+    """Weighted mean and covariance of the neighbouring samples in the last frames, taken from the whole signal."""
+    oldest = max(0, frame - span + 1)
+    heard = audio[oldest * SHIFT : frame * SHIFT + LENGTH].astype(np.float64)
     places = np.lib.stride_tricks.sliding_window_view(heard, taps)[::stride]
-    covariance = np.atleast_2d(np.cov(places, rowvar=False, bias=True))
-    return np.concatenate([places.mean(axis=0)[None], covariance])
+    age = np.maximum(0, frame - oldest - np.arange(len(places)) * stride // SHIFT)
+    mean = np.average(places, axis=0, weights=decay**age)
+    covariance = np.atleast_2d(np.cov(places, rowvar=False, ddof=0, aweights=decay**age))
+    return np.concatenate([mean[None], covariance])
 
 
 @pytest.mark.parametrize(("taps", "stride"), [(10, 5), (1, 1), (3, 4)])
 @pytest.mark.parametrize("span", [1, 2, SPAN, 100])
-@pytest.mark.parametrize("offset", [0.0, -0.7])
+@pytest.mark.parametrize(("offset", "decay"), [(0.0, 1.0), (-0.7, 0.9), (0.0, 0.5)])
 def test_each_frame_gets_mean_and_covariance_over_the_last_ones(
-    taps: int, stride: int, span: int, offset: float
+    taps: int, stride: int, span: int, offset: float, decay: float
 ) -> None:
     audio = sound(20, offset=offset)
-    statistics = RunningStatistics(taps=taps, stride=stride, span=span, frame_shift=SHIFT)
+    statistics = RunningStatistics(taps=taps, stride=stride, span=span, decay=decay, frame_shift=SHIFT)
     given = statistics(frames_of(audio))
     assert given.shape == (20, 1 + taps, taps)
     for frame, values in enumerate(given):
-        expected = defined(audio, frame, taps=taps, stride=stride, span=span)
+        expected = defined(audio, frame, taps=taps, stride=stride, span=span, decay=decay)
         np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [[1] * 20, [7, 13], [3, 1, 1, 15], [0, 20]])
 def test_frames_may_come_one_by_one_or_many_at_once(sizes: list[int]) -> None:
     audio = sound(20)
-    whole = RunningStatistics(taps=10, stride=5, span=SPAN, frame_shift=SHIFT)(frames_of(audio))
-    statistics = RunningStatistics(taps=10, stride=5, span=SPAN, frame_shift=SHIFT)
+    whole = RunningStatistics(taps=10, stride=5, span=SPAN, decay=0.8, frame_shift=SHIFT)(frames_of(audio))
+    statistics = RunningStatistics(taps=10, stride=5, span=SPAN, decay=0.8, frame_shift=SHIFT)
     parts = [statistics(part) for part in np.split(frames_of(audio), np.cumsum(sizes)[:-1])]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-12, atol=1e-15)
 
@@ -78,7 +82,7 @@ def test_a_restart_forgets_and_what_is_no_number_is_forgotten_after_the_span() -
     audio = sound(20)
     spoilt = audio.copy()
     spoilt[3 * SHIFT] = np.nan
-    statistics = RunningStatistics(taps=10, stride=5, span=SPAN, frame_shift=SHIFT)
+    statistics = RunningStatistics(taps=10, stride=5, span=SPAN, decay=0.8, frame_shift=SHIFT)
     fresh = statistics(frames_of(audio))
     statistics.restart()
     spoilt_rows = statistics(frames_of(spoilt))
@@ -114,7 +118,7 @@ def rows_of(audio: F32, sizes: list[int], *, first: int = 0) -> F32:
 @pytest.mark.parametrize("first", [0, 3 * SHIFT, 2**40 * SHIFT])
 def test_a_stream_tells_its_encoder_the_same_however_blocks_are_cut(sizes: list[int], first: int) -> None:
     audio = sound(20)
-    expected = [defined(audio, frame, taps=10, stride=5, span=SPAN) for frame in range(20)]
+    expected = [defined(audio, frame, taps=10, stride=5, span=SPAN, decay=0.8) for frame in range(20)]
     rows = rows_of(audio, sizes, first=first)
     np.testing.assert_array_equal(rows[:, 0], frames_of(audio)[:, -1])
     np.testing.assert_allclose(rows[:, 1], [one[0, 4] for one in expected], atol=1e-7)
@@ -143,6 +147,8 @@ STATISTICS = {"statistics": "statistics", "taps": 10, "stride": 5, "span": 10}
     ("changes", "message"),
     [
         ({"span": 3}, "belong to `statistics`"),
+        ({"decay": 0.9}, "belong to `statistics`"),
+        (STATISTICS | {"decay": 0.0}, "`decay` is 0; expected over 0 up to 1"),
         (STATISTICS | {"taps": 401}, "statistics are over 401 taps"),
         (STATISTICS | {"stride": 3}, "a stride that divides 320"),
         (STATISTICS | {"stride": 0}, "every 0 samples"),
