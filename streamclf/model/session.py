@@ -2,8 +2,9 @@
 
 Every stream has a *slot*, which names its recurrent state here. A run takes the rows of the active slots alone,
 compacted: their state is gathered into the graph's state inputs, the graph runs once, and the new state is scattered
-back. A slot that is not in the run is not touched, so companions never influence each other. All memory that a run
-reads or writes is allocated beforehand and bound to the graph; one binding per batch size is kept.
+back; one slot alone has its state read and written where it lies. A slot that is not in the run is not touched, so
+companions never influence each other. All memory that a run reads or writes is allocated beforehand and bound to the
+graph; one binding per batch size is kept, and two for each slot that runs alone.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import onnxruntime as ort
 from streamclf.errors import PackError, ProviderError
 from streamclf.model.geometry import layout_dims, row_shape
 from streamclf.model.pack import Encoded, Manifest, Pack
-from streamclf.model.state import SlotState
+from streamclf.model.state import Places, SlotStates
 from streamclf.types import F32, F64, Provider
 
 Array = npt.NDArray[Any]
@@ -73,8 +74,8 @@ class Session:
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
             self.encode = Encoder(pack, manifest.features, taken, threads)
-        self._states = [SlotState(tensor, self._goes_of) for tensor in manifest.state]
-        self._bindings: dict[tuple[int, int], _Binding] = {}
+        self._states = SlotStates(manifest.state, self._goes_of)
+        self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
         self._prove(pack)
 
@@ -99,15 +100,15 @@ class Session:
 
     def reset(self, slot: int) -> None:
         """Zero the state of `slot`, as at a stream's start."""
-        for state in self._states:
-            state.reset(slot)
+        self._reach(slot)
+        self._states.reset(slot)
 
     def warm_up(self, clock: Callable[[], float] = default_timer) -> float:
         """Median time of one single-row run, in seconds of `clock`; no slot's state changes.
 
         Makes at least 3 runs and at most 20, and no more than half a second of them where they are long.
         """
-        binding = self._bind(0, 1)
+        binding = self._bind(0, 1, self._states.together(1))
         binding.run()
         times: list[float] = []
         while len(times) < 3 or (len(times) < 20 and sum(times) < 0.5):
@@ -117,12 +118,20 @@ class Session:
         return float(np.median(times))
 
     def _go(self, start: int, slots: Sequence[int]) -> F32:
-        binding = self._bindings.get((start, len(slots))) or self._bind(start, len(slots))
-        for state, (before, _) in zip(self._states, binding.states, strict=True):
-            state.gather(slots, before)
-        binding.run()
-        for state, (_, after) in zip(self._states, binding.states, strict=True):
-            state.scatter(slots, after)
+        states = self._states
+        if not states.tensors:
+            binding = self._bound(start, len(slots))
+            binding.run()
+        elif len(slots) == 1:
+            binding = self._bound_alone(start, slots[0])
+            binding.run()
+            states.turn(slots[0])
+        else:
+            self._reach(max(slots))
+            binding = self._bound(start, len(slots))
+            states.gather(slots, binding.states)
+            binding.run()
+            states.scatter(slots, binding.states)
         raw, flat = binding.output, binding.flat_output
         # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
         if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
@@ -144,26 +153,41 @@ class Session:
         self._rows = _as_rows(self._input, self._manifest)
         self._bindings.clear()
 
-    def _bind(self, start: int, count: int) -> "_Binding":
-        # bound: one entry a batch size and go, dropped together; each holds views, no buffers
+    def _reach(self, slot: int) -> None:
+        if self._states.reach(slot):
+            self._bindings.clear()
+
+    def _bound(self, start: int, count: int) -> "_Binding":
+        """Rows [start, start + count) of the input, and the memory of as many states."""
+        key = (start, count)
+        return self._bindings.get(key) or self._keep(key, self._bind(start, count, self._states.together(count)))
+
+    def _bound_alone(self, start: int, slot: int) -> "_Binding":
+        """One row of the input, and the slot's own state."""
+        self._reach(slot)
+        key = (start, slot, self._states.turns[slot])
+        return self._bindings.get(key) or self._keep(key, self._bind(start, 1, self._states.alone(slot)))
+
+    def _keep(self, key: tuple[int, ...], binding: "_Binding") -> "_Binding":
+        # bound: all are dropped together once they are many; each holds views, no buffers
         if len(self._bindings) > 4 * self.max_batch:
             self._bindings.clear()
+        self._bindings[key] = binding
+        return binding
+
+    def _bind(self, start: int, count: int, states: Places) -> "_Binding":
         output = self._output[:count]
         inputs = {self._manifest.input: self._input[start : start + count], **self._constants}
         outputs = {self._manifest.output: output.reshape(count, *self._output_dims)}
-        states = []
-        for state in self._states:
-            before, after = state.memory(count)
-            inputs[state.tensor.input], outputs[state.tensor.output] = before, after
-            states.append((state.by_row(before), state.by_row(after)))
-        binding = self._bindings[start, count] = _Binding(self._session, inputs, outputs, output, states)
-        return binding
+        for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
+            inputs[tensor.input], outputs[tensor.output] = before, after
+        return _Binding(self._session, inputs, outputs, output, states)
 
     def _prove(self, pack: Pack) -> None:
         """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
         for count in sorted({1, min(2, self._goes_of)}):
             try:
-                self._bind(0, count).run()
+                self._bind(0, count, self._states.together(count)).run()
             except Exception as error:  # onnxruntime raises a dozen unrelated types
                 advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
                 raise PackError(
@@ -199,7 +223,7 @@ class Encoder:
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
-    output: (count, F, classes) float32. states: for each state tensor its input and output, seen row by row.
+    output: (count, F, classes) float32. states: the memory of each state tensor's input and output.
     """
 
     def __init__(
@@ -208,7 +232,7 @@ class _Binding:
         inputs: dict[str, Array],
         outputs: dict[str, Array],
         output: F32,
-        states: list[tuple[Array, Array]],
+        states: Places,
     ) -> None:
         self.output = output
         self.flat_output = output.reshape(-1)
