@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 T = TypeVar("T")
+OF_LASTING_EVENTS = ("lasting", "passed")  # kinds whose keys are events that are open
 Entries = dict[str, dict[tuple[str, str], str]]
 
 
@@ -97,9 +98,14 @@ class Draft:
 
 
 def load(connection: sqlite3.Connection) -> Memory:
-    """The memory as the store holds it."""
+    """The memory as the store holds it, without what is of events that are over though no rule heard of their end."""
     entries: Entries = {}
-    for kind, rule, key, value in connection.execute("SELECT kind, rule, key, value FROM memory"):
+    rows = connection.execute(
+        "SELECT kind, rule, key, value FROM memory WHERE kind NOT IN (?, ?) "
+        "OR key IN (SELECT id FROM events WHERE stage <> 'close')",
+        OF_LASTING_EVENTS,
+    )
+    for kind, rule, key, value in rows:
         entries.setdefault(kind, {})[rule, key] = value
     return Memory(entries)
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Self
 
@@ -38,8 +38,10 @@ class Place:
         return self.local(at_ns).toordinal()
 
     def sun(self, at_ns: int) -> Sun:
-        """The part of the day; UTC's own place is on the equator, but no rules file gets here without coordinates."""
-        return sun_at(at_ns, latitude=self.latitude or 0.0, longitude=self.longitude or 0.0)
+        """The part of the day. A rules file that asks for it has coordinates, or it is refused."""
+        assert self.latitude is not None
+        assert self.longitude is not None
+        return sun_at(at_ns, latitude=self.latitude, longitude=self.longitude)
 
     def period_end(self, at_ns: int, period: Period) -> int:
         """End (ns, exclusive) of the digest period that `at_ns` falls into."""
@@ -82,8 +84,3 @@ class TimeRange:
 
     def __str__(self) -> str:
         return f"{self.first // 60:02}:{self.first % 60:02}-{self.end // 60:02}:{self.end % 60:02}"
-
-
-def date_of(day: int) -> date:
-    """The date behind `Place.day`."""
-    return date.fromordinal(day)

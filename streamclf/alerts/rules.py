@@ -48,7 +48,7 @@ class Lasting(msgspec.Struct, frozen=True):
 
 
 LASTING = Slot("lasting", Lasting)  # event id -> label; bound: open events
-DONE = Slot("done", bool)  # event id of one that lasts and was let through by a `confirmed` rule; bound: open events
+PASSED = Slot("passed", list[str])  # event id -> `confirmed` rules that let it through; bound: open events
 
 
 @dataclass(slots=True)
@@ -112,27 +112,16 @@ class RuleBook:
         self.next_ns = self._next()
 
     def _hear(self, event: StoredEvent, turn: _Turn) -> None:
-        if names(self._excluding, label=event.label, group=event.group):
-            if event.stage == "close":
-                turn.draft.forget(LASTING, "", event.id)
-            else:
-                turn.draft.put(LASTING, "", event.id, Lasting(event.stream, event.label, event.group))
+        draft, over = turn.draft, event.stage == "close"
+        if over:
+            draft.forget(LASTING, "", event.id)
+        elif names(self._excluding, label=event.label, group=event.group):
+            draft.put(LASTING, "", event.id, Lasting(event.stream, event.label, event.group))
         for rule in self.rules:
-            if names(rule.labels, label=event.label, group=event.group) and self._is_due(rule, event, turn.draft):
+            if names(rule.labels, label=event.label, group=event.group) and _looks_at(rule, event, draft):
                 self._judge(rule, event, turn)
-
-    def _is_due(self, rule: Rule, event: StoredEvent, draft: Draft) -> bool:
-        """Whether the rule looks at this stage of the event."""
-        match rule.stage:
-            case RuleStage.OPEN:
-                return event.stage == "open"
-            case RuleStage.CLOSE:
-                return event.stage != "update"  # at the opening, to say that it waits
-            case RuleStage.CONFIRMED:
-                done = draft.get(DONE, rule.name, event.id) is not None
-                if done and event.stage == "close":
-                    draft.forget(DONE, rule.name, event.id)
-                return not done
+        if over:
+            draft.forget(PASSED, "", event.id)
 
     def _judge(self, rule: Rule, event: StoredEvent, turn: _Turn) -> None:
         draft, at_ns = turn.draft, event.decided_ns
@@ -141,8 +130,8 @@ class RuleBook:
         if not all(gate.passed for gate in gates):
             turn.verdict.reasons.append(Reason(event.id, rule.name, at_ns, False, gates))
             return
-        if rule.stage is RuleStage.CONFIRMED and event.stage != "close":
-            draft.put(DONE, rule.name, event.id, True)
+        if rule.stage is RuleStage.CONFIRMED:
+            draft.put(PASSED, "", event.id, [*(draft.get(PASSED, "", event.id) or ()), rule.name])
         heard = Heard(event, gates)
         if not rule.merge_ns:
             self._tell(rule, [heard], at_ns, turn)
@@ -173,9 +162,9 @@ class RuleBook:
                 for name, label, waiting in turn.draft.items(WAITING)
                 if (number := self._numbers.get(name)) is not None
             ]
-            if not due or min(due)[0] > until_ns:
+            due_ns, number, label, waiting = min(due, key=lambda item: item[:3], default=(until_ns + 1, 0, "", []))
+            if due_ns > until_ns:
                 break
-            due_ns, number, label, waiting = min(due, key=lambda item: item[:3])
             rule = self.rules[number]
             visit, rest = visits.first_visit(waiting, rule.merge_ns)
             if rest:
@@ -287,3 +276,14 @@ class RuleBook:
         ]
         ends += [int(end) for name, end in draft.keys(digest.TALLIES) if name in self._numbers]
         return min(ends) + self._lateness_ns if ends else None
+
+
+def _looks_at(rule: Rule, event: StoredEvent, draft: Draft) -> bool:
+    """Whether the rule judges this stage of the event."""
+    match rule.stage:
+        case RuleStage.OPEN:
+            return event.stage == "open"
+        case RuleStage.CLOSE:
+            return event.stage != "update"  # at the opening, to say that it waits
+        case RuleStage.CONFIRMED:
+            return rule.name not in (draft.get(PASSED, "", event.id) or ())

@@ -17,7 +17,7 @@ from streamclf.alerts.place import Period, Place
 from streamclf.alerts.rule import Per, Rule, RuleStage
 from streamclf.alerts.rules import LATENESS_NS, RuleBook
 from streamclf.clock import NS_PER_SECOND
-from streamclf.store.events import StoredEvent
+from streamclf.store.events import StoredEvent, put_events
 from streamclf.store.schema import STEPS
 from tests.support.heard import DAWN_NS, ended, opened, updated
 
@@ -116,6 +116,7 @@ def tell(
             told += verdict.alerts
             reasons |= {reason.event_id: reason for reason in verdict.reasons}
             if restarts:
+                put_events(store, [event for _, event in batch if event is not None])
                 memory.write(store, verdict.memory)
                 book = RuleBook([rule], place=BERLIN, memory=memory.load(store))
     store.close()

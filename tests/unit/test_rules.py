@@ -1,9 +1,12 @@
 """Rules by example: each gate with its sentence, visits, digests, and what is remembered."""
 
+from contextlib import closing
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from streamclf.alerts import memory
 from streamclf.alerts.alert import Alert, Gate, Reason
 from streamclf.alerts.memory import Memory
 from streamclf.alerts.place import Period, Place, TimeRange
@@ -12,7 +15,8 @@ from streamclf.alerts.rules import LATENESS_NS, RuleBook
 from streamclf.alerts.sun import Sun
 from streamclf.alerts.template import Template
 from streamclf.clock import NS_PER_SECOND
-from streamclf.store.events import StoredEvent
+from streamclf.store.database import Store
+from streamclf.store.events import StoredEvent, put_events
 from tests.support.heard import DAWN_NS, ended, opened, updated
 
 BERLIN = Place(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
@@ -306,6 +310,32 @@ def test_other_rules_with_the_same_memory_go_on_where_these_were() -> None:
     listener.book = listener.book.with_rules([rule(cooldown_ns=60 * SECOND, min_peak=0.1)], place=BERLIN)
     assert not listener.hear(opened(at_s=30))
     assert len(listener.hear(opened(at_s=90))) == 1
+
+
+def test_what_ended_while_no_rule_asked_for_it_is_not_on_any_more() -> None:
+    excluding = rule(unless=("siren",))
+    listener, siren = Listener(excluding), opened("siren")
+    listener.hear(siren)
+    for rules, event in (([rule()], ended(siren, after_s=1)), ([excluding], opened(at_s=2))):
+        listener.book = listener.book.with_rules(rules, place=BERLIN)
+        told = listener.hear(event)
+    assert len(told) == 1
+
+
+def test_of_an_event_that_is_over_nothing_is_remembered_though_its_end_was_lost(tmp_path: Path) -> None:
+    rules = [rule(stage=RuleStage.CONFIRMED), Rule("owls", ("owl",), unless=("siren",))]
+    book = RuleBook(rules, place=BERLIN, memory=Memory())
+    over, open_ = [opened(), opened("siren")], [opened(at_s=1), opened("siren", at_s=1)]
+    with closing(Store.open(tmp_path)) as store:
+        with store.transaction() as tx:
+            memory.write(tx, book.step(DAWN_NS, over + open_).memory)
+            put_events(tx, [*(ended(event, after_s=0.5) for event in over), *open_])
+        held = memory.load(store.connection).entries
+    del held["told"]
+    assert {kind: list(entries) for kind, entries in held.items()} == {
+        "passed": [("", open_[0].id)],
+        "lasting": [("", open_[1].id)],
+    }
 
 
 def test_a_visit_that_waits_is_told_though_the_rule_merges_no_more() -> None:
