@@ -66,7 +66,9 @@ def build(work: Path, wanted: Iterable[Clip]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     clips, dropped = [], []
     for clip in wanted:
-        held = folder / f"{clip.path.stem[:40]}-{hashlib.sha256(str(clip.path).encode()).hexdigest()[:10]}.npy"
+        # the order of clips, and so every scene, must not hang on where the folders lie
+        name = "/".join((clip.source, *clip.path.parts[-3:]))
+        held = folder / f"{clip.path.stem[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}.npy"
         if not held.exists():
             try:
                 _save(held, _read(clip.path))
