@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -14,12 +15,17 @@ from websockets.sync.client import connect
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
+import torch
+
 from streamclf.model.loader import load_pack
+from streamclf.train.data import Task
+from streamclf.train.ours import OwnNet, Shaping
 from streamclf.train.parity import signal
+from streamclf.types import F32
 from tests.conftest import StartDaemon
 from tests.support.checkpoints import classes, edit, exported
 from tests.support.daemon import run_cli
-from tests.support.ownrows import own_grid
+from tests.support.ownrows import log_mel, own_grid
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 LIMIT_S = 300.0
@@ -107,10 +113,51 @@ def test_every_class_runs_live_and_says_what_its_checkpoint_says(
     """One daemon, all packs, one file; each final row against transformers' own extractor and model."""
     made = {architecture: exported(architecture, base)[:2] for architecture in classes()}
     audio = signal(16_000, 29_000, seed=11)
-    soundfile.write(tmp_path / "sound.wav", audio, 16_000, subtype="FLOAT")
-    models = [word for _, pack in made.values() for word in ("--model", str(pack))]
+    heard = live(daemon, audio, [pack for _, pack in made.values()], tmp_path)
+    for architecture, (folder, where) in made.items():
+        manifest = load_pack(where).manifest
+        gap = np.abs(heard[manifest.name] - own_grid(architecture, folder, audio, manifest)).max()
+        assert gap < 1e-3, f"{architecture} is {gap:.1e} off"
+
+
+def test_the_own_causal_nets_run_live_and_say_what_torch_says(daemon: StartDaemon, tmp_path: Path) -> None:
+    """State tensors, a convolution's past, keys and values in chunks: against one run of torch over the whole file."""
+    audio = signal(16_000, 29_000, seed=12)
+    expected = {}
+    for arch, chunk_ms in (("crnn", 20), ("tcn", 20), ("transformer", 100)):
+        torch.manual_seed(1)
+        task = Task(labels=("a", "b", "c"), exclusive=False)
+        own = OwnNet(arch, task, window_s=4.0, shaping=Shaping(width=32, bands=16, chunk_ms=chunk_ms))
+        own.normalise(lambda *_: (-9.0, 4.0))
+        with torch.no_grad():
+            for weight in own.net.parameters():
+                weight.mul_(2.0 if weight.dim() > 1 else 1.0)
+        own.net.eval()
+        own.export(tmp_path / arch, task, name=arch, licence="", card="", say=lambda _: None)
+        with torch.inference_mode():
+            expected[arch] = own.logits(torch.from_numpy(whole_file(audio, own))[None])[0].sigmoid().numpy()
+    heard = live(daemon, audio, [tmp_path / arch for arch in expected], tmp_path)
+    for arch, rows in expected.items():
+        assert rows.std(axis=0).max() > 0.02, "rows that hardly change would prove nothing"
+        gap = np.abs(heard[arch] - rows).max()
+        assert gap < 1e-3, f"{arch} is {gap:.1e} off"
+
+
+def whole_file(audio: F32, own: OwnNet) -> F32:
+    """Every feature frame of the file by the definition of log-mel, two for each 20 ms; before it there is silence."""
+    settings = msgspec.to_builtins(own.manifest.features)
+    frames = -(-len(audio) // 320)
+    heard = np.concatenate([audio, np.zeros(640, np.float32)])
+    silence = log_mel(np.zeros(settings["frame_length"], np.float32), settings)
+    return np.concatenate([silence, silence, log_mel(heard, settings)])[: 2 * frames].astype(np.float32)
+
+
+def live(daemon: StartDaemon, audio: F32, packs: list[Path], folder: Path) -> dict[str, F32]:
+    """Pack -> its final row of every frame, (frames, classes), as a subscriber of the websocket gets them."""
+    soundfile.write(folder / "sound.wav", audio, 16_000, subtype="FLOAT")
+    models = [word for pack in packs for word in ("--model", str(pack))]
     running = daemon(
-        "--source", f"file:{tmp_path / 'sound.wav'}", "--fast", "--hop-ms", "20", "--latency-ms", "0", *models,
+        "--source", f"file:{folder / 'sound.wav'}", "--fast", "--hop-ms", "20", "--latency-ms", "0", *models,
         ready=False,
     )  # fmt: skip
     running.wait_ready(120.0)
@@ -125,11 +172,7 @@ def test_every_class_runs_live_and_says_what_its_checkpoint_says(
                     rows.setdefault(message["pack"], {})[message["first_frame"] + index] = row
             if message["type"] == "status" and message["state"] == "ended":
                 break
-    frames = -(-len(audio) // 320)
-    for architecture, (folder, where) in made.items():
-        manifest = load_pack(where).manifest
-        heard = rows[manifest.name]
-        assert sorted(heard) == list(range(frames)), architecture
-        expected = own_grid(architecture, folder, audio, manifest)
-        gap = np.abs(np.array([heard[frame] for frame in range(frames)]) - expected).max()
-        assert gap < 1e-3, f"{architecture} is {gap:.1e} off"
+    every = list(range(-(-len(audio) // 320)))
+    for pack, heard in rows.items():
+        assert sorted(heard) == every, pack
+    return {pack: np.array([heard[frame] for frame in every], np.float32) for pack, heard in rows.items()}
