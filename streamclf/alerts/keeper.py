@@ -211,6 +211,8 @@ class Keeper:
         now_ns = time.time_ns()
         if not self._news and (self._book.next_ns is None or now_ns < self._book.next_ns):
             return None
+        # streams are read one after the other; rules take their events in the order of sound, as a replay does
+        self._news.sort(key=lambda event: event.decided_ns)
         verdict = self._book.step(now_ns, self._news)
         if verdict.alerts or verdict.memory:
             return verdict

@@ -41,9 +41,8 @@ class _Opener:
 
 def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool) -> RulesWatch:
     """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake."""
-    known = {label.id for some in labels.values() for label in some}
-    known |= {f"group:{label.group}" for some in labels.values() for label in some if label.group}
-    return RulesWatch(path, known=Vocabulary(frozenset(known), frozenset(labels)), required=required)
+    known = Vocabulary.of((label for some in labels.values() for label in some), labels)
+    return RulesWatch(path, known=known, required=required)
 
 
 class AlertService:
