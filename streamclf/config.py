@@ -95,6 +95,20 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Clips of each label that neither age nor size takes, the best ones."""
 
 
+class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A known sound that is played into a stream of its own now and then: does its label come out?"""
+
+    enabled: bool = False
+    every_min: Annotated[int, msgspec.Meta(ge=1, le=10_080)] = 60
+    sound: str = ""
+    """A recording of at most 30 s; empty is the bird that ships with streamclf."""
+    label: str = "bird"
+    budget_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 5000
+    """From the sound's first sample to a subscriber."""
+    sinks: tuple[str, ...] = ()
+    """Sinks of the rules file that are told of a failure."""
+
+
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; the pack decides the rest."""
 
@@ -145,6 +159,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreConfig = StoreConfig()
     scores: ScoresConfig = ScoresConfig()
     clips: ClipsConfig = ClipsConfig()
+    selftest: SelftestConfig = SelftestConfig()
     segmentation: dict[str, DecisionConfig] = {}
 
     def per_label(self) -> dict[str, dict[str, object]]:
@@ -158,6 +173,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "store": StoreConfig,
     "scores": ScoresConfig,
     "clips": ClipsConfig,
+    "selftest": SelftestConfig,
 }
 
 
@@ -273,8 +289,8 @@ def _variables() -> dict[str, list[str]]:
     return names
 
 
-_TEXT_KEYS = {"provider", "gain", "rules", "host", "token_file", "path", "format", "privacy"}
-_LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels"}
+_TEXT_KEYS = {"provider", "gain", "rules", "host", "token_file", "path", "format", "privacy", "sound", "label"}
+_LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels", "sinks"}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -13,29 +13,26 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
-from streamclf import metrics
 from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.keeping import make_keeper, open_store
 from streamclf.alerts.service import AlertService, read_rules
 from streamclf.alerts.watch import RulesWatch
-from streamclf.audio.ring import Ring
-from streamclf.audio.sources import NoInputDeviceError, Source, SourceSpec, name_sources, open_source, parse_source
-from streamclf.audio.sources.push import PushSource
 from streamclf.audio.wake import Wake
-from streamclf.clock import FRAME_MS, StreamClock
+from streamclf.clock import FRAME_MS
 from streamclf.config import Config, rules_file
 from streamclf.engine.build import build_engine
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
-from streamclf.engine.stream import Stream
 from streamclf.errors import ConfigError, StreamclfError
+from streamclf.lines import Line, count, notify, open_lines, push_sinks, room
+from streamclf.selftest import STREAM as SELF_TEST
+from streamclf.selftest import SelfTest, prepare
 from streamclf.serve.access import read_token
 from streamclf.serve.history import History
-from streamclf.serve.hub import Hub, PackInfo, StreamInfo
+from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.store import clips
 from streamclf.store.database import Store
@@ -44,28 +41,10 @@ from streamclf.types import Label, Output, Shape, Status
 
 log = logging.getLogger("streamclf")
 
-RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
 FIRST_SUBSCRIBER_S = 5.0  # with --fast: how long sources wait for somebody to listen, so that nothing is missed
 STOP_LIMIT_S = 8.0  # from the signal to the end of the process, whatever clients do
 # a switch every 0.5 ms in place of 5: an audio callback that waits for the interpreter waits that long (measured)
 _SWITCH_INTERVAL_S = 0.0005
-NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
-
-
-@dataclass(slots=True)
-class Line:
-    """One source and the stream that is read from it."""
-
-    spec: SourceSpec
-    source: Source
-    ring: Ring
-    clock: StreamClock
-    stream: Stream
-    info: StreamInfo
-    kept: int
-    """Samples behind the reader that clips may still want; a source that can wait leaves them in the ring."""
-    xruns_counted: int = 0
-    bad_counted: int = 0
 
 
 def main(config: Config, *, until_end: bool = False) -> int:
@@ -75,8 +54,9 @@ def main(config: Config, *, until_end: bool = False) -> int:
     engine = build_engine(config)
     lines = open_lines(config, engine)
     rules = _read_rules(config, engine)
+    selftest = prepare(config.selftest, engine)
     try:
-        return asyncio.run(_serve(config, engine, lines, store, rules, until_end=until_end))
+        return asyncio.run(_serve(config, engine, lines, store, rules, selftest, until_end=until_end))
     finally:
         _leave_a_busy_model_behind()
 
@@ -89,50 +69,6 @@ def _leave_a_busy_model_behind() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1 if sys.exc_info()[0] else 0)
-
-
-def open_lines(config: Config, engine: Engine) -> list[Line]:
-    """Open every source and give each its stream; the default microphone, or aloud the demo, where none is named."""
-    lines = []
-    kept_s = clips.ring_seconds(config.clips) if config.clips.enabled else 0
-    for spec, source in _open_sources(config):
-        ring = Ring((RING_SECONDS + kept_s) * source.rate)
-        normalise = (spec.gain or config.gain) == "normalise"
-        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=config.store.enabled)
-        engine.add(stream, priority=spec.priority)
-        clock = StreamClock(source.rate)
-        info = StreamInfo(
-            name=spec.name,
-            rate=source.rate,
-            clock=clock,
-            source=source.description,
-            demo=spec.kind == "demo",
-            push=spec.kind == "push",
-            priority=spec.priority,
-            packs=[track.manifest.name for track in engine.tracks[spec.name]],
-        )
-        lines.append(Line(spec, source, ring, clock, stream, info, kept_s * source.rate))
-    return lines
-
-
-def _open_sources(config: Config) -> list[tuple[SourceSpec, Source]]:
-    if not config.source:
-        spec = parse_source("device")
-        source = open_source(spec, fast=config.fast)
-        try:
-            source.open()
-        except NoInputDeviceError:
-            log.warning(NO_MICROPHONE)
-            spec = parse_source("demo")
-            source = open_source(spec)
-            source.open()
-        return [(spec, source)]
-    opened = []
-    for spec in name_sources([parse_source(text) for text in config.source]):
-        source = open_source(spec, fast=config.fast)
-        source.open()
-        opened.append((spec, source))
-    return opened
 
 
 def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
@@ -153,6 +89,7 @@ async def _serve(
     lines: list[Line],
     store: Store | None,
     rules: RulesWatch | None,
+    selftest: SelfTest | None,
     *,
     until_end: bool,
 ) -> int:
@@ -161,13 +98,13 @@ async def _serve(
     faults: list[BaseException] = []
     waits = not any(line.source.live for line in lines)
     hub = Hub(
-        streams=[line.info for line in lines],
+        streams=[line.info for line in lines] + ([selftest.info] if selftest is not None else []),
         packs=_pack_infos(config, engine),
         replay_seconds=config.server.replay_seconds,
         lossless=waits,
     )
     history = History(store.folder) if store is not None else None
-    server = Server(hub, _settings(config), push_sinks=_push_sinks(lines), history=history)
+    server = Server(hub, _settings(config), push_sinks=push_sinks(lines), history=history)
     await server.start()
     wake = Wake()
 
@@ -178,6 +115,8 @@ async def _serve(
     keeper, alerts = None, None
     if store is not None and rules is not None:
         clocks = {line.info.name: line.clock for line in lines}
+        if selftest is not None:
+            clocks[selftest.info.name] = selftest.clock
         cut_from = {line.info.name: clips.Line(line.ring, line.source.rate, tuple(line.info.packs)) for line in lines}
 
         def on_commit(events: Sequence[StoredEvent]) -> None:
@@ -185,15 +124,23 @@ async def _serve(
                 loop.call_soon_threadsafe(alerts.committed, events)
 
         keeper = make_keeper(
-            config, store, engine, clocks, cut_from, run=hub.instance, on_commit=on_commit, on_fault=on_fault
+            config,
+            store,
+            engine,
+            clocks,
+            cut_from,
+            run=hub.instance,
+            test=(SELF_TEST,),
+            on_commit=on_commit,
+            on_fault=on_fault,
         )
         alerts = AlertService(store.folder, keeper, rules, _labels(engine))
         alerts.start()
         keeper.start()
-        hub.problems = partial(_problems, keeper, alerts)
         if not os.isatty(0):  # a terminal that is closed ends the daemon that runs in it
             loop.add_signal_handler(signal.SIGHUP, alerts.reload)
 
+    hub.problems = partial(_problems, keeper, alerts, selftest)
     model = ModelThread(
         engine,
         partial(_deliver, server=server, keeper=keeper),
@@ -221,15 +168,19 @@ async def _serve(
             line.ring,
             line.clock,
             wake,
-            partial(_notify, model=model, line=line, ended=ended, total=len(lines), all_ended=all_ended),
-            room=None if line.source.live else partial(_room, line),
+            partial(notify, model=model, line=line, ended=ended, total=len(lines), all_ended=all_ended),
+            room=None if line.source.live else partial(room, line),
         )
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
     gc.collect()
     gc.freeze()
-    watching = [asyncio.create_task(_count(lines)), asyncio.create_task(_tell_problems(hub, server))]
+    watching = [asyncio.create_task(count(lines)), asyncio.create_task(_tell_problems(hub, server))]
     if alerts is not None:
         watching.append(asyncio.create_task(alerts.watch(hub.probability)))
+    if selftest is not None:
+        record = keeper.call if keeper is not None else None
+        testing = selftest.run(server.own_url, _settings(config).token, wake, record)
+        watching.append(asyncio.create_task(testing))
     await stop.wait()
     for task in watching:
         task.cancel()
@@ -284,10 +235,6 @@ def _settings(config: Config) -> ServerSettings:
     return ServerSettings(host=server.host, port=server.port, token=token, origins=server.origins, hosts=server.hosts)
 
 
-def _push_sinks(lines: list[Line]) -> dict[str, PushSource]:
-    return {line.spec.name: line.source for line in lines if isinstance(line.source, PushSource)}
-
-
 def _nothing() -> None:
     """What happens at the end of all sources unless the user wants the daemon to end then."""
 
@@ -321,11 +268,14 @@ def _labels(engine: Engine) -> dict[str, list[Label]]:
             if decision.enabled
         ]
         for stream, tracks in engine.tracks.items()
+        if stream != SELF_TEST
     }
 
 
-def _problems(keeper: Keeper, alerts: AlertService) -> list[str]:
-    return ([keeper.problem] if keeper.problem else []) + alerts.problems
+def _problems(keeper: Keeper | None, alerts: AlertService | None, selftest: SelfTest | None) -> list[str]:
+    """In words, what is wrong with what is no stream."""
+    found = [part.problem for part in (keeper, selftest) if part is not None and part.problem]
+    return found + (alerts.problems if alerts is not None else [])
 
 
 async def _tell_problems(hub: Hub, server: Server) -> None:
@@ -345,52 +295,8 @@ def _draw(engine: Engine, wanted: bool) -> list[Status]:
     return []
 
 
-def _room(line: Line) -> int:
-    return line.ring.capacity - line.kept - line.stream.waiting
-
-
-def _notify(
-    state: str,
-    detail: str,
-    *,
-    model: ModelThread,
-    line: Line,
-    ended: set[str],
-    total: int,
-    all_ended: Callable[[], object],
-) -> None:
-    """A source speaks, from a thread of its own."""
-    name = line.info.name
-    log.log(logging.INFO if state in ("live", "ended", "demo") else logging.WARNING, "%s: %s: %s", name, state, detail)
-    if state == "ended":
-
-        def finished() -> None:
-            ended.add(name)
-            if len(ended) == total:
-                all_ended()
-
-        model.end(name, [Status(name, "ended", detail)], finished)
-        return
-    if detail == line.info.source:
-        detail = ""  # the stream's entry says it already
-    if state == "live" and line.info.demo:
-        state = "demo"
-    model.call(lambda: [Status(name, state, detail)])
-
-
 async def _first(happened: asyncio.Event, stop: asyncio.Event, limit_s: float) -> None:
     waiting = [asyncio.ensure_future(happened.wait()), asyncio.ensure_future(stop.wait())]
     _, pending = await asyncio.wait(waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
-
-
-async def _count(lines: list[Line]) -> None:
-    """Once a second: what the sources counted goes to the metrics."""
-    while True:
-        await asyncio.sleep(1.0)
-        for line in lines:
-            xruns, bad = line.source.xruns, line.source.bad_samples
-            metrics.XRUNS.labels(line.info.name).inc(xruns - line.xruns_counted)
-            metrics.BAD_SAMPLES.labels(line.info.name).inc(bad - line.bad_counted)
-            line.xruns_counted, line.bad_counted = xruns, bad

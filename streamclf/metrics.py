@@ -81,6 +81,12 @@ STORE_PASSED = Counter(
 # alerts (counted by the dispatcher)
 DELIVERIES = Counter("streamclf_deliveries", "Tries to hand an alert to a sink", ["sink", "outcome"], registry=REGISTRY)
 
+# the self-test
+SELFTESTS = Counter("streamclf_selftests", "Self-tests", ["outcome"], registry=REGISTRY)
+SELFTEST_SECONDS = Gauge(
+    "streamclf_selftest_seconds", "From sound to subscriber in the last self-test that came back", registry=REGISTRY
+)
+
 
 def exposition() -> bytes:
     """Everything as Prometheus text (`CONTENT_TYPE`)."""

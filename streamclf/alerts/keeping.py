@@ -1,6 +1,6 @@
 """From a configuration to a keeper: where events are kept, and what is known of the packs they come from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from streamclf.alerts.housekeeping import Housekeeping
 from streamclf.alerts.keeper import Keeper
@@ -46,10 +46,12 @@ def make_keeper(
     lines: Mapping[str, Line],
     *,
     run: str,
+    test: Container[str],
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Keeper:
     """A keeper of what `engine` decides. lines: what clips are cut from. run: unique for ever, begins each event's id.
+    test: streams of a self-test.
 
     It has no rules at first (`Keeper.use`), but what they remembered.
     """
@@ -59,10 +61,13 @@ def make_keeper(
     house = Housekeeping(
         store,
         Retention(store, config.store, config.scores, config.clips),
-        scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k) if config.scores.enabled else None,
+        scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k, without=test)
+        if config.scores.enabled
+        else None,
         clipper=Clipper(config.clips, lines, labels) if config.clips.enabled else None,
     )
-    return Keeper(store, Recorder(run, facts), clocks, book, house, on_commit=on_commit, on_fault=on_fault)
+    recorder = Recorder(run, facts, test=test)
+    return Keeper(store, recorder, clocks, book, house, on_commit=on_commit, on_fault=on_fault)
 
 
 def _lateness_ns(config: Config, engine: Engine) -> int:

@@ -20,6 +20,7 @@ class StreamInfo:
     source: str
     demo: bool = False
     push: bool = False
+    test: bool = False
     priority: int = 0
     packs: list[str] = field(default_factory=list)
     state: str = "live"
@@ -38,6 +39,7 @@ class StreamInfo:
             priority=self.priority,
             packs=list(self.packs),
             push=self.push,
+            test=self.test,
         )
 
 

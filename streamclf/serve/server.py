@@ -75,6 +75,13 @@ class Server:
         host = self._settings.host or "0.0.0.0"
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
+    @property
+    def own_url(self) -> str:
+        """The websocket as a client on this machine reaches it; known after `start`."""
+        host = self._settings.host or "127.0.0.1"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
+
     async def start(self) -> None:
         """Bind and serve. Raises `ServeError`: a bind that needs a token, a busy port, an address that is not ours."""
         check_bind(self._settings)

@@ -104,6 +104,7 @@ class StreamEntry(msgspec.Struct, kw_only=True):
     priority: int
     packs: list[str]
     push: Annotated[bool, Meta(description="Takes its samples from a client.")]
+    test: Annotated[bool, Meta(description="The self-test's stream: nothing that is heard on it is real.")]
 
 
 class Hello(Message, tag="hello"):

@@ -8,7 +8,7 @@ costs the last ten seconds, a power cut what the system had not written yet.
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,15 +44,19 @@ class _Track:
 
 class ScoreLog:
     """folder: the store's. run: of the daemon. packs: their labels and decisions. top_k: see `Header`.
+    without: streams that are not logged.
 
     One thread uses it.
     """
 
-    def __init__(self, folder: Path, run: str, packs: Mapping[str, PackFacts], *, top_k: int = 0) -> None:
+    def __init__(
+        self, folder: Path, run: str, packs: Mapping[str, PackFacts], *, top_k: int = 0, without: Container[str] = ()
+    ) -> None:
         self._folder = folder / FOLDER
         self._run = run
         self._packs = packs
         self._top_k = top_k
+        self._without = without
         self._edges = {
             name: edges_of(decision for _, decision in facts.labels.values()) for name, facts in packs.items()
         }
@@ -61,6 +65,8 @@ class ScoreLog:
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> None:
         """Note the final rows and the levels among `outputs`. OSError: a block could not be written, and is lost."""
         for output in outputs:
+            if isinstance(output, FrameScores | Levels) and output.stream in self._without:
+                continue
             if isinstance(output, FrameScores) and output.final:
                 self._add(output.stream, output.pack, output.first_frame, output.rows, epochs[output.stream])
             elif isinstance(output, Levels):

@@ -35,7 +35,7 @@ def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:
         (wire.Lagged, "seq from_seq to_seq dropped reason"),
         (wire.Error, "code message"),
         (wire.Hello, "protocol version instance seq oldest_seq streams packs"),
-        (wire.StreamEntry, "name rate epoch_ns source state detail demo priority packs push"),
+        (wire.StreamEntry, "name rate epoch_ns source state detail demo priority packs push test"),
         (wire.Subscribe, "streams packs labels groups top_k min_prob tier encoding since instance final picture"),
         (wire.Push, "stream rate channels format"),
     ],

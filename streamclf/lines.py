@@ -1,0 +1,134 @@
+"""The lines of a daemon: each source with the ring it writes, its clock, and the stream that is read from it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from streamclf import metrics
+from streamclf.audio.ring import Ring
+from streamclf.audio.sources import NoInputDeviceError, Source, SourceSpec, name_sources, open_source, parse_source
+from streamclf.audio.sources.push import PushSource
+from streamclf.clock import StreamClock
+from streamclf.config import Config
+from streamclf.engine.engine import Engine
+from streamclf.engine.runner import ModelThread
+from streamclf.engine.stream import Stream
+from streamclf.serve.info import StreamInfo
+from streamclf.store import clips
+from streamclf.types import Status
+
+log = logging.getLogger("streamclf")
+
+RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
+NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
+
+
+@dataclass(slots=True)
+class Line:
+    """One source and the stream that is read from it."""
+
+    spec: SourceSpec
+    source: Source
+    ring: Ring
+    clock: StreamClock
+    stream: Stream
+    info: StreamInfo
+    kept: int
+    """Samples behind the reader that clips may still want; a source that can wait leaves them in the ring."""
+    xruns_counted: int = 0
+    bad_counted: int = 0
+
+
+def open_lines(config: Config, engine: Engine) -> list[Line]:
+    """Open every source and give each its stream; the default microphone, or aloud the demo, where none is named."""
+    lines = []
+    kept_s = clips.ring_seconds(config.clips) if config.clips.enabled else 0
+    for spec, source in _open_sources(config):
+        ring = Ring((RING_SECONDS + kept_s) * source.rate)
+        normalise = (spec.gain or config.gain) == "normalise"
+        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=config.store.enabled)
+        engine.add(stream, priority=spec.priority)
+        clock = StreamClock(source.rate)
+        info = StreamInfo(
+            name=spec.name,
+            rate=source.rate,
+            clock=clock,
+            source=source.description,
+            demo=spec.kind == "demo",
+            push=spec.kind == "push",
+            priority=spec.priority,
+            packs=[track.manifest.name for track in engine.tracks[spec.name]],
+        )
+        lines.append(Line(spec, source, ring, clock, stream, info, kept_s * source.rate))
+    return lines
+
+
+def _open_sources(config: Config) -> list[tuple[SourceSpec, Source]]:
+    if not config.source:
+        spec = parse_source("device")
+        source = open_source(spec, fast=config.fast)
+        try:
+            source.open()
+        except NoInputDeviceError:
+            log.warning(NO_MICROPHONE)
+            spec = parse_source("demo")
+            source = open_source(spec)
+            source.open()
+        return [(spec, source)]
+    opened = []
+    for spec in name_sources([parse_source(text) for text in config.source]):
+        source = open_source(spec, fast=config.fast)
+        source.open()
+        opened.append((spec, source))
+    return opened
+
+
+def push_sinks(lines: Sequence[Line]) -> dict[str, PushSource]:
+    """stream -> where a client's samples go."""
+    return {line.spec.name: line.source for line in lines if isinstance(line.source, PushSource)}
+
+
+def room(line: Line) -> int:
+    """Samples that a source which can wait may write now."""
+    return line.ring.capacity - line.kept - line.stream.waiting
+
+
+def notify(
+    state: str,
+    detail: str,
+    *,
+    model: ModelThread,
+    line: Line,
+    ended: set[str],
+    total: int,
+    all_ended: Callable[[], object],
+) -> None:
+    """A source speaks, from a thread of its own."""
+    name = line.info.name
+    log.log(logging.INFO if state in ("live", "ended", "demo") else logging.WARNING, "%s: %s: %s", name, state, detail)
+    if state == "ended":
+
+        def finished() -> None:
+            ended.add(name)
+            if len(ended) == total:
+                all_ended()
+
+        model.end(name, [Status(name, "ended", detail)], finished)
+        return
+    if detail == line.info.source:
+        detail = ""  # the stream's entry says it already
+    if state == "live" and line.info.demo:
+        state = "demo"
+    model.call(lambda: [Status(name, state, detail)])
+
+
+async def count(lines: Sequence[Line]) -> None:
+    """Once a second: what the sources counted goes to the metrics."""
+    while True:
+        await asyncio.sleep(1.0)
+        for line in lines:
+            xruns, bad = line.source.xruns, line.source.bad_samples
+            metrics.XRUNS.labels(line.info.name).inc(xruns - line.xruns_counted)
+            metrics.BAD_SAMPLES.labels(line.info.name).inc(bad - line.bad_counted)
+            line.xruns_counted, line.bad_counted = xruns, bad
