@@ -23,10 +23,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import soundfile
 
+from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError
 from streamclf.train import augment
+from streamclf.train.evaluate import Evaluation
 from streamclf.train.fit import Settings
 from streamclf.train.job import Options, default_learning_rate, train
+from streamclf.train.metrics import frame_span, speaker_metrics
 from streamclf.train.report import FIGURES
 from streamclf.train.scenes import Scenes, SceneSpec, Sound, audible, read_sound
 
@@ -130,6 +133,20 @@ def main() -> None:
             if value is not None:
                 title, unit = FIGURES[key]
                 print(f"  {title:24} {100 * value:.1f} %" if unit == "%" else f"  {title:24} {value:.3f} {unit}")
+        print(f"  {'DER of frames all right':24} {100 * least_error(result.judged.evaluation):.1f} %")
+
+
+def least_error(evaluation: Evaluation) -> float:
+    """DER of answers that name every frame of 20 ms right: words are short, and their edges lie between frames."""
+    true = [recording.spans or () for recording in evaluation.recordings]
+    best = [
+        [
+            frame_span(round(s.onset_s * FRAMES_PER_SECOND), round(s.offset_s * FRAMES_PER_SECOND), s.label)
+            for s in spans
+        ]
+        for spans in true
+    ]
+    return speaker_metrics(true, best, evaluation.seconds).der or 0.0
 
 
 def write_dialogues(data: Path, folder: Path, count: int, takes: Mapping[int, range], seed: int) -> list[str]:
