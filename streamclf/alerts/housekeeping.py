@@ -54,6 +54,7 @@ class Housekeeping:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self._places = threading.BoundedSemaphore(MAX_WRITING)
         self._missed = 0
+        self._more = False
         self._shortage = ""
         self._failure = ""
         self._failed_s = 0.0
@@ -99,7 +100,7 @@ class Housekeeping:
             return
         self._looked_s = now_s
         became_short = self._retention.look()
-        if became_short or now_s >= self._trimmed_s + _TRIM_S:
+        if became_short or self._more or now_s >= self._trimmed_s + _TRIM_S:
             self._trimmed_s = now_s
             self.trim()
         if became_short:
@@ -120,6 +121,7 @@ class Housekeeping:
         except (OSError, sqlite3.Error) as fault:
             self._trouble(f"nothing can be deleted in {self._store.folder}: {fault}")
             return
+        self._more = done.more
         for kind, count in (("events", done.events), ("clips", done.clips), ("scores", done.scores)):
             metrics.STORE_DELETED.labels(kind).inc(count)
         if done.events or done.clips or done.scores:

@@ -46,6 +46,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 _FIELDS = StoredEvent.__struct_fields__
+_TEST = _FIELDS.index("test")
 _COLUMNS = ", ".join("grp" if name == "group" else name for name in _FIELDS)
 # clip and mark are set by others while an event lasts, so a later stage leaves them alone
 _NEWER = ("seq", "stage", "offset_frame", "offset_ns", "decided_ns", "peak", "mean", "level_db", "ended_by")
@@ -129,7 +130,9 @@ def query(
     if labels:
         groups = [label.removeprefix("group:") for label in labels if label.startswith("group:")]
         ids = [label for label in labels if not label.startswith("group:")]
-        where.append(f"(label IN ({_marks(ids)}) OR grp IN ({_marks(groups)}))")
+        # without groups the index by label finds them
+        named = [f"{column} IN ({_marks(some)})" for column, some in (("label", ids), ("grp", groups)) if some]
+        where.append(f"({' OR '.join(named)})")
         values += [*ids, *groups]
     order = "onset_ns DESC, seq DESC" if after_seq is None else "seq"
     values.append(-1 if limit is None else limit)
@@ -156,4 +159,9 @@ def _marks(values: Sequence[str]) -> str:
 
 
 def _read(rows: sqlite3.Cursor) -> list[StoredEvent]:
-    return [msgspec.convert(dict(zip(_FIELDS, row, strict=True)), StoredEvent, strict=False) for row in rows]
+    events = []
+    for row in rows:
+        values = list(row)
+        values[_TEST] = bool(values[_TEST])
+        events.append(StoredEvent(*values))
+    return events

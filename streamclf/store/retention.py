@@ -26,17 +26,18 @@ BALLAST = "ballast"
 MEGABYTE = 1_000_000
 _DAY_NS = 86_400 * NS_PER_SECOND
 _EVER_NS = (1 << 63) - 1
-_CHUNK = 1000  # events deleted in one transaction: some 10 ms, and a WAL of some 100 kB
-_CHUNKS = 20  # in one step, so that alerts do not wait long for it
+_CHUNK = 500  # events deleted in one step, so that alerts do not wait long for it
+_PAGES = 500  # given back to the disk in one step
 
 
 @dataclass(slots=True)
 class Trimmed:
-    """What one step deleted. scores: files."""
+    """What one step deleted. scores: files. more: whether there are more events to delete than one step takes."""
 
     events: int = 0
     clips: int = 0
     scores: int = 0
+    more: bool = False
 
 
 class Retention:
@@ -137,29 +138,23 @@ class Retention:
                 self.look()
 
     def _trim_events(self, now_ns: int, done: Trimmed) -> None:
-        oldest_ns = now_ns - self._config.keep_days * _DAY_NS
         connection = self._store.connection
-        for _ in range(_CHUNKS):
-            too_much = _used(connection) > self._config.max_mb * MEGABYTE
-            before_ns = _EVER_NS if too_much else oldest_ns
-            # what an alert that is still to be sent tells of stays
-            chosen = connection.execute(
-                "SELECT id, clip FROM events WHERE stage = 'close' AND onset_ns < ? AND id NOT IN "
-                "(SELECT event_id FROM alerts JOIN deliveries ON alert_id = alerts.id WHERE state = 'pending') "
-                "ORDER BY onset_ns LIMIT ?",
-                (before_ns, _CHUNK),
-            ).fetchall()
-            if not chosen:
-                break
-            for _, clip in chosen:
-                if clip:
-                    (self._store.folder / clips.FOLDER / clip).unlink(missing_ok=True)
-            ids = [(event_id,) for event_id, _ in chosen]
-            with self._store.transaction() as tx:
-                tx.executemany("DELETE FROM events WHERE id = ?", ids)
-                tx.executemany("DELETE FROM reasons WHERE event_id = ?", ids)
-            done.events += len(chosen)
+        oldest_ns = now_ns - self._config.keep_days * _DAY_NS
+        too_much = _used(connection) > self._config.max_mb * MEGABYTE
+        # what an alert that is still to be sent tells of stays
+        chosen = connection.execute(
+            "SELECT id, clip FROM events WHERE stage = 'close' AND onset_ns < ? AND id NOT IN "
+            "(SELECT event_id FROM alerts JOIN deliveries ON alert_id = alerts.id WHERE state = 'pending') "
+            "ORDER BY onset_ns LIMIT ?",
+            (_EVER_NS if too_much else oldest_ns, _CHUNK),
+        ).fetchall()
+        for _, clip in chosen:
+            if clip:
+                (self._store.folder / clips.FOLDER / clip).unlink(missing_ok=True)
+        ids = [(event_id,) for event_id, _ in chosen]
         with self._store.transaction() as tx:
+            tx.executemany("DELETE FROM events WHERE id = ?", ids)
+            tx.executemany("DELETE FROM reasons WHERE event_id = ?", ids)
             gone = tx.execute(
                 "DELETE FROM alerts WHERE at_ns < ? AND id NOT IN (SELECT alert_id FROM deliveries "
                 "WHERE state = 'pending')",
@@ -167,8 +162,9 @@ class Retention:
             )
             if gone.rowcount:
                 tx.execute("DELETE FROM deliveries WHERE alert_id NOT IN (SELECT id FROM alerts)")
+        done.events, done.more = len(chosen), len(chosen) == _CHUNK
         # as a script: it frees one page a step, and sqlite3 takes but one step of a statement without columns
-        connection.executescript("PRAGMA incremental_vacuum")
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
 
 
 def _allocate(path: Path, size: int) -> None:

@@ -103,7 +103,10 @@ def test_a_database_that_grew_too_large_gives_its_oldest_events_and_its_space_ba
     put(store, *(stored(number, mark="x" * 1000) for number in range(2000)))
     before = (store.folder / "streamclf.db").stat().st_size + (store.folder / "streamclf.db-wal").stat().st_size
     assert before > 2 * MEGABYTE
-    retention(store, max_mb=1).trim(START_NS)
+    keeper = retention(store, max_mb=1)
+    while keeper.trim(START_NS).more:
+        pass
+    keeper.trim(START_NS)
     kept = numbers(store)
     assert 300 < len(kept) < 1000
     assert kept == list(range(2000 - len(kept), 2000))
