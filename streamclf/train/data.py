@@ -17,7 +17,7 @@ from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.model.pack import Segmentation
 from streamclf.train.annotations import Recording, Span, split_by_source
-from streamclf.train.labels import make_labels
+from streamclf.model.labels import make_labels
 from streamclf.types import F32, Label
 
 Mode = Literal["sequence", "frame"]
