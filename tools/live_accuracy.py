@@ -95,7 +95,7 @@ def live_rows(pack: str, clips: list[Recording], hop_ms: int) -> list[F32]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     sources = [part for at, clip in enumerate(clips) for part in ("--source", f"file:{clip.path}#name=clip-{at}")]
-    command = [sys.executable, "-m", "streamclf", "run", "--fast", "--model", pack, "--port", str(port)]
+    command = [sys.executable, "-m", "streamclf", "run", "--no-store", "--fast", "--model", pack, "--port", str(port)]
     rows: dict[str, dict[int, list[float]]] = {f"clip-{at}": {} for at in range(len(clips))}
     waiting = set(rows)
     with subprocess.Popen(

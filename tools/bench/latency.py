@@ -71,11 +71,12 @@ def main() -> None:
     arrived: dict[int, int] = {}
     with fifo_microphone(rate=RATE, silence=False) as microphone:
         port = free_port()
+        folder = Path(tempfile.mkdtemp())
         daemon = start_daemon(
             ["--source", microphone.source, "--model", args.model, "--quiet"],
             port=port,
-            env={**os.environ, **microphone.env},
-            log=Path(tempfile.mkdtemp()) / "daemon",
+            env={**os.environ, **microphone.env, "STREAMCLF_STORE_PATH": str(folder / "store")},
+            log=folder / "daemon",
         )
         feeder = threading.Thread(
             target=feed, args=(microphone.fd, written, int((args.seconds + 6) * 50), audio), daemon=True

@@ -4,7 +4,8 @@
     python tools/bench/sustained.py --streams 1 --model yamnet --hop-ms 20
 
 Sources are recordings played at real time (the demo's, or --file), each a stream of its own; one subscriber takes
-every row of every stream. Prints rows a second of the slowest stream, gaps, and the daemon's share of a core.
+every row of every stream. Events are kept in a folder of the run; STREAMCLF_STORE_ENABLED=false keeps none,
+STREAMCLF_SCORES_ENABLED=true logs every row as well. Prints rows a second of the slowest stream, gaps, and the daemon's share of a core.
 """
 
 import argparse
@@ -57,7 +58,8 @@ def main() -> None:
     port = free_port()
     log = Path(tempfile.mkdtemp()) / "daemon"
     options = ["--model", args.model, "--hop-ms", args.hop_ms, "--quiet"]
-    daemon = start_daemon([*sources, *options], port=port, env=os.environ, log=log)
+    env = {**os.environ, "STREAMCLF_STORE_PATH": str(log.parent / "store")}
+    daemon = start_daemon([*sources, *options], port=port, env=env, log=log)
     try:
         daemon.wait_ready()
         time.sleep(2)
