@@ -95,6 +95,17 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Clips of each label that neither age nor size takes, the best ones."""
 
 
+class SpeciesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A list of what may be told of here, by place and season."""
+
+    file: str = ""
+    """CSV with the columns label, from, to, place; empty for no list."""
+    packs: tuple[str, ...] = ()
+    """Packs that it is for: of these, what is not in the list is never told."""
+    place: str = ""
+    """Lines of this place hold, and those of none."""
+
+
 class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A known sound that is played into a stream of its own now and then: does its label come out?"""
 
@@ -160,6 +171,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
     clips: ClipsConfig = ClipsConfig()
     selftest: SelftestConfig = SelftestConfig()
+    species: SpeciesConfig = SpeciesConfig()
     segmentation: dict[str, DecisionConfig] = {}
 
     def per_label(self) -> dict[str, dict[str, object]]:
@@ -174,6 +186,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "scores": ScoresConfig,
     "clips": ClipsConfig,
     "selftest": SelftestConfig,
+    "species": SpeciesConfig,
 }
 
 
@@ -289,8 +302,21 @@ def _variables() -> dict[str, list[str]]:
     return names
 
 
-_TEXT_KEYS = {"provider", "gain", "rules", "host", "token_file", "path", "format", "privacy", "sound", "label"}
-_LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels", "sinks"}
+_TEXT_KEYS = {
+    "provider",
+    "gain",
+    "rules",
+    "host",
+    "token_file",
+    "path",
+    "format",
+    "privacy",
+    "sound",
+    "label",
+    "file",
+    "place",
+}
+_LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels", "sinks", "packs"}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

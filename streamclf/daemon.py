@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 
 from streamclf.alerts.keeper import Keeper
@@ -23,9 +24,10 @@ from streamclf.alerts.watch import RulesWatch
 from streamclf.audio.wake import Wake
 from streamclf.clock import FRAME_MS
 from streamclf.config import Config, rules_file
-from streamclf.engine.build import build_engine
+from streamclf.engine.build import build_engine, read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
+from streamclf.engine.species import SpeciesList
 from streamclf.errors import ConfigError, StreamclfError
 from streamclf.lines import Line, count, notify, open_lines, push_sinks, room
 from streamclf.selftest import STREAM as SELF_TEST
@@ -55,8 +57,11 @@ def main(config: Config, *, until_end: bool = False) -> int:
     lines = open_lines(config, engine)
     rules = _read_rules(config, engine)
     selftest = prepare(config.selftest, engine)
+    listed = read_species(config, engine)
+    if listed is not None:
+        engine.allow(config.species.packs, listed.allowed(date.today()))
     try:
-        return asyncio.run(_serve(config, engine, lines, store, rules, selftest, until_end=until_end))
+        return asyncio.run(_serve(config, engine, lines, store, rules, selftest, listed, until_end=until_end))
     finally:
         _leave_a_busy_model_behind()
 
@@ -90,6 +95,7 @@ async def _serve(
     store: Store | None,
     rules: RulesWatch | None,
     selftest: SelfTest | None,
+    listed: SpeciesList | None,
     *,
     until_end: bool,
 ) -> int:
@@ -177,6 +183,8 @@ async def _serve(
     watching = [asyncio.create_task(count(lines)), asyncio.create_task(_tell_problems(hub, server))]
     if alerts is not None:
         watching.append(asyncio.create_task(alerts.watch(hub.probability)))
+    if listed is not None:
+        watching.append(asyncio.create_task(_follow_seasons(config, engine, model, listed)))
     if selftest is not None:
         record = keeper.call if keeper is not None else None
         testing = selftest.run(server.own_url, _settings(config).token, wake, record)
@@ -288,6 +296,22 @@ async def _tell_problems(hub: Hub, server: Server) -> None:
             told = Status("", "problem", "; ".join(now)) if now else Status("", "live", "no problem any more")
             server.publish([told], time.time_ns())
         before = now
+
+
+async def _follow_seasons(config: Config, engine: Engine, model: ModelThread, listed: SpeciesList) -> None:
+    """Every minute: on a new day other species may be told of."""
+    before = date.today()
+    while True:
+        await asyncio.sleep(60.0)
+        today = date.today()
+        if today != before:
+            before = today
+            model.call(partial(_allow, engine, config.species.packs, listed.allowed(today)))
+
+
+def _allow(engine: Engine, packs: Sequence[str], labels: frozenset[str]) -> list[Status]:
+    engine.allow(packs, labels)
+    return []
 
 
 def _draw(engine: Engine, wanted: bool) -> list[Status]:

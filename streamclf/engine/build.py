@@ -2,10 +2,13 @@
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from streamclf.config import Config
+from streamclf.engine import species
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
+from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.errors import ConfigError, PackError
 from streamclf.model.library import available_packs, find_pack
@@ -60,6 +63,21 @@ def _installed(*, default: bool) -> list[str]:
             "or `streamclf models add yamnet` (521 kinds of sound)"
         )
     return names
+
+
+def read_species(config: Config, engine: Engine) -> SpeciesList | None:
+    """The list of species of the configuration, None where there is none. Raises `ConfigError`."""
+    wish = config.species
+    if not wish.file:
+        return None
+    names = [runner.name for runner in engine.runners]
+    for name in wish.packs:
+        if name not in names:
+            raise ConfigError(f"species.packs names {name!r}, which does not run; there are {', '.join(names)}")
+    if not wish.packs:
+        raise ConfigError(f"species.file needs species.packs, the packs that it is for; there are {', '.join(names)}")
+    labels = [label for runner in engine.runners if runner.name in wish.packs for label in runner.pack.labels]
+    return species.read(Path(wish.file).expanduser(), labels, place=wish.place)
 
 
 def check_labels(config: Config, packs: Sequence[Pack]) -> None:

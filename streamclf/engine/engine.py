@@ -4,7 +4,7 @@
 it from the model thread when a block has come, `classify` calls it in a loop over a file; there is no second path.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
@@ -95,6 +95,13 @@ class Engine:
         stream = self.streams[name]
         stream.paused = False
         return self._restart(name, stream.skip_to_newest("paused"))
+
+    def allow(self, packs: Container[str], labels: Container[str]) -> None:
+        """Of these packs only events of these label ids begin from now on."""
+        for tracks in self.tracks.values():
+            for track in tracks:
+                if track.manifest.name in packs:
+                    track.segmenter.allow(labels)
 
     def draw(self, on: bool) -> None:
         """Begin or cease to make spectrum columns of every stream."""

@@ -15,7 +15,7 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -89,8 +89,7 @@ class Segmenter:
     _next: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        # a class that is switched off has a threshold no probability reaches
-        self._enter = np.array([d.enter if d.enabled else np.inf for d in self.decisions], dtype=np.float32)
+        self.allow(None)
         kinds: dict[tuple[str, int], list[int]] = {}
         for column, decision in enumerate(self.decisions):
             if decision.enabled and decision.smoothing != "none" and decision.smoothing_frames > 1:
@@ -118,6 +117,17 @@ class Segmenter:
                         events.append(event)
         self._next = first_frame + len(rows)
         return events
+
+    def allow(self, labels: Container[str] | None) -> None:
+        """From now on only events of these label ids begin; None is all. One that is open goes on to its end."""
+        # a class that is switched off has a threshold no probability reaches
+        self._enter = np.array(
+            [
+                decision.enter if decision.enabled and (labels is None or label.id in labels) else np.inf
+                for label, decision in zip(self.labels, self.decisions, strict=True)
+            ],
+            dtype=np.float32,
+        )
 
     @property
     def next_frame(self) -> int | None:

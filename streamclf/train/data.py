@@ -15,9 +15,9 @@ import numpy as np
 
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.model.labels import make_labels
 from streamclf.model.pack import Segmentation
 from streamclf.train.annotations import Recording, Span, split_by_source
-from streamclf.model.labels import make_labels
 from streamclf.types import F32, Label
 
 Mode = Literal["sequence", "frame"]

@@ -174,3 +174,20 @@ def test_rules_without_a_store_are_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.returncode == 78
     assert "no events are kept, and alerts need them" in result.stderr
+
+
+def test_what_is_not_in_the_list_of_species_is_never_told(tmp_path: Path, daemon: StartDaemon) -> None:
+    (tmp_path / "list.csv").write_text("label\nClass 2\n")
+    sound = bursts(tmp_path / "garden.wav", [0.5], seconds=2.0)
+    pack = stateful_pack(tmp_path / "pack")
+    env = {
+        "STREAMCLF_SPECIES_FILE": str(tmp_path / "list.csv"),
+        "STREAMCLF_SPECIES_PACKS": "tiny-stateful",
+        "STREAMCLF_STORE_PATH": str(tmp_path / "store"),
+        "STREAMCLF_SEGMENTATION": '{"*" = {enter = 0.1, min_on_ms = 20}}',
+    }
+    running = daemon("--source", f"file:{sound}#loop=yes", "--model", str(pack), env=env)
+    wait_until(lambda: "c2" in run_cli("events", home=tmp_path, env=env).stdout, "an event of a listed label")
+    running.stop()
+    told = run_cli("events", "--format", "ndjson", home=tmp_path, env=env).stdout.splitlines()
+    assert {json.loads(line)["label"] for line in told} == {"c2"}

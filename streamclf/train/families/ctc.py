@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from streamclf.model.labels import check_count
 from streamclf.train.families.encoder import KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes
-from streamclf.model.labels import check_count
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
 _SPECIAL = ("pad_token", "unk_token", "bos_token", "eos_token", "word_delimiter_token")

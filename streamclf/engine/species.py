@@ -1,0 +1,108 @@
+"""Which labels of a pack may be told of here and now: a list of species by place and season.
+
+A list is CSV with a header: `label` (an id, or either name of a species), and where they matter `from` and `to` (days
+of the year as MM-DD, both included, over the turn of the year where `to` is the smaller) and `place`. A label with
+several lines may be told of on any of their days; one that is not in the list is never told of. Scores stay as they are.
+"""
+
+import csv
+import difflib
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from streamclf.errors import ConfigError
+from streamclf.types import Label
+
+_COLUMNS = ("label", "from", "to", "place")
+_DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+_LARGEST = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """Days of the year as (month, day), both included."""
+
+    first: tuple[int, int] = (1, 1)
+    last: tuple[int, int] = (12, 31)
+
+    def holds(self, day: date) -> bool:
+        """Whether `day` lies in it."""
+        today = day.month, day.day
+        if self.first <= self.last:
+            return self.first <= today <= self.last
+        return today >= self.first or today <= self.last
+
+
+class SpeciesList:
+    """seasons: label id -> when it may be told of."""
+
+    def __init__(self, seasons: dict[str, list[Season]]) -> None:
+        self.seasons = seasons
+
+    def allowed(self, day: date) -> frozenset[str]:
+        """Ids that may be told of on `day`."""
+        return frozenset(label for label, some in self.seasons.items() if any(season.holds(day) for season in some))
+
+
+def read(path: Path, labels: Sequence[Label], *, place: str) -> SpeciesList:
+    """The list for `place` (lines without one hold everywhere). labels: those of the packs that it is for.
+
+    Raises `ConfigError` with the line: a label that no pack has, a day that is none.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(f"species.file {path} is larger than 8 MiB; give a CSV with a line for each species")
+        text = path.read_text("utf-8-sig")
+    except OSError as fault:
+        raise ConfigError(f"species.file {path} cannot be read: {fault.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"species.file {path} is no UTF-8 text; save it as UTF-8") from None
+    rows = csv.DictReader(io.StringIO(text))
+    if "label" not in (rows.fieldnames or ()) or set(rows.fieldnames or ()) - set(_COLUMNS):
+        raise ConfigError(
+            f"species.file {path} begins with {text.partition(chr(10))[0][:60]!r}; its header is label, and if they "
+            "matter from, to and place"
+        )
+    known = _names(labels)
+    seasons: dict[str, list[Season]] = {}
+    for row in rows:
+        where = f"species.file {path}:{rows.line_num}"
+        if (row.get("place") or "").strip() in ("", place):
+            season = Season(_day(row.get("from"), (1, 1), where), _day(row.get("to"), (12, 31), where))
+            seasons.setdefault(_label(row["label"], known, where), []).append(season)
+    if not seasons:
+        raise ConfigError(f"species.file {path} has no line for place {place!r}; nothing would ever be told")
+    return SpeciesList(seasons)
+
+
+def _names(labels: Iterable[Label]) -> dict[str, str]:
+    """What a label may be called, in small letters -> its id."""
+    names: dict[str, str] = {}
+    for label in labels:
+        common, _, scientific = label.name.partition(" (")
+        for name in (common, scientific.removesuffix(")"), label.name, label.id):
+            if name:
+                names[name.lower()] = label.id
+    return names
+
+
+def _label(text: str | None, known: dict[str, str], where: str) -> str:
+    name = (text or "").strip().lower()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; `streamclf models show NAME` lists them"
+        raise ConfigError(f"{where}: no pack of the list knows {text!r}{hint}")
+    return known[name]
+
+
+def _day(text: str | None, default: tuple[int, int], where: str) -> tuple[int, int]:
+    if not (text or "").strip():
+        return default
+    found = _DAY.fullmatch((text or "").strip())
+    if found is None:
+        raise ConfigError(f"{where}: {text!r} is no day of the year; write MM-DD, such as 04-15")
+    return int(found[1]), int(found[2])
