@@ -2,7 +2,7 @@
 
 A list is CSV with a header: `label` (an id, or either name of a species), and where they matter `from` and `to` (days
 of the year as MM-DD, both included, over the turn of the year where `to` is the smaller) and `place`. A label with
-several lines may be told of on any of their days; one that is not in the list is never told of. Scores stay as they are.
+several lines may be told of on any of their days; one that is not in it never is. Scores stay as they are.
 """
 
 import csv
