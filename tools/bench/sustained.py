@@ -5,7 +5,8 @@
 
 Sources are recordings played at real time (the demo's, or --file), each a stream of its own; one subscriber takes
 every row of every stream. Events are kept in a folder of the run; STREAMCLF_STORE_ENABLED=false keeps none,
-STREAMCLF_SCORES_ENABLED=true logs every row as well. Prints rows a second of the slowest stream, gaps, and the daemon's share of a core.
+STREAMCLF_SCORES_ENABLED=true logs every row as well. Prints rows a second of the slowest stream, gaps, and the daemon's
+share of a core.
 """
 
 import argparse
