@@ -32,7 +32,7 @@ class Settings:
     in bfloat16, which takes two thirds of the time where the processor has it.
     """
 
-    steps: int = 2700
+    steps: int = 3100
     batch: int = 24
     learning_rate: float = 3e-3
     warm_up: int = 100

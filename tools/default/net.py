@@ -57,29 +57,51 @@ class LevelNet(CausalNet):
         self.states = {
             "level": (0, 1),
             **{f"past{at}": (0, was, 2, bands[at]) for at, was in enumerate(before)},
-            "memory": (0, _LAYERS, _UNITS),
+            "memory": (0, _LAYERS * _UNITS),
         }
         # convolutions are quicker with the channels last
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, x: Tensor, level: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
+        logits, *after = self.heard(x, *states)
+        return logits[:, None] if logits.ndim == 2 else logits, *after
+
+    def heard(self, x: Tensor, level: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """`forward`, but that the logits of a single row are (B, classes)."""
         *pasts, memory = states
         loudness = 2.0 * torch.exp(0.5 * x).mean(dim=2).log() - _QUIETEST
-        levels = held_level(loudness, level)
+        levels, level = held_level(loudness, level)
         seen = ((torch.exp(x - _QUIETEST - levels[:, :, None]) + _DEPTH).log() - _CENTRE) / _SPREAD
         heard, after = seen[:, None], []
         for conv, norm, past in zip(self.convs, self.norms, pasts, strict=True):
             # in the type of what is heard: joined to float32, halves would become whole again
-            heard = torch.cat([past.to(heard.dtype), heard], dim=2)
-            after.append(heard[:, :, -2:])
-            heard = functional.relu(norm(conv(heard)))
-        rows = functional.relu(self.project(heard.transpose(1, 2).flatten(2)))
+            joined = torch.cat([past.to(heard.dtype), heard], dim=2)
+            after.append(heard if heard.shape[2] == 2 else joined[:, :, -2:])
+            heard = functional.relu(norm(conv(joined)))
+        # one row goes on without an axis of rows: every product is then a single operation of the graph
+        one = heard.shape[2] == 1
+        rows = functional.relu(self.project(heard.flatten(1) if one else heard.transpose(1, 2).flatten(2)))
         kept = []
-        for layer, before in zip(self.layers, memory.unbind(1), strict=True):
+        for layer, before in zip(self.layers, memory.split(_UNITS, dim=1), strict=True):
             rows, state = layer(rows, before)
             kept.append(state)
-        return self.head(self.dropout(self.last(rows))), levels[:, -1:], *after, torch.stack(kept, dim=1)
+        logits = self.head(self.dropout(self.last(rows)))
+        return logits, level, *after, torch.cat(kept, dim=1)
+
+
+class Step(nn.Module):
+    """A run of the pack: the spectra of one row and the states -> logits (B, classes) and the states behind it."""
+
+    def __init__(self, net: LevelNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, x: Tensor, level: Tensor, past0: Tensor, past1: Tensor, past2: Tensor, past3: Tensor, memory: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Named one by one: torch captures a graph by the names of parameters."""
+        return self.net.heard(x, level, past0, past1, past2, past3, memory)
 
 
 class _Gated(nn.Module):
@@ -102,10 +124,10 @@ class _Gated(nn.Module):
             self.out.weight.mul_(0.5)
 
     def forward(self, rows: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """rows: (B, n, units), before: (B, units) -> rows, and the memory behind them."""
-        pace, new, gate = self.gates(self.norm(rows)).chunk(3, dim=2)
-        memories = recur(torch.sigmoid(pace), torch.tanh(new), before)
-        return rows + self.out(self.dropout(memories * functional.silu(gate))), memories[:, -1]
+        """rows: (B, n, units), or (B, units) of one; before: (B, units) -> rows, and the memory behind them."""
+        pace, new, gate = self.gates(self.norm(rows)).chunk(3, dim=-1)
+        memories, last = recur(torch.sigmoid(pace), torch.tanh(new), before)
+        return rows + self.out(self.dropout(memories * functional.silu(gate))), last
 
 
 class Trainee(nn.Module):

@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamclf.model.pack import Manifest, Segmentation, StateTensor
-from streamclf.train.cached import Chunk
 from streamclf.train.certificate import ExportReport
 from streamclf.train.export import write_torch_pack
 from streamclf.types import Label, Shape
 from tools.default.classes import CLASSES
 from tools.default.corpus import RATE
 from tools.default.features import HOP, LOG_MEL
-from tools.default.net import Trainee
+from tools.default.net import Step, Trainee
 from tools.default.thresholds import MIN_OFF, MIN_ON, RATIO, Threshold
 
 NAME = "default"
@@ -57,6 +56,4 @@ def write(
         Label(one.label, one.title, one.groups[0], enters[one.label], hidden=one.label == "background")
         for one in CLASSES
     ]
-    return write_torch_pack(
-        Chunk(shipped, 1), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say
-    )
+    return write_torch_pack(Step(shipped), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say)

@@ -11,26 +11,32 @@ DECAY = 0.0092
 """By how much the level (log of power) falls in 10 ms: 4 dB a second."""
 
 
-def held_level(loudness: Tensor, before: Tensor) -> Tensor:
-    """A maximum that fades, never under 0: (B, frames) and the level before, (B, 1) -> (B, frames)."""
+def held_level(loudness: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """A maximum that fades, never under 0: (B, frames) and the level before, (B, 1) -> (B, frames), and the last."""
+    loudness = loudness.clamp(min=0.0)
     frames = loudness.shape[1]
     if frames == FRAMES_PER_ROW:
-        levels = [before]
+        levels = []
         for at in range(frames):
-            levels.append(torch.maximum(loudness[:, at : at + 1], levels[-1] - DECAY).clamp(min=0.0))
-        return torch.cat(levels[1:], dim=1)
+            before = torch.maximum(loudness[:, at : at + 1], before - DECAY)
+            levels.append(before)
+        return torch.cat(levels, dim=1), before
     # a maximum that fades is the plain one of what is tilted against the fading
     tilt = DECAY * torch.arange(frames + 1, dtype=loudness.dtype)
-    tilted = torch.cat([before, loudness.clamp(min=0.0)], dim=1) + tilt
-    return (tilted.cummax(dim=1).values - tilt)[:, 1:].clamp(min=0.0)
+    tilted = torch.cat([before, loudness], dim=1) + tilt
+    held = (tilted.cummax(dim=1).values - tilt)[:, 1:]
+    return held, held[:, -1:]
 
 
-def recur(pace: Tensor, new: Tensor, before: Tensor) -> Tensor:
-    """Running means h[t] = h[t-1] + pace[t] * (new[t] - h[t-1]): (B, rows, units), and (B, units) before the first."""
-    if pace.shape[1] == 1:
-        return before[:, None] + pace * (new - before[:, None])
+def recur(pace: Tensor, new: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Running means h[t] = h[t-1] + pace[t] * (new[t] - h[t-1]), and the last: (B, rows, units), or (B, units) of one
+    row; before: (B, units).
+    """
+    if pace.ndim == before.ndim:
+        mean = before + pace * (new - before)
+        return mean, mean
     means: Tensor = _Recurrence.apply(pace.float(), new.float(), before)
-    return means.to(pace.dtype)
+    return means.to(pace.dtype), means[:, -1]
 
 
 class _Recurrence(torch.autograd.Function):
