@@ -41,8 +41,9 @@ _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
     "--window", "window_s", type=click.FloatRange(min=0, max=60), default=0.0, help="Seconds; default 1 to 4."
 )
 @click.option("--look-ahead-ms", type=click.IntRange(min=0), help="How late a row may come; default by architecture.")
-@click.option("--chunk-ms", type=click.IntRange(min=20), default=20, show_default=True,
-              help="Causal nets: time between two runs; a longer one costs its wait and saves time.")  # fmt: skip
+@click.option("--chunk-ms", type=click.IntRange(min=0), default=0,
+              help="Causal nets: time between two runs; a longer one costs its wait and saves time. Default 20, of the "
+              "transformer 100.")  # fmt: skip
 @click.option("--augment", default="all", show_default=True,
               help="all, none, or some of gain,noise,mixup,shift,filter,room,mask.")  # fmt: skip
 @click.option("--balance", is_flag=True, help="Let recordings of rare classes come more often.")

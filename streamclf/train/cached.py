@@ -27,6 +27,7 @@ from streamclf.types import Shape
 
 # what the weight of a row out of reach becomes a true 0 by, in float16 as well
 _FAR = 1e4
+HEADS = 4
 
 
 class CachedTransformer(CausalNet):
@@ -42,7 +43,7 @@ class CachedTransformer(CausalNet):
         bands: int,
         dim: int = 256,
         layers: int = 4,
-        heads: int = 4,
+        heads: int = HEADS,
         context: int = 50,
         dropout: float = 0.1,
     ) -> None:

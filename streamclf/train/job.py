@@ -21,6 +21,7 @@ from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
 from streamclf.model.writer import write_pack
 from streamclf.train import annotations, card, data, decisions, heads, ours, runstate, scratch
 from streamclf.train.annotations import Problem, Recording
+from streamclf.train.cached import HEADS
 from streamclf.train.certificate import ExportReport
 from streamclf.train.corpus import Corpus, decode
 from streamclf.train.examples import Cut, Examples
@@ -56,7 +57,8 @@ class Options(msgspec.Struct, frozen=True):
     width: int = 0
     window_s: float = 0.0
     look_ahead_ms: int | None = None
-    chunk_ms: int = FRAME_MS
+    chunk_ms: int = 0
+    """Time between two runs of a causal net; 0 takes the architecture's own."""
     augment: tuple[str, ...] = ()
     balance: bool = False
     validation: float = 0.15
@@ -166,10 +168,12 @@ def _check(options: Options) -> None:
         hop_of(options.rate)
     elif options.rate != SPEECH_RATE:
         raise UsageError(f"--arch {options.arch} hears {SPEECH_RATE} Hz; leave --rate {options.rate} out")
-    if options.arch not in ours.ARCHS and options.chunk_ms != FRAME_MS:
+    if options.arch not in ours.ARCHS and options.chunk_ms:
         raise UsageError(f"--chunk-ms belongs to causal nets of our own; leave it out with --arch {options.arch}")
     if options.bands % 8 or options.bands < 16:
         raise UsageError(f"--bands {options.bands}: expected a multiple of 8 from 16 on")
+    if options.arch == "transformer" and options.width % HEADS:
+        raise UsageError(f"--width {options.width}: expected a multiple of {HEADS}, the transformer's heads")
 
 
 def _check_run(run: Path, options: Options, resume: bool) -> None:
@@ -221,9 +225,8 @@ def _learner(
     options: Options, task: data.Task, corpus: Corpus, train: Sequence[Recording], run: Path, offline: bool
 ) -> Trainable:
     window_s = options.window_s or {**ours.DEFAULT_WINDOW_S, **scratch.DEFAULT_WINDOW_S}.get(options.arch, 1.0)
-    shaping = ours.Shaping(
-        options.rate, options.bands, options.high_hz, options.look_ahead_ms, options.width, options.chunk_ms
-    )
+    chunk_ms = options.chunk_ms or ours.DEFAULT_CHUNK_MS.get(options.arch, FRAME_MS)
+    shaping = ours.Shaping(options.rate, options.bands, options.high_hz, options.look_ahead_ms, options.width, chunk_ms)
 
     def measure(features: LogMel | Fbank, rate: int, window: int) -> tuple[float, float]:
         examples = Examples(corpus, train, task, Cut("sequence", rate, window))
@@ -337,7 +340,7 @@ def _told(options: Options) -> list[tuple[str, str]]:
 
 
 def default_learning_rate(arch: str, *, pretrained: bool) -> float:
-    """What has served: nets of our own and image classes bear more than transformers do."""
+    """What has served: convolutional and recurrent nets bear more than transformers do."""
     if pretrained:
         return 1e-3
-    return 2e-3 if arch in ours.ARCHS or arch in ("resnet", "convnext") else 5e-4
+    return 2e-3 if arch in ("convnet", "crnn", "tcn", "resnet", "convnext") else 5e-4

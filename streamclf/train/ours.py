@@ -31,6 +31,8 @@ DEFAULT_RATE = 16_000
 _WIDTHS = {"convnet": "width", "crnn": "units", "tcn": "channels", "transformer": "dim"}
 DEFAULT_WINDOW_S = {"convnet": 2.0, "crnn": 4.0, "tcn": 4.0, "transformer": 4.0}
 """Length of a window, and of the stretches that a causal net is trained on."""
+DEFAULT_CHUNK_MS = {"transformer": 100}
+"""Time between two runs, where it is not 20 ms. Five rows of a transformer share one pass over weights and cache."""
 _LOW_HZ = 50.0
 # power of a frame below it is treated alike: about what 16-bit rounding leaves
 _LOG_OFFSET = 1e-6

@@ -13,10 +13,18 @@ import soundfile
 torch = pytest.importorskip("torch", reason="torch is absent (pip install streamclf[train])")
 pytest.importorskip("transformers", reason="transformers is absent (pip install streamclf[train])")
 
+from streamclf.engine.batch import PackRunner  # noqa: E402
+from streamclf.engine.engine import Engine  # noqa: E402
+from streamclf.engine.offline import run_blocks  # noqa: E402
+from streamclf.engine.verify import verify  # noqa: E402
 from streamclf.errors import StreamclfError, UsageError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
+from streamclf.model.session import Session  # noqa: E402
+from streamclf.train.features import BatchFeatures  # noqa: E402
 from streamclf.train.fit import Settings  # noqa: E402
 from streamclf.train.job import Options, train  # noqa: E402
+from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
+from streamclf.types import FrameScores, Provider  # noqa: E402
 from tests.support.checkpoints import ctc_checkpoint  # noqa: E402
 from tests.support.daemon import run_cli  # noqa: E402
 from tests.support.recordings import RATE, tone, tone_clips, turns  # noqa: E402
@@ -139,6 +147,38 @@ def test_turns_become_a_causal_pack_that_says_who_sounds_now(tmp_path: Path) -> 
     assert any((tmp_path / "who.run" / "log").iterdir())
 
 
+def test_clips_become_a_transformer_that_keeps_keys_and_values(tmp_path: Path) -> None:
+    data = tone_clips(tmp_path / "clips", count=8)
+    options = Options(
+        arch="transformer", mode="frame", width=32, bands=32, window_s=1.0, augment=("gain", "noise"), validation=0.0,
+        test=0.25, settings=Settings(epochs=15, batch=4, threads=1, learning_rate=2e-3),
+    )  # fmt: skip
+
+    result = train(data, tmp_path / "pack", tmp_path / "run", options, watch=Watcher(enough=False), offline=True)
+
+    assert result.judged is not None
+    assert (result.judged.figures["clip_accuracy"] or 0.0) > 0.7
+    pack = load_pack(tmp_path / "pack")
+    # five rows a run, the first of which waits for the last
+    assert (pack.manifest.step, pack.manifest.rows_per_window, pack.manifest.look_ahead) == (1600, 5, 1280)
+    report = verify(pack)
+    assert report.problems == []
+    assert (report.look_ahead_ms, report.reuse) == (80, "keys and values: each step is run once")
+
+    own = OwnNet("transformer", result.task, window_s=1.0, shaping=Shaping(width=32, bands=32, chunk_ms=100))
+    own.net.load_state_dict(torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["average"])
+    audio = np.concatenate([soundfile.read(data / name / "0.wav", dtype="float32")[0] for name in ("low", "high")])
+    audio = audio[: len(audio) // 1600 * 1600]
+    spectra = BatchFeatures.of(pack.manifest)(audio[None])
+    with torch.inference_mode():
+        expected = torch.softmax(own.net.eval().logits(torch.from_numpy(spectra)), dim=2)[0].numpy()
+    engine = Engine([PackRunner(pack, Session(pack, provider=Provider.CPU))])
+    outputs = [o for part in run_blocks(engine, "s", rate=RATE, blocks=np.array_split(audio, 17)) for o in part]
+    live = np.concatenate([o.rows for o in outputs if isinstance(o, FrameScores)])
+    assert live.shape == expected.shape
+    assert float(np.abs(live - expected).max()) < 1e-5
+
+
 def test_a_ctc_checkpoint_gets_a_new_head_over_an_encoder_at_rest(tmp_path: Path) -> None:
     data = tone_clips(tmp_path / "clips", count=6)
     source = ctc_checkpoint(tmp_path / "ctc")
@@ -249,6 +289,9 @@ def test_nothing_but_damaged_clips(clips: Path, tmp_path: Path) -> None:
         ("wav2vec2", "frame", {"rate": 8000}, "--arch wav2vec2 hears 16000 Hz; leave --rate 8000 out"),
         ("wav2vec2", "frame", {"freeze": "encoder"}, "name a checkpoint by --from"),
         ("convnet", "sequence", {"source": "x"}, "is trained from scratch; leave --from and --freeze out"),
+        ("transformer", "frame", {"source": "x"}, "--arch transformer is trained from scratch; leave --from"),
+        ("transformer", "sequence", {}, "--arch transformer gives a row every 20 ms; use --mode frame"),
+        ("transformer", "frame", {"width": 30}, "--width 30: expected a multiple of 4, the transformer's heads"),
         ("convnet", "sequence", {"look_ahead_ms": 2000}, "--look-ahead-ms 2000 reaches over the window of 2 s"),
         ("convnet", "sequence", {"chunk_ms": 100}, "--chunk-ms 100 cannot be"),
         ("tcn", "frame", {"chunk_ms": 50}, "--chunk-ms 50 cannot be; expected a multiple of 20"),

@@ -40,7 +40,7 @@ from streamclf.model.writer import write_pack
 from streamclf.train.cached import CachedTransformer, chunk_graph, chunk_manifest
 from streamclf.train.data import Task
 from streamclf.train.families.encoder import WaveformHead
-from streamclf.train.nets import CausalNet
+from streamclf.train.nets import CausalNet, CausalTCN
 from streamclf.train.onnxgraph import to_onnx
 from streamclf.train.ours import OwnNet, Shaping, log_mel
 from streamclf.train.parity import signal
@@ -191,13 +191,13 @@ def causal(folder: Path) -> Iterator[Case]:
     A TCN's rows rest on its reach; a CRNN's on everything, of which it was trained on stretches of 4 s.
     """
     task = Task(labels=CLASSES, exclusive=True)
-    for arch, width in (("crnn", 160), ("crnn", 256), ("tcn", 160)):
+    for arch, width in (("crnn", 160), ("crnn", 256), ("tcn", 128)):
         own = OwnNet(arch, task, window_s=4.0, shaping=Shaping(width=width))
         net = own.for_export().net
         assert isinstance(net, CausalNet)
         _spread(net)
         title = f"causal {arch.upper()}, {_millions(own.net)}"
-        reach = 4 * ROWS_A_SECOND if arch == "crnn" else 1 + sum(tensor.shape[1] for tensor in own.manifest.state)
+        reach = net.reach if isinstance(net, CausalTCN) else 4 * ROWS_A_SECOND
         yield from _causal_cases(folder, title, net, rows=1, reach=ROWS_A_SECOND, target=0)
         yield from _causal_cases(folder, title, net, rows=1, reach=reach, target=14)
 
