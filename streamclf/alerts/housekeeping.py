@@ -103,10 +103,10 @@ class Housekeeping:
         if became_short or self._more or now_s >= self._trimmed_s + _TRIM_S:
             self._trimmed_s = now_s
             self.trim()
-        if became_short:
+        if became_short and self.reads_rows:
             log.error("little space is left in %s: no clips and no score rows are kept", self._store.folder)
         self._shortage = ""
-        if self._retention.short:
+        if self._retention.short and self.reads_rows:
             self._shortage = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
                 "headroom_mb: no clips and no score rows are kept"

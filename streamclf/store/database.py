@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from streamclf.errors import StoreError
@@ -82,24 +82,21 @@ class Store:
 def reader(folder: Path) -> sqlite3.Connection:
     """A connection that can only read. Raises `StoreError` where there is no store yet, or one of another version."""
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, no error where the folder may not be read
         raise StoreError(
-            f"no events have been kept in {folder}; a running daemon keeps them there unless [store] says otherwise"
+            f"no events have been kept in {folder}, or this user may not read them; a running daemon keeps them there "
+            "unless [store] says otherwise"
         )
+    address = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
+        with ExitStack() as undo:
+            connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+            undo.callback(connection.close)
+            connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+            _check_version(connection, path)
+            undo.pop_all()
     except sqlite3.Error as fault:
         raise StoreError(f"the event store {path} cannot be read: {fault}") from None
-    try:
-        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-        _check_version(connection, path)
-    except BaseException as fault:
-        connection.close()
-        if isinstance(fault, sqlite3.Error):
-            raise StoreError(f"the event store {path} cannot be read: {fault}") from None
-        raise
     return connection
 
 
@@ -115,10 +112,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT}")
         for number in range(_check_version(connection, path), VERSION):
             connection.executescript(f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version={number + 1}; COMMIT;")
-        with closing(connection.execute("PRAGMA quick_check(1)")) as rows:
-            verdict = rows.fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
     except sqlite3.Error as fault:
         connection.close()
         raise StoreError(

@@ -1,5 +1,6 @@
 """The event store on real files: what is committed stays, who may open it, what a query finds."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -153,6 +154,16 @@ def test_a_damaged_database_is_refused_in_a_sentence(tmp_path: Path) -> None:
     for act in (Store.open, reader):
         with pytest.raises(StoreError, match="not a database"):
             act(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.001])
+def test_a_database_that_was_cut_off_is_refused_in_a_sentence(tmp_path: Path, share: float) -> None:
+    with closing(Store.open(tmp_path)) as store, store.transaction() as tx:
+        put_events(tx, map(stored, range(1000)))
+    path = tmp_path / FILE_NAME
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(StoreError, match="malformed; move that file away"):
+        Store.open(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
