@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamclf.audio.resample import Resampler
+from streamclf.audio.sources.demo import DEMO_FILE
+from streamclf.audio.sources.file import open_blocks
 from tests.conftest import StartDaemon
+from tests.support import soundserver
 from tests.support.alerts import Receiver, http_receiver
+from tests.support.broker import Broker
 from tests.support.daemon import Daemon, run_cli
 from tests.support.tinypack import RATE, stateful_pack
 
@@ -107,6 +112,65 @@ def test_each_rule_tells_each_sink_of_exactly_what_it_is_for(tmp_path: Path, dae
     pairs = [json.loads(line) for line in replayed.stdout.splitlines()]
     assert {pair["what"] for pair in pairs} == {"same"}, replayed.stdout
     assert sorted(pair["id"] for pair in pairs) == sorted(request.data["id"] for request in receiver.requests)
+
+
+@pytest.mark.capture
+def test_birds_at_a_microphone_reach_every_sink_once_a_passage(
+    tmp_path: Path, daemon: StartDaemon, packs_dir: Path
+) -> None:
+    """Two passages of bird song through the capture path; a webhook, a broker, a program and a file hear of both."""
+    if reason := soundserver.missing(pulse=False):
+        pytest.skip(reason)
+    mqtt = pytest.importorskip("paho.mqtt.client", reason="aiomqtt is absent (pip install streamclf[alerts])")
+    rate, _, blocks = open_blocks(DEMO_FILE)
+    song = Resampler(rate, RATE).push(np.concatenate([block.copy() for block in blocks]), last=True)[RATE : 6 * RATE]
+    quiet = np.zeros(4 * RATE, dtype=np.float32)
+    told, heard = tmp_path / "script.ndjson", list[dict[str, Any]]()
+    script = f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read())"
+    broker = Broker(tmp_path)
+    broker.start()
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: heard.append(json.loads(message.payload)["data"])
+    client.connect("127.0.0.1", broker.port)
+    client.subscribe("streamclf/alert/#", qos=1)
+    client.loop_start()
+    try:
+        with http_receiver() as receiver, soundserver.fifo_microphone(rate=RATE) as microphone:
+            write_rules(
+                tmp_path / "rules.toml",
+                receiver,
+                'name = "birds"\nlabels = ["bird"]\nsinks = ["hook", "mqtt", "script", "file"]',
+                sinks=f'[sink.mqtt]\ntype = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\ndiscovery = false\n'
+                f'[sink.file]\ntype = "ndjson"\npath = "{tmp_path / "alerts.ndjson"}"\n'
+                f"[sink.script]\ntype = \"command\"\nargv = [{sys.executable!r}, '-c', {json.dumps(script)}]\n",
+            )
+            env = {
+                "STREAMCLF_RULES": str(tmp_path / "rules.toml"),
+                "STREAMCLF_MODELS": str(packs_dir),
+                "STREAMCLF_SEGMENTATION": "{bird = {min_off_ms = 3000}}",  # a passage is one event, breaths and all
+            }
+            running = daemon("--source", microphone.source, "--model", "yamnet", env=microphone.env | env)
+            microphone.feed(quiet, wait=True)
+            begins = [microphone.feed(song, wait=True)]
+            microphone.feed(quiet, wait=True)
+            begins.append(microphone.feed(song, wait=True))
+            microphone.feed(quiet, wait=True)
+            receiver.wait_for(2)
+            wait_until(lambda: len(heard) == 2, "two messages of the broker")
+            wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "two runs of the script")
+            running.stop()
+    finally:
+        client.loop_stop()
+        client.disconnect()
+        broker.stop()
+
+    ids = [request.data["id"] for request in receiver.requests]
+    assert len(set(ids)) == 2
+    assert [data["id"] for data in heard] == ids
+    for path in (tmp_path / "alerts.ndjson", told):
+        assert [json.loads(line)["data"]["id"] for line in path.read_text().splitlines()] == ids
+    late_s = [(r.data["event"]["onset_ns"] - begun) / 1e9 for r, begun in zip(receiver.requests, begins, strict=True)]
+    assert all(-0.5 < late < 1.5 for late in late_s), late_s
 
 
 def test_other_rules_hold_from_the_next_event_and_wrong_ones_never(tmp_path: Path, daemon: StartDaemon) -> None:

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from streamclf.alerts.sinks.configs import (
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.errors import ConfigError
 from tests.support.alerts import http_receiver, make_alert, make_event
-from tests.support.daemon import free_port as find_free_port
+from tests.support.broker import Broker
 
 pytestmark = pytest.mark.e2e
 
@@ -218,35 +217,6 @@ def test_a_desktop_gets_text_and_no_markup(tmp_path: Path, monkeypatch: pytest.M
 def test_a_sink_that_cannot_be_opened_says_why(config: SinkConfig, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         send(config, make_alert())
-
-
-class Broker:
-    """A real mosquitto on a free port."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = find_free_port()
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-        if program is None:
-            pytest.skip("mosquitto is not installed (package mosquitto)")
-        self._process = subprocess.Popen([program, "-c", str(self._config)], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, "the broker did not start"
-                time.sleep(0.05)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
 
 @pytest.fixture
