@@ -15,9 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from streamclf.alerts.alert import Alert, Reason
 from streamclf.clock import NS_PER_SECOND
+from streamclf.store.events import StoredEvent, find
 
 FIRST_RETRY_S = 1
 LONGEST_RETRY_S = 900
@@ -55,8 +57,11 @@ class Entry:
 
 
 def put(tx: sqlite3.Connection, alerts: Iterable[Alert], *, now_ns: int) -> None:
-    """Write alerts and their deliveries. One that is there already (the same id) stays as it is."""
-    for alert in alerts:
+    """Write alerts and their deliveries, with the clips that there are by now of what they tell of.
+
+    One that is there already (the same id) stays as it is.
+    """
+    for alert in (_with_clips(tx, alert) for alert in alerts):
         event = alert.event
         tx.execute(
             "INSERT OR IGNORE INTO alerts (id, rule, event_id, label, stage, at_ns, test, payload) "
@@ -174,6 +179,16 @@ def waiting(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     ):
         counts.setdefault(sink, {})[state] = count
     return counts
+
+
+def _with_clips(tx: sqlite3.Connection, alert: Alert) -> Alert:
+    digest = tuple(replace(tally, best=_with_clip(tx, tally.best)) for tally in alert.digest)
+    return replace(alert, event=_with_clip(tx, alert.event), digest=digest)
+
+
+def _with_clip(tx: sqlite3.Connection, event: StoredEvent) -> StoredEvent:
+    stored = find(tx, event.id)
+    return event if stored is None else replace(event, clip=stored.clip)
 
 
 def _decode(payload: str) -> Alert:

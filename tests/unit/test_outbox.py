@@ -5,11 +5,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from streamclf.alerts import outbox
+from streamclf.alerts.alert import Tally
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.database import Store
+from streamclf.store.events import put_events, set_clip
 from tests.support.alerts import AT_NS, make_alert
+from tests.support.storing import stored
 
 
 @pytest.fixture
@@ -38,6 +42,21 @@ def test_an_alert_comes_out_as_it_went_in_once_for_each_sink(store: Store) -> No
         [make_alert(1, sinks=("here", "there"))],
         [],
     ]
+
+
+def test_an_alert_names_the_clips_that_are_written_when_it_is_decided(store: Store) -> None:
+    alert = make_alert(1)
+    best = stored(7)
+    alert = replace(alert, digest=(Tally("robin", 2, best, best.onset_ns, best.onset_ns),))
+    with store.transaction() as tx:
+        put_events(tx, [alert.event, best])
+        set_clip(tx, alert.event.id, "a.flac")
+        set_clip(tx, best.id, "b.flac")
+        outbox.put(tx, [alert], now_ns=AT_NS)
+        set_clip(tx, best.id, "")  # what retention deletes later does not change what was told
+
+    (head,) = outbox.heads(store.connection, "here")
+    assert (head.alert.event.clip, head.alert.digest[0].best.clip) == ("a.flac", "b.flac")
 
 
 def test_the_oldest_of_each_rule_goes_first_and_holds_up_the_later_ones(store: Store) -> None:
