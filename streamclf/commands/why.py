@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,12 +20,13 @@ from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands.text import plain, table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
+from streamclf.engine import species
 from streamclf.engine.segment import Decision
 from streamclf.errors import ConfigError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
-from streamclf.store.scorefile import Stretch
+from streamclf.store.scorefile import Header, Stretch
 
 _GATES = msgspec.json.Decoder(tuple[Gate, ...])
 
@@ -57,9 +58,8 @@ def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
     nearest to being one.
     """
     config = load(file=config_file)
-    folder = store_folder(config)
     rules = _rules_now(config)
-    with closing(reader(folder)) as connection:
+    with closing(reader(store_folder(config))) as connection:
         if "/" in what:
             event = find(connection, what)
             if event is None:
@@ -73,7 +73,7 @@ def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
             _explain(connection, event, rules)
     if not events:
         click.echo(f"no event from {local_time(since_ns)} to {local_time(until_ns)}\n")
-    _scores(folder, events, since_ns, until_ns, top)
+    _scores(config, events, since_ns, until_ns, top)
 
 
 def near_misses(stretches: Iterable[Stretch], *, top: int) -> list[Near]:
@@ -103,12 +103,14 @@ def near_misses(stretches: Iterable[Stretch], *, top: int) -> list[Near]:
     return [near for _, found in sorted(tracks.items()) for near in found[:top]]
 
 
-def verdict(near: Near) -> str:
-    """Why it was no event, as far as its scores tell."""
+def verdict(near: Near, *, in_season: bool = True) -> str:
+    """Why it was no event, as far as its scores tell. in_season: whether the list of species lets it be told of."""
     decision = near.decision
     best, enter = told_apart(near.best, decision.enter)
     if near.best < decision.enter:
         return f"{near.label} {best} < enter {enter}"
+    if not in_season:
+        return f"{near.label} {best} >= enter {enter}, but the list of species has it not at this time of the year"
     wanted_ms = decision.min_on * FRAME_MS
     text = f"{near.label} {best} >= enter {enter}, on for {near.longest_ms} ms"
     if near.longest_ms < wanted_ms:
@@ -160,11 +162,11 @@ def _described(event: StoredEvent) -> str:
     )
 
 
-def _scores(folder: Path, events: Sequence[StoredEvent], since_ns: int, until_ns: int, top: int) -> None:
+def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_ns: int, top: int) -> None:
     """What the score log has of that time."""
     # a file holds a day (UTC); its last block may reach into the next one
-    days = {_day(since_ns) - timedelta(days=1), _day(since_ns), _day(until_ns)}
-    files = [file for file in scores.files(folder) if file.path.parent.name in {day.isoformat() for day in days}]
+    days = {day.isoformat() for day in (_day(since_ns) - timedelta(days=1), _day(since_ns), _day(until_ns))}
+    files = [file for file in scores.files(store_folder(config)) if file.path.parent.name in days]
     rows = [file for file in files if file.header.pack != scores.LEVELS]
     found = near_misses(scores.read(rows, since_ns=since_ns, until_ns=until_ns), top=top)
     if not found:
@@ -174,20 +176,30 @@ def _scores(folder: Path, events: Sequence[StoredEvent], since_ns: int, until_ns
         )
         return
     heard = {(event.stream, event.pack, event.label) for event in events}
-    table(
-        ("time", "stream", "pack", "nearest labels"),
-        [
-            (local_time(near.at_ns), near.stream, near.pack,
-             verdict(near) + (" (event)" if (near.stream, near.pack, near.label) in heard else ""))
-            for near in found
-        ],
-    )  # fmt: skip
+    in_season = _in_season(config, [file.header for file in rows], since_ns)
+    lines = []
+    for near in found:
+        text = verdict(near, in_season=in_season(near))
+        known = " (event)" if (near.stream, near.pack, near.label) in heard else ""
+        lines.append((local_time(near.at_ns), near.stream, near.pack, text + known))
+    table(("time", "stream", "pack", "nearest labels"), lines)
     loud = [
         (s.header.stream, float(s.rows.max()))
         for s in scores.read([file for file in files if file not in rows], since_ns=since_ns, until_ns=until_ns)
     ]
     for stream in sorted({stream for stream, _ in loud}):
         click.echo(f"{plain(stream)}: {max(level for of, level in loud if of == stream):.0f} dBFS at the loudest")
+
+
+def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[Near], bool]:
+    """Whether the list of species, where there is one, lets a label be told of at that time."""
+    wish = config.species
+    if not wish.file:
+        return lambda near: True
+    labels = {label.id: label for header in headers if header.pack in wish.packs for label in header.labels}
+    listed = species.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
+    allowed = listed.allowed(datetime.fromtimestamp(at_ns // NS_PER_SECOND).date())
+    return lambda near: near.pack not in wish.packs or near.label in allowed
 
 
 def _rules_now(config: Config) -> tuple[Rule, ...]:

@@ -161,6 +161,22 @@ def test_a_time_shows_the_labels_that_came_nearest(folder: Path, rules: Path) ->
     assert [line.split(" pack ")[1] for line in at_end if "garden pack" in line] == ["robin 0.02 < enter 0.50 (event)"]
 
 
+def test_a_label_out_of_season_says_so(
+    folder: Path, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_scores(folder, np.full((50, 3), 0.9, dtype=np.float32))
+    species = tmp_path / "species.csv"
+    species.write_text("label,from,to\nrobin,,\nwren,12-01,12-31\n")
+    monkeypatch.setenv("STREAMCLF_SPECIES_FILE", str(species))
+    monkeypatch.setenv("STREAMCLF_SPECIES_PACKS", "pack")
+    said = ask(folder, rules, clock(0.5), "--around", "0.4")
+    wren = "wren 0.90 >= enter 0.50, but the list of species has it not at this time of the year"
+    assert [line.split(" pack ")[1] for line in said if "garden pack" in line] == [
+        "robin 0.90 >= enter 0.50, on for 800 ms (event)",
+        wren,
+    ]
+
+
 @pytest.mark.parametrize(
     ("best", "longest", "decision", "text"),
     [
