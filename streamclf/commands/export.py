@@ -36,10 +36,24 @@ def _list_families(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     "--feature", "-f", "settings", multiple=True, metavar="KEY=VALUE", help="Image models: a setting of their log-mel."
 )
 @click.option(
-    "--int8", is_flag=False, flag_value="dynamic", type=click.Choice(["dynamic", "weights"]), help="8-bit variant."
+    "--int8",
+    is_flag=False,
+    flag_value="dynamic",
+    type=click.Choice(["dynamic", "weights"]),
+    help="8-bit variant; without a value, at the end of the line, it is dynamic.",
 )
 @click.option("--fp16", is_flag=True, help="16-bit variant.")
 @click.option("--one-graph", is_flag=True, help="Run an encoder with every window, though its rows could be kept.")
+@click.option(
+    "--running-statistics",
+    is_flag=True,
+    help="Keep an encoder's rows though they rest on the whole window; measures the loss.",
+)
+@click.option(
+    "--measure-on",
+    type=click.Path(path_type=Path, exists=True),
+    help="That loss: a recording, or a folder; else the demo's.",
+)
 @click.option("--licence", help="In place of what the checkpoint's card states.")
 @click.option("--offline", is_flag=True, help="Use nothing but what is on this machine.")
 @click.option("--replace", is_flag=True, help="Put it in the place of another pack in that folder.")
@@ -55,10 +69,10 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
 
     for library in ("torch", "transformers", "onnxscript"):
         need(library)
+    from streamclf.model.labels import read_lines
     from streamclf.train.certificate import lines
     from streamclf.train.export import export_checkpoint
     from streamclf.train.families.family import Wishes
-    from streamclf.train.labels import read_lines
     from streamclf.train.quantise import Variant
 
     if options["int8"] and options["fp16"]:
@@ -75,11 +89,13 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
             look_ahead_ms=options["look_ahead_ms"],
             activation=options["activation"],
             one_graph=options["one_graph"],
+            running_statistics=options["running_statistics"],
             settings=_settings(options["settings"]),
         ),
         variant=variant,
         licence=options["licence"],
         offline=options["offline"],
+        measure_on=options["measure_on"],
         replace=options["replace"],
         say=lambda text: click.echo(f"{plain(text)} …", err=True),
     )

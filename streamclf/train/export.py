@@ -4,9 +4,9 @@
 Both go the same way, and nothing is written to where the user asked until parity has been shown.
 """
 
-import dataclasses
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,26 +17,32 @@ import msgspec
 import numpy as np
 
 from streamclf.clock import hop_of
-from streamclf.errors import RateError, StreamclfError, UsageError
+from streamclf.errors import PackError, RateError, StreamclfError, UsageError
+from streamclf.features.frontend import make_frontend
 from streamclf.model import geometry
+from streamclf.model.labels import check_count, make_labels, printable, slug
 from streamclf.model.loader import ENCODER, NAME, load_pack
 from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
 from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
-from streamclf.train import parity
+from streamclf.train import agreement, parity
+from streamclf.train.agreement import Agreement
 from streamclf.train.certificate import ExportReport, card_section, make_report
 from streamclf.train.families import family_of
 from streamclf.train.families.family import Plan, Wishes, manifest_geometry
-from streamclf.train.labels import check_count, make_labels, printable, slug
+from streamclf.train.kept import keep_encoder, running_rows
 from streamclf.train.onnxgraph import Graph, to_onnx
 from streamclf.train.pretrained import CheckpointError, first_sentence, load_checkpoint
 from streamclf.train.quantise import Loss, Variant, batches, loss, make_variant
 from streamclf.train.rows import module_rows
-from streamclf.train.split_encoder import obstacle, split
 from streamclf.types import F32, Label, Provider, Shape
 
 Say = Callable[[str], None]
+Agree = Callable[..., Agreement]
+"""`agreement.measure` but for the pack, its session and what a run of it takes."""
 _TOGETHER = 4
+# a probability that moves by less over the whole parity signal
+_STILL = 0.01
 
 
 def export_checkpoint(
@@ -51,15 +57,19 @@ def export_checkpoint(
     offline: bool = False,
     replace: bool = False,
     card: str = "",
+    measure_on: Path | None = None,
     say: Say = lambda _: None,
 ) -> ExportReport:
     """Export the checkpoint `source` (a folder or a Hugging Face id) as a pack into the folder `out`.
 
     labels: names in the order of the output, in place of the checkpoint's. card: text to stand in CARD.md before the
-    certificate. say: told what is being done. Raises StreamclfError for what cannot be exported or shows no parity.
+    certificate. measure_on: recordings on which running statistics are held against the checkpoint; None takes the
+    demo recording. say: told what is being done. Raises StreamclfError for what cannot be exported or shows no parity.
     """
     wishes = wishes or Wishes()
     check_target(out, replace=replace)
+    if measure_on is not None and not wishes.running_statistics:
+        raise UsageError("recordings to measure on belong to running statistics; ask for those, or leave them out")
     checkpoint = load_checkpoint(str(source), offline=offline)
     family = family_of(checkpoint)
     if wishes.settings and not family.takes_settings:
@@ -67,40 +77,54 @@ def export_checkpoint(
             f"{checkpoint.architecture} states its features itself; leave --feature {next(iter(wishes.settings))} out"
         )
     say(f"{checkpoint.origin}: {checkpoint.architecture} ({family.title}, {family.output})")
+    stated = UsageError if wishes.settings else CheckpointError
     try:
         plan = family.plan(checkpoint, wishes)
-        placed = manifest_geometry(plan, wishes)
+        names = plan.names if labels is None else tuple(labels)
+        manifest = Manifest(
+            format=1,
+            name=name or pack_name(checkpoint.name, variant),
+            version="1",
+            title=f"{printable(checkpoint.name)}: {len(names)} classes",
+            licence=licence or checkpoint.licence(),
+            source=f"{printable(checkpoint.origin)} ({checkpoint.architecture})",
+            rate=plan.rate,
+            shape=plan.shape,
+            window=plan.window,
+            features=plan.features,
+            input="features",
+            output="scores",
+            activation=plan.activation,
+            files={},
+            input_layout=plan.layout,
+            exclusive=plan.exclusive,
+            **manifest_geometry(plan, wishes),
+        )
+        geometry.check(manifest)
     except RateError as fault:
-        raise CheckpointError(f"{source} cannot be placed on 20 ms frames: {fault}") from None
+        raise stated(f"{source} cannot be placed on 20 ms frames: {fault}") from None
+    except PackError as fault:
+        raise stated(f"{source} cannot become a pack: {fault}") from None
+    if labels is None:
+        check_count(names, _classes(plan), f"`id2label` of {source}")
+    else:
+        check_count(names, _classes(plan), "the list of labels", fault=UsageError)
     parameters = sum(weight.numel() for weight in plan.module.parameters())
-    names = plan.names if labels is None else tuple(labels)
-    check_count(names, _classes(plan), f"`id2label` of {source}" if labels is None else "the list of labels")
-    plan, encoder = (plan, None) if wishes.one_graph else _kept_encoder(plan)
-    manifest = Manifest(
-        format=1,
-        name=name or pack_name(checkpoint.name, variant),
-        version="1",
-        title=f"{printable(checkpoint.name)}: {len(names)} classes",
-        licence=licence or checkpoint.licence(),
-        source=f"{printable(checkpoint.origin)} ({checkpoint.architecture})",
-        rate=plan.rate,
-        shape=plan.shape,
-        window=plan.window,
-        features=plan.features,
-        input="features",
-        output="scores",
-        activation=plan.activation,
-        files={},
-        input_layout=plan.layout,
-        exclusive=plan.exclusive,
-        **placed,
-    )
+    normalise = plan.features == Waveform(normalise="window")
+    plan, cut = keep_encoder(plan, wishes)
+    manifest = msgspec.structs.replace(manifest, features=plan.features, input_layout=plan.layout)
 
-    def expected(audio: F32) -> F32:
+    def windowed(audio: F32) -> F32:
         parts = list(parity.windows(manifest, audio))
         logits = [plan.reference(np.stack(parts[at : at + _TOGETHER])) for at in range(0, len(parts), _TOGETHER)]
         return parity.probabilities(np.concatenate(logits), plan.activation)
 
+    expected: parity.Expected = windowed
+    agree: Agree | None = None
+    if cut is not None and wishes.running_statistics:
+        heard = agreement.recordings(measure_on, plan.rate, window=plan.window)
+        agree = partial(agreement.measure, heard=heard, exact=plan.reference, undivided=cut.undivided)
+        expected = running_rows(cut, manifest, normalise=normalise)
     return _finish(
         plan.module,
         manifest,
@@ -113,7 +137,8 @@ def export_checkpoint(
         exact=plan.exact,
         notes=plan.notes,
         parameters=parameters,
-        encoder=encoder,
+        encoder=None if cut is None else cut.onnx(),
+        agree=agree,
         replace=replace,
         say=say,
     )
@@ -192,15 +217,16 @@ def _finish(
     replace: bool,
     say: Say,
     encoder: Graph | None = None,
+    agree: Agree | None = None,
 ) -> ExportReport:
     if not NAME.fullmatch(manifest.name):
         raise UsageError(
             f"the name {manifest.name!r} cannot be used; take up to 64 of a-z, 0-9, '.', '_', '-', a letter first"
         )
     geometry.check(manifest)
-    say("writing the graph")
-    graph = _graph(module, manifest, exact)
     with _staging(out) as folder:
+        say("writing the graph")
+        graph = _graph(module, manifest, exact)
         making = Path(folder) / "pack"
         extra = {} if encoder is None else {ENCODER: encoder.model}
         pack, session = _open(making, manifest, graph.model, labels, extra)
@@ -210,6 +236,12 @@ def _finish(
         rows = expected(audio)
         measured = parity.measure(pack, session, audio, rows)
         parity.require(measured, manifest.name)
+        if np.ptp(rows, axis=(0, 1)).max() < _STILL:
+            notes = (
+                *notes,
+                "its probabilities hardly move over the parity signal, so that parity proves little; make sure that "
+                "its features are those it was trained with",
+            )
         lost: Loss | None = None
         if variant is not None:
             say(f"making the {variant} variant")
@@ -222,6 +254,10 @@ def _finish(
             run_seconds = _run_seconds(session, manifest)
             wide, rows = rows, parity.stream(pack, session, audio).native
             lost = loss(variant, wide, rows, size=len(model) + sum(map(len, extra.values())), fp32_size=fp32_size)
+        held: Agreement | None = None
+        if agree is not None:
+            say("measuring the agreement with the checkpoint")
+            held = agree(pack, session, run_seconds=run_seconds)
         report = make_report(
             out,
             manifest,
@@ -231,6 +267,7 @@ def _finish(
             run_seconds=run_seconds,
             parity=measured,
             loss=lost,
+            agreement=held,
             notes=notes,
         )
         golden = parity.golden_file(audio, rows)
@@ -251,12 +288,18 @@ def _staging(out: Path) -> "tempfile.TemporaryDirectory[str]":
 
 
 def _run_seconds(session: Session, manifest: Manifest) -> float:
-    """One run of the graph, and of the encoder on the frame that is new at each hop."""
-    seconds = session.warm_up()
+    """CPU time of one run of the graph, and of the encoder on the frame that is new at each hop.
+
+    What a run takes of this machine must not depend on what else it is doing.
+    """
+    seconds = session.warm_up(time.thread_time)
     if session.encode is None or not isinstance(manifest.features, Encoded):
         return seconds
-    frame = np.zeros((1, manifest.features.frame_length), dtype=np.float32)
-    return seconds + float(np.median(repeat(partial(session.encode, frame), number=1, repeat=20)))
+    frontend = make_frontend(manifest.features, manifest.rate, history=manifest.window, encode=session.encode)
+    frontend.push(np.zeros(manifest.window, dtype=np.float32))
+    new = np.zeros(hop_of(manifest.rate), dtype=np.float32)
+    times = repeat(partial(frontend.push, new), timer=time.thread_time, number=1, repeat=20)
+    return seconds + float(np.median(times))
 
 
 def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:
@@ -281,21 +324,6 @@ def _open(
     """Write, load and check a pack, and a session on it."""
     pack = load_pack(write_pack(folder, manifest, model=model, labels=labels, card="", extra=extra))
     return pack, Session(pack, provider=Provider.CPU, max_batch=_TOGETHER)
-
-
-def _kept_encoder(plan: Plan) -> tuple[Plan, Graph | None]:
-    """The plan with its encoder in a graph of its own, whose rows are kept, where every row is its frame's alone."""
-    model = getattr(plan.module, "model", None)
-    if not isinstance(plan.features, Waveform) or obstacle(model, normalise=plan.features.normalise == "window"):
-        return plan, None
-    cut = split(model, normalise=False)
-    if hop_of(plan.rate) % cut.features.frame_shift:
-        return plan, None
-    note = "its encoder has a graph of its own: each 20 ms is encoded once and kept"
-    kept = dataclasses.replace(
-        plan, module=cut.head, features=cut.features, layout="time-bands", notes=(*plan.notes, note)
-    )
-    return kept, Graph(cut.graph())
 
 
 def _classes(plan: Plan) -> int:

@@ -20,6 +20,7 @@ from streamclf.engine.offline import run_blocks
 from streamclf.engine.track import TrackOptions
 from streamclf.errors import StreamclfError
 from streamclf.features.frontend import make_frontend
+from streamclf.model import geometry
 from streamclf.model.pack import Manifest, Pack
 from streamclf.model.session import Session
 from streamclf.types import F32, FrameScores, Shape
@@ -88,11 +89,15 @@ def starts(manifest: Manifest, samples: int) -> list[int]:
     return list(range(0, whole - manifest.window + 1, hop))
 
 
-def windows(manifest: Manifest, audio: F32) -> Iterator[F32]:
-    """The samples of every native run of a window pack, zeros behind the signal's end: (window, ) each."""
+def windows(manifest: Manifest, audio: F32, *, before: int = 0) -> Iterator[F32]:
+    """The samples of every native run of a window pack, zeros behind the signal's end: (window, ) each.
+
+    before: as many samples more of what came before each window, where there are so many.
+    """
     for start in starts(manifest, len(audio)):
-        part = audio[start : start + manifest.window]
-        yield np.concatenate([part, np.zeros(manifest.window - len(part), dtype=np.float32)])
+        first, end = max(0, start - before), start + manifest.window
+        part = audio[first:end]
+        yield np.concatenate([part, np.zeros(end - first - len(part), dtype=np.float32)])
 
 
 def stream(pack: Pack, session: Session, audio: F32) -> Streamed:
@@ -131,11 +136,11 @@ def offline(pack: Pack, session: Session, audio: F32, *, batch: int) -> F32:
     """Native rows of a window pack, each window's features computed by themselves, `batch` windows a run."""
     manifest = pack.manifest
     rows = []
-    for group in _groups(windows(manifest, audio), batch):
+    for group in _groups(windows(manifest, audio, before=geometry.reach(manifest)), batch):
         for row, samples in zip(session.input_rows(len(group)), group, strict=True):
             frontend = make_frontend(manifest.features, manifest.rate, history=len(samples), encode=session.encode)
             frontend.push(samples)
-            frontend.window(0, len(samples), row)
+            frontend.window(len(samples) - manifest.window, manifest.window, row)
         rows.append(session.run(range(len(group))))
     return np.concatenate(rows)
 

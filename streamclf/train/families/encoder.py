@@ -110,20 +110,12 @@ def _waveform_side(checkpoint: Checkpoint) -> Side:
         field += (kernel - 1) * stride
         stride *= step
     normalise = bool(checkpoint.setting("do_normalize"))
-    # a class without the setting has the layer norm
-    grouped = getattr(config, "feat_extract_norm", "layer") == "group"
-    whole = [
-        *(["the group norm of its feature encoder"] if grouped else []),
-        *(["the normalisation of its input"] if normalise else []),
-    ]
-    notes = (f"{' and '.join(whole)} rest on the whole window, so the window is run anew each time",) if whole else ()
     return Side(
         rate=checkpoint.whole("sampling_rate"),
         features=Waveform(normalise="window" if normalise else "none"),
         layout="flat",
         stride=stride,
         field=field,
-        notes=notes,
     )
 
 
