@@ -197,7 +197,12 @@ def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callabl
     if not wish.file:
         return lambda near: True
     labels = {label.id: label for header in headers if header.pack in wish.packs for label in header.labels}
-    listed = species.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
+    try:
+        listed = species.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
+    except ConfigError as fault:
+        # not all packs that the list is for need to have been logged
+        click.echo(f"the list of species is left out here: {fault}", err=True)
+        return lambda near: True
     allowed = listed.allowed(datetime.fromtimestamp(at_ns // NS_PER_SECOND).date())
     return lambda near: near.pack not in wish.packs or near.label in allowed
 

@@ -175,6 +175,10 @@ def test_a_label_out_of_season_says_so(
         "robin 0.90 >= enter 0.50, on for 800 ms (event)",
         wren,
     ]
+    species.write_text("label\nnightjar\n")
+    said = ask(folder, rules, clock(0.5), "--around", "0.4")
+    assert any(line.startswith("the list of species is left out here: ") for line in said)
+    assert wren not in " ".join(said)
 
 
 @pytest.mark.parametrize(
