@@ -41,7 +41,7 @@ class Check:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def doctor(as_json: bool) -> None:
-    """Check that this machine can run streamclf: runtime, providers, packs, audio inputs, port.
+    """Check that this machine can run streamclf: runtime, providers, packs, audio inputs, event store, port.
 
     The exit code is 0 where a run would work, else 1; every problem comes with what to do.
     """
@@ -59,7 +59,7 @@ def doctor(as_json: bool) -> None:
 
 
 def _examine() -> Iterator[Check]:
-    for look in (_versions, _runtime, _providers, _packs, _audio, _port):
+    for look in (_versions, _runtime, _providers, _packs, _audio, _store, _port):
         yield from look()
 
 
@@ -151,6 +151,23 @@ def _portaudio() -> str:
     tell.restype = ctypes.c_char_p
     version: bytes = tell()
     return version.decode(errors="replace")
+
+
+def _store() -> Iterator[Check]:
+    from streamclf.config import load, store_folder
+    from streamclf.store.database import obstacle
+
+    try:
+        config = load()
+    except StreamclfError:
+        return  # the port's check tells of it
+    folder = store_folder(config)
+    if not config.store.enabled:
+        yield Check("event store", State.GOOD, "switched off")
+    elif why := obstacle(folder):
+        yield Check("event store", State.PROBLEM, why, "name another folder with [store] path, or run --no-store")
+    else:
+        yield Check("event store", State.GOOD, f"{folder} can be used")
 
 
 def _port() -> Iterator[Check]:

@@ -79,6 +79,26 @@ class Store:
         os.close(self._lock)
 
 
+def obstacle(folder: Path) -> str:
+    """Why `Store.open` could not have this folder, "" where it could. Makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} cannot be written"
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    except OSError as fault:
+        return f"{folder / 'lock'} cannot be opened: {fault.strerror}"
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return f"another daemon keeps its events in {folder}"
+    finally:
+        os.close(lock)
+    return ""
+
+
 def reader(folder: Path) -> sqlite3.Connection:
     """A connection that can only read. Raises `StoreError` where there is no store yet, or one of another version."""
     path = folder / FILE_NAME

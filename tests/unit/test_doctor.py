@@ -1,5 +1,6 @@
 import json
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,16 @@ from click.testing import CliRunner
 from streamclf.commands.doctor import doctor
 from streamclf.model import library
 from streamclf.model.library import install
+from streamclf.store.database import Store
 from tests.support.tinypack import stateful_pack
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder of packs, empty."""
+    """The user's folder of packs, empty, and a store that no daemon has."""
     monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(library, "shipped_models_dir", lambda: tmp_path / "shipped")
+    monkeypatch.setenv("STREAMCLF_STORE_PATH", str(tmp_path / "store"))
     return tmp_path / "models"
 
 
@@ -37,6 +40,29 @@ def test_doctor_fails_without_a_pack_and_passes_with_one(tmp_path: Path, monkeyp
     assert checks["pack tiny-stateful"]["state"] == "good"
     assert checks["provider cpu"]["state"] == "good"
     assert "a run would work here" in CliRunner().invoke(doctor, []).output
+
+
+def test_doctor_tells_of_a_store_that_a_run_could_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(stateful_pack(tmp_path / "source"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("STREAMCLF_SERVER_PORT", "0")
+    monkeypatch.delenv("STREAMCLF_CONFIG", raising=False)
+    told = []
+    told.append(CliRunner().invoke(doctor, []))
+    with closing(Store.open(tmp_path / "store")):
+        told.append(CliRunner().invoke(doctor, []))
+    told.append(CliRunner().invoke(doctor, []))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STREAMCLF_STORE_PATH", str(tmp_path / "file" / "store"))
+    told.append(CliRunner().invoke(doctor, []))
+    monkeypatch.setenv("STREAMCLF_STORE_ENABLED", "false")
+    told.append(CliRunner().invoke(doctor, []))
+
+    lines = [next(line for line in one.output.splitlines() if "event store" in line) for one in told]
+    assert [one.exit_code for one in told] == [0, 1, 0, 1, 0]
+    assert [line.split()[0] for line in lines] == ["good", "problem", "good", "problem", "good"]
+    assert "another daemon keeps its events in" in lines[1]
+    assert "file cannot be written" in lines[3]
 
 
 def test_doctor_tells_of_a_busy_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
