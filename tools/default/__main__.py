@@ -55,6 +55,7 @@ def _render(given: argparse.Namespace) -> None:
     processes = os.cpu_count() or 1
     pool.render(given.work, "train", SCENES, models=given.models, processes=processes, say=_say)
     pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
+    pool.render(given.work, "backgrounds", BEHIND, models=None, processes=processes, say=_say)
 
 
 def _fit(given: argparse.Namespace) -> None:
@@ -62,14 +63,14 @@ def _fit(given: argparse.Namespace) -> None:
 
 
 def _choose(given: argparse.Namespace) -> None:
-    held = pool.read(given.work, "choose", CHOOSING)
+    sounds, backgrounds = pool.read(given.work, "choose", CHOOSING), pool.read(given.work, "backgrounds", BEHIND)
     net = _trained(given)
     right = watch.ten_way(net, given.work, "choose")
     found: dict[str, dict[str, Any]] = {}
     for delay in DELAYS:
-        scores = thresholds.probabilities(net, held, delay)
-        chosen = thresholds.choose(held, scores)
-        onsets = thresholds.onsets(held, scores, chosen)
+        scores, behind = (thresholds.probabilities(net, held, delay) for held in (sounds, backgrounds))
+        chosen = thresholds.choose(sounds, scores, backgrounds, behind)
+        onsets = thresholds.onsets(sounds, scores, chosen)
         clips = {f"{gain:g}": right[gain, delay] for gain in watch.GAINS}
         found[str(delay)] = {"thresholds": [asdict(one) for one in chosen], "onsets": asdict(onsets), "clips": clips}
         _say(f"look-ahead {delay} rows: {onsets}, ESC-10 kept for choosing {clips}")
@@ -112,8 +113,8 @@ STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
     ("choose", _choose),
     ("pack", _pack),
 )
-SCENES, CHOOSING = 4000, 1500
-"""Scenes of ten seconds to train on, and to choose thresholds on."""
+SCENES, CHOOSING, BEHIND = 4000, 1500, 1500
+"""Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone."""
 _CHOSEN = "chosen.json"
 
 

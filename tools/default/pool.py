@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,12 @@ PLAIN = replace(
 _TEN = {one.label for one in CLASSES if one.esc10}
 _OF_TEN, _OF_ALL = 3, 4
 """Of ten scenes the first 3 are plain ones of ESC-10's classes, the next is a plain one of any, the others are full."""
+Part = Literal["train", "choose", "backgrounds"]
+"""What scenes are for: to learn from, and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
+BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
+"""Sounds that are backgrounds to all others."""
+_NOISE = replace(PLAIN, beds=(0.0, 1.0, 0.0, 0.0), events=(0, 0))
+_PLACES = replace(PLAIN, beds=(0.0, 0.0, 0.5, 0.5), events=(0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,13 @@ class Pool:
     strong: npt.NDArray[np.bool_]
     known: npt.NDArray[np.bool_]
     taught: npt.NDArray[np.float16]
+
+
+class Source(Protocol):
+    """A row of scenes."""
+
+    def scene(self, number: int) -> Scene:
+        """Scene `number`, from 0 on."""
 
 
 class Mixture:
@@ -53,27 +66,39 @@ class Mixture:
         return (self._ten if kind < _OF_TEN else self._plain if kind < _OF_ALL else self._full).scene(number)
 
 
+class Backgrounds:
+    """In turn: noise of many colours, places, and weather, water and the like by themselves."""
+
+    def __init__(self, clips: Sequence[Clip], split: Split) -> None:
+        steady = [clip for clip in clips if clip.label in BACKGROUNDS]
+        self._turns = [Scenes(clips, split, _NOISE), Scenes(clips, split, _PLACES), Scenes(steady, split, PLAIN)]
+
+    def scene(self, number: int) -> Scene:
+        """Scene `number`, from 0 on."""
+        return self._turns[number % len(self._turns)].scene(number)
+
+
 def render(
-    work: Path, split: Split, count: int, *, models: Path | None, processes: int, say: Callable[[str], None]
+    work: Path, part: Part, count: int, *, models: Path | None, processes: int, say: Callable[[str], None]
 ) -> None:
-    """Write the first `count` scenes of `split` into `work`, but for the files that are there. models: the folder with
+    """Write the first `count` scenes of `part` into `work`, but for the files that are there. models: the folder with
     the teacher's pack, None to ask none.
     """
     folder = work / "pool"
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [at for at in range(-(-count // SHARD)) if not _shard(work, split, at).exists()]
+    todo = [at for at in range(-(-count // SHARD)) if not _shard(work, part, at).exists()]
     if not todo:
         return
-    with ProcessPoolExecutor(processes, initializer=_begin, initargs=(work, split, models)) as workers:
+    with ProcessPoolExecutor(processes, initializer=_begin, initargs=(work, part, models)) as workers:
         for done, at in enumerate(workers.map(_render, todo), start=1):
-            say(f"{split}: scenes to {(at + 1) * SHARD} ({done} of {len(todo)} files)")
+            say(f"{part}: scenes to {(at + 1) * SHARD} ({done} of {len(todo)} files)")
 
 
-def read(work: Path, split: Split, count: int) -> Pool:
+def read(work: Path, part: Part, count: int) -> Pool:
     """The first `count` scenes, whole files."""
     parts: dict[str, list[Any]] = {"spectra": [], "strong": [], "known": [], "taught": []}
     for at in range(-(-count // SHARD)):
-        with np.load(_shard(work, split, at)) as held:
+        with np.load(_shard(work, part, at)) as held:
             if tuple(held["labels"]) != LABELS:
                 raise StreamclfError(f"{work / 'pool'} was made for other classes; remove the folder, it is made again")
             for name, pile in parts.items():
@@ -81,32 +106,34 @@ def read(work: Path, split: Split, count: int) -> Pool:
     return Pool(**{name: np.concatenate(pile) for name, pile in parts.items()})
 
 
-def _shard(work: Path, split: Split, at: int) -> Path:
-    return work / "pool" / f"{split}-{at:04d}.npz"
+def _shard(work: Path, part: Part, at: int) -> Path:
+    return work / "pool" / f"{part}-{at:04d}.npz"
 
 
 _worker: Any = None
 
 
-def _begin(work: Path, split: Split, models: Path | None) -> None:
+def _begin(work: Path, part: Part, models: Path | None) -> None:
     """A process's own scenes and teacher."""
     global _worker
-    _worker = work, split, Mixture(load(work), split), Teacher(models) if models else None
+    clips = load(work)
+    scenes: Source = Backgrounds(clips, "choose") if part == "backgrounds" else Mixture(clips, part)
+    _worker = work, part, scenes, Teacher(models) if models else None
 
 
 def _render(at: int) -> int:
-    work, split, scenes, teacher = _worker
+    work, part, scenes, teacher = _worker
     made = [scenes.scene(number) for number in range(at * SHARD, (at + 1) * SHARD)]
     taught = [teacher.logits(scene.samples) for scene in made] if teacher else np.zeros((len(made), 0, 0))
-    path = _shard(work, split, at)
-    part = path.with_suffix(".part.npz")
+    path = _shard(work, part, at)
+    unfinished = path.with_suffix(".part.npz")
     np.savez(
-        part,
+        unfinished,
         labels=np.array(LABELS),
         spectra=np.concatenate([spectra(scene.samples[None]) for scene in made]).astype(np.float16),
         strong=np.stack([scene.strong for scene in made]),
         known=np.stack([scene.known for scene in made]),
         taught=np.asarray(taught, dtype=np.float16),
     )
-    os.replace(part, path)
+    os.replace(unfinished, path)
     return at

@@ -1,9 +1,10 @@
-"""Where events begin and end: for each class the lowest threshold that keeps to a rate of false events.
+"""Where events begin and end: for each class the lowest threshold that keeps to two rates of false events.
 
-Judged on scenes of recordings that the net was not trained on. An event of the segmenter begins with a row that reaches
-`enter` and stays over `leave`, `RATIO` times as much, for `MIN_ON` rows; so the strength of a row as a beginning is
-what `enter` may be at most for an event to begin there, and a scene has an event that begins away from the class's
-sounds exactly where the strongest row away from them reaches `enter`.
+One is of backgrounds, the other of scenes full of other sounds, of recordings that the net was not trained on. An
+event of the segmenter begins with a row that reaches `enter` and stays over `leave`, `RATIO` times as much, for
+`MIN_ON` rows; so the strength of a row as a beginning is what `enter` may be at most for an event to begin there, and a
+scene has an event that begins away from the class's sounds exactly where the strongest row away from them reaches
+`enter`.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,11 @@ from tools.default.pool import Pool
 RATIO = 0.5
 MIN_ON, MIN_OFF = 5, 15
 """Rows of 20 ms."""
-WANTED_PER_HOUR = 0.5
-"""Half of what is promised, since the choice is made on a few hours only."""
-_LEAST, _MOST = 0.3, 0.98
+PER_HOUR, PER_HOUR_AMONG_SOUNDS = 0.5, 20.0
+"""In backgrounds half of what is promised, since the choice is made on a few hours only. Among sounds, which are there
+a thousand to the hour, so many are taken for the class.
+"""
+_LEAST, _MOST = 0.15, 0.98
 _UNHEARD = 0.5
 """At least this for a class of which no recording was kept for choosing."""
 _NEAR = FRAMES_PER_SECOND
@@ -34,15 +37,15 @@ _TOGETHER = 16
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What was chosen for a class. per_hour: false events then; found: share of the scenes with the class in which an
-    event of it begins, None where there are none.
+    """What was chosen for a class. per_hour, among_sounds: false events an hour then, in backgrounds and among other
+    sounds; found: share of the `scenes` with the class in which an event of it begins, None where there are none.
     """
 
     label: str
     enter: float
     per_hour: float
+    among_sounds: float
     found: float | None
-    hours: float
     scenes: int
 
 
@@ -57,32 +60,54 @@ def probabilities(net: Trainee, pool: Pool, delay: int) -> F32:
     return np.concatenate(parts)
 
 
-def choose(pool: Pool, scores: F32) -> list[Threshold]:
-    """One for each class. scores: (scenes, rows, classes), see `probabilities`."""
-    return [_choose(column, pool, scores[:, :, column]) for column in range(len(LABELS))]
+def choose(sounds: Pool, scores: F32, backgrounds: Pool, behind: F32) -> list[Threshold]:
+    """One for each class. scores, behind: probabilities of either, see `probabilities`."""
+    chosen = []
+    for column, label in enumerate(LABELS):
+        among = _Outside.of(sounds, scores, column)
+        alone = _Outside.of(backgrounds, behind, column)
+        known = sounds.known[:, column]
+        present = known & sounds.strong[:, :, column].any(axis=1)
+        least = _LEAST if present.any() else _UNHEARD
+        wanted = max(alone.enter_for(PER_HOUR), among.enter_for(PER_HOUR_AMONG_SOUNDS), least)
+        enter = round(min(wanted, _MOST), 3)
+        near = _widened(sounds.strong[present, :, column], _NEAR)
+        inside = np.where(near, _strength(scores[present, :, column]), 0.0).max(axis=1)
+        chosen.append(
+            Threshold(
+                label=label,
+                enter=enter,
+                per_hour=alone.per_hour(enter),
+                among_sounds=among.per_hour(enter),
+                found=float((inside >= enter).mean()) if len(inside) else None,
+                scenes=int(present.sum()),
+            )
+        )
+    return chosen
 
 
-def _choose(column: int, pool: Pool, scores: F32) -> Threshold:
-    known, strong = pool.known[:, column], pool.strong[:, :, column]
-    strength = _strength(scores)
-    near = _widened(strong, _NEAR)
-    outside = np.where(near, 0.0, strength).max(axis=1)[known]
-    hours = float((~strong[known]).sum() / FRAMES_PER_SECOND / 3600)
-    allowed = int(WANTED_PER_HOUR * hours)
-    ranked = np.sort(outside)[::-1]
-    enter = float(ranked[allowed]) + 1e-3 if allowed < len(ranked) else _LEAST
-    present = known & strong.any(axis=1)
-    least = _LEAST if present.any() else _UNHEARD
-    enter = round(float(np.clip(enter, least, _MOST)), 3)
-    inside = np.where(near, strength, 0.0).max(axis=1)[present]
-    return Threshold(
-        label=LABELS[column],
-        enter=enter,
-        per_hour=float((outside >= enter).sum() / max(hours, 1e-9)),
-        found=float((inside >= enter).mean()) if len(inside) else None,
-        hours=hours,
-        scenes=int(present.sum()),
-    )
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """Strongest beginnings away from a class's sounds, of each scene that is known of, loudest first."""
+
+    ranked: F32
+    hours: float
+
+    @classmethod
+    def of(cls, pool: Pool, scores: F32, column: int) -> "_Outside":
+        known = pool.known[:, column]
+        strong = pool.strong[known, :, column]
+        away = np.where(_widened(strong, _NEAR), 0.0, _strength(scores[known, :, column])).max(axis=1)
+        return cls(np.sort(away)[::-1].astype(np.float32), float((~strong).sum() / FRAMES_PER_SECOND / 3600))
+
+    def enter_for(self, per_hour: float) -> float:
+        """The lowest threshold with so many events an hour."""
+        allowed = int(per_hour * self.hours)
+        return float(self.ranked[allowed]) + 1e-3 if allowed < len(self.ranked) else 0.0
+
+    def per_hour(self, enter: float) -> float:
+        """Events an hour at a threshold."""
+        return float((self.ranked >= enter).sum() / max(self.hours, 1e-9))
 
 
 def _strength(scores: F32) -> F32:
