@@ -36,7 +36,7 @@ Write = Callable[[sqlite3.Connection], None]
 
 log = logging.getLogger("streamclf.store")
 
-MAX_INBOX = 1024  # deliveries, 20 s of one stream; beyond it rows and levels are dropped and counted, events are not
+MAX_INBOX = 1024  # deliveries, 20 s of one stream; beyond it rows and levels are dropped, after MAX_BACKLOG more all is
 BUSY_INBOX = 256
 BUSY_INBOX_CUTTING = 4  # each is at most a second of sound, and a ring holds ten more than the longest clip
 MAX_BACKLOG = 100_000  # events, and stages not judged, that the disk did not take; beyond it the oldest are dropped
@@ -111,6 +111,9 @@ class Keeper:
         if len(self._inbox) >= MAX_INBOX:
             metrics.STORE_PASSED.inc(sum(isinstance(output, FrameScores | Levels) for output in wanted))
             wanted = [output for output in wanted if isinstance(output, Event | Gap | Status)]
+        if len(self._inbox) >= MAX_INBOX + MAX_BACKLOG:
+            metrics.STORE_LOST.inc(sum(isinstance(output, Event) for output in wanted))
+            return
         if wanted:
             self._inbox.append(wanted)
             if self.congested or any(isinstance(output, Event) for output in wanted):

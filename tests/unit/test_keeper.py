@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from streamclf import metrics
 from streamclf.alerts import keeper as keeper_module
 from streamclf.alerts import outbox
 from streamclf.alerts.keeper import Keeper
@@ -19,7 +21,7 @@ from streamclf.clock import StreamClock
 from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.store.recorder import Recorder
-from streamclf.types import Event, Stage
+from streamclf.types import Event, Levels, Stage
 from tests.support.storing import FACTS, heard, stored
 
 LIMIT_S = 20.0
@@ -132,12 +134,28 @@ def test_updates_wait_for_company_but_not_for_ever(tmp_path: Path, monkeypatch: 
         assert committed.acquire(timeout=LIMIT_S)
 
 
-def test_beyond_the_inbox_rows_are_dropped_and_events_are_not(tmp_path: Path) -> None:
+def test_beyond_the_inbox_levels_are_dropped_and_events_only_much_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "MAX_INBOX", 3)
+    monkeypatch.setattr(keeper_module, "MAX_BACKLOG", 4)
+    levels = Levels("mic", 0, np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32))
+    lost = metrics.REGISTRY.get_sample_value("streamclf_store_lost_events_total") or 0.0
     with closing(Store.open(tmp_path)) as store:
         running = Keeper(store, Recorder("run1", FACTS), {}, no_rules())  # not started: nothing is taken out
-        for n in range(keeper_module.MAX_INBOX + 10):
+        for n in range(9):
+            running.put([levels, closing_event(100 * n)])
+        assert [len(outputs) for outputs in running._inbox] == [2, 2, 2, 1, 1, 1, 1]
+    assert metrics.REGISTRY.get_sample_value("streamclf_store_lost_events_total") == lost + 2
+
+
+def test_a_producer_that_can_wait_is_told_to(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path)) as store:
+        running = Keeper(store, Recorder("run1", FACTS), {}, no_rules())
+        for n in range(keeper_module.BUSY_INBOX):
             running.put([closing_event(100 * n)])
-        assert len(running._inbox) == keeper_module.MAX_INBOX + 10
+        assert not running.congested
+        running.put([closing_event(0)])
         assert running.congested
 
 
