@@ -45,6 +45,7 @@ class Dispatcher:
         self._openers: dict[str, Callable[[], Sink]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
+        self._closing: set[asyncio.Future[None]] = set()
         self._settling: dict[str, dict[str, Delivery]] = {}  # sink -> alert id; bound: one of each rule
         self.problems: dict[str, str] = {}
         """Sink -> why its last try failed; a sink that takes what it gets is not in it."""
@@ -57,9 +58,10 @@ class Dispatcher:
             self.problems.pop(name, None)
             sink = self._sinks.pop(name, None)
             if sink is not None:
-                # kept in a task of its own: a sink may take a moment to say good-bye
-                _CLOSING.add(task := asyncio.ensure_future(_close(sink)))
-                task.add_done_callback(_CLOSING.discard)
+                # in a task of its own: a sink may take a moment to say good-bye
+                closing = asyncio.ensure_future(_close(sink))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
         self._openers = dict(openers)
         for name in openers:
             if name not in self._tasks:
@@ -90,7 +92,7 @@ class Dispatcher:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.gather(*(_close(sink) for sink in self._sinks.values()), *_CLOSING)
+        await asyncio.gather(*(_close(sink) for sink in self._sinks.values()), *self._closing)
         self._tasks.clear()
         self._sinks.clear()
 
@@ -169,9 +171,6 @@ class Dispatcher:
         if self.problems.get(name) != reason:
             log.warning("sink %s: %s", name, reason)
         self.problems[name] = reason
-
-
-_CLOSING: set[asyncio.Task[None]] = set()
 
 
 async def _send(sink: Sink, delivery: Delivery) -> None:
