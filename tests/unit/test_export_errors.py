@@ -1,6 +1,8 @@
 """What cannot be exported is told in a sentence: what came, what was expected, what to do."""
 
 import json
+import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
-from streamclf.errors import StreamclfError
+from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.export import export_checkpoint, pack_name
 from streamclf.train.families.family import Wishes
+from streamclf.train.pretrained import quiet
 from tests.support.checkpoints import LOGMEL, edit, save_checkpoint
 
 SEQUENCE, FRAMES, CTC = "Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForCTC"
@@ -83,6 +86,8 @@ CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (WHISPER, config(), {"wishes": Wishes(window_ms=5000)}, "hears at most 2000 ms"),
     (IMAGE, settings(remove=("streamclf",)), {}, "does not state rate, window, bands, fft_size"),
     (IMAGE, logmel(remove="bands"), {}, "does not state bands of its log-mel images"),
+    (IMAGE, logmel(bands=0), {}, "cannot become a pack: features have .* and 0 bands"),
+    (IMAGE, logmel(low_hz=7800.0), {}, "cannot become a pack: features run from 7800 to 7500 Hz"),
     (IMAGE, logmel(bands="many"), {}, r"expected `int`, got `str` - at `\$\.bands`"),
     (IMAGE, logmel(frame_shift=0), {}, "expected 0 < frame_shift <= frame_length"),
     (IMAGE, logmel(frame_shift=100), {}, "must be a multiple of the features' frame_shift, which is 100"),
@@ -143,6 +148,67 @@ def test_a_source_that_is_none(source: str, sentence: str, tmp_path: Path, monke
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     with pytest.raises(StreamclfError, match=sentence):
         export_checkpoint(source, tmp_path / "pack", offline=True)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.5, 1e9, -1.0])
+def test_a_window_that_cannot_be_is_told_at_once(value: float) -> None:
+    with pytest.raises(UsageError, match="ms was asked for; expected 1 to 120000 ms"):
+        Wishes(window_ms=value)
+    if value != 0.5:
+        with pytest.raises(UsageError, match=r"a look-ahead of .* expected 0 to 120000 ms"):
+            Wishes(look_ahead_ms=value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wishes"),
+    [
+        (IMAGE, {"settings": {"bands": "0"}}),
+        (IMAGE, {"settings": {"rate": "11025"}}),
+        (AST, {"window_ms": 50}),
+        (WHISPER, {"window_ms": 5000}),
+    ],
+)
+def test_what_the_user_asked_for_wrongly_is_a_mistake_of_usage(
+    architecture: str, wishes: dict[str, Any], saved: Callable[[str, Path], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError):
+        export_checkpoint(saved(architecture, tmp_path / "checkpoint"), tmp_path / "pack", wishes=Wishes(**wishes))
+
+
+def test_a_list_of_other_labels_is_a_mistake_of_usage(saved: Callable[[str, Path], Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the list of labels names 1 labels, but the model gives 4 classes"):
+        export_checkpoint(saved(SEQUENCE, tmp_path / "checkpoint"), tmp_path / "pack", labels=["a"])
+
+
+def test_code_that_comes_with_a_checkpoint_is_never_run(
+    saved: Callable[[str, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even after a question: nobody is asked."""
+    folder = saved(SEQUENCE, tmp_path / "checkpoint")
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: ...\n")
+    edit(folder / "config.json", model_type="evil", auto_map={"AutoConfig": "evil.Config"})
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
+    with pytest.raises(StreamclfError, match="contains custom code"):
+        export_checkpoint(folder, tmp_path / "pack")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_a_pickle_with_code_are_not_run(saved: Callable[[str, Path], Path], tmp_path: Path) -> None:
+    folder = saved(SEQUENCE, tmp_path / "checkpoint")
+    (folder / "model.safetensors").unlink()
+    # what `pickle` makes of an object whose `__reduce__` says: call os.mkdir(path)
+    call = b"cos\nmkdir\n(V" + str(tmp_path / "ran").encode() + b"\ntR."
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x02" + call)
+    with pytest.raises(StreamclfError, match="cannot be loaded as"):
+        export_checkpoint(folder, tmp_path / "pack")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_libraries_keep_quiet_while_they_look_for_a_network() -> None:
+    import huggingface_hub.utils
+
+    with quiet():
+        assert not logging.getLogger(f"{huggingface_hub.utils.__name__}._http").isEnabledFor(logging.WARNING)
 
 
 def test_what_is_no_pack_is_never_replaced(tmp_path: Path) -> None:
