@@ -168,7 +168,8 @@ def _reuse(manifest: Manifest) -> str:
         cached = any("keys" in tensor.input for tensor in manifest.state)
         return f"{'keys and values' if cached else 'state tensors'}: each step is run once"
     if isinstance(manifest.features, Encoded):
-        return "encoder frames: each is computed once, windows run the rest of the model"
+        by = ", by statistics of the sound before it" if manifest.features.statistics else ""
+        return f"encoder frames: each is computed once{by}; windows run the rest of the model"
     if isinstance(manifest.features, Waveform):
         return "nothing: the window is run again each hop"
     return "feature frames: each is computed once, windows run the model"

@@ -187,6 +187,7 @@ def test_the_pack_verifies_and_its_certificate_tells_the_loss(made: Made, case: 
     assert 0.2 < held.top_1 < 1
     assert 0.2 < held.correlation < 1
     assert held.run_ms > 0 < held.anew_ms
+    assert report.for_machines()["agreement"]["windows"] == held.windows == 100
     told = dict(lines(report))
     assert told["running statistics"].endswith("of birds_10s.flac, against the window run anew:")
     assert told["  saves"] == f"{held.saves:.1f}x: {held.run_ms:.2f} ms in place of {held.anew_ms:.2f} ms"
