@@ -56,7 +56,7 @@ def make_keeper(
     It has no rules at first (`Keeper.use`), but what they remembered.
     """
     book = RuleBook((), place=Place(), memory=load_memory(store.connection), lateness_ns=_lateness_ns(config, engine))
-    facts = pack_facts(engine)
+    facts = pack_facts(config, engine)
     labels = {runner.name: runner.pack.labels for runner in engine.runners}
     house = Housekeeping(
         store,
@@ -82,12 +82,17 @@ def _lateness_ns(config: Config, engine: Engine) -> int:
     return round((latest_ms + _SLACK_MS) * 1_000_000)
 
 
-def pack_facts(engine: Engine) -> dict[str, PackFacts]:
+def pack_facts(config: Config, engine: Engine) -> dict[str, PackFacts]:
     """What is kept of each pack that listens to a stream; a pack decides alike on all of them."""
     digests = {runner.name: runner.pack.digest for runner in engine.runners}
     return {
         track.manifest.name: PackFacts.of(
-            digests[track.manifest.name], track.segmenter.labels, track.segmenter.decisions
+            digests[track.manifest.name],
+            track.segmenter.labels,
+            track.segmenter.decisions,
+            look_ahead_ms=config.latency_ms
+            if track.manifest.shape is Shape.WINDOW_FRAMES
+            else track.manifest.look_ahead * 1000 / track.manifest.rate,
         )
         for tracks in engine.tracks.values()
         for track in tracks

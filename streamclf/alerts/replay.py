@@ -12,7 +12,7 @@ from streamclf.alerts.alert import Alert
 from streamclf.alerts.memory import Memory
 from streamclf.alerts.place import Place
 from streamclf.alerts.rule import Rule
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules import LATENESS_NS, RuleBook
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store.events import StoredEvent
 from streamclf.store.recorder import PackFacts, Recorder
@@ -36,11 +36,19 @@ def replay(
     stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Place, per_label: Overrides | None = None
 ) -> Past:
     """stretches: scores and levels, each file's in order. per_label: changes of decisions, as `Config.per_label`."""
-    events = sorted(past_events(stretches, per_label=per_label or {}), key=lambda event: event.decided_ns)
-    book = RuleBook(rules, place=place, memory=Memory())
+    found = list(stretches)
+    ahead_ns = {s.header.pack: round(s.header.look_ahead_ms * 1e6) for s in found}
+
+    def known_ns(event: StoredEvent) -> int:
+        return event.decided_ns + ahead_ns[event.pack]
+
+    # the rules heard of events as they became known
+    events = sorted(past_events(found, per_label=per_label or {}), key=known_ns)
+    lateness_ns = LATENESS_NS + max(ahead_ns.values(), default=0)
+    book = RuleBook(rules, place=place, memory=Memory(), lateness_ns=lateness_ns)
     alerts: list[Alert] = []
     for event in events:
-        verdict = book.step(event.decided_ns, [event])
+        verdict = book.step(known_ns(event), [event])
         book.accept(verdict)
         alerts += verdict.alerts
     while book.next_ns is not None:

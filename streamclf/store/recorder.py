@@ -20,11 +20,16 @@ class PackFacts:
 
     digest: str
     labels: Mapping[str, tuple[Label, Decision]]
+    look_ahead_ms: float = 0.0
+    """How much later than its frame a row can be known."""
 
     @classmethod
-    def of(cls, digest: str, labels: Sequence[Label], decisions: Sequence[Decision]) -> Self:
+    def of(
+        cls, digest: str, labels: Sequence[Label], decisions: Sequence[Decision], *, look_ahead_ms: float = 0.0
+    ) -> Self:
         """labels and decisions: one for each class, in the same order."""
-        return cls(digest, {label.id: (label, decision) for label, decision in zip(labels, decisions, strict=True)})
+        decided = {label.id: (label, decision) for label, decision in zip(labels, decisions, strict=True)}
+        return cls(digest, decided, look_ahead_ms)
 
 
 class Recorder:

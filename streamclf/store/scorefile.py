@@ -45,6 +45,8 @@ class Header(msgspec.Struct, frozen=True):
     decisions: tuple[Decision, ...]
     """In force when the rows were made, one for each label; none for levels."""
     values: tuple[float, ...]
+    look_ahead_ms: float = 0.0
+    """How much later than its frame a row was known."""
     top_k: int = 0
     """Classes kept of each row; 0 for all. The others read as 0."""
     format: Literal[1] = 1

@@ -107,6 +107,7 @@ class ScoreLog:
             tuple(label for label, _ in facts.labels.values()),
             tuple(decision for _, decision in facts.labels.values()),
             tuple(values_of(self._edges[pack]).tolist()),
+            facts.look_ahead_ms,
             self._top_k,
         )
 
