@@ -5,36 +5,25 @@
 
 The checkpoints are the test suite's, with random weights: parity is the largest difference of any probability, over
 all windows and frames, between torch behind the checkpoint's own extractor and ONNX at batch 1, at batch 4 and
-streaming. A speech encoder that normalises over time, or whose input is normalised, is exported as it is and in the
-form where its rows can be kept. The project's own causal nets stand at the end. The table is Markdown.
+streaming. The project's own causal nets stand at the end. The table is Markdown.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-
+from streamclf.clock import FRAME_MS
 from streamclf.engine.verify import verify
 from streamclf.model.loader import load_pack
 from streamclf.train.certificate import ExportReport
-from streamclf.train.data import Task
 from streamclf.train.export import export_checkpoint
 from streamclf.train.families import families
-from streamclf.train.ours import OwnNet, Shaping
-from streamclf.train.pretrained import PREPROCESSOR, quiet
-from tests.support.checkpoints import LABELS, classes, edit, save_checkpoint
-
-OWN = {"crnn": Shaping(), "tcn": Shaping(), "transformer": Shaping(chunk_ms=100)}
-# classes without a convolutional encoder of samples, and those without a choice of its norm
-_SPECTRAL = ("ResNet", "ConvNext", "ViT", "AST", "Whisper", "Wav2Vec2Bert")
-_LAYER_NORM = (*_SPECTRAL, "Data2VecAudio")
+from streamclf.train.pretrained import quiet
+from tests.support.checkpoints import OWN, classes, own_pack, save_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +46,29 @@ def main() -> None:
     names = options.classes.split(",") if options.classes else [*classes(), *OWN]
     table: dict[tuple[str, ...], list[str]] = {}
     for name in names:
-        print(name, file=sys.stderr)
-        for line in _own(name) if name in OWN else _exported(name):
-            shared = (line.family, line.rows, line.look_ahead, line.kept)
-            table.setdefault(shared, []).append(f"`{line.name}` {line.parity:.0e}")
+        with tempfile.TemporaryDirectory() as scratch:
+            line = (_own if name in OWN else _exported)(name, Path(scratch))
+        print(line, file=sys.stderr)
+        shared = (line.family, line.rows, line.look_ahead, line.kept)
+        table.setdefault(shared, []).append(f"`{line.name}` {line.parity:.0e}")
     print("| family | classes, each with its parity | rows | look-ahead | what of the past is kept |")
     print("|---|---|---|---|---|")
     for (family, rows, look_ahead, kept), members in table.items():
         print(f"| {family} | {', '.join(members)} | {rows} | {look_ahead} | {kept} |")
 
 
-def _exported(name: str) -> Iterator[Line]:
+def _exported(name: str, folder: Path) -> Line:
     family = next(one for one in families() if name in one.classes)
-    for whole in (True,) if name.startswith(_SPECTRAL) else (True, False):
-        norm: dict[str, Any] = (
-            {} if name.startswith(_LAYER_NORM) else {"feat_extract_norm": "group" if whole else "layer"}
-        )
-        with tempfile.TemporaryDirectory() as scratch:
-            with quiet():
-                folder = save_checkpoint(name, Path(scratch) / name, **norm)
-            if not name.startswith(_SPECTRAL):
-                edit(folder / PREPROCESSOR, do_normalize=whole)
-            yield _line(family.title, family.output, name, export_checkpoint(folder, Path(scratch) / "pack"))
+    with quiet():
+        checkpoint = save_checkpoint(name, folder / name)
+    return _line(family.title, family.output, name, export_checkpoint(checkpoint, folder / "pack"))
 
 
-def _own(arch: str) -> Iterator[Line]:
-    torch.manual_seed(0)
-    task = Task(labels=LABELS[:3], exclusive=False)
-    net = OwnNet(arch, task, window_s=4.0, shaping=OWN[arch])
-    with tempfile.TemporaryDirectory() as scratch:
-        report = net.export(Path(scratch) / "pack", task, name=arch, licence="", card="", say=lambda _: None)
-        chunk = OWN[arch].chunk_ms
-        rows = "a row every 20 ms" + (f", {chunk // 20} at once" if chunk > 20 else "")
-        yield _line("causal nets of `streamclf train`", rows, arch, report)
+def _own(arch: str, folder: Path) -> Line:
+    _, report = own_pack(arch, folder / arch)
+    together = OWN[arch] // FRAME_MS
+    rows = "a row every 20 ms" + (f", {together} at once" if together > 1 else "")
+    return _line("causal nets of `streamclf train`", rows, arch, report)
 
 
 def _line(family: str, rows: str, name: str, report: ExportReport) -> Line:

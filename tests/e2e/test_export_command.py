@@ -18,12 +18,11 @@ pytest.importorskip("transformers", reason="the extra `train` is not installed")
 import torch
 
 from streamclf.model.loader import load_pack
-from streamclf.train.data import Task
-from streamclf.train.ours import OwnNet, Shaping
+from streamclf.train.ours import OwnNet
 from streamclf.train.parity import signal
 from streamclf.types import F32
 from tests.conftest import StartDaemon
-from tests.support.checkpoints import classes, edit, exported
+from tests.support.checkpoints import OWN, classes, edit, exported, own_pack
 from tests.support.daemon import run_cli
 from tests.support.ownrows import log_mel, own_grid
 
@@ -124,16 +123,8 @@ def test_the_own_causal_nets_run_live_and_say_what_torch_says(daemon: StartDaemo
     """State tensors, a convolution's past, keys and values in chunks: against one run of torch over the whole file."""
     audio = signal(16_000, 29_000, seed=12)
     expected = {}
-    for arch, chunk_ms in (("crnn", 20), ("tcn", 20), ("transformer", 100)):
-        torch.manual_seed(1)
-        task = Task(labels=("a", "b", "c"), exclusive=False)
-        own = OwnNet(arch, task, window_s=4.0, shaping=Shaping(width=32, bands=16, chunk_ms=chunk_ms))
-        own.normalise(lambda *_: (-9.0, 4.0))
-        with torch.no_grad():
-            for weight in own.net.parameters():
-                weight.mul_(2.0 if weight.dim() > 1 else 1.0)
-        own.net.eval()
-        own.export(tmp_path / arch, task, name=arch, licence="", card="", say=lambda _: None)
+    for arch in OWN:
+        own, _ = own_pack(arch, tmp_path / arch)
         with torch.inference_mode():
             expected[arch] = own.logits(torch.from_numpy(whole_file(audio, own))[None])[0].sigmoid().numpy()
     heard = live(daemon, audio, [tmp_path / arch for arch in expected], tmp_path)

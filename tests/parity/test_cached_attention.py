@@ -139,6 +139,7 @@ def test_verify_finds_nothing_wrong(packs: dict[int, Path], rows: int) -> None:
     assert report.problems == []
     assert report.frames >= 300 - rows
     assert report.look_ahead_ms == (rows - 1) * 20
+    assert report.reuse == "keys and values: each step is run once"
 
 
 @pytest.mark.parametrize("rows", [1, 5])

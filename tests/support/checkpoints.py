@@ -12,9 +12,11 @@ import torch
 import transformers as tr
 
 from streamclf.train.certificate import ExportReport
+from streamclf.train.data import Task
 from streamclf.train.export import export_checkpoint
 from streamclf.train.families import families, family_of
 from streamclf.train.families.family import Plan, Wishes
+from streamclf.train.ours import OwnNet, Shaping
 from streamclf.train.parity import signal
 from streamclf.train.pretrained import load_checkpoint
 
@@ -88,6 +90,23 @@ def exported(architecture: str, base: Path) -> tuple[Path, Path, ExportReport]:
 
 
 _DONE: dict[tuple[str, Path], tuple[Path, Path, ExportReport]] = {}
+
+
+OWN = {"crnn": 20, "tcn": 20, "transformer": 100}
+"""The project's own causal nets and the ms between two of their runs."""
+
+
+def own_pack(arch: str, folder: Path) -> tuple[OwnNet, ExportReport]:
+    """A small net of `OWN` with random weights, and the report of the pack that `folder` now holds."""
+    torch.manual_seed(1)
+    task = Task(labels=("a", "b", "c"), exclusive=False)
+    own = OwnNet(arch, task, window_s=4.0, shaping=Shaping(width=32, bands=16, chunk_ms=OWN[arch]))
+    own.normalise(lambda *_: (-9.0, 4.0))
+    with torch.no_grad():
+        for weight in own.net.parameters():
+            weight.mul_(2.0 if weight.dim() > 1 else 1.0)
+    own.net.eval()
+    return own, own.export(folder, task, name=arch, licence="", card="", say=lambda _: None)
 
 
 def edit(path: Path, *, remove: tuple[str, ...] = (), **values: Any) -> None:
