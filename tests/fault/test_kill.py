@@ -28,7 +28,7 @@ COOLDOWN_S = 3
 STREAMS = 4
 STAGES = {"open": 0, "update": 1, "close": 2}
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 15 * KILLS)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 + 15 * KILLS)]
 
 pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
 
@@ -138,7 +138,7 @@ def send_the_rest(tmp_path: Path, pack: Path, env: dict[str, str], store: Path) 
     )
     try:
         daemon.wait_ready()
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 90 + 2 * KILLS
         with closing(reader(store)) as connection:
             while (
                 outbox.waiting(connection)
