@@ -87,7 +87,7 @@ def obstacle(model: Any, *, normalise: bool, running: bool = False) -> str:
             return "its convolutional encoder normalises over time elsewhere than behind its first convolution"
         return "" if mixing or normalise else "its rows rest on their own samples alone, and are kept as they are"
     if mixing:
-        return "its convolutional encoder normalises over time (group norm)"
+        return "its convolutional encoder normalises over the whole window (group norm)"
     if normalise:
         return "its input is normalised over the whole window"
     return ""
