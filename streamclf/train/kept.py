@@ -40,7 +40,10 @@ def keep_encoder(plan: Plan, wishes: Wishes) -> tuple[Plan, Split | None]:
     if wishes.one_graph or (reason and obstacle(model, normalise=normalise, running=True)):
         return plan, None
     cut = split(model, normalise=normalise, window=plan.window if running or reason else 0)
-    if hop_of(plan.rate) % cut.features.frame_shift:
+    shift = cut.features.frame_shift
+    if hop_of(plan.rate) % shift:
+        if running:
+            raise UsageError(f"--running-statistics cannot be had: its frames of {shift} samples do not divide 20 ms")
         return plan, None
     if reason:
         note = (

@@ -7,9 +7,9 @@ or the samples are first normalised over the window, the rows of a window are it
 
 With running statistics it is cut all the same, and is then another model: a row is computed once, by the statistics
 of the sound up to it (`features/statistics.py`), whatever comes after it in a window. What a frame weighs in them falls
-to 1/e over half a window, and after two windows it is forgotten. That was nearest to windows that are run anew, of
-other fades and of even weights over half a window to twelve, on speech, by nets of random weights and a trained one;
-channels normalised by fixed statistics, or by the running level of all of them, were further off.
+to 1/e over half a window, and after two windows it is forgotten. Of the fades and even weights that were tried on
+speech, over half a window to twelve, by nets of random weights and a trained one, this was nearest to the window run
+anew or within a point of it; fixed statistics, or one running level for all channels, were further off.
 """
 
 import copy

@@ -221,6 +221,12 @@ def test_without_the_wish_the_window_is_run_anew_and_the_export_says_what_it_wou
         ("WavLMForSequenceClassification", {}, {}, "rest on their own samples alone"),
         ("WhisperForAudioClassification", {}, {}, "no convolutional encoder of samples"),
         ("Wav2Vec2ForCTC", {"one_graph": True}, {}, "--one-graph runs the encoder with every window"),
+        (
+            "Wav2Vec2ForSequenceClassification",
+            {},
+            {"conv_stride": (5, 2, 2, 2, 2, 2, 4)},
+            "frames of 640 samples do not divide 20 ms",
+        ),
     ],
 )
 def test_where_nothing_rests_on_the_window_the_wish_is_refused(
