@@ -29,6 +29,7 @@ log = logging.getLogger("streamclf.store")
 MAX_WRITING = 8  # clips that wait for the disk; beyond it the next ones are not kept, and counted
 _LOOK_S = 1.0
 _TRIM_S = 60.0
+_ROOM = 8  # where a clip has no room, it is made for so many
 _FORGET_S = 10.0  # after a write that failed, and none since
 
 
@@ -114,17 +115,17 @@ class Housekeeping:
         if now_s >= self._failed_s + _FORGET_S:
             self._failure = ""
 
-    def trim(self) -> None:
-        """Delete what is too old or in the way."""
+    def trim(self, *, room: int = 0) -> None:
+        """Delete what is too old or in the way of `room` more bytes."""
         try:
-            done = self._retention.trim(time.time_ns())
+            done = self._retention.trim(time.time_ns(), room=room)
         except (OSError, sqlite3.Error) as fault:
             self._trouble(f"nothing can be deleted in {self._store.folder}: {fault}")
             return
         self._more = done.more
         for kind, count in (("events", done.events), ("clips", done.clips), ("scores", done.scores)):
             metrics.STORE_DELETED.labels(kind).inc(count)
-        if done.events or done.clips or done.scores:
+        if not room and (done.events or done.clips or done.scores):
             log.info("deleted: %d events, %d clips, %d files of score rows", done.events, done.clips, done.scores)
 
     def make_room(self) -> bool:
@@ -152,8 +153,10 @@ class Housekeeping:
         if self._clipper is None:
             return
         for cut in self._clipper.due(last=last):
-            # FLAC takes at most two bytes a sample, and it has to fit beside the headroom
-            if not self._retention.room_for(2 * len(cut.samples)) or not self._places.acquire(blocking=False):
+            size = 2 * len(cut.samples)  # at most, and it has to fit beside the headroom
+            if not self._retention.room_for(size):
+                self.trim(room=_ROOM * size)
+            if not self._retention.room_for(size) or not self._places.acquire(blocking=False):
                 metrics.CLIPS_LOST.inc()
                 continue
             self._writer.submit(self._write, cut)

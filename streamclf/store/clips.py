@@ -7,6 +7,7 @@ one takes the place of the one before it. What has been overwritten in the ring 
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -213,15 +214,14 @@ def write_clip(folder: Path, cut: Cut) -> None:
     form, subtype = ("OGG", "OPUS") if path.suffix == ".opus" else ("FLAC", "PCM_16")
     if subtype == "OPUS" and rate not in _OPUS_RATES:
         samples, rate = Resampler(rate, _OPUS_RATES[-1]).push(samples, last=True), _OPUS_RATES[-1]
+    encoded = io.BytesIO()  # a callback of soundfile that meets a full disk would print a traceback
+    soundfile.write(encoded, np.clip(samples, -1, 1), rate, format=form, subtype=subtype)
     try:
-        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w+b") as file:
-            soundfile.write(file, np.clip(samples, -1, 1), rate, format=form, subtype=subtype)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(encoded.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except soundfile.LibsndfileError as fault:
-        part.unlink(missing_ok=True)
-        raise OSError(0, str(fault)) from None
     except BaseException:
         part.unlink(missing_ok=True)
         raise

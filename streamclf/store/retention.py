@@ -80,15 +80,19 @@ class Retention:
             return False
         return True
 
-    def trim(self, now_ns: int) -> Trimmed:
-        """Delete what is too old, too much, or in the way. sqlite3's errors and OSError pass through."""
+    def trim(self, now_ns: int, *, room: int = 0) -> Trimmed:
+        """Delete what is too old, too much, or in the way of `room` bytes beside the headroom.
+
+        sqlite3's errors and OSError pass through.
+        """
         done = Trimmed()
-        self._trim_clips(now_ns, done)
-        self._trim_scores(now_ns, done)
+        self._trim_clips(now_ns, room, done)
+        self._trim_scores(now_ns, room, done)
         self._trim_events(now_ns, done)
+        self.look()
         return done
 
-    def _trim_clips(self, now_ns: int, done: Trimmed) -> None:
+    def _trim_clips(self, now_ns: int, room: int, done: Trimmed) -> None:
         folder = self._store.folder / clips.FOLDER
         rows = self._store.connection.execute(
             "SELECT id, clip, onset_ns, row_number() OVER (PARTITION BY label ORDER BY peak DESC) FROM events "
@@ -99,13 +103,13 @@ class Retention:
         oldest_ns = now_ns - self._clips.keep_days * _DAY_NS
         gone = [(event_id, clip) for event_id, clip, *_ in rows if not sizes[clip]]
         for event_id, clip, onset_ns, rank in rows:
-            too_much = total > self._clips.max_mb * MEGABYTE
-            if sizes[clip] and rank > self._clips.keep_per_label and (onset_ns < oldest_ns or too_much or self.short):
+            if not sizes[clip] or rank <= self._clips.keep_per_label:
+                continue
+            if onset_ns < oldest_ns or total > self._clips.max_mb * MEGABYTE or not self.room_for(room):
                 (folder / clip).unlink(missing_ok=True)
                 total -= sizes[clip]
                 done.clips += 1
                 gone.append((event_id, clip))
-                self.look()
         if gone:
             with self._store.transaction() as tx:
                 for event_id, _ in gone:
@@ -119,7 +123,7 @@ class Retention:
             if name not in known and path.stat().st_mtime_ns < now_ns - 3600 * NS_PER_SECOND:
                 path.unlink(missing_ok=True)
 
-    def _trim_scores(self, now_ns: int, done: Trimmed) -> None:
+    def _trim_scores(self, now_ns: int, room: int, done: Trimmed) -> None:
         folder = self._store.folder / scores.FOLDER
         today = datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC).date()
         oldest = today - timedelta(days=self._scores.keep_days)
@@ -129,13 +133,12 @@ class Retention:
         for day in days:
             begun = date.fromisoformat(day.name)
             too_much = total > self._scores.max_mb * MEGABYTE
-            if begun < today and (begun < oldest or too_much or self.short):
+            if begun < today and (begun < oldest or too_much or not self.room_for(room)):
                 for path in _files(day):
                     path.unlink(missing_ok=True)
                     done.scores += 1
                 day.rmdir()
                 total -= sizes[day]
-                self.look()
 
     def _trim_events(self, now_ns: int, done: Trimmed) -> None:
         connection = self._store.connection

@@ -183,7 +183,7 @@ def test_short_of_space_clips_and_score_days_go_until_there_is_enough(
     paths = [clip(store, n, peak=0.9 - n / 10) for n in range(4)]
     day, today = score_day(store, "2023-11-10"), score_day(store, "2023-11-14")
     keeper = retention(store, headroom_mb=100, clips={"keep_per_label": 1})
-    free(keeper, monkeypatch, 50, 60, 120)
+    free(keeper, monkeypatch, 50, 60, 70, 120)
     assert keeper.look()
     assert keeper.short
     done = keeper.trim(START_NS)
@@ -197,6 +197,16 @@ def test_short_of_space_clips_and_score_days_go_until_there_is_enough(
     keeper.trim(START_NS)
     assert [path.exists() for path in paths] == [True, False, False, False]
     assert (day.exists(), today.exists(), numbers(store)) == (False, True, [0, 1, 2, 3])
+
+
+def test_room_is_made_beside_the_headroom(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [clip(store, n) for n in range(3)]
+    keeper = retention(store, headroom_mb=100, clips={"keep_per_label": 0})
+    free(keeper, monkeypatch, 104, 108, 112)
+    assert keeper.trim(START_NS).clips == 0
+    free(keeper, monkeypatch, 104, 108, 112)
+    assert keeper.trim(START_NS, room=10 * MEGABYTE).clips == 2
+    assert [path.exists() for path in paths] == [False, False, True]
 
 
 def test_a_file_must_leave_the_headroom(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
