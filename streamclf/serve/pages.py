@@ -108,9 +108,7 @@ class Pages:
 
     def _events(self, request: Request, *, head: bool) -> Response | Awaitable[Response]:
         if self._history is None:
-            return _refuse(
-                HTTPStatus.NOT_FOUND, "events", "no events are kept; [store] enabled switches it on"
-            )
+            return _refuse(HTTPStatus.NOT_FOUND, "events", "no events are kept; [store] enabled switches it on")
         try:
             asked = asked_of(query_of(request.path))
         except ServeError as fault:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.model.loader import _LABEL_ID
 from streamclf.model.labels import check_count, make_labels, read_lines, slug
+from streamclf.model.loader import _LABEL_ID
 
 
 @given(names=st.lists(st.text(max_size=300), min_size=1, max_size=40))
