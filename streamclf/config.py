@@ -154,7 +154,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
-    """Names or folders of packs; empty takes every pack that is installed."""
+    """Names or folders of packs; empty takes the default one, `all` every one that is installed."""
     provider: Provider = Provider.AUTO
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     hop_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000, multiple_of=20)] = 0

@@ -135,12 +135,6 @@ def test_pack_with_a_file_missing(tmp_path: Path, pack: Path, song: Path) -> Non
     assert "labels.csv" in said
 
 
-def test_no_pack_at_all_names_the_command_that_gets_one(tmp_path: Path, free_port: int) -> None:
-    said = sentence(run_cli("run", "--source", "demo", "--port", str(free_port), home=tmp_path), status=1)
-
-    assert "streamclf models add" in said
-
-
 def test_busy_port(tmp_path: Path, pack: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as owner:
         port = owner.getsockname()[1]

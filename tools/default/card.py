@@ -21,7 +21,7 @@ def card(work: Path, data: Path, chosen: Sequence[Threshold], delays: Mapping[in
     parts = {
         "measured": table.read_text().strip() if table.exists() else "Not measured yet.",
         "classes": _classes(chosen),
-        "delays": "; ".join(f"{20 * delay} ms: {found}" for delay, found in delays.items()) + ".",
+        "delays": "\n".join(f"- {20 * delay} ms: {found}" for delay, found in delays.items()),
         "wanted": "\n".join(f"- {label}: {why}" for label, why in WANTED.items()),
         "provenance": provenance.section(load(work), data).strip(),
         "ratio": f"{RATIO:g}",
@@ -34,8 +34,9 @@ def card(work: Path, data: Path, chosen: Sequence[Threshold], delays: Mapping[in
 
 def _classes(chosen: Sequence[Threshold]) -> str:
     titles = {one.label: one.title for one in CLASSES}
-    rows = ["| label | what | enter | found | false events an hour |", "|---|---|---|---|---|"]
+    rows = ["| label | what | enter | found | false an hour, backgrounds | among sounds |", "|---|---|---|---|---|---|"]
     for one in chosen:
         found = "no recording kept" if one.found is None else f"{100 * one.found:.0f} % of {one.scenes}"
-        rows.append(f"| `{one.label}` | {titles[one.label]} | {one.enter:g} | {found} | {one.per_hour:.1f} |")
+        false = f"{one.per_hour:.1f} | {one.among_sounds:.1f}"
+        rows.append(f"| `{one.label}` | {titles[one.label]} | {one.enter:g} | {found} | {false} |")
     return "\n".join(rows)

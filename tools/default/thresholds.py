@@ -24,12 +24,12 @@ from tools.default.pool import Pool
 RATIO = 0.5
 MIN_ON, MIN_OFF = 5, 15
 """Rows of 20 ms."""
-PER_HOUR, PER_HOUR_AMONG_SOUNDS = 0.5, 20.0
+PER_HOUR, PER_HOUR_AMONG_SOUNDS = 0.5, 60.0
 """In backgrounds half of what is promised, since the choice is made on a few hours only. Among sounds, which are there
 a thousand to the hour, so many are taken for the class.
 """
 _LEAST, _MOST = 0.15, 0.98
-_UNHEARD = 0.5
+_UNHEARD = 0.9
 """At least this for a class of which no recording was kept for choosing."""
 _NEAR = FRAMES_PER_SECOND
 _TOGETHER = 16
