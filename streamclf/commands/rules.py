@@ -15,7 +15,7 @@ from streamclf.config import Config, load, rules_file
 from streamclf.engine.build import load_packs
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
-from streamclf.errors import ConfigError, PackError
+from streamclf.errors import ConfigError
 
 _file = click.argument("file", required=False, type=click.Path(path_type=Path))
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -36,16 +36,14 @@ def check(file: Path | None, config_file: Path | None) -> None:
     """
     config = load(file=config_file)
     path = file or rules_file(config)
-    known = _vocabulary(config)
-    found, mistakes = parse_rules(read_rules(path), known=known)
+    found, mistakes = parse_rules(read_rules(path), known=_vocabulary(config))
     if len(mistakes) == 1:
         raise ConfigError(f"{path}:{mistakes[0].line}: {mistakes[0]}")
     if mistakes:
         for mistake in mistakes:
             click.echo(" ".join(f"{path}:{mistake.line}: {mistake}".split()))
         raise ConfigError(f"{path} has {len(mistakes)} mistakes; mend the lines above")
-    unchecked = "" if known else " (labels were not checked: no model pack is installed)"
-    click.echo(f"{path} is good: {said(found)}{unchecked}")
+    click.echo(f"{path} is good: {said(found)}")
 
 
 @rules.command()
@@ -99,17 +97,11 @@ def limits(rule: Rule) -> str:
     return _joined(parts)
 
 
-def _vocabulary(config: Config) -> Vocabulary | None:
-    """What the packs of the configuration tell events of; None where no pack is installed and none is named."""
-    try:
-        packs = load_packs(config.model)
-    except PackError:
-        if config.model:
-            raise
-        return None
+def _vocabulary(config: Config) -> Vocabulary:
+    """What the packs of the configuration tell events of. Raises `PackError`."""
     return Vocabulary.of(
         label
-        for pack in packs
+        for pack in load_packs(config.model)
         for label, decision in zip(
             pack.labels,
             decide(pack.labels, default_decision(pack.manifest), per_label=config.per_label()),

@@ -68,10 +68,12 @@ def test_labels_are_checked_against_the_packs(path: Path, tmp_path: Path) -> Non
     assert str(fault).endswith("the packs in use tell no events of load; did you mean loud?")
 
 
-def test_without_a_pack_labels_are_not_checked_and_that_is_said(path: Path, tmp_path: Path) -> None:
-    said, fault = call("check", str(path), models=tmp_path / "none")
-    assert fault is None
-    assert said == f"{path} is good: 2 rules and 1 sink (labels were not checked: no model pack is installed)\n"
+def test_with_no_pack_named_labels_are_those_of_the_default_model(path: Path, tmp_path: Path) -> None:
+    _, fault = call("check", str(path), models=tmp_path / "none")
+    assert isinstance(fault, ConfigError)
+    assert "no events of loud" in str(fault)
+    path.write_text(path.read_text().replace('"loud"', '"speech"'))
+    assert call("check", str(path), models=tmp_path / "none") == (f"{path} is good: 2 rules and 1 sink\n", None)
     assert isinstance(call("check", str(path), pack=tmp_path / "gone", models=tmp_path / "none")[1], PackError)
 
 
@@ -83,7 +85,7 @@ def test_every_mistake_has_its_line(path: Path, tmp_path: Path) -> None:
 
 
 def test_each_rule_is_shown_in_words(path: Path, tmp_path: Path) -> None:
-    said, fault = call("show", str(path), models=tmp_path / "none")
+    said, fault = call("show", str(path), pack=stateful_pack(tmp_path / "pack"), models=tmp_path / "none")
     assert fault is None
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert lines[0] == f"2 rules and 1 sink from {path}; times are of Europe/Berlin, the sun of 52.52 N 13.4 W"
