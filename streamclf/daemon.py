@@ -33,9 +33,9 @@ from streamclf.lines import Line, count, notify, open_lines, push_sinks, room
 from streamclf.selftest import STREAM as SELF_TEST
 from streamclf.selftest import SelfTest, prepare
 from streamclf.serve.access import read_token
-from streamclf.serve.history import History
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.server import Server, ServerSettings
+from streamclf.serve.stored import stored_routes
 from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
@@ -109,8 +109,8 @@ async def _serve(
         replay_seconds=config.server.replay_seconds,
         lossless=waits,
     )
-    history = History(store.folder) if store is not None else None
-    server = Server(hub, _settings(config), push_sinks=push_sinks(lines), history=history)
+    routes = stored_routes(store.folder if store is not None else None)
+    server = Server(hub, _settings(config), push_sinks=push_sinks(lines), routes=routes)
     await server.start()
     wake = Wake()
 

@@ -15,6 +15,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,17 @@ MIN_TOKEN = 8
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _SUBPROTOCOL = "token."
+
+
+class Role(IntEnum):
+    """What somebody may do here; each role may do what those before it may."""
+
+    LABELS = 1
+    """See labels, events and spectra."""
+    AUDIO = 2
+    """Hear, and be heard: clips, live sound, sending a microphone."""
+    ADMIN = 3
+    """Everything else: marks, measures of the daemon itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ import msgspec
 
 from streamclf.errors import ServeError
 from streamclf.serve import wire
+from streamclf.serve.route import Query, Reply
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, query
+from streamclf.store.events import StoredEvent
+from streamclf.store.events import query as find_events
 
 _LISTS = {"labels", "streams"}
 
@@ -51,12 +53,13 @@ class History:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def page(self, asked: Asked) -> bytes:
-        """A page as JSON. Raises `StoreError`, and sqlite3's own errors."""
+    def answer(self, query: Query) -> Reply:
+        """A page as JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
+        asked = asked_of(query.fields)
         with closing(reader(self._folder)) as connection:
             connection.execute("BEGIN")  # both reads see the same moment
             (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()
-            events = query(
+            events = find_events(
                 connection,
                 since_ns=asked.since_ns,
                 until_ns=asked.until_ns,
@@ -70,7 +73,7 @@ class History:
             connection.execute("ROLLBACK")
         more = asked.after is not None and len(events) > asked.limit
         page = events[: asked.limit]
-        return msgspec.json.encode(Page(page, page[-1].seq if more else last, more))
+        return Reply(msgspec.json.encode(Page(page, page[-1].seq if more else last, more)))
 
 
 def asked_of(fields: Mapping[str, list[str]]) -> Asked:

@@ -16,9 +16,9 @@ from websockets.http11 import Request, Response
 
 from streamclf import __version__, metrics
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve.access import Access
-from streamclf.serve.history import Asked, History, asked_of
+from streamclf.serve.access import Access, Role
 from streamclf.serve.hub import Hub
+from streamclf.serve.route import NotKeptError, Query, Reply, Route
 
 SOCKET_PATH = "/v1"
 
@@ -49,16 +49,20 @@ _GUARDS = {
 
 
 class Pages:
-    """Answers every request that is not a websocket's. Reads its files once. history: None where no events are kept."""
+    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones."""
 
-    def __init__(self, hub: Hub, access: Access, history: History | None = None) -> None:
+    def __init__(self, hub: Hub, access: Access, routes: Mapping[str, Route] | None = None) -> None:
         self._hub = hub
         self._access = access
-        self._history = history
         self._started_s = time.monotonic()
         serve = files("streamclf.serve")
         self._fixed = {path: (serve.joinpath("web", name).read_bytes(), kind) for path, (name, kind) in _WEB.items()}
         self._fixed["/v1/schema"] = (serve.joinpath("asyncapi.json").read_bytes(), "application/json")
+        self._routes = {
+            "/v1/picture": Route(Role.LABELS, self._picture),
+            "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
+            **(routes or {}),
+        }
 
     def respond(self, request: Request) -> Response | Awaitable[Response] | None:
         """The answer, now or soon, or None where the request may go on to become a websocket."""
@@ -88,41 +92,18 @@ class Pages:
         if path == "/healthz":
             status, health = self._health(detailed=self._check_token(request) is None)
             return _answer(status, msgspec.json.encode(health), "application/json", head=head)
-        if path == "/v1/picture":
-            return self._check_token(request) or self._picture(request, head=head)
-        if path == "/v1/events":
-            return self._check_token(request) or self._events(request, head=head)
-        if path == "/metrics":
-            return self._check_token(request) or _answer(
-                HTTPStatus.OK, metrics.exposition(), metrics.CONTENT_TYPE, head=head
-            )
-        return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
+        if path not in self._routes:
+            return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
+        if refused := self._check_token(request):
+            return refused
+        route, query = self._routes[path], Query(query_of(request.path), Role.ADMIN)
+        return _in_thread(route, query, head=head) if route.in_thread else _reply(route, query, head=head)
 
-    def _picture(self, request: Request, *, head: bool) -> Response:
-        query = query_of(request.path)
-        stream, frame = query.get("stream", [""])[0], query.get("from", ["0"])[0]
+    def _picture(self, query: Query) -> Reply:
+        stream, frame = query.fields.get("stream", [""])[0], query.fields.get("from", ["0"])[0]
         if stream not in self._hub.streams or not frame.isdecimal():
-            wanted = "say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want"
-            return _refuse(HTTPStatus.BAD_REQUEST, "query", wanted)
-        return _answer(HTTPStatus.OK, self._hub.picture(stream, int(frame)), "application/octet-stream", head=head)
-
-    def _events(self, request: Request, *, head: bool) -> Response | Awaitable[Response]:
-        if self._history is None:
-            return _refuse(HTTPStatus.NOT_FOUND, "events", "no events are kept; [store] enabled switches it on")
-        try:
-            asked = asked_of(query_of(request.path))
-        except ServeError as fault:
-            return _refuse(HTTPStatus.BAD_REQUEST, "query", str(fault))
-        return self._read_events(self._history, asked, head=head)
-
-    async def _read_events(self, history: History, asked: Asked, *, head: bool) -> Response:
-        """In a thread: a search through a year of events must not hold up the loop."""
-        try:
-            page = await asyncio.to_thread(history.page, asked)
-        except (StreamclfError, sqlite3.Error) as fault:
-            logger.error("events cannot be read: %s", fault)
-            return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "events", f"events cannot be read: {fault}")
-        return _answer(HTTPStatus.OK, page, "application/json", head=head)
+            raise ServeError("say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want")
+        return Reply(self._hub.picture(stream, int(frame)), "application/octet-stream")
 
     def _check_token(self, request: Request) -> Response | None:
         why = self._access.check_token(
@@ -153,6 +134,24 @@ class Pages:
                 for stream in self._hub.streams.values()
             ]
         return HTTPStatus.SERVICE_UNAVAILABLE if broken else HTTPStatus.OK, health
+
+
+async def _in_thread(route: Route, query: Query, *, head: bool) -> Response:
+    """A search through a year of events must not hold up the loop."""
+    return await asyncio.to_thread(_reply, route, query, head=head)
+
+
+def _reply(route: Route, query: Query, *, head: bool) -> Response:
+    try:
+        reply = route.answer(query)
+    except NotKeptError as fault:
+        return _refuse(HTTPStatus.NOT_FOUND, "missing", str(fault))
+    except ServeError as fault:
+        return _refuse(HTTPStatus.BAD_REQUEST, "query", str(fault))
+    except (StreamclfError, sqlite3.Error) as fault:
+        logger.error("a request could not be answered: %s", fault)
+        return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "fault", f"this cannot be answered now: {fault}")
+    return _answer(HTTPStatus.OK, reply.body, reply.kind, head=head)
 
 
 def query_of(path: str) -> Mapping[str, list[str]]:

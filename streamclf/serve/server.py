@@ -21,10 +21,10 @@ from websockets.typing import Subprotocol
 from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve.access import Access, ServerSettings, check_bind
-from streamclf.serve.history import History
 from streamclf.serve.hub import Hub
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
+from streamclf.serve.route import Route
 from streamclf.serve.session import MAX_BINARY, Session
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
 from streamclf.serve.wire import PROTOCOL
@@ -46,7 +46,7 @@ _INTERNAL_ERROR = 1011
 
 
 class Server:
-    """push_sinks: stream name -> where a client's samples go. history: events that are kept, if they are."""
+    """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class Server:
         settings: ServerSettings,
         *,
         push_sinks: Mapping[str, PushSink] | None = None,
-        history: History | None = None,
+        routes: Mapping[str, Route] | None = None,
     ) -> None:
         self.hub = hub
         self.port = settings.port
         self._settings = settings
-        self._history = history
+        self._routes = routes
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
         self._connections: set[Connection] = set()  # bound: MAX_CONNECTIONS; more are answered 503
@@ -88,7 +88,7 @@ class Server:
         _allow_many_files()
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
-        self._pages = Pages(self.hub, self._access, self._history)
+        self._pages = Pages(self.hub, self._access, self._routes)
         try:
             self._server: SocketServer = await serve(
                 self._handle,

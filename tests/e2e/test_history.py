@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamclf.serve.history import History
 from streamclf.serve.server import Server
+from streamclf.serve.stored import stored_routes
 from streamclf.store.database import FILE_NAME, Store
 from streamclf.store.events import put_events
 from tests.support.rawclient import RawClient
@@ -59,7 +59,7 @@ def test_filters(store: Store, query: str, found: list[int]) -> None:
     put(store, stored(3, stream="yard", label="owl", peak=0.9), stored(4, test=True))
 
     async def main() -> None:
-        async with serving(history=History(store.folder)) as server:
+        async with serving(routes=stored_routes(store.folder)) as server:
             page = await get(server, query)
         assert numbers(page) == found
         assert page["more"] is False
@@ -71,7 +71,7 @@ def test_pages_go_on_where_the_last_one_ended_and_see_later_stages(store: Store)
     put(store, *(stored(number, stage="open") for number in range(5)))
 
     async def main() -> None:
-        async with serving(history=History(store.folder)) as server:
+        async with serving(routes=stored_routes(store.folder)) as server:
             seen, after, more = [], 0, True
             while more:
                 page = await get(server, f"?limit=2&after={after}")
@@ -93,7 +93,7 @@ def test_pages_go_on_where_the_last_one_ended_and_see_later_stages(store: Store)
 
 def test_who_may_ask_is_who_may_listen(store: Store) -> None:
     async def main() -> None:
-        async with serving(history=History(store.folder), token=TOKEN) as server:
+        async with serving(routes=stored_routes(store.folder), token=TOKEN) as server:
             assert (await RawClient.request(server.port, "/v1/events")).status == 401
             assert numbers(await get(server, f"?token={TOKEN}")) == []
             assert numbers(await get(server, Authorization=f"Bearer {TOKEN}")) == []
@@ -114,7 +114,7 @@ def test_who_may_ask_is_who_may_listen(store: Store) -> None:
 )
 def test_what_cannot_be_meant_is_a_sentence(store: Store, query: str, words: str) -> None:
     async def main() -> None:
-        async with serving(history=History(store.folder)) as server:
+        async with serving(routes=stored_routes(store.folder)) as server:
             answer = await RawClient.request(server.port, f"/v1/events{query}")
         assert answer.status == 400
         assert words.lower() in answer.body.decode().lower()
@@ -128,7 +128,7 @@ def test_without_a_store_and_with_a_broken_one(store: Store, tmp_path: Path) -> 
             assert (await RawClient.request(server.port, "/v1/events")).status == 404
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / FILE_NAME).write_bytes(b"no database" * 1000)
-        async with serving(history=History(tmp_path / "other")) as server:
+        async with serving(routes=stored_routes(tmp_path / "other")) as server:
             answer = await RawClient.request(server.port, "/v1/events")
             assert answer.status == 503
             assert b"not a database" in answer.body

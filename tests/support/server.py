@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 from websockets.asyncio.client import ClientConnection
 
-from streamclf.serve.history import History
 from streamclf.serve.hub import Hub
 from streamclf.serve.push import PushSink
+from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.types import FrameScores, Label
 from tests.support.serving import HOP, make_hub
@@ -25,10 +25,10 @@ async def serving(
     hub: Hub | None = None,
     *,
     push_sinks: dict[str, PushSink] | None = None,
-    history: History | None = None,
+    routes: Mapping[str, Route] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Server]:
-    server = Server(hub or make_hub(), ServerSettings(port=0, **settings), push_sinks=push_sinks, history=history)
+    server = Server(hub or make_hub(), ServerSettings(port=0, **settings), push_sinks=push_sinks, routes=routes)
     await server.start()
     try:
         yield server
