@@ -29,6 +29,7 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Megabytes = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
 ClipMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=60_000)]
+BasePath = Annotated[str, msgspec.Meta(pattern=r"^(/(?!v1$|v1/)[A-Za-z0-9._~-]+)*$")]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
@@ -38,12 +39,20 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8765
     token_file: str = ""
-    """A file of mode 0600 that holds the token; required (or STREAMCLF_TOKEN) beyond loopback."""
+    """A file of mode 0600 that holds the admin's token; required (or STREAMCLF_TOKEN) beyond loopback."""
+    audio_token_file: str = ""
+    """The same for who may see and hear, and be heard, but mark nothing."""
+    labels_token_file: str = ""
+    """The same for who may only see."""
     origins: tuple[str, ...] = ()
     """Web origins besides the daemon's own whose pages may connect, such as https://dash.example.org."""
     hosts: tuple[str, ...] = ()
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
+    base_path: BasePath = ""
+    """Such as /birds, for a reverse proxy that leaves it in the address; all answers below it as well as without it."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
+    listening: bool = False
+    """Whether clients with the role audio may listen live."""
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -308,6 +317,9 @@ _TEXT_KEYS = {
     "rules",
     "host",
     "token_file",
+    "audio_token_file",
+    "labels_token_file",
+    "base_path",
     "path",
     "format",
     "privacy",

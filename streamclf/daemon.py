@@ -160,7 +160,8 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _announce(config, engine, lines, server)
-    hub.on_picture = lambda wanted: model.call(partial(_draw, engine, wanted))
+    hub.shown.on_picture = lambda wanted: model.call(partial(_draw, engine, wanted))
+    hub.shown.on_sound = lambda stream, wanted: model.call(partial(_tap, engine, stream, wanted))
     model.start()
     if waits:
         log.info("--fast: sources start with the first subscriber, or in %.0f s", FIRST_SUBSCRIBER_S)
@@ -240,7 +241,23 @@ def _announce(config: Config, engine: Engine, lines: list[Line], server: Server)
 def _settings(config: Config) -> ServerSettings:
     server = config.server
     token = read_token(server.token_file or None, os.environ)
-    return ServerSettings(host=server.host, port=server.port, token=token, origins=server.origins, hosts=server.hosts)
+    return ServerSettings(
+        host=server.host,
+        port=server.port,
+        token=token,
+        origins=server.origins,
+        hosts=server.hosts,
+        no_audio=_no_audio(config),
+    )
+
+
+def _no_audio(config: Config) -> str:
+    """Why nobody may listen live, or an empty text."""
+    if not config.server.listening:
+        return "listening is switched off on this daemon; set listening = true under [server] to allow it"
+    if config.clips.privacy != "off":
+        return f'live sound would carry the speech that clips.privacy = "{config.clips.privacy}" keeps out of clips'
+    return ""
 
 
 def _nothing() -> None:
@@ -316,6 +333,11 @@ def _allow(engine: Engine, packs: Sequence[str], labels: frozenset[str]) -> list
 
 def _draw(engine: Engine, wanted: bool) -> list[Status]:
     engine.draw(wanted)
+    return []
+
+
+def _tap(engine: Engine, stream: str, wanted: bool) -> list[Status]:
+    engine.tap(stream, wanted)
     return []
 
 

@@ -55,6 +55,9 @@ LAGGED_ROWS = Counter("streamclf_lagged_rows", "Score rows that slow subscribers
 PICTURES_DROPPED = Counter(
     "streamclf_pictures_dropped", "Messages of spectrum columns that a subscriber could not take", registry=REGISTRY
 )
+SOUND_DROPPED = Counter(
+    "streamclf_sound_dropped", "Messages of live sound that a listener could not take", registry=REGISTRY
+)
 CUT_OFF = Counter("streamclf_subscribers_cut_off", "Connections ended by the server", ["reason"], registry=REGISTRY)
 REFUSED = Counter("streamclf_requests_refused", "Requests refused", ["reason"], registry=REGISTRY)
 BORDER_ROWS = Counter(

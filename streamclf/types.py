@@ -9,6 +9,7 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
+I16 = npt.NDArray[np.int16]
 
 
 class Shape(StrEnum):
@@ -122,6 +123,18 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """Consecutive frames of a stream for the ear, as captured and before any gain. Full scale is 32768.
+
+    samples: (frames, hop) int16 of the frames from `first_frame` on.
+    """
+
+    stream: str
+    first_frame: int
+    samples: I16
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Something a subscriber must know about a stream or a pack, in a word and a sentence.
 
@@ -134,4 +147,4 @@ class Status:
     pack: str = ""
 
 
-Output = FrameScores | Event | Levels | Picture | Gap | Status
+Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status

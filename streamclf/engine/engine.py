@@ -108,6 +108,10 @@ class Engine:
         for stream in self.streams.values():
             stream.draw(on)
 
+    def tap(self, name: str, on: bool) -> None:
+        """Begin or cease to give the sound of stream `name` itself."""
+        self.streams[name].tap(on)
+
     def tick(self) -> list[Output]:
         """Everything that has become certain since the last call, in order for each stream."""
         outputs: list[Output] = []

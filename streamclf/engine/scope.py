@@ -1,14 +1,14 @@
-"""What can be seen of a stream besides its scores, as captured and before any gain: levels, and spectrum columns."""
+"""What can be had of a stream besides its scores, as captured and before any gain: levels, spectrum columns, sound."""
 
 import numpy as np
 
 from streamclf.clock import hop_of
 from streamclf.features.picture import Spectrogram
-from streamclf.types import F32, Levels, Picture
+from streamclf.types import F32, I16, Levels, Picture, Sound
 
 
 class Scope:
-    """Blocks of any size in, what was seen of whole 20 ms frames out. levels: measure them all the time."""
+    """Blocks of any size in, what was seen and heard of whole 20 ms frames out. levels: measure them all the time."""
 
     def __init__(self, stream: str, rate: int, *, levels: bool) -> None:
         self._stream = stream
@@ -16,6 +16,7 @@ class Scope:
         self._hop = hop_of(rate)
         self._levels = levels
         self._spectrogram: Spectrogram | None = None
+        self._sound = False
         self._part: F32 = np.zeros(0, dtype=np.float32)  # of the frame that is not whole yet: less than `hop` samples
         self._skip = 0
         self._frame = 0
@@ -23,7 +24,7 @@ class Scope:
     @property
     def active(self) -> bool:
         """Whether anything is wanted."""
-        return self._levels or self._spectrogram is not None
+        return self._levels or self._sound or self._spectrogram is not None
 
     def draw(self, on: bool, *, sample: int) -> None:
         """Begin or cease to make spectrum columns. sample: index of the next one that will be pushed."""
@@ -31,6 +32,13 @@ class Scope:
             return
         begins = on and not self.active
         self._spectrogram = Spectrogram(self._rate) if on else None
+        if begins:
+            self.restart(sample)
+
+    def tap(self, on: bool, *, sample: int) -> None:
+        """Begin or cease to give the sound itself. sample: as for `draw`."""
+        begins = on and not self.active
+        self._sound = on
         if begins:
             self.restart(sample)
 
@@ -42,7 +50,7 @@ class Scope:
         if self._spectrogram is not None:
             self._spectrogram.restart()
 
-    def push(self, block: F32) -> list[Levels | Picture]:
+    def push(self, block: F32) -> list[Levels | Picture | Sound]:
         """block: (n, ) float32, any n."""
         if self._skip:
             skipped = min(self._skip, len(block))
@@ -59,7 +67,15 @@ class Scope:
         # a dot product of each frame with itself: no array of squares is made
         rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(self._hop))
         levels = Levels(self._stream, first, rms, np.abs(frames).max(axis=1))
-        seen: list[Levels | Picture] = [levels] if self._levels else []
+        seen: list[Levels | Picture | Sound] = [levels] if self._levels else []
         if self._spectrogram is not None:
             seen.append(Picture(levels, self._spectrogram.push(frames), self._spectrogram.high_hz))
+        if self._sound:
+            seen.append(Sound(self._stream, first, _int16(frames)))
         return seen
+
+
+def _int16(samples: F32) -> I16:
+    """What was read from 16 bits comes out as it was; what is beyond full scale stays there."""
+    whole: F32 = np.rint(samples * np.float32(32768)).clip(-32768, 32767)
+    return whole.astype(np.int16)

@@ -16,7 +16,7 @@ from streamclf.engine.scope import Scope
 from streamclf.errors import Overrun
 from streamclf.features.frontend import Encode, Frontend, make_frontend
 from streamclf.model.pack import Features
-from streamclf.types import F32, Gap, Levels, Picture
+from streamclf.types import F32, Gap, Levels, Picture, Sound
 
 # one pull takes at most this much, so that no history of features is lapped inside a tick
 PULL_FRAMES = FRAMES_PER_SECOND
@@ -60,7 +60,7 @@ class Stream:
         self.ended = False
         self.paused = False
         self._gain = GainNormaliser(self.hop) if normalise_gain else None
-        self.seen: list[Levels | Picture] = []
+        self.seen: list[Levels | Picture | Sound] = []
         """Of the frames that the last `pull` made whole."""
         self._scope = Scope(name, rate, levels=levels)
         self._lines: dict[int, _Line] = {}
@@ -132,6 +132,10 @@ class Stream:
     def draw(self, on: bool) -> None:
         """Begin or cease to make spectrum columns."""
         self._scope.draw(on, sample=self.consumed)
+
+    def tap(self, on: bool) -> None:
+        """Begin or cease to give the sound itself."""
+        self._scope.tap(on, sample=self.consumed)
 
     def skip_to_newest(self, reason: str) -> Gap:
         """Give up what was not read: go on at the newest whole frame."""

@@ -44,7 +44,7 @@ class ServerSettings:
     """Where to listen and whom to let in.
 
     origins: web origins besides our own, such as `https://dash.example.org`. hosts: names besides the bind address
-    under which we are reached.
+    under which we are reached. no_audio: why nobody may listen live; empty where who has the role may.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +52,7 @@ class ServerSettings:
     token: str | None = None
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    no_audio: str = ""
 
 
 def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | None:

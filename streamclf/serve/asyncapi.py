@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streamclf.serve import picture, wire
+from streamclf.serve import picture, sound, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
 _REF = "#/components/schemas/{name}"
@@ -34,6 +34,13 @@ def document() -> dict[str, Any]:
         "contentType": "application/octet-stream",
         "payload": {"type": "string", "format": "binary", "description": _layout(picture.__doc__)},
     }
+    messages["sound"] = {
+        "name": "sound",
+        "title": "Live sound",
+        "summary": "Comes as well where `audio` was asked for and may be had.",
+        "contentType": "application/octet-stream",
+        "payload": {"type": "string", "format": "binary", "description": _layout(sound.__doc__)},
+    }
     messages["samples"] = {
         "name": "samples",
         "title": "Pushed samples",
@@ -45,7 +52,7 @@ def document() -> dict[str, Any]:
             "description": "u64, little-endian: index of the first sample; then mono PCM in the announced format.",
         },
     }
-    sent = [_tag(kind) for kind in wire.SERVER_MESSAGES] + ["binary_scores", "picture"]
+    sent = [_tag(kind) for kind in wire.SERVER_MESSAGES] + ["binary_scores", "picture", "sound"]
     received = [_tag(kind) for kind in wire.CLIENT_MESSAGES] + ["samples"]
     return {
         "asyncapi": "3.0.0",

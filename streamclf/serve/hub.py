@@ -15,14 +15,14 @@ from typing import NamedTuple
 import msgspec
 
 from streamclf import __version__, metrics
-from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME, NS_PER_SECOND
+from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
 from streamclf.serve import wire
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.picture import Gallery
 from streamclf.serve.replay import Hole, Item, Items, Part, Track, place_before, place_of, seq_of
+from streamclf.serve.shown import Shown
 from streamclf.serve.subscription import Channel, Sink, Spec, resolve
-from streamclf.types import Event, FrameScores, Gap, Output, Picture, Status
+from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Status
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
@@ -64,8 +64,6 @@ class Hub:
         """What is wrong with what is no stream (store, rules, sinks), in words; the daemon sets it."""
         self.on_subscribe: Callable[[], object] = lambda: None
         """Called at each subscription: a daemon that waits for its first listener sets it."""
-        self.on_picture: Callable[[bool], object] = lambda wanted: None
-        """Called when somebody wants to see spectrum columns, and when for a replay's length nobody did."""
         self._stream_index = {name: i for i, name in enumerate(self.streams)}
         self._pack_index = {name: i for i, name in enumerate(self.packs)}
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
@@ -76,9 +74,7 @@ class Hub:
         self._subscribed: dict[Sink, Channel] = {}
         self._pressed: set[Sink] = set()
         self._captured_ns: dict[tuple[str, str], int] = {}
-        self._galleries = {name: Gallery(i, frames=self._max_rows) for name, i in self._stream_index.items()}
-        self._drawing = False
-        self._looked_ns = 0
+        self.shown = Shown(self.streams, self._channels, frames=self._max_rows)
         self._sent_ns = 0
 
     def hello(self) -> wire.Hello:
@@ -112,7 +108,9 @@ class Hub:
             elif isinstance(output, Gap):
                 self._publish_gap(output)
             elif isinstance(output, Picture):
-                self._show(output)
+                self.shown.picture(output, sent_ns=sent_ns)
+            elif isinstance(output, Sound):
+                self.shown.sound(output)
             elif isinstance(output, Status):
                 self._publish_status(output)
 
@@ -192,21 +190,6 @@ class Hub:
         )
         self._publish_item(Item(place_of(self.seq), status.stream, status.pack, "", message))
 
-    def _show(self, picture: Picture) -> None:
-        stream = picture.levels.stream
-        lookers = [channel for channel in self._channels.values() if channel.spec.picture]
-        for message in self._galleries[stream].add(picture):
-            frame = wire.binary_frame(message)
-            for channel in lookers:
-                if stream in channel.spec.streams:
-                    for sink in channel.sinks:
-                        sink.show(frame)
-        if lookers:
-            self._looked_ns = self._sent_ns
-        elif self._drawing and self._sent_ns - self._looked_ns > self._max_rows // FRAMES_PER_SECOND * NS_PER_SECOND:
-            self._drawing = False
-            self.on_picture(False)
-
     def probability(self, stream: str, label: str) -> float | None:
         """Of `label` on the newest row of `stream`, the highest of all packs that know it; None where there is none."""
         found = [
@@ -220,7 +203,7 @@ class Hub:
 
     def picture(self, stream: str, frame: int) -> bytes:
         """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""
-        return self._galleries[stream].since(frame)
+        return self.shown.columns(stream, frame)
 
     def _publish_item(self, item: Item) -> None:
         self._items.add(item)
@@ -271,7 +254,7 @@ class Hub:
         The caller sends the answers, then reads on from the cursor (if any), and drops what `deliver` brings meanwhile.
         """
         spec = resolve(wish, list(self.streams), self.packs)
-        self.detach(sink)
+        self._leave(sink)
         channel = self._channels.get(spec)
         if channel is None:
             self._channel_number += 1
@@ -279,9 +262,7 @@ class Hub:
         channel.sinks[sink] = None
         self._subscribed[sink] = channel
         self.on_subscribe()
-        if spec.picture and not self._drawing:
-            self._drawing = True
-            self.on_picture(True)
+        self.shown.ask()
         if wish.since is None:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])
         elsewhere = wish.instance is not None and wish.instance != self.instance
@@ -292,6 +273,10 @@ class Hub:
 
     def detach(self, sink: Sink) -> None:
         """Forget `sink`. Forgets its channel with its last sink."""
+        self._leave(sink)
+        self.shown.ask()
+
+    def _leave(self, sink: Sink) -> None:
         self.press(sink, False)
         channel = self._subscribed.pop(sink, None)
         if channel is not None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from websockets.asyncio.server import Server as SocketServer
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -20,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from streamclf import metrics
 from streamclf.errors import ServeError
-from streamclf.serve.access import Access, ServerSettings, check_bind
+from streamclf.serve.access import Access, Role, ServerSettings, check_bind
 from streamclf.serve.hub import Hub
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
@@ -28,7 +29,7 @@ from streamclf.serve.route import Route
 from streamclf.serve.session import MAX_BINARY, Session
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
 from streamclf.serve.wire import PROTOCOL
-from streamclf.types import FrameScores, Levels, Output, Picture, Status
+from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
@@ -143,7 +144,7 @@ class Server:
                 if isinstance(output, FrameScores):
                     self._missed[output.stream] = self._missed.get(output.stream, 0) + len(output.rows)
                     metrics.BORDER_ROWS.labels(output.stream).inc(len(output.rows))
-            outputs = [output for output in outputs if not isinstance(output, FrameScores | Levels | Picture)]
+            outputs = [output for output in outputs if not isinstance(output, FrameScores | Levels | Picture | Sound)]
             if not outputs:
                 return
         elif self._missed:
@@ -188,11 +189,11 @@ class Server:
         assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
         connection.subscriber = subscriber
-        session = Session(subscriber, self._desk)
+        session = Session(subscriber, self._desk, role=Role.ADMIN, no_audio=self._settings.no_audio)
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:
-            subscriber.control(self.hub.hello())
+            subscriber.control(msgspec.structs.replace(self.hub.hello(), no_audio=session.no_audio))
             session.query(connection.request.path)
             async for message in connection:
                 session.receive(message)

@@ -4,6 +4,7 @@ import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.serve import wire
+from streamclf.serve.access import Role
 from streamclf.serve.pages import query_of
 from streamclf.serve.push import PushDesk, PushSession
 from streamclf.serve.subscriber import Subscriber
@@ -16,11 +17,18 @@ _NOT_OURS = {"token"}
 
 
 class Session:
-    """Does what the client asks; what cannot be done is answered with `error` and changes nothing."""
+    """Does what the client asks; what cannot be done is answered with `error` and changes nothing.
 
-    def __init__(self, subscriber: Subscriber, desk: PushDesk) -> None:
+    no_audio: why nobody may listen live here; empty where who has the role may.
+    """
+
+    def __init__(self, subscriber: Subscriber, desk: PushDesk, *, role: Role, no_audio: str = "") -> None:
         self._subscriber = subscriber
         self._desk = desk
+        if not no_audio and role < Role.AUDIO:
+            no_audio = f"live sound needs the role audio, and this connection has {role.name.lower()}"
+        self.no_audio = no_audio
+        """Why this connection may not listen live; empty where it may."""
         self._push: PushSession | None = None
 
     def query(self, path: str) -> None:
@@ -28,7 +36,7 @@ class Session:
         try:
             asked = {name: values for name, values in query_of(path).items() if name not in _NOT_OURS}
             if asked:
-                self._subscriber.subscribe(subscribe_of(asked))
+                self._subscribe(subscribe_of(asked))
         except (ServeError, ValueError) as fault:
             self._refuse("bad-subscription", fault)
 
@@ -57,7 +65,7 @@ class Session:
             return
         if isinstance(message, wire.Subscribe):
             try:
-                self._subscriber.subscribe(message)
+                self._subscribe(message)
             except ServeError as fault:
                 self._refuse("bad-subscription", fault)
             return
@@ -68,6 +76,11 @@ class Session:
             self._refuse("bad-push", fault)
         else:
             self._subscriber.control(wire.Pushing(stream=message.stream, rate=message.rate, format=message.format))
+
+    def _subscribe(self, wish: wire.Subscribe) -> None:
+        if wish.audio is not None and self.no_audio:
+            raise ServeError(self.no_audio)
+        self._subscriber.subscribe(wish)
 
     def _samples(self, data: bytes) -> None:
         try:

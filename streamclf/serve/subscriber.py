@@ -117,12 +117,12 @@ class Subscriber:
         else:
             self._hold(message)
 
-    def show(self, frame: bytes) -> None:
-        """From the hub: a picture, which is sent now or not at all."""
-        if self._direct and not self.connection.paused and self._protocol.state is OPEN:
+    def show(self, frame: bytes) -> bool:
+        """From the hub: a picture or sound, which is sent now or not at all. Returns whether it was."""
+        free = self._direct and not self.connection.paused and self._protocol.state is OPEN
+        if free:
             self._transport.write(frame)
-        else:
-            metrics.PICTURES_DROPPED.inc()
+        return free
 
     def control(self, message: wire.Message) -> None:
         """An answer to this client alone."""

@@ -24,8 +24,11 @@ class Sink(Protocol):
     def deliver(self, message: Outgoing) -> None:
         """Take a message that everybody on the channel gets; must not block and must not raise."""
 
-    def show(self, frame: bytes) -> None:
-        """Send a websocket frame that is worth nothing later, or leave it; must not block and must not raise."""
+    def show(self, frame: bytes) -> bool:
+        """Send a websocket frame that is worth nothing later, or leave it; must not block and must not raise.
+
+        Returns whether it was sent.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Spec:
     top_k: int | None
     min_prob: float
     picture: bool
+    audio: str | None
 
 
 def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> Spec:
@@ -78,6 +82,7 @@ def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, Pa
         top_k=wish.top_k if scores else None,
         min_prob=wish.min_prob if scores else 0.0,
         picture=wish.picture,
+        audio=None if wish.audio is None else _known("stream", [wish.audio], list(streams))[0],
     )
 
 
@@ -122,6 +127,10 @@ class Channel:
         self._streams = frozenset(spec.streams)
         self._selections = {wish.name: Selection(wish, packs[wish.name]) for wish in spec.packs}
 
+    def show(self, frame: bytes) -> int:
+        """Send a websocket frame that is worth nothing later to all sinks. Returns how many could not take it."""
+        return sum(not sink.show(frame) for sink in self.sinks)
+
     def answer(self, *, seq: int, since: int | None) -> wire.Subscribed:
         """The acknowledgement."""
         spec = self.spec
@@ -134,6 +143,7 @@ class Channel:
             top_k=spec.top_k,
             min_prob=spec.min_prob,
             picture=spec.picture,
+            audio=spec.audio,
             streams=list(spec.streams),
             packs=[wire.ChannelPack(name=name, labels=s.labels) for name, s in self._selections.items()],
             since=since,

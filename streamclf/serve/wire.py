@@ -117,6 +117,7 @@ class Hello(Message, tag="hello"):
     oldest_seq: Annotated[int, Meta(description="Everything from this number on can be replayed with `since`.")]
     streams: list[StreamEntry]
     packs: list[PackEntry]
+    no_audio: Annotated[str, Meta(description="Why `audio` cannot be had on this connection; empty where it can.")] = ""
 
 
 class Scores(Message, tag="scores"):
@@ -214,6 +215,7 @@ class Subscribed(Message, tag="subscribed"):
     top_k: int | None
     min_prob: float
     picture: bool
+    audio: str | None
     streams: list[str]
     packs: list[ChannelPack]
     since: Annotated[int | None, Meta(description="Replay begins after this number; null: live from now on.")]
@@ -250,6 +252,8 @@ class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
     """`final`: settled rows; `provisional`: each row once, as early as it is known; `all`: both."""
     picture: bool = False
     """Levels and spectrum columns of each stream as well, in binary messages of their own."""
+    audio: str | None = None
+    """The live sound of this stream as well, in binary messages of its own, for who may listen."""
 
 
 class Push(Message, tag="push", forbid_unknown_fields=True):

@@ -77,8 +77,9 @@ class Collector:
     def deliver(self, message: Outgoing) -> None:
         self.outgoing.append(message)
 
-    def show(self, frame: bytes) -> None:
+    def show(self, frame: bytes) -> bool:
         self.shown.append(parsed(frame))
+        return True
 
     @property
     def messages(self) -> list[Any]:

@@ -11,7 +11,7 @@ from streamclf.engine.scope import Scope
 from streamclf.engine.stream import Stream
 from streamclf.features.mel import htk_mel
 from streamclf.features.picture import BANDS, LOW_HZ, Spectrogram, decibels
-from streamclf.types import F32, Gap, Levels, Output, Picture
+from streamclf.types import F32, Gap, Levels, Output, Picture, Sound
 
 RATE, HOP = 8000, 160
 
@@ -95,3 +95,41 @@ def test_a_picture_begins_with_the_next_whole_frame_and_ceases_when_nobody_looks
     expected = Spectrogram(RATE).push(samples[HOP * 2 : HOP * 4].reshape(2, HOP))
     assert np.array_equal(drawn[0].columns, expected)
     assert engine.drain() == []
+
+
+def test_sound_is_whole_frames_as_captured_and_only_while_somebody_listens() -> None:
+    ring = Ring(RATE)
+    engine = Engine([])
+    engine.add(Stream("mic", rate=RATE, ring=ring, normalise_gain=True))
+    heard = np.random.default_rng(1).integers(-32768, 32768, HOP * 12).astype(np.int16)
+    samples = heard.astype(np.float32) / 32768
+    ring.write(samples[: HOP + 7])
+    assert engine.drain() == []
+    engine.tap("mic", True)
+    ring.write(samples[HOP + 7 : HOP * 4 + 30])
+    first = engine.drain()
+    ring.skip(HOP, "xrun")
+    ring.write(samples[HOP * 5 + 30 : HOP * 9])
+    second = engine.drain()
+    engine.tap("mic", False)
+    ring.write(samples[HOP * 9 :])
+
+    assert [type(output) for output in [*first, *second]] == [Sound, Gap, Sound]
+    sounds = [output for output in [*first, *second] if isinstance(output, Sound)]
+    assert [(sound.first_frame, len(sound.samples)) for sound in sounds] == [(2, 2), (6, 3)]
+    for sound in sounds:
+        expected = heard[sound.first_frame * HOP :][: sound.samples.size]
+        assert np.array_equal(sound.samples.ravel(), expected)
+    assert engine.drain() == []
+
+
+def test_sound_beyond_full_scale_stays_at_it() -> None:
+    scope = Scope("mic", RATE, levels=False)
+    scope.tap(True, sample=0)
+    block = np.zeros(HOP, dtype=np.float32)
+    block[:3] = 1.0, -1.5, 2.0
+
+    (sound,) = scope.push(block)
+
+    assert isinstance(sound, Sound)
+    assert sound.samples[0, :4].tolist() == [32767, -32768, 32767, 0]
