@@ -29,7 +29,8 @@ from websockets.typing import Subprotocol
 from streamclf import __version__
 from streamclf.errors import ServeError
 from streamclf.serve import wire
-from streamclf.serve.access import TOKEN_VARIABLE, is_loopback
+from streamclf.serve.access import is_loopback
+from streamclf.serve.tokens import TOKEN_VARIABLE
 
 __all__ = ["DEFAULT_URL", "Address", "Client", "Reader", "backoff_s", "parse_url"]
 

@@ -29,7 +29,6 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Megabytes = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
 ClipMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=60_000)]
-BasePath = Annotated[str, msgspec.Meta(pattern=r"^(/(?!v1$|v1/)[A-Za-z0-9._~-]+)*$")]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
@@ -48,11 +47,15 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Web origins besides the daemon's own whose pages may connect, such as https://dash.example.org."""
     hosts: tuple[str, ...] = ()
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
-    base_path: BasePath = ""
+    base_path: str = ""
     """Such as /birds, for a reverse proxy that leaves it in the address; all answers below it as well as without it."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
     listening: bool = False
     """Whether clients with the role audio may listen live."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"(/(?!v1(/|$))[A-Za-z0-9._~-]+)*", self.base_path):
+            raise ValueError(f"base_path is {self.base_path!r}, expected something such as /birds, and nothing of /v1")
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,10 +32,10 @@ from streamclf.errors import ConfigError, StreamclfError
 from streamclf.lines import Line, count, notify, open_lines, push_sinks, room
 from streamclf.selftest import STREAM as SELF_TEST
 from streamclf.selftest import SelfTest, prepare
-from streamclf.serve.access import read_token
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.serve.stored import stored_routes
+from streamclf.serve.tokens import check_apart, read_token
 from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
@@ -240,13 +240,20 @@ def _announce(config: Config, engine: Engine, lines: list[Line], server: Server)
 
 def _settings(config: Config) -> ServerSettings:
     server = config.server
-    token = read_token(server.token_file or None, os.environ)
+    token = read_token(server.token_file, os.environ)
+    audio_token, labels_token = read_token(server.audio_token_file, {}), read_token(server.labels_token_file, {})
+    check_apart(
+        {"server.token_file": token, "server.audio_token_file": audio_token, "server.labels_token_file": labels_token}
+    )
     return ServerSettings(
         host=server.host,
         port=server.port,
         token=token,
+        audio_token=audio_token,
+        labels_token=labels_token,
         origins=server.origins,
         hosts=server.hosts,
+        base_path=server.base_path,
         no_audio=_no_audio(config),
     )
 

@@ -72,7 +72,7 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
 
 
 def _token(file: Path | None) -> str | None:
-    from streamclf.serve.access import read_token
+    from streamclf.serve.tokens import read_token
 
     return read_token(file, {}) if file is not None else None
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
+from types import MappingProxyType
 from urllib.parse import parse_qs
 
 import msgspec
@@ -16,7 +17,8 @@ from websockets.http11 import Request, Response
 
 from streamclf import __version__, metrics
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve.access import Access, Role
+from streamclf.serve import login, site
+from streamclf.serve.access import Access, Refusal, Role
 from streamclf.serve.hub import Hub
 from streamclf.serve.route import NotKeptError, Query, Reply, Route
 
@@ -28,13 +30,9 @@ logger = logging.getLogger("streamclf.serve")
 _BROKEN = {"lost", "problem"}
 _LESSENED = {"reconnecting", "paused", "behind"}
 
-_WEB = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
-    "/live.css": ("live.css", "text/css; charset=utf-8"),
-}
 _CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "worker-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _GUARDS = {
@@ -46,6 +44,7 @@ _GUARDS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Pages:
@@ -55,48 +54,65 @@ class Pages:
         self._hub = hub
         self._access = access
         self._started_s = time.monotonic()
-        serve = files("streamclf.serve")
-        self._fixed = {path: (serve.joinpath("web", name).read_bytes(), kind) for path, (name, kind) in _WEB.items()}
-        self._fixed["/v1/schema"] = (serve.joinpath("asyncapi.json").read_bytes(), "application/json")
+        self._site = site.load()
+        self._schema = files("streamclf.serve").joinpath("asyncapi.json").read_bytes()
         self._routes = {
             "/v1/picture": Route(Role.LABELS, self._picture),
             "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
             **(routes or {}),
         }
 
-    def respond(self, request: Request) -> Response | Awaitable[Response] | None:
-        """The answer, now or soon, or None where the request may go on to become a websocket."""
-        hosts = request.headers.get_all("Host")
-        if why := self._access.check_host(hosts):
+    def respond(self, request: Request, peer: str) -> Response | Awaitable[Response] | Role:
+        """The answer, now or soon; or the role of who may go on to have a websocket. peer: the sender's address."""
+        if why := self._access.check_host(request.headers.get_all("Host")):
             return _refuse(HTTPStatus.FORBIDDEN, "host", why)
         if request.method not in ("GET", "HEAD"):
             response = _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "method", f"{request.method[:20]} is not answered here")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        path = request.path.partition("?")[0]
+        path, _, fields = request.path.partition("?")
         try:
-            query_of(request.path)
+            tokens = query_of(request.path).get("token", [])
         except ValueError:
             return _refuse(HTTPStatus.BAD_REQUEST, "query", "that is more query than anything here takes")
-        if path == SOCKET_PATH:
-            if why := self._access.check_origin(request.headers.get_all("Origin"), hosts):
-                return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
-            return self._check_token(request)
-        return self._page(path, request)
+        base = self._access.base_path
+        if base and path == base:
+            return _redirect(f"{base}/{'?' if fields else ''}{fields}")
+        if base and path.startswith(base + "/"):
+            path = path.removeprefix(base)
+        socket = path == SOCKET_PATH
+        if socket and (why := self._access.check_origin(request.headers)):
+            return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
+        caller = self._access.role_of(request.headers, tokens, peer=peer, socket=socket)
+        if socket:
+            return _refuse_caller(caller) if isinstance(caller, Refusal) else caller
+        return self._page(path, request, caller)
 
-    def _page(self, path: str, request: Request) -> Response | Awaitable[Response]:
+    def _page(self, path: str, request: Request, caller: Role | Refusal) -> Response | Awaitable[Response]:
         head = request.method == "HEAD"
-        if path in self._fixed:
-            body, kind = self._fixed[path]
-            return _answer(HTTPStatus.OK, body, kind, head=head)
+        if path in self._site:
+            file = self._site[path]
+            status, body, more = file.answer(request.headers)
+            return _answer(status, body, file.kind, head=head, more=more)
+        if path == "/v1/schema":
+            return _answer(HTTPStatus.OK, self._schema, "application/json", head=head)
         if path == "/healthz":
-            status, health = self._health(detailed=self._check_token(request) is None)
+            status, health = self._health(detailed=isinstance(caller, Role))
             return _answer(status, msgspec.json.encode(health), "application/json", head=head)
+        if path in login.PATHS:
+            answer = login.answer(self._access, path, request.headers, caller)
+            if isinstance(answer, Refusal):
+                return _refuse_caller(answer)
+            return _answer(HTTPStatus.OK, answer.body, answer.kind, head=head, more=answer.headers)
         if path not in self._routes:
             return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
-        if refused := self._check_token(request):
-            return refused
-        route, query = self._routes[path], Query(query_of(request.path), Role.ADMIN)
+        if isinstance(caller, Refusal):
+            return _refuse_caller(caller)
+        route = self._routes[path]
+        if caller < route.role:
+            wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
+            return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)
+        query = Query(query_of(request.path), caller)
         return _in_thread(route, query, head=head) if route.in_thread else _reply(route, query, head=head)
 
     def _picture(self, query: Query) -> Reply:
@@ -104,18 +120,6 @@ class Pages:
         if stream not in self._hub.streams or not frame.isdecimal():
             raise ServeError("say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want")
         return Reply(self._hub.picture(stream, int(frame)), "application/octet-stream")
-
-    def _check_token(self, request: Request) -> Response | None:
-        why = self._access.check_token(
-            request.headers.get_all("Authorization")[0] if "Authorization" in request.headers else None,
-            [name.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")],
-            query_of(request.path).get("token", []),
-        )
-        if why is None:
-            return None
-        response = _refuse(HTTPStatus.UNAUTHORIZED, "token", why)
-        response.headers["WWW-Authenticate"] = 'Bearer realm="streamclf"'
-        return response
 
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
@@ -151,7 +155,7 @@ def _reply(route: Route, query: Query, *, head: bool) -> Response:
     except (StreamclfError, sqlite3.Error) as fault:
         logger.error("a request could not be answered: %s", fault)
         return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "fault", f"this cannot be answered now: {fault}")
-    return _answer(HTTPStatus.OK, reply.body, reply.kind, head=head)
+    return _answer(HTTPStatus.OK, reply.body, reply.kind, head=head, more=reply.headers)
 
 
 def query_of(path: str) -> Mapping[str, list[str]]:
@@ -170,7 +174,21 @@ def _refuse(status: HTTPStatus, reason: str, text: str) -> Response:
     return _answer(status, body, "text/plain; charset=utf-8", head=False)
 
 
-def _answer(status: HTTPStatus, body: bytes, kind: str, *, head: bool) -> Response:
+def _refuse_caller(refusal: Refusal) -> Response:
+    status = _REFUSED.get(refusal.reason, HTTPStatus.UNAUTHORIZED)
+    response = _refuse(status, "token" if status is HTTPStatus.UNAUTHORIZED else refusal.reason, refusal.text)
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="streamclf"'
+    return response
+
+
+def _redirect(place: str) -> Response:
+    return _answer(HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", head=False, more={"Location": place})
+
+
+def _answer(
+    status: HTTPStatus, body: bytes, kind: str, *, head: bool, more: Mapping[str, str] = MappingProxyType({})
+) -> Response:
     headers = Headers(
         {
             "Date": formatdate(usegmt=True),
@@ -178,6 +196,7 @@ def _answer(status: HTTPStatus, body: bytes, kind: str, *, head: bool) -> Respon
             "Content-Length": str(len(body)),
             "Content-Type": kind,
             **_GUARDS,
+            **more,
         }
     )
     return Response(status.value, status.phrase, headers, b"" if head else body)

@@ -19,10 +19,11 @@ class Query(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A body and its media type."""
+    """A body, its media type, and headers besides the usual."""
 
     body: bytes
     kind: str = "application/json"
+    headers: Mapping[str, str] = {}
 
 
 class Route(NamedTuple):

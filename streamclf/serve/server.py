@@ -109,7 +109,7 @@ class Server:
             )
         except OSError as fault:
             raise ServeError(_bind_sentence(fault, self._settings)) from None
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
 
     async def stop(self, limit_s: float = 6.0) -> None:
@@ -176,20 +176,25 @@ class Server:
         return Connection(*args, registry=self._connections, emptied=self._emptied, **kwargs)
 
     def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response] | None:
+        assert isinstance(connection, Connection)
         if len(self._connections) > MAX_CONNECTIONS:
             return unavailable(f"{MAX_CONNECTIONS} connections are open already, as many as are held at once")
         try:
-            return self._pages.respond(request)
+            answer = self._pages.respond(request, connection.remote_address[0])
         except Exception:
             logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced above
             raise
+        if isinstance(answer, Role):
+            connection.role = answer
+            return None
+        return answer
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
         assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
         connection.subscriber = subscriber
-        session = Session(subscriber, self._desk, role=Role.ADMIN, no_audio=self._settings.no_audio)
+        session = Session(subscriber, self._desk, role=connection.role, no_audio=self._settings.no_audio)
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:

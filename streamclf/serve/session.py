@@ -25,6 +25,7 @@ class Session:
     def __init__(self, subscriber: Subscriber, desk: PushDesk, *, role: Role, no_audio: str = "") -> None:
         self._subscriber = subscriber
         self._desk = desk
+        self._role = role
         if not no_audio and role < Role.AUDIO:
             no_audio = f"live sound needs the role audio, and this connection has {role.name.lower()}"
         self.no_audio = no_audio
@@ -69,13 +70,18 @@ class Session:
             except ServeError as fault:
                 self._refuse("bad-subscription", fault)
             return
-        self.close()
         try:
-            self._push = self._desk.open(message)
+            self._open(message)
         except StreamclfError as fault:
             self._refuse("bad-push", fault)
         else:
             self._subscriber.control(wire.Pushing(stream=message.stream, rate=message.rate, format=message.format))
+
+    def _open(self, push: wire.Push) -> None:
+        if self._role < Role.AUDIO:
+            raise ServeError(f"sending sound needs the role audio, and this connection has {self._role.name.lower()}")
+        self.close()
+        self._push = self._desk.open(push)
 
     def _subscribe(self, wish: wire.Subscribe) -> None:
         if wish.audio is not None and self.no_audio:

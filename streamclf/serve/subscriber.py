@@ -23,6 +23,7 @@ from websockets.protocol import OPEN, Event
 
 from streamclf import metrics
 from streamclf.serve import wire
+from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Mailbox, Outgoing, answer
 from streamclf.serve.subscription import Channel
@@ -51,6 +52,7 @@ class Connection(ServerConnection):
     def __init__(self, *args: Any, registry: "set[Connection]", emptied: asyncio.Event, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.subscriber: Subscriber | None = None
+        self.role = Role.LABELS  # until the request is looked at
         self._registry = registry
         self._emptied = emptied
 

@@ -1,14 +1,28 @@
-"""Who may connect: Host, Origin, token, bind."""
+"""Who may connect, and as whom: Host, Origin, token, login, bind."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+from websockets.datastructures import Headers
 
-from streamclf.errors import ConfigError, ServeError
-from streamclf.serve.access import Access, ServerSettings, check_bind, read_token
+from streamclf.errors import ServeError
+from streamclf.serve.access import Access, Refusal, Role, ServerSettings, check_bind
+from streamclf.serve.tokens import TRIES
 
 TOKEN = "0123456789abcdef"
+TOKENS = {Role.ADMIN: TOKEN, Role.AUDIO: "audio-0123456789", Role.LABELS: "labels-0123456789"}
+SETTINGS = ServerSettings(token=TOKEN, audio_token=TOKENS[Role.AUDIO], labels_token=TOKENS[Role.LABELS])
 OWN = ["127.0.0.1:8765"]
+
+
+def shown(**headers: str) -> Headers:
+    """What a request to 127.0.0.1:8765 shows. Names have _ for -; an empty value is no header."""
+    given = {name.replace("_", "-"): value for name, value in headers.items() if value}
+    return Headers({"Host": "127.0.0.1:8765", **given})
+
+
+def role_of(headers: Headers, query: list[str]) -> Role | Refusal:
+    return Access(SETTINGS).role_of(headers, query, peer="127.0.0.1", socket=False)
 
 
 @pytest.mark.parametrize(
@@ -34,65 +48,183 @@ def test_an_open_bind_is_reached_by_any_address_but_not_by_any_name() -> None:
     assert "server.hosts" in str(access.check_host(["rebound.example"]))
 
 
-@pytest.mark.parametrize(
-    "origins", [[], ["http://127.0.0.1:8765"], ["https://127.0.0.1:8765"], ["https://dash.example"]]
-)
-def test_own_configured_and_absent_origins_may_connect(origins: list[str]) -> None:
-    assert Access(ServerSettings(origins=("https://DASH.example/",))).check_origin(origins, OWN) is None
+@pytest.mark.parametrize("origin", ["", "http://127.0.0.1:8765", "https://127.0.0.1:8765", "https://dash.example"])
+def test_own_configured_and_absent_origins_may_connect(origin: str) -> None:
+    access = Access(ServerSettings(origins=("https://DASH.example/",)))
+
+    assert access.check_origin(shown(Origin=origin)) is None
+
+
+def test_the_host_that_a_proxy_was_asked_for_is_our_own_too() -> None:
+    headers = shown(Origin="https://birds.example", X_Forwarded_Host="Birds.example")
+
+    assert Access(ServerSettings()).check_origin(headers) is None
 
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://evil.example", "http://127.0.0.1:9999", "null", "", "file://", "https://dash.example.evil.example",
+    ["https://evil.example", "http://127.0.0.1:9999", "null", "file://", "https://dash.example.evil.example",
      "http://[", "chrome-extension://127.0.0.1:8765"],
 )  # fmt: skip
 def test_a_foreign_origin_may_not(origin: str) -> None:
-    refusal = Access(ServerSettings(origins=("https://dash.example",))).check_origin([origin], OWN)
+    refusal = Access(ServerSettings(origins=("https://dash.example",))).check_origin(shown(Origin=origin))
 
     assert "server.origins" in str(refusal)
 
 
 def test_two_origins_are_none() -> None:
-    assert Access(ServerSettings()).check_origin(["http://127.0.0.1:8765"] * 2, OWN) is not None
+    headers = shown(Origin="http://127.0.0.1:8765")
+    headers["Origin"] = "http://127.0.0.1:8765"
+
+    assert Access(ServerSettings()).check_origin(headers) is not None
 
 
 @pytest.mark.parametrize(
-    ("authorization", "subprotocols", "query"),
+    ("headers", "query"),
     [
-        (f"Bearer {TOKEN}", [], []),
-        (f"bearer {TOKEN}", [], []),
-        (None, ["streamclf.v1", f"token.{TOKEN}"], []),
-        (None, [], [TOKEN]),
-        ("Bearer wrong", [], [TOKEN]),
+        ({"Authorization": "Bearer {}"}, []),
+        ({"Authorization": "bearer {}"}, []),
+        ({"Sec_WebSocket_Protocol": "streamclf.v1, token.{}"}, []),
+        ({}, ["{}"]),
+        ({"Authorization": "Bearer wrong"}, ["{}"]),
     ],
 )
-def test_a_token_may_come_in_three_ways(authorization: str | None, subprotocols: list[str], query: list[str]) -> None:
-    assert Access(ServerSettings(token=TOKEN)).check_token(authorization, subprotocols, query) is None
+@pytest.mark.parametrize("role", list(Role))
+def test_a_token_may_come_in_three_ways_and_says_the_role(
+    headers: dict[str, str], query: list[str], role: Role
+) -> None:
+    token = TOKENS[role]
+    filled = shown(**{name: value.format(token) for name, value in headers.items()})
+
+    assert role_of(filled, [value.format(token) for value in query]) is role
 
 
 @pytest.mark.parametrize(
-    ("authorization", "subprotocols", "query"),
+    ("headers", "query", "reason"),
     [
-        (None, [], []),
-        (TOKEN, [], []),
-        ("Bearer", [], []),
-        (f"Basic {TOKEN}", [], []),
-        (None, [TOKEN], []),
-        (None, ["token."], []),
-        (None, [], [TOKEN + "x"]),
-        (None, [], [TOKEN[:-1]]),
-        (None, [], ["ü"]),
+        ({}, [], "none"),
+        ({"Authorization": TOKEN}, [], "none"),
+        ({"Authorization": f"Basic {TOKEN}"}, [], "none"),
+        ({"Sec_WebSocket_Protocol": TOKEN}, [], "none"),
+        ({"Authorization": "Bearer"}, [], "token"),
+        ({"Sec_WebSocket_Protocol": "token."}, [], "token"),
+        ({}, [TOKEN + "x"], "token"),
+        ({}, [TOKEN[:-1]], "token"),
+        ({}, ["ü"], "token"),
     ],
 )
-def test_anything_else_is_refused(authorization: str | None, subprotocols: list[str], query: list[str]) -> None:
-    refusal = Access(ServerSettings(token=TOKEN)).check_token(authorization, subprotocols, query)
+def test_anything_else_is_refused(headers: dict[str, str], query: list[str], reason: str) -> None:
+    refusal = role_of(shown(**headers), query)
 
-    assert refusal is not None
-    assert TOKEN not in refusal
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == reason
+    assert TOKEN not in refusal.text
 
 
-def test_without_a_token_set_none_is_asked_for() -> None:
-    assert Access(ServerSettings()).check_token(None, [], []) is None
+def test_without_a_token_set_everybody_is_admin() -> None:
+    assert Access(ServerSettings()).role_of(shown(), peer="127.0.0.1", socket=True) is Role.ADMIN
+
+
+@pytest.mark.parametrize(
+    ("headers", "socket", "reason"),
+    [
+        ({"Origin": "http://127.0.0.1:8765"}, True, ""),
+        ({"Origin": "http://127.0.0.1:8765"}, False, ""),
+        ({"Origin": "https://birds.example", "X_Forwarded_Host": "birds.example"}, True, ""),
+        ({}, False, ""),
+        ({"Sec_Fetch_Site": "same-origin"}, False, ""),
+        ({"Sec_Fetch_Site": "none"}, False, ""),
+        ({}, True, "foreign"),
+        ({"Sec_Fetch_Site": "same-origin"}, True, "foreign"),
+        ({"Origin": "http://127.0.0.1:3000"}, True, "foreign"),
+        ({"Origin": "http://127.0.0.1:3000"}, False, "foreign"),
+        ({"Origin": "https://dash.example"}, True, "foreign"),
+        ({"Sec_Fetch_Site": "same-site"}, False, "foreign"),
+        ({"Sec_Fetch_Site": "cross-site"}, False, "foreign"),
+    ],
+)
+def test_a_login_counts_only_where_our_own_page_shows_it(headers: dict[str, str], socket: bool, reason: str) -> None:
+    access = Access(SETTINGS)
+    cookie = access.login(Role.AUDIO, secure=False).partition(";")[0]
+
+    answer = access.role_of(shown(Cookie=f"a=b; {cookie}", **headers), peer="127.0.0.1", socket=socket)
+
+    assert (answer.reason if isinstance(answer, Refusal) else "") == reason
+    assert reason or answer is Role.AUDIO
+
+
+def test_a_token_that_is_shown_decides_before_a_login() -> None:
+    access = Access(SETTINGS)
+    cookie = access.login(Role.ADMIN, secure=False).partition(";")[0]
+    labels, wrong = f"Bearer {TOKENS[Role.LABELS]}", "Bearer wrong-token"
+
+    answers = [
+        access.role_of(shown(Cookie=cookie, Authorization=value), peer="::1", socket=False) for value in (labels, wrong)
+    ]
+
+    assert answers == [Role.LABELS, Refusal("token", "a wrong token was given")]
+
+
+def test_a_login_ends_with_its_token_and_says_so() -> None:
+    cookie = Access(SETTINGS).login(Role.AUDIO, secure=False).partition(";")[0]
+    changed = Access(replace(SETTINGS, audio_token="another-audio-token"))
+    gone = Access(replace(SETTINGS, audio_token=None))
+    admins = Access(replace(SETTINGS, token="another-admin-token"))
+
+    answers = [access.role_of(shown(Cookie=cookie), peer="::1", socket=False) for access in (changed, gone, admins)]
+
+    assert [isinstance(answer, Refusal) and answer.reason for answer in answers] == ["stale", "stale", False]
+    assert "the token was changed" in str(answers[0])
+    assert answers[2] is Role.AUDIO
+
+
+def test_the_best_of_several_logins_counts() -> None:
+    access = Access(SETTINGS)
+    good = [access.login(role, secure=False).partition(";")[0] for role in (Role.LABELS, Role.ADMIN)]
+    headers = shown(Cookie="; ".join(["streamclf-8765=admin.99999999999." + "0" * 64, *good]))
+
+    assert access.role_of(headers, peer="::1", socket=False) is Role.ADMIN
+
+
+def test_who_tries_too_many_tokens_has_to_wait_even_with_a_right_one() -> None:
+    access = Access(SETTINGS)
+    wrong, right = shown(Authorization="Bearer wrong-token"), shown(Authorization=f"Bearer {TOKEN}")
+    for _ in range(TRIES):
+        access.role_of(wrong, peer="10.0.0.1", socket=False)
+
+    waiting = access.role_of(right, peer="10.0.0.1", socket=False)
+    cookie = access.login(Role.LABELS, secure=False).partition(";")[0]
+
+    assert isinstance(waiting, Refusal)
+    assert waiting.reason == "wait"
+    assert "from 10.0.0.1; try again in " in waiting.text
+    assert access.role_of(right, peer="10.0.0.2", socket=False) is Role.ADMIN
+    assert access.role_of(shown(Cookie=cookie), peer="10.0.0.1", socket=False) is Role.LABELS
+
+
+@pytest.mark.parametrize(
+    ("peer", "chain", "same"),
+    [
+        ("127.0.0.1", "10.0.0.7, 192.0.2.9", False),
+        ("127.0.0.1", "no address", True),
+        ("10.0.0.5", "192.0.2.9", True),
+        ("2001:db8::1", "", True),
+    ],
+)
+def test_tries_are_counted_for_whom_a_proxy_of_this_machine_names(peer: str, chain: str, same: bool) -> None:
+    """same: another client of that peer, or another address of its network, has to wait as well."""
+    access = Access(SETTINGS)
+    for _ in range(TRIES):
+        access.role_of(shown(Authorization="Bearer wrong-token", X_Forwarded_For=chain), peer=peer, socket=False)
+
+    other = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For="192.0.2.10" if chain else "")
+    neighbour = peer.replace("::1", "::2")
+    waits = isinstance(access.role_of(other, peer=neighbour, socket=False), Refusal)
+
+    if chain == "no address":
+        other = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For=chain)
+        waits = isinstance(access.role_of(other, peer=peer, socket=False), Refusal)
+    assert waits == same
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.1.5", "birds.local"])
@@ -106,48 +238,3 @@ def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_a_loopback_bind_needs_none(host: str) -> None:
     check_bind(ServerSettings(host=host))
-
-
-def test_a_token_file_is_read_when_only_its_owner_can(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text(TOKEN + "\n")
-    file.chmod(0o600)
-
-    assert read_token(file, {}) == TOKEN
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o606, 0o660])
-def test_a_token_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
-    file = tmp_path / "token"
-    file.write_text(TOKEN)
-    file.chmod(mode)
-
-    with pytest.raises(ConfigError, match=f"has mode {mode:04o}.*run: chmod 600"):
-        read_token(file, {})
-
-
-@pytest.mark.parametrize("content", [b"short", b"", b"with spaces in it", b"caf\xc3\xa9caf\xc3\xa9caf", b"x" * 5000])
-def test_what_is_no_token_is_refused_without_being_repeated(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "token"
-    file.write_bytes(content)
-    file.chmod(0o600)
-
-    with pytest.raises(ConfigError) as refusal:
-        read_token(file, {})
-
-    assert str(file) in str(refusal.value)
-    assert not content or content.decode(errors="replace") not in str(refusal.value)
-
-
-def test_a_missing_token_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        read_token(tmp_path / "absent", {})
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_token(tmp_path, {})
-
-
-def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
-    assert read_token(tmp_path / "absent", {"STREAMCLF_TOKEN": TOKEN}) == TOKEN
-    assert read_token(None, {}) is None
-    with pytest.raises(ConfigError, match="STREAMCLF_TOKEN holds no usable token"):
-        read_token(None, {"STREAMCLF_TOKEN": "short"})
