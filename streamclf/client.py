@@ -28,7 +28,7 @@ from websockets.typing import Subprotocol
 
 from streamclf import __version__
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve import packed, wire
 from streamclf.serve.access import is_loopback
 from streamclf.serve.tokens import TOKEN_VARIABLE
 
@@ -124,7 +124,7 @@ class Reader:
 
     def take(self, data: str | bytes) -> wire.ServerMessage | None:
         """The message in a websocket message, or None for rows that were had before. Raises `ServeError`."""
-        message = self._scores(wire.decode_binary(data)) if isinstance(data, bytes) else wire.decode_server(data)
+        message = self._scores(packed.decode_binary(data)) if isinstance(data, bytes) else wire.decode_server(data)
         if not self._connected and not isinstance(message, wire.Hello):
             raise ServeError(f"the server began with something else than the hello of {wire.PROTOCOL}")
         if isinstance(message, wire.Hello):
@@ -141,7 +141,7 @@ class Reader:
                 return None
             self._rows[track] = message.seq
             self._reach(message.seq)
-        elif isinstance(message, wire.Event | wire.Gap | wire.Status):
+        elif isinstance(message, wire.Event | wire.Gap | wire.Status | wire.Marked):
             self._reach(message.seq)
         elif isinstance(message, wire.Error) and message.code == "bad-subscription":
             raise ServeError(f"the daemon cannot serve this subscription: {_clean(message.message)}")
@@ -166,7 +166,7 @@ class Reader:
     def _reach(self, seq: int) -> None:
         self.seq = max(seq, self.seq or 0)
 
-    def _scores(self, binary: wire.BinaryScores) -> wire.Scores:
+    def _scores(self, binary: packed.BinaryScores) -> wire.Scores:
         if self.hello is None or self.subscribed is None:
             raise ServeError("the server sent score rows before it answered the subscription")
         try:

@@ -143,6 +143,7 @@ async def _serve(
         alerts = AlertService(store.folder, keeper, rules, _labels(engine))
         alerts.start()
         keeper.start()
+        server.marks.keep = keeper.call
         if not os.isatty(0):  # a terminal that is closed ends the daemon that runs in it
             loop.add_signal_handler(signal.SIGHUP, alerts.reload)
 

@@ -33,6 +33,7 @@ from streamclf.store.recorder import Recorder
 from streamclf.types import Event, FrameScores, Gap, Levels, Output, Status
 
 Write = Callable[[sqlite3.Connection], None]
+Done = Callable[[], object]
 
 log = logging.getLogger("streamclf.store")
 
@@ -74,11 +75,13 @@ class Keeper:
         self._on_commit = on_commit
         self._on_fault = on_fault
         self._inbox: deque[Sequence[Output]] = deque()  # bound: MAX_INBOX, see put
-        self._calls: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by its callers, who wait for an answer
+        # bounded by its callers, who wait for an answer
+        self._calls: queue.SimpleQueue[tuple[Write, Done | None]] = queue.SimpleQueue()
         self._events: dict[str, StoredEvent] = {}  # not yet on disk, newest stage of each; bound: MAX_BACKLOG
         self._news: list[StoredEvent] = []  # every stage that was not judged yet, in order; bound: MAX_BACKLOG
         self._reasons: dict[tuple[str, str], Reason] = {}  # not yet on disk; bound: rules times events not on disk
-        self._writes: list[Write] = []  # taken from _calls, not yet on disk
+        self._writes: list[Write] = []  # taken from _calls and the house, not yet on disk
+        self._done: list[Done] = []  # to be called when they are
         self._urgent = True
         self._began = False
         self._committed_s = 0.0
@@ -124,9 +127,12 @@ class Keeper:
         self._rules = rules, place
         self._wake.set()
 
-    def call(self, write: Write) -> None:
-        """From any thread: run `write` in the next transaction, soon."""
-        self._calls.put(write)
+    def call(self, write: Write, done: Done | None = None) -> None:
+        """From any thread: run `write` in the next transaction, soon; `done` on the keeper's thread once it is on disk.
+
+        Where the disk does not take the transaction, all of it is tried again: `write` may run more than once.
+        """
+        self._calls.put((write, done))
         self._wake.set()
 
     def stop(self, timeout_s: float) -> bool:
@@ -184,10 +190,14 @@ class Keeper:
             self._hold(events)
             if self._house is not None:
                 self._house.take(outputs, epochs, events)
-        for writes in (self._calls, self._house.writes if self._house is not None else self._calls):
-            while not writes.empty():
-                self._writes.append(writes.get_nowait())
-                self._urgent = True
+        while not self._calls.empty():
+            write, done = self._calls.get_nowait()
+            self._writes.append(write)
+            self._done += [done] if done is not None else []
+            self._urgent = True
+        while self._house is not None and not self._house.writes.empty():
+            self._writes.append(self._house.writes.get_nowait())
+            self._urgent = True
 
     def _hold(self, events: Sequence[StoredEvent]) -> None:
         self._news += events
@@ -263,6 +273,9 @@ class Keeper:
             log.warning("events are written again")
             self._problem = ""
         self._on_commit(told)
+        finished, self._done = self._done, []
+        for done in finished:
+            done()
 
     def _trouble(self, sentence: str) -> None:
         if sentence != self._problem:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streamclf.serve import picture, sound, wire
+from streamclf.serve import packed, picture, sound, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
 _REF = "#/components/schemas/{name}"
@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
         "title": "Score rows, binary",
         "summary": "Takes the place of `scores` when the encoding is f16 or u8.",
         "contentType": "application/octet-stream",
-        "payload": {"type": "string", "format": "binary", "description": _layout(wire.__doc__)},
+        "payload": {"type": "string", "format": "binary", "description": _layout(packed.__doc__)},
     }
     messages["picture"] = {
         "name": "picture",

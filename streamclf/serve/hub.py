@@ -190,6 +190,13 @@ class Hub:
         )
         self._publish_item(Item(place_of(self.seq), status.stream, status.pack, "", message))
 
+    def publish_mark(self, event: str, mark: wire.Verdict, label: str) -> wire.Marked:
+        """Tell everybody what somebody said of a kept event. Fields as in `wire.Mark`. Returns what was told."""
+        self.seq += 1
+        message = wire.Marked(event=event, mark=mark, label=label, seq=self.seq)
+        self._publish_item(Item(place_of(self.seq), "", "", "", message))
+        return message
+
     def probability(self, stream: str, label: str) -> float | None:
         """Of `label` on the newest row of `stream`, the highest of all packs that know it; None where there is none."""
         found = [
@@ -345,5 +352,5 @@ def _lagged(hole: Hole) -> wire.Lagged:
     )
 
 
-def _resent(message: wire.Event | wire.Gap | wire.Status, sent_ns: int) -> wire.Message:
+def _resent(message: wire.Message, sent_ns: int) -> wire.Message:
     return msgspec.structs.replace(message, sent_ns=sent_ns) if isinstance(message, wire.Event) else message

@@ -71,13 +71,13 @@ class Part(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An event, gap or status. `stream` is empty for what concerns all, `pack` and `label` where there is none."""
+    """An event, gap, status or mark. `stream` is empty for what concerns all, `pack` and `label` where none is."""
 
     place: int
     stream: str
     pack: str
     label: str
-    message: wire.Event | wire.Gap | wire.Status
+    message: wire.Event | wire.Gap | wire.Status | wire.Marked
 
 
 class Hole(NamedTuple):
@@ -179,7 +179,7 @@ class Track:
 
 
 class Items:
-    """Events, gaps and statuses of all streams, at most MAX_ITEMS (policy: the oldest is forgotten)."""
+    """Events, gaps, statuses and marks of all streams, at most MAX_ITEMS (policy: the oldest is forgotten)."""
 
     def __init__(self) -> None:
         self.forgotten_place = 0

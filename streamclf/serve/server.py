@@ -23,6 +23,7 @@ from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve.access import Access, Role, ServerSettings, check_bind
 from streamclf.serve.hub import Hub
+from streamclf.serve.marks import MarkDesk
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.route import Route
@@ -59,6 +60,7 @@ class Server:
     ) -> None:
         self.hub = hub
         self.port = settings.port
+        self.marks = MarkDesk(hub)
         self._settings = settings
         self._routes = routes
         self._access = Access(settings)
@@ -194,7 +196,7 @@ class Server:
         assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
         connection.subscriber = subscriber
-        session = Session(subscriber, self._desk, role=connection.role, no_audio=self._settings.no_audio)
+        session = Session(subscriber, self._desk, self.marks, role=connection.role, no_audio=self._settings.no_audio)
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:

@@ -1,10 +1,11 @@
-"""One connection's receiving side: the query of its address, `subscribe`, `push`, pushed samples."""
+"""One connection's receiving side: the query of its address, `subscribe`, `push`, pushed samples, `mark`."""
 
 import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.serve import wire
 from streamclf.serve.access import Role
+from streamclf.serve.marks import MarkDesk
 from streamclf.serve.pages import query_of
 from streamclf.serve.push import PushDesk, PushSession
 from streamclf.serve.subscriber import Subscriber
@@ -22,9 +23,12 @@ class Session:
     no_audio: why nobody may listen live here; empty where who has the role may.
     """
 
-    def __init__(self, subscriber: Subscriber, desk: PushDesk, *, role: Role, no_audio: str = "") -> None:
+    def __init__(
+        self, subscriber: Subscriber, desk: PushDesk, marks: MarkDesk, *, role: Role, no_audio: str = ""
+    ) -> None:
         self._subscriber = subscriber
         self._desk = desk
+        self._marks = marks
         self._role = role
         if not no_audio and role < Role.AUDIO:
             no_audio = f"live sound needs the role audio, and this connection has {role.name.lower()}"
@@ -70,6 +74,12 @@ class Session:
             except ServeError as fault:
                 self._refuse("bad-subscription", fault)
             return
+        if isinstance(message, wire.Mark):
+            try:
+                self._mark(message)
+            except ServeError as fault:
+                self._refuse("bad-mark", fault)
+            return
         try:
             self._open(message)
         except StreamclfError as fault:
@@ -82,6 +92,11 @@ class Session:
             raise ServeError(f"sending sound needs the role audio, and this connection has {self._role.name.lower()}")
         self.close()
         self._push = self._desk.open(push)
+
+    def _mark(self, message: wire.Mark) -> None:
+        if self._role < Role.ADMIN:
+            raise ServeError(f"marking events needs the role admin, and this connection has {self._role.name.lower()}")
+        self._marks.mark(self._subscriber, message)
 
     def _subscribe(self, wish: wire.Subscribe) -> None:
         if wish.audio is not None and self.no_audio:

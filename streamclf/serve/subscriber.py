@@ -143,6 +143,11 @@ class Subscriber:
         if cursor is not None:
             self._read_from(cursor)
 
+    @property
+    def subscribed(self) -> bool:
+        """Whether it gets what is published."""
+        return self._channel is not None
+
     def resumed(self) -> None:
         """The transport can take more."""
         self._stuck_at = None

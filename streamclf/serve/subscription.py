@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve import packed, wire
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.replay import Item, Part, Track
@@ -200,7 +200,7 @@ class Channel:
         else:
             if picked is not None and selection.columns is not None:
                 picked = selection.columns[picked]
-            binary = wire.BinaryScores(
+            binary = packed.BinaryScores(
                 stream=track.stream_index,
                 pack=track.pack_index,
                 channel=self.number,
@@ -213,7 +213,7 @@ class Channel:
                 rows=rows,
                 columns=None if picked is None else tuple(picked.tolist()),
             )
-            frame = wire.binary_frame(wire.encode_binary(binary, self.spec.encoding))
+            frame = wire.binary_frame(packed.encode_binary(binary, self.spec.encoding))
         return Outgoing(frame, part.place, group.seqs[part.start], seq, part.stop - part.start, decided_ns)
 
     def _pick(self, rows: F32) -> npt.NDArray[np.intp]:

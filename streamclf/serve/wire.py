@@ -1,42 +1,20 @@
-"""Wire protocol `streamclf.v1`: every message, its JSON form, the binary form of score rows, and websocket framing.
+"""Wire protocol `streamclf.v1`: every message, its JSON form, and websocket framing.
 
-JSON text carries everything. Score rows may come in a compact binary form instead (`encoding` of a subscription is
-`f16` or `u8`): a header of 64 bytes, then the rows. All numbers are little-endian.
+JSON text carries everything; score rows may come in a compact binary form instead (binary.py).
 
-    offset  type  what
-         0  2s    magic, b"SC"
-         2  u8    version, 1
-         3  u8    type of the values: 1 = float16, 2 = uint8 (probability * 255)
-         4  u8    flags: bit 0 = final, bit 1 = label indexes follow the header
-         6  u16   count of rows
-         8  u16   count of classes in a row
-        10  u16   stream, index into `hello.streams`
-        12  u16   pack, index into `hello.packs`
-        16  u32   channel, as the `subscribed` answer named it: says which labels the columns are
-        24  u64   seq
-        32  i64   first_frame
-        40  i64   captured_ns
-        48  i64   decided_ns
-        56  i64   sent_ns
-        64  u16 * classes, only with flag bit 1 (`top_k` or `min_prob`): index of each column in `hello.packs[].labels`
-         …  rows, one after the other
-
-Sequence numbers. Each published thing (a score row of one pack, an event, a gap, a status) has the next number of one
-counter per start of the daemon (`hello.instance`). A message of several rows carries the number of its last row. The
-largest number seen is what a client hands back as `since`; it then gets all that it has not had. One thing can come
+Sequence numbers. Each published thing (a score row of one pack, an event, a gap, a status, a mark) has the next number
+of one counter per start of the daemon (`hello.instance`). A message of several rows carries the number of its last row.
+The largest number seen is what a client hands back as `since`; it then gets all that it has not had. One thing can come
 twice: a batch that a gap or status cut short stands just before that with an older number, and a client that was cut
 off between the two gets it again (same stream, pack, first_frame and final).
 """
 
 import re
-import struct
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Literal, cast
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 from websockets.frames import Frame, Opcode
 
@@ -51,6 +29,7 @@ Tier = Literal["events", "batch", "frame"]
 Encoding = Literal["json", "f16", "u8"]
 Revision = Literal["all", "final", "provisional"]
 PcmFormat = Literal["s16le", "f32le"]
+Verdict = Literal["right", "wrong", ""]
 
 Seq = Annotated[int, Meta(ge=0, description="Place in the one sequence of everything published since the start.")]
 Frame20 = Annotated[int, Meta(description="Index of a 20 ms frame of the stream; frame 0 starts at its epoch.")]
@@ -193,7 +172,7 @@ class Lagged(Message, tag="lagged"):
 class Error(Message, tag="error"):
     """A message of the client was refused; the connection stays, and so does its former subscription."""
 
-    code: Literal["bad-message", "bad-subscription", "bad-push"]
+    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark"]
     message: str
 
 
@@ -227,6 +206,15 @@ class Pushing(Message, tag="pushing"):
     stream: str
     rate: int
     format: PcmFormat
+
+
+class Marked(Message, tag="marked"):
+    """Somebody marked an event that is kept; everybody is told. Fields as in `mark`."""
+
+    event: str
+    mark: Verdict
+    label: str
+    seq: Seq
 
 
 class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
@@ -265,10 +253,19 @@ class Push(Message, tag="push", forbid_unknown_fields=True):
     format: PcmFormat = "s16le"
 
 
-ServerMessage = Hello | Scores | Event | Gap | Status | Lagged | Error | Subscribed | Pushing
-ClientMessage = Subscribe | Push
-SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing)
-CLIENT_MESSAGES = (Subscribe, Push)
+class Mark(Message, tag="mark", forbid_unknown_fields=True):
+    """Says whether an event that is kept was right; a later mark takes the place of the former. Answer: `marked`."""
+
+    event: Annotated[str, Meta(max_length=1024, description="Its `id` at /v1/events: `hello.instance`, `/`, its id.")]
+    mark: Verdict
+    label: Annotated[str, Meta(pattern="^[a-z0-9_]{0,64}$")] = ""
+    """With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows."""
+
+
+ServerMessage = Hello | Scores | Event | Gap | Status | Lagged | Error | Subscribed | Pushing | Marked
+ClientMessage = Subscribe | Push | Mark
+SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing, Marked)
+CLIENT_MESSAGES = (Subscribe, Push, Mark)
 
 _encoder = msgspec.json.Encoder()
 _server_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
@@ -323,69 +320,3 @@ def text_frame(data: bytes) -> bytes:
 def binary_frame(data: bytes) -> bytes:
     """As `text_frame`, for the binary form."""
     return Frame(Opcode.BINARY, data).serialize(mask=False)
-
-
-_HEADER = struct.Struct("<2sBBBxHHHH2xI4xQqqqq")
-_MAGIC = b"SC"
-_FINAL, _INDEXED = 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class BinaryScores:
-    """Decoded binary form. rows: (count, classes) float32; columns: label indexes into the pack, or None.
-
-    stream, pack: indexes into the lists of `hello`. channel: as in `subscribed`.
-    """
-
-    stream: int
-    pack: int
-    channel: int
-    seq: int
-    first_frame: int
-    final: bool
-    captured_ns: int
-    decided_ns: int
-    sent_ns: int
-    rows: F32
-    columns: tuple[int, ...] | None = None
-
-
-def encode_binary(scores: BinaryScores, encoding: Encoding) -> bytes:
-    """The layout at the top of this module; `encoding` is `f16` or `u8`."""
-    values: npt.NDArray[np.float16] | npt.NDArray[np.uint8]
-    if encoding == "f16":
-        code, values = 1, scores.rows.astype("<f2")
-    else:
-        code, values = 2, (scores.rows * 255).round().astype(np.uint8)
-    count, classes = scores.rows.shape
-    flags = (_FINAL if scores.final else 0) | (_INDEXED if scores.columns is not None else 0)
-    header = _HEADER.pack(
-        _MAGIC, 1, code, flags, count, classes, scores.stream, scores.pack, scores.channel, scores.seq,
-        scores.first_frame, scores.captured_ns, scores.decided_ns, scores.sent_ns,
-    )  # fmt: skip
-    columns = b"" if scores.columns is None else np.asarray(scores.columns, dtype="<u2").tobytes()
-    return header + columns + values.tobytes()
-
-
-def decode_binary(data: bytes) -> BinaryScores:
-    """Inverse of `encode_binary`. Raises `ServeError` where the data are not such a message."""
-    if len(data) < _HEADER.size or data[:3] != _MAGIC + b"\x01" or data[3] not in (1, 2):
-        raise ServeError(f"{len(data)} bytes are no binary score message of {PROTOCOL}")
-    _, _, code, flags, count, classes, stream, pack, channel, seq, first, captured, decided, sent = _HEADER.unpack_from(
-        data
-    )
-    at = _HEADER.size
-    columns: tuple[int, ...] | None = None
-    width = 2 if code == 1 else 1
-    extra = 2 * classes if flags & _INDEXED else 0
-    if len(data) != at + extra + count * classes * width:
-        raise ServeError(f"a binary score message of {count} x {classes} values cannot have {len(data)} bytes")
-    if flags & _INDEXED:
-        columns = tuple(np.frombuffer(data, "<u2", classes, at).tolist())
-    raw = np.frombuffer(data, "<f2" if code == 1 else np.uint8, count * classes, at + extra)
-    rows = raw.astype(np.float32).reshape(count, classes)
-    if code == 2:
-        rows /= np.float32(255)
-    return BinaryScores(
-        stream, pack, channel, seq, first, bool(flags & _FINAL), captured, decided, sent, rows, columns
-    )  # fmt: skip

@@ -113,7 +113,11 @@ def reader(folder: Path) -> sqlite3.Connection:
             connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
             undo.callback(connection.close)
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-            _check_version(connection, path)
+            if (found := _check_version(connection, path)) < VERSION:
+                raise StoreError(
+                    f"the event store {path} was made by an older streamclf (version {found} of its tables, this one "
+                    f"reads {VERSION}); start the daemon of this version once, which brings it up to date"
+                )
             undo.pop_all()
     except sqlite3.Error as fault:
         raise StoreError(f"the event store {path} cannot be read: {fault}") from None

@@ -17,6 +17,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
     enter, leave, min_on_ms, min_off_ms: the thresholds in force.
     ended_by: "" while it lasts; quiet, gap (samples were lost), end (of the source), stop or crash (of the daemon).
     test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
+    mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
     """
 
     id: str
@@ -42,13 +43,14 @@ class StoredEvent(msgspec.Struct, frozen=True):
     test: bool = False
     clip: str = ""
     mark: str = ""
+    mark_label: str = ""
     seq: int = 0
 
 
 _FIELDS = StoredEvent.__struct_fields__
 _TEST = _FIELDS.index("test")
 _COLUMNS = ", ".join("grp" if name == "group" else name for name in _FIELDS)
-# clip and mark are set by others while an event lasts, so a later stage leaves them alone
+# clip and marks are set by others while an event lasts, so a later stage leaves them alone
 _NEWER = ("seq", "stage", "offset_frame", "offset_ns", "decided_ns", "peak", "mean", "level_db", "ended_by")
 _PUT = (
     f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))}) "
@@ -88,6 +90,16 @@ def closed(event: StoredEvent, *, ended_by: str) -> StoredEvent:
 def set_clip(tx: sqlite3.Connection, event_id: str, clip: str) -> None:
     """Name the clip of an event (file below clips/), or "" where it has none any more. It keeps its `seq`."""
     tx.execute("UPDATE events SET clip = ? WHERE id = ?", (clip, event_id))
+
+
+def set_mark(tx: sqlite3.Connection, event_id: str, mark: str, label: str = "") -> StoredEvent | None:
+    """What a person says of an event, as `StoredEvent.mark` and `mark_label`. It gets the next `seq`.
+
+    Returns the event as it is now, None where there is none of that id.
+    """
+    (seq,) = tx.execute("UPDATE last_seq SET seq = seq + 1 RETURNING seq").fetchone()
+    tx.execute("UPDATE events SET mark = ?, mark_label = ?, seq = ? WHERE id = ?", (mark, label, seq, event_id))
+    return find(tx, event_id)
 
 
 def find(connection: sqlite3.Connection, event_id: str) -> StoredEvent | None:

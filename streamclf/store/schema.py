@@ -85,5 +85,8 @@ STEPS = (
         PRIMARY KEY (kind, rule, key)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE events ADD COLUMN mark_label TEXT NOT NULL DEFAULT '';  -- what a person says it really was
+    """,
 )
 VERSION = len(STEPS)

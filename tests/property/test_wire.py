@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve import packed, wire
 
 names = st.text(max_size=40)
 numbers = st.integers(-(2**62), 2**62)
@@ -60,7 +60,7 @@ def test_binary_scores_round_trip_within_the_precision_of_their_type(data: st.Da
     values = data.draw(st.lists(st.floats(0, 1, width=32), min_size=count * classes, max_size=count * classes))
     rows = np.array(values, dtype=np.float32).reshape(count, classes)
     columns = data.draw(st.none() | st.lists(st.integers(0, 65535), min_size=classes, max_size=classes).map(tuple))
-    sent = wire.BinaryScores(
+    sent = packed.BinaryScores(
         stream=data.draw(st.integers(0, 65535)), pack=data.draw(st.integers(0, 65535)),
         channel=data.draw(st.integers(0, 2**32 - 1)), seq=data.draw(seqs), first_frame=data.draw(numbers),
         final=data.draw(st.booleans()), captured_ns=data.draw(numbers), decided_ns=data.draw(numbers),
@@ -68,7 +68,7 @@ def test_binary_scores_round_trip_within_the_precision_of_their_type(data: st.Da
     )  # fmt: skip
     encoding, error = data.draw(st.sampled_from([("f16", 2**-11), ("u8", 0.5 / 255 + 1e-7)]))
 
-    got = wire.decode_binary(wire.encode_binary(sent, encoding))
+    got = packed.decode_binary(packed.encode_binary(sent, encoding))
 
     for field in ("stream", "pack", "channel", "seq", "first_frame", "final", "captured_ns", "sent_ns", "columns"):
         assert getattr(got, field) == getattr(sent, field)
@@ -78,7 +78,7 @@ def test_binary_scores_round_trip_within_the_precision_of_their_type(data: st.Da
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_decoders(data: bytes) -> None:
-    for decode in (wire.decode_binary, wire.decode_client, wire.decode_server):
+    for decode in (packed.decode_binary, wire.decode_client, wire.decode_server):
         try:
             decode(data)
         except ServeError:

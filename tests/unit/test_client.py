@@ -5,7 +5,7 @@ import pytest
 
 from streamclf.client import DEFAULT_URL, Address, Client, Reader, backoff_s, parse_url
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve import packed, wire
 from streamclf.types import Gap, Status
 from tests.support.serving import Collector, event, make_hub, publish, scores
 
@@ -107,7 +107,7 @@ def connected_reader(hub_seq: int = 0, **wish: object) -> tuple[Reader, wire.Sub
     return reader, taken
 
 
-def binary(**changes: object) -> wire.BinaryScores:
+def binary(**changes: object) -> packed.BinaryScores:
     given: dict[str, object] = {
         "stream": 1,
         "pack": 0,
@@ -120,13 +120,13 @@ def binary(**changes: object) -> wire.BinaryScores:
         "sent_ns": 5,
         "rows": np.array([[0.25, 0.5], [1.0, 0.0]], np.float32),
     }
-    return wire.BinaryScores(**(given | changes))  # type: ignore[arg-type]
+    return packed.BinaryScores(**(given | changes))  # type: ignore[arg-type]
 
 
 def test_binary_rows_become_the_message_that_json_would_have_been() -> None:
     reader, _ = connected_reader(labels=["dog", "bird"])
 
-    taken = reader.take(wire.encode_binary(binary(), "f16"))
+    taken = reader.take(packed.encode_binary(binary(), "f16"))
 
     assert taken == wire.Scores(
         stream="yard",
@@ -146,7 +146,7 @@ def test_binary_rows_become_the_message_that_json_would_have_been() -> None:
 def test_binary_columns_are_named_by_their_place_in_the_pack() -> None:
     reader, _ = connected_reader(top_k=2)
 
-    taken = reader.take(wire.encode_binary(binary(columns=(2, 0)), "u8"))
+    taken = reader.take(packed.encode_binary(binary(columns=(2, 0)), "u8"))
 
     assert isinstance(taken, wire.Scores)
     assert taken.labels == ["bird", "speech"]
@@ -158,7 +158,7 @@ def test_binary_rows_that_fit_no_pack_are_refused(changes: dict[str, object]) ->
     reader, _ = connected_reader()
 
     with pytest.raises(ServeError, match="do not fit"):
-        reader.take(wire.encode_binary(binary(**changes), "u8"))
+        reader.take(packed.encode_binary(binary(**changes), "u8"))
 
 
 def test_a_server_that_does_not_begin_with_hello_is_none_of_ours() -> None:

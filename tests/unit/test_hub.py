@@ -7,7 +7,7 @@ import pytest
 
 from streamclf import metrics
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve import packed, wire
 from streamclf.serve.hub import Hub
 from streamclf.types import Gap, Stage, Status
 from tests.support.serving import EPOCH_NS, HOP, Collector, event, make_hub, publish, scores
@@ -243,7 +243,7 @@ def test_binary_rows_name_their_columns_in_hello(encoding: str) -> None:
 
     publish(hub, scores(4, [0.0, 0.25, 0.75, 1.0], stream="yard"))
 
-    row, top = (wire.decode_binary(sink.messages[0]) for sink in (plain, best))
+    row, top = (packed.decode_binary(sink.messages[0]) for sink in (plain, best))
     hello = hub.hello()
     assert (hello.streams[row.stream].name, hello.packs[row.pack].name, row.first_frame) == ("yard", "big", 4)
     assert row.columns is None

@@ -2,8 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,44 +12,16 @@ from streamclf import metrics
 from streamclf.alerts import keeper as keeper_module
 from streamclf.alerts import outbox
 from streamclf.alerts.keeper import Keeper
-from streamclf.alerts.memory import Memory, load
+from streamclf.alerts.memory import load
 from streamclf.alerts.place import Place
 from streamclf.alerts.rule import Rule, RuleStage
 from streamclf.alerts.rules import RuleBook
-from streamclf.clock import StreamClock
 from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.store.recorder import Recorder
 from streamclf.types import Event, Levels, Stage
+from tests.support.keeping import LIMIT_S, keeping, no_rules
 from tests.support.storing import FACTS, heard, stored
-
-LIMIT_S = 20.0
-
-
-def no_rules() -> RuleBook:
-    return RuleBook((), place=Place(), memory=Memory())
-
-
-@contextmanager
-def keeping(folder: Path, book: RuleBook | None = None) -> Iterator[tuple[Keeper, threading.Semaphore]]:
-    """A keeper that runs; the semaphore counts its commits."""
-    committed = threading.Semaphore(0)
-    faults: list[BaseException] = []
-    running = Keeper(
-        Store.open(folder),
-        Recorder("run1", FACTS),
-        {"mic": StreamClock(16_000)},
-        book or no_rules(),
-        on_commit=lambda events: committed.release(),
-        on_fault=faults.append,
-    )
-    running.start()
-    assert committed.acquire(timeout=LIMIT_S)
-    try:
-        yield running, committed
-    finally:
-        assert running.stop(LIMIT_S)
-    assert not faults
 
 
 def one_rule(folder: Path, *, cooldown_s: int = 0) -> RuleBook:
@@ -118,6 +89,30 @@ def test_a_call_writes_in_a_transaction_of_the_keepers(tmp_path: Path) -> None:
         running.call(lambda tx: put_events(tx, [stored(7)]))
         assert committed.acquire(timeout=LIMIT_S)
         assert [e.id for e in kept(tmp_path)] == [stored(7).id]
+
+
+def test_who_called_hears_once_and_not_before_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_RETRY_S", 0.0)
+    with keeping(tmp_path) as (running, committed):
+        running._store.connection.execute("PRAGMA busy_timeout=0")
+        tried = threading.Event()
+        monkeypatch.setattr(keeper_module.log, "error", lambda *_: tried.set())
+        heard_back: list[list[str]] = []
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            running.call(
+                lambda tx: put_events(tx, [stored(7)]),
+                lambda: heard_back.append([event.id for event in kept(tmp_path)]),
+            )
+            assert tried.wait(LIMIT_S)
+            assert heard_back == []
+            other.execute("ROLLBACK")
+        assert committed.acquire(timeout=LIMIT_S)
+        running.call(lambda tx: None)
+        assert committed.acquire(timeout=LIMIT_S)
+    assert heard_back == [[stored(7).id]]
 
 
 def test_updates_wait_for_company_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

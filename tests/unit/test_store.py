@@ -7,12 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamclf.errors import StoreError
 from streamclf.store.database import FILE_NAME, Store, reader
-from streamclf.store.events import StoredEvent, close_stale, find, put_events, query, set_clip
-from streamclf.store.schema import VERSION
+from streamclf.store.events import StoredEvent, close_stale, find, put_events, query, set_clip, set_mark
+from streamclf.store.schema import STEPS, VERSION
 from tests.support.storing import START_NS, stored
 
 SECOND = 1_000_000_000
@@ -59,6 +60,18 @@ def test_a_later_stage_replaces_the_row_and_moves_it_to_the_end_of_the_order_of_
     ]
     assert [e.seq for e in read(store.folder, after_seq=0)] == [2, 3]
     assert [e.seq for e in read(store.folder, after_seq=2)] == [3]
+
+
+def test_a_mark_is_news_of_its_event_and_later_stages_leave_it(store: Store) -> None:
+    with store.transaction() as tx:
+        put_events(tx, [stored(1, stage="open"), stored(2)])
+        marked = set_mark(tx, stored(1).id, "wrong", "wren")
+        assert set_mark(tx, "run/none", "right") is None
+        put_events(tx, [stored(1)])
+
+    assert marked is not None
+    assert (marked.seq, marked.mark, marked.mark_label) == (3, "wrong", "wren")
+    assert [(e.stage, e.mark, e.mark_label) for e in read(store.folder, after_seq=3)] == [("close", "wrong", "wren")]
 
 
 def test_the_order_of_stages_never_goes_back_after_a_deletion(store: Store) -> None:
@@ -147,6 +160,28 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
     for act in (Store.open, reader):
         with pytest.raises(StoreError, match=f"newer streamclf .version {VERSION + 1}"):
             act(tmp_path)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_database_of_an_older_version_is_read_once_the_daemon_has_opened_it(tmp_path: Path, version: int) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        for step in STEPS[:version]:
+            connection.executescript(step)
+        known = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
+        fields = msgspec.to_builtins(stored(1, seq=1))
+        fields["grp"] = fields.pop("group")
+        row = {name: value for name, value in fields.items() if name in known}
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO events ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+        connection.execute("UPDATE last_seq SET seq = 1")
+        connection.execute(f"PRAGMA user_version={version}")
+        connection.commit()
+
+    with pytest.raises(StoreError, match=f"older streamclf .version {version} .* start the daemon"):
+        reader(tmp_path)
+    with closing(Store.open(tmp_path)) as store, store.transaction() as tx:
+        put_events(tx, [stored(2)])
+    assert read(tmp_path) == [stored(1, seq=1), stored(2, seq=2)]
 
 
 def test_a_damaged_database_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve import packed, wire
 
 
 def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:
@@ -38,6 +38,8 @@ def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:
         (wire.StreamEntry, "name rate epoch_ns source state detail demo priority packs push test"),
         (wire.Subscribe, "streams packs labels groups top_k min_prob tier encoding since instance final picture"),
         (wire.Push, "stream rate channels format"),
+        (wire.Mark, "event mark label"),
+        (wire.Marked, "event mark label seq"),
     ],
 )  # fmt: skip
 def test_field_names_are_the_protocol(kind: type[wire.Message], fields: str) -> None:
@@ -78,16 +80,16 @@ def test_an_older_client_reads_a_message_with_fields_it_does_not_know() -> None:
     assert wire.decode_server(text) == wire.Gap(stream="mic", seq=1, first_sample=0, last_sample=9, reason="xrun")
 
 
-def binary(**more: object) -> wire.BinaryScores:
+def binary(**more: object) -> packed.BinaryScores:
     fields: dict[str, object] = {
         "stream": 1, "pack": 2, "channel": 70000, "seq": 5_000_000_000, "first_frame": -1, "final": True,
         "captured_ns": 11, "decided_ns": 12, "sent_ns": 13, "rows": np.array([[0.0, 0.5, 1.0]], dtype=np.float32),
     }  # fmt: skip
-    return wire.BinaryScores(**(fields | more))  # type: ignore[arg-type]
+    return packed.BinaryScores(**(fields | more))  # type: ignore[arg-type]
 
 
 def test_the_binary_form_lies_as_documented() -> None:
-    data = wire.encode_binary(binary(), "u8")
+    data = packed.encode_binary(binary(), "u8")
 
     assert len(data) == 64 + 3
     assert data[:6] == b"SC\x01\x02\x01\x00"
@@ -98,20 +100,20 @@ def test_the_binary_form_lies_as_documented() -> None:
 
 
 def test_binary_columns_stand_between_header_and_rows() -> None:
-    data = wire.encode_binary(binary(columns=(520, 3, 7)), "f16")
+    data = packed.encode_binary(binary(columns=(520, 3, 7)), "f16")
 
     assert data[4] == 3
     assert struct.unpack_from("<HHH", data, 64) == (520, 3, 7)
     assert np.frombuffer(data, "<f2", offset=70).tolist() == [0.0, 0.5, 1.0]
-    assert wire.decode_binary(data).columns == (520, 3, 7)
+    assert packed.decode_binary(data).columns == (520, 3, 7)
 
 
 @pytest.mark.parametrize("spoil", [lambda d: d[:63], lambda d: b"XX" + d[2:], lambda d: d + b"\0", lambda d: d[:-1]])
 def test_bytes_that_are_no_score_message_are_refused(spoil: object) -> None:
-    data = wire.encode_binary(binary(), "f16")
+    data = packed.encode_binary(binary(), "f16")
 
     with pytest.raises(ServeError):
-        wire.decode_binary(spoil(data))  # type: ignore[operator]
+        packed.decode_binary(spoil(data))  # type: ignore[operator]
 
 
 def test_long_and_short_frames_are_framed_as_the_websocket_standard_says() -> None:

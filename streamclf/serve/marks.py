@@ -1,0 +1,54 @@
+"""Marks: what people say of events that are kept, on its way to the store and to everybody who listens."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+
+from streamclf.errors import ServeError
+from streamclf.serve import wire
+from streamclf.serve.hub import Hub
+from streamclf.serve.subscriber import Subscriber
+from streamclf.store.events import StoredEvent, set_mark
+
+MAX_WAITING = 256  # marks that are not on the disk yet; beyond it the next ones are refused in words
+
+Write = Callable[[sqlite3.Connection], None]
+Keep = Callable[[Write, Callable[[], object]], None]
+
+
+class MarkDesk:
+    """Lives on the loop's thread. It answers once a mark is on the disk, and nothing waits for that."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.keep: Keep | None = None
+        """Runs a write in the store's next transaction and then calls back, from any thread; None: nothing is kept."""
+        self._hub = hub
+        self._waiting = 0
+
+    def mark(self, subscriber: Subscriber, wish: wire.Mark) -> None:
+        """Keep it and tell everybody, soon. Raises `ServeError` where it cannot be kept."""
+        if self.keep is None:
+            raise ServeError("no events are kept here, so none can be marked; [store] enabled switches it on")
+        if wish.label and wish.mark != "wrong":
+            raise ServeError(f"a label goes with the mark 'wrong' alone, not with '{wish.mark}'; leave it out")
+        if self._waiting >= MAX_WAITING:
+            raise ServeError(f"{MAX_WAITING} marks wait for the disk already; try again when some are answered")
+        self._waiting += 1
+        found: list[StoredEvent | None] = []
+
+        def write(tx: sqlite3.Connection) -> None:
+            found[:] = [set_mark(tx, wish.event, wish.mark, wish.label)]
+
+        loop = asyncio.get_running_loop()
+        self.keep(write, lambda: loop.call_soon_threadsafe(partial(self._kept, subscriber, wish, found)))
+
+    def _kept(self, subscriber: Subscriber, wish: wire.Mark, found: list[StoredEvent | None]) -> None:
+        self._waiting -= 1
+        if found == [None]:
+            text = f"there is no event '{wish.event[:200]}' in the store; its id is the one that /v1/events gives"
+            subscriber.control(wire.Error(code="bad-mark", message=text))
+            return
+        message = self._hub.publish_mark(wish.event, wish.mark, wish.label)
+        if not subscriber.subscribed:
+            subscriber.control(message)
