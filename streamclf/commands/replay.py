@@ -10,7 +10,6 @@ import click
 from streamclf.alerts import outbox
 from streamclf.alerts.replay import Difference, compare, replay
 from streamclf.alerts.rulefile import load_rules
-from streamclf.alerts.timeline import draw
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time
@@ -76,8 +75,11 @@ def replay_command(
     counts = ", ".join(f"{sum(p.what == what for p in pairs)} {what}" for what in ("same", "new", "gone", "moved"))
     click.echo(f"{counts}; {hours:.2f} hours of rows in {time.monotonic() - began:.1f} s", err=True)
     if png is not None:
+        from streamclf.draw import canvas, timeline
+
         ended = [event for event in past.events if event.stage == "close"]
-        draw(png, pairs, ended, since_ns=since_ns, until_ns=until_ns, timezone=file.place.timezone)
+        image = timeline.draw(pairs, ended, since_ns=since_ns, until_ns=until_ns, timezone=file.place.timezone)
+        canvas.write(png, canvas.png(image))
 
 
 def _fields(pair: Difference) -> dict[str, object]:

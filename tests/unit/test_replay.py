@@ -11,7 +11,6 @@ from streamclf.alerts.place import Place
 from streamclf.alerts.replay import Past, compare, replay
 from streamclf.alerts.rule import Per, Rule, RuleStage
 from streamclf.alerts.rules import RuleBook
-from streamclf.alerts.timeline import TOP, draw
 from streamclf.clock import NS_PER_SECOND
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store import scores
@@ -136,14 +135,15 @@ def test_alerts_are_paired_by_id_then_by_time() -> None:
     ]  # fmt: skip
 
 
-def test_the_picture_shows_what_changed(folder: Path, heard: Past, tmp_path: Path) -> None:
-    image_of = pytest.importorskip("PIL.Image", reason="pillow is absent (pip install streamclf[alerts])")
+def test_the_picture_shows_what_changed(folder: Path, heard: Past) -> None:
+    pytest.importorskip("PIL", reason="pillow is absent (pip install streamclf[picture])")
+    from streamclf.draw.timeline import TOP, draw
+
     pairs = compare(heard.alerts, again(folder, RULES[:2]).alerts, near_ns=NS_PER_SECOND)
     since_ns = EPOCHS["mic"]
-    draw(tmp_path / "a.png", pairs, heard.events, since_ns=since_ns, until_ns=since_ns + 80 * NS_PER_SECOND)
-    with image_of.open(tmp_path / "a.png") as image:
-        below_the_legend = image.convert("RGB").crop((0, TOP, *image.size))
-        colours = {colour for _, colour in below_the_legend.getcolors(1 << 20)}
+    image = draw(pairs, heard.events, since_ns=since_ns, until_ns=since_ns + 80 * NS_PER_SECOND)
+    below_the_legend = image.crop((0, TOP, *image.size))
+    colours = {colour for _, colour in below_the_legend.getcolors(1 << 20)}
 
-    assert {(0x4C, 0x8F, 0x5D), (0xC0, 0x39, 0x2B)} <= colours
-    assert (0x1F, 0x6F, 0xEB) not in colours, "nothing is new"
+    assert {(0x00, 0x9E, 0x73), (0xD5, 0x5E, 0x00)} <= colours, "same, gone"
+    assert (0x00, 0x72, 0xB2) not in colours, "nothing is new"
