@@ -1,0 +1,1 @@
+import{l as e,o as t}from"./app.js";var n={id:`microphone`,title:e.views.microphone,mount(n){n.append(t(`section`,{class:`panel`},t(`h2`,{text:e.views.microphone})))}};export{n as view};

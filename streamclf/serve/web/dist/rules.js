@@ -1,0 +1,1 @@
+import{l as e,o as t}from"./app.js";var n={id:`rules`,title:e.views.rules,mount(n){n.append(t(`section`,{class:`panel`},t(`h2`,{text:e.views.rules})))}};export{n as view};

@@ -1,0 +1,1 @@
+import{l as e,o as t}from"./app.js";var n={id:`streams`,title:e.views.streams,mount(n){n.append(t(`section`,{class:`panel`},t(`h2`,{text:e.views.streams})))}};export{n as view};

@@ -1,0 +1,1 @@
+import{l as e,o as t}from"./app.js";var n={id:`why`,title:e.views.why,mount(n){n.append(t(`section`,{class:`panel`},t(`h2`,{text:e.views.why})))}};export{n as view};

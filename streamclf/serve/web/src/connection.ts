@@ -1,0 +1,310 @@
+// One websocket, kept up: it comes back by itself with what was missed, and asks for less when this page is behind.
+
+import { Emitter } from "./emitter";
+import { Ladder, type Tier } from "./ladder";
+import type { Model } from "./model";
+import {
+  FRAMES_PER_SECOND,
+  PROTOCOL,
+  decodePicture,
+  decodeScores,
+  decodeText,
+  magicOf,
+  type ErrorMessage,
+  type Hello,
+  type LaggedMessage,
+  type PushingMessage,
+  type ServerMessage,
+  type SubscribedMessage,
+} from "./protocol";
+import { t } from "./strings";
+
+export type { Tier } from "./ladder";
+export type ConnectionState = "connecting" | "open" | "away" | "refused";
+
+/** What `Connection.on` tells. */
+export interface Heard {
+  hello: Hello;
+  subscribed: SubscribedMessage;
+  pushing: PushingMessage;
+  error: ErrorMessage;
+  /** A binary "SA" message. */
+  audio: ArrayBuffer;
+}
+
+export interface Shore {
+  say(text: string, level?: "info" | "problem"): void;
+  /** Asks the daemon whether it lets us in, and the user for what is needed. False: it cannot be reached. */
+  admit(): Promise<boolean>;
+  /** Fetches the events that are kept from this moment (ms since 1970) on into the model. */
+  recover(fromMs: number): Promise<void>;
+}
+
+const BACKFILL_S = 60;
+const CALM_TOP = 8;
+const RETRY_MS = 500;
+const RETRY_MAX_MS = 5_000;
+const SILENT_MS = 6_000;
+const ANSWER_MS = 4_000;
+/** Shorter absences are not worth a sentence. */
+const WORTH_SAYING_MS = 2_000;
+
+export class Connection {
+  state: ConnectionState = "connecting";
+  /** Since when there is no connection (ms since 1970), null while there is one. */
+  awaySinceMs: number | null = null;
+  private readonly heard = new Emitter<Heard>();
+  private readonly ladder = new Ladder();
+  private socket: WebSocket | null = null;
+  private audio: string | null = null;
+  private instance: string | null = null;
+  private seq = 0;
+  /** Rows up to this number are replayed, not new. */
+  private liveAfter = Infinity;
+  private retryMs = RETRY_MS;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private heardAtMs = 0;
+  private askedAtMs: number | null = null;
+  private busyMs = 0;
+  private checkedMs = 0;
+
+  constructor(
+    private readonly model: Model,
+    private readonly shore: Shore,
+  ) {}
+
+  get tier(): Tier {
+    return this.ladder.tier;
+  }
+
+  on<K extends keyof Heard>(kind: K, callback: (message: Heard[K]) => void): () => void {
+    return this.heard.on(kind, callback);
+  }
+
+  start(): void {
+    this.model.lag.sameClock = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+    setInterval(() => this.check(), 1000);
+    addEventListener("online", () => this.hurry());
+    document.addEventListener("visibilitychange", () => this.hurry());
+    void this.connect();
+  }
+
+  /** False where there is no connection to send on. */
+  send(message: object): boolean {
+    return this.give(JSON.stringify(message));
+  }
+
+  sendBinary(data: ArrayBuffer): boolean {
+    return this.give(data);
+  }
+
+  /** Bytes that wait here to be sent. */
+  get waiting(): number {
+    return this.socket?.bufferedAmount ?? 0;
+  }
+
+  /** Also asks for the sound of this stream (role audio); null for none. */
+  listenTo(stream: string | null): void {
+    this.audio = stream;
+    this.subscribe();
+  }
+
+  private give(data: string | ArrayBuffer): boolean {
+    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(data);
+    return true;
+  }
+
+  private async connect(): Promise<void> {
+    if (!(await this.shore.admit())) {
+      this.lost("");
+      return;
+    }
+    const address = new URL("v1", document.baseURI);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.hash = address.search = "";
+    const socket = new WebSocket(address, [PROTOCOL]);
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.take(event.data);
+    socket.onclose = (event) => this.lost(event.reason);
+    this.socket = socket;
+    this.heardAtMs = Date.now();
+  }
+
+  private lost(reason: string): void {
+    const socket = this.socket;
+    this.socket = null;
+    if (socket) {
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    this.askedAtMs = null;
+    if (reason) this.shore.say(t.connection.closed(reason), "problem");
+    this.awaySinceMs ??= Date.now();
+    this.become("away");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.connect(), this.retryMs);
+    this.retryMs = Math.min(2 * this.retryMs, RETRY_MAX_MS);
+  }
+
+  private hurry(): void {
+    if (this.state !== "away" || document.hidden) return;
+    clearTimeout(this.timer);
+    this.retryMs = RETRY_MS;
+    this.timer = setTimeout(() => void this.connect(), 0);
+  }
+
+  private become(state: ConnectionState): void {
+    if (this.state === state) return;
+    this.state = state;
+    this.model.changed.emit("connection", undefined);
+  }
+
+  private take(data: string | ArrayBuffer): void {
+    const began = performance.now();
+    this.heardAtMs = Date.now();
+    try {
+      if (typeof data === "string") this.takeMessage(decodeText(data));
+      else this.takeBinary(data);
+    } finally {
+      this.busyMs += performance.now() - began;
+    }
+  }
+
+  private takeBinary(data: ArrayBuffer): void {
+    const magic = magicOf(data);
+    if (magic === "SC") {
+      const block = decodeScores(data);
+      if (block.seq > this.liveAfter) this.model.lag.take(this.heardAtMs, block.capturedMs, block.sentMs);
+      this.seq = Math.max(this.seq, block.seq);
+      this.model.takeScores(block);
+    } else if (magic === "SP") {
+      for (const block of decodePicture(data)) this.model.takePicture(block);
+    } else if (magic === "SA") {
+      this.heard.emit("audio", data);
+    }
+  }
+
+  private takeMessage(message: ServerMessage): void {
+    switch (message.type) {
+      case "hello":
+        this.takeHello(message);
+        break;
+      case "subscribed":
+        this.takeSubscribed(message);
+        break;
+      case "event":
+        this.seq = Math.max(this.seq, message.seq);
+        this.model.takeEvent(message);
+        break;
+      case "gap":
+        this.seq = Math.max(this.seq, message.seq);
+        this.model.takeGap(message);
+        break;
+      case "status":
+        this.seq = Math.max(this.seq, message.seq);
+        this.model.takeStatus(message, Date.now());
+        break;
+      case "lagged":
+        this.seq = Math.max(this.seq, message.seq);
+        this.takeLagged(message);
+        break;
+      case "marked":
+        this.model.takeMarked(message);
+        break;
+      case "pushing":
+        this.heard.emit("pushing", message);
+        break;
+      case "error":
+        this.heard.emit("error", message);
+        if (message.code === "bad-subscription") this.shore.say(message.message, "problem");
+        break;
+    }
+  }
+
+  private takeHello(hello: Hello): void {
+    const restarted = this.instance !== null && this.instance !== hello.instance;
+    const awayMs = this.awaySinceMs === null ? 0 : Date.now() - this.awaySinceMs;
+    if (restarted && this.awaySinceMs !== null) void this.shore.recover(this.awaySinceMs);
+    if (this.instance !== null && awayMs > WORTH_SAYING_MS) this.shore.say(t.connection.back(awayMs / 1000, restarted));
+    this.model.lag.restart();
+    this.model.takeHello(hello);
+    this.subscribe(hello);
+    this.instance = hello.instance;
+    if (restarted) this.seq = 0;
+    this.retryMs = RETRY_MS;
+    this.awaySinceMs = null;
+    this.become("open");
+    this.heard.emit("hello", hello);
+    for (const stream of this.model.streams.values()) void this.fetchPicture(stream.entry.name);
+  }
+
+  private subscribe(hello = this.model.hello): void {
+    if (hello === null) return;
+    const tracks = hello.streams.reduce((count, stream) => count + stream.packs.length, 0);
+    const backfill = hello.seq - BACKFILL_S * FRAMES_PER_SECOND * Math.max(1, tracks);
+    const known = this.instance !== null;
+    this.liveAfter = Infinity;
+    this.askedAtMs = Date.now();
+    this.send({
+      type: "subscribe",
+      encoding: "u8",
+      final: "provisional",
+      since: known ? this.seq : Math.max(0, hello.oldest_seq - 1, backfill),
+      instance: this.instance ?? hello.instance,
+      ...WISHES[this.tier],
+      ...(this.audio === null ? {} : { audio: this.audio }),
+    });
+  }
+
+  private takeSubscribed(message: SubscribedMessage): void {
+    this.liveAfter = message.seq;
+    if (this.askedAtMs !== null) this.model.lag.roundTripMs = Date.now() - this.askedAtMs;
+    this.askedAtMs = null;
+    this.heard.emit("subscribed", message);
+  }
+
+  private takeLagged(lagged: LaggedMessage): void {
+    this.model.takeLagged(lagged);
+    if (lagged.reason === "replay") this.shore.say(t.connection.missed(lagged.dropped), "problem");
+    if (lagged.reason === "mailbox") this.stepTo(this.ladder.dropped(Date.now()));
+  }
+
+  private stepTo(tier: Tier | null): void {
+    if (tier === null) return;
+    this.subscribe();
+    this.shore.say(t.connection.tier[tier]);
+    this.model.changed.emit("connection", undefined);
+  }
+
+  /** Once a second: a connection that is dead but does not say so, and whether this page keeps up. */
+  private check(): void {
+    const nowMs = Date.now();
+    const spanMs = nowMs - this.checkedMs;
+    this.checkedMs = nowMs;
+    const busy = this.busyMs / spanMs;
+    this.busyMs = 0;
+    if (this.state !== "open") return;
+    if (this.askedAtMs !== null && nowMs - Math.max(this.askedAtMs, this.heardAtMs) > ANSWER_MS) this.lost("");
+    else if (this.askedAtMs === null && nowMs - this.heardAtMs > SILENT_MS) this.subscribe();
+    else this.stepTo(this.ladder.check({ wayMs: this.model.lag.wayMs, busy }, nowMs));
+  }
+
+  /** The columns that are still held, as the socket brings only new ones. */
+  private async fetchPicture(stream: string): Promise<void> {
+    const from = Math.max(0, (this.model.streams.get(stream)?.picture.newest ?? -1) + 1);
+    const address = `v1/picture?stream=${encodeURIComponent(stream)}&from=${from}`;
+    try {
+      const answer = await fetch(address);
+      if (answer.ok) for (const block of decodePicture(await answer.arrayBuffer())) this.model.takePicture(block);
+    } catch {
+      // the socket tells whether the daemon can be reached; without old columns the picture begins now
+    }
+  }
+}
+
+const WISHES: Record<Tier, object> = {
+  full: { tier: "batch", picture: true },
+  calm: { tier: "batch", top_k: CALM_TOP },
+  events: { tier: "events" },
+};

@@ -1,0 +1,186 @@
+// The page: its views by hash, one model, one connection, one loop.
+
+import "./theme.css";
+import "./shell.css";
+import "./now.css";
+
+import { Connection } from "./connection";
+import { element } from "./dom";
+import { Header } from "./header";
+import { listen, shortcut } from "./keys";
+import { view as liveView } from "./live/view";
+import { askForToken, login } from "./login";
+import { Model, type StreamModel } from "./model";
+import { view as nowView } from "./now";
+import { inMilliseconds, type EventMessage } from "./protocol";
+import { t } from "./strings";
+import { applyTheme } from "./theme";
+import { Toasts } from "./toasts";
+import { Failure, type App, type Role, type View } from "./view";
+
+interface Session {
+  needs_token: boolean;
+  role: Role | null;
+  why: string;
+}
+
+const HOME = "live";
+
+// what the first paint does not need is loaded when it is opened
+const VIEWS: Record<string, () => Promise<View>> = {
+  live: () => Promise.resolve(liveView),
+  now: () => Promise.resolve(nowView),
+  events: async () => (await import("./events/view")).view,
+  why: async () => (await import("./why")).view,
+  rules: async () => (await import("./rules")).view,
+  streams: async () => (await import("./streams")).view,
+  microphone: async () => (await import("./microphone")).view,
+};
+
+class Page implements App {
+  readonly model = new Model();
+  readonly connection: Connection;
+  role: Role = "labels";
+  private readonly header: Header;
+  private readonly main = element("main", { attrs: { id: "view", tabindex: "-1" } });
+  private readonly toasts = new Toasts();
+  private readonly mounted = new Map<string, { view: View; root: HTMLElement }>();
+  private shown: View | null = null;
+  private painted = false;
+
+  constructor(root: HTMLElement) {
+    this.connection = new Connection(this.model, {
+      say: (text, level) => this.say(text, level),
+      admit: () => this.admit(),
+      recover: (fromMs) => this.recover(fromMs),
+    });
+    this.header = new Header(this, Object.keys(VIEWS));
+    root.append(this.header.root, this.main, this.toasts.root);
+    Object.keys(VIEWS).forEach((id, index) =>
+      shortcut(String(index + 1), t.shell.keys.view(t.views[id as keyof typeof t.views]), () => this.go(id)),
+    );
+    listen(() => this.shown?.id ?? "");
+    addEventListener("hashchange", () => void this.route());
+  }
+
+  async start(): Promise<void> {
+    await this.route();
+    this.connection.start();
+    requestAnimationFrame((nowMs) => this.frame(nowMs));
+  }
+
+  chosen(): StreamModel[] {
+    const all = [...this.model.streams.values()];
+    const one = this.header.stream === null ? undefined : this.model.streams.get(this.header.stream);
+    return one ? [one] : all;
+  }
+
+  async get<T>(path: string, signal?: AbortSignal): Promise<T> {
+    const answer = await reach(path, signal ? { signal } : {});
+    return (await answer.json()) as T;
+  }
+
+  go(view: string, detail = ""): void {
+    location.hash = detail ? `${view}/${encodeURIComponent(detail)}` : view;
+  }
+
+  say(text: string, level: "info" | "problem" = "info"): void {
+    this.toasts.say(text, level);
+  }
+
+  private async route(): Promise<void> {
+    const [asked = "", ...rest] = location.hash.slice(1).split("/");
+    const id = asked in VIEWS ? asked : HOME;
+    const first = this.shown === null;
+    try {
+      const view = await this.opened(id);
+      this.shown?.hidden?.();
+      for (const [name, { root }] of this.mounted) root.hidden = name !== id;
+      this.shown = view;
+      this.header.mark(id);
+      document.title = `${view.title} · ${t.shell.product}`;
+      view.shown?.(decodeURIComponent(rest.join("/")));
+      if (!first) this.main.focus({ preventScroll: true });
+    } catch (fault) {
+      this.say(t.shell.failed(String(fault instanceof Error ? fault.message : fault)), "problem");
+    }
+  }
+
+  private async opened(id: string): Promise<View> {
+    const known = this.mounted.get(id);
+    if (known) return known.view;
+    const view = await VIEWS[id]!();
+    const root = element("div", { class: `view view-${id}` });
+    this.mounted.set(id, { view, root });
+    this.main.append(root);
+    view.mount(root, this);
+    return view;
+  }
+
+  private frame(nowMs: number): void {
+    this.shown?.frame?.(nowMs);
+    this.header.frame(nowMs);
+    if (!this.painted && this.model.hasRows) {
+      this.painted = true;
+      performance.mark("first-row");
+    }
+    requestAnimationFrame((next) => this.frame(next));
+  }
+
+  private async admit(): Promise<boolean> {
+    try {
+      await takeToken();
+      let session = await this.session();
+      while (session.role === null) {
+        await askForToken(this);
+        session = await this.session();
+      }
+      this.role = session.role;
+      return true;
+    } catch (fault) {
+      if (fault instanceof Failure && fault.status !== 0) this.say(fault.message, "problem");
+      return false;
+    }
+  }
+
+  private session(): Promise<Session> {
+    return this.get<Session>("v1/session");
+  }
+
+  private async recover(fromMs: number): Promise<void> {
+    try {
+      const since = BigInt(Math.floor(fromMs)) * 1_000_000n;
+      const page = await this.get<{ events: object[] }>(`v1/events?limit=1000&since_ns=${since}`);
+      for (const event of page.events.map(inMilliseconds) as EventMessage[])
+        this.model.takeEvent({ ...event, type: "event" });
+    } catch (fault) {
+      // a daemon that keeps no events has none to give
+      if (!(fault instanceof Failure) || fault.status !== 404) throw fault;
+    }
+  }
+}
+
+/** A token in the address is used once, and kept out of bookmarks, screenshots and the history. */
+async function takeToken(): Promise<void> {
+  const address = new URL(location.href);
+  const token = address.searchParams.get("token");
+  if (token === null) return;
+  address.searchParams.delete("token");
+  history.replaceState(null, "", address);
+  await login(token);
+}
+
+async function reach(path: string, options: RequestInit): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, options);
+  } catch (fault) {
+    if (options.signal?.aborted) throw fault;
+    throw new Failure(0, t.connection.unreachable);
+  }
+  if (!answer.ok) throw new Failure(answer.status, (await answer.text()).trim());
+  return answer;
+}
+
+applyTheme();
+void new Page(document.getElementById("app")!).start();

@@ -1,0 +1,290 @@
+// Every message of `streamclf.v1` as the page sees it, and the decoders of its binary forms. No DOM.
+// Times on the wire are whole nanoseconds, more than a JavaScript number holds exactly; here they are milliseconds.
+
+export const PROTOCOL = "streamclf.v1";
+export const FRAME_MS = 20;
+export const FRAMES_PER_SECOND = 50;
+
+export interface LabelEntry {
+  id: string;
+  /** For people; untrusted text, never markup. */
+  name: string;
+  group: string;
+  /** Too generic to show. */
+  hidden: boolean;
+  /** Probability at which an event opens, where the pack says one. */
+  enter: number | null;
+}
+
+export interface PackEntry {
+  name: string;
+  version: string;
+  digest: string;
+  shape: string;
+  labels: LabelEntry[];
+  exclusive: boolean;
+  window_ms: number;
+  look_ahead_ms: number;
+  algorithmic_latency_ms: number;
+  receptive_field_ms: number | null;
+  hop_ms: number;
+  provider: string;
+  latency_ms: number | null;
+}
+
+export interface StreamEntry {
+  name: string;
+  rate: number;
+  /** Wall time of sample 0 in ms since 1970; 0 before the first sample. */
+  epoch_ms: number;
+  source: string;
+  state: string;
+  detail: string;
+  demo: boolean;
+  priority: number;
+  packs: string[];
+  push: boolean;
+  test: boolean;
+}
+
+export interface Hello {
+  type: "hello";
+  protocol: string;
+  version: string;
+  /** Another one means that the daemon was restarted. */
+  instance: string;
+  seq: number;
+  oldest_seq: number;
+  streams: StreamEntry[];
+  packs: PackEntry[];
+}
+
+export interface EventMessage {
+  type: "event";
+  stream: string;
+  pack: string;
+  seq: number;
+  id: string;
+  label: string;
+  stage: "open" | "update" | "close";
+  onset_frame: number;
+  /** One past the last active frame; null while it lasts. */
+  offset_frame: number | null;
+  peak: number;
+  mean: number;
+  onset_ms: number;
+  offset_ms: number | null;
+  captured_ms: number;
+  decided_ms: number;
+  sent_ms: number;
+}
+
+export interface GapMessage {
+  type: "gap";
+  stream: string;
+  seq: number;
+  first_sample: number;
+  last_sample: number;
+  reason: string;
+}
+
+export interface StatusMessage {
+  type: "status";
+  stream: string;
+  pack: string;
+  state: string;
+  detail: string;
+  seq: number;
+}
+
+export interface LaggedMessage {
+  type: "lagged";
+  seq: number;
+  from_seq: number;
+  to_seq: number;
+  dropped: number;
+  reason: "mailbox" | "replay" | "restart";
+}
+
+export interface ErrorMessage {
+  type: "error";
+  code: string;
+  message: string;
+}
+
+export interface SubscribedMessage {
+  type: "subscribed";
+  seq: number;
+  channel: number;
+  tier: string;
+  streams: string[];
+  packs: { name: string; labels: string[] }[];
+  since: number | null;
+}
+
+export interface PushingMessage {
+  type: "pushing";
+  stream: string;
+  rate: number;
+  format: string;
+}
+
+/** An event was marked right or wrong, or its mark taken back (""). */
+export interface MarkedMessage {
+  type: "marked";
+  event: string;
+  mark: "right" | "wrong" | "";
+  label?: string;
+  seq?: number;
+}
+
+export type ServerMessage =
+  | Hello
+  | EventMessage
+  | GapMessage
+  | StatusMessage
+  | LaggedMessage
+  | ErrorMessage
+  | SubscribedMessage
+  | PushingMessage
+  | MarkedMessage;
+
+const NS_PER_MS = 1e6;
+
+/** A JSON message, its `…_ns` turned into `…_ms`. Throws where it is none; unknown types come through as they are. */
+export function decodeText(text: string): ServerMessage {
+  const message: unknown = JSON.parse(text);
+  if (typeof message !== "object" || message === null) throw new Error("the server sent what is no message");
+  return inMilliseconds(message) as ServerMessage;
+}
+
+/** Any JSON of the daemon's with `…_ns` turned into `…_ms`. */
+export function inMilliseconds(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inMilliseconds);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) =>
+      key.endsWith("_ns")
+        ? [`${key.slice(0, -3)}_ms`, typeof item === "number" ? item / NS_PER_MS : item]
+        : [key, inMilliseconds(item)],
+    ),
+  );
+}
+
+/** The two letters that a binary message begins with: "SC" scores, "SP" picture, "SA" audio. */
+export function magicOf(buffer: ArrayBuffer): string {
+  const bytes = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
+  return String.fromCharCode(...bytes);
+}
+
+/** Score rows of one pack on consecutive frames. `stream` and `pack` are indexes into the lists of `hello`. */
+export interface ScoreBlock {
+  stream: number;
+  pack: number;
+  channel: number;
+  seq: number;
+  firstFrame: number;
+  final: boolean;
+  capturedMs: number;
+  decidedMs: number;
+  sentMs: number;
+  count: number;
+  classes: number;
+  /** count * classes, row after row: probability * 255. */
+  values: Uint8Array;
+  /** Index of each column in the pack's labels; null: column i is label i of the channel. */
+  columns: Uint16Array | null;
+}
+
+const SCORES_HEADER = 64;
+const TYPE_U8 = 2;
+const FLAG_FINAL = 1;
+const FLAG_INDEXED = 2;
+
+/** The "SC" form with u8 values, the only one that the page asks for. `values` looks into the buffer. */
+export function decodeScores(buffer: ArrayBuffer): ScoreBlock {
+  const view = new DataView(buffer);
+  if (buffer.byteLength < SCORES_HEADER || magicOf(buffer) !== "SC" || view.getUint8(2) !== 1)
+    throw new Error("these bytes are no score message");
+  if (view.getUint8(3) !== TYPE_U8) throw new Error("this page reads score rows of u8 only");
+  const flags = view.getUint8(4);
+  const count = view.getUint16(6, true);
+  const classes = view.getUint16(8, true);
+  const indexed = (flags & FLAG_INDEXED) !== 0;
+  const at = SCORES_HEADER + (indexed ? 2 * classes : 0);
+  if (buffer.byteLength !== at + count * classes) throw new Error("a score message is not as long as it says");
+  return {
+    stream: view.getUint16(10, true),
+    pack: view.getUint16(12, true),
+    channel: view.getUint32(16, true),
+    seq: Number(view.getBigUint64(24, true)),
+    firstFrame: Number(view.getBigInt64(32, true)),
+    final: (flags & FLAG_FINAL) !== 0,
+    capturedMs: milliseconds(view, 40),
+    decidedMs: milliseconds(view, 48),
+    sentMs: milliseconds(view, 56),
+    count,
+    classes,
+    values: new Uint8Array(buffer, at, count * classes),
+    columns: indexed ? new Uint16Array(buffer, SCORES_HEADER, classes) : null,
+  };
+}
+
+function milliseconds(view: DataView, at: number): number {
+  return Number(view.getBigInt64(at, true)) / NS_PER_MS;
+}
+
+/** Levels and spectrum columns of consecutive frames. Every value is a level of -127.5 dB + value / 2. */
+export interface PictureBlock {
+  stream: number;
+  firstFrame: number;
+  count: number;
+  bands: number;
+  /** Upper end of the highest band (Hz); the bands lie on the HTK mel scale from 50 Hz up to it. */
+  highHz: number;
+  rms: Uint8Array;
+  peak: Uint8Array;
+  /** count * bands, column after column, the lowest band first. */
+  columns: Uint8Array;
+}
+
+const PICTURE_HEADER = 24;
+
+/** The "SP" messages in a buffer, one behind the other. */
+export function decodePicture(buffer: ArrayBuffer): PictureBlock[] {
+  const view = new DataView(buffer);
+  const bytes = new Uint8Array(buffer);
+  const blocks: PictureBlock[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    if (at + PICTURE_HEADER > bytes.length || bytes[at] !== 0x53 || bytes[at + 1] !== 0x50 || bytes[at + 2] !== 1)
+      throw new Error("these bytes are no picture message");
+    const count = view.getUint16(at + 6, true);
+    const bands = view.getUint16(at + 8, true);
+    const block: PictureBlock = {
+      stream: view.getUint16(at + 4, true),
+      firstFrame: Number(view.getBigInt64(at + 16, true)),
+      count,
+      bands,
+      highHz: view.getFloat32(at + 12, true),
+      rms: new Uint8Array(count),
+      peak: new Uint8Array(count),
+      columns: new Uint8Array(count * bands),
+    };
+    at += PICTURE_HEADER;
+    if (at + count * (bands + 2) > bytes.length) throw new Error("a picture message is not as long as it says");
+    for (let index = 0; index < count; index++) {
+      block.rms[index] = bytes[at]!;
+      block.peak[index] = bytes[at + 1]!;
+      block.columns.set(bytes.subarray(at + 2, at + 2 + bands), index * bands);
+      at += bands + 2;
+    }
+    blocks.push(block);
+  }
+  return blocks;
+}
+
+/** dB below full scale of a picture's or level's byte. */
+export function decibels(value: number): number {
+  return -127.5 + value / 2;
+}
