@@ -1,4 +1,4 @@
-"""Samples that a client sends: a remote microphone, later the browser's."""
+"""Samples that a client sends: a remote microphone, a browser's."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -17,8 +17,8 @@ class PushSink(Protocol):
 
     rate: int
 
-    def connect(self) -> None:
-        """A client begins to send."""
+    def connect(self, *, again: bool) -> None:
+        """A client begins to send. again: the last one, over a new connection, and its count goes on."""
 
     def feed(self, first_sample: int, samples: F32) -> None:
         """samples: (n, ) float32 in [-1, 1]; `first_sample` is the client's own count."""
@@ -28,11 +28,15 @@ class PushSink(Protocol):
 
 
 class PushDesk:
-    """Says who may send to which stream: one client each."""
+    """Says who may send to which stream: one client each.
+
+    A client whose connection died may come back before we have found that out: it then takes its own place again.
+    """
 
     def __init__(self, sinks: Mapping[str, PushSink]) -> None:
         self.sinks = sinks
-        self.taken: set[str] = set()
+        self.taken: dict[str, PushSession] = {}
+        self._senders: dict[str, str] = {}
 
     def open(self, push: wire.Push) -> "PushSession":
         """Raises `ServeError` where the stream does not exist, is taken, or has another rate."""
@@ -40,28 +44,35 @@ class PushDesk:
         if sink is None:
             hint = wire.nearest(push.stream, list(self.sinks)) or "; start the daemon with --source push:NAME"
             raise ServeError(f"there is no push stream '{push.stream[:80]}' here{hint}")
-        if push.stream in self.taken:
+        again = push.sender != "" and push.sender == self._senders.get(push.stream)
+        if push.stream in self.taken and not again:
             raise ServeError(f"another client sends to stream '{push.stream}' already; it has to disconnect first")
         if push.rate != sink.rate:
             raise ServeError(f"stream '{push.stream}' takes {sink.rate} Hz, not {push.rate}; resample before sending")
         if push.channels != 1:
             raise ServeError(f"stream '{push.stream}' takes 1 channel, not {push.channels}; mix down before sending")
-        return PushSession(self, push, sink)
+        if push.stream in self.taken:
+            self.taken[push.stream].close()
+        session = PushSession(self, push, sink, again=again)
+        self._senders[push.stream] = push.sender
+        return session
 
 
 class PushSession:
     """One client sending to one stream, until `close`."""
 
-    def __init__(self, desk: PushDesk, push: wire.Push, sink: PushSink) -> None:
+    def __init__(self, desk: PushDesk, push: wire.Push, sink: PushSink, *, again: bool) -> None:
         self.stream = push.stream
         self._desk = desk
         self._sink = sink
         self._format = push.format
-        sink.connect()
-        desk.taken.add(push.stream)
+        sink.connect(again=again)
+        desk.taken[push.stream] = self
 
     def feed(self, data: bytes) -> None:
         """A binary message: u64 index of its first sample, little-endian, then PCM. Raises `ServeError`."""
+        if self._desk.taken.get(self.stream) is not self:
+            raise ServeError(f"another connection of this sender has taken its place at stream '{self.stream}'")
         width = 2 if self._format == "s16le" else 4
         if len(data) < _INDEX_BYTES or (len(data) - _INDEX_BYTES) % width:
             raise ServeError(
@@ -80,6 +91,6 @@ class PushSession:
 
     def close(self) -> None:
         """Leave the stream to others."""
-        if self.stream in self._desk.taken:
-            self._desk.taken.discard(self.stream)
+        if self._desk.taken.get(self.stream) is self:
+            del self._desk.taken[self.stream]
             self._sink.disconnect()

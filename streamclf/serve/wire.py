@@ -251,6 +251,8 @@ class Push(Message, tag="push", forbid_unknown_fields=True):
     rate: int
     channels: int = 1
     format: PcmFormat = "s16le"
+    sender: Annotated[str, Meta(max_length=64)] = ""
+    """A secret word of the client's own choice: over a new connection it takes its own place again and counts on."""
 
 
 class Mark(Message, tag="mark", forbid_unknown_fields=True):

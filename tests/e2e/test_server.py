@@ -133,8 +133,8 @@ class Microphone:
         self.log: list[str] = []
         self.got: list[tuple[int, F32]] = []
 
-    def connect(self) -> None:
-        self.log.append("connect")
+    def connect(self, *, again: bool) -> None:
+        self.log.append("connect again" if again else "connect")
 
     def feed(self, first_sample: int, samples: F32) -> None:
         self.got.append((first_sample, samples))
@@ -234,5 +234,42 @@ def test_messages_beyond_their_bounds_end_the_connection() -> None:
 
         assert codes == [1009, 1009]
         assert left == []
+
+    run(main)
+
+
+def test_a_sender_takes_its_own_place_again_before_its_old_connection_is_known_to_be_dead() -> None:
+    async def main() -> None:
+        push = {"type": "push", "stream": "phone", "rate": 16000}
+        sink = Microphone()
+        async with (
+            serving(push_sinks={"phone": sink}) as server,
+            connect(url(server)) as old,
+            connect(url(server)) as new,
+            connect(url(server)) as other,
+        ):
+            for client in (old, new, other):
+                await take(client)
+            await old.send(json.dumps(push | {"sender": "mine"}))
+            await take(old)
+            await other.send(json.dumps(push | {"sender": "guess"}))
+            refused = await take(other)
+            await new.send(json.dumps(push | {"sender": "mine"}))
+            taken = await take(new)
+            await old.send(bytes(10))
+            late = await take(old)
+            await old.close()
+            await new.send((7).to_bytes(8, "little") + bytes(2))
+            await new.close()
+            while sink.log[-1] != "disconnect" or len(sink.log) < 4:
+                await asyncio.sleep(0)
+            await other.send(json.dumps(push | {"sender": "guess"}))
+            await take(other)
+
+        assert "another client sends to stream 'phone' already" in refused["message"]
+        assert taken["type"] == "pushing"
+        assert late["message"] == "another connection of this sender has taken its place at stream 'phone'"
+        assert sink.log[:5] == ["connect", "disconnect", "connect again", "disconnect", "connect"]
+        assert [first for first, _ in sink.got] == [7]
 
     run(main)

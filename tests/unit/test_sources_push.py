@@ -73,6 +73,17 @@ def test_a_client_that_comes_back_is_laid_where_time_says(
     assert listening.states == ["waiting", "live", "waiting", "live"]
 
 
+def test_a_client_that_comes_back_and_counts_on_leaves_a_hole_of_exactly_what_it_left_out(
+    listening: Listening, source: PushSource
+) -> None:
+    source.feed(7, ramp(0, 160))
+    source.disconnect()
+    source.connect(again=True)
+    source.feed(7 + 160 + 32_000, ramp(0, 160))
+    assert list(listening.ring.holes) == [Hole(160, 32_160, "push-gap")]
+    np.testing.assert_array_equal(listening.ring.view(32_160, 32_320), ramp(0, 160))
+
+
 @pytest.mark.parametrize(
     ("first", "samples", "sentence"),
     [

@@ -1,7 +1,8 @@
 """Audio that a client sends: a remote microphone, a browser. The server feeds it; there is no thread here.
 
 A client numbers its samples from anywhere; the first block after it connected is laid where its time says, and from
-then on the numbers alone decide. What it sends twice is dropped, what it leaves out is a hole.
+then on the numbers alone decide, also over a new connection of the same client. What it sends twice is dropped, what
+it leaves out is a hole.
 """
 
 import time
@@ -62,13 +63,17 @@ class PushSource:
         """Take nothing more."""
         self._ended = True
 
-    def connect(self) -> None:
-        """A client is there and will feed. Raises `SourceError` where another one is, or the source is not running."""
+    def connect(self, *, again: bool = False) -> None:
+        """A client is there and will feed. again: it is the last one, and counts on.
+
+        Raises `SourceError` where another one is, or the source is not running.
+        """
         line = self._running()
         if self._connected:
             raise SourceError(f"{self.name} is being pushed by another client; use a name of its own for each")
         self._connected = True
-        self._offset = None
+        if not again:
+            self._offset = None
         line.notify("live", self.description)
 
     def disconnect(self) -> None:
