@@ -1,0 +1,129 @@
+// The selected event: what is known of it, its clip, its mark.
+
+import { button, element, setText } from "../dom";
+import { t } from "../strings";
+import type { App } from "../view";
+import { type Actions, markText } from "./eventrow";
+import { ClipPlayer } from "./player";
+import type { Row } from "./row";
+import { clockText, dayText, lengthText } from "./texts";
+
+const DEFAULT_RATE = 48_000;
+
+export class Detail {
+  readonly box: HTMLElement;
+  private readonly title = element("h2", { class: "detail-title" });
+  private readonly when = element("p", { class: "detail-when" });
+  private readonly facts = element("dl", { class: "facts" });
+  private readonly noClip = element("p", { class: "hint" });
+  private readonly marks = element("div", { class: "detail-marks" });
+  private readonly was = element("input", {
+    attrs: { type: "text", list: "label-names", "aria-label": t.events.itWas, placeholder: t.events.itWas, maxlength: "64" },
+  });
+  private readonly player = new ClipPlayer();
+  private row: Row | null = null;
+
+  /** named: an event was marked wrong, and this is what it was. */
+  constructor(
+    private readonly app: App,
+    private readonly actions: Actions,
+    private readonly named: (row: Row, label: string) => void,
+    close: () => void,
+  ) {
+    this.was.addEventListener("change", () => this.nameIt());
+    this.box = element(
+      "aside",
+      { class: "panel detail", attrs: { "aria-label": t.events.detail } },
+      element(
+        "div",
+        { class: "detail-head" },
+        this.title,
+        button("×", close, { class: "plain", attrs: { "aria-label": t.events.closeDetail } }),
+      ),
+      this.when,
+      this.player.box,
+      this.noClip,
+      this.facts,
+      this.marks,
+    );
+    this.box.hidden = true;
+  }
+
+  get id(): string | null {
+    return this.row?.id ?? null;
+  }
+
+  /** null: nothing is selected any more. */
+  show(row: Row | null, play: boolean): void {
+    const same = row !== null && row.id === this.row?.id;
+    this.row = row;
+    this.box.hidden = row === null;
+    if (row === null) {
+      this.player.clear();
+      return;
+    }
+    setText(this.title, this.app.model.label(row.pack, row.label).name);
+    setText(this.when, `${dayText(row.onsetMs, Date.now())}, ${clockText(row.onsetMs)}`);
+    this.showFacts(row);
+    this.showMarks(row, same);
+    this.showClip(row, play);
+  }
+
+  /** Play or pause what is shown. */
+  toggle(): void {
+    void this.player.toggle();
+  }
+
+  private showClip(row: Row, play: boolean): void {
+    const heard = this.app.role !== "labels";
+    const rate = this.app.model.streams.get(row.stream)?.entry.rate ?? DEFAULT_RATE;
+    setText(this.noClip, row.clip === "" ? (row.open ? t.events.clipLater : t.events.noClip) : heard ? "" : t.events.clipRole);
+    if (row.clip !== "" && heard) void this.player.show(row, rate, play);
+    else this.player.clear();
+  }
+
+  private showFacts(row: Row): void {
+    const { stored } = row;
+    const facts: [string, string][] = [
+      [t.events.stream, row.stream],
+      [t.events.pack, row.pack],
+      [t.events.length, lengthText(row.endMs - row.onsetMs)],
+      [t.events.strength, t.events.peakAndMean(row.peak, row.mean)],
+    ];
+    if (row.levelDb !== null) facts.push([t.events.level, t.events.decibels(row.levelDb)]);
+    if (stored) facts.push([t.events.thresholds, t.events.enterAndLeave(stored.enter, stored.leave)]);
+    if (row.open) facts.push([t.events.ended, t.events.stillOn]);
+    else if (stored) facts.push([t.events.ended, t.events.endedBy[stored.ended_by] ?? stored.ended_by]);
+    this.facts.replaceChildren(
+      ...facts.flatMap(([name, value]) => [element("dt", { text: name }), element("dd", { text: value })]),
+    );
+  }
+
+  private showMarks(row: Row, same: boolean): void {
+    const does = [button(t.events.whyLong, () => this.actions.why(row))];
+    if (this.app.role !== "admin" || row.stored === null) {
+      this.marks.replaceChildren(...does, element("span", { text: markText(row) }));
+      return;
+    }
+    const mark = (text: string, mark: "right" | "wrong"): HTMLButtonElement =>
+      button(text, () => this.actions.mark(row, mark), { attrs: { "aria-pressed": String(row.mark === mark) } });
+    const wrong = row.mark === "wrong";
+    if (!same || !wrong) this.was.value = row.markLabel;
+    const rest = wrong ? [this.was] : [];
+    // the field is left where it stands while somebody writes into it
+    if (same && wrong && this.marks.contains(this.was)) return;
+    this.marks.replaceChildren(
+      mark(t.events.right, "right"),
+      mark(t.events.wrong, "wrong"),
+      ...rest,
+      ...does,
+    );
+  }
+
+  private nameIt(): void {
+    if (this.row?.mark !== "wrong") return;
+    // an id, as packs and data folders have them
+    this.was.value = this.was.value.trim().toLowerCase().replace(/[^a-z0-9_]+/g, "_").slice(0, 64);
+    this.named(this.row, this.was.value);
+  }
+}

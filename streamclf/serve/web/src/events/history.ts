@@ -1,0 +1,139 @@
+// The events that the list shows: pages of /v1/events, newest first, then whatever is new, by the answer's cursor.
+
+import { type Bounds, type Filter, accepts, boundsOf, nsText, queryOf } from "./filter";
+import { type Mark, type Row, type StoredEvent, merged, rowOfStored } from "./row";
+
+const PAGE = 1000;
+/** Rows that are fetched without being asked for; more come by `older`. */
+export const FETCHED_AT_ONCE = 10_000;
+
+export interface Page {
+  events: StoredEvent[];
+  after: number;
+  more: boolean;
+}
+
+export type Ask = (path: string, signal: AbortSignal) => Promise<Page>;
+
+export interface Heard {
+  /** A page of what is asked for is there. */
+  grown(): void;
+  /** An event that is new, not only new here. */
+  arrived(row: Row): void;
+}
+
+export class History {
+  /** Some older ones are left on the server. */
+  olderLeft = false;
+  /** false until the first page is there, and where nothing is kept. */
+  kept = false;
+  /** Why there is not more, a sentence; "" where all went well. */
+  problem = "";
+  private rows = new Map<string, Row>();
+  private bounds: Bounds;
+  private after: number | null = null;
+  private stopping = new AbortController();
+
+  constructor(
+    readonly filter: Filter,
+    private readonly ask: Ask,
+    private readonly heard: Heard,
+  ) {
+    this.bounds = boundsOf(filter, Date.now());
+  }
+
+  get size(): number {
+    return this.rows.size;
+  }
+
+  get(id: string): Row | undefined {
+    return this.rows.get(id);
+  }
+
+  values(): Iterable<Row> {
+    return this.rows.values();
+  }
+
+  /** Forget what is under way: another filter took this one's place. */
+  stop(): void {
+    this.stopping.abort();
+  }
+
+  /** The newest page, then older ones up to FETCHED_AT_ONCE more rows. Rejects with what `ask` rejects with. */
+  async load(): Promise<void> {
+    await this.fetchOlder(this.bounds.untilMs);
+  }
+
+  async older(): Promise<void> {
+    // a page may end between events of one moment: the next begins a moment later, and what comes twice is one row
+    await this.fetchOlder(this.oldestMs() + 1);
+  }
+
+  /** What was stored since the last answer. */
+  async catchUp(): Promise<void> {
+    let more = this.after !== null;
+    while (more) {
+      const query = queryOf(this.filter, this.bounds);
+      query.set("after", String(this.after));
+      query.set("limit", String(PAGE));
+      const page = await this.page(query, true);
+      this.after = page.after;
+      more = page.more;
+    }
+  }
+
+  /** Ask again for what began at `sinceMs` or later: a clip is added to an event that has been told already. */
+  async again(sinceMs: number): Promise<void> {
+    const query = queryOf(this.filter, { ...this.bounds, sinceMs: Math.max(sinceMs, this.bounds.sinceMs ?? 0) });
+    query.set("limit", String(PAGE));
+    await this.page(query);
+  }
+
+  /** Take an event that was told live. */
+  put(row: Row): void {
+    this.take(row, true);
+  }
+
+  mark(id: string, mark: Mark, label: string): void {
+    const row = this.rows.get(id);
+    if (row?.stored) this.rows.set(id, rowOfStored({ ...row.stored, mark, mark_label: label }));
+  }
+
+  private async fetchOlder(fromMs: number | null): Promise<void> {
+    const enough = this.rows.size + FETCHED_AT_ONCE;
+    let untilMs = fromMs;
+    do {
+      const query = queryOf(this.filter, this.bounds);
+      if (untilMs !== null) query.set("until_ns", nsText(untilMs));
+      query.set("limit", String(PAGE));
+      const before = this.rows.size;
+      const page = await this.page(query);
+      this.after ??= page.after;
+      this.olderLeft = page.events.length === PAGE && this.rows.size > before;
+      untilMs = this.oldestMs() + 1;
+      this.heard.grown();
+    } while (this.olderLeft && this.rows.size < enough);
+  }
+
+  private async page(query: URLSearchParams, isNew = false): Promise<Page> {
+    const page = await this.ask(`v1/events?${query}`, this.stopping.signal);
+    this.kept = true;
+    this.problem = "";
+    for (const event of page.events) this.take(rowOfStored(event), isNew);
+    return page;
+  }
+
+  private take(row: Row, isNew: boolean): void {
+    const before = this.rows.get(row.id);
+    const now = before ? merged(before, row) : row;
+    if (!accepts(this.filter, this.bounds, now)) return;
+    this.rows.set(row.id, now);
+    if (isNew && !before) this.heard.arrived(now);
+  }
+
+  private oldestMs(): number {
+    let oldest = Infinity;
+    for (const row of this.rows.values()) if (row.stored) oldest = Math.min(oldest, row.onsetMs);
+    return oldest;
+  }
+}

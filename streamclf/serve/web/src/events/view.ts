@@ -1,0 +1,336 @@
+// The events: what is open now, what ended, a day by the hour, and the one that is selected.
+
+import "./events.css";
+
+import { button, element, setText } from "../dom";
+import { shortcut } from "../keys";
+import type { EventMessage, MarkedMessage } from "../protocol";
+import { t } from "../strings";
+import { type App, Failure, type View } from "../view";
+import { Detail } from "./detail";
+import { type Actions, EventRows, type Item } from "./eventrow";
+import { type Filter, everything, formatFilter, localTimeText, parseFilter } from "./filter";
+import { FilterBar } from "./filterbar";
+import { type Chosen, HeatMap } from "./heat";
+import { History, type Page } from "./history";
+import { Listing } from "./listing";
+import { type Mark, type Row, rowOfMessage } from "./row";
+import { WindowedList } from "./windowed";
+
+const ID = "events";
+/** The store has an event a moment after the socket told of it. */
+const STORED_MS = 700;
+/** A clip is written once the sound behind its event is over; for so long it is asked for again. */
+const CLIP_WAIT_MS = 30_000;
+const CLIP_EVERY_MS = 3_000;
+const HEAT_EVERY_MS = 10_000;
+
+class EventsView implements View, Actions {
+  readonly id = ID;
+  readonly title = t.views.events;
+  private app!: App;
+  private bar!: FilterBar;
+  private heat!: HeatMap;
+  private detail!: Detail;
+  private list!: WindowedList<Item>;
+  private history!: History;
+  private readonly listing = new Listing();
+  private readonly said = element("p", { class: "list-said", attrs: { role: "status" } });
+  private readonly pill = button("", () => this.toTop(), { class: "pill" });
+  private readonly older = button(t.events.older, () => void this.loadOlder(), { class: "plain older" });
+  private readonly names = element("datalist", { attrs: { id: "label-names" } });
+  private visible = false;
+  private stale = false;
+  private catching: ReturnType<typeof setTimeout> | undefined;
+  private clipsAskedMs = 0;
+  private loading = false;
+
+  mount(root: HTMLElement, app: App): void {
+    this.app = app;
+    this.bar = new FilterBar(app, (filter) => this.narrow(filter));
+    this.heat = new HeatMap(app, (chosen) => this.narrowTo(chosen));
+    this.detail = new Detail(app, this, (row, label) => this.sendMark(row, "wrong", label), () => this.unselect());
+    const head = document.querySelector<HTMLElement>(".head");
+    const measure = (): void => root.style.setProperty("--headroom", `${head?.offsetHeight ?? 0}px`);
+    if (head) new ResizeObserver(measure).observe(head);
+    const rows = new EventRows(app, this, (id) => id === this.detail.id);
+    this.list = new WindowedList(rows, () => head?.offsetHeight ?? 0);
+    this.list.box.setAttribute("aria-label", t.events.list);
+    this.history = this.historyOf(everything());
+    root.append(
+      this.heat.box,
+      this.bar.box,
+      element(
+        "div",
+        { class: "events-body" },
+        element("div", { class: "events-list" }, this.said, this.pill, this.list.box, this.older),
+        this.detail.box,
+      ),
+      this.names,
+    );
+    this.pill.hidden = this.older.hidden = true;
+    addEventListener("scroll", () => this.scrolled(), { passive: true, capture: true });
+    addEventListener("resize", () => this.visible && this.list.paint());
+    this.list.box.addEventListener("pointerleave", () => this.settle());
+    this.list.box.addEventListener("focusout", () => setTimeout(() => this.settle()));
+    const { changed } = app.model;
+    changed.on("events", (event) => this.take(event));
+    changed.on("marks", (marked) => this.takeMark(marked));
+    changed.on("hello", () => this.greeted());
+    app.connection.on("error", ({ code, message }) => code === "bad-mark" && app.say(message, "problem"));
+    this.offerKeys();
+  }
+
+  shown(detail: string): void {
+    this.visible = true;
+    const filter = parseFilter(detail);
+    if (formatFilter(filter) !== formatFilter(this.history.filter)) this.history = this.historyOf(filter);
+    this.bar.show(filter);
+    this.greeted();
+  }
+
+  hidden(): void {
+    this.visible = false;
+  }
+
+  frame(): void {
+    if (!this.stale) return;
+    this.stale = false;
+    this.show();
+  }
+
+  select(row: Row, play: boolean): void {
+    if (play && row.id === this.detail.id) this.detail.toggle();
+    else this.detail.show(row, play);
+    this.stale = true;
+    this.repaintSelected();
+  }
+
+  mark(row: Row, mark: "right" | "wrong"): void {
+    const back = row.mark === mark;
+    this.sendMark(row, back ? "" : mark, "");
+    // there it can be said what it was
+    if (mark === "wrong" && !back && row.id !== this.detail.id) this.select(row, false);
+  }
+
+  why(row: Row): void {
+    this.app.go("why", row.id);
+  }
+
+  private historyOf(filter: Filter): History {
+    this.history?.stop();
+    this.listing.release();
+    return new History(filter, (path, signal) => this.app.get<Page>(path, signal), {
+      grown: () => (this.stale = true),
+      arrived: (row) => this.arrived(row),
+    });
+  }
+
+  /** The daemon is there, again perhaps: load, or fetch what was missed. */
+  private greeted(): void {
+    if (!this.visible || this.app.model.hello === null) return;
+    this.bar.fillChoices();
+    this.fillNames();
+    void this.heat.load();
+    if (this.history.kept) void this.catchUp();
+    else void this.load();
+  }
+
+  private async load(): Promise<void> {
+    const history = this.history;
+    this.loading = true;
+    setText(this.said, t.events.loading);
+    for (const event of this.app.model.events.byId.values()) this.put(event);
+    await this.attempt(() => history.load());
+    this.loading = false;
+    this.stale = true;
+  }
+
+  private async loadOlder(): Promise<void> {
+    this.older.disabled = true;
+    await this.attempt(() => this.history.older());
+    this.older.disabled = false;
+  }
+
+  private async catchUp(): Promise<void> {
+    await this.attempt(() => this.history.catchUp());
+    this.stale = true;
+  }
+
+  /** Says what went wrong in the place of the list's length. */
+  private async attempt(work: () => Promise<void>): Promise<void> {
+    const history = this.history;
+    try {
+      await work();
+    } catch (fault) {
+      if (history !== this.history || (fault as Error).name === "AbortError") return;
+      const kept = !(fault instanceof Failure && fault.status === 404);
+      history.problem = kept ? t.events.failed((fault as Error).message) : t.events.notKept;
+      this.stale = true;
+    }
+  }
+
+  private take(event: EventMessage): void {
+    // what the shell fetched after a restart comes from the store, and so do the rows here
+    if ("pack_hash" in event || !this.visible) return;
+    this.put(event);
+    this.stale = true;
+    if (!this.history.kept) return;
+    clearTimeout(this.catching);
+    this.catching = setTimeout(() => void this.catchUp().then(() => this.heat.refresh(HEAT_EVERY_MS)), STORED_MS);
+  }
+
+  private put(event: EventMessage): void {
+    const instance = this.app.model.hello?.instance;
+    if (instance === undefined || "pack_hash" in event) return;
+    this.history.put(rowOfMessage(event, instance, this.app.model.label(event.pack, event.label).group));
+  }
+
+  private arrived(row: Row): void {
+    if (this.isRead()) {
+      this.listing.hold(this.shownRows());
+      this.listing.arrived(row.id);
+    }
+  }
+
+  private takeMark(marked: MarkedMessage): void {
+    const { event, mark, label } = marked;
+    this.history.mark(event, mark, label ?? "");
+    this.stale = true;
+  }
+
+  private sendMark(row: Row, mark: Mark, label: string): void {
+    if (this.app.role !== "admin" || row.stored === null) return;
+    const sent = this.app.connection.send({ type: "mark", event: row.id, mark, label });
+    if (sent === false) this.app.say(t.events.markAway, "problem");
+  }
+
+  private narrow(filter: Filter): void {
+    const detail = formatFilter(filter);
+    // no hashchange: the view stays, and so does the focus
+    history.replaceState(null, "", detail ? `#${ID}/${encodeURIComponent(detail)}` : `#${ID}`);
+    this.history = this.historyOf(filter);
+    this.bar.show(filter);
+    this.list.set([]);
+    void this.load();
+  }
+
+  private narrowTo(chosen: Chosen): void {
+    this.narrow({
+      ...everything(),
+      labels: [chosen.label],
+      span: "range",
+      from: localTimeText(chosen.fromMs),
+      until: localTimeText(chosen.untilMs),
+    });
+    this.bar.box.scrollIntoView({ block: "nearest" });
+  }
+
+  private show(): void {
+    if (this.isRead()) this.listing.hold(this.shownRows());
+    else this.listing.release();
+    this.list.set(this.listing.items(this.history.values(), Date.now()));
+    const held = this.listing.held.size;
+    this.pill.hidden = held === 0;
+    setText(this.pill, t.events.held(held));
+    this.older.hidden = !this.history.olderLeft;
+    const { size, problem } = this.history;
+    if (problem) setText(this.said, size === 0 ? problem : `${problem} ${t.events.liveOnly(size)}`);
+    else if (!this.loading) setText(this.said, size === 0 ? t.events.none : t.events.count(size, this.history.olderLeft));
+    const selected = this.detail.id === null ? undefined : this.history.get(this.detail.id);
+    if (selected) this.detail.show(selected, false);
+    this.askForClips();
+  }
+
+  private *shownRows(): Iterable<Row> {
+    for (let index = 0; index < this.list.length; index++) {
+      const item = this.list.at(index);
+      if (item?.kind === "event") yield item.row;
+    }
+  }
+
+  /** Somebody looks at rows that must not move. */
+  private isRead(): boolean {
+    const { box } = this.list;
+    if (this.list.length === 0) return false;
+    const scrolled = box.getBoundingClientRect().top < this.list.headroom();
+    return scrolled || box.matches(":hover") || box.contains(document.activeElement);
+  }
+
+  /** What was held comes to its place once nobody looks any more. */
+  private settle(): void {
+    if (this.visible && !this.isRead()) this.stale = true;
+  }
+
+  private scrolled(): void {
+    if (!this.visible) return;
+    this.list.paint();
+    if (this.listing.held.size > 0) this.settle();
+  }
+
+  private toTop(): void {
+    this.listing.release();
+    this.list.set(this.listing.items(this.history.values(), Date.now()));
+    this.pill.hidden = true;
+    this.list.focus(1);
+  }
+
+  private unselect(): void {
+    const id = this.detail.id;
+    this.detail.show(null, false);
+    this.repaintSelected();
+    if (id !== null) this.list.focus(this.list.indexOf(id));
+  }
+
+  /** Rows show whether they are selected, which is not in their items. */
+  private repaintSelected(): void {
+    this.list.set(this.listing.items(this.history.values(), Date.now()));
+  }
+
+  private askForClips(): void {
+    const nowMs = Date.now();
+    if (!this.history.kept || nowMs - this.clipsAskedMs < CLIP_EVERY_MS) return;
+    let since = Infinity;
+    for (const row of this.history.values())
+      if (row.clip === "" && !row.open && row.endMs > nowMs - CLIP_WAIT_MS) since = Math.min(since, row.onsetMs);
+    if (since === Infinity) return;
+    this.clipsAskedMs = nowMs;
+    void this.attempt(() => this.history.again(since));
+    setTimeout(() => (this.stale = true), CLIP_EVERY_MS);
+  }
+
+  private fillNames(): void {
+    const ids = new Set([...this.app.model.packs.values()].flatMap((pack) => pack.labels.map((label) => label.id)));
+    this.names.replaceChildren(...[...ids].sort().map((id) => element("option", { attrs: { value: id } })));
+  }
+
+  private offerKeys(): void {
+    shortcut("ArrowDown", t.events.keys.down, () => this.move(1), ID);
+    shortcut("ArrowUp", t.events.keys.up, () => this.move(-1), ID);
+    shortcut("Enter", t.events.keys.play, () => this.current((row) => this.select(row, true)), ID);
+    shortcut("r", t.events.keys.right, () => this.current((row) => this.mark(row, "right")), ID);
+    shortcut("w", t.events.keys.wrong, () => this.current((row) => this.mark(row, "wrong")), ID);
+    shortcut("y", t.events.keys.why, () => this.current((row) => this.why(row)), ID);
+  }
+
+  /** The row that has the keyboard, or else the selected one. */
+  private currentKey(): string | null {
+    return this.list.focusedKey() ?? this.detail.id;
+  }
+
+  private current(act: (row: Row) => void): void {
+    const key = this.currentKey();
+    const row = key === null ? undefined : this.history.get(key);
+    if (row) act(row);
+  }
+
+  private move(by: number): void {
+    const key = this.currentKey();
+    let index = key === null ? this.list.firstInSight() - 1 : this.list.indexOf(key);
+    do index += by;
+    while (this.list.at(index)?.kind === "day");
+    this.list.focus(index);
+  }
+}
+
+export const view: View = new EventsView();
