@@ -129,3 +129,19 @@ def test_without_the_wish_nothing_is_sent() -> None:
             assert (await take(client))["type"] == "scores"
 
     run(main)
+
+
+def test_who_may_only_see_labels_is_told_so_and_hears_nothing() -> None:
+    async def main() -> None:
+        async with serving(token="a" * 16, audio_token="b" * 16, labels_token="c" * 16) as server:
+            said = {}
+            for token in "abc":
+                async with connect_soon(url(server, f"?token={token * 16}"), compression=None) as client:
+                    hello = await take(client)
+                    await client.send(json.dumps({"type": "subscribe", "audio": "mic"}))
+                    said[token] = (hello["no_audio"], (await take(client))["type"])
+
+        why = "live sound needs the role audio, and this connection has labels"
+        assert said == {"a": ("", "subscribed"), "b": ("", "subscribed"), "c": (why, "error")}
+
+    run(main)
