@@ -23,6 +23,9 @@ from streamclf.types import Provider
 # variables that are ours but are no configuration keys
 RESERVED = frozenset({"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN"})
 
+MAX_REACH_BACK_MS = 5_000
+"""How far an onset may be moved back; so many rows of a stream are held."""
+
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
@@ -139,6 +142,7 @@ class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     leave: Probability | None = None
     min_on_ms: Milliseconds | None = None
     min_off_ms: Milliseconds | None = None
+    reach_back_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_REACH_BACK_MS)] | None = None
     n: Count | None = None
     m: Count | None = None
     smoothing: Literal["none", "ema", "median"] | None = None
@@ -153,7 +157,9 @@ class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
             if value is None:
                 continue
             if name.endswith("_ms"):
-                name, value = name.removesuffix("_ms"), max(1, frames_of_ms(value))
+                name = name.removesuffix("_ms")
+                # what lasts at all lasts a frame; an onset may be left where it is
+                value = max(0 if name == "reach_back" else 1, frames_of_ms(value))
                 name = "smoothing_frames" if name == "smoothing" else name
             out[name] = value
         if "n" in out and "m" not in out:

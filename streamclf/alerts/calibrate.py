@@ -120,7 +120,7 @@ def onsets(scores: F32, decision: Decision) -> list[int]:
         if begin - last_end < decision.min_off:
             last_end = end  # the event that is open goes on
         elif certain < end:
-            found.append(onset)
+            found.append(max(begin, onset - decision.reach_back))
             last_end = end
     return found
 

@@ -217,6 +217,7 @@ def _described(pack: Pack) -> Sequence[tuple[str, str]]:
         ("groups", ", ".join(groups) or "none"),
         ("thresholds", f"enter {own.enter:g}, leave {own.leave:g}"),
         ("durations", f"at least {own.min_on_ms} ms on, {own.min_off_ms} ms off; smoothing {smoothing}"),
+        ("onsets", f"moved back by up to {own.reach_back_ms} ms" if own.reach_back_ms else "where a score enters"),
         ("golden", "yes" if pack.golden else "none"),
     ]
 

@@ -10,6 +10,10 @@ Theory of operation. Each class is in one of four phases:
     FALLING  p >= leave                          -> ACTIVE, the dip is part of the event
              below for `min_off` frames          -> IDLE, event `close`; the offset follows the last active frame
 
+An event that begins may be stamped earlier than the row that reached `enter`: up to `reach_back` rows before it, as far
+as they reached `leave` without a break (the double threshold of Dinkel and Yu, "Duration robust weakly supervised sound
+event detection", 2020). That moves the stamp alone: what is told, and when, and its peak and mean, stay as they are.
+
 Two thresholds (hysteresis) keep a score that hovers at one from chattering. Onsets and offsets therefore alternate
 per class, and an event is told as soon as it is certain that it is one. Only classes that are not idle, or that have
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
@@ -38,6 +42,7 @@ class Phase(IntEnum):
 class Decision:
     """How one class is decided. Thresholds in [0, 1], durations in frames of 20 ms.
 
+    reach_back: by how much at most an onset lies before the frame that reached `enter`.
     smoothing: none, ema (exponential mean with a time constant of `smoothing_frames`) or median (centred over
     `smoothing_frames`, an odd number; events come half of them later, and are stamped where they were).
     """
@@ -46,6 +51,7 @@ class Decision:
     leave: float = 0.35
     min_on: int = 5
     min_off: int = 10
+    reach_back: int = 0
     n: int = 1
     m: int = 1
     smoothing: str = "none"
@@ -59,6 +65,7 @@ class _Open:
 
     phase: Phase
     onset: int
+    entered: int
     hits: list[bool]
     last_active: int
     below: int = 0
@@ -87,9 +94,14 @@ class Segmenter:
     _open: dict[int, _Open] = field(init=False, default_factory=dict)
     _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
     _next: int | None = field(init=False, default=None)
+    _begun: int = field(init=False, default=0)
+    _past: F32 = field(init=False)
 
     def __post_init__(self) -> None:
         self.allow(None)
+        reach = max((decision.reach_back for decision in self.decisions), default=0)
+        # the newest rows, by frame; the oldest are overwritten
+        self._past = np.zeros((reach, len(self.labels)), dtype=np.float32)
         kinds: dict[tuple[str, int], list[int]] = {}
         for column, decision in enumerate(self.decisions):
             if decision.enabled and decision.smoothing != "none" and decision.smoothing_frames > 1:
@@ -104,6 +116,8 @@ class Segmenter:
         events: list[Event] = []
         if self._next is not None and first_frame != self._next:
             events += self.finish()
+        if self._next is None:
+            self._begun = first_frame
         for offset, raw in enumerate(rows):
             frame = first_frame + offset
             row = raw
@@ -115,6 +129,8 @@ class Segmenter:
                     event = self._step(column, frame, float(row[column]))
                     if event is not None:
                         events.append(event)
+            if len(self._past):
+                self._past[frame % len(self._past)] = row
         self._next = first_frame + len(rows)
         return events
 
@@ -152,7 +168,7 @@ class Segmenter:
         decision = self.decisions[column]
         state = self._open.get(column)
         if state is None:
-            state = self._open[column] = _Open(Phase.RISING, frame, [], frame)
+            state = self._open[column] = _Open(Phase.RISING, self._reached(column, frame), frame, [], frame)
         if state.phase is Phase.RISING:
             return self._rise(column, state, decision, frame, p)
         if p >= decision.leave:
@@ -175,6 +191,16 @@ class Segmenter:
             return self._event(column, state, Stage.CLOSE, frame + 1)
         return None
 
+    def _reached(self, column: int, frame: int) -> int:
+        """The first of the unbroken rows at or above `leave` that lead up to `frame`, as far as `reach_back` goes."""
+        decision = self.decisions[column]
+        onset = frame
+        while onset > max(self._begun, frame - decision.reach_back):
+            if float(self._past[(onset - 1) % len(self._past), column]) < decision.leave:
+                break
+            onset -= 1
+        return onset
+
     def _rise(self, column: int, state: _Open, decision: Decision, frame: int, p: float) -> Event | None:
         state.hits.append(p >= decision.enter)
         del state.hits[: -decision.m]
@@ -188,7 +214,7 @@ class Segmenter:
             if state.below > decision.m - decision.n:
                 del self._open[column]
                 return None
-        if frame - state.onset + 1 >= decision.min_on and sum(state.hits) >= decision.n:
+        if frame - state.entered + 1 >= decision.min_on and sum(state.hits) >= decision.n:
             state.phase = Phase.ACTIVE
             state.next_update = frame + self.update_every
             return self._event(column, state, Stage.OPEN, frame + 1)

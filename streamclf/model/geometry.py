@@ -1,6 +1,7 @@
 """Checks that a manifest's numbers can be true together. The geometry itself is told in model/pack.py."""
 
 from streamclf.clock import hop_of
+from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import Encoded, Fbank, LogMel, Manifest, Waveform
@@ -196,5 +197,7 @@ def _check_segmentation(manifest: Manifest) -> None:
         raise PackError(
             f"segmentation leaves at {own.leave:g} and enters at {own.enter:g}; expected 0 <= leave <= enter <= 1"
         )
-    if min(own.min_on_ms, own.min_off_ms, own.smoothing_ms) < 0:
+    if min(own.min_on_ms, own.min_off_ms, own.reach_back_ms, own.smoothing_ms) < 0:
         raise PackError("segmentation has a negative time; expected milliseconds from 0 up")
+    if own.reach_back_ms > MAX_REACH_BACK_MS:
+        raise PackError(f"segmentation reaches back {own.reach_back_ms} ms; expected at most {MAX_REACH_BACK_MS}")

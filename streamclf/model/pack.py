@@ -65,6 +65,7 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     leave: float = 0.35
     min_on_ms: int = 100
     min_off_ms: int = 200
+    reach_back_ms: int = 0
     smoothing: Literal["none", "ema", "median"] = "none"
     smoothing_ms: int = 0
 

@@ -28,13 +28,16 @@ HOUR = 3600 * FRAMES_PER_SECOND
     st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.9]), max_size=80),
     st.integers(1, 6),
     st.integers(1, 6),
+    st.integers(0, 6),
     st.sampled_from([(1, 1), (2, 3)]),
 )
 @settings(max_examples=300, deadline=None)
 def test_events_begin_where_the_segmenter_begins_them(
-    values: list[float], min_on: int, min_off: int, n_of_m: tuple[int, int]
+    values: list[float], min_on: int, min_off: int, reach_back: int, n_of_m: tuple[int, int]
 ) -> None:
-    decision = Decision(enter=0.5, leave=0.3, min_on=min_on, min_off=min_off, n=n_of_m[0], m=n_of_m[1])
+    decision = Decision(
+        enter=0.5, leave=0.3, min_on=min_on, min_off=min_off, reach_back=reach_back, n=n_of_m[0], m=n_of_m[1]
+    )
     row = np.array(values, dtype=np.float32)
     segmenter = Segmenter("mic", "birds", [Label("robin", "Robin")], [decision])
     events = [*segmenter.push(0, row[:, None]), *segmenter.finish()]

@@ -71,9 +71,14 @@ def test_every_key_is_an_environment_variable() -> None:
 
 
 def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
-    text = '{speech = {min_on_ms = 90, min_off_ms = 0, smoothing = "median", smoothing_ms = 100, n = 4}}'
-    fields = config.load(environ={"STREAMCLF_SEGMENTATION": text}).per_label()["speech"]
-    assert fields == {"min_on": 5, "min_off": 1, "smoothing": "median", "smoothing_frames": 5, "n": 4, "m": 4}
+    speech = 'speech = {min_on_ms = 90, min_off_ms = 0, smoothing = "median", smoothing_ms = 100, n = 4}'
+    text = f'{{{speech}, dog = {{reach_back_ms = 90}}, "*" = {{reach_back_ms = 0}}}}'
+    fields = config.load(environ={"STREAMCLF_SEGMENTATION": text}).per_label()
+    assert fields == {
+        "speech": {"min_on": 5, "min_off": 1, "smoothing": "median", "smoothing_frames": 5, "n": 4, "m": 4},
+        "dog": {"reach_back": 5},
+        "*": {"reach_back": 0},
+    }
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ TEXT_FAULTS = [
     ("enter = 0.6", "enter = 0.3", "leaves at 0.4 and enters at 0.3", "leave <= enter"),
     ("enter = 0.6", "enter = nan", "nan", "finite"),
     ("min_on_ms = 60", "min_on_ms = -60", "negative time", "milliseconds"),
+    ("min_on_ms = 60", "reach_back_ms = -60", "negative time", "milliseconds"),
+    ("min_on_ms = 60", "reach_back_ms = 6000", "reaches back 6000 ms", "at most 5000"),
     ('kind = "waveform"', 'kind = "spectrum"', "wrong value in `features", "spectrum"),
     ('kind = "waveform"', 'kind = "waveform"\nbands = 4', "unknown key `bands`", "in `features`"),
     ('name = "tiny-stateful"', 'name = "../up"', "the name '../up'", "a-z"),

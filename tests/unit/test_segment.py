@@ -1,5 +1,7 @@
 """The segmenter's theory of operation, claim by claim."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,6 +88,24 @@ def test_ema_smooths_each_column_by_itself() -> None:
     assert [event.label for event in target.push(0, rows)] == ["speech"]
 
 
+def test_an_onset_reaches_back_to_where_scores_rose_above_leave() -> None:
+    values = [0.4, 0.1, 0.3, 0.4, 0.9, 0.9, 0.1, 0.1]
+    fields = {"enter": 0.5, "leave": 0.3, "min_on": 2, "min_off": 2}
+    assert told(push(segmenter(**fields), values)) == [(Stage.OPEN, 4, None), (Stage.CLOSE, 4, 6)]
+    early = push(segmenter(**fields, reach_back=9), values)
+    assert told(early) == [(Stage.OPEN, 2, None), (Stage.CLOSE, 2, 6)]
+    assert told(push(segmenter(**fields, reach_back=1), values)) == [(Stage.OPEN, 3, None), (Stage.CLOSE, 3, 6)]
+    # it is told no sooner, and as strong as before
+    assert early[0].decided_frame == 6
+    assert early[-1].mean == pytest.approx(0.9)
+
+
+def test_an_onset_reaches_back_neither_over_a_gap_nor_before_the_stream() -> None:
+    target = segmenter(enter=0.5, leave=0.3, min_on=1, min_off=1, reach_back=9)
+    assert told(push(target, [0.9] * 20, first=100)) == [(Stage.OPEN, 100, None)]
+    assert told(push(target, [0.4, 0.9], first=150)) == [(Stage.CLOSE, 100, 120), (Stage.OPEN, 150, None)]
+
+
 def test_decide_layers_pack_label_group_and_label() -> None:
     labels = [Label("robin", "Robin", "bird", enter=0.2), Label("dog", "Dog", "dog"), Label("any", "Any", hidden=True)]
     default = Decision(enter=0.5, leave=0.25)
@@ -102,12 +122,13 @@ def test_decide_layers_pack_label_group_and_label() -> None:
     cuts=st.lists(st.integers(1, 9), min_size=1, max_size=20),
     min_on=st.integers(1, 4),
     min_off=st.integers(1, 4),
+    reach_back=st.integers(0, 6),
 )
 def test_any_cut_gives_the_same_events_and_stages_alternate(
-    rows: list[list[float]], cuts: list[int], min_on: int, min_off: int
+    rows: list[list[float]], cuts: list[int], min_on: int, min_off: int, reach_back: int
 ) -> None:
     labels = [SPEECH, Label("dog", "Dog")]
-    decision = Decision(min_on=min_on, min_off=min_off)
+    decision = Decision(min_on=min_on, min_off=min_off, reach_back=reach_back)
     data = np.array(rows, dtype=np.float32)
     one = Segmenter("s", "p", labels, [decision, decision])
     whole = one.push(0, data) + one.finish()
@@ -133,6 +154,26 @@ def test_any_cut_gives_the_same_events_and_stages_alternate(
                 last_offset = event.offset_frame
             is_open = event.stage is Stage.OPEN
         assert not is_open
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 0.35, 0.4, 0.6, 0.9]), min_size=1, max_size=80),
+    reach_back=st.integers(0, 12),
+)
+def test_reaching_back_moves_onsets_alone_and_never_into_the_event_before(values: list[float], reach_back: int) -> None:
+    fields = {"enter": 0.5, "leave": 0.3, "min_on": 2, "min_off": 2}
+    plain, moved = segmenter(**fields), segmenter(**fields, reach_back=reach_back)
+    before, after = ([*push(target, values), *target.finish()] for target in (plain, moved))
+    last_offset = 0
+    for old, new in zip(before, after, strict=True):
+        onset = old.onset_frame
+        while onset > max(0, old.onset_frame - reach_back) and values[onset - 1] >= 0.3:
+            onset -= 1
+        assert new == replace(old, onset_frame=onset, id=new.id)
+        assert new.onset_frame >= last_offset
+        if new.offset_frame is not None:
+            last_offset = new.offset_frame
 
 
 def test_each_stage_says_how_much_had_to_be_heard_for_it() -> None:
