@@ -1,0 +1,278 @@
+// The painters: what stands in a pixel column of the sound (spectrum, level) and of the lanes. Whole pixels, no blending
+// at draw time, nothing allocated: this runs for every column that comes.
+
+import type { GapSpan, StreamModel, Track } from "../model";
+import { blend, cssOf } from "./colours";
+import { type Lane, spanAt } from "./lanes";
+import { endFrameOf, firstFrameOf } from "./viewport";
+
+/** Colours of one theme as pixels. */
+export interface Palette {
+  map: Uint32Array;
+  ground: number;
+  ink: number;
+  grid: number;
+  gap: number;
+  clip: number;
+  lanes: readonly number[];
+}
+
+/** Colours of one lane, mixed once. */
+export interface LaneInk {
+  line: number;
+  fill: number;
+  spanGround: number;
+  spanFill: number;
+  enter: number;
+  css: string;
+}
+
+export function laneInk(palette: Palette, colour: number): LaneInk {
+  const line = palette.lanes[colour % palette.lanes.length]!;
+  return {
+    line,
+    fill: blend(palette.ground, line, 0.32),
+    spanGround: blend(palette.ground, line, 0.16),
+    spanFill: blend(palette.ground, line, 0.5),
+    enter: blend(palette.ground, palette.ink, 0.45),
+    css: cssOf(line),
+  };
+}
+
+/** Places, in device pixels. */
+export interface Measures {
+  scale: number;
+  spectrum: number;
+  level: number;
+  lane: number;
+  /** Pixels of a hairline. */
+  hair: number;
+}
+
+const HATCH = 8;
+const SILENCE = 45; // byte of -105 dB, the foot of the level's curve
+const CLIPPED = 255; // byte of 0 dB: full scale
+
+/** Levels of a stream's spectrum between which its colours are spread: bytes. */
+export interface Range {
+  low: number;
+  high: number;
+}
+
+export class SoundPainter {
+  stream: StreamModel | null = null;
+  palette!: Palette;
+  measures!: Measures;
+  range: Range = { low: 70, high: 190 };
+  private merged = new Uint8Array(0);
+  // which bands a pixel row lies between, and how far: made anew with the height
+  private below = new Uint8Array(0);
+  private share = new Float32Array(0);
+
+  readonly paint = (pixels: Uint32Array, stride: number, column: number, count: number): void => {
+    const { scale, spectrum, level } = this.measures;
+    for (let x = 0; x < count; x++) {
+      const from = firstFrameOf(column + x, scale);
+      const to = endFrameOf(column + x, scale);
+      if (this.stream === null || gapIn(this.stream.gaps, from, to) !== null) {
+        hatch(pixels, stride, x, column + x, 0, spectrum + level, this.palette);
+      } else {
+        this.paintSpectrum(pixels, stride, x, from, to);
+        this.paintLevel(pixels, stride, x, from, to);
+      }
+    }
+  };
+
+  private paintSpectrum(pixels: Uint32Array, stride: number, x: number, from: number, to: number): void {
+    const { spectrum } = this.measures;
+    const values = this.columnOf(from, to);
+    if (values === null) {
+      for (let y = 0, at = x; y < spectrum; y++, at += stride) pixels[at] = this.palette.ground;
+      return;
+    }
+    this.prepareRows(spectrum, values.length);
+    const { map } = this.palette;
+    const { low } = this.range;
+    const gain = 255 / Math.max(1, this.range.high - low);
+    for (let y = 0, at = x; y < spectrum; y++, at += stride) {
+      const band = this.below[y]!;
+      const under = values[band]!;
+      const value = (under + (values[band + 1]! - under) * this.share[y]! - low) * gain;
+      pixels[at] = map[value <= 0 ? 0 : value >= 255 ? 255 : value | 0]!;
+    }
+  }
+
+  /** The strongest of each band over the frames that share a column. */
+  private columnOf(from: number, to: number): Uint8Array | null {
+    const picture = this.stream!.picture;
+    let first: Uint8Array | null = null;
+    let merging = false;
+    for (let frame = from; frame < to; frame++) {
+      const column = picture.column(frame);
+      if (column === null) continue;
+      if (first === null) {
+        first = column;
+        continue;
+      }
+      if (!merging) {
+        if (this.merged.length !== column.length) this.merged = new Uint8Array(column.length);
+        this.merged.set(first);
+        merging = true;
+      }
+      for (let band = 0; band < column.length; band++)
+        if (column[band]! > this.merged[band]!) this.merged[band] = column[band]!;
+    }
+    return merging ? this.merged : first;
+  }
+
+  private prepareRows(height: number, bands: number): void {
+    if (this.below.length === height) return;
+    this.below = new Uint8Array(height);
+    this.share = new Float32Array(height);
+    for (let y = 0; y < height; y++) {
+      const place = ((height - 1 - y) / Math.max(1, height - 1)) * (bands - 1);
+      this.below[y] = Math.min(bands - 2, Math.floor(place));
+      this.share[y] = place - this.below[y]!;
+    }
+  }
+
+  private paintLevel(pixels: Uint32Array, stride: number, x: number, from: number, to: number): void {
+    const { spectrum, level } = this.measures;
+    const picture = this.stream!.picture;
+    let rms = Number.NaN;
+    let peak = Number.NaN;
+    for (let frame = from; frame < to; frame++) {
+      if (!picture.has(frame)) continue;
+      rms = rms >= picture.rms(frame) ? rms : picture.rms(frame);
+      peak = peak >= picture.peak(frame) ? peak : picture.peak(frame);
+    }
+    const { ground, ink, grid, clip } = this.palette;
+    const solid = heightOf(rms, level);
+    const faint = heightOf(peak, level);
+    const top = peak >= CLIPPED ? clip : this.faint(ground, ink);
+    for (let y = 0, at = spectrum * stride + x; y < level; y++, at += stride) {
+      const up = level - y;
+      pixels[at] = up <= solid ? this.solid(ground, ink) : up <= faint ? top : y === 0 ? grid : ground;
+    }
+  }
+
+  private solidInk = 0;
+  private faintInk = 0;
+  private mixedFor = -1;
+
+  private solid(ground: number, ink: number): number {
+    this.mix(ground, ink);
+    return this.solidInk;
+  }
+
+  private faint(ground: number, ink: number): number {
+    this.mix(ground, ink);
+    return this.faintInk;
+  }
+
+  private mix(ground: number, ink: number): void {
+    if (this.mixedFor === ground) return;
+    this.mixedFor = ground;
+    this.solidInk = blend(ground, ink, 0.55);
+    this.faintInk = blend(ground, ink, 0.25);
+  }
+}
+
+function heightOf(value: number, height: number): number {
+  return value > SILENCE ? Math.round(((value - SILENCE) / (255 - SILENCE)) * (height - 2)) : 0;
+}
+
+export class LanePainter {
+  stream: StreamModel | null = null;
+  palette!: Palette;
+  measures!: Measures;
+  lanes: readonly Lane[] = [];
+  inks: readonly LaneInk[] = [];
+
+  readonly paint = (pixels: Uint32Array, stride: number, column: number, count: number): void => {
+    const { stream, lanes } = this;
+    const { scale, lane: height } = this.measures;
+    for (let x = 0; x < count; x++) {
+      const from = firstFrameOf(column + x, scale);
+      const to = endFrameOf(column + x, scale);
+      const before = firstFrameOf(column + x - 1, scale);
+      const gap = stream !== null && gapIn(stream.gaps, from, to) !== null;
+      for (let at = 0; at < lanes.length; at++) {
+        if (gap) hatch(pixels, stride, x, column + x, at * height, height, this.palette);
+        else this.paintLane(pixels, stride, x, column + x, at, from, to, before);
+      }
+    }
+  };
+
+  private paintLane(
+    pixels: Uint32Array,
+    stride: number,
+    x: number,
+    column: number,
+    row: number,
+    from: number,
+    to: number,
+    before: number,
+  ): void {
+    const lane = this.lanes[row]!;
+    const ink = this.inks[row]!;
+    const { lane: height, hair } = this.measures;
+    const room = height - 2 * hair; // the foot line, and air above
+    const track = this.stream?.tracks.get(lane.pack);
+    const value = track === undefined ? Number.NaN : bestOf(track, lane.index, from, to);
+    const span = spanIn(lane, from, to);
+    const up = Math.round(value * room); // NaN where there is no row: nothing is drawn
+    const last = track === undefined ? Number.NaN : Math.round(bestOf(track, lane.index, before, from) * room);
+    // the line is as long as the step from the column before, so that a rise is a line and not a jump
+    const lineFoot = last < up ? last : up - hair;
+    const threshold = lane.entry.enter === null || (column & 7) > 3 ? -1 : Math.round(lane.entry.enter * room);
+    const ground = span && value === value ? ink.spanGround : this.palette.ground;
+    const fill = span ? ink.spanFill : ink.fill;
+    let at = row * height * stride + x;
+    for (let level = height - 1; level >= 0; level--, at += stride) {
+      const over = level - hair;
+      if (over < 0) pixels[at] = span ? ink.line : this.palette.grid;
+      else if (span && over < 2 * hair) pixels[at] = ink.line;
+      else if (over <= up && over > lineFoot && up > 0) pixels[at] = ink.line;
+      else if (over === threshold) pixels[at] = ink.enter;
+      else pixels[at] = over < up ? fill : ground;
+    }
+  }
+}
+
+/** The highest value of frames [from, to); NaN where none has a row. */
+export function bestOf(track: Track, index: number, from: number, to: number): number {
+  let best = Number.NaN;
+  for (let frame = from; frame < to; frame++) {
+    const value = track.value(frame, index);
+    if (value > best || best !== best) best = value;
+  }
+  return best;
+}
+
+function spanIn(lane: Lane, from: number, to: number): boolean {
+  for (let frame = from; frame < to; frame++) if (spanAt(lane.spans, frame) !== null) return true;
+  return false;
+}
+
+/** The gap that frames [from, to) touch, or null. */
+export function gapIn(gaps: readonly GapSpan[], from: number, to: number): GapSpan | null {
+  for (let at = gaps.length - 1; at >= 0; at--) {
+    const gap = gaps[at]!;
+    if (gap.from < to && gap.to > from) return gap;
+  }
+  return null;
+}
+
+function hatch(
+  pixels: Uint32Array,
+  stride: number,
+  x: number,
+  column: number,
+  top: number,
+  height: number,
+  palette: Palette,
+): void {
+  for (let y = top, at = top * stride + x; y < top + height; y++, at += stride)
+    pixels[at] = ((column + y) & (HATCH - 1)) < 2 ? palette.gap : palette.ground;
+}
