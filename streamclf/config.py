@@ -21,7 +21,9 @@ from streamclf.errors import ConfigError, UsageError
 from streamclf.types import Provider
 
 # variables that are ours but are no configuration keys
-RESERVED = frozenset({"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN"})
+RESERVED = frozenset(
+    {"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN", "STREAMCLF_WEB_DIST"}
+)
 
 MAX_REACH_BACK_MS = 5_000
 """How far an onset may be moved back; so many rows of a stream are held."""
