@@ -29,10 +29,13 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.species import SpeciesList
 from streamclf.errors import ConfigError, StreamclfError
+from streamclf.health import Health
 from streamclf.lines import Line, count, notify, open_lines, push_sinks, room
 from streamclf.selftest import STREAM as SELF_TEST
 from streamclf.selftest import SelfTest, prepare
+from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub, PackInfo
+from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.serve.stored import stored_routes
 from streamclf.serve.tokens import check_apart, read_token
@@ -109,8 +112,11 @@ async def _serve(
         replay_seconds=config.server.replay_seconds,
         lossless=waits,
     )
-    routes = stored_routes(store.folder if store is not None else None)
-    server = Server(hub, _settings(config), push_sinks=push_sinks(lines), routes=routes)
+    settings, folder = _settings(config), store.folder if store is not None else None
+    health = Health(hub, lines, config, folder=folder, selftest=selftest, needs_token=settings.token is not None)
+    hub.problems = health.problems
+    routes = {**stored_routes(folder), "/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}
+    server = Server(hub, settings, push_sinks=push_sinks(lines), routes=routes)
     await server.start()
     wake = Wake()
 
@@ -144,10 +150,10 @@ async def _serve(
         alerts.start()
         keeper.start()
         server.marks.keep = keeper.call
+        health.keeper, health.alerts = keeper, alerts
         if not os.isatty(0):  # a terminal that is closed ends the daemon that runs in it
             loop.add_signal_handler(signal.SIGHUP, alerts.reload)
 
-    hub.problems = partial(_problems, keeper, alerts, selftest)
     model = ModelThread(
         engine,
         partial(_deliver, server=server, keeper=keeper),
@@ -182,14 +188,14 @@ async def _serve(
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
     gc.collect()
     gc.freeze()
-    watching = [asyncio.create_task(count(lines)), asyncio.create_task(_tell_problems(hub, server))]
+    watching = [asyncio.create_task(task) for task in (count(lines), _tell_problems(hub, server), health.watch())]
     if alerts is not None:
         watching.append(asyncio.create_task(alerts.watch(hub.probability)))
     if listed is not None:
         watching.append(asyncio.create_task(_follow_seasons(config, engine, model, listed)))
     if selftest is not None:
         record = keeper.call if keeper is not None else None
-        testing = selftest.run(server.own_url, _settings(config).token, wake, record)
+        testing = selftest.run(server.own_url, settings.token, wake, record)
         watching.append(asyncio.create_task(testing))
     await stop.wait()
     for task in watching:
@@ -303,12 +309,6 @@ def _labels(engine: Engine) -> dict[str, list[Label]]:
         for stream, tracks in engine.tracks.items()
         if stream != SELF_TEST
     }
-
-
-def _problems(keeper: Keeper | None, alerts: AlertService | None, selftest: SelfTest | None) -> list[str]:
-    """In words, what is wrong with what is no stream."""
-    found = [part.problem for part in (keeper, selftest) if part is not None and part.problem]
-    return found + (alerts.problems if alerts is not None else [])
 
 
 async def _tell_problems(hub: Hub, server: Server) -> None:

@@ -4,6 +4,8 @@ Who counts what: the hub everything that was published and what subscribers got 
 the rest. Names of streams and packs are label values, so their number is bounded by the configuration.
 """
 
+from typing import NamedTuple
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -94,3 +96,57 @@ SELFTEST_SECONDS = Gauge(
 def exposition() -> bytes:
     """Everything as Prometheus text (`CONTENT_TYPE`)."""
     return generate_latest(REGISTRY)
+
+
+class Times(NamedTuple):
+    """What a histogram has counted. below: of each bucket but the last, its upper bound (s) and the times up to it."""
+
+    count: float
+    total_s: float
+    below: tuple[tuple[float, float], ...]
+
+    def since(self, before: "Times") -> "Times":
+        """What came after `before`, an earlier reading of the same histogram."""
+        pairs = zip(self.below, before.below, strict=True)
+        below = tuple((bound, now - then) for (bound, now), (_, then) in pairs)
+        return Times(self.count - before.count, self.total_s - before.total_s, below)
+
+    def quantile_ms(self, share: float) -> float | None:
+        """About the time below which `share` of them lay (ms); None where there were none. As exact as the buckets."""
+        if self.count <= 0:
+            return None
+        rank, low_s, passed = share * self.count, 0.0, 0.0
+        for bound_s, count in self.below:
+            if count >= rank > passed:
+                return 1000 * (low_s + (bound_s - low_s) * (rank - passed) / (count - passed))
+            low_s, passed = bound_s, count
+        return 1000 * low_s
+
+
+NO_TIMES = Times(0, 0.0, ())
+
+
+def sums(metric: Counter | Gauge, *labels: str) -> dict[str, float]:
+    """Values by these labels (joined by a line end), summed over the others; by "" where none are named."""
+    found: dict[str, float] = {}
+    for family in metric.collect():
+        for sample in family.samples:
+            key = "\n".join(sample.labels[label] for label in labels)
+            found[key] = found.get(key, 0.0) + sample.value
+    return found
+
+
+def times(histogram: Histogram, label: str = "") -> dict[str, Times]:
+    """What a histogram has counted, by one of its labels, or by "" where it has none."""
+    found: dict[str, Times] = {}
+    for family in histogram.collect():
+        for sample in family.samples:
+            key = sample.labels.get(label, "")
+            so_far = found.get(key, NO_TIMES)
+            if sample.name.endswith("_sum"):
+                found[key] = so_far._replace(total_s=sample.value)
+            elif sample.name.endswith("_count"):
+                found[key] = so_far._replace(count=sample.value)
+            elif sample.labels["le"] != "+Inf":
+                found[key] = so_far._replace(below=(*so_far.below, (float(sample.labels["le"]), sample.value)))
+    return found

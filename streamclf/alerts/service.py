@@ -91,10 +91,14 @@ class AlertService:
         self._dispatcher.heard(events)
 
     @property
-    def problems(self) -> list[str]:
-        """In words: the rules file, and sinks that take nothing."""
-        found = [self._rules.problem] if self._rules.problem else []
-        return found + [f"sink {name}: {reason}" for name, reason in sorted(self._dispatcher.problems.items())]
+    def rules(self) -> RulesWatch:
+        """The rules in force."""
+        return self._rules
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Sink -> why its last try failed; one that takes what it gets is not in it."""
+        return self._dispatcher.problems
 
     async def stop(self) -> None:
         """What is being sent is sent again by the next run."""

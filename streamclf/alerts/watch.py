@@ -21,7 +21,7 @@ class RulesWatch:
     def __init__(self, path: Path, *, known: Vocabulary, required: bool) -> None:
         """Read the file; without `required` it may come later. Raises `ConfigError`."""
         self.problem = ""
-        self._path = path
+        self.path = path
         self._known = known
         self._read = self._seen = _identity(path)
         self.file = load_rules(path, known=known) if required or self._read is not None else RuleFile()
@@ -32,19 +32,19 @@ class RulesWatch:
         A change is read at the second look that finds the file the same, so that one that is still being written is
         not taken for the whole. at_once: now, changed or not.
         """
-        found = _identity(self._path)
+        found = _identity(self.path)
         settled, self._seen = found == self._seen, found
         if not at_once and (found == self._read or not settled):
             return False
         self._read = found
         try:
-            self.file = load_rules(self._path, known=self._known)
+            self.file = load_rules(self.path, known=self._known)
         except ConfigError as fault:
             self.problem = f"the rules that were read before hold, for {fault}"
             log.error("%s", self.problem)
             return False
         self.problem = ""
-        log.info("rules: %s, from %s", said(self.file), self._path)
+        log.info("rules: %s, from %s", said(self.file), self.path)
         return True
 
 

@@ -155,6 +155,9 @@ def _reply(route: Route, query: Query, *, head: bool) -> Response:
     except (StreamclfError, sqlite3.Error) as fault:
         logger.error("a request could not be answered: %s", fault)
         return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "fault", f"this cannot be answered now: {fault}")
+    except Exception:
+        logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced by us
+        raise
     return _answer(HTTPStatus.OK, reply.body, reply.kind, head=head, more=reply.headers)
 
 
