@@ -225,9 +225,86 @@ const events = {
   },
 };
 
-const why = {};
+const why = {
+  ask: "What happened at a moment?",
+  stream: "Stream",
+  time: "Date and time",
+  around: "Around it",
+  aroundSeconds: (s: number): string => (s < 60 ? `± ${s} s` : `± ${s / 60} min`),
+  find: "Explain",
+  now: "Now",
+  start: "Choose a stream and a moment, or press “why” at an event.",
+  looking: "Looking it up …",
+  missing: (reason: string): string => `${reason} Events are explained as long as they are kept ([store] in the configuration).`,
+  failed: (reason: string): string => `This could not be looked up: ${reason} Ask again to try once more.`,
+  momentOf: "What else was nearly heard then?",
+  instant: (clock: string, stream: string, s: number): string => `${clock} on ${stream}, ± ${s} s`,
+  noEvent: "No event was on at that time.",
+  eventOf: (name: string, clock: string): string => `${name} at ${clock}`,
+  where: (day: string, stream: string, pack: string): string => `${day}, on ${stream}, by ${pack}`,
+  heard: (peak: number, enter: number, mean: number, length: string): string =>
+    `It reached ${percent(peak)} (an event begins at ${percent(enter)}), ${percent(mean)} on average, for ${length}.`,
+  asked: (leave: number, minOn: number, minOff: number): string =>
+    `Told after ${minOn} ms; over after ${minOff} ms below ${percent(leave)}.`,
+  noRules: "No rule was in force, so nobody was told. Rules are written in the rules file (see Rules).",
+  rulesSaid: (count: number): string => `What ${oneOf(count, "rule", "rules")} said`,
+  told: "told",
+  notTold: "not told",
+  notAsked: "said nothing",
+  silent: (rule: string, text: string): string => `${rule} ${text}.`,
+  labelOnly: (label: string): string => `The rule asks for nothing but the label, ${label}.`,
+  passed: "passed",
+  stopped: "stopped it here",
+  alsoNot: "would not pass either",
+  alerts: "Alerts",
+  delivery: { sent: "sent", pending: "waits", dead: "given up" },
+  deliveryText: (rule: string, when: string, attempts: number, error: string): string =>
+    `rule ${rule}, ${when}, ${oneOf(attempts, "attempt", "attempts")}${error ? `; last: ${error}` : ""}`,
+  alertNobody: (rule: string, when: string): string => `Rule ${rule} fired at ${when} and names nobody to tell.`,
+  nearest: "What came nearest",
+  nearestHow: "The best score of each label; the line is where its event would begin.",
+};
 
-const rules = {};
+const rules = {
+  title: "Rules",
+  loading: "Loading the rules …",
+  none: "There is no rule, so nobody is told of anything. Write one into the rules file (rules.toml beside the configuration, or run --rules FILE); the form here writes its text.",
+  failed: (reason: string): string => `The rules could not be fetched: ${reason} Open this view again to try once more.`,
+  inForce: (count: number, file: string, place: string): string => `${oneOf(count, "rule", "rules")} from ${file}; ${place}.`,
+  problem: (text: string): string => `The rules file has a mistake: ${text}`,
+  listensTo: "Listens to",
+  toldWhen: "Tells when",
+  notToldWhen: "but not when",
+  tells: "Tells",
+  nobody: "nobody",
+  sinks: (list: string): string => `Can be told: ${list}.`,
+  newRule: "Write a new rule",
+  onlyFile: "Rules are only ever changed in their file. This form makes the text; copy it to the end of the file, and the daemon takes it over by itself.",
+  name: "Name",
+  nameHint: "letters, digits, - and _",
+  labels: "Labels",
+  labelsHint: "with commas; group:NAME for a group, * for all",
+  peak: "Strength at least (0 to 1)",
+  duration: "Lasts at least (s)",
+  from: "From (time of day)",
+  until: "To",
+  cooldown: "Then silent for (min)",
+  sinksHint: "none chosen: all of them",
+  noSinks: "The file names nobody to tell yet: it needs a [sink.NAME] (see Alerts in the README).",
+  withPlace: (zone: string): string =>
+    `Write [place] with time zone ${zone} as well (only where the file has none; times of day need it)`,
+  text: "Text of the rule",
+  copy: "Copy",
+  check: "Then run “streamclf rules check”.",
+  copied: "The rule is copied.",
+  copyByHand: "This browser does not let the page copy; the text is selected, copy it by hand.",
+  begin: "Fill in a name and labels.",
+  faults: {
+    name: "The name takes letters, digits, - and _, at most 64.",
+    labels: "Name at least one label.",
+    time: "A time of day needs both a beginning and another end.",
+  },
+};
 
 const streams = {};
 
