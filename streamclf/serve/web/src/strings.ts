@@ -131,7 +131,7 @@ const events = {
   seconds: (value: number): string => `${fixed(value, value < 10 ? 2 : 1)} s`,
   minutes: (minutes: number, rest: number): string => `${minutes} min ${rest} s`,
   percent,
-  decibels: (value: number): string => `${fixed(value, 0)} dBFS`,
+  decibels: (value: number): string => `${fixed(value, 0).replace("-", "−")} dBFS`,
   why: "why",
   whyOf: (what: string): string => `Why: ${what}`,
   playClip: (what: string): string => `Play the clip of ${what}`,
@@ -175,7 +175,7 @@ const events = {
   clipFailed: (reason: string): string => `The clip could not be fetched: ${reason}`,
   clipUndecoded: (kind: string): string => `This browser cannot decode ${kind}. Download the clip and play it elsewhere.`,
   clipLater: "A clip, where clips are kept, is there once the event is over.",
-  noClip: "No clip is kept of this event. To keep clips, set [clips] enabled = true in the configuration.",
+  noClip: "No clip is kept of this event.",
   clipRole: "There is a clip; to hear it takes a token with the audio role.",
   // filter
   filter: "Filter of events",
@@ -306,10 +306,225 @@ const rules = {
   },
 };
 
-const streams = {};
+const number = (value: number, digits = 0): string => fixed(value, digits);
+const span = (s: number): string => {
+  if (s < 90) return `${Math.round(s)} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  return s < 172_800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86_400)} days`;
+};
+const size = (bytes: number): string => {
+  const steps = ["B", "kB", "MB", "GB", "TB"];
+  const step = Math.min(steps.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${number(bytes / 1000 ** step, step > 0 && bytes / 1000 ** step < 100 ? 1 : 0)} ${steps[step]}`;
+};
 
-const login = {};
+const streams = {
+  unknown: "–",
+  unknownWords: "not measured",
+  loading: "Asking the daemon …",
+  failed: (reason: string): string => `How the daemon is could not be asked: ${reason}`,
+  problems: "Problems",
+  well: (live: number, all: number): string =>
+    all === 0 ? "There is no stream." : `No problem. ${number(live)} of ${oneOf(all, "stream brings", "streams bring")} sound.`,
+  troubled: (count: number): string => oneOf(count, "problem", "problems"),
+  since: (s: number): string => `for ${span(s)}`,
+  toDo: (text: string): string => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : "."),
+  list: "Streams",
+  find: "Filter by name",
+  found: (shown: number, all: number): string => `${number(shown)} of ${number(all)}`,
+  none: "No stream has this in its name.",
+  states: {
+    live: "live",
+    demo: "demo",
+    waiting: "waiting",
+    ended: "ended",
+    lost: "lost",
+    reconnecting: "reconnecting",
+    problem: "problem",
+    paused: "paused",
+  } as Record<string, string>,
+  stream: "Stream",
+  state: "State",
+  level: "Level",
+  dbfs: (rms: number): string => `${number(rms)} dBFS`,
+  clipping: "clipping",
+  peak: "Peak",
+  drift: "Clock drift",
+  ppm: (value: number): string => `${number(value, 1)} ppm`,
+  gaps: "Gaps",
+  gapsText: (count: number, s: number): string => (count === 0 ? "none" : `${number(count)}, ${span(Math.max(1, s))} lost`),
+  xruns: "Overruns",
+  count: (value: number): string => (value === 0 ? "none" : number(value)),
+  backlog: "Not yet scored",
+  milliseconds: (value: number): string => `${number(value, value < 10 ? 1 : 0)} ms`,
+  captured: "Sound so far",
+  span,
+  size,
+  number,
+  model: "Model",
+  models: "Models",
+  provider: "Runs on",
+  hop: "Hop",
+  run: "Run, p50 / p99",
+  rtf: "RTF",
+  share: (value: number): string => `${number(100 * value, value < 0.1 ? 1 : 0)} %`,
+  heardBy: "Streams",
+  pair: (a: string, b: string): string => `${a} / ${b}`,
+  history: "The last minutes",
+  latency: "From sound to this browser",
+  latencyText: (p50: string, p99: string): string => `p50 ${p50}, p99 ${p99}`,
+  load: "Computing time over sound time (RTF)",
+  charts: (name: string, now: string, most: string): string => `${name}: now ${now}, at most ${most} in the last minutes`,
+  most: (text: string): string => `at most ${text}`,
+  machine: "Daemon",
+  version: "Version",
+  uptime: "Runs for",
+  cpu: "CPU",
+  cpuText: (share: number, cores: number): string => `${number(100 * share)} % of one core, of ${number(cores)}`,
+  memory: "Memory",
+  pace: "Pace",
+  rungs: {
+    normal: "keeps up",
+    hop_2: "behind: hop doubled",
+    hop_4: "behind: hop four times as long",
+    hop_8: "behind: hop eight times as long",
+    coarse: "behind: rows five at a time",
+    pause: "behind: streams are paused",
+  } as Record<string, string>,
+  tick: "Tick, p50 / p99",
+  served: "Subscribers",
+  subscribers: "Connected",
+  messages: "Messages sent",
+  lagged: "Rows that slow ones missed",
+  pictures: "Pictures not sent",
+  cut: "Cut off",
+  refused: "Requests refused",
+  border: "Rows lost inside",
+  store: "Disk",
+  storeOff: "No events are kept: [store] enabled switches it on.",
+  folder: "Folder",
+  free: "Free",
+  database: "Database",
+  kept: "Events",
+  written: "Last write",
+  ago: (s: number): string => (s < 2 ? "now" : `${span(s)} ago`),
+  waiting: "Waiting for the disk",
+  lost: "Lost",
+  scores: "Score log",
+  clips: "Clips",
+  clipsText: (count: number, bytes: number): string => `${number(count)}, ${size(bytes)}`,
+  off: "off",
+  alerts: "Alerts",
+  alertsOff: "Alerts need kept events, and none are kept.",
+  rules: (count: number, file: string): string => `${oneOf(count, "rule", "rules")} from ${file}`,
+  sink: "Sink",
+  type: "Type",
+  pending: "Waiting",
+  dead: "Given up",
+  sent: "Sent",
+  failedTries: "Failed tries",
+  takes: "takes alerts",
+  unknownSink: (name: string, count: number): string =>
+    `${oneOf(count, "alert waits", "alerts wait")} for a sink ${name} that the rules do not name.`,
+  selftest: "Self-test",
+  selftestOff: "switched off",
+  selftestText: (label: string, min: number): string => `${label}, every ${number(min)} min`,
+  outcome: "Outcome",
+  outcomeText: (passed: number, failed: number): string =>
+    passed + failed === 0 ? "not yet" : `${number(passed)} passed, ${number(failed)} failed`,
+  took: "Sound to subscriber",
+  access: "Access",
+  switchToken: "Use another token",
+  adminOnly: "Subscribers, disk, alerts and the process are for the admin token.",
+};
 
-const microphone = {};
+const login = {
+  title: "Log in",
+  another: "Log in with another token",
+  token: "Token",
+  logIn: "Log in",
+  logOut: "Log out",
+  where:
+    "Whoever runs this daemon has it: it stands in the file that server.token_file, audio_token_file or labels_token_file names, or in STREAMCLF_TOKEN.",
+  odd: "A token has letters, digits and signs only, and no space.",
+  role: { labels: "labels", audio: "audio", admin: "admin" },
+  roles: {
+    labels: "You are logged in with the labels token: you see what is heard. To listen or to send sound, ask for the audio token.",
+    audio: "You are logged in with the audio token: you see and hear all, and may send sound. To mark events, ask for the admin token.",
+    admin: "You are logged in with the admin token and may do everything.",
+  },
+  open: "No token is set on this daemon: everybody who reaches it may do everything.",
+};
 
-export const t = { locale, views, shell, connection, now, live, events, why, rules, streams, login, microphone };
+const microphone = {
+  title: "This device as a microphone",
+  lead: "Let the daemon hear what this phone or computer hears: put it where the sound is, and watch the labels anywhere.",
+  insecure:
+    "Browsers let a page use the microphone only where nobody in between can change it: over https, or on the daemon's own machine at localhost. This page came over plain http.",
+  secureHow:
+    "Put a reverse proxy with a certificate in front of the daemon, or forward its port to this device and open http://localhost there; the README says how.",
+  tooOld: "This browser has no audio worklets, which this page needs; any browser of 2021 or later has them.",
+  waiting: "Waiting for the daemon to say which streams it has.",
+  role: "Sending sound needs a token with the role audio; this one may only see labels.",
+  noStream: "No stream of this daemon takes sound from a browser. Start it with one:",
+  noStreamMore: "“phone” is the stream's name; more sources may stand beside it, each with its own --source.",
+  stream: "Send to stream",
+  device: "Microphone",
+  defaultDevice: "The browser's default",
+  unnamed: (number: number): string => `Microphone ${number}`,
+  promise: (stream: string, host: string, rate: number, listening: boolean): string[] => [
+    `From Start to Stop, everything that the microphone hears goes to the daemon at ${host}, as stream “${stream}”: ${rate.toLocaleString(locale)} samples a second, one channel, as it is, about ${Math.round((rate * 2) / 1000)} kB a second. Your browser asks you first.`,
+    "The daemon names what it hears. It keeps no sound, unless its owner has switched clips on.",
+    listening
+      ? "Whoever may listen to this daemon can hear it live."
+      : "Nobody can listen to it live: that is off on this daemon, or not for you to see.",
+    "Nothing is sent before you press Start, nor after Stop. What the network does not take is left out, not sent later.",
+  ],
+  start: "Start sending",
+  stop: "Stop",
+  refusals: {
+    NotAllowedError:
+      "The browser did not allow the microphone. Allow it in the settings of this site, beside the address, and start again.",
+    NotFoundError: "This device has no microphone, or not the one that was chosen. Plug one in and start again.",
+    OverconstrainedError: "The chosen microphone is gone. Choose another one and start again.",
+    NotReadableError: "Another program holds the microphone, or the system refuses it. Close that program and start again.",
+  } as Record<string, string>,
+  failed: (reason: string): string => `The microphone could not be opened: ${reason}`,
+  rate: (rate: number, stream: string): string =>
+    `This browser cannot record at the ${rate} Hz of stream “${stream}”. Start the daemon with another rate, such as --source push:${stream},48000, or use another browser.`,
+  ended: "The microphone is gone: it was unplugged, or the browser took it away.",
+  asleep: "The browser has put the sound to sleep; what is missed becomes a gap. Keep this page in front.",
+  states: {
+    connecting: (stream: string): string => `Connecting to stream “${stream}”`,
+    sending: (stream: string): string => `Sending to stream “${stream}”`,
+    away: (): string => "Not connected; what is said now is left out. Trying again.",
+    refused: (_stream: string, why: string): string => `The daemon does not take it: ${why}. Trying again.`,
+  } as Record<string, (stream: string, why: string) => string>,
+  level: "Level of the microphone",
+  levelOf: (db: number): string => `${db.toFixed(0)} dB of full scale`,
+  numbers: (facts: { device: string; seconds: number; sent: number; lost: number }): [string, string][] => [
+    ["Microphone", facts.device || "unnamed"],
+    ["Recorded", `${fixed(facts.seconds, 1)} s`],
+    ["Sent", `${fixed(facts.sent, 1)} s`],
+    ["Left out", facts.lost ? `${oneOf(facts.lost, "block", "blocks")} of 20 ms` : "nothing"],
+  ],
+  heard: "Heard in it",
+  nothing: "Nothing yet.",
+  when: (ms: number, open: boolean): string =>
+    open ? "now" : new Date(ms).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+  sign: "The microphone of this device is on",
+  signOf: (stream: string): string => `Microphone on: sending to “${stream}”`,
+};
+
+const listening = {
+  start: (stream: string): string => `Listen to ${stream}`,
+  stop: "Stop listening",
+  volume: "Volume",
+  filling: "waiting for sound …",
+  playing: (ms: number): string => `playing, ${fixed(ms / 1000, 1)} s behind`,
+  away: "not connected, trying again",
+  insecure: "Listening in needs https, or this page opened at localhost on the daemon's own machine.",
+  failed: (reason: string): string => `This cannot be listened to: ${reason}.`,
+};
+
+export const t = { locale, views, shell, connection, now, live, events, why, rules, streams, login, microphone, listening };

@@ -1,0 +1,125 @@
+// What `v1/status` answers. What is not measured is null; server to process are null for who is no admin.
+
+export interface Problem {
+  what: string;
+  stream: string;
+  since_ms: number;
+  to_do: string;
+}
+
+export interface StreamStatus {
+  name: string;
+  source: string;
+  rate: number;
+  state: string;
+  detail: string;
+  since_ms: number;
+  demo: boolean;
+  push: boolean;
+  test: boolean;
+  captured_s: number;
+  rms_dbfs: number | null;
+  peak_dbfs: number | null;
+  drift_ppm: number | null;
+  backlog_ms: number | null;
+  gaps: number;
+  lost_samples: number;
+  xruns: number | null;
+  rows: Record<string, number>;
+}
+
+export interface PackStatus {
+  name: string;
+  version: string;
+  provider: string;
+  hop_ms: number;
+  streams: number;
+  runs: number;
+  run_ms_p50: number | null;
+  run_ms_p99: number | null;
+  rtf: number | null;
+}
+
+export interface SinkStatus {
+  name: string;
+  type: string;
+  pending: number;
+  dead: number;
+  sent: number;
+  failed: number;
+  failing: string;
+}
+
+export interface Status {
+  now_ms: number;
+  problems: Problem[];
+  streams: StreamStatus[];
+  packs: PackStatus[];
+  pace: { rung: number; name: string; tick_ms_p50: number | null; tick_ms_p99: number | null };
+  server: {
+    subscribers: number;
+    messages: number;
+    lagged_rows: number;
+    pictures_dropped: number;
+    cut_off: number;
+    refused: number;
+    border_rows: number;
+    needs_token: boolean;
+  } | null;
+  store: {
+    folder: string;
+    free_bytes: number;
+    database_bytes: number;
+    events: number;
+    written_ms: number | null;
+    waiting: number;
+    lost: number;
+    scores_bytes: number | null;
+    clips: number | null;
+    clips_bytes: number | null;
+    clips_lost: number | null;
+  } | null;
+  alerts: { file: string; rules: number; problem: string; sinks: SinkStatus[]; unknown: Record<string, number> } | null;
+  selftest: {
+    label: string;
+    every_min: number;
+    passed: number;
+    failed: number;
+    seconds: number | null;
+    problem: string;
+  } | null;
+  process: {
+    version: string;
+    instance: string;
+    uptime_s: number;
+    cores: number;
+    cpu: number | null;
+    memory_bytes: number | null;
+  } | null;
+}
+
+export type Tone = "good" | "note" | "warn" | "bad";
+
+const TONES: Record<string, Tone> = {
+  live: "good",
+  demo: "note",
+  waiting: "note",
+  ended: "note",
+  reconnecting: "warn",
+  paused: "warn",
+  lost: "bad",
+  problem: "bad",
+};
+const ORDER: Tone[] = ["bad", "warn", "note", "good"];
+
+export function toneOf(state: string): Tone {
+  return TONES[state] ?? "warn";
+}
+
+/** Trouble first, then what lost sound, then by name. */
+export function byTrouble(streams: StreamStatus[]): StreamStatus[] {
+  const rank = (stream: StreamStatus): number => ORDER.indexOf(toneOf(stream.state));
+  return [...streams].sort(
+    (a, b) => rank(a) - rank(b) || Number(b.gaps > 0) - Number(a.gaps > 0) || a.name.localeCompare(b.name),
+  );
+}
