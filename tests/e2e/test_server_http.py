@@ -1,5 +1,6 @@
 """Who may come in over a real socket, and the plain HTTP pages."""
 
+import gzip
 import json
 
 import pytest
@@ -54,14 +55,14 @@ def test_with_a_token_set_nobody_listens_without_it() -> None:
                 by_subprotocol = await take(client)
                 chosen = client.subprotocol
             answers = {path: (await RawClient.request(server.port, path)).status for path in
-                       ("/", "/live.js", "/healthz", "/metrics", "/v1/schema")}  # fmt: skip
+                       ("/", "/app.js", "/healthz", "/metrics", "/v1/schema")}  # fmt: skip
             health = json.loads((await RawClient.request(server.port, "/healthz")).body)
 
         assert refused.value.response.status_code == 401
         assert refused.value.response.headers["WWW-Authenticate"].startswith("Bearer")
         assert by_header["type"] == by_query["type"] == by_subprotocol["type"] == "hello"
         assert chosen == "streamclf.v1"
-        assert answers == {"/": 200, "/live.js": 200, "/healthz": 200, "/metrics": 401, "/v1/schema": 200}
+        assert answers == {"/": 200, "/app.js": 200, "/healthz": 200, "/metrics": 401, "/v1/schema": 200}
         assert set(health) == {"status", "uptime_s"}
 
     run(main)
@@ -84,17 +85,17 @@ def test_pages_are_served_from_a_fixed_table_with_guards() -> None:
     async def main() -> None:
         async with serving() as server:
             pages = {path: await RawClient.request(server.port, path) for path in
-                     ("/", "/live.js", "/live.css", "/healthz", "/metrics", "/v1/schema")}  # fmt: skip
+                     ("/", "/app.js", "/style.css", "/healthz", "/metrics", "/v1/schema")}  # fmt: skip
             head = await RawClient.request(server.port, "/", method="HEAD")
             missing = [await RawClient.request(server.port, path) for path in
-                       ("/../pages.py", "/live.js/", "/%2e%2e/server.py", "/favicon.ico", "//etc/passwd")]  # fmt: skip
+                       ("/../pages.py", "/app.js/", "/%2e%2e/server.py", "/favicon.ico", "//etc/passwd")]  # fmt: skip
             other = await RawClient.request(server.port, "/", method="DELETE")
             rebound = await RawClient.request(server.port, "/", headers={"Host": "evil.example"})
             full = await RawClient.request(server.port, "/?" + "&".join(f"a{i}=1" for i in range(99)))
             plain = await RawClient.request(server.port, "/v1")
 
         assert {path: page.status for path, page in pages.items()} == dict.fromkeys(pages, 200)
-        assert b"<script src=" in pages["/"].body
+        assert b'<script type="module"' in pages["/"].body
         assert json.loads(pages["/v1/schema"].body)["asyncapi"] == "3.0.0"
         assert b"streamclf_subscribers 0.0" in pages["/metrics"].body
         assert pages["/metrics"].headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -106,6 +107,25 @@ def test_pages_are_served_from_a_fixed_table_with_guards() -> None:
         assert int(head.headers["content-length"]) == len(pages["/"].body)
         assert [page.status for page in missing] == [404] * 5
         assert (other.status, rebound.status, full.status, plain.status) == (405, 403, 400, 426)
+
+    run(main)
+
+
+def test_a_file_of_the_page_comes_packed_where_that_is_taken_and_once() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            plain = await RawClient.request(server.port, "/app.js")
+            packed = await RawClient.request(server.port, "/app.js", headers={"Accept-Encoding": "br, gzip;q=0.8"})
+            again = await RawClient.request(server.port, "/app.js", headers={"If-None-Match": plain.headers["etag"]})
+            changed = await RawClient.request(server.port, "/app.js", headers={"If-None-Match": '"another"'})
+
+        assert (plain.status, packed.status, again.status, changed.status) == (200, 200, 304, 200)
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(packed.body) == plain.body == changed.body
+        assert again.body == b""
+        assert {page.headers["cache-control"] for page in (plain, packed, again)} == {"no-cache"}
+        assert plain.headers["vary"] == "Accept-Encoding"
 
     run(main)
 
