@@ -57,6 +57,8 @@ export interface Hello {
   oldest_seq: number;
   streams: StreamEntry[];
   packs: PackEntry[];
+  /** Why this connection may not listen live; empty where it may. */
+  no_audio: string;
 }
 
 export interface EventMessage {
@@ -282,6 +284,31 @@ export function decodePicture(buffer: ArrayBuffer): PictureBlock[] {
     blocks.push(block);
   }
   return blocks;
+}
+
+/** Consecutive samples of a stream, live. */
+export interface SoundBlock {
+  stream: number;
+  rate: number;
+  firstSample: number;
+  samples: Int16Array;
+}
+
+const SOUND_HEADER = 24;
+
+/** The "SA" form. `samples` looks into the buffer. */
+export function decodeSound(buffer: ArrayBuffer): SoundBlock {
+  const view = new DataView(buffer);
+  if (buffer.byteLength < SOUND_HEADER || magicOf(buffer) !== "SA" || view.getUint8(2) !== 1)
+    throw new Error("these bytes are no sound message");
+  const count = view.getUint16(6, true);
+  if (buffer.byteLength !== SOUND_HEADER + 2 * count) throw new Error("a sound message is not as long as it says");
+  return {
+    stream: view.getUint16(4, true),
+    rate: view.getUint32(8, true),
+    firstSample: Number(view.getBigInt64(16, true)),
+    samples: new Int16Array(buffer, SOUND_HEADER, count),
+  };
 }
 
 /** dB below full scale of a picture's or level's byte. */

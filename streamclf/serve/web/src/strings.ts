@@ -477,7 +477,7 @@ const microphone = {
     "The daemon names what it hears. It keeps no sound, unless its owner has switched clips on.",
     listening
       ? "Whoever may listen to this daemon can hear it live."
-      : "Nobody can listen to it live: that is off on this daemon, or not for you to see.",
+      : "Nobody can listen to it live: that is off on this daemon.",
     "Nothing is sent before you press Start, nor after Stop. What the network does not take is left out, not sent later.",
   ],
   start: "Start sending",
@@ -495,11 +495,11 @@ const microphone = {
   ended: "The microphone is gone: it was unplugged, or the browser took it away.",
   asleep: "The browser has put the sound to sleep; what is missed becomes a gap. Keep this page in front.",
   states: {
-    connecting: (stream: string): string => `Connecting to stream “${stream}”`,
-    sending: (stream: string): string => `Sending to stream “${stream}”`,
-    away: (): string => "Not connected; what is said now is left out. Trying again.",
+    connecting: (stream: string, _why: string): string => `Connecting to stream “${stream}”`,
+    sending: (stream: string, _why: string): string => `Sending to stream “${stream}”`,
+    away: (_stream: string, _why: string): string => "Not connected; what is said now is left out. Trying again.",
     refused: (_stream: string, why: string): string => `The daemon does not take it: ${why}. Trying again.`,
-  } as Record<string, (stream: string, why: string) => string>,
+  },
   level: "Level of the microphone",
   levelOf: (db: number): string => `${db.toFixed(0)} dB of full scale`,
   numbers: (facts: { device: string; seconds: number; sent: number; lost: number }): [string, string][] => [
