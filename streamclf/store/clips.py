@@ -117,6 +117,8 @@ class Clipper:
     def plan(self, events: Iterable[StoredEvent]) -> None:
         """Events that opened, go on or closed."""
         for event in events:
+            if event.stream not in self._lines:
+                continue  # a self-test's sound is known
             wanted = self._config.labels
             if wanted and event.label not in wanted and f"group:{event.group}" not in wanted:
                 continue

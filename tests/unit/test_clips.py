@@ -111,6 +111,12 @@ def test_labels_choose_whose_clips_are_kept() -> None:
         assert len(bench.hear(200)) == kept
 
 
+def test_a_stream_that_is_no_line_such_as_the_self_tests_gets_no_clip() -> None:
+    bench = Bench()
+    bench.event(100, 130, stream="self-test")
+    assert bench.hear(200) == []
+
+
 def test_of_a_visit_the_best_is_kept_and_not_the_newest() -> None:
     bench = Bench(visit_ms=10_000)
     found = []
