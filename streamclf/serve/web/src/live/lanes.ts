@@ -108,11 +108,15 @@ export function keyOf(pack: string, label: string): string {
   return `${pack}\n${label}`;
 }
 
-/** The span that covers `frame`, the latest where two touch. */
-export function spanAt(spans: readonly Span[], frame: number): Span | null {
-  for (let at = spans.length - 1; at >= 0; at--) {
-    const span = spans[at]!;
-    if (frame >= span.onset && frame < span.offset) return span;
+/** The last of the spans, which are by onset, that frames [from, to) touch. */
+export function spanIn(spans: readonly Span[], from: number, to: number): Span | null {
+  let low = 0;
+  let high = spans.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (spans[middle]!.onset < to) low = middle + 1;
+    else high = middle;
   }
-  return null;
+  const last = spans[low - 1];
+  return last !== undefined && last.offset > from ? last : null;
 }

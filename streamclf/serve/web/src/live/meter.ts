@@ -55,7 +55,7 @@ export class Meter {
     }
     const rmsDb = decibels(Math.max(0, picture.rms(picture.newest)));
     this.bar.style.transform = `scaleX(${shareOf(rmsDb)})`;
-    this.mark.style.left = `${100 * shareOf(this.heldDb)}%`;
+    this.mark.style.transform = `translateX(${100 * shareOf(this.heldDb) - 100}%)`;
     const clipped = nowMs - this.clippedMs < CLIP_MS;
     if (this.light.hidden === clipped) this.light.hidden = !clipped;
     if (nowMs - this.saidMs > SAY_MS) this.say(rmsDb, nowMs);

@@ -2,8 +2,9 @@
 // at draw time, nothing allocated: this runs for every column that comes.
 
 import type { GapSpan, StreamModel, Track } from "../model";
+import { UNKNOWN } from "../rings";
 import { blend, cssOf } from "./colours";
-import { type Lane, spanAt } from "./lanes";
+import { type Lane, spanIn } from "./lanes";
 import { endFrameOf, firstFrameOf } from "./viewport";
 
 /** Colours of one theme as pixels. */
@@ -50,7 +51,7 @@ export interface Measures {
 }
 
 const HATCH = 8;
-const SILENCE = 45; // byte of -105 dB, the foot of the level's curve
+const SILENCE = 115; // byte of -70 dB, the foot of the level's curve
 const CLIPPED = 255; // byte of 0 dB: full scale
 
 /** Levels of a stream's spectrum between which its colours are spread: bytes. */
@@ -190,69 +191,65 @@ export class LanePainter {
   inks: readonly LaneInk[] = [];
 
   readonly paint = (pixels: Uint32Array, stride: number, column: number, count: number): void => {
-    const { stream, lanes } = this;
-    const { scale, lane: height } = this.measures;
+    if (this.stream === null) return;
+    for (let at = 0; at < this.lanes.length; at++) this.paintLane(at, pixels, stride, column, count);
+    this.paintGaps(pixels, stride, column, count);
+  };
+
+  private paintLane(row: number, pixels: Uint32Array, stride: number, column: number, count: number): void {
+    const { index, pack, spans, entry } = this.lanes[row]!;
+    const { line, spanGround, spanFill, fill: plainFill, enter } = this.inks[row]!;
+    const { scale, lane: height, hair } = this.measures;
+    const { ground: plainGround, grid } = this.palette;
+    const track = this.stream!.tracks.get(pack);
+    if (track === undefined) return;
+    const room = height - 2 * hair; // the foot line, and air above
+    const threshold = entry.enter === null ? -1 : Math.round(entry.enter * room);
+    const top = row * height * stride;
+    let last = upTo(track, index, firstFrameOf(column - 1, scale), endFrameOf(column - 1, scale), room);
     for (let x = 0; x < count; x++) {
       const from = firstFrameOf(column + x, scale);
       const to = endFrameOf(column + x, scale);
-      const before = firstFrameOf(column + x - 1, scale);
-      const gap = stream !== null && gapIn(stream.gaps, from, to) !== null;
-      for (let at = 0; at < lanes.length; at++) {
-        if (gap) hatch(pixels, stride, x, column + x, at * height, height, this.palette);
-        else this.paintLane(pixels, stride, x, column + x, at, from, to, before);
+      const up = upTo(track, index, from, to, room);
+      const inSpan = spanIn(spans, from, to) !== null;
+      const known = up >= 0;
+      const ground = inSpan && known ? spanGround : plainGround;
+      const fill = inSpan ? spanFill : plainFill;
+      // the line is as long as the step from the column before, so that a rise is a line and not a jump
+      const lineFoot = last >= 0 && last < up ? last : up - hair;
+      const dash = ((column + x) & 7) < 4 ? threshold : -1;
+      let at = top + x;
+      for (let over = height - 1 - hair; over >= 0; over--, at += stride) {
+        if (inSpan && over < 2 * hair) pixels[at] = line;
+        else if (over <= up && over > lineFoot && up > 0) pixels[at] = line;
+        else if (over === dash) pixels[at] = enter;
+        else pixels[at] = over < up || (known && over < hair) ? fill : ground;
       }
+      for (let foot = 0; foot < hair; foot++, at += stride) pixels[at] = inSpan ? line : grid;
+      last = up;
     }
-  };
+  }
 
-  private paintLane(
-    pixels: Uint32Array,
-    stride: number,
-    x: number,
-    column: number,
-    row: number,
-    from: number,
-    to: number,
-    before: number,
-  ): void {
-    const lane = this.lanes[row]!;
-    const ink = this.inks[row]!;
-    const { lane: height, hair } = this.measures;
-    const room = height - 2 * hair; // the foot line, and air above
-    const track = this.stream?.tracks.get(lane.pack);
-    const value = track === undefined ? Number.NaN : bestOf(track, lane.index, from, to);
-    const span = spanIn(lane, from, to);
-    const up = Math.round(value * room); // NaN where there is no row: nothing is drawn
-    const last = track === undefined ? Number.NaN : Math.round(bestOf(track, lane.index, before, from) * room);
-    // the line is as long as the step from the column before, so that a rise is a line and not a jump
-    const lineFoot = last < up ? last : up - hair;
-    const threshold = lane.entry.enter === null || (column & 7) > 3 ? -1 : Math.round(lane.entry.enter * room);
-    const ground = span && value === value ? ink.spanGround : this.palette.ground;
-    const fill = span ? ink.spanFill : ink.fill;
-    let at = row * height * stride + x;
-    for (let level = height - 1; level >= 0; level--, at += stride) {
-      const over = level - hair;
-      if (over < 0) pixels[at] = span ? ink.line : this.palette.grid;
-      else if (span && over < 2 * hair) pixels[at] = ink.line;
-      else if (over <= up && over > lineFoot && up > 0) pixels[at] = ink.line;
-      else if (over === threshold) pixels[at] = ink.enter;
-      else pixels[at] = over < up ? fill : ground;
+  private paintGaps(pixels: Uint32Array, stride: number, column: number, count: number): void {
+    const { gaps } = this.stream!;
+    if (gaps.length === 0) return;
+    const { scale, lane: height } = this.measures;
+    for (let x = 0; x < count; x++) {
+      if (gapIn(gaps, firstFrameOf(column + x, scale), endFrameOf(column + x, scale)) === null) continue;
+      hatch(pixels, stride, x, column + x, 0, this.lanes.length * height, this.palette);
     }
   }
 }
 
-/** The highest value of frames [from, to); NaN where none has a row. */
-export function bestOf(track: Track, index: number, from: number, to: number): number {
-  let best = Number.NaN;
+/** Height of the highest value of frames [from, to) in pixels; -1 where none has a row. */
+function upTo(track: Track, index: number, from: number, to: number, room: number): number {
+  let best = -1;
   for (let frame = from; frame < to; frame++) {
-    const value = track.value(frame, index);
-    if (value > best || best !== best) best = value;
+    const slot = track.slot(frame);
+    const value = slot < 0 ? UNKNOWN : track.data[slot + index]!;
+    if (value !== UNKNOWN && value > best) best = value;
   }
-  return best;
-}
-
-function spanIn(lane: Lane, from: number, to: number): boolean {
-  for (let frame = from; frame < to; frame++) if (spanAt(lane.spans, frame) !== null) return true;
-  return false;
+  return best < 0 ? -1 : Math.round((best / UNKNOWN) * room);
 }
 
 /** The gap that frames [from, to) touch, or null. */

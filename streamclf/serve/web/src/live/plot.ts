@@ -6,7 +6,7 @@ import type { GapSpan, StreamModel } from "../model";
 import { FRAME_MS } from "../protocol";
 import { clockText, tickStepMs } from "./axis";
 import { cssOf } from "./colours";
-import { type Lane, LaneBook, type Span, spanAt } from "./lanes";
+import { type Lane, LaneBook, type Span, spanIn } from "./lanes";
 import { gapIn, type LaneInk, laneInk, LanePainter, type Palette, SoundPainter } from "./paint";
 import { paletteOf } from "./palette";
 import { rangeOf } from "./range";
@@ -15,13 +15,15 @@ import { Playhead, Viewport } from "./viewport";
 
 const AXIS_PX = 24;
 const LEVEL_PX = 26;
-export const LANE_PX = 28;
+const LANE_PX = 28;
+const COMPACT_LANE_PX = 38; // the name lies on the lane
 const MIN_SPECTRUM_PX = 130;
-const MAX_SPECTRUM_PX = 420;
+const MAX_SPECTRUM_PX = 560;
 /** Room is made for lanes in steps, so that one that comes seldom moves the others. */
 const RESERVE = 4;
 const CHOOSE_EVERY_MS = 300;
 const RANGE_EVERY_MS = 4000;
+const BATCH = 5; // frames
 const LABEL_PX = 11;
 const LEAST_LABEL_PX = 18;
 
@@ -49,6 +51,8 @@ export class Plot {
   readonly viewport = new Viewport();
   readonly book = new LaneBook();
   layout: Layout = { axis: AXIS_PX, spectrum: MIN_SPECTRUM_PX, level: LEVEL_PX, lane: LANE_PX, height: 0 };
+  /** A narrow screen: names lie on the lanes, so that events need no text of their own. */
+  compact = false;
   /** Of the cursor; null where there is none. */
   cursor: number | null = null;
   mostLanes = 30;
@@ -120,9 +124,9 @@ export class Plot {
     this.arrange();
   }
 
-  /** An event came or changed: its part of the picture is drawn again. */
-  touchEvent(onset: number): void {
-    this.eventsTouched = Math.min(this.eventsTouched, onset);
+  /** An event opened or closed: the picture is drawn again from where it did. */
+  touchEvent(frame: number): void {
+    this.eventsTouched = Math.min(this.eventsTouched, frame);
   }
 
   /** What does not move with time (cursor, texts) is drawn again. */
@@ -162,7 +166,7 @@ export class Plot {
     return {
       frame,
       lane,
-      span: lane && spanAt(lane.spans, frame),
+      span: lane && spanIn(lane.spans, frame, frame + 1),
       gap: this.gapAt(frame),
       pitch: inSpectrum ? 1 - (y - axis) / spectrum : null,
     };
@@ -199,7 +203,7 @@ export class Plot {
     }
     const seen = this.rowsSeen;
     if (newest !== seen.newest || this.eventsTouched !== Infinity) {
-      const from = Math.min(least - 5, seen.newest, this.eventsTouched);
+      const from = Math.min(least - BATCH, seen.newest, this.eventsTouched);
       if (this.eventsTouched !== Infinity) this.book.mark(stream);
       this.eventsTouched = Infinity;
       touchFrames(this.rows, this.viewport, from, newest + 1);
@@ -240,17 +244,18 @@ export class Plot {
   private arrange(): void {
     if (this.cssWidth === 0 || this.palette === undefined) return;
     const lanes = this.book.lanes;
+    const lane = this.compact ? COMPACT_LANE_PX : LANE_PX;
     while (this.reserve < lanes.length) this.reserve += RESERVE;
-    const rest = this.available - AXIS_PX - LEVEL_PX - this.reserve * LANE_PX;
+    const rest = this.available - AXIS_PX - LEVEL_PX - this.reserve * lane;
     const spectrum = Math.round(Math.min(MAX_SPECTRUM_PX, Math.max(MIN_SPECTRUM_PX, rest)));
-    const height = AXIS_PX + spectrum + LEVEL_PX + lanes.length * LANE_PX;
-    this.layout = { axis: AXIS_PX, spectrum, level: LEVEL_PX, lane: LANE_PX, height };
+    const height = AXIS_PX + spectrum + LEVEL_PX + lanes.length * lane;
+    this.layout = { axis: AXIS_PX, spectrum, level: LEVEL_PX, lane, height };
     this.tickFont = `${Math.round(LABEL_PX * this.ratio)}px ${this.family}`;
     const dots = (css: number): number => Math.round(css * this.ratio);
     const width = dots(this.cssWidth);
     this.viewport.width = width;
     const { scale } = this.viewport;
-    const measures = { scale, spectrum: dots(spectrum), level: dots(LEVEL_PX), lane: dots(LANE_PX), hair: dots(1) };
+    const measures = { scale, spectrum: dots(spectrum), level: dots(LEVEL_PX), lane: dots(lane), hair: dots(1) };
     this.soundPainter.measures = this.lanePainter.measures = measures;
     this.lanePainter.lanes = lanes;
     this.lanePainter.inks = lanes.map((lane) => laneInk(this.palette, lane.colour));
@@ -262,7 +267,7 @@ export class Plot {
     this.canvas.height = dots(AXIS_PX) + this.sound.height + lanes.length * measures.lane;
     this.canvas.style.height = `${height}px`;
     this.sprites.length = 0;
-    lanes.forEach((lane, at) => this.sprites.push(this.sprite(lane.entry.name, this.lanePainter.inks[at]!)));
+    lanes.forEach(({ entry }, at) => this.sprites.push(this.sprite(entry.name, this.lanePainter.inks[at]!)));
     this.overlayStale = true;
     this.onLayout();
   }
@@ -305,7 +310,7 @@ export class Plot {
     context.fillStyle = this.groundCss;
     context.fillRect(0, 0, canvas.width, axis);
     this.drawTicks(axis);
-    this.drawLabels(axis + this.sound.height);
+    if (!this.compact) this.drawLabels(axis + this.sound.height);
     this.drawCursor(axis);
     this.drawnLeft = left;
     this.overlayStale = false;
@@ -349,7 +354,8 @@ export class Plot {
         const span = spans[i]!;
         const end = span.offset === Infinity ? viewport.width : Math.min(viewport.width, viewport.xOf(span.offset));
         const start = Math.max(0, viewport.xOf(span.onset));
-        if (start >= viewport.width || end <= 0) continue;
+        if (end <= 0) break;
+        if (start >= viewport.width) continue;
         const width = Math.min(sprite.width, end - start);
         if (width < LEAST_LABEL_PX * ratio) continue;
         context.drawImage(sprite, 0, 0, width, sprite.height, start, top + at * height + ratio, width, sprite.height);

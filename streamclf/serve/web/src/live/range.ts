@@ -5,7 +5,7 @@ import type { Range } from "./paint";
 
 const LOOKED_AT = 1500; // frames
 const EVERY = 10;
-const FOOT = 0.25; // share of all values that lie in the dark
+const FOOT = 0.5; // share of all values that lie in the dark
 const HEAD = 0.999;
 const BELOW = 4; // steps of half a decibel
 const LEAST = 90;

@@ -1,11 +1,14 @@
 // A canvas that holds the columns around the view and wraps around: each column is drawn once and then only copied.
 
 const STRIP = 64; // columns put at once
+// Columns drawn beyond the right edge: while the view glides over them the canvas is only read, and a browser need not
+// copy it before the next change.
+const AHEAD = 64;
 
 /** Writes `count` columns from `column` on: pixel (x, y) is pixels[y * stride + x]. */
 export type Painter = (pixels: Uint32Array, stride: number, column: number, count: number) => void;
 
-/** Bound: one canvas of the view's width (policy: what leaves the view is overwritten, and drawn again if wanted). */
+/** Bound: one canvas a little wider than the view (policy: what leaves it is overwritten, and drawn again if wanted). */
 export class ColumnRing {
   private readonly canvas = document.createElement("canvas");
   private readonly context = this.canvas.getContext("2d", { alpha: false })!;
@@ -16,6 +19,7 @@ export class ColumnRing {
   private high = 0;
   private dirtyFrom = Infinity;
   private dirtyTo = -Infinity;
+  private width = 1;
   /** Columns drawn so far, for the measurement. */
   painted = 0;
 
@@ -27,8 +31,9 @@ export class ColumnRing {
 
   /** Takes a size in device pixels; another one forgets everything. */
   resize(width: number, height: number): void {
-    if (this.canvas.width === width && this.canvas.height === height) return;
-    this.canvas.width = Math.max(1, width);
+    if (this.width === width && this.canvas.height === height) return;
+    this.width = width;
+    this.canvas.width = width + AHEAD;
     this.canvas.height = Math.max(1, height);
     this.strip = new ImageData(STRIP, this.canvas.height);
     this.pixels = new Uint32Array(this.strip.data.buffer);
@@ -50,35 +55,33 @@ export class ColumnRing {
 
   /** Whether `show` would draw anything. */
   stale(left: number): boolean {
-    const right = left + this.canvas.width;
+    const right = left + this.width;
     return left < this.low || right > this.high || (this.dirtyFrom < right && this.dirtyTo > left);
   }
 
-  /** Copies columns from `left` on, as wide as the canvas, to `target` at height `y`. */
+  /** Copies columns from `left` on, as wide as the view, to `target` at height `y`. */
   show(target: CanvasRenderingContext2D, left: number, y: number): void {
+    if (this.stale(left)) this.prepare(left, left + this.canvas.width);
     const { width, height } = this.canvas;
-    this.prepare(left, left + width);
     const start = modulo(left, width);
-    const first = width - start;
+    const first = Math.min(this.width, width - start);
     target.drawImage(this.canvas, start, 0, first, height, 0, y, first, height);
-    if (start > 0) target.drawImage(this.canvas, 0, 0, start, height, first, y, start, height);
+    const rest = this.width - first;
+    if (rest > 0) target.drawImage(this.canvas, 0, 0, rest, height, first, y, rest, height);
   }
 
   private prepare(left: number, right: number): void {
-    const width = this.canvas.width;
     if (right <= this.low || left >= this.high) {
       this.paint(left, right);
-      this.low = left;
-      this.high = right;
     } else {
-      const [from, to] = [Math.max(left, this.dirtyFrom, this.low), Math.min(right, this.dirtyTo, this.high)];
+      const from = Math.max(left, this.dirtyFrom, this.low);
+      const to = Math.min(right, this.dirtyTo, this.high);
       if (from < to) this.paint(from, to);
       if (left < this.low) this.paint(left, this.low);
       if (right > this.high) this.paint(this.high, right);
-      this.low = Math.max(Math.min(this.low, left), right - width);
-      this.high = Math.min(Math.max(this.high, right), left + width);
     }
-    // what was out of date beyond the view is not among what is held any more: the ring is as wide as the view
+    this.low = left;
+    this.high = right;
     this.dirtyFrom = Infinity;
     this.dirtyTo = -Infinity;
   }

@@ -2,6 +2,7 @@
 
 import { element, setText } from "../dom";
 import type { StreamModel } from "../model";
+import { FRAME_MS, type PackEntry } from "../protocol";
 import { t } from "../strings";
 import type { Lane } from "./lanes";
 import type { LaneInk } from "./paint";
@@ -25,7 +26,7 @@ function melOf(hertz: number): number {
 }
 
 interface Row {
-  name: HTMLElement;
+  root: HTMLElement;
   value: HTMLElement;
 }
 
@@ -36,19 +37,20 @@ export class Sides {
   private highHz = 0;
   private spectrum = 0;
 
-  arrange(lanes: readonly Lane[], inks: (at: number) => LaneInk | undefined, layout: Layout, stream: StreamModel): void {
+  arrange(lanes: readonly Lane[], inks: (at: number) => LaneInk | undefined, layout: Layout): void {
     this.rows = lanes.map((lane, at) => {
       const { entry } = lane;
       const name = element("span", { class: "live-name", text: entry.name });
       const value = element("span", { class: "live-value" });
-      const root = element("li", { class: "live-row" }, element("i", { class: "live-dot" }), name, value);
-      root.title = [entry.name, entry.group, lane.pack, honest(lane, stream)].filter(Boolean).join(" · ");
-      (root.firstElementChild as HTMLElement).style.background = inks(at)?.css ?? "";
+      const dot = element("i", { class: "live-dot" });
+      const root = element("li", { class: "live-row" }, element("span", { class: "live-who" }, dot, name), value);
+      root.title = [entry.name, entry.group, lane.pack].filter(Boolean).join(" · ");
+      dot.style.background = inks(at)?.css ?? "";
       root.style.top = `${layout.axis + layout.spectrum + layout.level + at * layout.lane}px`;
       root.style.height = `${layout.lane}px`;
-      return { root, name, value };
+      return { root, value };
     });
-    this.names.replaceChildren(...this.rows.map((row) => row.name.parentElement!));
+    this.names.replaceChildren(...this.rows.map((row) => row.root));
     this.names.style.height = `${layout.height}px`;
     this.spectrum = 0;
   }
@@ -78,12 +80,10 @@ export class Sides {
   }
 }
 
-/** What a reader should know of a lane's values. */
-function honest(lane: Lane, stream: StreamModel): string {
-  const pack = stream.tracks.get(lane.pack)?.pack;
-  if (!pack) return "";
+/** What a reader should know of a pack's values: when they come, and how far they are to be trusted. */
+export function honestyOf(pack: PackEntry): string {
   const parts = [];
-  if (pack.shape === "window-row" && pack.hop_ms > 20) parts.push(t.live.held(pack.hop_ms));
+  if (pack.shape === "window-row" && pack.hop_ms > FRAME_MS) parts.push(t.live.held(pack.hop_ms));
   if (pack.latency_ms !== null) parts.push(t.live.early(pack.latency_ms));
   if (pack.look_ahead_ms > 0) parts.push(t.live.late(pack.algorithmic_latency_ms));
   return parts.join(", ");

@@ -16,10 +16,10 @@ import { inspect } from "./inspect";
 import { Meter } from "./meter";
 import { Plot } from "./plot";
 import { Readout } from "./readout";
-import { Sides } from "./sides";
+import { honestyOf, Sides } from "./sides";
 import { Strips } from "./strips";
 
-const VALUES_EVERY_MS = 200;
+const VALUES_EVERY_MS = 250;
 const SAY_EVERY_MS = 5000;
 const ZOOM_STEP = 1.5;
 const PAN_SHARE = 0.2;
@@ -43,6 +43,7 @@ class LivePanel {
   private readonly pause = button(t.live.pause, () => this.togglePause(), { class: "live-pause" });
   private readonly back = button(t.live.back, () => this.toNow(), { class: "live-back" });
   private readonly span = element("span", { class: "live-span" });
+  private readonly notes = element("ul", { class: "live-notes" });
   private readonly empty = element("p", { class: "live-empty" });
   private readonly stage: HTMLElement;
   private stream: StreamModel | null = null;
@@ -80,6 +81,7 @@ class LivePanel {
         ),
         this.stage,
         this.readout.root,
+        this.notes,
       ),
       element("div", { class: "live-side" }, this.now.root),
       this.strips.root,
@@ -153,7 +155,8 @@ class LivePanel {
     changed.on("hello", () => this.arrange());
     changed.on("streams", () => this.arrange());
     changed.on("events", (event) => {
-      if (event.stream === this.stream?.entry.name) this.plot.touchEvent(event.onset_frame);
+      if (event.stream !== this.stream?.entry.name || event.stage === "update") return;
+      this.plot.touchEvent(event.offset_frame ?? event.onset_frame);
     });
     const retheme = (): void => this.plot.retheme();
     addEventListener("themechange", retheme);
@@ -170,7 +173,8 @@ class LivePanel {
     this.strips.arrange(streams.filter((other) => other !== stream));
     setText(this.title, stream?.entry.name ?? t.views.live);
     const { state = "", detail = "" } = stream?.entry ?? {};
-    setText(this.state, [state === "live" ? "" : state, detail].filter(Boolean).join(": "));
+    const plain = state === "live" || state === "demo"; // the head says what is a demo
+    setText(this.state, [plain ? "" : state, detail].filter(Boolean).join(": "));
   }
 
   private change(stream: StreamModel | null): void {
@@ -188,6 +192,7 @@ class LivePanel {
     if (width === 0) return;
     if (this.plot.colours === null) this.plot.retheme();
     const phone = window.innerWidth < PHONE_PX;
+    this.plot.compact = phone;
     this.plot.mostLanes = phone ? PHONE_LANES : WIDE_LANES;
     const top = frame.getBoundingClientRect().top + window.scrollY;
     this.plot.resize(width, window.innerHeight - top - BELOW_PX);
@@ -196,7 +201,10 @@ class LivePanel {
   private layOut(): void {
     const { plot, stream } = this;
     if (stream === null) return;
-    this.sides.arrange(plot.book.lanes, (at) => plot.inkOf(at), plot.layout, stream);
+    this.sides.arrange(plot.book.lanes, (at) => plot.inkOf(at), plot.layout);
+    const packs = [...new Set(plot.book.lanes.map((lane) => lane.pack))];
+    const told = packs.map((name) => [name, honestyOf(stream.tracks.get(name)!.pack)]).filter(([, text]) => text);
+    this.notes.replaceChildren(...told.map(([name, text]) => element("li", { text: `${name}: ${text}` })));
     this.valuesMs = -Infinity;
     setText(this.span, t.live.span(plot.viewport.span / FRAMES_PER_SECOND));
   }
