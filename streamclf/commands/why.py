@@ -4,44 +4,25 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import click
-import msgspec
-import numpy as np
 
-from streamclf.alerts.alert import Gate
-from streamclf.alerts.gates import told_apart
-from streamclf.alerts.rule import Rule, names
+from streamclf.alerts.nearest import Excerpt, Near, near_misses, verdict
+from streamclf.alerts.rule import Rule
 from streamclf.alerts.rulefile import load_rules
-from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
+from streamclf.alerts.why import alerts_of, rules_on
+from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import plain, table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine import species
-from streamclf.engine.segment import Decision
 from streamclf.errors import ConfigError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
-from streamclf.store.scorefile import Header, Stretch
-
-_GATES = msgspec.json.Decoder(tuple[Gate, ...])
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """The best frame of a label in a stretch of time. longest_ms: its longest run of frames at `leave` or above."""
-
-    at_ns: int
-    stream: str
-    pack: str
-    label: str
-    best: float
-    longest_ms: int
-    decision: Decision
+from streamclf.store.scorefile import Header
 
 
 @click.command()
@@ -76,79 +57,27 @@ def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
     _scores(config, events, since_ns, until_ns, top)
 
 
-def near_misses(stretches: Iterable[Stretch], *, top: int) -> list[Near]:
-    """Of every stream and pack the `top` labels whose best score came nearest to their `enter`, nearest first."""
-    best: dict[tuple[str, str, str], Near] = {}
-    for stretch in stretches:
-        header, rows = stretch.header, stretch.rows
-        for column, (label, decision) in enumerate(zip(header.labels, header.decisions, strict=True)):
-            if not decision.enabled:
-                continue
-            frame = int(rows[:, column].argmax())
-            near = Near(
-                stretch.first_ns + frame * NS_PER_FRAME,
-                header.stream,
-                header.pack,
-                label.id,
-                float(rows[frame, column]),
-                _longest(rows[:, column] >= decision.leave) * FRAME_MS,
-                decision,
-            )
-            key = (header.stream, header.pack, label.id)
-            if key not in best or _nearness(near) > _nearness(best[key]):
-                best[key] = near
-    tracks: dict[tuple[str, str], list[Near]] = {}
-    for near in sorted(best.values(), key=_nearness, reverse=True):
-        tracks.setdefault((near.stream, near.pack), []).append(near)
-    return [near for _, found in sorted(tracks.items()) for near in found[:top]]
-
-
-def verdict(near: Near, *, in_season: bool = True) -> str:
-    """Why it was no event, as far as its scores tell. in_season: whether the list of species lets it be told of."""
-    decision = near.decision
-    best, enter = told_apart(near.best, decision.enter)
-    if near.best < decision.enter:
-        return f"{near.label} {best} < enter {enter}"
-    if not in_season:
-        return f"{near.label} {best} >= enter {enter}, but the list of species has it not at this time of the year"
-    wanted_ms = decision.min_on * FRAME_MS
-    text = f"{near.label} {best} >= enter {enter}, on for {near.longest_ms} ms"
-    if near.longest_ms < wanted_ms:
-        return f"{text} < {wanted_ms} ms (min_on_ms)"
-    if decision.n > 1:
-        return f"{text}, and {decision.n} of {decision.m} frames must reach enter"
-    if decision.smoothing != "none":
-        return f"{text} before its {decision.smoothing} over {decision.smoothing_frames * FRAME_MS} ms"
-    return text
-
-
 def _explain(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule]) -> None:
     """An event, then each rule: what it said, or why it has said nothing."""
     click.echo(f"{plain(_described(event))}\nevent {plain(event.id)}")
     if event.test:
         click.echo("an event of the self-test: no rule looks at it\n")
         return
-    said = connection.execute(
-        "SELECT rule, passed, gates FROM reasons WHERE event_id = ? ORDER BY rule", (event.id,)
-    ).fetchall()
-    for rule, passed, gates in said:
-        click.echo(f"\nrule {plain(rule)}: {'told' if passed else 'not told'}")
-        found = _GATES.decode(gates)
-        if found:
-            table(("gate", "passed", "why"), [(gate.name, "yes" if gate.passed else "NO", gate.text) for gate in found])
+    found = rules_on(connection, event, rules)
+    for said in found:
+        if said.passed is None:
+            click.echo(f"\nrule {plain(said.rule)}: {plain(said.text)}")
+            continue
+        click.echo(f"\nrule {plain(said.rule)}: {'told' if said.passed else 'not told'}")
+        if said.gates:
+            lines = [(gate.name, "yes" if gate.passed else "NO", gate.text) for gate in said.gates]
+            table(("gate", "passed", "why"), lines)
         else:
-            click.echo("the rule asks for nothing but the label")
-    heard = {rule for rule, _, _ in said}
-    for silent in rules:
-        if silent.name not in heard:
-            takes = names(silent.labels, label=event.label, group=event.group)
-            text = "was not in force then" if takes else f"does not take {event.label} ({', '.join(silent.labels)})"
-            click.echo(f"\nrule {silent.name}: {plain(text)}")
-    if not said and not rules:
+            click.echo(said.text)
+    if not found:
         click.echo("\nno rule was in force")
-    told = connection.execute("SELECT id FROM alerts WHERE event_id = ? ORDER BY at_ns", (event.id,)).fetchall()
-    for (alert_id,) in told:
-        click.echo(f"\nalert {alert_id[:12]} (streamclf alerts show {alert_id[:12]} says where it went)")
+    for alert in alerts_of(connection, event.id):
+        click.echo(f"\nalert {alert.id[:12]} (streamclf alerts show {alert.id[:12]} says where it went)")
     click.echo()
 
 
@@ -168,7 +97,7 @@ def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_
     days = {day.isoformat() for day in (_day(since_ns) - timedelta(days=1), _day(since_ns), _day(until_ns))}
     files = [file for file in scores.files(store_folder(config)) if file.path.parent.name in days]
     rows = [file for file in files if file.header.pack != scores.LEVELS]
-    found = near_misses(scores.read(rows, since_ns=since_ns, until_ns=until_ns), top=top)
+    found = near_misses(map(Excerpt.of, scores.read(rows, since_ns=since_ns, until_ns=until_ns)), top=top)
     if not found:
         click.echo(
             "no score was logged then: without [scores] enabled = true only events can be explained, not what nearly "
@@ -221,13 +150,3 @@ def _rules_now(config: Config) -> tuple[Rule, ...]:
 
 def _day(ns: int) -> date:
     return datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).date()
-
-
-def _nearness(near: Near) -> float:
-    return near.best / max(near.decision.enter, 1e-6)
-
-
-def _longest(held: np.ndarray) -> int:
-    """Length of the longest run of True. held: (frames, ) bool."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], held, [False])).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max(initial=0))

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 
 from streamclf.alerts import memory, outbox
 from streamclf.alerts.memory import Memory
+from streamclf.alerts.nearest import Near, verdict
 from streamclf.alerts.place import Place
 from streamclf.alerts.rulefile import load_rules
 from streamclf.alerts.rules import RuleBook
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
-from streamclf.commands.why import Near, verdict, why
+from streamclf.commands.why import why
 from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
