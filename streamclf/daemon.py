@@ -18,7 +18,7 @@ from datetime import date
 from functools import partial
 
 from streamclf.alerts.keeper import Keeper
-from streamclf.alerts.keeping import make_keeper, open_store
+from streamclf.alerts.keeping import make_keeper, open_store, pack_facts
 from streamclf.alerts.service import AlertService, read_rules
 from streamclf.alerts.watch import RulesWatch
 from streamclf.audio.wake import Wake
@@ -35,10 +35,12 @@ from streamclf.selftest import STREAM as SELF_TEST
 from streamclf.selftest import SelfTest, prepare
 from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub, PackInfo
+from streamclf.serve.recent import probability
 from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.serve.stored import stored_routes
 from streamclf.serve.tokens import check_apart, read_token
+from streamclf.serve.why import Live
 from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
@@ -115,7 +117,11 @@ async def _serve(
     settings, folder = _settings(config), store.folder if store is not None else None
     health = Health(hub, lines, config, folder=folder, selftest=selftest, needs_token=settings.token is not None)
     hub.problems = health.problems
-    routes = {**stored_routes(folder), "/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}
+    live = None
+    if rules is not None:
+        live = Live(hub, pack_facts(config, engine), rules, partial(_in_season, config, listed))
+    routes = stored_routes(folder, live, clips=config.clips)
+    routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     server = Server(hub, settings, push_sinks=push_sinks(lines), routes=routes)
     await server.start()
     wake = Wake()
@@ -190,7 +196,7 @@ async def _serve(
     gc.freeze()
     watching = [asyncio.create_task(task) for task in (count(lines), _tell_problems(hub, server), health.watch())]
     if alerts is not None:
-        watching.append(asyncio.create_task(alerts.watch(hub.probability)))
+        watching.append(asyncio.create_task(alerts.watch(partial(probability, hub))))
     if listed is not None:
         watching.append(asyncio.create_task(_follow_seasons(config, engine, model, listed)))
     if selftest is not None:
@@ -309,6 +315,11 @@ def _labels(engine: Engine) -> dict[str, list[Label]]:
         for stream, tracks in engine.tracks.items()
         if stream != SELF_TEST
     }
+
+
+def _in_season(config: Config, listed: SpeciesList | None, pack: str, day: date) -> frozenset[str] | None:
+    """The labels of `pack` that may be told of on that day, None for all of them."""
+    return listed.allowed(day) if listed is not None and pack in config.species.packs else None
 
 
 async def _tell_problems(hub: Hub, server: Server) -> None:

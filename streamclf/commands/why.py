@@ -4,7 +4,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -93,9 +93,7 @@ def _described(event: StoredEvent) -> str:
 
 def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_ns: int, top: int) -> None:
     """What the score log has of that time."""
-    # a file holds a day (UTC); its last block may reach into the next one
-    days = {day.isoformat() for day in (_day(since_ns) - timedelta(days=1), _day(since_ns), _day(until_ns))}
-    files = [file for file in scores.files(store_folder(config)) if file.path.parent.name in days]
+    files = list(scores.files(store_folder(config), since_ns=since_ns, until_ns=until_ns))
     rows = [file for file in files if file.header.pack != scores.LEVELS]
     found = near_misses(map(Excerpt.of, scores.read(rows, since_ns=since_ns, until_ns=until_ns)), top=top)
     if not found:
@@ -146,7 +144,3 @@ def _rules_now(config: Config) -> tuple[Rule, ...]:
     except ConfigError as fault:
         click.echo(f"the rules file cannot be used now, only what was kept is shown: {fault}", err=True)
         return ()
-
-
-def _day(ns: int) -> date:
-    return datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).date()

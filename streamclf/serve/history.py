@@ -9,21 +9,19 @@ Without `after` a page holds the newest events, by onset. Every page says where 
 `more` whether there is more already. Who asks again with it sees each later stage of each event, once.
 """
 
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.serve.asking import asked
 from streamclf.serve.route import Query, Reply
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent
 from streamclf.store.events import query as find_events
 
-_LISTS = {"labels", "streams"}
+LISTS = ("labels", "streams")
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,36 +53,22 @@ class History:
 
     def answer(self, query: Query) -> Reply:
         """A page as JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        asked = asked_of(query.fields)
+        wish = asked(query.fields, Asked, lists=LISTS)
         with closing(reader(self._folder)) as connection:
             connection.execute("BEGIN")  # both reads see the same moment
             (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()
             events = find_events(
                 connection,
-                since_ns=asked.since_ns,
-                until_ns=asked.until_ns,
-                labels=asked.labels,
-                streams=asked.streams,
-                min_peak=asked.min_peak,
-                after_seq=asked.after,
-                limit=asked.limit + (asked.after is not None),
-                test=asked.test,
+                since_ns=wish.since_ns,
+                until_ns=wish.until_ns,
+                labels=wish.labels,
+                streams=wish.streams,
+                min_peak=wish.min_peak,
+                after_seq=wish.after,
+                limit=wish.limit + (wish.after is not None),
+                test=wish.test,
             )
             connection.execute("ROLLBACK")
-        more = asked.after is not None and len(events) > asked.limit
-        page = events[: asked.limit]
+        more = wish.after is not None and len(events) > wish.limit
+        page = events[: wish.limit]
         return Reply(msgspec.json.encode(Page(page, page[-1].seq if more else last, more)))
-
-
-def asked_of(fields: Mapping[str, list[str]]) -> Asked:
-    """A request out of an address's query; its `token` is not looked at here. Raises `ServeError`."""
-    asked: dict[str, object] = {}
-    for name, values in fields.items():
-        if name in _LISTS:
-            asked[name] = [part for value in values for part in value.split(",") if part]
-        elif name != "token":
-            asked[name] = values[-1]
-    try:
-        return msgspec.convert(asked, Asked, strict=False)
-    except msgspec.ValidationError as fault:
-        raise ServeError(wire.explain(fault, list(Asked.__struct_fields__))) from None

@@ -67,7 +67,8 @@ class Hub:
         self._stream_index = {name: i for i, name in enumerate(self.streams)}
         self._pack_index = {name: i for i, name in enumerate(self.packs)}
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
-        self._tracks: dict[tuple[str, str, bool], Track] = {}
+        self.tracks: dict[tuple[str, str, bool], Track] = {}
+        """The score rows that are held, by stream, pack and whether they are final."""
         self._items = Items()
         self._channels: dict[Spec, Channel] = {}
         self._channel_number = 0
@@ -92,7 +93,7 @@ class Hub:
     @property
     def oldest_seq(self) -> int:
         """Everything from this number on is still held."""
-        rows = max((track.forgotten_seq for track in self._tracks.values()), default=0)
+        rows = max((track.forgotten_seq for track in self.tracks.values()), default=0)
         return max(rows, seq_of(self._items.forgotten_place)) + 1
 
     # Publishing
@@ -116,7 +117,7 @@ class Hub:
 
     def flush(self) -> None:
         """Close all open groups: nothing more will be published."""
-        for number, track in enumerate(self._tracks.values()):
+        for number, track in enumerate(self.tracks.values()):
             self._close(track, place_before(self.seq + 1, number))
 
     def _publish_rows(self, scores: FrameScores, decided_ns: int) -> None:
@@ -197,17 +198,6 @@ class Hub:
         self._publish_item(Item(place_of(self.seq), "", "", "", message))
         return message
 
-    def probability(self, stream: str, label: str) -> float | None:
-        """Of `label` on the newest row of `stream`, the highest of all packs that know it; None where there is none."""
-        found = [
-            float(row[column])
-            for track in self._tracks.values()
-            if track.stream == stream and (row := track.newest) is not None
-            for column, known in enumerate(self.packs[track.pack].labels)
-            if known.id == label
-        ]
-        return max(found, default=None)
-
     def picture(self, stream: str, frame: int) -> bytes:
         """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""
         return self.shown.columns(stream, frame)
@@ -220,7 +210,7 @@ class Hub:
                 self._deliver(channel, outgoing)
 
     def _close_stream(self, stream: str) -> None:
-        for number, track in enumerate(t for t in self._tracks.values() if t.stream == stream):
+        for number, track in enumerate(t for t in self.tracks.values() if t.stream == stream):
             self._close(track, place_before(self.seq, number))
 
     def _close(self, track: Track, place: int) -> None:
@@ -238,9 +228,9 @@ class Hub:
 
     def _track(self, scores: FrameScores) -> Track:
         key = scores.stream, scores.pack, scores.final
-        track = self._tracks.get(key)
+        track = self.tracks.get(key)
         if track is None:
-            track = self._tracks[key] = Track(
+            track = self.tracks[key] = Track(
                 scores.stream,
                 scores.pack,
                 final=scores.final,
@@ -251,7 +241,7 @@ class Hub:
         return track
 
     def _takes(self, channel: Channel, track: Track) -> bool:
-        return channel.takes(track, has_provisional=(track.stream, track.pack, False) in self._tracks)
+        return channel.takes(track, has_provisional=(track.stream, track.pack, False) in self.tracks)
 
     # Subscribing
 
@@ -322,7 +312,7 @@ class Hub:
         return out, None
 
     def _after(self, channel: Channel, cursor: int) -> Iterator[Part | Item | Hole]:
-        tracks = [track for track in self._tracks.values() if self._takes(channel, track)]
+        tracks = [track for track in self.tracks.values() if self._takes(channel, track)]
         frames = channel.spec.tier == "frame"
         forgotten = self._items.forgotten_place
         for track in tracks:

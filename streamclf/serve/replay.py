@@ -138,6 +138,21 @@ class Track:
         group = self._groups[-1]
         return np.asarray(group.rows[len(group.seqs) - 1])
 
+    def rows_between(self, first_frame: int, end_frame: int) -> list[tuple[int, F32]]:
+        """Rows of frames [first, end) that are held, as (first frame, rows of a whole group), oldest first."""
+        groups = self._groups
+        start = max(0, bisect_right(groups, first_frame, key=lambda group: group.first_frame) - 1)
+        found = []
+        for at in range(start, len(groups)):
+            group = groups[at]
+            if group.first_frame >= end_frame:
+                break
+            if group.next_frame > first_frame:
+                held = group.rows[: len(group.seqs)]
+                # an open group goes on being written
+                found.append((group.first_frame, held.copy() if group is self.open else held))
+        return found
+
     def full(self) -> bool:
         """Whether the open group has had its last frame."""
         return self.open is not None and self.open.next_frame % ROWS_PER_BATCH == 0

@@ -1,18 +1,35 @@
 """The addresses that read what is kept on disk."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from streamclf.config import ClipsConfig
 from streamclf.serve.access import Role
+from streamclf.serve.clip import Clips
 from streamclf.serve.history import History
+from streamclf.serve.hours import Hours
 from streamclf.serve.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.rules import Rules
+from streamclf.serve.why import Live, Why
 
 
-def stored_routes(folder: Path | None) -> Mapping[str, Route]:
-    """folder: of the store, None where nothing is kept; the addresses then say so."""
+def stored_routes(
+    folder: Path | None, live: Live | None = None, *, clips: ClipsConfig | None = None
+) -> dict[str, Route]:
+    """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound.
+
+    live: the running daemon, which alone knows its rules and why. Call it on the event loop's thread.
+    """
+    routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, _nothing_kept))
+    routes["/v1/clip"] = Route(Role.AUDIO, _nothing_kept)
     if folder is None:
-        return {"/v1/events": Route(Role.LABELS, _nothing_kept)}
-    return {"/v1/events": Route(Role.LABELS, History(folder).answer, in_thread=True)}
+        return routes
+    routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
+    routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
+    routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips or ClipsConfig()).answer, in_thread=True)
+    if live is not None:
+        routes["/v1/why"] = Route(Role.LABELS, Why(folder, live).answer, in_thread=True)
+        routes["/v1/rules"] = Route(Role.LABELS, Rules(live.rules).answer)
+    return routes
 
 
 def _nothing_kept(query: Query) -> Reply:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from streamclf.clock import NS_PER_FRAME
+from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+
+LONGEST_NS = 7 * 86_400 * NS_PER_SECOND
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -125,13 +127,35 @@ def query(
     since_ns, until_ns: onset in [since, until). labels: ids, or `group:NAME`. limit: at most so many, the newest
     ones (the next ones after after_seq). test: those of the self-test instead of the real ones.
     """
+    where, values = conditions(
+        since_ns=since_ns, until_ns=until_ns, labels=labels, streams=streams, min_peak=min_peak, test=test
+    )
+    if after_seq is not None:
+        where += " AND seq > ?"
+        values.append(after_seq)
+    order = "onset_ns DESC, seq DESC" if after_seq is None else "seq"
+    values.append(-1 if limit is None else limit)
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY {order} LIMIT ?", values)
+    events = _read(rows)
+    return events if after_seq is not None else events[::-1]
+
+
+def conditions(
+    *,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    labels: Sequence[str] = (),
+    streams: Sequence[str] = (),
+    min_peak: float | None = None,
+    test: bool = False,
+) -> tuple[str, list[object]]:
+    """What stands behind WHERE for these wishes (see `query`), and the values for its question marks."""
     where: list[str] = ["test = ?"]
     values: list[object] = [test]
     for condition, value in (
         ("onset_ns >= ?", since_ns),
         ("onset_ns < ?", until_ns),
         ("peak >= ?", min_peak),
-        ("seq > ?", after_seq),
     ):
         if value is not None:
             where.append(condition)
@@ -146,22 +170,22 @@ def query(
         named = [f"{column} IN ({_marks(some)})" for column, some in (("label", ids), ("grp", groups)) if some]
         where.append(f"({' OR '.join(named)})")
         values += [*ids, *groups]
-    order = "onset_ns DESC, seq DESC" if after_seq is None else "seq"
-    values.append(-1 if limit is None else limit)
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", values
-    )
-    events = _read(rows)
-    return events if after_seq is not None else events[::-1]
+    return " AND ".join(where), values
 
 
-def overlapping(connection: sqlite3.Connection, *, since_ns: int, until_ns: int) -> list[StoredEvent]:
-    """Real events that were on at some time in [since, until), in the order of their onsets."""
+def overlapping(
+    connection: sqlite3.Connection, *, since_ns: int, until_ns: int, stream: str | None = None
+) -> list[StoredEvent]:
+    """Real events that were on at some time in [since, until), in the order of their onsets.
+
+    Of those that are over, the ones that began at most `LONGEST_NS` before: an index tells when events began, not when
+    they ended. stream: of this one alone.
+    """
     return _read(
         connection.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE test = 0 AND onset_ns < ? AND COALESCE(offset_ns, decided_ns) > ? "
-            "ORDER BY onset_ns, seq",
-            (until_ns, since_ns),
+            f"SELECT {_COLUMNS} FROM events WHERE (stage <> 'close' OR onset_ns > ?) AND onset_ns < ? "
+            "AND COALESCE(offset_ns, decided_ns) > ? AND test = 0 AND (? IS NULL OR stream = ?) ORDER BY onset_ns, seq",
+            (since_ns - LONGEST_NS, until_ns, since_ns, stream, stream),
         )
     )
 

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -144,10 +144,21 @@ def _close(track: _Track) -> None:
         track.file = -1
 
 
-def files(folder: Path) -> Iterator[ScoreFile]:
-    """Every readable file of the score log in `folder` (the store's), by day and name."""
+def files(folder: Path, *, since_ns: int | None = None, until_ns: int | None = None) -> Iterator[ScoreFile]:
+    """Every readable file of the score log in `folder` (the store's), by day and name.
+
+    since_ns, until_ns: only those that may have rows of that time.
+    """
+    # a file holds a day (UTC); its last block may reach into the next one
+    first = "" if since_ns is None else (_day(since_ns) - timedelta(days=1)).isoformat()
+    last = "9" if until_ns is None else _day(until_ns).isoformat()
     for path in sorted((folder / FOLDER).glob(f"*/*{SUFFIX}")):
-        yield ScoreFile(path)
+        if first <= path.parent.name <= last:
+            yield ScoreFile(path)
+
+
+def _day(ns: int) -> date:
+    return datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).date()
 
 
 def read(found: Iterable[ScoreFile], *, since_ns: int, until_ns: int) -> Iterator[Stretch]:
