@@ -28,7 +28,8 @@ from websockets.typing import Subprotocol
 
 from streamclf import __version__
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.reader import Reader, one_line
+from streamclf.serve import wire
 from streamclf.serve.access import is_loopback
 from streamclf.serve.tokens import TOKEN_VARIABLE
 
@@ -68,18 +69,18 @@ def parse_url(text: str) -> Address:
     Without a scheme the port is 8765, without a path it is /v1. Raises `ServeError`.
     """
     expected = f"; expected something like {DEFAULT_URL} or birds.local:{DEFAULT_PORT}"
-    shown = _clean(text)
+    shown = one_line(text)
     if not text or " " in text or not text.isprintable():
         raise ServeError(f"the address '{shown}' cannot be used{expected}")
     scheme, found, _ = text.partition("://")
     if found and scheme.lower() not in _SCHEMES:
-        raise ServeError(f"the address '{shown}' begins with {_clean(scheme)}://{expected}")
+        raise ServeError(f"the address '{shown}' begins with {one_line(scheme)}://{expected}")
     try:
         parts = urlsplit(text if found else f"ws://{text}")
         host, port = parts.hostname, parts.port
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=8)
     except ValueError as fault:
-        raise ServeError(f"the address '{shown}' cannot be used: {_clean(str(fault))}{expected}") from None
+        raise ServeError(f"the address '{shown}' cannot be used: {one_line(str(fault))}{expected}") from None
     if not host or host.isdigit():
         raise ServeError(f"the address '{shown}' names no host{expected}")
     if parts.username is not None or parts.password is not None:
@@ -101,97 +102,6 @@ def backoff_s(failures: int, chance: float) -> float:
     """
     longest: float = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures, 16))
     return longest * (1 - 0.5 * chance)
-
-
-class Reader:
-    """Decodes what comes from one daemon after the other and keeps the place to resume from. No I/O.
-
-    seq: the largest number had, None before anything was promised. instance: the start of the daemon that counted it.
-    """
-
-    def __init__(self, *, since: int | None = None, instance: str | None = None) -> None:
-        self.seq = since
-        self.instance = instance
-        self.hello: wire.Hello | None = None
-        self.subscribed: wire.Subscribed | None = None
-        self._connected = False
-        self._rows: dict[tuple[str, str, bool], int] = {}
-
-    def connected(self) -> None:
-        """A connection begins: the next message has to be `hello`."""
-        self._connected = False
-        self.subscribed = None
-
-    def take(self, data: str | bytes) -> wire.ServerMessage | None:
-        """The message in a websocket message, or None for rows that were had before. Raises `ServeError`."""
-        message = self._scores(packed.decode_binary(data)) if isinstance(data, bytes) else wire.decode_server(data)
-        if not self._connected and not isinstance(message, wire.Hello):
-            raise ServeError(f"the server began with something else than the hello of {wire.PROTOCOL}")
-        if isinstance(message, wire.Hello):
-            self.hello = message
-            self._connected = True
-        elif isinstance(message, wire.Subscribed):
-            self._begin(message)
-        elif isinstance(message, wire.Lagged):
-            self._lag(message)
-        elif isinstance(message, wire.Scores):
-            # rows whose group was closed early stand behind larger numbers and are sent again on resuming there
-            track = message.stream, message.pack, message.final
-            if message.seq <= self._rows.get(track, -1):
-                return None
-            self._rows[track] = message.seq
-            self._reach(message.seq)
-        elif isinstance(message, wire.Event | wire.Gap | wire.Status | wire.Marked):
-            self._reach(message.seq)
-        elif isinstance(message, wire.Error) and message.code == "bad-subscription":
-            raise ServeError(f"the daemon cannot serve this subscription: {_clean(message.message)}")
-        return message
-
-    def _begin(self, message: wire.Subscribed) -> None:
-        assert self.hello is not None
-        self.subscribed = message
-        if self.seq is None:
-            self.seq, self.instance = message.seq, self.hello.instance
-        elif self.instance is None:
-            self.instance = self.hello.instance
-
-    def _lag(self, message: wire.Lagged) -> None:
-        assert self.hello is not None
-        if message.reason == "restart":
-            self.seq, self.instance = 0, self.hello.instance
-            self._rows.clear()
-        else:
-            self._reach(message.seq)
-
-    def _reach(self, seq: int) -> None:
-        self.seq = max(seq, self.seq or 0)
-
-    def _scores(self, binary: packed.BinaryScores) -> wire.Scores:
-        if self.hello is None or self.subscribed is None:
-            raise ServeError("the server sent score rows before it answered the subscription")
-        try:
-            stream, pack = self.hello.streams[binary.stream].name, self.hello.packs[binary.pack]
-            if binary.columns is not None:
-                labels = [pack.labels[column].id for column in binary.columns]
-            else:
-                labels = next(entry.labels for entry in self.subscribed.packs if entry.name == pack.name)
-            if len(labels) != binary.rows.shape[1]:
-                raise LookupError
-        except (LookupError, StopIteration):
-            raise ServeError("the server sent score rows that do not fit the packs that it named") from None
-        return wire.Scores(
-            stream=stream,
-            pack=pack.name,
-            seq=binary.seq,
-            first_frame=binary.first_frame,
-            count=len(binary.rows),
-            labels=labels,
-            rows=wire.rounded(binary.rows),
-            final=binary.final,
-            captured_ns=binary.captured_ns,
-            decided_ns=binary.decided_ns,
-            sent_ns=binary.sent_ns,
-        )
 
 
 class Client:
@@ -296,6 +206,32 @@ class Client:
             self._on_wait(why, delay_s)
             await asyncio.sleep(delay_s)
 
+    async def mark(self, event: str, mark: wire.Verdict, label: str = "") -> wire.Marked:
+        """Say whether an event that the daemon keeps was right, over a connection of its own. Fields: `wire.Mark`.
+
+        Raises `ServeError`, too where the daemon does not answer within 10 s.
+        """
+        try:
+            wish = msgspec.convert({"type": "mark", "event": event, "mark": mark, "label": label}, wire.Mark)
+        except msgspec.ValidationError as fault:
+            raise ServeError(f"this is no mark: {fault}") from None
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S), self._open() as socket:
+                self._check(socket)
+                await socket.send(wire.encode(wish).decode())
+                while True:
+                    # without a subscription nothing comes but hello and the answer
+                    answer = wire.decode_server(await socket.recv())
+                    if isinstance(answer, wire.Error):
+                        raise ServeError(f"{self.url} keeps no such mark: {one_line(answer.message)}")
+                    if isinstance(answer, wire.Marked):
+                        return answer
+        except ConnectionClosed as closed:
+            why = self._why_closed(closed)
+        except (OSError, WebSocketException, ImportError) as fault:
+            why = self._why_not(fault)
+        raise ServeError(why)
+
     def blocking(self) -> Iterator[wire.ServerMessage]:
         """As `messages`, for programs without an event loop.
 
@@ -332,9 +268,12 @@ class Client:
             max_queue=MAX_QUEUE,
         )
 
-    async def _subscribe(self, socket: ClientConnection) -> None:
+    def _check(self, socket: ClientConnection) -> None:
         if socket.subprotocol != wire.PROTOCOL:
             raise ServeError(f"{self.url} is a websocket, but does not speak {wire.PROTOCOL}; check the address")
+
+    async def _subscribe(self, socket: ClientConnection) -> None:
+        self._check(socket)
         self._reader.connected()
         wish = msgspec.structs.replace(self._wish, since=self._reader.seq, instance=self._reader.instance)
         await socket.send(wire.encode(wish).decode())
@@ -344,7 +283,7 @@ class Client:
             raise ServeError(f"{self.url} sent a message of over {MAX_MESSAGE >> 20} MiB, which is none of ours")
         if closed.rcvd is None:
             return f"the connection to {self.url} was lost"
-        return f"{self.url} closed the connection: {_clean(closed.rcvd.reason) or f'code {closed.rcvd.code}'}"
+        return f"{self.url} closed the connection: {one_line(closed.rcvd.reason) or f'code {closed.rcvd.code}'}"
 
     def _why_not(self, fault: Exception) -> str:
         """Why there is no connection, in a sentence. Raises `ServeError` where trying again is no use."""
@@ -353,20 +292,20 @@ class Client:
         if isinstance(fault, TimeoutError):
             return f"{self.url} did not answer within {OPEN_LIMIT_S:.0f} s"
         if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
-            raise ServeError(f"no safe connection to {self.url}: {_clean(fault.reason or str(fault))}")
+            raise ServeError(f"no safe connection to {self.url}: {one_line(fault.reason or str(fault))}")
         if isinstance(fault, OSError):
             return f"nothing answers at {self.url} ({_os_reason(fault)}); is `streamclf run` up there?"
         if isinstance(fault, ProxyError):
-            return f"the proxy gave no connection to {self.url}: {_clean(str(fault))}"
+            return f"the proxy gave no connection to {self.url}: {one_line(str(fault))}"
         if isinstance(fault, InvalidMessage) and isinstance(fault.__cause__, EOFError):
             return f"{self.url} closed the connection without an answer"
-        raise ServeError(f"no streamclf daemon answers at {self.url} ({_clean(str(fault))}); check the address")
+        raise ServeError(f"no streamclf daemon answers at {self.url} ({one_line(str(fault))}); check the address")
 
     def _why_status(self, fault: InvalidStatus) -> str:
         response = fault.response
-        said = f"{response.status_code} {_clean(response.reason_phrase)}"
+        said = f"{response.status_code} {one_line(response.reason_phrase)}"
         if response.headers.get("Content-Type", "").startswith("text/plain") and response.body:
-            said = _clean(bytes(response.body[:400]).decode(errors="replace")).rstrip(".") or said
+            said = one_line(bytes(response.body[:400]).decode(errors="replace")).rstrip(".") or said
         if response.status_code == 401:
             raise ServeError(f"{self.url} refused the token: {said}; set {TOKEN_VARIABLE} or give a token")
         if response.status_code == 403:
@@ -391,10 +330,4 @@ def _os_reason(fault: OSError) -> str:
     numbers = [fault.errno] if fault.errno else [int(n) for n in re.findall(r"\[Errno (-?\d+)\]", str(fault))]
     if numbers and numbers[-1] > 0:
         return os.strerror(numbers[-1])
-    return _clean(fault.strerror or str(fault) or type(fault).__name__)
-
-
-def _clean(text: str) -> str:
-    """Words of a stranger for one line of a terminal."""
-    text = " ".join(text.split())[:300]
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return one_line(fault.strerror or str(fault) or type(fault).__name__)

@@ -11,13 +11,15 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamclf.alerts.keeper import Keeper
+from streamclf.client import Client
+from streamclf.errors import ServeError
 from streamclf.serve.server import Server
 from streamclf.serve.stored import stored_routes
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from tests.support.keeping import keeping
 from tests.support.rawclient import RawClient
-from tests.support.server import run, serving, subscribed, take, url
+from tests.support.server import TOKEN, run, serving, subscribed, take, url
 from tests.support.storing import stored
 
 ROBIN, WREN = stored(1), stored(2, label="wren")
@@ -145,5 +147,25 @@ def test_a_flood_of_marks_is_refused_in_words_and_the_loop_goes_on(tmp_path: Pat
             assert [(await take(client))["seq"] for _ in waiting] == list(range(1, 257))
             server.marks.keep = keeper.call
             assert (await mark(client, ROBIN.id, "right"))["type"] == "marked"
+
+    run(main)
+
+
+def test_the_python_client_marks_and_raises_in_words(keeper: Keeper, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with marking(keeper, tmp_path, token=TOKEN, labels_token="only-labels") as server:
+            client = Client(url(server), token=TOKEN)
+            assert (await client.mark(ROBIN.id, "wrong", "wren")).label == "wren"
+            assert [(e.mark, e.mark_label) for e in kept(tmp_path)] == [("wrong", "wren"), ("", "")]
+            with pytest.raises(ServeError, match="keeps no such mark: there is no event 'run/none'"):
+                await client.mark("run/none", "right")
+            with pytest.raises(ServeError, match="this is no mark: "):
+                await client.mark(ROBIN.id, "good")  # type: ignore[arg-type]
+            with pytest.raises(ServeError, match="needs the role admin, and this connection has labels"):
+                await Client(url(server), token="only-labels").mark(ROBIN.id, "right")
+            with pytest.raises(ServeError, match="refused the token"):
+                await Client(url(server), token="somebody").mark(ROBIN.id, "right")
+        with pytest.raises(ServeError, match="nothing answers at"):
+            await client.mark(ROBIN.id, "right")
 
     run(main)

@@ -16,6 +16,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("alerts",),
     ("draw",),
     ("serve",),
+    ("reader",),
     ("lines", "client"),
     ("selftest",),
     ("health",),
