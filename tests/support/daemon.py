@@ -21,8 +21,12 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a prox
 
 
 def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without any setting of streamclf's, with user folders below `home`, and `extra`."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMCLF_")}
+    """This process's environment without any setting of streamclf's, with user folders below `home`, and `extra`.
+
+    An own build of the page (STREAMCLF_WEB_DIST) is no setting and stays.
+    """
+    kept = {"STREAMCLF_WEB_DIST"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMCLF_") or name in kept}
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         env[f"XDG_{name}_HOME"] = str(home / name.lower())
     env["PYTHONUNBUFFERED"] = "1"
