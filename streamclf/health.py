@@ -45,6 +45,7 @@ _DRIFT_S = 60.0  # the clock follows by at most 2 ms in 10 s; before that the fi
 _SILENCE_DBFS = -120.0
 _OWN_CLOCK = ("file", "demo")  # sources that give samples when we ask
 _SILENT = ("waiting", "ended", "lost", "reconnecting")  # states in which no sound comes
+_UNREAD = ("paused", "ended")  # states in which nobody reads what there is
 
 # what somebody can do about a stream's state
 _TO_DO = MappingProxyType(
@@ -216,7 +217,9 @@ class Health:
             rms_dbfs=rms,
             peak_dbfs=peak,
             drift_ppm=None if line is None else _drift_ppm(line),
-            backlog_ms=None if line is None else round(line.stream.waiting * 1000 / info.rate, 1),
+            backlog_ms=None
+            if line is None or info.state in _UNREAD
+            else round(line.stream.waiting * 1000 / info.rate, 1),
             gaps=gaps,
             lost_samples=lost,
             xruns=None if line is None else line.source.xruns,

@@ -19,8 +19,8 @@ class StreamStatus(msgspec.Struct):
     """One stream. since_ms: of its state (Unix time).
 
     rms_dbfs, peak_dbfs: of the last 200 ms, null while nothing comes. drift_ppm: how much faster the device's clock
-    goes than ours; null in the first minute, and for recordings. backlog_ms: captured and not yet scored. rows: those
-    published, by pack.
+    goes than ours; null in the first minute, and for recordings. backlog_ms: captured and not yet scored, null while
+    nothing is scored. rows: those published, by pack.
     """
 
     name: str

@@ -21,8 +21,8 @@ class Health implements View {
   private shownNow = false;
   private timer = 0;
   private readonly summary = new Badge();
-  private readonly problems = element("ul", { class: "problems" });
-  private readonly failure = element("p", { class: "panel failure", attrs: { role: "status", hidden: "" } });
+  private readonly problems = element("ul", { class: "health-problems" });
+  private readonly failure = element("p", { class: "panel health-failure", attrs: { role: "status", hidden: "" } });
   private readonly body = element("div", { class: "health-body", attrs: { hidden: "" } });
   private readonly list = new StreamList();
   private readonly models = new Models();
@@ -30,12 +30,12 @@ class Health implements View {
   private readonly load = new Chart(t.streams.load, t.streams.share, HISTORY_MS);
   private readonly daemon = new Daemon();
   private readonly adminOnly = element("p", { class: "faint", text: t.streams.adminOnly });
-  private readonly access = element("section", { class: "panel access" });
+  private readonly access = element("section", { class: "panel" });
   private said = "";
 
   mount(root: HTMLElement, app: App): void {
     this.app = app;
-    const charts = element("div", { class: "charts" }, this.latency.root, this.load.root);
+    const charts = element("div", { class: "health-charts" }, this.latency.root, this.load.root);
     this.body.append(
       this.list.root,
       element("section", { class: "panel" }, element("h2", { text: t.streams.history }), charts),
@@ -115,7 +115,7 @@ class Health implements View {
     if (session?.role == null) return;
     const buttons = element(
       "div",
-      { class: "access-buttons" },
+      { class: "health-access-buttons" },
       button(t.login.logOut, () => void logout()),
       session.role === "admin" ? null : button(t.streams.switchToken, () => void changeToken(this.app)),
     );
@@ -130,7 +130,7 @@ class Health implements View {
 function problemOf(problem: Problem): HTMLElement {
   return element(
     "li",
-    { class: "problem" },
+    { class: "health-problem" },
     icon("M12 4L2.5 20h19z M12 10v4 M12 17v.01"),
     element(
       "div",

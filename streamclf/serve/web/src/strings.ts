@@ -424,6 +424,7 @@ const streams = {
   sent: "Sent",
   failedTries: "Failed tries",
   takes: "takes alerts",
+  fails: "fails",
   unknownSink: (name: string, count: number): string =>
     `${oneOf(count, "alert waits", "alerts wait")} for a sink ${name} that the rules do not name.`,
   selftest: "Self-test",
@@ -492,6 +493,7 @@ const microphone = {
   failed: (reason: string): string => `The microphone could not be opened: ${reason}`,
   rate: (rate: number, stream: string): string =>
     `This browser cannot record at the ${rate} Hz of stream “${stream}”. Start the daemon with another rate, such as --source push:${stream},48000, or use another browser.`,
+  unreachable: "The daemon cannot be reached, so nothing was recorded. Start again when it is back.",
   ended: "The microphone is gone: it was unplugged, or the browser took it away.",
   asleep: "The browser has put the sound to sleep; what is missed becomes a gap. Keep this page in front.",
   states: {

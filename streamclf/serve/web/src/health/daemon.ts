@@ -29,7 +29,7 @@ export class Models {
 
 /** Panels for the admin. */
 export class Daemon {
-  readonly root = element("div", { class: "daemon" });
+  readonly root = element("div", { class: "health-daemon" });
   private readonly machine = new Facts();
   private readonly served = new Facts();
   private readonly store = new Facts();
@@ -44,7 +44,7 @@ export class Daemon {
     this.sinks = new Table([s.sink, s.type, s.state, s.pending, s.sent, s.failedTries, s.dead], (sink) => [
       sink.name,
       sink.type,
-      sinkBadge(sink),
+      stateOf(sink),
       s.number(sink.pending),
       s.number(sink.sent),
       s.number(sink.failed),
@@ -144,7 +144,7 @@ class Table<Item extends { name: string }> {
     const row = element("tr", {}, ...heads.map((text) => element("th", { text, attrs: { scope: "col" } })));
     const table = element("table", {}, element("thead", {}, row), this.body);
     const attrs = { role: "region", "aria-label": heads[0]!, tabindex: "0" };
-    this.root = element("div", { class: "table-room", attrs }, table);
+    this.root = element("div", { class: "health-table-room", attrs }, table);
   }
 
   show(items: Item[]): void {
@@ -170,10 +170,10 @@ class Table<Item extends { name: string }> {
   }
 }
 
-function sinkBadge(sink: SinkStatus): HTMLElement {
+function stateOf(sink: SinkStatus): HTMLElement {
   const badge = new Badge();
-  badge.set(sink.failing ? "bad" : "good", sink.failing || t.streams.takes);
-  return badge.root;
+  badge.set(sink.failing ? "bad" : "good", sink.failing ? t.streams.fails : t.streams.takes);
+  return element("div", { class: "sink-state" }, badge.root, sink.failing ? element("p", { text: sink.failing }) : null);
 }
 
 function pairOf(p50: number | null, p99: number | null): string | null {

@@ -3,7 +3,7 @@
 import { element, setText } from "../dom";
 import { t } from "../strings";
 import { Badge, Facts, Level, write } from "./parts";
-import { byTrouble, type StreamStatus } from "./status";
+import { byTrouble, type StreamStatus, type Tone } from "./status";
 
 const MOST_CARDS = 8;
 
@@ -32,7 +32,7 @@ export class StreamList {
     const heads = [s.stream, s.state, s.level, s.gaps, s.xruns, s.drift, s.backlog];
     const row = element("tr", {}, ...heads.map((text) => element("th", { text, attrs: { scope: "col" } })));
     const table = element("table", { class: "stream-table" }, element("thead", {}, row), this.body);
-    this.table = element("div", { class: "table-room", attrs: { role: "region", "aria-label": s.list, tabindex: "0" } }, table);
+    this.table = element("div", { class: "health-table-room", attrs: { role: "region", "aria-label": s.list, tabindex: "0" } }, table);
     this.root.append(this.tools, this.cards, this.table, this.none);
     this.find.addEventListener("input", () => this.last && this.show(this.last.streams, this.last.nowMs));
   }
@@ -82,7 +82,7 @@ class Card implements Entry {
     setText(this.detail, stream.detail);
     this.detail.hidden = stream.detail === "";
     this.level.show(stream.rms_dbfs, stream.peak_dbfs);
-    this.facts.set(s.gaps, gapsOf(stream), stream.gaps > 0 ? "warn" : "good");
+    this.facts.set(s.gaps, gapsOf(stream), toneOfGaps(stream));
     this.facts.set(s.xruns, countOf(stream.xruns), stream.xruns ? "warn" : "good");
     this.facts.set(s.drift, driftOf(stream));
     this.facts.set(s.backlog, backlogOf(stream));
@@ -114,9 +114,14 @@ class Row implements Entry {
     this.level.show(stream.rms_dbfs, stream.peak_dbfs);
     const figures = [gapsOf(stream), countOf(stream.xruns), driftOf(stream), backlogOf(stream)];
     this.cells.forEach((cell, at) => write(cell, figures[at]!));
-    this.cells[0]!.dataset["tone"] = stream.gaps > 0 ? "warn" : "good";
+    this.cells[0]!.dataset["tone"] = toneOfGaps(stream);
     this.cells[1]!.dataset["tone"] = stream.xruns ? "warn" : "good";
   }
+}
+
+/** The self-test's stream is cut between two tests. */
+function toneOfGaps(stream: StreamStatus): Tone {
+  return stream.gaps > 0 && !stream.test ? "warn" : "good";
 }
 
 function gapsOf(stream: StreamStatus): string {

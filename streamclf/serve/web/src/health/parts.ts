@@ -13,7 +13,7 @@ const ICONS: Record<Tone, string> = {
 
 /** A word with an icon; the colour says nothing that these do not. */
 export class Badge {
-  readonly root = element("span", { class: "badge" });
+  readonly root = element("span", { class: "health-badge" });
   private readonly word = element("span");
   private tone: Tone | null = null;
 
@@ -33,7 +33,7 @@ export class Badge {
 
 /** Names with values. A value that is null was not measured. */
 export class Facts {
-  readonly root = element("dl", { class: "facts" });
+  readonly root = element("dl", { class: "health-facts" });
   private readonly values = new Map<string, HTMLElement>();
 
   set(name: string, value: string | null, tone: Tone = "good"): void {
@@ -68,8 +68,8 @@ export class Level {
   private readonly text = element("span");
 
   constructor() {
-    const track = element("span", { class: "level-bar", attrs: { "aria-hidden": "true" } }, this.bar);
-    this.root = element("span", { class: "level" }, track, this.text);
+    const track = element("span", { class: "health-level-bar", attrs: { "aria-hidden": "true" } }, this.bar);
+    this.root = element("span", { class: "health-level" }, track, this.text);
   }
 
   show(rms: number | null, peak: number | null): void {
@@ -81,11 +81,13 @@ export class Level {
   }
 }
 
+const LEAST_SPAN_MS = 60_000;
+
 /** Two figures of the last minutes as lines over each other; the lower is filled. */
 export class Chart {
   readonly root: HTMLElement;
-  private readonly now = element("p", { class: "chart-now" });
-  private readonly most = element("p", { class: "chart-most faint" });
+  private readonly now = element("p", { class: "health-chart-now" });
+  private readonly most = element("p", { class: "health-chart-most faint" });
   private readonly canvas = element("canvas", { attrs: { role: "img" } });
   private readonly points: { atMs: number; low: number; high: number }[] = [];
 
@@ -94,7 +96,7 @@ export class Chart {
     private readonly format: (value: number) => string,
     private readonly spanMs: number,
   ) {
-    this.root = element("div", { class: "chart" }, element("h3", { text: name }), this.now, this.canvas, this.most);
+    this.root = element("div", { class: "health-chart" }, element("h3", { text: name }), this.now, this.canvas, this.most);
   }
 
   /** low, high: NaN where there is none. text: both in words. */
@@ -118,7 +120,8 @@ export class Chart {
     context.scale(scale, scale);
     const style = getComputedStyle(this.canvas);
     const top = highest * 1.15 || 1;
-    const x = (atMs: number): number => width - ((nowMs - atMs) / this.spanMs) * width;
+    const spanMs = Math.max(LEAST_SPAN_MS, nowMs - this.points[0]!.atMs);
+    const x = (atMs: number): number => width - ((nowMs - atMs) / spanMs) * width;
     const y = (value: number): number => height - 1 - (value / top) * (height - 4);
     context.strokeStyle = style.getPropertyValue("--line");
     context.strokeRect(-1, height - 0.5, width + 2, 0);
