@@ -25,6 +25,7 @@ class Microphone implements View {
   private drawnMs = 0;
   private toldMs = 0;
 
+  private readonly lead = element("p", { class: "mic-lead", text: t.microphone.lead });
   private readonly note = element("div", { class: "mic-note" });
   private readonly streams = element("select", { attrs: { id: "mic-stream" } });
   private readonly devices = element("select", { attrs: { id: "mic-device" } });
@@ -63,10 +64,10 @@ class Microphone implements View {
     { class: "mic-live" },
     this.state,
     this.meter,
+    button(t.microphone.stop, () => this.end(""), { class: "mic-stop" }),
     this.numbers,
     element("h3", { text: t.microphone.heard }),
     this.heard,
-    button(t.microphone.stop, () => this.end(""), { class: "mic-stop" }),
   );
   /** Says so while another view is shown. */
   private readonly sign = element(
@@ -83,7 +84,7 @@ class Microphone implements View {
         "section",
         { class: "panel mic", attrs: { "aria-labelledby": "mic-title" } },
         element("h2", { text: t.microphone.title, attrs: { id: "mic-title" } }),
-        element("p", { class: "mic-lead", text: t.microphone.lead }),
+        this.lead,
         this.note,
         this.form,
         this.fault,
@@ -145,6 +146,7 @@ class Microphone implements View {
     this.note.replaceChildren(...obstacle);
     this.note.hidden = obstacle.length === 0;
     this.form.hidden = obstacle.length > 0;
+    this.lead.hidden = this.recording !== null;
     this.start.disabled = this.starting || this.recording !== null;
     this.start.hidden = this.recording !== null;
     this.streams.disabled = this.recording !== null;

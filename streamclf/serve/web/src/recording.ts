@@ -54,14 +54,20 @@ export class Recording {
   ): Promise<Recording> {
     const context = makeContext(stream);
     let media: MediaStream | null = null;
+    let uplink: Uplink | null = null;
     try {
       media = await askForMicrophone(stream.rate, device);
       await context.audioWorklet.addModule(new URL("capture.js", document.baseURI));
       const node = new AudioWorkletNode(context, "capture", { channelCount: 1, channelCountMode: "explicit" });
+      uplink = new Uplink(stream.name, stream.rate);
+      await uplink.settled;
+      if (uplink.state !== "sending") throw new Error(uplink.why || t.microphone.unreachable);
+      uplink.changed = changed;
       connect(context, media, node, stream);
       await context.resume();
-      return new Recording(stream, media, context, node, new Uplink(stream.name, stream.rate, changed), ended);
+      return new Recording(stream, media, context, node, uplink, ended);
     } catch (fault) {
+      uplink?.close();
       media?.getTracks().forEach((track) => track.stop());
       await context.close();
       throw fault;

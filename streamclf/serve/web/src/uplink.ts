@@ -20,6 +20,10 @@ export class Uplink {
   /** Blocks that were sent, and that could not be. */
   sent = 0;
   lost = 0;
+  /** Called when the state is another one. */
+  changed: () => void = () => undefined;
+  /** Done when the daemon has answered for the first time, or cannot be reached. */
+  readonly settled: Promise<void>;
   private socket: WebSocket | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private retryMs = RETRY_MS;
@@ -30,12 +34,12 @@ export class Uplink {
     if (this.socket === null) this.open();
   };
 
-  /** changed: called when the state is another one. */
+  /** rate: Hz. */
   constructor(
     private readonly stream: string,
     private readonly rate: number,
-    private readonly changed: () => void,
   ) {
+    this.settled = new Promise((settle) => (this.changed = settle));
     addEventListener("online", this.hurry);
     this.open();
   }
