@@ -17,6 +17,7 @@ from streamclf.errors import StreamclfError
 COMMANDS = {
     "run": ("streamclf.commands.run", "run", "Listen and serve labels live."),
     "listen": ("streamclf.commands.listen", "listen", "Show what a running daemon hears."),
+    "snapshot": ("streamclf.commands.snapshot", "snapshot", "Draw the last minutes of a stream."),
     "events": ("streamclf.commands.events", "events", "Show what was heard, from the events that are kept."),
     "rules": ("streamclf.commands.rules", "rules", "Check and show the rules of alerts."),
     "why": ("streamclf.commands.why", "why", "Say why an event was told, or was not."),

@@ -139,9 +139,10 @@ class Client:
         on_wait: Callable[[str, float], None] | None = None,
     ) -> None:
         self.url, given = parse_url(url)
-        self._token = token or given or os.environ.get(TOKEN_VARIABLE) or None
-        if self._token is not None and not _TOKEN.fullmatch(self._token):
+        token = token or given or os.environ.get(TOKEN_VARIABLE)
+        if token and not _TOKEN.fullmatch(token):
             raise ServeError("the token holds something else than printable ASCII characters; check where it came from")
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         lists = {"streams": streams, "packs": packs, "labels": labels, "groups": groups}
         wish = {name: None if value is None else list(value) for name, value in lists.items()}
         rest = {"top_k": top_k, "min_prob": min_prob, "tier": tier, "encoding": encoding, "final": final}
@@ -251,13 +252,12 @@ class Client:
                 runner.run(messages.aclose())
 
     def _open(self) -> "_Connect":
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else None
         host = urlsplit(self.url).hostname or ""
         return _Connect(
             self.url,
             subprotocols=[Subprotocol(wire.PROTOCOL)],
             compression=None,
-            additional_headers=headers,
+            additional_headers=self.headers,
             user_agent_header=f"streamclf/{__version__}",
             proxy=None if is_loopback(host) else True,  # a proxy setting must not catch loopback
             open_timeout=OPEN_LIMIT_S,

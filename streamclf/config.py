@@ -55,6 +55,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_path: str = ""
     """Such as /birds, for a reverse proxy that leaves it in the address; all answers below it as well as without it."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
+    picture: Literal["always", "watched"] = "always"
+    """When spectra are drawn: `always`, so that there is a past to show at once, or only while somebody looks."""
     listening: bool = False
     """Whether clients with the role audio may listen live."""
 
@@ -331,6 +333,7 @@ _TEXT_KEYS = {
     "audio_token_file",
     "labels_token_file",
     "base_path",
+    "picture",
     "path",
     "format",
     "privacy",

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 
@@ -87,10 +88,20 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         stateful = runner.pack.manifest.shape is Shape.STATEFUL
         step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
         hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
-        infos.append(
-            PackInfo.of(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
-        )
+        info = PackInfo.of(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
+        info.labels = _as_decided(engine, info)
+        infos.append(info)
     return infos
+
+
+def _as_decided(engine: Engine, info: PackInfo) -> tuple[Label, ...]:
+    """The pack's labels with the thresholds in force: of the configuration, else of the pack; none where none holds."""
+    tracks = (track for some in engine.tracks.values() for track in some if track.manifest.name == info.name)
+    decisions = next(tracks).segmenter.decisions
+    return tuple(
+        replace(label, enter=decision.enter if decision.enabled else None)
+        for label, decision in zip(info.labels, decisions, strict=True)
+    )
 
 
 async def _serve(
@@ -173,7 +184,10 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _announce(config, engine, lines, server)
-    hub.shown.on_picture = lambda wanted: model.call(partial(_draw, engine, wanted))
+    if config.server.picture == "always" and not waits:
+        engine.draw(True)
+    else:
+        hub.shown.on_picture = lambda wanted: model.call(partial(_draw, engine, wanted))
     hub.shown.on_sound = lambda stream, wanted: model.call(partial(_tap, engine, stream, wanted))
     model.start()
     if waits:

@@ -53,7 +53,7 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
         raise UsageError(str(fault)) from None
     live = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not ndjson
     options = {
-        "token": _token(token_file),
+        "token": token_of(token_file),
         "reconnect": not no_reconnect,
         "streams": wish["streams"] or None,
         "packs": wish["packs"] or None,
@@ -71,7 +71,8 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
         return 0
 
 
-def _token(file: Path | None) -> str | None:
+def token_of(file: Path | None) -> str | None:
+    """The token in `file`, where one was named; else the client looks into the environment. Raises `ConfigError`."""
     from streamclf.serve.tokens import read_token
 
     return read_token(file, {}) if file is not None else None

@@ -55,21 +55,26 @@ class Layout:
         return min(bottom - 1, max(top, int(bottom - (band + 0.5) / self.bands * (bottom - top))))
 
 
-def lay_out(moments: Moments, size: tuple[int, int]) -> Layout:
-    """size: (width, height) in pixels. Raises `UsageError` for one in which nothing could be read, or a huge one."""
-    wide, high = size
-    if not (SMALLEST[0] <= wide <= LARGEST[0] and SMALLEST[1] <= high <= LARGEST[1]):
+def check_size(size: tuple[int, int]) -> None:
+    """Raises `UsageError` for a picture in which nothing could be read, and for a huge one."""
+    if not all(least <= pixels <= most for least, pixels, most in zip(SMALLEST, size, LARGEST, strict=True)):
         raise UsageError(
-            f"a picture cannot be {wide}x{high} pixels; expected {SMALLEST[0]}x{SMALLEST[1]} to "
+            f"a picture cannot be {size[0]}x{size[1]} pixels; expected {SMALLEST[0]}x{SMALLEST[1]} to "
             f"{LARGEST[0]}x{LARGEST[1]}"
         )
+
+
+def lay_out(moments: Moments, size: tuple[int, int]) -> Layout:
+    """size: (width, height) in pixels. Raises `UsageError` as `check_size` does."""
+    check_size(size)
+    wide, high = size
     unit = max(0.8, min(wide / DEFAULT_SIZE[0], high / DEFAULT_SIZE[1]))
 
     def px(units: float) -> int:
         return round(units * unit)
 
     left, right = px(180), wide - px(52)
-    top, bottom = px(70), high - px(44)
+    top, bottom = px(74), high - px(44)
     gap, strip, least = px(8), px(40), px(44)
     rest = bottom - top - strip - gap
     count = max(1, min(len(moments.lanes), int(0.62 * rest) // (least + gap))) if moments.lanes else 0

@@ -11,7 +11,8 @@ from streamclf.clock import NS_PER_FRAME
 from streamclf.types import F32, U8
 
 _ALWAYS = 3  # lanes that are shown however little was heard
-_WORTH = 0.1  # a further lane without an event has to reach this
+_ENOUGH = 6  # above this only classes that had an event get one
+_WORTH = 0.1  # without an event, a lane between the two has to reach this
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +105,7 @@ def choose(best: Mapping[Key, float], active: Collection[Key], *, most: int) -> 
     best: the highest probability of each class that may be shown. active: those that had an event.
     """
     ranked = sorted(best, key=lambda key: (key not in active, -best[key], key))
-    worth = [key for at, key in enumerate(ranked) if key in active or at < _ALWAYS or best[key] >= _WORTH]
+    worth = [
+        key for at, key in enumerate(ranked) if key in active or at < _ALWAYS or (at < _ENOUGH and best[key] >= _WORTH)
+    ]
     return worth[:most]

@@ -135,8 +135,8 @@ class _Picture:
             room, face = right - left - self.px(8), canvas.font(11 * layout.unit)
             words = next((text for text in (f"{plain(lane.name, 300)} {bar.peak:.2f}", f"{bar.peak:.2f}")
                           if self.pen.textlength(text, face) <= room), "")  # fmt: skip
-            middle = (left + self.px(5), (box[1] + bar_end) / 2)
-            self.pen.text(middle, words, fill=ink_on(paint), font=face, anchor="lm")
+            at = (left + self.px(5), (box[1] + bar_end) / 2)
+            self.pen.text(at, words, fill=ink_on(paint), font=face, anchor="lm")
         middle, room = (box[1] + box[3]) / 2, box[0] - self.px(52)
         self.pen.rectangle([self.px(20), middle - self.px(5), self.px(29), middle + self.px(4)], fill=paint)
         several = len({lane.pack for lane in self.moments.lanes}) > 1

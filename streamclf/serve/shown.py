@@ -30,23 +30,29 @@ class Shown:
         self._galleries = {name: Gallery(i, frames=frames) for name, i in self._index.items()}
         self._forget_ns = frames // FRAMES_PER_SECOND * NS_PER_SECOND
         self._drawing = False
+        self._fetched = False
         self._looked_ns = 0
         self._tapped: set[str] = set()
 
     def ask(self) -> None:
         """Subscriptions have changed: ask for what they want, and for no other sound."""
         specs = [channel.spec for channel in self._channels.values()]
-        if not self._drawing and any(spec.picture for spec in specs):
-            self._drawing = True
-            self.on_picture(True)
+        if any(spec.picture for spec in specs):
+            self._draw()
         wanted = {spec.audio for spec in specs if spec.audio is not None}
         for stream in sorted(wanted ^ self._tapped):
             self.on_sound(stream, stream in wanted)
         self._tapped = wanted
 
     def columns(self, stream: str, frame: int) -> bytes:
-        """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""
-        return self._galleries[stream].since(frame)
+        """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has.
+
+        Who fetches them looks, too: they are made from now on, for a replay's length.
+        """
+        held = self._galleries[stream].since(frame)
+        self._fetched = True
+        self._draw()
+        return held
 
     def picture(self, picture: Picture, *, sent_ns: int) -> None:
         """Hold columns and show them to who looks."""
@@ -57,11 +63,16 @@ class Shown:
             for channel in lookers:
                 if stream in channel.spec.streams:
                     metrics.PICTURES_DROPPED.inc(channel.show(frame))
-        if lookers:
-            self._looked_ns = sent_ns
+        if lookers or self._fetched:
+            self._looked_ns, self._fetched = sent_ns, False
         elif self._drawing and sent_ns - self._looked_ns > self._forget_ns:
             self._drawing = False
             self.on_picture(False)
+
+    def _draw(self) -> None:
+        if not self._drawing:
+            self._drawing = True
+            self.on_picture(True)
 
     def sound(self, sound: Sound) -> None:
         """Give sound to who listens; there may be nobody any more."""

@@ -49,7 +49,7 @@ class LabelEntry(msgspec.Struct, kw_only=True):
     name: Annotated[str, Meta(description="For people; untrusted text, never markup.")]
     group: str
     hidden: Annotated[bool, Meta(description="Too generic to show; top_k leaves it out unless it is named.")]
-    enter: float | None
+    enter: Annotated[float | None, Meta(description="At this probability an event begins; null where none does.")]
 
 
 class PackEntry(msgspec.Struct, kw_only=True):
