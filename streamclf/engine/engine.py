@@ -133,6 +133,12 @@ class Engine:
         """Whether another tick has something to read."""
         return any(stream.readable for stream in self.streams.values())
 
+    @property
+    def backlog_ms(self) -> float:
+        """How much sound waits of the stream where most does; of one that is paused nothing is waited for."""
+        readable = [stream for stream in self.streams.values() if stream.readable]
+        return max((stream.waiting * 1000 / stream.rate for stream in readable), default=0.0)
+
     def drain(self) -> list[Output]:
         """Tick until the rings are empty."""
         outputs = self.tick()

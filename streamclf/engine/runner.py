@@ -133,7 +133,7 @@ class ModelThread:
         while not self._stopping.is_set():
             while not self._calls.empty():
                 self._hand_over(self._calls.get_nowait()())
-            backlog = self._backlog_ms()
+            backlog = self.engine.backlog_ms
             started = time.perf_counter()
             outputs = self.engine.tick()
             metrics.TICK_SECONDS.observe(time.perf_counter() - started)
@@ -155,13 +155,6 @@ class ModelThread:
     def _hand_over(self, outputs: Sequence[Output]) -> None:
         if outputs:
             self._deliver(outputs, time.time_ns())
-
-    def _backlog_ms(self) -> float:
-        oldest = 0.0
-        for stream in self.engine.streams.values():
-            if not stream.ended:
-                oldest = max(oldest, stream.waiting * 1000 / stream.rate)
-        return oldest
 
     def _keep_pace(self, backlog_ms: float) -> list[Output]:
         running = [n for n, s in self.engine.streams.items() if not s.ended and n not in self._paused]

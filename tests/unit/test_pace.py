@@ -1,8 +1,14 @@
 """The hop between window runs and the ladder, by their rules and without a clock."""
 
+import numpy as np
 import pytest
 
+from streamclf.audio.ring import Ring
+from streamclf.engine.engine import Engine
 from streamclf.engine.pace import CALM_S, DOWN_MS, SETTLE_S, UP_MS, Ladder, Rung, hop_frames
+from streamclf.engine.stream import Stream
+
+RATE = 16000
 
 
 @pytest.mark.parametrize(
@@ -72,3 +78,21 @@ def test_paused_streams_come_back_before_scores_get_finer() -> None:
             seen.append((ladder.rung, ladder.paused))
         now_s += 1.0
     assert seen == [(Rung.PAUSE, 2), (Rung.PAUSE, 1), (Rung.COARSE, 0), (Rung.NORMAL, 0)]
+
+
+def test_a_paused_stream_holds_up_nobody_and_so_comes_back() -> None:
+    engine = Engine([])
+    rings = {name: Ring(RATE) for name in ("mic", "yard")}
+    for name, ring in rings.items():
+        engine.add(Stream(name, rate=RATE, ring=ring))
+        ring.write(np.zeros(RATE // 2, dtype=np.float32))
+    assert engine.backlog_ms == 500
+
+    engine.pause("yard")
+    while engine.streams["mic"].readable:
+        engine.streams["mic"].pull()
+    rings["yard"].write(np.zeros(RATE // 4, dtype=np.float32))
+    assert engine.backlog_ms == 0
+
+    rings["mic"].write(np.zeros(RATE // 10, dtype=np.float32))
+    assert engine.backlog_ms == 100
