@@ -35,6 +35,11 @@ WAIT_MS = 15_000
 _EXPECTED = ("Failed to load resource", "WebSocket connection to", "ERR_INTERNET_DISCONNECTED")
 
 
+def patience() -> float:
+    """How much longer than on an idle machine something may take here now; 1 where nothing else wants the cores."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 class OpenPage:
     """Opens the page of an address in a window of its own. Fails the test where a page's script complained."""
 
@@ -90,10 +95,10 @@ def keep_picture(page: Page, name: str) -> None:
 
 
 class HubServer:
-    """A hub and its server in a thread with an event loop of its own; a browser's test has the loop of this one."""
+    """`hub` and its server in a thread with an event loop of its own; a browser's test has the loop of this one."""
 
     def __init__(self, hub: Hub, **settings: Any) -> None:
-        self._hub = hub
+        self.hub = hub
         self._settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hub")
@@ -108,7 +113,7 @@ class HubServer:
         """Serve, again on the same port after a `stop`."""
         if not self._thread.is_alive():
             self._thread.start()
-        self._server = Server(self._hub, ServerSettings(port=self.port, **self._settings))
+        self._server = Server(self.hub, ServerSettings(port=self.port, **self._settings))
         self._run(self._server.start())
         self.port = self._server.port
 

@@ -64,8 +64,8 @@ class Page implements App {
   }
 
   async start(): Promise<void> {
-    await this.route();
     this.connection.start();
+    await this.route();
     requestAnimationFrame((nowMs) => this.frame(nowMs));
   }
 
