@@ -110,13 +110,14 @@ def _decision(stretches: Iterable[Stretch], pack: str, label: str) -> Decision:
 
 
 def _right(folder: Path, since_ns: int, until_ns: int) -> Mapping[str, Mapping[str, Spans]]:
-    """label -> stream -> spans of the events that somebody has marked as right."""
+    """label -> stream -> spans of the events that somebody has marked as right, or wrong and as this label instead."""
     found: dict[str, dict[str, list[tuple[int, int]]]] = {}
     with closing(reader(folder)) as connection:
-        for event in query(connection, since_ns=since_ns - 3600 * NS_PER_SECOND, until_ns=until_ns):
-            if event.mark == "right":
+        for event in query(connection, since_ns=since_ns - 3600 * NS_PER_SECOND, until_ns=until_ns, marked=True):
+            label = event.label if event.mark == "right" else event.mark_label
+            if label:
                 span = event.onset_ns, event.offset_ns or event.decided_ns
-                found.setdefault(event.label, {}).setdefault(event.stream, []).append(span)
+                found.setdefault(label, {}).setdefault(event.stream, []).append(span)
     return found
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands import formats
+from streamclf.commands.marks import export, mark
 from streamclf.commands.text import plain, table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
@@ -41,6 +43,8 @@ _CSV = (
     "level_db",
     "ended_by",
     "clip",
+    "mark",
+    "mark_label",
     "onset_ns",
     "offset_ns",
     "id",
@@ -49,7 +53,7 @@ _CSV = (
 Emit = Callable[[StoredEvent], None]
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--since", metavar="TIME", help="From here on; default 24h (with --follow: from now on).")
 @click.option("--until", metavar="TIME", help="Up to here.")
 @click.option("--label", "labels", multiple=True, metavar="ID", help="Label id, or group:NAME; may be repeated.")
@@ -62,14 +66,27 @@ Emit = Callable[[StoredEvent], None]
     "--format", "form", type=click.Choice(["table", *formats.EVENT_FORMATS]), default="table", show_default=True
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file ([store] path).")
+@click.pass_context
 def events(
-    since: str | None, until: str | None, form: str, follow: bool, config_file: Path | None, **wish: Any
+    ctx: click.Context,
+    /,
+    since: str | None,
+    until: str | None,
+    form: str,
+    follow: bool,
+    config_file: Path | None,
+    **wish: Any,
 ) -> None:
     """What was heard, from the events that the daemon keeps. No daemon has to run.
 
     TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago). In the tables of Audacity and Raven seconds count
     from --since: give it the start of your own recording, and the labels fall into place.
     """
+    if ctx.invoked_subcommand is not None:
+        given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise UsageError(f"`events {ctx.invoked_subcommand}` has options of its own; write them behind it")
+        return
     if follow and form in ("audacity", "raven"):
         raise UsageError(f"--format {form} is for what is over; use table, ndjson or csv with --follow")
     now_ns = time.time_ns()
@@ -98,6 +115,10 @@ def events(
             formats.events_audacity(relative, names, sys.stdout)
         else:
             formats.events_raven(relative, names, _RAVEN_RATE, sys.stdout)
+
+
+events.add_command(mark)
+events.add_command(export)
 
 
 def _follow(connection: sqlite3.Connection, wish: dict[str, Any], emit: Emit, *, seen: int) -> None:

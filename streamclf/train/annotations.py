@@ -6,11 +6,13 @@ Three layouts are known, looked for in this order:
    and offset, or neither (labels of whole clips); columns `fold` and `source` where there are any;
 2. recordings with a neighbour of the same stem: `.csv`, `.tsv`, `.txt` (Audacity or Raven), `.selections.txt` (Raven)
    or `.rttm`; an empty one says that the recording holds no event;
-3. a folder per class with clips in it.
+3. a folder per class with clips in it; one named not_LABEL holds clips that bear none of the labels. A table
+   `sources.csv` (columns file and source) says what clips are cut from, as `streamclf events export` writes it.
 
 Clips named FOLD-ID-TAKE, as ESC-50 names them, carry their fold and their source in the name.
 """
 
+import csv
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -23,6 +25,8 @@ from streamclf.train.labelfiles import LabelFileError, Row, read_rows
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au"})
 LABEL_SUFFIXES = (".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".txt", ".rttm")
 _TABLES = ("annotations.csv", "annotations.tsv", "annotations.rttm")
+_SOURCES = "sources.csv"
+_NOT = "not_"
 _FOLD_ID_TAKE = re.compile(r"(\d+)-(\d+)-[A-Z](?:-\d+)?")
 
 
@@ -213,13 +217,31 @@ def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[
 
 def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[Problem]]:
     recordings, problems = [], []
+    sources = _sources(folder / _SOURCES)
     for path in audio:
         parts = path.relative_to(folder).parts
         if len(parts) == 1:
             problems.append(Problem(path, "it lies in no folder of a class and has no annotations"))
         else:
-            recordings.append(_recording(folder, path, [Row(parts[0])], strong=False))
+            label = "" if parts[0].startswith(_NOT) else parts[0]
+            row = Row(label, source=sources.pop(path.name, None))
+            recordings.append(_recording(folder, path, [row], strong=False))
+    problems += [Problem(folder / name, f"{_SOURCES} names it, but it is not there") for name in sorted(sources)]
     return recordings, problems
+
+
+def _sources(table: Path) -> dict[str, str]:
+    """Name of a clip, whichever folder it is in by now -> its source. Raises StreamclfError."""
+    if not table.is_file():
+        return {}
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise StreamclfError(f"{table} cannot be read: {fault}; it is a CSV in UTF-8") from None
+    if rows and not {"file", "source"} <= rows[0].keys():
+        raise StreamclfError(f"{table} has the columns {', '.join(map(str, rows[0]))[:120]}; it needs file and source")
+    return {Path(row["file"]).name: row["source"] for row in rows if row["file"] and row["source"]}
 
 
 def _recording(folder: Path, path: Path, rows: Sequence[Row], *, strong: bool) -> Recording:

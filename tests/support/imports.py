@@ -47,6 +47,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "health.py",
         "daemon.py",
         "commands/listen.py",
+        "commands/marks.py",
         "commands/snapshot.py",
     ),
     "threading": ("audio/", "engine/runner.py", "alerts/keeper.py", "alerts/housekeeping.py", "health.py", "daemon.py"),

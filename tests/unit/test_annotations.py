@@ -42,6 +42,30 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert [problem.path.name for problem in problems] == ["stray.ogg"]
 
 
+def test_a_table_of_sources_keeps_clips_of_one_recording_together(tmp_path: Path) -> None:
+    touch(tmp_path / "dog" / "a.wav", tmp_path / "cat" / "b.wav", tmp_path / "not_dog" / "c.wav")
+    (tmp_path / "sources.csv").write_text("file,source,more\ndog/a.wav,yard,x\ndog/b.wav,yard,x\ngone.wav,roof,x\n")
+
+    recordings, problems = read_data(tmp_path)
+
+    assert [(r.path.name, r.labels, r.source) for r in recordings] == [
+        ("b.wav", ("cat",), "yard"),
+        ("a.wav", ("dog",), "yard"),
+        ("c.wav", (), "not_dog/c"),
+    ]
+    assert [problem.reason for problem in problems] == ["sources.csv names it, but it is not there"]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"), [(b"name,source\nx,y\n", "has the columns name, source"), (b"file,source\n\xff,y\n", "UTF-8")]
+)
+def test_a_table_of_sources_that_cannot_be_read_is_a_sentence(tmp_path: Path, table: bytes, words: str) -> None:
+    touch(tmp_path / "dog" / "a.wav")
+    (tmp_path / "sources.csv").write_bytes(table)
+    with pytest.raises(StreamclfError, match=words):
+        read_data(tmp_path)
+
+
 def test_names_of_esc_carry_fold_and_source_over_class_folders(tmp_path: Path) -> None:
     touch(tmp_path / "dog" / "4-182395-A.ogg", tmp_path / "rain" / "4-182395-B-10.wav", tmp_path / "rain" / "x.wav")
 
