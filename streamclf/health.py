@@ -43,6 +43,8 @@ _DISK_S = 10.0
 _LEVEL_S = 0.2
 _DRIFT_S = 60.0  # the clock follows by at most 2 ms in 10 s; before that the figure says nothing
 _SILENCE_DBFS = -120.0
+_NAMED = 5  # streams with the same problem that are named
+_STATES = {"problem": "in trouble"}  # where the state is no word to say it with
 _OWN_CLOCK = ("file", "demo")  # sources that give samples when we ask
 _SILENT = ("waiting", "ended", "lost", "reconnecting")  # states in which no sound comes
 _UNREAD = ("paused", "ended")  # states in which nobody reads what there is
@@ -182,13 +184,16 @@ class Health:
         )
 
     def _all_problems(self) -> list[status.Problem]:
-        told = [
-            status.Problem(f"{info.name} is {info.state}: {info.detail}".rstrip(": "), info.name,
-                           self._since_ms(f"{info.name}\n{info.state}"), _TO_DO[info.state])
-            for info in self._hub.streams.values()
-            if info.state in _TO_DO
-        ]  # fmt: skip
-        return told + [status.Problem(what, "", self._since_ms(what), to_do) for what, to_do in self._problems()]
+        alike: dict[tuple[str, str], list[str]] = {}
+        for info in self._hub.streams.values():
+            if info.state in _TO_DO:
+                alike.setdefault((info.state, info.detail), []).append(info.name)
+        found = []
+        for (state, detail), names in alike.items():
+            what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
+            since_ms = min(self._since_ms(f"{name}\n{state}") for name in names)
+            found.append(status.Problem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state]))
+        return found + [status.Problem(what, [], self._since_ms(what), to_do) for what, to_do in self._problems()]
 
     def _streams(self) -> list[status.StreamStatus]:
         rows = metrics.sums(metrics.FRAMES, "stream", "pack")
@@ -239,10 +244,10 @@ class Health:
                     provider=info.provider,
                     hop_ms=info.hop_ms,
                     streams=sum(name in stream.packs for stream in self._hub.streams.values()),
-                    runs=int(runs.count),
+                    runs=int(runs.number),
                     run_ms_p50=_rounded(minute.quantile_ms(0.5)),
                     run_ms_p99=_rounded(minute.quantile_ms(0.99)),
-                    rtf=_rounded(minute.total_s / heard_s if heard_s > 0 and minute.count else None),
+                    rtf=_rounded(minute.total_s / heard_s if heard_s > 0 and minute.number else None),
                 )
             )
         return found
@@ -329,6 +334,12 @@ class Health:
             cpu=round((now.cpu_s - then.cpu_s) / span_s, 3) if span_s > 1 else None,
             memory_bytes=_memory_bytes(),
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _pace(then: _Sample, now: _Sample) -> status.PaceStatus:

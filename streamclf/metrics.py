@@ -101,7 +101,7 @@ def exposition() -> bytes:
 class Times(NamedTuple):
     """What a histogram has counted. below: of each bucket but the last, its upper bound (s) and the times up to it."""
 
-    count: float
+    number: float
     total_s: float
     below: tuple[tuple[float, float], ...]
 
@@ -109,13 +109,13 @@ class Times(NamedTuple):
         """What came after `before`, an earlier reading of the same histogram."""
         pairs = zip(self.below, before.below, strict=True)
         below = tuple((bound, now - then) for (bound, now), (_, then) in pairs)
-        return Times(self.count - before.count, self.total_s - before.total_s, below)
+        return Times(self.number - before.number, self.total_s - before.total_s, below)
 
     def quantile_ms(self, share: float) -> float | None:
         """About the time below which `share` of them lay (ms); None where there were none. As exact as the buckets."""
-        if self.count <= 0:
+        if self.number <= 0:
             return None
-        rank, low_s, passed = share * self.count, 0.0, 0.0
+        rank, low_s, passed = share * self.number, 0.0, 0.0
         for bound_s, count in self.below:
             if count >= rank > passed:
                 return 1000 * (low_s + (bound_s - low_s) * (rank - passed) / (count - passed))
@@ -146,7 +146,7 @@ def times(histogram: Histogram, label: str = "") -> dict[str, Times]:
             if sample.name.endswith("_sum"):
                 found[key] = so_far._replace(total_s=sample.value)
             elif sample.name.endswith("_count"):
-                found[key] = so_far._replace(count=sample.value)
+                found[key] = so_far._replace(number=sample.value)
             elif sample.labels["le"] != "+Inf":
                 found[key] = so_far._replace(below=(*so_far.below, (float(sample.labels["le"]), sample.value)))
     return found

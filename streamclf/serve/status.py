@@ -7,10 +7,10 @@ import msgspec
 
 
 class Problem(msgspec.Struct):
-    """Something that somebody should look at. stream: which, "" for none. since_ms: Unix time at which it was seen."""
+    """Something that somebody should look at. streams: whose it is. since_ms: Unix time at which it was seen."""
 
     what: str
-    stream: str
+    streams: list[str]
     since_ms: int
     to_do: str
 

@@ -103,9 +103,10 @@ export class Chart {
   add(atMs: number, low: number, high: number, text: string): void {
     this.points.push({ atMs, low, high });
     while (this.points[0]!.atMs < atMs - this.spanMs) this.points.shift();
-    const highest = Math.max(...this.points.map((point) => point.high).filter(Number.isFinite), 0);
+    const known = this.points.map((point) => point.high).filter(Number.isFinite);
+    const highest = Math.max(...known, 0);
     setText(this.now, text);
-    setText(this.most, t.streams.most(this.format(highest)));
+    setText(this.most, known.length ? t.streams.most(this.format(highest)) : "");
     this.canvas.setAttribute("aria-label", t.streams.charts(this.name, text, this.format(highest)));
     this.draw(atMs, highest);
   }

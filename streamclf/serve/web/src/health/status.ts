@@ -2,7 +2,7 @@
 
 export interface Problem {
   what: string;
-  stream: string;
+  streams: string[];
   since_ms: number;
   to_do: string;
 }
