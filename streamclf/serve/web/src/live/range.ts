@@ -22,7 +22,7 @@ export function rangeOf(picture: PictureRing, now: Range): Range {
     total += column.length;
   }
   if (total === 0) return now;
-  const low = quantile(counts, total * FOOT) - BELOW;
+  const low = Math.max(0, quantile(counts, total * FOOT) - BELOW);
   const high = Math.max(quantile(counts, total * HEAD), low + LEAST);
   return Math.abs(low - now.low) < CHANGE && Math.abs(high - now.high) < CHANGE ? now : { low, high };
 }

@@ -55,6 +55,12 @@ export class Sides {
     this.spectrum = 0;
   }
 
+  private levelMark(layout: Layout): HTMLElement {
+    const mark = element("span", { class: "live-level-mark", text: t.live.meter });
+    mark.style.top = `${layout.axis + layout.spectrum + layout.level / 2}px`;
+    return mark;
+  }
+
   /** The values of `frame`; unknown ones are left empty. */
   values(lanes: readonly Lane[], stream: StreamModel, frame: number): void {
     lanes.forEach((lane, at) => {
@@ -76,6 +82,7 @@ export class Sides {
         mark.style.top = `${layout.axis + (1 - share) * layout.spectrum}px`;
         return mark;
       }),
+      this.levelMark(layout),
     );
   }
 }

@@ -174,6 +174,7 @@ class LivePanel {
     setText(this.title, stream?.entry.name ?? t.views.live);
     const { state = "", detail = "" } = stream?.entry ?? {};
     const plain = state === "live" || state === "demo"; // the head says what is a demo
+    this.state.title = detail;
     setText(this.state, [plain ? "" : state, detail].filter(Boolean).join(": "));
   }
 
