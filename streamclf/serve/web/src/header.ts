@@ -57,8 +57,11 @@ export class Header {
   /** Marks the view that is shown. */
   mark(shown: string): void {
     for (const [id, link] of this.links) {
-      if (id === shown) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+      if (id !== shown) link.removeAttribute("aria-current");
+      else {
+        link.setAttribute("aria-current", "page");
+        link.scrollIntoView({ block: "nearest", inline: "nearest" });
+      }
     }
   }
 

@@ -20,6 +20,8 @@ const NEARLY_FROM = 0.5;
 const NEARLY_UNTIL = 0.3;
 const USUAL_ENTER = 0.5;
 const SAY_MS = 5_000;
+/** States of a stream in which it is listened to. */
+const HEARD_IN = new Set(["live", "behind"]);
 const FRESH_MS = 10_000;
 
 interface Heard {
@@ -71,6 +73,7 @@ class StreamCard {
   private readonly heardList = element("ul", { class: "now-heard" });
   private readonly nearlyList = element("p", { class: "now-nearly" });
   private readonly quiet = element("p", { class: "now-quiet", text: t.now.quiet });
+  private readonly state = element("p", { class: "now-state" });
   private readonly heard = new Map<string, Heard>();
   private readonly nearly: Nearly[];
 
@@ -84,6 +87,7 @@ class StreamCard {
       "article",
       { class: "now-card", attrs: { "aria-label": stream.entry.name } },
       named ? title : null,
+      this.state,
       this.heardList,
       this.quiet,
       this.nearlyList,
@@ -93,8 +97,18 @@ class StreamCard {
 
   look(nowMs: number): void {
     this.lookAtEvents(nowMs);
+    this.showState();
     this.showHeard();
     this.showNearly();
+  }
+
+  /** What stands here is old where nothing is heard at the moment: it must not look as if it were heard. */
+  private showState(): void {
+    const { state, detail } = this.stream.entry;
+    const listens = this.app.connection.state === "open" && HEARD_IN.has(state);
+    const away = this.app.connection.state === "away" ? t.now.away : "";
+    setText(this.state, away || (listens ? "" : t.now.state(state, detail)));
+    this.root.classList.toggle("now-stale", !listens);
   }
 
   private lookAtEvents(nowMs: number): void {
@@ -126,7 +140,7 @@ class StreamCard {
     while (this.heardList.children.length > shown.length) this.heardList.lastElementChild!.remove();
     shown.forEach(({ name, strength, open }, index) => {
       const line = this.heardList.children[index] ?? this.heardList.appendChild(heardLine());
-      const [label, bar, percent] = line.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
+      const [label, percent, bar] = line.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
       setText(label, name);
       label.title = name;
       (bar.firstElementChild as HTMLElement).style.transform = `scaleX(${strength.toFixed(2)})`;
@@ -152,8 +166,8 @@ function heardLine(): HTMLElement {
     "li",
     {},
     element("span", { class: "now-name" }),
-    element("span", { class: "now-bar", attrs: { "aria-hidden": "true" } }, element("i")),
     element("span", { class: "now-strength" }),
+    element("span", { class: "now-bar", attrs: { "aria-hidden": "true" } }, element("i")),
   );
 }
 

@@ -54,7 +54,8 @@ const now = {
   nearly: "Faintly",
   strength: (percent: number): string => `${percent} %`,
   begun: (names: string, stream: string): string => (stream ? `${names}, ${stream}` : names),
-  noStreams: "There is no stream.",
+  away: "not connected: this is what was heard last",
+  state: (state: string, detail: string): string => (detail ? `${state}: ${detail}` : state),
 };
 
 const live = {
