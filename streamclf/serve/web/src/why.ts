@@ -117,7 +117,7 @@ class WhyView implements View {
     const heading = element("h2", { text: t.why.instant(clockText(ms), stream, seconds) });
     const events = found.events.map((event) => eventPart(event, model, false));
     const none = element("p", { class: "why-none", text: t.why.noEvent });
-    return [heading, ...(events.length > 0 ? events : [none]), nearestPart(found, model)];
+    return [heading, ...(events.length > 0 ? events : [none]), nearestPart(found)];
   }
 }
 

@@ -36,12 +36,16 @@ export interface EventWhy {
 
 export interface Near {
   label: string;
+  name: string;
+  at_ns: number;
   best: number;
   enter: number;
   leave: number;
   longest_ms: number;
   min_on_ms: number;
-  /** Why no event came of it, without its subject. */
+  /** Id of its event at that time, "" where there is none. */
+  event: string;
+  /** Why no event came of it; its subject is the label. */
   said: string;
 }
 
@@ -149,7 +153,7 @@ function alertsPart({ alerts }: EventWhy): HTMLElement | null {
 }
 
 /** Labels with their best score against the threshold at which an event begins. */
-export function nearestPart(found: InstantWhy, model: Model): HTMLElement {
+export function nearestPart(found: InstantWhy): HTMLElement {
   const packs = found.packs.filter((pack) => pack.labels.length > 0);
   return element(
     "section",
@@ -158,22 +162,21 @@ export function nearestPart(found: InstantWhy, model: Model): HTMLElement {
     element("p", { class: "why-when", text: packs.length > 0 ? t.why.nearestHow : found.no_rows }),
     ...packs.flatMap(({ pack, labels }) => [
       element("h3", { text: pack }),
-      element("ul", {}, ...labels.map((near) => nearPart(near, model.label(pack, near.label).name))),
+      element("ul", {}, ...labels.map(nearPart)),
     ]),
   );
 }
 
-function nearPart(near: Near, name: string): HTMLElement {
+function nearPart(near: Near): HTMLElement {
   const bar = element("i");
   bar.style.transform = `scaleX(${near.best.toFixed(3)})`;
   const threshold = element("u");
   threshold.style.left = `${(100 * near.enter).toFixed(1)}%`;
-  const reached = near.best >= near.enter;
   return element(
     "li",
-    { class: reached ? "reached" : "" },
-    element("b", { text: name, attrs: { title: near.label } }),
+    { class: near.best >= near.enter ? "reached" : "" },
+    element("b", { text: near.name, attrs: { title: near.label } }),
     element("span", { class: "why-bar", attrs: { "aria-hidden": "true" } }, bar, threshold),
-    element("span", { class: "why-said-of", text: near.said }),
+    element("span", { class: "why-said-of", text: near.said, attrs: { title: clockText(near.at_ns / 1e6) } }),
   );
 }

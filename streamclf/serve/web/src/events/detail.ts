@@ -2,7 +2,7 @@
 
 import { button, element, setText } from "../dom";
 import { t } from "../strings";
-import type { App } from "../view";
+import { type App, Failure } from "../view";
 import { type Actions, markText } from "./eventrow";
 import { ClipPlayer } from "./player";
 import type { Row } from "./row";
@@ -66,7 +66,7 @@ export class Detail {
     setText(this.when, `${dayText(row.onsetMs, Date.now())}, ${clockText(row.onsetMs)}`);
     this.showFacts(row);
     this.showMarks(row, same);
-    this.showClip(row, play);
+    this.showClip(row, play, same);
   }
 
   /** Play or pause what is shown. */
@@ -74,12 +74,29 @@ export class Detail {
     void this.player.toggle();
   }
 
-  private showClip(row: Row, play: boolean): void {
+  private showClip(row: Row, play: boolean, same: boolean): void {
     const heard = this.app.role !== "labels";
     const rate = this.app.model.streams.get(row.stream)?.entry.rate ?? DEFAULT_RATE;
-    setText(this.noClip, row.clip === "" ? (row.open ? t.events.clipLater : t.events.noClip) : heard ? "" : t.events.clipRole);
-    if (row.clip !== "" && heard) void this.player.show(row, rate, play);
-    else this.player.clear();
+    if (row.clip !== "" && heard) {
+      setText(this.noClip, "");
+      void this.player.show(row, rate, play);
+      return;
+    }
+    this.player.clear();
+    if (row.clip !== "") setText(this.noClip, t.events.clipRole);
+    else if (row.open || row.stored === null) setText(this.noClip, t.events.clipLater);
+    else if (!heard) setText(this.noClip, t.events.noClip);
+    else if (!same || this.noClip.textContent === t.events.clipLater) void this.sayNoClip(row);
+  }
+
+  /** The daemon knows better than we do why there is none. */
+  private async sayNoClip(row: Row): Promise<void> {
+    setText(this.noClip, "");
+    try {
+      await this.app.get(`v1/clip?event=${encodeURIComponent(row.id)}`);
+    } catch (fault) {
+      if (fault instanceof Failure && this.row?.id === row.id && this.row.clip === "") setText(this.noClip, fault.message);
+    }
   }
 
   private showFacts(row: Row): void {

@@ -7,6 +7,8 @@ import { DAY_MS, HOUR_MS, dateMs, localDateText, nsText, startOfDay } from "./fi
 
 /** Labels that are shown at first, the most frequent ones. */
 const SHOWN = 12;
+/** Today is counted anew at most this often. */
+const EVERY_MS = 10_000;
 /** Steps of the colour scale; each begins at about three times as many as the one before. */
 const STEPS = [1, 3, 10, 30, 100];
 
@@ -36,6 +38,7 @@ export class HeatMap {
   private whole = false;
   private loading: AbortController | null = null;
   private loadedMs = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly app: App,
@@ -94,10 +97,14 @@ export class HeatMap {
     }
   }
 
-  /** Today's table is made anew where events came since, at most this often. */
-  refresh(everyMs: number): void {
-    const today = this.day.value === localDateText(Date.now());
-    if (today && Date.now() - this.loadedMs > everyMs) void this.load();
+  /** Events have come: today's table is made anew, soon. */
+  refresh(): void {
+    if (this.timer !== undefined || this.day.value !== localDateText(Date.now())) return;
+    const waitMs = Math.max(0, this.loadedMs + EVERY_MS - Date.now());
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      void this.load();
+    }, waitMs);
   }
 
   private step(days: number): void {

@@ -3,6 +3,8 @@
 import { type Bounds, type Filter, accepts, boundsOf, nsText, queryOf } from "./filter";
 import { type Mark, type Row, type StoredEvent, merged, rowOfStored } from "./row";
 
+/** The first page is small, so that there is something to read at once. */
+const FIRST_PAGE = 100;
 const PAGE = 1000;
 /** Rows that are fetched without being asked for; more come by `older`. */
 export const FETCHED_AT_ONCE = 10_000;
@@ -104,12 +106,13 @@ export class History {
     let untilMs = fromMs;
     do {
       const query = queryOf(this.filter, this.bounds);
+      const limit = this.kept ? PAGE : FIRST_PAGE;
       if (untilMs !== null) query.set("until_ns", nsText(untilMs));
-      query.set("limit", String(PAGE));
+      query.set("limit", String(limit));
       const before = this.rows.size;
       const page = await this.page(query);
       this.after ??= page.after;
-      this.olderLeft = page.events.length === PAGE && this.rows.size > before;
+      this.olderLeft = page.events.length === limit && this.rows.size > before;
       untilMs = this.oldestMs() + 1;
       this.heard.grown();
     } while (this.olderLeft && this.rows.size < enough);

@@ -23,7 +23,6 @@ const STORED_MS = 700;
 /** A clip is written once the sound behind its event is over; for so long it is asked for again. */
 const CLIP_WAIT_MS = 30_000;
 const CLIP_EVERY_MS = 3_000;
-const HEAT_EVERY_MS = 10_000;
 
 class EventsView implements View, Actions {
   readonly id = ID;
@@ -177,7 +176,7 @@ class EventsView implements View, Actions {
     this.stale = true;
     if (!this.history.kept) return;
     clearTimeout(this.catching);
-    this.catching = setTimeout(() => void this.catchUp().then(() => this.heat.refresh(HEAT_EVERY_MS)), STORED_MS);
+    this.catching = setTimeout(() => void this.catchUp().then(() => this.heat.refresh()), STORED_MS);
   }
 
   private put(event: EventMessage): void {
