@@ -1,0 +1,62 @@
+"""Every view of the page before axe, light and dark, wide and narrow, with real sound in it: no serious fault."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.conftest import StartDaemon
+from tests.support.browser import WAIT_MS, OpenPage, keep_picture, patience
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+expect.set_options(timeout=WAIT_MS)
+
+VIEWS = ("live", "now", "events", "why", "streams", "rules", "microphone")
+SEEN = {"light": (1280, 800), "dark": (390, 844)}
+RULES = """
+[place]
+timezone = "Europe/Berlin"
+
+[[rule]]
+name = "birds-at-dawn"
+labels = ["group:bird"]
+time = "05:00-09:00"
+cooldown_s = 600
+"""
+
+
+def faults(page: Page) -> list[str]:
+    """What axe calls serious or critical, each with where it is."""
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']} at {node['target']}: {node['failureSummary']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", SEEN)
+def test_no_view_has_a_serious_fault(scheme: str, tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES)
+    running = daemon("--source", "demo", "--source", "push:phone", "--rules", str(rules))
+    width, height = SEEN[scheme]
+    page = open_page(f"http://127.0.0.1:{running.port}/#live", width=width, height=height, color_scheme=scheme)
+    page.set_default_timeout(WAIT_MS * patience())
+    expect(page.locator('.link-state[data-state="open"]')).to_be_visible()
+    expect(page.locator(".now-name").first).to_be_visible(timeout=WAIT_MS * patience())
+    for view in VIEWS:
+        page.evaluate("view => { location.hash = view; }", view)
+        expect(page.locator(f".view-{view}:visible")).to_have_count(1)
+        page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
+        assert faults(page) == [], view
+        keep_picture(page, f"{view}-{scheme}")
+
+
+def test_a_picture_without_its_text_would_be_found(open_page: OpenPage) -> None:
+    page = open_page("data:text/html,<html lang=en><title>x</title><main><h1>x</h1><img src='data:,'></main>")
+    assert any(fault.startswith("image-alt") for fault in faults(page))
