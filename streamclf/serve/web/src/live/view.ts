@@ -63,7 +63,7 @@ class LivePanel {
       "div",
       { class: "live-stage", attrs: { tabindex: "0", role: "group", "aria-label": t.live.plot } },
       this.sides.names,
-      element("div", { class: "live-frame" }, this.plot.canvas, this.sides.marks, this.empty),
+      element("div", { class: "live-frame" }, this.plot.canvas, this.sides.marks, this.back, this.empty),
     );
     this.root = element(
       "section",
@@ -126,7 +126,6 @@ class LivePanel {
     return element(
       "div",
       { class: "live-controls" },
-      this.back,
       this.pause,
       icon("−", t.live.zoomOut, () => this.zoomBy(ZOOM_STEP)),
       this.span,
