@@ -10,9 +10,13 @@ declare function registerProcessor(name: string, processor: new (options: AudioW
 declare const currentFrame: number;
 declare const sampleRate: number;
 
+/** The browser's own buffers are still filling so long, and what comes through them has holes. */
+const SETTLE_S = 0.25;
+
 /** Posts messages of a `push` stream, 20 ms each. A number that is posted to it moves the count on by as much. */
 class Capture extends AudioWorkletProcessor {
   private shift = 0;
+  private begin = Infinity;
   private readonly framer = new Framer(sampleRate / 50, (message) => this.port.postMessage(message, [message]));
 
   constructor() {
@@ -23,7 +27,9 @@ class Capture extends AudioWorkletProcessor {
   }
 
   process(inputs: Float32Array[][]): boolean {
-    this.framer.push(inputs[0]?.[0], currentFrame + this.shift);
+    const samples = inputs[0]?.[0];
+    if (samples && this.begin === Infinity) this.begin = currentFrame + SETTLE_S * sampleRate;
+    if (currentFrame >= this.begin) this.framer.push(samples, currentFrame + this.shift);
     return true;
   }
 }

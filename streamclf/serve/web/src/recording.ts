@@ -21,8 +21,9 @@ export async function microphones(): Promise<MediaDeviceInfo[]> {
 export class Recording {
   /** Largest magnitude since it was last taken, in [0, 1], and whether full scale was reached. */
   private peak = 0;
-  /** Samples that the microphone gave. */
-  private samples = 0;
+  /** Numbers of the first sample that the microphone gave, and behind the last one. */
+  private first = NaN;
+  private end = NaN;
   private suspendedAtMs: number | null = null;
   private wakeLock: WakeLockSentinel | null = null;
   private readonly stayAwake = (): void => void this.holdWakeLock();
@@ -75,7 +76,7 @@ export class Recording {
   }
 
   get seconds(): number {
-    return this.samples / this.stream.rate;
+    return (this.end - this.first || 0) / this.stream.rate;
   }
 
   /** The microphone's name, as the browser tells it. */
@@ -110,7 +111,8 @@ export class Recording {
   private take(message: ArrayBuffer): void {
     const samples = samplesOf(message);
     for (const sample of samples) this.peak = Math.max(this.peak, Math.abs(sample) / 32768);
-    this.samples = firstOf(message) + samples.length;
+    if (Number.isNaN(this.first)) this.first = firstOf(message);
+    this.end = firstOf(message) + samples.length;
     this.uplink.give(message);
   }
 

@@ -8,8 +8,8 @@ export type UplinkState = "connecting" | "sending" | "away" | "refused";
 
 const RETRY_MS = 500;
 const RETRY_MAX_MS = 5_000;
-/** More than this may not wait here: it would come late. */
-const MAX_WAITING_S = 1;
+/** More than this may not wait here: it would come too late. A page that was busy for a while sends as much at once. */
+const MAX_WAITING_S = 4;
 /** A connection on which so long nothing moves is given up. */
 const STUCK_MS = 4_000;
 
