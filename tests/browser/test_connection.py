@@ -25,6 +25,7 @@ def test_after_an_absence_the_events_of_that_time_are_there(open_page: OpenPage)
         page.wait_for_selector(".link-state[data-state=away]")
         page.wait_for_timeout(2_100)  # shorter absences are not told
         said = page.locator(".link-state").inner_text()
+        then = page.locator(".now-state").inner_text()
         meanwhile(server, rows(20, [0.9, 0, 0]), event("e1", "speech", Stage.CLOSE), event("e2", "dog", Stage.OPEN))
         server.start()
         page.wait_for_selector(".link-state[data-state=open]")
@@ -33,6 +34,7 @@ def test_after_an_absence_the_events_of_that_time_are_there(open_page: OpenPage)
         back = page.locator(".toasts").inner_text()
 
         assert said.startswith("not connected for")
+        assert then == "not connected: this is what was heard last"
         assert len(heard) == 1
         assert "has been fetched" in back
 

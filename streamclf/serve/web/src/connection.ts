@@ -36,8 +36,6 @@ export interface Shore {
   say(text: string, level?: "info" | "problem"): void;
   /** Asks the daemon whether it lets us in, and the user for what is needed. False: it cannot be reached. */
   admit(): Promise<boolean>;
-  /** Fetches the events that are kept from this moment (ms since 1970) on into the model. */
-  recover(fromMs: number): Promise<void>;
 }
 
 const BACKFILL_S = 60;
@@ -103,6 +101,11 @@ export class Connection {
     return this.socket?.bufferedAmount ?? 0;
   }
 
+  /** The daemon wants a token that it has not been given yet. */
+  waitForToken(): void {
+    this.become("refused");
+  }
+
   /** Also asks for the sound of this stream (role audio); null for none. */
   listenTo(stream: string | null): void {
     this.audio = stream;
@@ -139,7 +142,7 @@ export class Connection {
       socket.close();
     }
     this.askedAtMs = null;
-    if (reason) this.shore.say(t.connection.closed(reason), "problem");
+    if (reason) this.shore.say(t.connection.closed(reason));
     this.awaySinceMs ??= Date.now();
     this.become("away");
     clearTimeout(this.timer);
@@ -225,7 +228,6 @@ export class Connection {
   private takeHello(hello: Hello): void {
     const restarted = this.instance !== null && this.instance !== hello.instance;
     const awayMs = this.awaySinceMs === null ? 0 : Date.now() - this.awaySinceMs;
-    if (restarted && this.awaySinceMs !== null) void this.shore.recover(this.awaySinceMs);
     if (this.instance !== null && awayMs > WORTH_SAYING_MS) this.shore.say(t.connection.back(awayMs / 1000, restarted));
     this.model.lag.restart();
     this.model.takeHello(hello);

@@ -12,7 +12,6 @@ import { view as liveView } from "./live/view";
 import { askForToken, login } from "./login";
 import { Model, type StreamModel } from "./model";
 import { view as nowView } from "./now";
-import { inMilliseconds, type EventMessage } from "./protocol";
 import { t } from "./strings";
 import { applyTheme } from "./theme";
 import { Toasts } from "./toasts";
@@ -52,7 +51,6 @@ class Page implements App {
     this.connection = new Connection(this.model, {
       say: (text, level) => this.say(text, level),
       admit: () => this.admit(),
-      recover: (fromMs) => this.recover(fromMs),
     });
     this.header = new Header(this, Object.keys(VIEWS));
     root.append(this.header.root, this.main, this.toasts.root);
@@ -132,6 +130,7 @@ class Page implements App {
       await takeToken();
       let session = await this.session();
       while (session.role === null) {
+        this.connection.waitForToken();
         await askForToken(this);
         session = await this.session();
       }
@@ -145,18 +144,6 @@ class Page implements App {
 
   private session(): Promise<Session> {
     return this.get<Session>("v1/session");
-  }
-
-  private async recover(fromMs: number): Promise<void> {
-    try {
-      const since = BigInt(Math.floor(fromMs)) * 1_000_000n;
-      const page = await this.get<{ events: object[] }>(`v1/events?limit=1000&since_ns=${since}`);
-      for (const event of page.events.map(inMilliseconds) as EventMessage[])
-        this.model.takeEvent({ ...event, type: "event" });
-    } catch (fault) {
-      // a daemon that keeps no events has none to give
-      if (!(fault instanceof Failure) || fault.status !== 404) throw fault;
-    }
   }
 }
 

@@ -30,7 +30,7 @@ describe("the model", () => {
     expect(model.streams.get("yard")!.newestFrame).toBe(-1);
   });
 
-  it("forgets rows of a daemon that was started anew, keeps events, and keeps both at the same one", () => {
+  it("forgets what a daemon told before it was started anew, and nothing at the same one", () => {
     const model = greeted();
     model.takeScores(block(40, 0));
     model.takeEvent(OPEN);
@@ -38,10 +38,11 @@ describe("the model", () => {
 
     model.takeHello(structuredClone(HELLO));
     expect(model.streams.get("mic")).toBe(before);
+    expect(model.events.get(OPEN.id)).toEqual(OPEN);
     model.takeHello({ ...structuredClone(HELLO), instance: "another" });
     expect(model.streams.get("mic")!.newestFrame).toBe(-1);
     expect(model.streams.get("mic")!.open.size).toBe(0);
-    expect(model.events.get(OPEN.id)).toEqual(OPEN);
+    expect(model.events.get(OPEN.id)).toBeUndefined();
   });
 
   it("learns when a stream began, first about, then exactly", () => {

@@ -164,7 +164,11 @@ export class Model {
 
   takeHello(hello: Hello): void {
     const restarted = this.hello !== null && this.hello.instance !== hello.instance;
-    if (restarted) this.streams.clear();
+    if (restarted) {
+      // ids of events and frames begin anew; what was kept of the former start is in its store
+      this.streams.clear();
+      this.events.byId.clear();
+    }
     this.packs.clear();
     for (const pack of hello.packs) this.packs.set(pack.name, pack);
     for (const name of [...this.streams.keys()])

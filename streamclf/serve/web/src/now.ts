@@ -105,10 +105,11 @@ class StreamCard {
   /** What stands here is old where nothing is heard at the moment: it must not look as if it were heard. */
   private showState(): void {
     const { state, detail } = this.stream.entry;
-    const listens = this.app.connection.state === "open" && HEARD_IN.has(state);
-    const away = this.app.connection.state === "away" ? t.now.away : "";
-    setText(this.state, away || (listens ? "" : t.now.state(state, detail)));
+    const connected = this.app.connection.state === "open";
+    const listens = connected && HEARD_IN.has(state);
+    setText(this.state, listens ? "" : connected ? t.now.state(state, detail) : t.now.away);
     this.root.classList.toggle("now-stale", !listens);
+    this.nearlyList.hidden = !listens;
   }
 
   private lookAtEvents(nowMs: number): void {
@@ -147,7 +148,7 @@ class StreamCard {
       setText(percent, t.now.strength(Math.round(strength * 100)));
       line.classList.toggle("now-ending", !open);
     });
-    this.quiet.hidden = shown.length > 0;
+    this.quiet.hidden = shown.length > 0 || this.root.classList.contains("now-stale");
   }
 
   private showNearly(): void {
