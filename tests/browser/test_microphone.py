@@ -14,7 +14,7 @@ from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.types import I16
 from tests.conftest import StartDaemon
 from tests.support.browser import CHROMIUM, FLAGS, WAIT_MS, OpenPage, hub_server, keep_picture
-from tests.support.hearing import Cable, Ear, Likeness, lag_of, listening
+from tests.support.hearing import Cable, Likeness, lag_of, listening
 from tests.support.serving import make_hub, stream_info
 
 RATE = 48_000
@@ -114,7 +114,7 @@ def test_the_label_comes_back_and_no_sample_is_lost(
     assert left_out == "nothing"
     runs = ear.runs()
     assert len(runs) == 1
-    places, error = errors_of(runs, played[1])
+    _, error = errors_of(runs, played[1])
     assert error < 2, f"what the daemon heard differs by {error} from what was played"
     assert ear.gaps == []
 
@@ -166,10 +166,9 @@ def test_without_a_stream_for_it_the_view_says_how_to_start_one(hearing: Browser
 def test_over_plain_http_the_view_says_what_is_missing(hearing: Browser) -> None:
     hub = make_hub()
     hub.streams["mic"] = stream_info("mic", push=True)
-    with hub_server(hub, hosts=(FOREIGN,)) as server:
-        with opened(hearing, f"http://{FOREIGN}:{server.port}/") as page:
-            expect(page.locator(".mic-note")).to_contain_text("over https")
-            expect(page.get_by_role("button", name=START)).to_be_hidden()
+    with hub_server(hub, hosts=(FOREIGN,)) as server, opened(hearing, f"http://{FOREIGN}:{server.port}/") as page:
+        expect(page.locator(".mic-note")).to_contain_text("over https")
+        expect(page.get_by_role("button", name=START)).to_be_hidden()
 
 
 def test_a_browser_that_gives_no_microphone_and_a_daemon_that_takes_none_are_told_in_words(
