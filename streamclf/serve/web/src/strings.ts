@@ -67,7 +67,6 @@ const live = {
   zoomOut: "Zoom out",
   back: "Back to now",
   span: (s: number): string => `${s < 10 ? s.toFixed(1).replace(/\.0$/, "") : Math.round(s)} s across`,
-  stream: "Stream",
   others: "Other streams",
   show: (name: string): string => `Show ${name} large`,
   waiting: "Nothing has come yet.",
@@ -80,9 +79,8 @@ const live = {
   noPicture: "no spectrum kept",
   level: (rms: string, peak: string): string => `${rms} dBFS, peak ${peak}`,
   pitch: (hertz: string, db: string): string => `${hertz}: ${db} dB`,
-  event: (name: string, peak: string): string => `event ${name}, peak ${peak}`,
   why: "Why did nothing fire here?",
-  hold: "Click to hold an instant, or press comma and full stop to step through the frames.",
+  hold: "Click or tap to hold an instant, or press comma and full stop to step through the frames.",
   held: (ms: number): string => `a new value every ${ms} ms, held in between`,
   early: (ms: number): string => `first estimates; what is decided after ${ms} ms may differ`,
   late: (ms: number): string => `${Math.round(ms)} ms after the sound`,
@@ -119,7 +117,6 @@ const events = {
   notKept:
     "No events are kept, so only those since this page was opened are here. To keep them, leave [store] enabled = true in the configuration and start the daemon without --no-store.",
   failed: (reason: string): string => `The kept events could not be fetched: ${reason} Choose a filter again to try once more.`,
-  liveOnly: (count: number): string => `${oneOf(count, "event", "events")} here.`,
   count: (count: number, more: boolean): string =>
     more ? `The newest ${oneOf(count, "event", "events")}` : oneOf(count, "event", "events"),
   held: (count: number): string => `↑ ${oneOf(count, "new event", "new events")}`,

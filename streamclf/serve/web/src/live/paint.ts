@@ -1,5 +1,5 @@
-// The painters: what stands in a pixel column of the sound (spectrum, level) and of the lanes. Whole pixels, no blending
-// at draw time, nothing allocated: this runs for every column that comes.
+// The painters: what stands in a pixel column of the sound (spectrum, level) and of the lanes. Whole pixels of
+// colours that were mixed before: this runs for every column that comes.
 
 import type { GapSpan, StreamModel, Track } from "../model";
 import { UNKNOWN } from "../rings";
@@ -14,6 +14,8 @@ export interface Palette {
   ink: number;
   grid: number;
   gap: number;
+  rmsInk: number;
+  peakInk: number;
   clip: number;
   lanes: readonly number[];
 }
@@ -147,35 +149,14 @@ export class SoundPainter {
       rms = rms >= picture.rms(frame) ? rms : picture.rms(frame);
       peak = peak >= picture.peak(frame) ? peak : picture.peak(frame);
     }
-    const { ground, ink, grid, clip } = this.palette;
+    const { ground, grid, clip, rmsInk, peakInk } = this.palette;
     const solid = heightOf(rms, level);
     const faint = heightOf(peak, level);
-    const top = peak >= CLIPPED ? clip : this.faint(ground, ink);
+    const top = peak >= CLIPPED ? clip : peakInk;
     for (let y = 0, at = spectrum * stride + x; y < level; y++, at += stride) {
       const up = level - y;
-      pixels[at] = up <= solid ? this.solid(ground, ink) : up <= faint ? top : y === 0 ? grid : ground;
+      pixels[at] = up <= solid ? rmsInk : up <= faint ? top : y === 0 ? grid : ground;
     }
-  }
-
-  private solidInk = 0;
-  private faintInk = 0;
-  private mixedFor = -1;
-
-  private solid(ground: number, ink: number): number {
-    this.mix(ground, ink);
-    return this.solidInk;
-  }
-
-  private faint(ground: number, ink: number): number {
-    this.mix(ground, ink);
-    return this.faintInk;
-  }
-
-  private mix(ground: number, ink: number): void {
-    if (this.mixedFor === ground) return;
-    this.mixedFor = ground;
-    this.solidInk = blend(ground, ink, 0.55);
-    this.faintInk = blend(ground, ink, 0.25);
   }
 }
 

@@ -1,6 +1,6 @@
 // The theme's colours as pixels.
 
-import { colourMap } from "./colours";
+import { blend, colourMap } from "./colours";
 import type { Palette } from "./paint";
 
 const LANES = 7;
@@ -20,12 +20,15 @@ export function paletteOf(element: HTMLElement): Palette {
     return new Uint32Array(context.getImageData(0, 0, 1, 1).data.buffer)[0]!;
   };
   const ground = read("live-ground");
+  const ink = read("text");
   const palette = {
     map: colourMap(isDark(ground)),
     ground,
-    ink: read("text"),
+    ink,
     grid: read("line"),
     gap: read("text-faint"),
+    rmsInk: blend(ground, ink, 0.55),
+    peakInk: blend(ground, ink, 0.25),
     clip: read("bad"),
     lanes: Array.from({ length: LANES }, (_, i) => read(`lane-${i}`)),
   };

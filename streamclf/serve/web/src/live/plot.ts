@@ -3,7 +3,7 @@
 
 import { element } from "../dom";
 import type { GapSpan, StreamModel } from "../model";
-import { FRAME_MS } from "../protocol";
+import { FRAME_MS, FRAMES_PER_SECOND } from "../protocol";
 import { clockText, tickStepMs } from "./axis";
 import { cssOf } from "./colours";
 import { type Lane, LaneBook, type Span, spanIn } from "./lanes";
@@ -41,7 +41,6 @@ export interface Spot {
   frame: number;
   lane: Lane | null;
   span: Span | null;
-  gap: GapSpan | null;
   /** Height in the spectrum from 0 (lowest band) to 1; null beside it. */
   pitch: number | null;
 }
@@ -148,7 +147,7 @@ export class Plot {
   frame(nowMs: number): void {
     if (this.stream === null || this.cssWidth === 0 || this.palette === undefined) return;
     const head = this.playhead.advance(this.stream.newestFrame + 1, nowMs);
-    this.viewport.follow(this.steady ? Math.floor(head / 50) * 50 : head);
+    this.viewport.follow(this.steady ? Math.floor(head / FRAMES_PER_SECOND) * FRAMES_PER_SECOND : head);
     this.takeRows();
     this.takePicture(nowMs);
     if (nowMs - this.chosenAt > CHOOSE_EVERY_MS) this.choose(nowMs);
@@ -167,7 +166,6 @@ export class Plot {
       frame,
       lane,
       span: lane && spanIn(lane.spans, frame, frame + 1),
-      gap: this.gapAt(frame),
       pitch: inSpectrum ? 1 - (y - axis) / spectrum : null,
     };
   }

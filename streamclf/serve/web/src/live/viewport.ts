@@ -4,7 +4,8 @@
 // floor(c / scale). Counting columns from frame 0 and not from the edge of the view means that a column never changes
 // while the view moves, so that it is drawn once.
 
-export const FRAMES_PER_SECOND = 50;
+import { FRAMES_PER_SECOND } from "../protocol";
+
 export const MIN_SPAN = 2 * FRAMES_PER_SECOND;
 export const MAX_SPAN = 300 * FRAMES_PER_SECOND;
 const ROUNDING = 1e-6; // far below a frame, far above the rounding of a product of frame and scale
@@ -79,6 +80,9 @@ export class Viewport {
   }
 }
 
+const TRAIL = 5; // one batch: what the next one fills is never shown empty
+const SETTLING = 100; // frames in which a difference has mostly gone
+
 /**
  * The right edge of a view that follows: glides at 50 frames a second though rows come in batches.
  *
@@ -100,6 +104,3 @@ export class Playhead {
     return this.frame;
   }
 }
-
-const TRAIL = 5; // one batch: what the next one fills is never shown empty
-const SETTLING = 100; // frames in which a difference has mostly gone
