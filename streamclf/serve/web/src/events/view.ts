@@ -21,7 +21,7 @@ const ID = "events";
 /** The store has an event a moment after the socket told of it. */
 const STORED_MS = 700;
 /** A clip is written once the sound behind its event is over; for so long it is asked for again. */
-const CLIP_WAIT_MS = 30_000;
+const CLIP_WAIT_MS = 60_000;
 const CLIP_EVERY_MS = 3_000;
 
 class EventsView implements View, Actions {
@@ -34,14 +34,16 @@ class EventsView implements View, Actions {
   private list!: WindowedList<Item>;
   private history!: History;
   private readonly listing = new Listing();
-  private readonly said = element("p", { class: "list-said", attrs: { role: "status" } });
+  private readonly said = element("span", { attrs: { role: "status" } });
+  /** Not for a screen reader to say each time that it grows. */
+  private readonly count = element("span");
   private readonly pill = button("", () => this.toTop(), { class: "pill" });
   private readonly older = button(t.events.older, () => void this.loadOlder(), { class: "plain older" });
   private readonly names = element("datalist", { attrs: { id: "label-names" } });
   private visible = false;
   private stale = false;
   private catching: ReturnType<typeof setTimeout> | undefined;
-  private clipsAskedMs = 0;
+  private clips: ReturnType<typeof setTimeout> | undefined;
   private loading = false;
 
   mount(root: HTMLElement, app: App): void {
@@ -62,7 +64,7 @@ class EventsView implements View, Actions {
       element(
         "div",
         { class: "events-body" },
-        element("div", { class: "events-list" }, this.said, this.pill, this.list.box, this.older),
+        element("div", { class: "events-list" }, element("p", { class: "list-said" }, this.said, this.count), this.pill, this.list.box, this.older),
         this.detail.box,
       ),
       this.names,
@@ -233,12 +235,17 @@ class EventsView implements View, Actions {
     this.pill.hidden = held === 0;
     setText(this.pill, t.events.held(held));
     this.older.hidden = !this.history.olderLeft;
-    const { size, problem } = this.history;
-    if (problem) setText(this.said, size === 0 ? problem : `${problem} ${t.events.liveOnly(size)}`);
-    else if (!this.loading) setText(this.said, size === 0 ? t.events.none : t.events.count(size, this.history.olderLeft));
+    this.sayLength();
     const selected = this.detail.id === null ? undefined : this.history.get(this.detail.id);
     if (selected) this.detail.show(selected, false);
-    this.askForClips();
+    this.awaitClips();
+  }
+
+  private sayLength(): void {
+    const { size, problem, olderLeft } = this.history;
+    if (problem) setText(this.said, `${problem} `);
+    else if (!this.loading) setText(this.said, size === 0 ? t.events.none : "");
+    setText(this.count, size === 0 || this.loading ? "" : t.events.count(size, olderLeft));
   }
 
   private *shownRows(): Iterable<Row> {
@@ -286,16 +293,21 @@ class EventsView implements View, Actions {
     this.list.set(this.listing.items(this.history.values(), Date.now()));
   }
 
-  private askForClips(): void {
-    const nowMs = Date.now();
-    if (!this.history.kept || nowMs - this.clipsAskedMs < CLIP_EVERY_MS) return;
+  /** A clip comes behind its event, and no message tells of it. */
+  private awaitClips(): void {
+    if (!this.history.kept || this.clips !== undefined) return;
+    const fromMs = Date.now() - CLIP_WAIT_MS;
     let since = Infinity;
     for (const row of this.history.values())
-      if (row.clip === "" && !row.open && row.endMs > nowMs - CLIP_WAIT_MS) since = Math.min(since, row.onsetMs);
+      if (row.clip === "" && !row.open && row.endMs > fromMs) since = Math.min(since, row.onsetMs);
     if (since === Infinity) return;
-    this.clipsAskedMs = nowMs;
-    void this.attempt(() => this.history.again(since));
-    setTimeout(() => (this.stale = true), CLIP_EVERY_MS);
+    this.clips = setTimeout(() => void this.askForClips(since), CLIP_EVERY_MS);
+  }
+
+  private async askForClips(sinceMs: number): Promise<void> {
+    await this.attempt(() => this.history.again(sinceMs));
+    this.clips = undefined;
+    this.stale = true;
   }
 
   private fillNames(): void {
