@@ -4,7 +4,6 @@ Many pages ask every two seconds. So an answer holds for a second, and what has 
 """
 
 import asyncio
-import math
 import os
 import threading
 import time
@@ -17,7 +16,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 from prometheus_client import Counter, Gauge
 
 from streamclf import __version__, metrics
@@ -26,7 +24,7 @@ from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
 from streamclf.engine.pace import Rung
-from streamclf.lines import Line
+from streamclf.lines import Line, drift_ppm, level
 from streamclf.metrics import NO_TIMES, Times
 from streamclf.selftest import SelfTest
 from streamclf.serve import status
@@ -40,12 +38,9 @@ _LOOK_S = 1.0
 _SAMPLES = 13
 _SAMPLE_S = 5.0  # together the last minute
 _DISK_S = 10.0
-_LEVEL_S = 0.2
-_DRIFT_S = 60.0  # the clock follows by at most 2 ms in 10 s; before that the figure says nothing
-_SILENCE_DBFS = -120.0
+_BEHIND = "\nbehind"  # no stream's state, and no sentence, is called so
 _NAMED = 5  # streams with the same problem that are named
 _STATES = {"problem": "in trouble"}  # where the state is no word to say it with
-_OWN_CLOCK = ("file", "demo")  # sources that give samples when we ask
 _SILENT = ("waiting", "ended", "lost", "reconnecting")  # states in which no sound comes
 _UNREAD = ("paused", "ended")  # states in which nobody reads what there is
 
@@ -134,9 +129,6 @@ class Health:
             found.append(
                 (self._selftest.problem, "see whether the machine keeps up and a pack is in use that knows it")
             )
-        if rung := Rung(_total(metrics.LADDER)):
-            behind = f"this machine cannot keep up, and does less: rung {rung} of {max(Rung)} ({rung.name.lower()})"
-            found.append((behind, "give it fewer streams, or a lighter model"))
         if self.alerts is not None:
             if problem := self.alerts.rules.problem:
                 found.append((problem, "mend the file, and try it with `streamclf rules check`"))
@@ -148,6 +140,8 @@ class Health:
 
     def _note(self, now_ns: int) -> None:
         there = [f"{info.name}\n{info.state}" for info in list(self._hub.streams.values())] + self.problems()
+        if _total(metrics.LADDER):
+            there.append(_BEHIND)
         self._since = {key: self._since.get(key, now_ns) for key in there}
 
     def _since_ms(self, key: str) -> int:
@@ -193,6 +187,11 @@ class Health:
             what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
             since_ms = min(self._since_ms(f"{name}\n{state}") for name in names)
             found.append(status.Problem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state]))
+        if rung := Rung(_total(metrics.LADDER)):
+            behind = f"this machine cannot keep up, and does less: rung {rung} of {max(Rung)} ({rung.name.lower()})"
+            found.append(
+                status.Problem(behind, [], self._since_ms(_BEHIND), "give it fewer streams, or a lighter model")
+            )
         return found + [status.Problem(what, [], self._since_ms(what), to_do) for what, to_do in self._problems()]
 
     def _streams(self) -> list[status.StreamStatus]:
@@ -207,7 +206,7 @@ class Health:
 
     def _stream(self, name: str, rows: dict[str, int], *, gaps: int, lost: int) -> status.StreamStatus:
         info, line = self._hub.streams[name], self._lines.get(name)
-        rms, peak = _level(line) if line is not None and info.state not in _SILENT else (None, None)
+        rms, peak = level(line) if line is not None and info.state not in _SILENT else (None, None)
         return status.StreamStatus(
             name=name,
             source=info.source,
@@ -221,7 +220,7 @@ class Health:
             captured_s=0.0 if line is None else round(line.ring.written / info.rate, 3),
             rms_dbfs=rms,
             peak_dbfs=peak,
-            drift_ppm=None if line is None else _drift_ppm(line),
+            drift_ppm=None if line is None else drift_ppm(line),
             backlog_ms=None
             if line is None or info.state in _UNREAD
             else round(line.stream.waiting * 1000 / info.rate, 1),
@@ -350,29 +349,6 @@ def _pace(then: _Sample, now: _Sample) -> status.PaceStatus:
         tick_ms_p50=_rounded(minute.quantile_ms(0.5)),
         tick_ms_p99=_rounded(minute.quantile_ms(0.99)),
     )
-
-
-def _level(line: Line) -> tuple[float | None, float | None]:
-    """RMS and peak of the newest samples (dBFS)."""
-    end = line.ring.written
-    start = end - round(_LEVEL_S * line.info.rate)
-    if start < 0:
-        return None, None
-    heard = line.ring.view(start, end)
-    rms, peak = float(np.sqrt(np.mean(np.square(heard)))), float(np.max(np.abs(heard)))
-    return _dbfs(rms), _dbfs(peak)
-
-
-def _dbfs(value: float) -> float:
-    return round(max(_SILENCE_DBFS, 20 * math.log10(value)), 1) if value > 0 else _SILENCE_DBFS
-
-
-def _drift_ppm(line: Line) -> float | None:
-    """A device that is fast has its samples early: the epoch moves back."""
-    captured_s = line.ring.written / line.info.rate
-    if line.spec.kind in _OWN_CLOCK or captured_s < _DRIFT_S:
-        return None
-    return round(-line.clock.drift_ns / captured_s / 1000, 1)
 
 
 def _total(metric: Counter | Gauge) -> int:

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from streamclf import metrics
 from streamclf.audio.ring import Ring
@@ -21,6 +24,10 @@ from streamclf.types import Status
 log = logging.getLogger("streamclf")
 
 RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
+_LEVEL_S = 0.2
+_DRIFT_S = 60.0  # the clock follows by at most 2 ms in 10 s; before that the figure says nothing
+_SILENCE_DBFS = -120.0
+_OWN_CLOCK = ("file", "demo")  # sources that give samples when we ask
 NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
 
 
@@ -132,3 +139,27 @@ async def count(lines: Sequence[Line]) -> None:
             metrics.XRUNS.labels(line.info.name).inc(xruns - line.xruns_counted)
             metrics.BAD_SAMPLES.labels(line.info.name).inc(bad - line.bad_counted)
             line.xruns_counted, line.bad_counted = xruns, bad
+
+
+def level(line: Line) -> tuple[float | None, float | None]:
+    """RMS and peak of the newest samples (dBFS)."""
+    end = line.ring.written
+    start = end - round(_LEVEL_S * line.info.rate)
+    if start < 0:
+        return None, None
+    heard = line.ring.view(start, end)
+    rms, peak = float(np.sqrt(np.mean(np.square(heard)))), float(np.max(np.abs(heard)))
+    return _dbfs(rms), _dbfs(peak)
+
+
+def _dbfs(value: float) -> float:
+    return round(max(_SILENCE_DBFS, 20 * math.log10(value)), 1) if value > 0 else _SILENCE_DBFS
+
+
+def drift_ppm(line: Line) -> float | None:
+    """How much faster the device's clock goes than ours; None before that is known, and for recordings."""
+    captured_s = line.ring.written / line.info.rate
+    if line.spec.kind in _OWN_CLOCK or captured_s < _DRIFT_S:
+        return None
+    # a device that is fast has its samples early: the epoch moves back
+    return round(-line.clock.drift_ns / captured_s / 1000, 1)

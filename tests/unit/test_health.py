@@ -1,0 +1,90 @@
+"""What `v1/status` says: problems in words, trouble of many streams at once, and what is for whom."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamclf.config import Config
+from streamclf.health import Health
+from streamclf.serve.access import Role
+from streamclf.serve.hub import Hub
+from streamclf.serve.route import Query
+from streamclf.serve.status import Status
+from streamclf.types import Gap
+from streamclf.types import Status as Said
+from tests.support.serving import make_hub, publish, scores
+
+
+def told(hub: Hub, role: Role = Role.ADMIN) -> Status:
+    health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=True)
+    return msgspec.json.decode(health.answer(Query({}, role)).body, type=Status)
+
+
+def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
+    hub = make_hub(streams=("status-a", "status-b"))
+    publish(hub, scores(0, [0.1] * 4, [0.2] * 4, stream="status-a"), Gap("status-a", 640, 959, "xrun"))
+
+    status = told(hub)
+
+    first, second = status.streams
+    assert (first.name, first.rows, first.gaps, first.lost_samples) == ("status-a", {"big": 2, "vad": 0}, 1, 320)
+    assert (second.rows, second.gaps) == ({"big": 0, "vad": 0}, 0)
+    assert (first.rms_dbfs, first.drift_ppm, first.backlog_ms, first.xruns) == (None, None, None, None)
+    assert [pack.run_ms_p50 for pack in status.packs] == [None, None]
+    assert (status.store, status.alerts, status.selftest) == (None, None, None)
+    assert status.server is not None
+    assert status.server.needs_token
+
+
+@pytest.mark.parametrize("role", [Role.LABELS, Role.AUDIO])
+def test_who_is_no_admin_sees_streams_and_problems_only(role: Role) -> None:
+    hub = make_hub()
+    publish(hub, Said("yard", "lost", "unplugged"))
+
+    status = told(hub, role)
+
+    assert [stream.name for stream in status.streams] == ["mic", "yard"]
+    assert len(status.problems) == 1
+    assert (status.server, status.store, status.alerts, status.selftest, status.process) == (None,) * 5
+
+
+@pytest.mark.parametrize(
+    ("states", "what"),
+    [
+        ({"a": "live", "b": "waiting", "c": "ended"}, []),
+        ({"a": "lost"}, ["a is lost: why"]),
+        ({"a": "lost", "b": "reconnecting"}, ["a is lost: why", "b is reconnecting: why"]),
+        ({"a": "problem"}, ["a is in trouble: why"]),
+        ({"a": "paused", "b": "paused", "c": "paused"}, ["a, b and c are paused: why"]),
+        (dict.fromkeys("abcdefgh", "paused"), ["a, b, c, d, e and 3 more are paused: why"]),
+    ],
+)
+def test_streams_in_trouble_are_named_together_with_what_to_do(states: dict[str, str], what: list[str]) -> None:
+    hub = make_hub(streams=tuple(states))
+    publish(hub, *(Said(name, state, "why") for name, state in states.items()))
+
+    problems = told(hub).problems
+
+    assert [problem.what for problem in problems] == what
+    assert all(problem.to_do for problem in problems)
+    assert [name for problem in problems for name in problem.streams] == [n for n in states if what and n in states]
+
+
+def test_a_problem_of_the_daemon_keeps_the_time_at_which_it_was_first_seen() -> None:
+    class Broken:
+        problem = "self-test: bird did not reach a subscriber"
+
+    broken: Any = Broken()
+    health = Health(make_hub(), [], Config(), folder=None, selftest=broken, needs_token=False)
+    health._note(5_000_000)
+    health._note(9_000_000)
+
+    assert health.problems() == [Broken.problem]
+    (problem,) = health._all_problems()
+    assert (problem.what, problem.since_ms, problem.streams) == (Broken.problem, 5, [])
+    broken.problem = ""
+    health._note(11_000_000)
+    broken.problem = Broken.problem
+    health._note(12_000_000)
+    assert [problem.since_ms for problem in health._all_problems()] == [12]
