@@ -41,8 +41,10 @@ export class Meter {
     if (passedMs < LOOK_MS) return;
     this.lookedMs = nowMs;
     if (picture.newest < this.frame) this.frame = -1; // another stream
+    // where nothing came, the last frame stands
+    const first = Math.max(Math.min(this.frame + 1, picture.newest), picture.newest - 10);
     let peak = 0;
-    for (let frame = Math.max(this.frame + 1, picture.newest - 10); frame <= picture.newest; frame++)
+    for (let frame = first; frame <= picture.newest; frame++)
       peak = Math.max(peak, picture.peak(frame));
     this.frame = picture.newest;
     if (peak >= CLIPPED) this.clippedMs = nowMs;
