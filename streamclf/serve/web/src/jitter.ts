@@ -88,9 +88,9 @@ export class Jitter {
 
   private start(): void {
     this.playing = true;
-    this.at = Math.round(this.at);
+    this.at = this.end - this.target;
     this.speed = 1;
-    this.mean = this.fill;
+    this.mean = this.target;
   }
 
   private stop(): void {
