@@ -32,6 +32,7 @@ from streamclf.engine.species import SpeciesList
 from streamclf.errors import ConfigError, StreamclfError
 from streamclf.health import Health
 from streamclf.lines import Line, count, notify, open_lines, push_sinks, room
+from streamclf.painter import Painter
 from streamclf.selftest import STREAM as SELF_TEST
 from streamclf.selftest import SelfTest, prepare
 from streamclf.serve.access import Role
@@ -163,7 +164,7 @@ async def _serve(
             on_commit=on_commit,
             on_fault=on_fault,
         )
-        alerts = AlertService(store.folder, keeper, rules, _labels(engine))
+        alerts = AlertService(store.folder, keeper, rules, _labels(engine), paint=Painter(hub))
         alerts.start()
         keeper.start()
         server.marks.keep = keeper.call

@@ -10,23 +10,21 @@ import asyncio
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from streamclf import __version__
 from streamclf.alerts.sinks.body import plain
 from streamclf.client import Client
-from streamclf.clock import FRAMES_PER_SECOND, hop_of
-from streamclf.draw.moments import Bar, Break, Key, Lane, Moments, Strip, choose
+from streamclf.clock import FRAMES_PER_SECOND
+from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ServeError, UsageError
-from streamclf.features.picture import BANDS, HIGH_HZ
 from streamclf.fetch import fetch
 from streamclf.serve import wire
+from streamclf.serve.moments import Heard
 from streamclf.serve.picture import Columns, decode
 from streamclf.serve.wire import ROWS_PER_BATCH
-from streamclf.types import F32
 
 MOST_LANES = 12
 _BEST = 16  # labels of each message in the first reading
@@ -44,25 +42,13 @@ class Snapshot:
     notes: tuple[str, ...]
 
 
-@dataclass(slots=True)
 class _Reading:
-    """What one reading of the replay ring brought. rows: (pack, labels, first frame, (count, labels) float32)."""
+    """What one reading of the replay ring brought."""
 
-    entry: wire.StreamEntry
-    hello: wire.Hello
-    subscribed: wire.Subscribed | None = None
-    rows: list[tuple[str, list[str], int, F32]] = field(default_factory=list)
-    events: dict[str, wire.Event] = field(default_factory=dict)
-    gaps: list[wire.Gap] = field(default_factory=list)
-
-    @property
-    def stream(self) -> str:
-        return self.entry.name
-
-    @property
-    def end_frame(self) -> int:
-        """One past the newest row."""
-        return max((first + len(values) for _, _, first, values in self.rows), default=0)
+    def __init__(self, hello: wire.Hello, entry: wire.StreamEntry) -> None:
+        self.heard = Heard(entry, {pack.name: pack for pack in hello.packs})
+        self.stream = entry.name
+        self.subscribed: wire.Subscribed | None = None
 
     @property
     def keys(self) -> list[Key]:
@@ -75,46 +61,13 @@ class _Reading:
         if isinstance(message, wire.Subscribed):
             self.subscribed = message
             return False
-        if getattr(message, "stream", "") == self.stream:
-            if isinstance(message, wire.Scores) and message.labels:
+        if isinstance(message, wire.Scores):
+            if message.stream == self.stream and message.labels:
                 values = np.array(message.rows, dtype=np.float32)
-                self.rows.append((message.pack, message.labels, message.first_frame, values))
-            elif isinstance(message, wire.Event):
-                self.events[message.id] = message
-            elif isinstance(message, wire.Gap):
-                self.gaps.append(message)
+                self.heard.rows(message.pack, message.labels, message.first_frame, values)
+        else:
+            self.heard.message(message)
         return self.subscribed is not None and getattr(message, "seq", -1) >= self.subscribed.seq
-
-    def likely(self, seconds: int) -> list[Key]:
-        """The classes worth a lane in the last `seconds`."""
-        first = self.end_frame - seconds * FRAMES_PER_SECOND
-        best: dict[Key, float] = {}
-        for pack, labels, frame, values in self.rows:
-            if frame >= first:
-                for label, value in zip(labels, values.max(axis=0).tolist(), strict=True):
-                    best[pack, label] = max(value, best.get((pack, label), 0.0))
-        active = {
-            (event.pack, event.label)
-            for event in self.events.values()
-            if event.offset_frame is None or event.offset_frame > first
-        }
-        return choose(best | {key: best.get(key, 0.0) for key in active}, active, most=MOST_LANES)
-
-    def lane(self, key: Key, pack: wire.PackEntry, first: int, end: int) -> Lane:
-        """Of one class over frames [first, end)."""
-        strip = Strip(first, end, width=1, empty=np.float32(np.nan))
-        for name, labels, frame, values in self.rows:
-            if name == key[0] and key[1] in labels:
-                strip.put(frame, values[:, labels.index(key[1])][:, None])
-        label = next(label for label in pack.labels if label.id == key[1])
-        bars = [
-            Bar(event.onset_frame, event.offset_frame, event.peak)
-            for event in self.events.values()
-            if (event.pack, event.label) == key
-            and event.onset_frame < end
-            and (event.offset_frame is None or event.offset_frame > first)
-        ]
-        return Lane(label.name, pack.name, label.enter, strip.values[:, 0], tuple(bars))
 
 
 async def gather(
@@ -141,11 +94,13 @@ async def gather(
         keys = reading.keys
     else:
         survey = await _read(_client(url, token, streams=streams, top_k=_BEST), stream)
-        keys = survey.likely(seconds)
+        end = survey.heard.end_frame
+        keys = survey.heard.likely(end - seconds * FRAMES_PER_SECOND, end, most=MOST_LANES)
         chosen = list(dict.fromkeys(label for _, label in keys))
         reading = await _read(_client(url, token, streams=[survey.stream], labels=chosen), survey.stream)
-    columns = await _columns(_client(url, token), reading.stream, reading.end_frame - seconds * FRAMES_PER_SECOND)
-    return _compose(reading, keys, columns, seconds)
+    begin = reading.heard.end_frame - seconds * FRAMES_PER_SECOND
+    columns = await _columns(_client(url, token), reading.stream, begin)
+    return _compose(reading.heard, keys, columns, seconds)
 
 
 def _client(url: str, token: str | None, **wish: Any) -> Client:
@@ -163,12 +118,12 @@ async def _read(client: Client, stream: str | None) -> _Reading:
             except TimeoutError:
                 break
             if isinstance(message, wire.Hello):
-                reading = _Reading(_entry(message, stream), message)
+                reading = _Reading(message, _entry(message, stream))
             if message is None or reading is None or reading.take(message):
                 break
     if reading is None or reading.subscribed is None:
         raise ServeError(f"{client.url} ended the connection, or fell silent, before it sent anything; try again")
-    if not reading.entry.epoch_ns:
+    if not reading.heard.entry.epoch_ns:
         raise ServeError(f"there was no sound on stream '{plain(reading.stream, 80)}' yet; try again once there is")
     return reading
 
@@ -201,7 +156,7 @@ async def _columns(client: Client, stream: str, first_frame: int) -> list[Column
 async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable[[float], object]) -> None:
     """Until the spectrum of `seconds` was drawn, or no more of it comes."""
     reading = await _read(client, stream)
-    wanted, end, before, still_s = seconds * FRAMES_PER_SECOND, reading.end_frame, -1, 0.0
+    wanted, end, before, still_s = seconds * FRAMES_PER_SECOND, reading.heard.end_frame, -1, 0.0
     while still_s < _STALLED_S:
         columns = await _columns(client, reading.stream, end - wanted)
         end = max([end, *(part.first_frame + len(part.values) for part in columns)])
@@ -214,34 +169,17 @@ async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable
         await asyncio.sleep(_LOOK_S)
 
 
-def _compose(reading: _Reading, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
+def _compose(heard: Heard, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
     """The last `seconds` of what came."""
     drawn_end = max((part.first_frame + len(part.values) for part in columns), default=0)
     # rows follow the sound by what the model needs; where they have ceased, the spectrum goes on
-    end = reading.end_frame if drawn_end - reading.end_frame < _BEHIND_FRAMES else drawn_end
-    held = [first for _, _, first, _ in reading.rows] + [part.first_frame for part in columns]
+    end = heard.end_frame if drawn_end - heard.end_frame < _BEHIND_FRAMES else drawn_end
+    held = [part.first_frame for part in columns] + ([] if heard.first_frame is None else [heard.first_frame])
     if not held:
-        raise ServeError(f"the daemon holds nothing of stream '{plain(reading.stream, 80)}' yet; try again in a moment")
-    first = max(end - seconds * FRAMES_PER_SECOND, min(held), 0)
-    picture = Strip(first, end, width=2 + BANDS, empty=np.uint8(0))
-    for part in columns:
-        picture.put(part.first_frame, part.values)
-    entry, packs = reading.entry, {pack.name: pack for pack in reading.hello.packs}
-    hop = hop_of(entry.rate)
-    moments = Moments(
-        stream=reading.stream,
-        packs=tuple(f"{packs[name].name} {packs[name].version}" for name in entry.packs),
-        product=f"streamclf {__version__}",
-        first_frame=first,
-        epoch_ns=entry.epoch_ns,
-        high_hz=columns[-1].high_hz if columns else min(HIGH_HZ, entry.rate / 2),
-        columns=picture.values,
-        drawn=picture.there,
-        lanes=tuple(reading.lane(key, packs[key[0]], first, end) for key in keys),
-        breaks=tuple(
-            Break(gap.first_sample // hop, -(-(gap.last_sample + 1) // hop), gap.reason) for gap in reading.gaps
-        ),
-    )
+        raise ServeError(
+            f"the daemon holds nothing of stream '{plain(heard.entry.name, 80)}' yet; try again in a moment"
+        )
+    moments = heard.moments(keys, columns, max(end - seconds * FRAMES_PER_SECOND, min(held), 0), end)
     return Snapshot(moments, tuple(_notes(moments, seconds)))
 
 

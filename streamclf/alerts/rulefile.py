@@ -125,6 +125,12 @@ def parse_rules(text: str, *, known: Vocabulary | None = None) -> tuple[RuleFile
     return file, sorted(reader.mistakes, key=lambda mistake: mistake.line)
 
 
+# what only some sinks have
+_ELSEWHERE = {
+    "picture": f"a picture goes with {', '.join(k for k, v in _SINKS.items() if 'picture' in field_types(v))}"
+}
+
+
 class _Reader:
     """Goes through the parsed file once and gathers mistakes on the way."""
 
@@ -244,7 +250,7 @@ class _Reader:
         meant = set()
         for key, value in raw.items():
             if key not in types:
-                self._wrong((*path, key), "unknown key", _near(key, types))
+                self._wrong((*path, key), "unknown key", _ELSEWHERE.get(key) or _near(key, types))
                 meant.update(difflib.get_close_matches(key, types, n=1, cutoff=0.5))
                 continue
             try:

@@ -14,6 +14,7 @@ from streamclf.alerts.rule import names
 from streamclf.alerts.rulefile import RuleFile, Vocabulary
 from streamclf.alerts.sinks import Sink, open_sink
 from streamclf.alerts.sinks.configs import MqttConfig, SinkConfig
+from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.watch import RulesWatch, said
 from streamclf.store.database import reader
@@ -34,9 +35,10 @@ class _Opener:
     name: str
     config: SinkConfig
     sensors: tuple[Sensor, ...]
+    paint: Paint | None
 
     def __call__(self) -> Sink:
-        return open_sink(self.name, self.config, sensors=self.sensors)
+        return open_sink(self.name, self.config, sensors=self.sensors, paint=self.paint)
 
 
 def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool) -> RulesWatch:
@@ -46,10 +48,22 @@ def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: b
 
 
 class AlertService:
-    """Lives on the event loop's thread. folder: of the store. labels: stream -> those its packs tell events of."""
+    """Lives on the event loop's thread. folder: of the store. labels: stream -> those its packs tell events of.
 
-    def __init__(self, folder: Path, keeper: Keeper, rules: RulesWatch, labels: Mapping[str, Sequence[Label]]) -> None:
+    paint: draws the pictures that some sinks send along.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keeper: Keeper,
+        rules: RulesWatch,
+        labels: Mapping[str, Sequence[Label]],
+        *,
+        paint: Paint | None = None,
+    ) -> None:
         self._keeper = keeper
+        self._paint = paint
         self._rules = rules
         self._labels = labels
         self._connection = reader(folder)
@@ -111,7 +125,7 @@ class AlertService:
         openers = {}
         for name, config in file.sinks.items():
             sensors = self._sensors_of(config.labels or told) if isinstance(config, MqttConfig) else ()
-            opener = _Opener(name, config, sensors)
+            opener = _Opener(name, config, sensors, self._paint)
             # the same object where nothing changed: the dispatcher leaves such a sink alone
             openers[name] = before if (before := self._openers.get(name)) == opener else opener
         self._openers = openers

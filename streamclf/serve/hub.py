@@ -69,7 +69,8 @@ class Hub:
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
         self.tracks: dict[tuple[str, str, bool], Track] = {}
         """The score rows that are held, by stream, pack and whether they are final."""
-        self._items = Items()
+        self.items = Items()
+        """Events, gaps, statuses and marks that are held."""
         self._channels: dict[Spec, Channel] = {}
         self._channel_number = 0
         self._subscribed: dict[Sink, Channel] = {}
@@ -94,7 +95,7 @@ class Hub:
     def oldest_seq(self) -> int:
         """Everything from this number on is still held."""
         rows = max((track.forgotten_seq for track in self.tracks.values()), default=0)
-        return max(rows, seq_of(self._items.forgotten_place)) + 1
+        return max(rows, seq_of(self.items.forgotten_place)) + 1
 
     # Publishing
 
@@ -203,7 +204,7 @@ class Hub:
         return self.shown.columns(stream, frame)
 
     def _publish_item(self, item: Item) -> None:
-        self._items.add(item)
+        self.items.add(item)
         outgoing = _vital(item.place, item.message)
         for channel in self._channels.values():
             if channel.takes_item(item):
@@ -314,12 +315,12 @@ class Hub:
     def _after(self, channel: Channel, cursor: int) -> Iterator[Part | Item | Hole]:
         tracks = [track for track in self.tracks.values() if self._takes(channel, track)]
         frames = channel.spec.tier == "frame"
-        forgotten = self._items.forgotten_place
+        forgotten = self.items.forgotten_place
         for track in tracks:
             forgotten = max(forgotten, place_of(track.forgotten_seq) if frames else track.forgotten_place)
         start = max(cursor, forgotten)
         sources: list[Iterator[Part | Item | Hole]] = [
-            (item for item in self._items.after(cursor) if channel.takes_item(item)),
+            (item for item in self.items.after(cursor) if channel.takes_item(item)),
             *(track.rows_after(start) if frames else track.groups_after(start) for track in tracks),
         ]
         if cursor < forgotten:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
 from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.demo import DEMO_FILE
@@ -22,6 +21,7 @@ from tests.support import soundserver
 from tests.support.alerts import Receiver, http_receiver
 from tests.support.broker import Broker
 from tests.support.daemon import Daemon, run_cli
+from tests.support.recordings import bursts
 from tests.support.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
@@ -29,17 +29,6 @@ pytestmark = pytest.mark.e2e
 pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
 
 LIMIT_S = 30.0
-
-
-def bursts(path: Path, onsets_s: list[float], *, seconds: float, length_s: float = 0.6) -> Path:
-    """Silence with tones of half of full scale at known times."""
-    samples = np.zeros(int(seconds * RATE), dtype=np.float32)
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(length_s * RATE)) / RATE)
-    for onset_s in onsets_s:
-        at = int(onset_s * RATE)
-        samples[at : at + len(tone)] = tone
-    soundfile.write(path, samples, RATE)
-    return path
 
 
 def write_rules(path: Path, receiver: Receiver, *rules: str, sinks: str = "") -> None:

@@ -16,6 +16,12 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "key twice": (f"{RULE}min_peak = 0.5\nmin_peak = 0.6\n", 5, "not TOML", "check quotes"),
     "unknown table": ('[sinks.log]\ntype = "ndjson"\n', 1, "sinks: no such table", "did you mean sink?"),
     "unknown key": (f"{RULE}min_peek = 0.5\n", 4, 'rule "r": min_peek: unknown key', "did you mean min_peak?"),
+    "picture where none can go": (
+        '[sink.file]\ntype = "ndjson"\npath = "a"\npicture = true\n',
+        4,
+        "sink.file.picture: unknown key",
+        "a picture goes with webhook, command, apprise",
+    ),
     "key of something else": (f"{RULE}volume = 3\n", 4, 'rule "r": volume: unknown key', "there is name, labels"),
     "one rule, one bracket": ('[rule]\nname = "r"\n', 1, "rule: is one table", "[[rule]]"),
     "no name": ('[[rule]]\nlabels = ["robin"]\n', 1, "rule 1: has no name", 'add name = "dawn-robin"'),

@@ -20,6 +20,17 @@ def tone(hz: float, seconds: float, *, seed: int = 0, rate: int = RATE) -> F32:
     return (0.2 * wave + 0.005 * rng.standard_normal(len(time))).astype(np.float32)
 
 
+def bursts(path: Path, onsets_s: list[float], *, seconds: float, length_s: float = 0.6) -> Path:
+    """Silence with tones of half of full scale at known times."""
+    samples = np.zeros(int(seconds * RATE), dtype=np.float32)
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(length_s * RATE)) / RATE)
+    for onset_s in onsets_s:
+        at = int(onset_s * RATE)
+        samples[at : at + len(tone)] = tone
+    soundfile.write(path, samples, RATE)
+    return path
+
+
 def tone_clips(folder: Path, *, count: int = 8, seconds: float = 1.2, classes: Sequence[str] = ("low", "high")) -> Path:
     """A folder per class with `count` clips in it; class i sounds at 300 Hz * 4 ** i."""
     rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from streamclf.alerts.sinks.configs import (
     SinkConfig,
     WebhookConfig,
 )
+from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.errors import ConfigError
@@ -31,20 +32,24 @@ _KINDS: dict[type, tuple[str, str]] = {
 }
 
 
-def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[Sensor] = ()) -> Sink:
-    """The sink of `config`, on the event loop's thread. sensors: what an MQTT sink announces.
+def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[Sensor] = (), paint: Paint | None = None) -> Sink:
+    """The sink of `config`, on the event loop's thread. sensors: what an MQTT sink announces. paint: draws pictures.
 
     Raises `ConfigError`: a package or a file that it needs is not there.
     """
     module, kind = _KINDS[type(config)]
     try:
         found = getattr(importlib.import_module(f"streamclf.alerts.sinks.{module}"), kind)
+        pictured = isinstance(config, WebhookConfig | CommandConfig | AppriseConfig) and config.picture
     except ImportError as fault:
         raise ConfigError(
             f"sink.{name} needs the package {fault.name}; install it with: pip install 'streamclf[alerts]'"
         ) from None
     try:
-        sink: Sink = found(config, sensors) if isinstance(config, MqttConfig) else found(config)
+        more = (sensors,) if isinstance(config, MqttConfig) else (paint,) if pictured else ()
+        if pictured and paint is not None:
+            paint.prepare()
+        sink: Sink = found(config, *more)
     except ConfigError as fault:
         raise ConfigError(f"sink.{name}: {fault}") from None
     return sink

@@ -7,13 +7,17 @@ from typing import Any
 import msgspec
 
 from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.picture import Painted
 from streamclf.clock import NS_PER_SECOND
 
 MAX_BYTES = 64 * 1024
 
 
-def json_of(alert: Alert) -> bytes:
-    """`{"type": "streamclf.alert", "timestamp": …, "data": {…}}`, one line of UTF-8; the same at every try."""
+def json_of(alert: Alert, picture: Painted = Painted()) -> bytes:  # noqa: B008 - a tuple
+    """`{"type": "streamclf.alert", "timestamp": …, "data": {…}}`, one line of UTF-8; the same at every try.
+
+    Only a picture may be there once and missing later, when its rows are no longer held.
+    """
     event = alert.event
     data: dict[str, Any] = {
         "id": alert.id,
@@ -31,6 +35,10 @@ def json_of(alert: Alert) -> bytes:
     }
     if alert.digest:
         data["digest"] = alert.digest
+    if picture.png is not None:
+        data["picture"] = {"type": "image/png", "base64": picture.png}  # msgspec writes bytes so
+    if picture.missing:
+        data["picture_missing"] = picture.missing
     return msgspec.json.encode({"type": "streamclf.alert", "timestamp": iso(alert.at_ns), "data": data})
 
 

@@ -3,24 +3,46 @@
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.configs import CommandConfig
+from streamclf.alerts.sinks.picture import Paint, Painted, painted
 from streamclf.alerts.sinks.sink import Temporary
 
+PICTURE_VARIABLE = "STREAMCLF_PICTURE"
 _TAIL = 300
 
 
 class Command:
     """argv and nothing else: no shell, no part of an alert among the arguments."""
 
-    def __init__(self, config: CommandConfig) -> None:
+    def __init__(self, config: CommandConfig, paint: Paint | None = None) -> None:
         self._config = config
+        self._paint = paint
 
     async def send(self, alert: Alert) -> None:
         """See `Sink`. Exit status 0 means that it is done."""
+        picture = await painted(self._paint, alert)
+        with ExitStack() as held:
+            path = None
+            if picture.png is not None:
+                try:
+                    path = held.enter_context(_file(picture.png))
+                    picture = Painted()
+                except OSError as fault:
+                    picture = Painted(missing=f"it cannot be written: {fault.strerror}")
+            await self._run(json_of(alert, picture), path)
+
+    async def _run(self, body: bytes, picture: str | None) -> None:
+        """picture: path of the PNG."""
+        environment = {name: value for name, value in os.environ.items() if name != PICTURE_VARIABLE}
+        if picture is not None:
+            environment[PICTURE_VARIABLE] = picture
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._config.argv,
@@ -28,12 +50,13 @@ class Command:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
+                env=environment,
             )
         except (OSError, ValueError) as fault:
             raise Temporary(f"{self._config.argv[0]} cannot be started: {fault}") from None
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                _, told = await process.communicate(json_of(alert) + b"\n")
+                _, told = await process.communicate(body + b"\n")
         except TimeoutError:
             raise Temporary(f"{self._config.argv[0]} was still running after {self._config.timeout_s:g} s") from None
         finally:
@@ -47,3 +70,12 @@ class Command:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+@contextmanager
+def _file(png: bytes) -> Iterator[str]:
+    """Path of a file that holds it; the program may take the file away."""
+    with TemporaryDirectory(prefix="streamclf-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "heard.png"
+        path.write_bytes(png)
+        yield str(path)

@@ -19,6 +19,8 @@ class WebhookConfig(msgspec.Struct, tag_field="type", tag="webhook", frozen=True
     headers: dict[str, str] = {}
     private: bool = False
     """Whether the address may lie in this machine or in the local network."""
+    picture: bool = False
+    """Also a picture of the seconds around the event: `data.picture` of the JSON."""
     timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
 
 
@@ -42,6 +44,8 @@ class CommandConfig(msgspec.Struct, tag_field="type", tag="command", frozen=True
     """Run a program with the alert as JSON on its standard input. No shell reads anything of it."""
 
     argv: Annotated[tuple[str, ...], Meta(min_length=1)]
+    picture: bool = False
+    """Also a picture of the seconds around the event: a PNG that STREAMCLF_PICTURE names, there while it runs."""
     timeout_s: Seconds = 10.0
 
 
@@ -51,6 +55,8 @@ class AppriseConfig(msgspec.Struct, tag_field="type", tag="apprise", frozen=True
     url: Text = ""
     url_file: str = ""
     """A file that holds the address, which is mostly a secret."""
+    picture: bool = False
+    """Also a picture of the seconds around the event, as an attachment where the service takes some."""
 
 
 class DesktopConfig(msgspec.Struct, tag_field="type", tag="desktop", frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,9 +19,11 @@ from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.addresses import resolve
 from streamclf.alerts.sinks.body import MAX_BYTES, json_of
 from streamclf.alerts.sinks.configs import WebhookConfig
+from streamclf.alerts.sinks.picture import Paint, Painted, painted
 from streamclf.alerts.sinks.sink import Permanent, Temporary
 from streamclf.errors import ConfigError
 
+MAX_PICTURE_BYTES = 1 << 20  # in base64
 # The receiver has understood this alert and will never take it. Any other refusal (a wrong token, a path that is not
 # there yet) can be mended on either side, so the alert waits.
 _NEVER = {400, 413, 422}
@@ -30,16 +33,30 @@ _MAX_RETRY_AFTER_S = 900.0
 class Webhook:
     """One address. Raises `ConfigError` where its secret cannot be read."""
 
-    def __init__(self, config: WebhookConfig) -> None:
+    def __init__(self, config: WebhookConfig, paint: Paint | None = None) -> None:
         self._config = config
+        self._paint = paint
         self._secret = _secret(config.secret_file) if config.secret_file else None
         self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=config.timeout_s)
 
     async def send(self, alert: Alert) -> None:
+        """See `Sink`. A receiver that will never take it with its picture gets it without."""
+        picture = await painted(self._paint, alert)
+        if picture.png is not None:
+            with suppress(Permanent):
+                await self._send(alert, picture, MAX_BYTES + MAX_PICTURE_BYTES)
+                return
+            picture = Painted(missing="the receiver takes no alert with a picture")
+        await self._send(alert, picture, MAX_BYTES)
+
+    async def close(self) -> None:
         """See `Sink`."""
-        body = json_of(alert)
-        if len(body) > MAX_BYTES:
-            raise Permanent(f"the alert has {len(body)} bytes, and a webhook takes {MAX_BYTES}")
+        await self._client.aclose()
+
+    async def _send(self, alert: Alert, picture: Painted, most: int) -> None:
+        body = json_of(alert, picture)
+        if len(body) > most:
+            raise Permanent(f"the alert has {len(body)} bytes, and a webhook takes {most}")
         try:
             async with asyncio.timeout(self._config.timeout_s):
                 await self._post(alert.id, body)
@@ -47,10 +64,6 @@ class Webhook:
             raise Temporary(f"no answer within {self._config.timeout_s:g} s") from None
         except httpx.HTTPError as fault:
             raise Temporary(f"{type(fault).__name__}: {fault}") from None
-
-    async def close(self) -> None:
-        """See `Sink`."""
-        await self._client.aclose()
 
     async def _post(self, alert_id: str, body: bytes) -> None:
         parts = urlsplit(self._config.url)
