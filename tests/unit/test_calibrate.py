@@ -1,6 +1,7 @@
 """Thresholds from a budget: events counted as the segmenter counts them, and an interval that holds what it says."""
 
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from streamclf.engine.segment import Decision, Segmenter
 from streamclf.errors import StoreError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import Store
+from streamclf.store.events import put_events, set_mark
 from streamclf.store.recorder import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Stage
-from tests.support.storing import START_NS
+from tests.support.storing import START_NS, stored
 
 HOUR = 3600 * FRAMES_PER_SECOND
 
@@ -136,6 +138,19 @@ def test_what_it_writes_is_configuration(folder: Path) -> None:
     assert 0 < len(onsets(runs[0].scores, kept)) <= 3
     assert "robin  0.40 -> " in told
     assert set(tomllib.loads(call(folder, "--budget", "1/hour")[0])["segmentation"]) == {"robin", "owl"}
+
+
+def test_marks_say_what_was_no_false_alarm(folder: Path) -> None:
+    """An event that was right, and one of another label that was this one instead."""
+    assert " 0.0 -> 0.0 " not in call(folder, "--budget", "1/day", "--labels", "robin")[1]
+    with closing(Store.open(folder)) as store, store.transaction() as tx:
+        middle_ns = START_NS + HOUR * NS_PER_FRAME
+        first = stored(1, offset_ns=middle_ns, onset_ns=START_NS)
+        second = stored(2, label="owl", onset_ns=middle_ns, offset_ns=middle_ns + HOUR * NS_PER_FRAME)
+        put_events(tx, [first, second])
+        set_mark(tx, first.id, "right")
+        set_mark(tx, second.id, "wrong", "robin")
+    assert " 0.0 -> 0.0 " in call(folder, "--budget", "1/day", "--labels", "robin")[1]
 
 
 @pytest.mark.parametrize(
