@@ -128,6 +128,11 @@ export class Plot {
     this.eventsTouched = Math.min(this.eventsTouched, frame);
   }
 
+  /** Columns came where there were none. */
+  touchPicture(): void {
+    this.sound.forget();
+  }
+
   /** What does not move with time (cursor, texts) is drawn again. */
   touch(): void {
     this.overlayStale = true;

@@ -12,6 +12,7 @@ import { t } from "../strings";
 import type { App, View } from "../view";
 import { clockText } from "./axis";
 import { attachGestures } from "./gestures";
+import { Holes } from "./holes";
 import { inspect } from "./inspect";
 import { Meter } from "./meter";
 import { Plot } from "./plot";
@@ -35,6 +36,7 @@ class LivePanel {
   private readonly sides = new Sides();
   private readonly meter = new Meter();
   private readonly strips: Strips;
+  private readonly holes: Holes;
   private readonly readout: Readout;
   private readonly now: NowPanel;
   private readonly title = element("h2", { class: "live-title" });
@@ -57,6 +59,7 @@ class LivePanel {
 
   constructor(private readonly app: App) {
     this.strips = new Strips(app.model, (name) => this.choose(name));
+    this.holes = new Holes(app.model, () => this.plot.touchPicture());
     this.readout = new Readout(app, () => this.stream);
     this.now = new NowPanel(app);
     this.stage = element(
@@ -113,6 +116,7 @@ class LivePanel {
     plot.steady = this.still.matches;
     if (this.hovered && !this.held) plot.cursor = plot.spot(this.hovered.x, this.hovered.y).frame;
     plot.frame(nowMs);
+    this.holes.look(stream, nowMs);
     this.meter.look(stream.picture, nowMs);
     this.sides.scale(stream.picture.highHz, plot.layout);
     if (plot.colours) this.strips.look(plot.colours, plot.viewport.span, nowMs);
