@@ -31,6 +31,8 @@ from streamclf.errors import ServeError
 from streamclf.reader import Reader, one_line
 from streamclf.serve import wire
 from streamclf.serve.access import is_loopback
+from streamclf.serve.sound import Heard, is_sound
+from streamclf.serve.sound import decode as decode_sound
 from streamclf.serve.tokens import TOKEN_VARIABLE
 
 __all__ = ["DEFAULT_URL", "Address", "Client", "Reader", "backoff_s", "parse_url"]
@@ -109,7 +111,8 @@ class Client:
 
     url: as `parse_url` takes it. token: else the one in the address, else STREAMCLF_TOKEN. streams, packs, labels (ids
     and `group:NAME`), groups, top_k, min_prob, tier, encoding, final: see `wire.Subscribe`; messages are the same in
-    every encoding. since, instance: `seq` and `instance` of an earlier client, to go on from there.
+    every encoding. since, instance: `seq` and `instance` of an earlier client, to go on from there. audio: the live
+    sound of this stream as well, for who may listen; on_sound is called with each 20 ms of it.
 
     reconnect: whether a lost connection (or one that never came) is tried again, after 0.2 s at first and up to 10 s
     later. on_wait: called with the reason and the delay (s) before each of these; without it they are logged.
@@ -133,6 +136,8 @@ class Client:
         tier: wire.Tier = "batch",
         encoding: wire.Encoding = "json",
         final: wire.Revision = "all",
+        audio: str | None = None,
+        on_sound: Callable[[Heard], object] = lambda heard: None,
         since: int | None = None,
         instance: str | None = None,
         reconnect: bool = True,
@@ -145,12 +150,20 @@ class Client:
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         lists = {"streams": streams, "packs": packs, "labels": labels, "groups": groups}
         wish = {name: None if value is None else list(value) for name, value in lists.items()}
-        rest = {"top_k": top_k, "min_prob": min_prob, "tier": tier, "encoding": encoding, "final": final}
+        rest = {
+            "top_k": top_k,
+            "min_prob": min_prob,
+            "tier": tier,
+            "encoding": encoding,
+            "final": final,
+            "audio": audio,
+        }
         try:
             self._wish = msgspec.convert({"type": "subscribe", "since": since, **wish, **rest}, wire.Subscribe)
         except msgspec.ValidationError as fault:
             raise ServeError(f"this cannot be subscribed to: {fault}") from None
         self._reader = Reader(since=since, instance=instance)
+        self._on_sound = on_sound
         self._reconnect = reconnect
         self._on_wait = self._log if on_wait is None else on_wait
 
@@ -188,7 +201,7 @@ class Client:
                     async with asyncio.timeout(OPEN_LIMIT_S):
                         data = await socket.recv()
                     while True:
-                        message = self._reader.take(data)
+                        message = self._take(data)
                         if message is not None:
                             yield message, data
                         if isinstance(message, wire.Subscribed):
@@ -206,6 +219,12 @@ class Client:
             failures += 1
             self._on_wait(why, delay_s)
             await asyncio.sleep(delay_s)
+
+    def _take(self, data: str | bytes) -> wire.ServerMessage | None:
+        if isinstance(data, bytes) and is_sound(data):
+            self._on_sound(decode_sound(data))
+            return None
+        return self._reader.take(data)
 
     async def mark(self, event: str, mark: wire.Verdict, label: str = "") -> wire.Marked:
         """Say whether an event that the daemon keeps was right, over a connection of its own. Fields: `wire.Mark`.

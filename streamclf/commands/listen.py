@@ -16,8 +16,10 @@ import click
 from streamclf.client import DEFAULT_URL, Client, parse_url
 from streamclf.errors import ServeError, StreamclfError, UsageError
 from streamclf.serve import wire
+from streamclf.serve.sound import Heard
 
 DRAWS_PER_SECOND = 10
+MOST_SILENCE_S = 10
 
 
 @click.command()
@@ -31,15 +33,20 @@ DRAWS_PER_SECOND = 10
 @click.option("--top-k", type=click.IntRange(1, 65535), help="The best K labels alone; in the live view lines a pack.")
 @click.option("--min-prob", type=click.FloatRange(0.0, 1.0), default=0.0, help="No labels below this probability.")
 @click.option("--revision", type=click.Choice(["all", "final", "provisional"]), help="Of packs that revise their rows.")
+@click.option(
+    "--audio", metavar="STREAM", help="Write the stream's live sound: 16-bit samples, one channel, no header."
+)
 @click.option("--since", type=click.IntRange(0), metavar="SEQ", help="Also what came after SEQ; 0: all that is held.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
 @click.option("--no-reconnect", is_flag=True, help="End when there is no connection, instead of trying again.")
-def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, **wish: Any) -> int:
+def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, audio: str | None, **wish: Any) -> int:
     """Show what the daemon at URL hears (default ws://127.0.0.1:8765/v1; host, host:port and http:// do too).
 
     On a terminal: a live view. With --ndjson, or when the output goes elsewhere: the messages of the websocket just
     as they come, one JSON object a line. Without options these are all score rows and all events of all streams, in
     `batch` messages of up to 5 rows; --tier frame sends each row on its own, up to 80 ms earlier.
+
+    With --audio: what a stream sounds like, live, where the daemon allows listening; lost samples are silence.
 
     The token for a daemon that wants one: --token-file, or STREAMCLF_TOKEN. A lost connection is tried again, and what
     was missed is sent then. Exit code: 0 when interrupted, when the reader of the output has gone, or (with
@@ -63,6 +70,8 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
         "since": wish["since"],
     }
     try:
+        if audio is not None:
+            return _until_interrupted(lambda: _hear(url, options, audio))
         if live:
             return _until_interrupted(lambda: _show(url, options, wish))
         return _until_interrupted(lambda: _print(url, options, wish))
@@ -133,10 +142,14 @@ def _write(out: int, text: str | bytes) -> None:
     """One line, past every buffer: who reads it gets it now, and nothing is left to fail at exit."""
     data = text.encode() if isinstance(text, str) else text
     # a line end inside JSON can only stand between two tokens
-    line = memoryview(data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
+    _write_all(out, data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
+
+
+def _write_all(out: int, data: bytes) -> None:
+    rest = memoryview(data)
     try:
-        while line:
-            line = line[os.write(out, line) :]
+        while rest:
+            rest = rest[os.write(out, rest) :]
     except BrokenPipeError:
         raise
     except OSError as fault:
@@ -151,6 +164,37 @@ def _when_reader_leaves(out: int, call: Callable[[], object]) -> Callable[[], ob
         return lambda: None
     loop.add_reader(out, call)  # never readable: only its far end's closing wakes this
     return lambda: loop.remove_reader(out)
+
+
+# As sound
+
+
+async def _hear(url: str, options: dict[str, Any], stream: str) -> None:
+    """Lost samples are silence of their length, up to `MOST_SILENCE_S`."""
+    if sys.stdout.isatty():
+        raise UsageError("sound is no text for a terminal; send it to a player or a file, as in `… | aplay -f S16_LE`")
+    out = sys.stdout.fileno()
+    due: int | None = None
+
+    def write(heard: Heard) -> None:
+        nonlocal due
+        lost = 0 if due is None else max(0, heard.first_sample - due)
+        due = heard.first_sample + len(heard.samples)
+        _write_all(out, bytes(2 * min(lost, MOST_SILENCE_S * heard.rate)) + heard.samples.astype("<i2").tobytes())
+
+    waits = _Waits()
+    only = {"streams": [stream], "packs": [], "tier": "events", "audio": stream, "since": None}
+    client = Client(url, on_wait=waits.tell, on_sound=write, **(options | only))
+    task = asyncio.current_task()
+    assert task is not None
+    gone = _when_reader_leaves(out, task.cancel)
+    try:
+        async with aclosing(client.messages()) as messages:
+            async for message in messages:
+                if isinstance(message, wire.Hello):
+                    waits.over()
+    finally:
+        gone()
 
 
 # As a live view

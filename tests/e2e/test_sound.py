@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.lib.stride_tricks import sliding_window_view
 from websockets.asyncio.client import connect as connect_soon
 from websockets.sync.client import ClientConnection, connect
 
 from streamclf.serve.sound import Heard, decode, is_sound
 from streamclf.types import Sound
 from tests.conftest import StartDaemon
+from tests.support.daemon import clean_env, run_cli
 from tests.support.server import run, serving, subscribed, take, url
 from tests.support.serving import HOP, scores
 from tests.support.tinypack import RATE, stateful_pack
@@ -145,3 +149,20 @@ def test_who_may_only_see_labels_is_told_so_and_hears_nothing() -> None:
         assert said == {"a": ("", "subscribed"), "b": ("", "subscribed"), "c": (why, "error")}
 
     run(main)
+
+
+def test_listen_audio_writes_plain_samples(tmp_path: Path, daemon: StartDaemon) -> None:
+    samples = played(tmp_path, 20)
+    pack = stateful_pack(tmp_path / "pack")
+    running = daemon("--source", f"file:{tmp_path / 'noise.wav'}", "--model", str(pack), env=LISTENING)
+    command = [sys.executable, "-m", "streamclf", "listen", running.url, "--audio", "noise"]
+    with subprocess.Popen(command, env=clean_env(tmp_path), stdout=subprocess.PIPE) as listener:
+        assert listener.stdout is not None
+        written = np.frombuffer(listener.stdout.read(2 * RATE), "<i2")
+        listener.terminate()
+    assert listener.returncode == 0
+    first = int(np.flatnonzero((sliding_window_view(samples, 8) == written[:8]).all(axis=1))[0])
+    assert np.array_equal(written, samples[first:][: len(written)])
+    refused = run_cli("listen", running.url, "--audio", "noisy", home=tmp_path)
+    assert refused.returncode == 1
+    assert "there is no stream 'noisy' here; did you mean 'noise'?" in refused.stderr
