@@ -99,7 +99,7 @@ class HubServer:
 
     def __init__(self, hub: Hub, **settings: Any) -> None:
         self.hub = hub
-        self._settings = settings
+        self.settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hub")
         self.port = 0
@@ -113,13 +113,13 @@ class HubServer:
         """Serve, again on the same port after a `stop`."""
         if not self._thread.is_alive():
             self._thread.start()
-        self._server = Server(self.hub, ServerSettings(port=self.port, **self._settings))
-        self._run(self._server.start())
+        self._server = Server(self.hub, ServerSettings(port=self.port, **self.settings))
+        self.wait_for(self._server.start())
         self.port = self._server.port
 
     def stop(self) -> None:
         """Serve no more, as if the daemon had ended."""
-        self._run(self._server.stop(1.0))
+        self.wait_for(self._server.stop(1.0))
 
     def publish(self, outputs: list[Any], decided_ns: int) -> None:
         """As `Server.publish`, from any thread."""
@@ -131,7 +131,7 @@ class HubServer:
         async def run() -> Any:
             return action()
 
-        return self._run(run())
+        return self.wait_for(run())
 
     def end(self) -> None:
         """Stop, and end the thread."""
@@ -140,7 +140,8 @@ class HubServer:
         self._thread.join()
         self._loop.close()
 
-    def _run(self, work: Any) -> Any:
+    def wait_for(self, work: Any) -> Any:
+        """What the coroutine `work` returned, run in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
 

@@ -48,17 +48,24 @@ class Health implements View {
     const head = element("section", { attrs: { "aria-label": t.streams.problems } }, summary, this.problems);
     root.append(element("h2", { class: "for-readers", text: this.title }), head, this.failure, this.body);
     this.summary.set("note", t.streams.loading);
+    app.model.changed.on("hello", () => this.admitted());
   }
 
   shown(): void {
     this.shownNow = true;
-    void this.look();
-    void this.showAccess();
+    this.admitted();
   }
 
   hidden(): void {
     this.shownNow = false;
     clearTimeout(this.timer);
+  }
+
+  /** Asks nothing before the daemon has let this page in. */
+  private admitted(): void {
+    if (!this.shownNow || this.app.model.hello === null) return;
+    void this.look();
+    void this.showAccess();
   }
 
   private async look(): Promise<void> {
