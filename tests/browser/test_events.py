@@ -279,10 +279,10 @@ def test_the_text_of_a_new_rule_is_one_that_the_checker_takes(tmp_path: Path, qu
     shown = page.locator(".rule", has_text="first")
     expect(shown).to_contain_text("peak >= 0.7")
     expect(shown).to_contain_text("told in the last 10 min")
-    page.get_by_label("Name").fill("second rule")
+    page.get_by_label(re.compile("^Name")).fill("second rule")
     expect(page.locator(".rules-fault")).to_contain_text("letters, digits")
-    page.get_by_label("Name").fill("second")
-    page.get_by_label("Labels").fill("group:random, loud")
+    page.get_by_label(re.compile("^Name")).fill("second")
+    page.get_by_label(re.compile("^Labels")).fill("group:random, loud")
     page.get_by_label("Strength at least").fill("0.65")
     page.get_by_label("Lasts at least").fill("1.5")
     page.get_by_label("From (time of day)").fill("21:00")
@@ -304,7 +304,7 @@ def test_the_text_of_a_new_rule_is_one_that_the_checker_takes(tmp_path: Path, qu
 
 def test_hostile_names_are_text_in_every_view(tmp_path: Path, quiet: Any, open_page: OpenPage) -> None:
     names = {"label": HOSTILE, "stream": HOSTILE, "pack": HOSTILE}
-    (event,) = past(1, until_ns=time.time_ns() - NS_PER_SECOND, id=f"run/{HOSTILE}/1", **names)
+    (event,) = past(1, over_ns=NS_PER_SECOND, until_ns=time.time_ns(), id=f"run/{HOSTILE}/1", **names)
     fill(tmp_path / "store-0", [event])
     page = open_page(address(quiet(), "events"))
     expect(rows(page).locator("b")).to_have_text(HOSTILE)

@@ -257,7 +257,7 @@ const why = {
   alerts: "Alerts",
   delivery: { sent: "sent", pending: "waits", dead: "given up" },
   deliveryText: (rule: string, when: string, attempts: number, error: string): string =>
-    `rule ${rule}, ${when}, ${oneOf(attempts, "attempt", "attempts")}${error ? `; last: ${error}` : ""}`,
+    `rule ${rule}, ${when}${attempts > 0 ? `, ${oneOf(attempts, "attempt", "attempts")} failed` : ""}${error ? `: ${error}` : ""}`,
   alertNobody: (rule: string, when: string): string => `Rule ${rule} fired at ${when} and names nobody to tell.`,
   nearest: "What came nearest",
   nearestHow: "The best score of each label; the line is where its event would begin.",
