@@ -35,32 +35,30 @@ def _colours(text: str) -> tuple[Colour, ...]:
     return tuple(map(colour, text.split()))
 
 
-_LANES = _colours("#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #d55e00 #f0e442")
-
 THEMES: dict[str, Theme] = {
     "light": Theme(
-        ground=colour("#f7f7f4"),
+        ground=colour("#f4f5f2"),
         card=colour("#ffffff"),
-        text=colour("#1d2327"),
-        soft=colour("#5d676e"),
-        line=colour("#dfe2e0"),
-        bad=colour("#b3261e"),
+        text=colour("#1b2421"),
+        soft=colour("#4c5854"),
+        line=colour("#d5d9d1"),
+        bad=colour("#a8281c"),
         spectrum=_colours(
             "#fbfaf7 #f2e3b9 #f4c48a #f5a25f #ea8162 #de5f64 #c04a71 #9b3c80 #782e83 #542970 #30225e #1c1741 #0a0c25"
         ),
-        lanes=_LANES,
+        lanes=_colours("#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #9c8f00"),
     ),
     "dark": Theme(
-        ground=colour("#14181a"),
-        card=colour("#1c2225"),
-        text=colour("#e7ebec"),
-        soft=colour("#9aa6ac"),
-        line=colour("#2d353a"),
-        bad=colour("#ff8a80"),
+        ground=colour("#0e1413"),
+        card=colour("#161e1c"),
+        text=colour("#e6ece9"),
+        soft=colour("#b0bcb7"),
+        line=colour("#2c3835"),
+        bad=colour("#f08c7e"),
         spectrum=_colours(
             "#0a0c1a #19163b #2a2060 #4f2673 #752887 #9a3583 #c14174 #dd5a66 #ee7b59 #f79d59 #f9c16b #fbdf97 #fefccd"
         ),
-        lanes=_LANES,
+        lanes=_colours("#4ba3dd #f0803c #2fc79b #dd9cc1 #f0b840 #8fd0f5 #f0e442"),
     ),
 }
 

@@ -1,6 +1,8 @@
 """Pictures of a stream: what is drawn stands where the frames say, pixel by pixel."""
 
+import re
 from datetime import UTC, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 pytest.importorskip("PIL", reason="pillow is absent (pip install streamclf[picture])")
 
 from streamclf.clock import NS_PER_SECOND
+from streamclf.draw import palette
 from streamclf.draw.axis import span_text, time_marks
 from streamclf.draw.canvas import png
 from streamclf.draw.layout import Layout, lay_out
 from streamclf.draw.moments import Bar, Break, Moments, Strip, choose
-from streamclf.draw.palette import THEMES, ramp
+from streamclf.draw.palette import THEMES, colour, ramp
 from streamclf.draw.snapshot import draw
 from streamclf.errors import UsageError
 from tests.support.moments import EPOCH_NS, EVENT, FIRST, FRAMES, GAP, TONE, lane, moments
@@ -35,6 +38,17 @@ def loudness(pixels: Pixels, theme: str) -> Pixels:
     steps = {int(value): step for step, value in enumerate(ramp(THEMES[theme]).astype(np.int64) @ code)}
     found, where = np.unique(pixels @ code, return_inverse=True)
     return np.array([steps.get(int(value), -1) for value in found])[where].reshape(pixels.shape[:2])
+
+
+@pytest.mark.parametrize(("name", "block"), [("light", ":root {"), ("dark", ':root[data-theme="dark"] {')])
+def test_the_colours_are_those_of_the_page(name: str, block: str) -> None:
+    sheet = Path(palette.__file__).parents[1] / "serve/web/src/theme.css"
+    tokens = dict(re.findall(r"--([\w-]+): (#\w{6});", sheet.read_text().partition(block)[2].partition("}")[0]))
+    theme = THEMES[name]
+
+    own = (theme.ground, theme.card, theme.text, theme.soft, theme.line, theme.bad)
+    assert own == tuple(colour(tokens[token]) for token in ("bg", "surface", "text", "text-soft", "line", "bad"))
+    assert theme.lanes == tuple(colour(tokens[f"lane-{n}"]) for n in range(7))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
