@@ -7,7 +7,7 @@ import numpy as np
 
 from streamclf.clock import StreamClock
 from streamclf.serve.hub import Hub
-from streamclf.types import Event, FrameScores, Label, Stage
+from streamclf.types import Event, FrameScores, Label, Stage, Status
 from tests.conftest import StartDaemon
 from tests.support.browser import HubServer, OpenPage, hub_server, keep_picture, patience
 from tests.support.serving import EPOCH_NS, HOP, RATE, pack_info, stream_info
@@ -119,3 +119,20 @@ def test_several_streams_stand_side_by_side_and_one_can_be_chosen(open_page: Ope
         assert both == ["garden", "attic"]
         assert page.locator(".now-stream").all_text_contents() == ["attic"]
         assert page.locator(".now-name").all_text_contents() == ["Speech"]
+
+
+def test_what_is_not_listened_to_is_not_shown_as_heard(open_page: OpenPage) -> None:
+    with hub_server(hub()) as server:
+        page = open_page(server.address + "#now")
+        page.wait_for_selector(".now-quiet:visible")
+        publish(server, Status("mic", "demo", "a recording"), event("e1", "speech", Stage.OPEN))
+        page.wait_for_selector(".now-card:not(.now-stale) .now-name")
+        demo = page.locator(".now-state").inner_text()
+        publish(server, Status("mic", "paused", "no time"))
+        page.wait_for_selector(".now-card.now-stale .now-name")
+        paused = page.locator(".now-state").inner_text()
+        publish(server, event("e1", "speech", Stage.CLOSE))
+        page.wait_for_selector(".now-name", state="detached")
+
+        assert (demo, paused) == ("", "paused: no time")
+        assert not page.locator(".now-quiet").is_visible()

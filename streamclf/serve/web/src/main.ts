@@ -52,11 +52,11 @@ class Page implements App {
       say: (text, level) => this.say(text, level),
       admit: () => this.admit(),
     });
-    this.header = new Header(this, Object.keys(VIEWS));
-    root.append(this.header.root, this.main, this.toasts.root);
     Object.keys(VIEWS).forEach((id, index) =>
       shortcut(String(index + 1), t.shell.keys.view(t.views[id as keyof typeof t.views]), () => this.go(id)),
     );
+    this.header = new Header(this, Object.keys(VIEWS));
+    root.append(this.header.root, this.main, this.toasts.root);
     listen(() => this.shown?.id ?? "");
     addEventListener("hashchange", () => void this.route());
   }

@@ -70,6 +70,21 @@ describe("the model", () => {
     expect(model.events.newestFirst().map(({ id }) => id)).toEqual(["e2", "e1"]);
   });
 
+  it("knows how a stream is, whatever else is told of it", () => {
+    const model = greeted();
+    const tell = (state: string, pack = ""): void =>
+      model.takeStatus({ type: "status", stream: "mic", pack, state, detail: "why", seq: 1 }, 0);
+    const states = ["paused", "resumed", "lost", "missed"].map((state) => {
+      tell(state);
+      return model.streams.get("mic")!.entry.state;
+    });
+    tell("problem", "big");
+
+    expect(states).toEqual(["paused", "live", "lost", "lost"]);
+    expect(model.streams.get("mic")!.entry.state).toBe("lost");
+    expect(model.notes).toHaveLength(5);
+  });
+
   it("turns a gap's samples into frames, once", () => {
     const model = greeted();
     const gap = { type: "gap", stream: "mic", seq: 1, first_sample: 320, last_sample: 959, reason: "lost" } as const;

@@ -23,6 +23,8 @@ export { KEEP_FRAMES, PictureRing, Track } from "./rings";
 const KEEP_EVENTS = 2000;
 const KEEP_GAPS = 500;
 const KEEP_NOTES = 200;
+/** Statuses that say how a stream is from now on; the others tell of a moment. */
+const STATES = new Set(["live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"]);
 
 /** Frames `from` to `to`, `to` not included, have no scores. */
 export interface GapSpan {
@@ -211,8 +213,8 @@ export class Model {
 
   takeStatus(status: StatusMessage, atMs: number): void {
     const stream = this.streams.get(status.stream);
-    if (stream && !status.pack) {
-      stream.entry.state = status.state;
+    if (stream && !status.pack && STATES.has(status.state)) {
+      stream.entry.state = status.state === "resumed" ? "live" : status.state;
       stream.entry.detail = status.detail;
     }
     const { stream: name, pack, state, detail } = status;

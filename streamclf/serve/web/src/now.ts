@@ -20,8 +20,8 @@ const NEARLY_FROM = 0.5;
 const NEARLY_UNTIL = 0.3;
 const USUAL_ENTER = 0.5;
 const SAY_MS = 5_000;
-/** States of a stream in which it is listened to. */
-const HEARD_IN = new Set(["live", "behind"]);
+/** States of a stream in which nothing of it is heard. */
+const SILENT_IN = new Set(["waiting", "ended", "lost", "reconnecting", "paused", "problem"]);
 const FRESH_MS = 10_000;
 
 interface Heard {
@@ -106,7 +106,7 @@ class StreamCard {
   private showState(): void {
     const { state, detail } = this.stream.entry;
     const connected = this.app.connection.state === "open";
-    const listens = connected && HEARD_IN.has(state);
+    const listens = connected && !SILENT_IN.has(state);
     setText(this.state, listens ? "" : connected ? t.now.state(state, detail) : t.now.away);
     this.root.classList.toggle("now-stale", !listens);
     this.nearlyList.hidden = !listens;
