@@ -68,7 +68,7 @@ class Address(NamedTuple):
 def parse_url(text: str) -> Address:
     """From what people write: `ws://`, `http://` or `host[:port]`, also a page's address with `?token=`.
 
-    Without a scheme the port is 8765, without a path it is /v1. Raises `ServeError`.
+    Without a scheme the port is 8765, without a path it is /v1; one that ends in / is a page's. Raises `ServeError`.
     """
     expected = f"; expected something like {DEFAULT_URL} or birds.local:{DEFAULT_PORT}"
     shown = one_line(text)
@@ -92,7 +92,7 @@ def parse_url(text: str) -> Address:
     if port is None and not found:
         port = DEFAULT_PORT
     place = f"[{host}]" if ":" in host else host
-    path = parts.path if parts.path not in ("", "/") else DEFAULT_PATH
+    path = f"{parts.path}v1" if parts.path.endswith("/") else parts.path or DEFAULT_PATH
     url = f"{_SCHEMES[parts.scheme]}://{place}{'' if port is None else f':{port}'}{path}"
     return Address(url, query["token"][0] if "token" in query else None)
 

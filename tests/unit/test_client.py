@@ -27,6 +27,7 @@ from tests.support.serving import Collector, event, make_hub, publish, scores
         ("HTTP://Birds.Local:8765/", "ws://birds.local:8765/v1"),
         ("https://birds.example.org", "wss://birds.example.org/v1"),
         ("wss://birds.example.org/garden", "wss://birds.example.org/garden"),
+        ("https://birds.example.org/garden/", "wss://birds.example.org/garden/v1"),
     ],
 )
 def test_an_address_is_taken_as_people_write_it(text: str, url: str) -> None:
