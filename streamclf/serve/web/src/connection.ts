@@ -5,7 +5,6 @@ import { Ladder, type Tier } from "./ladder";
 import type { Model } from "./model";
 import {
   FRAMES_PER_SECOND,
-  PROTOCOL,
   decodePicture,
   decodeScores,
   decodeText,
@@ -13,10 +12,10 @@ import {
   type ErrorMessage,
   type Hello,
   type LaggedMessage,
-  type PushingMessage,
   type ServerMessage,
   type SubscribedMessage,
 } from "./protocol";
+import { openSocket } from "./socket";
 import { t } from "./strings";
 
 export type { Tier } from "./ladder";
@@ -26,10 +25,7 @@ export type ConnectionState = "connecting" | "open" | "away" | "refused";
 export interface Heard {
   hello: Hello;
   subscribed: SubscribedMessage;
-  pushing: PushingMessage;
   error: ErrorMessage;
-  /** A binary "SA" message. */
-  audio: ArrayBuffer;
 }
 
 export interface Shore {
@@ -54,7 +50,6 @@ export class Connection {
   private readonly heard = new Emitter<Heard>();
   private readonly ladder = new Ladder();
   private socket: WebSocket | null = null;
-  private audio: string | null = null;
   private instance: string | null = null;
   private seq = 0;
   /** Rows up to this number are replayed, not new. */
@@ -89,16 +84,9 @@ export class Connection {
 
   /** False where there is no connection to send on. */
   send(message: object): boolean {
-    return this.give(JSON.stringify(message));
-  }
-
-  sendBinary(data: ArrayBuffer): boolean {
-    return this.give(data);
-  }
-
-  /** Bytes that wait here to be sent. */
-  get waiting(): number {
-    return this.socket?.bufferedAmount ?? 0;
+    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(JSON.stringify(message));
+    return true;
   }
 
   /** The daemon wants a token that it has not been given yet. */
@@ -106,28 +94,12 @@ export class Connection {
     this.become("refused");
   }
 
-  /** Also asks for the sound of this stream (role audio); null for none. */
-  listenTo(stream: string | null): void {
-    this.audio = stream;
-    this.subscribe();
-  }
-
-  private give(data: string | ArrayBuffer): boolean {
-    if (this.socket?.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(data);
-    return true;
-  }
-
   private async connect(): Promise<void> {
     if (!(await this.shore.admit())) {
       this.lost("");
       return;
     }
-    const address = new URL("v1", document.baseURI);
-    address.protocol = address.protocol.replace("http", "ws");
-    address.hash = address.search = "";
-    const socket = new WebSocket(address, [PROTOCOL]);
-    socket.binaryType = "arraybuffer";
+    const socket = openSocket();
     socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.take(event.data);
     socket.onclose = (event) => this.lost(event.reason);
     this.socket = socket;
@@ -183,8 +155,6 @@ export class Connection {
       this.model.takeScores(block);
     } else if (magic === "SP") {
       for (const block of decodePicture(data)) this.model.takePicture(block);
-    } else if (magic === "SA") {
-      this.heard.emit("audio", data);
     }
   }
 
@@ -214,9 +184,6 @@ export class Connection {
         break;
       case "marked":
         this.model.takeMarked(message);
-        break;
-      case "pushing":
-        this.heard.emit("pushing", message);
         break;
       case "error":
         this.heard.emit("error", message);
@@ -255,7 +222,6 @@ export class Connection {
       since: known ? this.seq : Math.max(0, hello.oldest_seq - 1, backfill),
       instance: this.instance ?? hello.instance,
       ...WISHES[this.tier],
-      ...(this.audio === null ? {} : { audio: this.audio }),
     });
   }
 
