@@ -3,7 +3,7 @@
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, patience
 
-BYTES = 200_000
+BYTES = 60_000
 FIRST_ROW_MS = 1_000
 _COST = """
 () => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]

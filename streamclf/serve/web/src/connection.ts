@@ -50,6 +50,8 @@ export class Connection {
   private readonly heard = new Emitter<Heard>();
   private readonly ladder = new Ladder();
   private socket: WebSocket | null = null;
+  /** Whether we may come in is being asked; a person may be looking for the token. */
+  private asking = false;
   private instance: string | null = null;
   private seq = 0;
   /** Rows up to this number are replayed, not new. */
@@ -95,7 +97,11 @@ export class Connection {
   }
 
   private async connect(): Promise<void> {
-    if (!(await this.shore.admit())) {
+    if (this.asking || this.socket) return;
+    this.asking = true;
+    const admitted = await this.shore.admit();
+    this.asking = false;
+    if (!admitted) {
       this.lost("");
       return;
     }
@@ -205,7 +211,7 @@ export class Connection {
     this.awaySinceMs = null;
     this.become("open");
     this.heard.emit("hello", hello);
-    for (const stream of this.model.streams.values()) void this.fetchPicture(stream.entry.name);
+    void this.fetchPictures();
   }
 
   private subscribe(hello = this.model.hello): void {
@@ -252,13 +258,20 @@ export class Connection {
     this.checkedMs = nowMs;
     const busy = this.busyMs / spanMs;
     this.busyMs = 0;
-    if (this.state !== "open") return;
+    if (this.state !== "open") {
+      if (this.socket && nowMs - this.heardAtMs > SILENT_MS) this.lost("");
+      return;
+    }
     if (this.askedAtMs !== null && nowMs - Math.max(this.askedAtMs, this.heardAtMs) > ANSWER_MS) this.lost("");
     else if (this.askedAtMs === null && nowMs - this.heardAtMs > SILENT_MS) this.subscribe();
     else this.stepTo(this.ladder.check({ wayMs: this.model.lag.wayMs, busy }, nowMs));
   }
 
-  /** The columns that are still held, as the socket brings only new ones. */
+  /** The columns that are still held, as the socket brings only new ones; one stream after the other. */
+  private async fetchPictures(): Promise<void> {
+    for (const stream of this.model.streams.keys()) await this.fetchPicture(stream);
+  }
+
   private async fetchPicture(stream: string): Promise<void> {
     const from = Math.max(0, (this.model.streams.get(stream)?.picture.newest ?? -1) + 1);
     const address = `v1/picture?stream=${encodeURIComponent(stream)}&from=${from}`;

@@ -24,6 +24,7 @@ interface Session {
 }
 
 const HOME = "live";
+const ANSWER_MS = 10_000;
 
 // what the first paint does not need is loaded when it is opened
 const VIEWS: Record<string, () => Promise<View>> = {
@@ -143,7 +144,7 @@ class Page implements App {
   }
 
   private session(): Promise<Session> {
-    return this.get<Session>("v1/session");
+    return this.get<Session>("v1/session", AbortSignal.timeout(ANSWER_MS));
   }
 }
 
