@@ -107,7 +107,7 @@ const locale = undefined as string | undefined; // of dates: as the browser has 
 const oneOf = (count: number, one: string, many: string): string => `${count.toLocaleString(locale)} ${count === 1 ? one : many}`;
 const fixed = (value: number, digits: number): string =>
   value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const percent = (value: number): string => `${Math.round(value * 100)} %`;
+const percent = (value: number): string => `${Math.round(value * 100)}\u00a0%`;
 
 const events = {
   // the list

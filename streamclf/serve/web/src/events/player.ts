@@ -11,7 +11,7 @@ import { fileName } from "./texts";
 const PLAY = "M7 4.5v15l13-7.5z";
 const PAUSE = "M6 4h4v16H6zM14 4h4v16h-4z";
 const HIGHEST_HZ = 12_000;
-/** Levels below the loudest that still have a colour. */
+/** Levels below the loudest that still have a colour, where the background is not above them. */
 const RANGE_DB = 70;
 /** Share of the picture's height that the level line has. */
 const LEVEL_SHARE = 0.22;
@@ -162,7 +162,8 @@ function drawSpectrum(
   width: number,
   height: number,
 ): void {
-  const { columns, bins, values, highHz, loudest } = spectrum;
+  const { columns, bins, values, highHz, loudest, quiet } = spectrum;
+  const floor = Math.max(quiet, loudest - RANGE_DB);
   const image = new ImageData(columns, height);
   const pixels = new Uint32Array(image.data.buffer);
   const top = mel(highHz);
@@ -173,7 +174,7 @@ function drawSpectrum(
     for (let column = 0; column < columns; column++) {
       const at = column * bins + low;
       const value = values[at]! * (1 - share) + values[low + 1 < bins ? at + 1 : at]! * share;
-      const step = Math.round((255 * (value - loudest + RANGE_DB)) / RANGE_DB);
+      const step = Math.round((255 * (value - floor)) / Math.max(1, loudest - floor));
       pixels[y * columns + column] = colours[Math.max(0, Math.min(255, step))]!;
     }
   }

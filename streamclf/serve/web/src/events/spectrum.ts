@@ -10,8 +10,9 @@ export interface Spectrum {
   highHz: number;
   /** dB, `bins` of a column one after the other from low to high. */
   values: Float32Array;
-  /** Of the values, dB. */
+  /** Of the values, dB: the loudest, and what is background, which two of five do not exceed. */
   loudest: number;
+  quiet: number;
   /** RMS of each column's stretch of samples, dBFS; -Infinity for silence. */
   levels: Float32Array;
 }
@@ -36,7 +37,12 @@ export function spectrumOf(samples: Float32Array, rate: number, columns: number,
       if (value > loudest) loudest = value;
     }
   }
-  return { columns, bins, highHz: (bins * rate) / size, values, loudest, levels };
+  return { columns, bins, highHz: (bins * rate) / size, values, loudest, quiet: quietOf(values), levels };
+}
+
+function quietOf(values: Float32Array): number {
+  const some = values.filter((_, at) => at % 7 === 0).sort();
+  return some[Math.floor(0.4 * some.length)] ?? 0;
 }
 
 /** The power of two next to WINDOW_MS. */
