@@ -5,6 +5,7 @@ import msgspec
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.serve import wire
 from streamclf.serve.access import Role
+from streamclf.serve.asking import NOT_OURS
 from streamclf.serve.marks import MarkDesk
 from streamclf.serve.pages import query_of
 from streamclf.serve.push import PushDesk, PushSession
@@ -14,7 +15,6 @@ MAX_TEXT = 64 * 1024
 MAX_BINARY = 256 * 1024  # a message of samples: 20 ms of float32 at 192 kHz is 15 KiB
 _TOO_BIG = 1009
 _LISTS = {"streams", "packs", "labels", "groups"}
-_NOT_OURS = {"token"}
 
 
 class Session:
@@ -39,7 +39,7 @@ class Session:
     def query(self, path: str) -> None:
         """`/v1?tier=frame&labels=speech,bird` is a subscription too, for clients that only listen."""
         try:
-            asked = {name: values for name, values in query_of(path).items() if name not in _NOT_OURS}
+            asked = {name: values for name, values in query_of(path).items() if name not in NOT_OURS}
             if asked:
                 self._subscribe(subscribe_of(asked))
         except (ServeError, ValueError) as fault:
