@@ -124,7 +124,8 @@ export class Recording {
       this.node.port.postMessage(Math.round((missedMs * this.stream.rate) / 1000));
     } else if (this.context.state !== "running" && this.suspendedAtMs === null) {
       this.suspendedAtMs = performance.now();
-      void this.context.resume();
+      // a phone that rings may refuse; it resumes by itself when the call is over
+      this.context.resume().catch(() => undefined);
     }
   }
 
