@@ -175,7 +175,7 @@ class ModelThread:
             out.append(Status(name, "paused", "this machine cannot keep up with all streams; lowest priority first"))
         while len(self._paused) > self._ladder.paused:
             name = self._paused.pop()
-            if name in self.engine.streams:
+            if name in self.engine.streams and not self.engine.streams[name].ended:
                 out += self.engine.resume(name)
                 out.append(Status(name, "resumed", "there is time for this stream again"))
         return out
