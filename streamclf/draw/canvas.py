@@ -17,7 +17,7 @@ except ImportError:
 from streamclf.draw.palette import Colour
 from streamclf.types import F32
 
-__all__ = ["Box", "Font", "Image", "ImageDraw", "curve", "fitted", "font", "hatch", "png", "write"]
+__all__ = ["Box", "Font", "Image", "ImageDraw", "curve", "dashes", "fitted", "font", "hatch", "png", "write"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom lie outside."""
@@ -64,9 +64,15 @@ def curve(image: Image.Image, box: Box, heights: F32, *, line: Colour, below: Co
         y = margin + (1 - np.concatenate([values[:1], values, values[-1:]])) * (area.height - 2 * margin)
         points = list(zip(x.tolist(), y.tolist(), strict=True))
         fill.polygon([(x[0], area.height), *points, (x[-1], area.height)], fill=255)
-        pen.line(points, fill=255, width=round(width * _FINER), joint="curve")
+        pen.line(points, fill=255, width=round(width * _FINER))
     for mask, paint in ((area, below), (stroke, line)):
         image.paste(paint, box, mask.reduce(_FINER))
+
+
+def dashes(image: Image.Image, left: int, right: int, y: int, *, line: Colour, length: int) -> None:
+    """A dashed line one pixel high, `length` pixels each dash and each space."""
+    mask = np.where(np.arange(right - left) // length % 2 == 0, 255, 0).astype(np.uint8)
+    image.paste(line, (left, y, right, y + 1), Image.fromarray(mask[None]))
 
 
 def hatch(image: Image.Image, box: Box, *, line: Colour, step: int) -> None:
@@ -79,7 +85,7 @@ def hatch(image: Image.Image, box: Box, *, line: Colour, step: int) -> None:
 def png(image: Image.Image) -> bytes:
     """The file."""
     out = BytesIO()
-    image.save(out, "PNG")
+    image.save(out, "PNG", compress_level=2)  # less than half of the time of 6, and a tenth larger
     return out.getvalue()
 
 

@@ -126,8 +126,7 @@ class _Picture:
                      below=mixed(theme.card, paint, 0.45), width=1.5 * layout.unit)  # fmt: skip
         if lane.enter is not None:
             y = box[3] - 1 - round(lane.enter * (box[3] - bar_end - 1))
-            for x in range(box[0], box[2], self.px(8)):
-                self.pen.line([(x, y), (min(x + self.px(4), box[2]) - 1, y)], fill=theme.soft)
+            canvas.dashes(self.image, box[0], box[2], y, line=theme.soft, length=self.px(4))
             self.text((box[2] + self.px(6), y), f"{lane.enter:.2f}", 11, colour=theme.soft, anchor="lm")
         for bar in lane.bars:
             left, right = self._span(bar.onset_frame, bar.offset_frame)
