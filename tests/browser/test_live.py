@@ -142,7 +142,7 @@ def played(tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> tuple[Pa
     shown(page, lambda seen: seen["newest"] >= newest and lane_of(seen) and len(lane_of(seen)["spans"]) == len(BURSTS))
     page.keyboard.press("+")  # so that a frame is a pixel wide
     page.keyboard.press(" ")
-    shown(page, lambda seen: not seen["following"] and seen["width"] >= seen["span"])
+    shown(page, lambda seen: seen["settled"] and not seen["following"] and seen["width"] >= seen["span"])
     return page, heard, running
 
 
@@ -165,7 +165,7 @@ def rows_of_pixels(page: Page, seen: dict[str, Any], top: float, height: float) 
 
 def test_lanes_events_and_the_gap_lie_where_the_recording_says(played: tuple[Page, Heard, Daemon]) -> None:
     page, heard, _ = played
-    seen = shown(page)
+    seen = shown(page, lambda now: now["settled"] and len(now["gaps"]) == 1)
     lane = lane_of(seen)
     assert lane is not None
     (gap,) = seen["gaps"]
@@ -215,8 +215,8 @@ def test_values_under_the_pointer_are_the_rows_and_columns_that_were_sent(
     assert box is not None
     scale = seen["width"] / seen["span"]
     for frame in sorted(heard.rows)[130::97]:
-        x = (np.ceil(frame * scale - 1e-6) - seen["left"]) / seen["ratio"]
-        page.mouse.move(box["x"] + x, box["y"] + 60)
+        x = (np.ceil(frame * scale - 1e-6) + 0.5 - seen["left"]) / seen["ratio"]
+        page.mouse.move(box["x"] + x, box["y"] + 150)  # below the button that lies on the picture
         assert shown(page, lambda now, frame=frame: now["cursor"] == frame)["cursor"] == frame
         rms, peak = (f"{decibels(levels[frame][at : at + 1])[0]:.1f}" for at in (0, 1))
         page.wait_for_selector(f'.live-said:text("{rms} dBFS, peak {peak}")')
@@ -226,7 +226,7 @@ def test_values_under_the_pointer_are_the_rows_and_columns_that_were_sent(
         # two decimals of a byte, whose highest value stands for itself and the one below
         assert [float(value) for value in values] == pytest.approx(expected, abs=0.0095)
     (gap,) = seen["gaps"]
-    page.mouse.move(box["x"] + (gap["from"] + 3) * scale - seen["left"], box["y"] + 60)
+    page.mouse.move(box["x"] + (gap["from"] + 3) * scale - seen["left"], box["y"] + 150)
     page.wait_for_selector('.live-said:text("gap: push-gap")')
 
 
@@ -293,7 +293,7 @@ def test_streams_beside_each_other_and_still_pictures(open_page: OpenPage) -> No
                 scores(frame + at, [0.1, 0.9, 0.3, 0.9], stream=name) for at in range(5) for name in ("mic", "yard")
             ]
             server.call(lambda rows=rows: publish(hub, *rows))
-        seen = shown(page, lambda now: now["newest"] == 399)
+        seen = shown(page, lambda now: now["newest"] == 399 and len(now["lanes"]) >= 2)
         assert seen["stream"] == "mic"
         # hidden classes have no lane; a picture that must not move goes on by seconds
         assert [lane["id"] for lane in seen["lanes"]] == ["dog", "bird"]

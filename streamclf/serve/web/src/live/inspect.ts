@@ -15,6 +15,7 @@ export function inspect(stage: HTMLElement, plot: Plot, stream: () => StreamMode
       stream: shown.entry.name,
       newest: shown.newestFrame,
       held: plot.held,
+      settled: plot.settled,
       following: viewport.following,
       leftFrame: viewport.leftFrame,
       right: viewport.right,

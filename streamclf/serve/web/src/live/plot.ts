@@ -138,6 +138,12 @@ export class Plot {
     this.overlayStale = true;
   }
 
+  /** Whether the canvas shows what is known. */
+  get settled(): boolean {
+    const { left } = this.viewport;
+    return left === this.drawnLeft && !this.overlayStale && !this.sound.stale(left) && !this.rows.stale(left);
+  }
+
   /** First and last frame that anything is held of. */
   get held(): { oldest: number; newest: number } {
     const stream = this.stream;
@@ -156,9 +162,7 @@ export class Plot {
     this.takeRows();
     this.takePicture(nowMs);
     if (nowMs - this.chosenAt > CHOOSE_EVERY_MS) this.choose(nowMs);
-    const left = this.viewport.left;
-    if (left === this.drawnLeft && !this.overlayStale && !this.sound.stale(left) && !this.rows.stale(left)) return;
-    this.draw(left);
+    if (!this.settled) this.draw(this.viewport.left);
   }
 
   /** x, y: CSS pixels from the canvas's corner. */
@@ -268,6 +272,8 @@ export class Plot {
     this.rows.forget();
     this.canvas.width = width;
     this.canvas.height = dots(AXIS_PX) + this.sound.height + lanes.length * measures.lane;
+    // exactly a pixel of the screen for each of the canvas
+    this.canvas.style.width = `${width / this.ratio}px`;
     this.canvas.style.height = `${height}px`;
     this.sprites.length = 0;
     lanes.forEach(({ entry }, at) => this.sprites.push(this.sprite(entry.name, this.lanePainter.inks[at]!)));
