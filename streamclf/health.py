@@ -44,7 +44,7 @@ _STATES = {"problem": "in trouble"}  # where the state is no word to say it with
 _SILENT = ("waiting", "ended", "lost", "reconnecting")  # states in which no sound comes
 _UNREAD = ("paused", "ended")  # states in which nobody reads what there is
 
-# what somebody can do about a stream's state
+# what somebody can do about a stream's state, the worst first
 _TO_DO = MappingProxyType(
     {
         "lost": "see that the device is plugged in, or that its address answers; it is tried again all the time",
@@ -183,7 +183,7 @@ class Health:
             if info.state in _TO_DO:
                 alike.setdefault((info.state, info.detail), []).append(info.name)
         found = []
-        for (state, detail), names in alike.items():
+        for (state, detail), names in sorted(alike.items(), key=lambda item: list(_TO_DO).index(item[0][0])):
             what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
             since_ms = min(self._since_ms(f"{name}\n{state}") for name in names)
             found.append(status.Problem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state]))
