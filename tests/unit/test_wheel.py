@@ -1,0 +1,27 @@
+"""What a wheel takes along of the page and the models."""
+
+from pathlib import Path
+
+import pytest
+
+builders = pytest.importorskip("hatchling.builders.wheel", reason="hatchling, which builds the wheel, is not installed")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def taken() -> set[str]:
+    return {file.distribution_path for file in builders.WheelBuilder(str(ROOT)).recurse_included_files()}
+
+
+def test_of_the_page_it_takes_what_was_built_and_no_source(taken: set[str]) -> None:
+    page = {name.removeprefix("streamclf/serve/web/") for name in taken if name.startswith("streamclf/serve/web/")}
+    built = {f"dist/{file.name}" for file in (ROOT / "streamclf" / "serve" / "web" / "dist").iterdir()}
+
+    assert "dist/index.html" in built
+    assert page == built
+
+
+def test_it_takes_the_default_model(taken: set[str]) -> None:
+    assert {
+        f"streamclf/models/default/{name}" for name in ("pack.toml", "model.onnx", "labels.csv", "CARD.md")
+    } <= taken
