@@ -250,8 +250,8 @@ def test_new_events_do_not_move_what_somebody_reads(tmp_path: Path, daemon: Star
     assert (read.locator("time").inner_text(), read.bounding_box()) == (what, where)
     pill.click()
     expect(pill).to_be_hidden()
-    expect(rows(page).first).to_be_in_viewport()
-    expect(rows(page).first).to_be_focused()
+    expect(rows(page, "Loud").first).to_be_in_viewport()
+    expect(page.get_by_role("list", name="Events", exact=True)).to_be_focused()
 
 
 def test_what_was_stored_while_the_daemon_was_away_is_fetched(tmp_path: Path, quiet: Any, open_page: OpenPage) -> None:

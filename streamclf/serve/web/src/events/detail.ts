@@ -16,7 +16,9 @@ export class Detail {
   private readonly when = element("p", { class: "detail-when" });
   private readonly facts = element("dl", { class: "facts" });
   private readonly noClip = element("p", { class: "hint" });
-  private readonly marks = element("div", { class: "detail-marks" });
+  private readonly right = button(t.events.right, () => this.row && this.actions.mark(this.row, "right"));
+  private readonly wrong = button(t.events.wrong, () => this.row && this.actions.mark(this.row, "wrong"));
+  private readonly marked = element("span");
   private readonly was = element("input", {
     attrs: { type: "text", list: "label-names", "aria-label": t.events.itWas, placeholder: t.events.itWas, maxlength: "64" },
   });
@@ -44,7 +46,15 @@ export class Detail {
       this.player.box,
       this.noClip,
       this.facts,
-      this.marks,
+      element(
+        "div",
+        { class: "detail-marks" },
+        this.right,
+        this.wrong,
+        this.was,
+        this.marked,
+        button(t.events.whyLong, () => this.row && this.actions.why(this.row)),
+      ),
     );
     this.box.hidden = true;
   }
@@ -55,6 +65,7 @@ export class Detail {
 
   /** null: nothing is selected any more. */
   show(row: Row | null, play: boolean): void {
+    if (row !== null && row === this.row && !play) return;
     const same = row !== null && row.id === this.row?.id;
     this.row = row;
     this.box.hidden = row === null;
@@ -117,24 +128,15 @@ export class Detail {
   }
 
   private showMarks(row: Row, same: boolean): void {
-    const does = [button(t.events.whyLong, () => this.actions.why(row))];
-    if (this.app.role !== "admin" || row.stored === null) {
-      this.marks.replaceChildren(...does, element("span", { text: markText(row) }));
-      return;
-    }
-    const mark = (text: string, mark: "right" | "wrong"): HTMLButtonElement =>
-      button(text, () => this.actions.mark(row, mark), { attrs: { "aria-pressed": String(row.mark === mark) } });
+    const marks = this.app.role === "admin" && row.stored !== null;
     const wrong = row.mark === "wrong";
-    if (!same || !wrong) this.was.value = row.markLabel;
-    const rest = wrong ? [this.was] : [];
-    // the field is left where it stands while somebody writes into it
-    if (same && wrong && this.marks.contains(this.was)) return;
-    this.marks.replaceChildren(
-      mark(t.events.right, "right"),
-      mark(t.events.wrong, "wrong"),
-      ...rest,
-      ...does,
-    );
+    this.right.hidden = this.wrong.hidden = !marks;
+    this.right.setAttribute("aria-pressed", String(row.mark === "right"));
+    this.wrong.setAttribute("aria-pressed", String(wrong));
+    // what somebody is writing is left alone
+    if (!same || !wrong || this.was.hidden) this.was.value = row.markLabel;
+    this.was.hidden = !marks || !wrong;
+    setText(this.marked, marks ? "" : markText(row));
   }
 
   private nameIt(): void {

@@ -1,13 +1,17 @@
 // The events that the list shows: pages of /v1/events, newest first, then whatever is new, by the answer's cursor.
 
 import { type Bounds, type Filter, accepts, boundsOf, nsText, queryOf } from "./filter";
-import { type Mark, type Row, type StoredEvent, merged, rowOfStored } from "./row";
+import { type Mark, type Row, type StoredEvent, byOnset, merged, rowOfStored } from "./row";
 
 /** The first page is small, so that there is something to read at once. */
 const FIRST_PAGE = 100;
 const PAGE = 1000;
 /** Rows that are fetched without being asked for; more come by `older`. */
 export const FETCHED_AT_ONCE = 10_000;
+
+/** Rows that are kept as new ones come in; then the oldest are forgotten, a thousand at a time, and left to `older`. */
+const KEEP = 50_000;
+const FORGET = 1000;
 
 export interface Page {
   events: StoredEvent[];
@@ -131,7 +135,15 @@ export class History {
     const now = before ? merged(before, row) : row;
     if (!accepts(this.filter, this.bounds, now)) return;
     this.rows.set(row.id, now);
-    if (isNew && !before) this.heard.arrived(now);
+    if (!isNew || before) return;
+    if (this.rows.size > KEEP) this.forget();
+    this.heard.arrived(now);
+  }
+
+  private forget(): void {
+    const oldest = [...this.rows.values()].sort(byOnset).slice(-FORGET);
+    for (const { id } of oldest) this.rows.delete(id);
+    this.olderLeft ||= this.kept;
   }
 
   private oldestMs(): number {

@@ -15,6 +15,10 @@ export class Listing {
   readonly held = new Set<string>();
   private openThen: Set<string> | null = null;
 
+  get holds(): boolean {
+    return this.openThen !== null;
+  }
+
   /** From now on nothing moves; rows: what the list shows. */
   hold(rows: Iterable<Row>): void {
     this.openThen ??= new Set([...rows].filter((row) => row.open).map((row) => row.id));

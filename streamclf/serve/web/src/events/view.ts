@@ -23,6 +23,10 @@ const STORED_MS = 700;
 /** A clip is written once the sound behind its event is over; for so long it is asked for again. */
 const CLIP_WAIT_MS = 60_000;
 const CLIP_EVERY_MS = 3_000;
+/** A pointer that rests for so long on the list points at nothing. */
+const POINTING_MS = 4_000;
+/** Between the head of the page and the list. */
+const ROOM_PX = 48;
 
 class EventsView implements View, Actions {
   readonly id = ID;
@@ -45,6 +49,7 @@ class EventsView implements View, Actions {
   private catching: ReturnType<typeof setTimeout> | undefined;
   private clips: ReturnType<typeof setTimeout> | undefined;
   private loading = false;
+  private pointedMs = -Infinity;
 
   mount(root: HTMLElement, app: App): void {
     this.app = app;
@@ -72,8 +77,7 @@ class EventsView implements View, Actions {
     this.pill.hidden = this.older.hidden = true;
     addEventListener("scroll", () => this.scrolled(), { passive: true, capture: true });
     addEventListener("resize", () => this.visible && this.list.paint());
-    this.list.box.addEventListener("pointerleave", () => this.settle());
-    this.list.box.addEventListener("focusout", () => setTimeout(() => this.settle()));
+    this.list.box.addEventListener("pointermove", () => (this.pointedMs = performance.now()));
     const { changed } = app.model;
     changed.on("events", (event) => this.take(event));
     changed.on("marks", (marked) => this.takeMark(marked));
@@ -95,7 +99,8 @@ class EventsView implements View, Actions {
   }
 
   frame(): void {
-    if (!this.stale) return;
+    // what was held comes to its place once nobody looks any more
+    if (!this.stale && !(this.listing.holds && !this.isRead())) return;
     this.stale = false;
     this.show();
   }
@@ -260,25 +265,20 @@ class EventsView implements View, Actions {
     const { box } = this.list;
     if (this.list.length === 0) return false;
     const scrolled = box.getBoundingClientRect().top < this.list.headroom();
-    return scrolled || box.matches(":hover") || box.contains(document.activeElement);
-  }
-
-  /** What was held comes to its place once nobody looks any more. */
-  private settle(): void {
-    if (this.visible && !this.isRead()) this.stale = true;
+    const pointed = box.matches(":hover") && performance.now() - this.pointedMs < POINTING_MS;
+    return scrolled || pointed || this.list.focusedKey() !== null;
   }
 
   private scrolled(): void {
-    if (!this.visible) return;
-    this.list.paint();
-    if (this.listing.held.size > 0) this.settle();
+    if (this.visible) this.list.paint();
   }
 
   private toTop(): void {
-    this.listing.release();
-    this.list.set(this.listing.items(this.history.values(), Date.now()));
-    this.pill.hidden = true;
-    this.list.focus(1);
+    const { box } = this.list;
+    window.scrollBy(0, Math.min(0, box.getBoundingClientRect().top - this.list.headroom() - ROOM_PX));
+    this.pointedMs = -Infinity;
+    this.stale = true;
+    box.focus({ preventScroll: true });
   }
 
   private unselect(): void {

@@ -17,7 +17,7 @@ export interface Kind<Item> {
 }
 
 export class WindowedList<Item> {
-  readonly box = element("ol", { class: "windowed" });
+  readonly box = element("ol", { class: "windowed", attrs: { tabindex: "-1" } });
   private items: readonly Item[] = [];
   private readonly shown = new Map<string, { target: HTMLElement; item: Item }>();
   private places = new Map<string, number>();
