@@ -148,7 +148,7 @@ def played(tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> tuple[Pa
 
 def values_of(page: Page) -> list[float]:
     """The values that stand beside the lanes."""
-    return [float(value) for value in page.locator(".live-value").all_text_contents() if value != "–"]
+    return [float(value) for value in page.locator(".live-value").all_text_contents() if value[:1].isdecimal()]
 
 
 def lane_of(seen: dict[str, Any], label: str = "loud") -> dict[str, Any] | None:
