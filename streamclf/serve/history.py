@@ -31,7 +31,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: tuple[str, ...] = ()
     since_ns: int | None = None
     until_ns: int | None = None
-    min_peak: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    min_peak: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None = None
     test: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None

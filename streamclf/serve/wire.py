@@ -34,7 +34,7 @@ Verdict = Literal["right", "wrong", ""]
 Seq = Annotated[int, Meta(ge=0, description="Place in the one sequence of everything published since the start.")]
 Frame20 = Annotated[int, Meta(description="Index of a 20 ms frame of the stream; frame 0 starts at its epoch.")]
 Ns = Annotated[int, Meta(description="Nanoseconds since 1970-01-01 UTC.")]
-Probability = Annotated[float, Meta(ge=0, le=1)]
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Names = Annotated[list[str], Meta(max_length=4096)]
 
 
