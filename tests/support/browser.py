@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from streamclf.serve.hub import Hub
+from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
 
 try:
@@ -97,8 +98,9 @@ def keep_picture(page: Page, name: str) -> None:
 class HubServer:
     """`hub` and its server in a thread with an event loop of its own; a browser's test has the loop of this one."""
 
-    def __init__(self, hub: Hub, **settings: Any) -> None:
+    def __init__(self, hub: Hub, routes: Mapping[str, Route] | None = None, **settings: Any) -> None:
         self.hub = hub
+        self._routes = routes
         self.settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hub")
@@ -113,7 +115,7 @@ class HubServer:
         """Serve, again on the same port after a `stop`."""
         if not self._thread.is_alive():
             self._thread.start()
-        self._server = Server(self.hub, ServerSettings(port=self.port, **self.settings))
+        self._server = Server(self.hub, ServerSettings(port=self.port, **self.settings), routes=self._routes)
         self.wait_for(self._server.start())
         self.port = self._server.port
 
@@ -146,9 +148,9 @@ class HubServer:
 
 
 @contextmanager
-def hub_server(hub: Hub, **settings: Any) -> Iterator[HubServer]:
-    """Serves `hub` on a free port of 127.0.0.1 until the block ends."""
-    server = HubServer(hub, **settings)
+def hub_server(hub: Hub, routes: Mapping[str, Route] | None = None, **settings: Any) -> Iterator[HubServer]:
+    """Serves `hub` on a free port of 127.0.0.1 until the block ends. routes: addresses besides the own."""
+    server = HubServer(hub, routes, **settings)
     server.start()
     try:
         yield server

@@ -1,0 +1,41 @@
+"""The health view: problems on top with what to do, many streams in a table that stays readable."""
+
+from streamclf.config import Config
+from streamclf.health import Health
+from streamclf.serve.access import Role
+from streamclf.serve.route import Route
+from streamclf.types import Status
+from tests.support.browser import OpenPage, hub_server, keep_picture
+from tests.support.serving import make_hub, publish
+
+MARKUP = "<img src=x onerror=\"document.title='broken'\"><b>bold</b>"
+ROW = ".stream-table tbody tr"
+
+
+def test_a_hundred_streams_are_a_table_with_trouble_first_and_a_filter(open_page: OpenPage) -> None:
+    names = [f"box-{number:02}" for number in range(99)] + [f"z{MARKUP}"]
+    hub = make_hub(streams=names)
+    publish(hub, Status("box-40", "reconnecting", "why"), Status(names[-1], "lost", MARKUP))
+    health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=False)
+    with hub_server(hub, {"/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}) as server:
+        page = open_page(server.address + "#streams")
+        page.wait_for_selector(ROW)
+        keep_picture(page, "streams-many")
+        first = page.locator(f"{ROW} th").all_text_contents()
+        problems = page.locator(".health-problem").all_text_contents()
+        page.fill("input[type=search]", "-04")
+        page.wait_for_function(f"() => document.querySelectorAll('{ROW}').length === 1")
+        found = page.locator(f"{ROW} th").all_text_contents()
+        page.fill("input[type=search]", "")
+        server.call(lambda: publish(hub, Status("box-07", "lost", "unplugged")))
+        page.wait_for_function(f"() => document.querySelector('{ROW} th').textContent === 'box-07'")
+        summary = page.locator(".health-summary").inner_text()
+        injected = page.locator("main img, .health-problem b").count()
+
+        assert len(first) == 100
+        assert first[:3] == [names[-1], "box-40", "box-00"]
+        assert problems[0].startswith(f"{names[-1]} is lost: {MARKUP}")
+        assert "See that the device is plugged in" in problems[0]
+        assert found == ["box-04"]
+        assert summary == "3 problems"
+        assert (injected, page.title()) == (0, "Streams · streamclf")
