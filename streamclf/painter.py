@@ -1,11 +1,12 @@
 """Pictures of alerts: the seconds around an event, out of what the hub holds.
 
-What is shown is copied on the event loop's thread, a millisecond's work, and drawn in a thread of its own, one picture
-after the other, so that neither the rows nor the sockets wait for it.
+What is shown is taken on the event loop's thread, some milliseconds' work. It is put together and drawn in a thread of
+its own, one picture after the other, so that neither the rows nor the sockets wait for it.
 """
 
 import asyncio
 import importlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from importlib.util import find_spec
@@ -42,11 +43,14 @@ class Painter:
         """The PNG; called on the event loop's thread. Raises `StreamclfError` that says why there can be none."""
         await asyncio.sleep(0)  # rows that came while the loop stood still are taken first
         moments = around(self._hub, alert.event)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _png, moments)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: _png(moments()))
 
 
-def around(hub: Hub, event: StoredEvent) -> Moments:
-    """The seconds around `event`, its own class first. Raises `StreamclfError` where its rows are no longer held."""
+def around(hub: Hub, event: StoredEvent) -> Callable[[], Moments]:
+    """Takes the seconds around `event` out of the hub; what is returned puts them together, on any thread.
+
+    The event's own class is the first lane. Raises `StreamclfError` where its rows are no longer held.
+    """
     stream = hub.streams.get(event.stream)
     if stream is None or not event.id.startswith(f"{hub.instance}/"):
         raise StreamclfError("the event is of an earlier run of the daemon, which took its rows along")
@@ -65,8 +69,13 @@ def around(hub: Hub, event: StoredEvent) -> Moments:
         heard.message(item.message)
     first, last = max(first, heard.first_frame), min(last, heard.end_frame)
     own: Key = (event.pack, event.label)
-    keys = [own, *(key for key in heard.likely(first, last, most=_LANES + 1) if key != own)][:_LANES]
-    return heard.moments(keys, list(decode(hub.picture(event.stream, first))), first, last)
+    columns = hub.picture(event.stream, first)
+
+    def moments() -> Moments:
+        keys = [own, *(key for key in heard.likely(first, last, most=_LANES + 1) if key != own)][:_LANES]
+        return heard.moments(keys, list(decode(columns)), first, last)
+
+    return moments
 
 
 def _load() -> None:

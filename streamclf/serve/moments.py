@@ -47,11 +47,15 @@ class Heard:
     def likely(self, first: int, end: int, *, most: int) -> list[Key]:
         """The classes worth a lane in frames [first, end)."""
         hidden = {(pack.name, label.id) for pack in self._packs.values() for label in pack.labels if label.hidden}
-        best: dict[Key, float] = {}
+        peaks: dict[int, tuple[str, Sequence[str], F32]] = {}  # by list of labels: mostly the same one, and long
         for pack, labels, frame, values in self._rows:
             if first <= frame < end:
-                for label, value in zip(labels, values.max(axis=0).tolist(), strict=True):
-                    best[pack, label] = max(value, best.get((pack, label), 0.0))
+                high, before = values.max(axis=0), peaks.get(id(labels))
+                peaks[id(labels)] = pack, labels, high if before is None else np.maximum(before[2], high)
+        best: dict[Key, float] = {}
+        for pack, labels, highest in peaks.values():
+            for label, value in zip(labels, highest.tolist(), strict=True):
+                best[pack, label] = max(value, best.get((pack, label), 0.0))
         active = {(event.pack, event.label) for event in self._between(first, end)}
         shown = {key: value for key, value in best.items() if key not in hidden}
         return choose(shown | {key: best.get(key, 0.0) for key in active}, active, most=most)
@@ -79,9 +83,14 @@ class Heard:
 
     def _lane(self, key: Key, first: int, end: int) -> Lane:
         strip = Strip(first, end, width=1, empty=np.float32(np.nan))
+        columns: dict[int, int | None] = {}
         for pack, labels, frame, values in self._rows:
-            if pack == key[0] and key[1] in labels:
-                strip.put(frame, values[:, labels.index(key[1])][:, None])
+            if pack == key[0]:
+                if id(labels) not in columns:
+                    columns[id(labels)] = labels.index(key[1]) if key[1] in labels else None
+                column = columns[id(labels)]
+                if column is not None:
+                    strip.put(frame, values[:, column][:, None])
         label = next(label for label in self._packs[key[0]].labels if label.id == key[1])
         bars = [
             Bar(event.onset_frame, event.offset_frame, event.peak)

@@ -41,7 +41,7 @@ def event(**fields: Any) -> StoredEvent:
 
 
 def test_five_seconds_before_to_two_behind_with_the_own_class_first(hub: Hub) -> None:
-    moments = around(hub, event())
+    moments = around(hub, event())()
 
     assert (moments.first_frame, moments.end_frame, moments.epoch_ns) == (2750, 3200, EPOCH_NS)
     assert [(lane.name, lane.pack) for lane in moments.lanes][:2] == [("Dog", "big"), ("Speech", "vad")]
@@ -53,13 +53,13 @@ def test_five_seconds_before_to_two_behind_with_the_own_class_first(hub: Hub) ->
 
 
 def test_an_event_that_lasts_is_shown_up_to_now(hub: Hub) -> None:
-    moments = around(hub, event(offset_frame=None))
+    moments = around(hub, event(offset_frame=None))()
 
     assert (moments.first_frame, moments.end_frame) == (2750, 4500)
 
 
 def test_of_an_event_that_began_long_ago_is_shown_what_is_held(hub: Hub) -> None:
-    moments = around(hub, event(onset_frame=1000, offset_frame=3100))
+    moments = around(hub, event(onset_frame=1000, offset_frame=3100))()
 
     assert (moments.first_frame, moments.end_frame) == (1450, 3200)
 
