@@ -34,7 +34,7 @@ def test_after_an_absence_the_events_of_that_time_are_there(open_page: OpenPage)
         back = page.locator(".toasts").inner_text()
 
         assert said.startswith("not connected for")
-        assert then == "not connected: this is what was heard last"
+        assert then == "not connected: nothing new comes"
         assert len(heard) == 1
         assert "has been fetched" in back
 

@@ -32,7 +32,7 @@ const connection = {
   connecting: "connecting",
   open: "live",
   behind: "live, reduced",
-  away: (s: number): string => `not connected for ${seconds(s)}, trying again`,
+  away: (s: number): string => `not connected for ${seconds(s)}`,
   unreachable: "The daemon cannot be reached.",
   refused: "waiting for a token",
   closed: (reason: string): string => `The daemon ended the connection: ${reason}`,
@@ -54,7 +54,7 @@ const now = {
   nearly: "Faintly",
   strength: (percent: number): string => `${percent} %`,
   begun: (names: string, stream: string): string => (stream ? `${names}, ${stream}` : names),
-  away: "not connected: this is what was heard last",
+  away: "not connected: nothing new comes",
   state: (state: string, detail: string): string => (detail ? `${state}: ${detail}` : state),
 };
 
