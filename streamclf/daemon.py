@@ -41,7 +41,7 @@ from streamclf.serve.recent import probability
 from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
 from streamclf.serve.stored import stored_routes
-from streamclf.serve.tokens import check_apart, read_token
+from streamclf.serve.tokens import read_tokens
 from streamclf.serve.why import Live
 from streamclf.store import clips
 from streamclf.store.database import Store
@@ -268,11 +268,7 @@ def _announce(config: Config, engine: Engine, lines: list[Line], server: Server)
 
 def _settings(config: Config) -> ServerSettings:
     server = config.server
-    token = read_token(server.token_file, os.environ)
-    audio_token, labels_token = read_token(server.audio_token_file, {}), read_token(server.labels_token_file, {})
-    check_apart(
-        {"server.token_file": token, "server.audio_token_file": audio_token, "server.labels_token_file": labels_token}
-    )
+    token, audio_token, labels_token = read_tokens(server, os.environ)
     return ServerSettings(
         host=server.host,
         port=server.port,

@@ -4,6 +4,7 @@ import ctypes
 import ctypes.util
 import dataclasses
 import json
+import os
 import platform
 import socket
 import sys
@@ -172,12 +173,21 @@ def _store() -> Iterator[Check]:
 
 def _port() -> Iterator[Check]:
     from streamclf.config import load
+    from streamclf.serve.tokens import read_tokens
 
     try:
         server = load().server
     except StreamclfError as error:
         yield Check("configuration", State.PROBLEM, str(error), "see `streamclf config check`")
         return
+    try:
+        admin, audio, labels = read_tokens(server, os.environ)
+    except StreamclfError as error:
+        yield Check("access", State.PROBLEM, str(error), "a run ends with this sentence; mend it first")
+    else:
+        roles = [role for role, token in (("admin", admin), ("audio", audio), ("labels", labels)) if token is not None]
+        told = f"tokens for {', '.join(roles)}" if roles else "no token: everybody who gets to the daemon is admin"
+        yield Check("access", State.GOOD, told)
     address = f"{server.host}:{server.port}"
     try:
         kind, _, _, _, where = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]

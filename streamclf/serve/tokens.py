@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
+from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
 
 TOKEN_VARIABLE = "STREAMCLF_TOKEN"
@@ -41,6 +42,18 @@ def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | Non
         return _checked(text.decode("ascii").strip(), f"token file {path}")
     except UnicodeDecodeError:
         raise ConfigError(f"token file {path} holds something else than ASCII text") from None
+
+
+def read_tokens(server: ServerConfig, environ: Mapping[str, str]) -> tuple[str | None, str | None, str | None]:
+    """The tokens of admin, audio and labels. Raises `ConfigError` as `read_token` and `check_apart` do."""
+    tokens = {
+        "server.token_file": read_token(server.token_file, environ),
+        "server.audio_token_file": read_token(server.audio_token_file, {}),
+        "server.labels_token_file": read_token(server.labels_token_file, {}),
+    }
+    check_apart(tokens)
+    admin, audio, labels = tokens.values()
+    return admin, audio, labels
 
 
 def check_apart(tokens: Mapping[str, str | None]) -> None:

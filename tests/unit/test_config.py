@@ -95,6 +95,7 @@ def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
         ("source = 'device'", "source: expected array, got str"),
         ("provider = 'gpu'", "provider: invalid enum value 'gpu'"),
         ("[server]\nport = 70000", "server.port: expected int <= 65535"),
+        ("[server]\nbase_path = 'birds/'", "server: base_path is 'birds/', expected something such as /birds"),
         ("[segmentation.speech]\nenter = 1.5", "enter"),
         ("a = ", "is not TOML"),
     ],

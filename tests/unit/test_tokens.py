@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
-from streamclf.serve.tokens import EVERY_S, MAX_ADDRESSES, TRIES, Tries, check_apart, read_token
+from streamclf.serve.tokens import EVERY_S, MAX_ADDRESSES, TRIES, Tries, check_apart, read_token, read_tokens
 
 TOKEN = "0123456789abcdef"
 
@@ -66,6 +67,20 @@ def test_two_roles_with_one_token_are_refused_at_the_start() -> None:
 def test_roles_besides_the_admin_need_one() -> None:
     with pytest.raises(ConfigError, match=r"audio is set and server\.token_file is not.*could be admin"):
         check_apart({"server.token_file": None, "audio": TOKEN, "labels": None})
+
+
+def test_a_configuration_gives_a_token_for_each_role(tmp_path: Path) -> None:
+    for name in ("audio", "labels"):
+        (tmp_path / name).write_text(f"{name}-{TOKEN}\n")
+        (tmp_path / name).chmod(0o600)
+    server = ServerConfig(audio_token_file=str(tmp_path / "audio"), labels_token_file=str(tmp_path / "labels"))
+
+    assert read_tokens(server, {"STREAMCLF_TOKEN": TOKEN}) == (TOKEN, f"audio-{TOKEN}", f"labels-{TOKEN}")
+    assert read_tokens(ServerConfig(), {}) == (None, None, None)
+    with pytest.raises(ConfigError, match="could be admin"):
+        read_tokens(server, {})
+    with pytest.raises(ConfigError, match="the same token"):
+        read_tokens(server, {"STREAMCLF_TOKEN": f"audio-{TOKEN}"})
 
 
 def test_tries_run_out_and_come_back() -> None:
