@@ -1,0 +1,9 @@
+// Every text of the page is in this folder. To translate it, translate the folder.
+
+import { events, rules, why } from "./events";
+import { connection, login, now, shell, views } from "./shell";
+import { listening, live, microphone } from "./sound";
+import { streams } from "./streams";
+import { locale } from "./words";
+
+export const t = { locale, views, shell, connection, now, live, events, why, rules, streams, login, microphone, listening };
