@@ -43,6 +43,8 @@ export class ClipPlayer {
   private loading: AbortController | null = null;
   private playback: Playback | null = null;
   private spectrum: Spectrum | null = null;
+  /** Play as soon as it is there. */
+  private eager = false;
 
   constructor() {
     this.box.append(this.said, this.stage, this.controls);
@@ -61,13 +63,14 @@ export class ClipPlayer {
     }
     this.clear();
     this.shown = row.clip;
+    this.eager = play;
     if (row.clip === "") return;
     this.box.hidden = false;
     setText(this.said, t.events.clipLoading);
     const loading = (this.loading = new AbortController());
     try {
       const clip = await fetchClip(row.id, rate, loading.signal);
-      if (!loading.signal.aborted) await this.take(clip, row, play);
+      if (!loading.signal.aborted) await this.take(clip, row);
     } catch (fault) {
       if (!loading.signal.aborted) setText(this.said, t.events.clipFailed(String((fault as Error).message)));
     }
@@ -85,13 +88,16 @@ export class ClipPlayer {
 
   async toggle(): Promise<void> {
     const playback = this.playback;
-    if (!playback) return;
+    if (!playback) {
+      this.eager = !this.eager;
+      return;
+    }
     if (playback.playing) playback.pause();
     else await playback.play();
     this.follow();
   }
 
-  private async take(clip: Clip, row: Row, play: boolean): Promise<void> {
+  private async take(clip: Clip, row: Row): Promise<void> {
     this.download.href = URL.createObjectURL(new Blob([clip.bytes], { type: clip.kind }));
     this.download.download = fileName(row, clip.kind);
     this.controls.hidden = false;
@@ -106,7 +112,7 @@ export class ClipPlayer {
     this.spectrum = spectrumOf(sound.getChannelData(0), sound.sampleRate, columns, HIGHEST_HZ);
     this.draw();
     this.follow();
-    if (play) await this.toggle();
+    if (this.eager) await this.toggle();
   }
 
   private async seek(seconds: number): Promise<void> {
