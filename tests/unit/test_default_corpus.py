@@ -5,22 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from streamclf.errors import StreamclfError
 from tests.support.soundset import SPLITS, burst, noise, recording, wanted
-from tools.default import check, corpus, debian, gather, packages, provenance, sources
+from tools.default import check, corpus, debian, gather, made, packages, provenance, sources
+from tools.default.classes import LABELS
 from tools.default.corpus import RATE
 
 
 def test_a_corpus_is_read_as_it_was_written(tmp_path: Path) -> None:
-    made = wanted(tmp_path / "in")
+    given = wanted(tmp_path / "in")
 
-    assert corpus.build(tmp_path, made) == []
+    assert corpus.build(tmp_path, given) == []
     clips = corpus.load(tmp_path)
 
-    assert len(clips) == len(made)
+    assert len(clips) == len(given)
     assert {(c.label, c.kind, c.source, c.split, c.unsure) for c in clips} == {
-        (c.label, c.kind, c.source, c.split, c.unsure) for c in made
+        (c.label, c.kind, c.source, c.split, c.unsure) for c in given
     }
     assert corpus.samples_of(next(c for c in clips if c.source == "bird-test")).dtype == np.float32
     assert [c.seconds for c in clips if c.label == "rain"] == [3.0] * 3
@@ -92,7 +94,7 @@ def test_every_sound_is_named_once_and_in_one_split() -> None:
 def test_a_second_opinion_masks_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus.build(tmp_path, [clip for clip in wanted(tmp_path / "in") if clip.split == "train"])
     clips = corpus.load(tmp_path)
-    quiet = {one.label: 0.0 for one in check.CLASSES[:-1]}
+    quiet = dict.fromkeys(LABELS[:-1], 0.0)
     said = {
         "bird-train": {"bird": 0.01, "speech": 0.9},
         "rain-train": {"rain": 0.9, "thunder": 0.5, "wind": 0.1},
@@ -182,3 +184,19 @@ def test_a_package_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatc
         StreamclfError, match=r"apt-get -qq download asterisk.* failed .no such package.*apt-get update"
     ):
         packages.fetch(tmp_path / "work")
+
+
+def test_made_birds_sing_in_the_range_of_their_kind(tmp_path: Path) -> None:
+    ranges = {"song-0": (1500, 8000), "song-1": (1500, 8000), "song-2": (1000, 8000), "song-3": (200, 1500)}
+    sung = made.sing(tmp_path, clips=12)
+
+    for kind, path in sung:
+        samples, rate = soundfile.read(path)
+        power = np.abs(np.fft.rfft(samples)) ** 2
+        middle = np.fft.rfftfreq(len(samples), 1 / rate)[np.cumsum(power).searchsorted(power.sum() / 2)]
+        assert ranges[kind][0] < middle < ranges[kind][1], path.name
+        assert 0.02 < len(samples) / rate < 12
+    assert {kind for kind, _ in sung} == set(ranges)
+    assert [path.read_bytes() for _, path in made.sing(tmp_path / "again", clips=12)] == [
+        path.read_bytes() for _, path in sung
+    ]

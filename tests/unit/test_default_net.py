@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch", reason="torch is absent (pip install stream
 
 from tools.default.classes import BACKGROUND, LABELS  # noqa: E402
 from tools.default.features import BANDS, spectra  # noqa: E402
-from tools.default.fit import Settings, finished, fit  # noqa: E402
+from tools.default.fit import FRESH, Settings, _fresh, finished, fit  # noqa: E402
 from tools.default.net import DELAYS, LevelNet, Trainee  # noqa: E402
 from tools.default.pool import Pool  # noqa: E402
 from tools.default.recurrence import _Recurrence, held_level  # noqa: E402
-from tools.default.thresholds import PER_HOUR_AMONG_SOUNDS, choose  # noqa: E402
+from tools.default.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets  # noqa: E402
 
 RATE = 16_000
 
@@ -63,16 +63,16 @@ def test_the_same_sound_reads_the_same_at_any_loudness(net: LevelNet) -> None:
 
 
 def test_a_level_rises_at_once_and_fades_by_4_db_a_second() -> None:
-    loudness = torch.full((1, 300), -5.0)
-    loudness[0, 100] = 10.0
+    loudness = torch.full((1, 150), -5.0)
+    loudness[0, 50] = 10.0
     level, _ = held_level(loudness, torch.zeros(1, 1))
 
-    assert level[0, 99] == 0
-    assert level[0, 100] == 10
-    assert level[0, 200] == pytest.approx(10 - 0.92, abs=1e-4)
+    assert level[0, 49] == 0
+    assert level[0, 50] == 10
+    assert level[0, 100] == pytest.approx(10 - 0.92, abs=1e-4)
     pieces, before = [], torch.zeros(1, 1)
-    for at in range(0, 300, 2):
-        piece, before = held_level(loudness[:, at : at + 2], before)
+    for at in range(150):
+        piece, before = held_level(loudness[:, at : at + 1], before)
         pieces.append(piece)
     torch.testing.assert_close(torch.cat(pieces, dim=1), level, atol=1e-4, rtol=0)
 
@@ -110,7 +110,22 @@ def few_scenes() -> Pool:
     spectra_ = rng.normal(-14, 1, (8, 1000, BANDS))
     spectra_[::2, 200:800] += 6
     taught = rng.normal(size=(8, 10, 7))
-    return Pool(spectra_.astype(np.float16), strong, np.ones((8, len(LABELS)), np.bool_), taught.astype(np.float16))
+    known = np.ones((8, len(LABELS)), np.bool_)
+    heard = rng.random((8, 10, len(LABELS)))
+    return Pool(spectra_.astype(np.float16), strong, known, taught.astype(np.float16), heard.astype(np.float16))
+
+
+def test_the_first_rows_of_a_sound_that_begins_in_a_cut_are_fresh() -> None:
+    strong = torch.zeros(1, 60, 2)
+    strong[0, :20, 0] = 1
+    strong[0, 30:50, 0] = 1
+    strong[0, 10:12, 1] = 1
+
+    fresh = _fresh(strong)
+
+    # nobody knows how long the first one has lasted
+    assert fresh[0, :, 0].nonzero().flatten().tolist() == list(range(30, 30 + FRESH))
+    assert fresh[0, :, 1].nonzero().flatten().tolist() == [10, 11]
 
 
 class Killed(BaseException):
@@ -153,3 +168,19 @@ def test_a_threshold_is_the_lowest_that_keeps_to_its_rate() -> None:
     # among other sounds a few mistakes are allowed, here in 56 seconds none
     assert PER_HOUR_AMONG_SOUNDS * 56 / 3600 < 1
     assert choose(pool, scores, pool, quiet)[0] == replace(speech, found=1.0)
+
+
+def test_onsets_are_those_of_the_events_that_would_be_told() -> None:
+    pool = few_scenes()
+    scores = np.full((8, 500, len(LABELS)), 0.01, dtype=np.float32)
+    scores[[0, 2, 4], 120:400, 0] = 0.9
+    # over `leave` ten rows before it enters: the onset reaches back to there
+    scores[[0, 2, 4], 110:120, 0] = 0.5
+    # too short to be one
+    scores[6, 100:103, 0] = 0.9
+    chosen = [replace(one, enter=0.6) for one in choose(pool, scores, pool, scores)]
+
+    found = onsets(pool, scores, chosen)
+
+    assert (found.sounds, found.found) == (4, 0.75)
+    assert found.median_ms == pytest.approx(200)

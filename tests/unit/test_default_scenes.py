@@ -10,6 +10,7 @@ from tests.support.soundset import wanted
 from tools.default import corpus
 from tools.default.classes import BACKGROUND, COLUMN
 from tools.default.corpus import Clip
+from tools.default.pool import Mixture
 from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, Scenes
 
 SILENT = replace(
@@ -107,3 +108,14 @@ def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
     assert min(levels) < -45.0
     assert max(levels) > -20.0
     assert max(levels) < -10.0 + 4.0
+
+
+def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[Clip]) -> None:
+    mixture = Mixture(clips, "train")
+    talks = [mixture.scene(number) for number in range(60) if number % 10 in (4, 5)]
+
+    spoken = [scene for scene in talks if scene.strong[:, COLUMN["speech"]].any()]
+    assert len(spoken) == len(talks)
+    others = [at for label, at in COLUMN.items() if label not in ("speech", "background")]
+    assert not any(scene.strong[:, others].any() for scene in talks)
+    assert {bool(scene.known[COLUMN["rain"]]) for scene in talks} == {True, False}

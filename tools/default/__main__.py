@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".run/default"))
     parser.add_argument("--until", choices=[name for name, _ in STAGES], default=STAGES[-1][0])
     parser.add_argument("--out", type=Path, default=Path("models/default"))
-    parser.add_argument("--steps", type=int, default=Settings.steps, help="of the training")
+    parser.add_argument("--steps", type=int, default=Settings().steps, help="of the training")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
@@ -65,12 +65,12 @@ def _fit(given: argparse.Namespace) -> None:
 def _choose(given: argparse.Namespace) -> None:
     sounds, backgrounds = pool.read(given.work, "choose", CHOOSING), pool.read(given.work, "backgrounds", BEHIND)
     net = _trained(given)
+    scores, behind = (thresholds.probabilities(net, held) for held in (sounds, backgrounds))
     right = watch.ten_way(net, given.work, "choose")
     found: dict[str, dict[str, Any]] = {}
     for delay in DELAYS:
-        scores, behind = (thresholds.probabilities(net, held, delay) for held in (sounds, backgrounds))
-        chosen = thresholds.choose(sounds, scores, backgrounds, behind)
-        onsets = thresholds.onsets(sounds, scores, chosen)
+        chosen = thresholds.choose(sounds, scores[delay], backgrounds, behind[delay])
+        onsets = thresholds.onsets(sounds.first(BEGUN), scores[delay][:BEGUN], chosen)
         clips = {f"{gain:g}": right[gain, delay] for gain in watch.GAINS}
         found[str(delay)] = {"thresholds": [asdict(one) for one in chosen], "onsets": asdict(onsets), "clips": clips}
         _say(f"look-ahead {delay} rows: {onsets}, ESC-10 kept for choosing {clips}")
@@ -113,8 +113,10 @@ STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
     ("choose", _choose),
     ("pack", _pack),
 )
-SCENES, CHOOSING, BEHIND = 4000, 1500, 1500
-"""Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone."""
+SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
+"""Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many
+of those with sounds are cut into events, to see how soon these begin.
+"""
 _CHOSEN = "chosen.json"
 
 

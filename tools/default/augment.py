@@ -25,6 +25,7 @@ class Varied(NamedTuple):
     strong: np.ndarray
     known: np.ndarray
     taught: F32
+    heard: F32
     asked: np.ndarray
 
 
@@ -38,9 +39,8 @@ def varied(pool: Pool, chosen: np.ndarray, rng: np.random.Generator) -> Varied:
     ]
     spectra = np.stack([pool.spectra[number, 2 * cut.start : 2 * cut.stop] for number, cut in cuts]).astype(np.float32)
     strong = np.stack([pool.strong[number, cut] for number, cut in cuts])
-    taught = np.stack(
-        [pool.taught[number, first : first + _WINDOWS] for number, first in zip(chosen, firsts, strict=True)]
-    )
+    windows = [(number, slice(first, first + _WINDOWS)) for number, first in zip(chosen, firsts, strict=True)]
+    taught, heard = (np.stack([said[at] for at in windows]).astype(np.float32) for said in (pool.taught, pool.heard))
     known = pool.known[chosen]
     count, _, bands = spectra.shape
     asked = np.ones(count, dtype=np.bool_)
@@ -66,7 +66,7 @@ def varied(pool: Pool, chosen: np.ndarray, rng: np.random.Generator) -> Varied:
     quietest = spectra.min(axis=(1, 2), keepdims=True)
     blanked = spectra - quietest
     mask(blanked, rng)
-    return Varied(blanked + quietest, strong, known, taught.astype(np.float32), asked)
+    return Varied(blanked + quietest, strong, known, taught, heard, asked)
 
 
 def _first(strong: np.ndarray, rng: np.random.Generator) -> int:

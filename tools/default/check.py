@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.default.classes import BY_ESC10, CLASSES, IMPLIED
+from tools.default.classes import BACKGROUND, BY_ESC10, COLUMN, IMPLIED
 from tools.default.corpus import RATE, Clip, samples_of
 from tools.default.teacher import Teacher
 
@@ -50,16 +50,12 @@ def heard(clips: Sequence[Clip], work: Path, models: Path) -> dict[str, dict[str
     missing = [clip for clip in clips if clip.kind not in ("speech", "background") and clip.path.name not in scores]
     if missing:
         teacher = Teacher(models)
-        names = _columns(teacher)
         for clip in missing:
             samples = samples_of(clip)[:_LONGEST]
             samples = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))
-            best = 1 / (1 + np.exp(-teacher.logits(samples).max(axis=0)))
-            scores[clip.path.name] = {label: round(float(best[own].max()), 3) for label, own in names.items()}
+            best = teacher.heard(teacher.logits(samples)).max(axis=0)
+            scores[clip.path.name] = {
+                label: round(float(best[at]), 3) for label, at in COLUMN.items() if at != BACKGROUND
+            }
         held.write_text(json.dumps(scores))
     return scores
-
-
-def _columns(teacher: Teacher) -> dict[str, list[int]]:
-    at = {name: column for column, name in enumerate(teacher.names)}
-    return {one.label: [at[name] for name in one.yamnet] for one in CLASSES[:-1]}

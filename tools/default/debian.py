@@ -210,6 +210,7 @@ def keys(unpacked: Path) -> dict[str, tuple[Split, str, list[Path]]]:
 
 def _spoken(paths: list[Path], source: str, language: str, licence: str, origin: str) -> Iterator[Clip]:
     split = _SPEECH_SPLIT.get(language.split("_")[0], "train")
-    names = {str(path): path for path in paths}
+    # which ones are taken must not hang on where the folder lies
+    names = {"/".join(path.parts[-5:]): path for path in paths}
     for name in shuffled(set(names))[:_MOST_OF_A_SPEAKER]:
         yield clip(names[name], "speech", "speech", source, split, licence, origin)

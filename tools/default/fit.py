@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from streamclf.train import runstate
 from tools.default.augment import Varied, varied
-from tools.default.classes import CLASSES, LABELS
+from tools.default.classes import BACKGROUND, CLASSES, LABELS
 from tools.default.net import DELAYS, Trainee
 from tools.default.pool import Pool
 from tools.default.teacher import STEP_ROWS, WINDOW_ROWS
@@ -24,15 +24,20 @@ from tools.default.teacher import STEP_ROWS, WINDOW_ROWS
 ONE_OF_TEN = [at for at, one in enumerate(CLASSES) if one.esc10]
 """Classes of which a clip of ESC-10 has one: they learn to win against each other as well."""
 
+FRESH = 15
+"""Rows: an event should begin in these 300 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """steps: of `batch` scenes. taught: weight of the teacher; frames, clips, winner: of the parts of the truth: each
-    row, the highest row of a scene, the right one of ten. positive: weight of a row that has a class. half: multiply
-    in bfloat16, which takes two thirds of the time where the processor has it.
+    row, the highest row of a scene, the right one of ten; guessed: of the highest row of a second against what the
+    teacher says of a class of which there is no truth. positive: weight of a row that has a class; fresh: of one in the
+    first `FRESH` rows of its sound. half: multiply in bfloat16, which takes two thirds of the time where the processor
+    has it.
     """
 
-    steps: int = 3100
+    steps: int = 11_000
     batch: int = 24
     learning_rate: float = 3e-3
     warm_up: int = 100
@@ -43,8 +48,10 @@ class Settings:
     frames: float = 1.0
     clips: float = 0.5
     winner: float = 0.3
-    taught: float = 10.0
+    guessed: float = 0.5
+    taught: float = 8.0
     positive: float = 2.0
+    fresh: float = 5.0
     seed: int = 0
     threads: int = 2
     half: bool = True
@@ -79,13 +86,13 @@ def fit(pool: Pool, settings: Settings, run: Path, *, say: Callable[[str], None]
         runstate.save(run, state | {"random": torch.get_rng_state()})
 
     net.train()
-    begun, cpu, first, told = time.monotonic(), time.process_time(), step, np.zeros(5)
+    begun, cpu, first, told = time.monotonic(), time.process_time(), step, np.zeros(6)
     while step < settings.steps:
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * _rate(step, settings)
         batch = varied(pool, _drawn(len(pool.spectra), step, settings), np.random.default_rng([settings.seed, step]))
         parts = _losses(net, batch, centre, spread, settings)
-        weights = (settings.frames, settings.clips, settings.winner, settings.taught)
+        weights = (settings.frames, settings.clips, settings.winner, settings.guessed, settings.taught)
         loss = torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -124,14 +131,20 @@ def finished(run: Path, settings: Settings) -> Trainee | None:
 
 
 def _losses(net: Trainee, batch: Varied, centre: np.ndarray, spread: np.ndarray, settings: Settings) -> list[Tensor]:
-    """Of rows, of highest rows, of the right one of ten, of the teacher's answers."""
+    """Of rows, of highest rows, of the right one of ten, of classes without truth, of the teacher's answers."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.half):
         logits, answers = net(torch.from_numpy(batch.spectra))
     logits, answers = logits.float(), answers.float()
     strong = torch.from_numpy(batch.strong).float()
     known = torch.from_numpy(batch.known).float()
-    weight = known[:, None] * (1 + (settings.positive - 1) * strong)
-    rows, clips, winners = [], [], []
+    weight = known[:, None] * (
+        1 + (settings.positive - 1) * strong + (settings.fresh - settings.positive) * _fresh(strong)
+    )
+    guesses = torch.from_numpy(batch.heard)
+    asked = torch.from_numpy(batch.asked).float()
+    untold = (1 - known) * asked[:, None]
+    untold[:, BACKGROUND] = 0.0
+    rows, clips, winners, guessed = [], [], [], []
     present = strong.amax(dim=1)
     ten = present[:, ONE_OF_TEN]
     one = (ten.sum(dim=1) == 1) & (known[:, ONE_OF_TEN].sum(dim=1) == len(ONE_OF_TEN))
@@ -143,17 +156,26 @@ def _losses(net: Trainee, batch: Varied, centre: np.ndarray, spread: np.ndarray,
         highest = own.amax(dim=1)
         each = functional.binary_cross_entropy_with_logits(highest, present, reduction="none")
         clips.append((each * known).sum() / known.sum())
+        loudest = functional.max_pool1d(own.transpose(1, 2), STEP_ROWS, ceil_mode=True).transpose(1, 2)
+        each = functional.binary_cross_entropy_with_logits(loudest, guesses, reduction="none")
+        guessed.append((each.mean(dim=1) * untold).mean())
         if one.any():
             winners.append(functional.cross_entropy(highest[one][:, ONE_OF_TEN], ten[one].argmax(dim=1)))
     target = torch.from_numpy((batch.taught - centre) / spread)
     wrong = functional.smooth_l1_loss(answers, target, reduction="none").mean(dim=(1, 2))
-    asked = torch.from_numpy(batch.asked).float()
     return [
         sum(rows[1:], rows[0]) / len(DELAYS) * len(LABELS),
         sum(clips[1:], clips[0]) / len(DELAYS) * len(LABELS),
         sum(winners[1:], winners[0]) / len(DELAYS) if winners else logits.new_zeros(()),
+        sum(guessed[1:], guessed[0]) / len(DELAYS) * len(LABELS),
         (wrong * asked).sum() / asked.sum().clamp(min=1.0),
     ]
+
+
+def _fresh(strong: Tensor) -> Tensor:
+    """(B, rows, classes): 1 in the first `FRESH` rows of each sound that begins here."""
+    before = functional.pad((1 - strong).transpose(1, 2), (FRESH, 0))
+    return strong * functional.max_pool1d(before, FRESH + 1, stride=1).transpose(1, 2)
 
 
 def _drawn(count: int, step: int, settings: Settings) -> np.ndarray:

@@ -6,6 +6,7 @@ None of them is ever used to judge: made sounds are for training, a few for choo
 import struct
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,59 @@ def sound_alarms(folder: Path, clips: int = 30) -> list[Path]:
             soundfile.write(path, _even(_alarm(np.random.default_rng([4, number]), number % 4)), RATE)
         made.append(path)
     return made
+
+
+def sing(folder: Path, clips: int = 80) -> list[tuple[str, Path]]:
+    """(kind, recording) of short whistles, sweeps, trills, notes in a row, hoots and coos as birds have them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for number in range(clips):
+        path = folder / f"bird-{number:02d}.wav"
+        kind = number % len(_SONGS)
+        if not path.exists():
+            soundfile.write(path, _even(_song(np.random.default_rng([5, number]), _SONGS[kind])), RATE)
+        made.append((f"song-{kind}", path))
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Song:
+    """Ranges of one kind of song. hz: of a syllable's middle; sweep: how far it goes up or down, in octaves; long_s: of
+    a syllable; pause: after it, in its lengths; syllables: in a song; overtones: how loud the second harmonic may be.
+    """
+
+    hz: tuple[float, float]
+    sweep: float
+    long_s: tuple[float, float]
+    pause: tuple[float, float]
+    syllables: tuple[int, int]
+    overtones: float
+
+
+_SONGS = (
+    _Song((2500.0, 7000.0), 0.6, (0.03, 0.2), (0.5, 3.0), (1, 4), 0.1),  # calls
+    _Song((2000.0, 6500.0), 0.4, (0.02, 0.08), (0.2, 1.0), (8, 25), 0.1),  # trills
+    _Song((1500.0, 5000.0), 0.3, (0.08, 0.35), (0.2, 1.0), (3, 9), 0.2),  # songs
+    _Song((280.0, 650.0), 0.15, (0.12, 0.6), (0.2, 1.5), (1, 5), 0.3),  # owls and doves
+)
+
+
+def _song(rng: np.random.Generator, song: _Song) -> F32:
+    """One song: syllables that are alike, each a tone that sweeps and may tremble."""
+    hz, sweep = np.exp(rng.uniform(*np.log(song.hz))), rng.uniform(-song.sweep, song.sweep)
+    bend, seconds, pause = rng.uniform(-song.sweep, song.sweep), rng.uniform(*song.long_s), rng.uniform(*song.pause)
+    second, tremble = rng.uniform(0.0, song.overtones), rng.choice([0.0, 0.0, 0.15]) * rng.random()
+    alike = rng.choice([0.05, 0.3])
+    parts = []
+    for _ in range(int(rng.integers(song.syllables[0], song.syllables[1] + 1))):
+        length = int(seconds * rng.uniform(0.8, 1.25) * RATE)
+        at = np.linspace(-0.5, 0.5, length)
+        octaves = rng.normal(0.0, alike * song.sweep) + sweep * at + bend * (1 - 8 * at**2)
+        octaves += tremble * np.sin(2 * np.pi * rng.uniform(15, 45) * at * length / RATE)
+        phase = 2 * np.pi * np.cumsum(np.minimum(hz * 2**octaves, 7800.0)) / RATE
+        loud = np.cos(np.pi * at) ** rng.uniform(0.5, 2.0) * rng.uniform(0.5, 1.0)
+        parts += [loud * (np.sin(phase) + second * np.sin(2 * phase)), np.zeros(int(length * pause))]
+    return np.asarray(np.concatenate(parts), dtype=np.float32)
 
 
 def _alarm(rng: np.random.Generator, kind: int) -> F32:

@@ -5,29 +5,32 @@ a zero state, the pack over one row at a time.
 """
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import fusion
 
-from streamclf.train.nets import CausalNet
+from streamclf.train.nets import FRAMES_PER_ROW, CausalNet
 from tools.default.features import BANDS
 from tools.default.recurrence import held_level, recur
 
 DELAYS = (0, 2, 5)
 """Rows by which a head answers after the frame that it tells of; the heads are trained side by side, one is shipped."""
 
-_CHANNELS = (24, 40, 64, 96)
+_CHANNELS = (32, 64, 96, 128)
+_TIMES = (6, 3, 1, 1)
+"""How many frames of 10 ms the first convolution hears, and how many rows the others."""
 _UNITS = 192
 _LAYERS = 3
 _DROPOUT = 0.2
 
 _QUIETEST = -13.0
 """Level (log of mel power) down to which a sound is lifted: white noise of about -80 dBFS."""
-_DEPTH = 1e-6
-"""What lies 60 dB below the level and deeper is as good as silence."""
-_CENTRE, _SPREAD = -6.0, 3.5
+_DEPTH = 13.8
+"""What lies so far below the level (in log of power: 60 dB) and deeper is as good as silence."""
+_SILENT = _QUIETEST + 2.0 * math.log(FRAMES_PER_ROW * BANDS)
 
 
 class LevelNet(CausalNet):
@@ -35,29 +38,30 @@ class LevelNet(CausalNet):
 
     forward: x (B, 2 * rows, bands) of log power and the states -> logits (B, rows, classes) and the states behind them.
 
-    The level is the loudest frame so far, which fades by 4 dB a second; a fresh stream stands at `_QUIETEST`, which is
-    a state of 0. What the net sees is each band against that level, so the same sound looks the same at any loudness,
-    and from its first frame on, since a louder frame raises the level at once.
+    The level is the loudest row so far, which fades by 4 dB a second; a fresh stream stands at `_QUIETEST`, which is a
+    state of 0. What the net sees is how far each band stands out of what is as good as silence at that level, so the
+    same sound looks the same at any loudness, and from its first row on, since a louder row raises the level at once.
     """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         before, bands = (1, *_CHANNELS[:-1]), [BANDS >> at for at in range(len(_CHANNELS) + 1)]
-        # the first goes from 10 to 20 ms; its kernel of 4 takes the two frames of a row and the two before them
+        # the first goes from 10 to 20 ms
         self.convs = nn.ModuleList(
-            nn.Conv2d(was, now, (3 + (at == 0), 3), stride=(1 + (at == 0), 2), padding=(0, 1), bias=False)
-            for at, (was, now) in enumerate(zip(before, _CHANNELS, strict=True))
+            nn.Conv2d(was, now, (high, 3), stride=(1 + (at == 0), 2), padding=(0, 1), bias=False)
+            for at, (was, now, high) in enumerate(zip(before, _CHANNELS, _TIMES, strict=True))
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in _CHANNELS)
         self.project = nn.Linear(_CHANNELS[-1] * bands[-1], _UNITS)
         self.layers = nn.ModuleList(_Gated(_UNITS) for _ in range(_LAYERS))
         self.last = nn.LayerNorm(_UNITS)
-        self.dropout = nn.Dropout(_DROPOUT)
+        self.dropout = _Dropout()
         self.head = nn.Linear(_UNITS, classes)
         self.states = {
             "level": (0, 1),
-            **{f"past{at}": (0, was, 2, bands[at]) for at, was in enumerate(before)},
-            "memory": (0, _LAYERS * _UNITS),
+            "frames": (0, 1, _TIMES[0] - FRAMES_PER_ROW, BANDS),
+            "rows": (0, _CHANNELS[0], _TIMES[1] - 1, bands[1]),
+            **{f"memory{at}": (0, _UNITS) for at in range(_LAYERS)},
         }
         # convolutions are quicker with the channels last
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -67,27 +71,33 @@ class LevelNet(CausalNet):
         logits, *after = self.heard(x, *states)
         return logits[:, None] if logits.ndim == 2 else logits, *after
 
-    def heard(self, x: Tensor, level: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def heard(self, x: Tensor, level: Tensor, frames: Tensor, rows: Tensor, *memories: Tensor) -> tuple[Tensor, ...]:
         """`forward`, but that the logits of a single row are (B, classes)."""
-        *pasts, memory = states
-        loudness = 2.0 * torch.exp(0.5 * x).mean(dim=2).log() - _QUIETEST
-        levels, level = held_level(loudness, level)
-        seen = ((torch.exp(x - _QUIETEST - levels[:, :, None]) + _DEPTH).log() - _CENTRE) / _SPREAD
-        heard, after = seen[:, None], []
-        for conv, norm, past in zip(self.convs, self.norms, pasts, strict=True):
-            # in the type of what is heard: joined to float32, halves would become whole again
-            joined = torch.cat([past.to(heard.dtype), heard], dim=2)
-            after.append(heard if heard.shape[2] == 2 else joined[:, :, -2:])
-            heard = functional.relu(norm(conv(joined)))
         # one row goes on without an axis of rows: every product is then a single operation of the graph
-        one = heard.shape[2] == 1
-        rows = functional.relu(self.project(heard.flatten(1) if one else heard.transpose(1, 2).flatten(2)))
+        one = x.shape[1] == FRAMES_PER_ROW
+        pairs = x if one else x.unflatten(1, (-1, FRAMES_PER_ROW))
+        loudness = 2.0 * torch.logsumexp(0.5 * pairs, dim=(-2, -1)) - _SILENT
+        levels, level = held_level(loudness[:, None] if one else loudness, level)
+        silence = levels + (_QUIETEST - _DEPTH)
+        seen = functional.softplus(x - (silence if one else silence.repeat_interleave(FRAMES_PER_ROW, 1))[:, :, None])
+        joined = torch.cat([frames, seen[:, None]], dim=2)
+        frames = joined[:, :, FRAMES_PER_ROW if one else -frames.shape[2] :]
+        heard = self._convolved(0, joined)
+        # in the type of what is heard: joined to float32, halves would become whole again
+        joined = torch.cat([rows.to(heard.dtype), heard], dim=2)
+        rows = joined[:, :, -rows.shape[2] :]
+        heard = joined
+        for at in range(1, len(self.convs)):
+            heard = self._convolved(at, heard)
+        carried = functional.relu(self.project(heard.flatten(1) if one else heard.transpose(1, 2).flatten(2)))
         kept = []
-        for layer, before in zip(self.layers, memory.split(_UNITS, dim=1), strict=True):
-            rows, state = layer(rows, before)
-            kept.append(state)
-        logits = self.head(self.dropout(self.last(rows)))
-        return logits, level, *after, torch.cat(kept, dim=1)
+        for layer, before in zip(self.layers, memories, strict=True):
+            carried, memory = layer(carried, before)
+            kept.append(memory)
+        return self.head(self.dropout(self.last(carried))), level, frames, rows, *kept
+
+    def _convolved(self, at: int, x: Tensor) -> Tensor:
+        return functional.relu(self.norms[at](self.convs[at](x)))
 
 
 class Step(nn.Module):
@@ -98,10 +108,27 @@ class Step(nn.Module):
         self.net = net
 
     def forward(
-        self, x: Tensor, level: Tensor, past0: Tensor, past1: Tensor, past2: Tensor, past3: Tensor, memory: Tensor
+        self,
+        x: Tensor,
+        level: Tensor,
+        frames: Tensor,
+        rows: Tensor,
+        memory0: Tensor,
+        memory1: Tensor,
+        memory2: Tensor,
     ) -> tuple[Tensor, ...]:
         """Named one by one: torch captures a graph by the names of parameters."""
-        return self.net.heard(x, level, past0, past1, past2, past3, memory)
+        return self.net.heard(x, level, frames, rows, memory0, memory1, memory2)
+
+
+class _Dropout(nn.Module):
+    """Leaves out the same units at every row of a scene (Gal and Ghahramani, 2016)."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows: (B, n, units), or (B, units) of one."""
+        if not self.training:
+            return rows
+        return rows * functional.dropout(torch.ones_like(rows[:, :1]), _DROPOUT)
 
 
 class _Gated(nn.Module):
@@ -114,20 +141,18 @@ class _Gated(nn.Module):
     def __init__(self, units: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(units)
-        self.gates = nn.Linear(units, 3 * units)
-        self.dropout = nn.Dropout(_DROPOUT)
-        self.out = nn.Linear(units, units)
+        self.gates = nn.Linear(units, 2 * units)
+        self.dropout = _Dropout()
         with torch.no_grad():
             # units remember for 2 rows to 200
             rows = torch.logspace(0.3, 2.3, units)
             self.gates.bias[:units] = -torch.log(rows)
-            self.out.weight.mul_(0.5)
 
     def forward(self, rows: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """rows: (B, n, units), or (B, units) of one; before: (B, units) -> rows, and the memory behind them."""
-        pace, new, gate = self.gates(self.norm(rows)).chunk(3, dim=-1)
+        pace, new = self.gates(self.norm(rows)).chunk(2, dim=-1)
         memories, last = recur(torch.sigmoid(pace), torch.tanh(new), before)
-        return rows + self.out(self.dropout(memories * functional.silu(gate))), last
+        return rows + self.dropout(memories), last
 
 
 class Trainee(nn.Module):

@@ -11,7 +11,7 @@ from tools.default.classes import CLASSES
 from tools.default.corpus import RATE
 from tools.default.features import HOP, LOG_MEL
 from tools.default.net import Step, Trainee
-from tools.default.thresholds import MIN_OFF, MIN_ON, RATIO, Threshold
+from tools.default.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK, Threshold
 
 NAME = "default"
 VERSION = "1"
@@ -46,7 +46,11 @@ def write(
             StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in shipped.states.items()
         ),
         segmentation=Segmentation(
-            enter=0.5, leave=0.5 * RATIO, min_on_ms=MIN_ON * _ROW_MS, min_off_ms=MIN_OFF * _ROW_MS
+            enter=0.5,
+            leave=0.5 * RATIO,
+            min_on_ms=MIN_ON * _ROW_MS,
+            min_off_ms=MIN_OFF * _ROW_MS,
+            reach_back_ms=REACH_BACK * _ROW_MS,
         ),
         files={},
     )

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,13 +22,18 @@ PLAIN = replace(
     TRAINING, beds=(0.6, 0.4, 0.0, 0.0), events=(1, 1), whole=1.0, snr_db=(5.0, 40.0), band=0.1, speed=0.6, clip=0.0
 )
 """One recording by itself, as it is: how clips are judged, and how one sound in a quiet room is heard."""
+DIALOGUE = replace(TRAINING, beds=(0.05, 0.35, 0.6, 0.0), events=(1, 4), snr_db=(-5.0, 25.0))
+"""Speakers in noise, weather and engines."""
 _TEN = {one.label for one in CLASSES if one.esc10}
-_OF_TEN, _OF_ALL = 3, 4
-"""Of ten scenes the first 3 are plain ones of ESC-10's classes, the next is a plain one of any, the others are full."""
+_OF_TEN, _OF_ALL, _DIALOGUES = 2, 4, 6
+"""Of ten scenes 2 are plain ones of ESC-10's classes, 2 plain ones of any, 2 dialogues, the others full."""
 Part = Literal["train", "choose", "backgrounds"]
 """What scenes are for: to learn from, and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
 BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
 """Sounds that are backgrounds to all others."""
+_BEHIND_SPEECH = frozenset({"rain", "water", "fire", "helicopter", "engine", "train", "wind"})
+_BANKS = 12
+"""Of noises: what a threshold has to stand, since no recording tells what hums in other people's rooms."""
 _NOISE = replace(PLAIN, beds=(0.0, 1.0, 0.0, 0.0), events=(0, 0))
 _PLACES = replace(PLAIN, beds=(0.0, 0.0, 0.5, 0.5), events=(0, 0))
 
@@ -36,13 +41,19 @@ _PLACES = replace(PLAIN, beds=(0.0, 0.0, 0.5, 0.5), events=(0, 0))
 @dataclass(frozen=True, slots=True)
 class Pool:
     """n scenes. spectra: (n, frames, bands); strong: (n, rows, classes); known: (n, classes); taught: (n, windows,
-    teacher's classes), log odds, with no windows where no teacher was asked.
+    teacher's classes), log odds; heard: (n, windows, classes), what these say of the net's own classes. No windows
+    where no teacher was asked.
     """
 
     spectra: npt.NDArray[np.float16]
     strong: npt.NDArray[np.bool_]
     known: npt.NDArray[np.bool_]
     taught: npt.NDArray[np.float16]
+    heard: npt.NDArray[np.float16]
+
+    def first(self, count: int) -> "Pool":
+        """The first `count` scenes."""
+        return Pool(*(getattr(self, one.name)[:count] for one in fields(self)))
 
 
 class Source(Protocol):
@@ -59,11 +70,16 @@ class Mixture:
         self._full = Scenes(clips, split, TRAINING if split == "train" else EVALUATION, seed=seed)
         self._plain = Scenes(clips, split, PLAIN, seed=seed)
         self._ten = Scenes([clip for clip in clips if clip.label in _TEN], split, PLAIN, seed=seed)
+        self._dialogues = Scenes(_spoken(clips), split, DIALOGUE, seed=seed)
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0 on."""
         kind = number % 10
-        return (self._ten if kind < _OF_TEN else self._plain if kind < _OF_ALL else self._full).scene(number)
+        if kind < _OF_TEN:
+            return self._ten.scene(number)
+        if kind < _OF_ALL:
+            return self._plain.scene(number)
+        return (self._dialogues if kind < _DIALOGUES else self._full).scene(number)
 
 
 class Backgrounds:
@@ -71,11 +87,23 @@ class Backgrounds:
 
     def __init__(self, clips: Sequence[Clip], split: Split) -> None:
         steady = [clip for clip in clips if clip.label in BACKGROUNDS]
-        self._turns = [Scenes(clips, split, _NOISE), Scenes(clips, split, _PLACES), Scenes(steady, split, PLAIN)]
+        self._noises = [Scenes([], split, _NOISE, seed=seed) for seed in range(_BANKS)]
+        self._others = [Scenes(clips, split, _PLACES), Scenes(steady, split, PLAIN)]
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0 on."""
-        return self._turns[number % len(self._turns)].scene(number)
+        turn, kind = divmod(number, 1 + len(self._others))
+        return (self._others[kind - 1] if kind else self._noises[turn % _BANKS]).scene(number)
+
+
+def _spoken(clips: Sequence[Clip]) -> list[Clip]:
+    """Speech, and what may lie behind it."""
+    behind = [
+        replace(clip, kind="background", unsure=(*clip.unsure, clip.label))
+        for clip in clips
+        if clip.label in _BEHIND_SPEECH and not {"speech", "crowd", "music"} & set(clip.unsure)
+    ]
+    return [clip for clip in clips if clip.kind in ("speech", "background")] + behind
 
 
 def render(
@@ -96,11 +124,13 @@ def render(
 
 def read(work: Path, part: Part, count: int) -> Pool:
     """The first `count` scenes, whole files."""
-    parts: dict[str, list[Any]] = {"spectra": [], "strong": [], "known": [], "taught": []}
+    parts: dict[str, list[Any]] = {"spectra": [], "strong": [], "known": [], "taught": [], "heard": []}
     for at in range(-(-count // SHARD)):
         with np.load(_shard(work, part, at)) as held:
-            if tuple(held["labels"]) != LABELS:
-                raise StreamclfError(f"{work / 'pool'} was made for other classes; remove the folder, it is made again")
+            if tuple(held["labels"]) != LABELS or not set(parts) <= set(held):
+                raise StreamclfError(
+                    f"{work / 'pool'} was made by another version; remove the folder, it is made again"
+                )
             for name, pile in parts.items():
                 pile.append(held[name])
     return Pool(**{name: np.concatenate(pile) for name, pile in parts.items()})
@@ -125,6 +155,7 @@ def _render(at: int) -> int:
     work, part, scenes, teacher = _worker
     made = [scenes.scene(number) for number in range(at * SHARD, (at + 1) * SHARD)]
     taught = [teacher.logits(scene.samples) for scene in made] if teacher else np.zeros((len(made), 0, 0))
+    heard = [teacher.heard(odds) for odds in taught] if teacher else np.zeros((len(made), 0, 0))
     path = _shard(work, part, at)
     unfinished = path.with_suffix(".part.npz")
     np.savez(
@@ -134,6 +165,7 @@ def _render(at: int) -> int:
         strong=np.stack([scene.strong for scene in made]),
         known=np.stack([scene.known for scene in made]),
         taught=np.asarray(taught, dtype=np.float16),
+        heard=np.asarray(heard, dtype=np.float16),
     )
     os.replace(unfinished, path)
     return at

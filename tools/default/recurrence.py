@@ -4,26 +4,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from streamclf.train.nets import FRAMES_PER_ROW
-
-DECAY = 0.0092
-"""By how much the level (log of power) falls in 10 ms: 4 dB a second."""
+DECAY = 0.0184
+"""By how much the level (log of power) falls in a row of 20 ms: 4 dB a second."""
 
 
 def held_level(loudness: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """A maximum that fades, never under 0: (B, frames) and the level before, (B, 1) -> (B, frames), and the last."""
-    loudness = loudness.clamp(min=0.0)
-    frames = loudness.shape[1]
-    if frames == FRAMES_PER_ROW:
-        levels = []
-        for at in range(frames):
-            before = torch.maximum(loudness[:, at : at + 1], before - DECAY)
-            levels.append(before)
-        return torch.cat(levels, dim=1), before
+    """A maximum that fades, never under 0: (B, rows) and the level before, (B, 1) -> (B, rows), and the last."""
+    rows = loudness.shape[1]
+    if rows == 1:
+        level = torch.maximum(loudness, functional.relu(before - DECAY))
+        return level, level
     # a maximum that fades is the plain one of what is tilted against the fading
-    tilt = DECAY * torch.arange(frames + 1, dtype=loudness.dtype)
-    tilted = torch.cat([before, loudness], dim=1) + tilt
+    tilt = DECAY * torch.arange(rows + 1, dtype=loudness.dtype)
+    tilted = torch.cat([before, loudness.clamp(min=0.0)], dim=1) + tilt
     held = (tilted.cummax(dim=1).values - tilt)[:, 1:]
     return held, held[:, -1:]
 

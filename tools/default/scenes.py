@@ -25,7 +25,10 @@ SAMPLES = SECONDS * RATE
 Bools = npt.NDArray[np.bool_]
 
 _SPLITS: tuple[Split, ...] = ("train", "choose", "test")
-_WEIGHTS = {"speech": 4.0, "music": 2.0, "bird": 2.0, "": 1.5}
+_WEIGHTS = {"speech": 4.0, "music": 2.0, "bird": 3.0, "": 1.5}
+_FASTER = dict.fromkeys(("bird", "crowd", "engine", "insect", "livestock", "thunder", "train", "wind"), 0.45)
+_FASTER_ELSE = 0.18
+"""How far (log) a sound is played faster or slower; farthest where few recordings stand for many sounds."""
 _GRAIN = RATE // 100
 _SILENT = 1e-7
 
@@ -156,7 +159,8 @@ class Scenes:
             return self._sound(label, rng)
         piece = _faded(held[first:end].astype(np.float32) / np.float32(32768))
         if rng.random() < self._spec.speed:
-            piece, sounding = _resped(piece, sounding, float(np.exp(rng.uniform(-0.18, 0.18))))
+            farthest = _FASTER.get(label, _FASTER_ELSE)
+            piece, sounding = _resped(piece, sounding, float(np.exp(rng.uniform(-farthest, farthest))))
         return piece, sounding, set(clip.unsure)
 
     def _turn(self, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str]]:

@@ -9,6 +9,7 @@ from streamclf.model.loader import load_pack
 from streamclf.model.pack import LogMel
 from streamclf.model.session import Session
 from streamclf.types import F32, Provider
+from tools.default.classes import CLASSES
 from tools.default.features import HOP
 
 STEP_ROWS = 48
@@ -28,6 +29,8 @@ class Teacher:
         features = pack.manifest.features
         assert isinstance(features, LogMel)
         self.names = [label.name for label in pack.labels]
+        at = {name: column for column, name in enumerate(self.names)}
+        self._columns = [[at[name] for name in one.yamnet] for one in CLASSES]
         self._window = pack.manifest.window
         self._features = features
         self._spectrum = LogMelSpectrum(features, pack.manifest.rate)
@@ -51,3 +54,9 @@ class Teacher:
         scores = np.clip(self._session.run(range(len(starts)))[:, 0], 1e-6, 1 - 1e-6)
         odds: F32 = np.log(scores / (1 - scores))
         return odds
+
+    def heard(self, odds: F32) -> F32:
+        """(windows, 521) log odds -> (windows, classes): the probability of the likeliest of each one's names."""
+        best = np.stack([odds[:, own].max(axis=1) for own in self._columns], axis=1)
+        said: F32 = 1 / (1 + np.exp(-best))
+        return said
