@@ -69,7 +69,8 @@ class OpenPage:
             self.complaints.append(text)
 
 
-@pytest.fixture(scope="session")
+# as long as it is there this thread has a running event loop, and no other test could run one of its own
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium here (STREAMCLF_TEST_CHROMIUM names one)")
