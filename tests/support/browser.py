@@ -90,8 +90,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
 
 def keep_picture(page: Page, name: str) -> None:
-    """A screenshot for people, in the folder that STREAMCLF_ARTEFACTS names; none where it names none."""
-    if folder := os.environ.get("STREAMCLF_ARTEFACTS"):
+    """A screenshot for people, in the folder that STREAMCLF_TEST_ARTEFACTS names; none where it names none."""
+    if folder := os.environ.get("STREAMCLF_TEST_ARTEFACTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=Path(folder) / f"{name}.png")
 
