@@ -1,7 +1,7 @@
 """What the first view costs: bytes transferred, and the time until the first row is painted."""
 
 from tests.conftest import StartDaemon
-from tests.support.browser import OpenPage, patience
+from tests.support.browser import OpenPage, keep_figures, patience
 
 BYTES = 60_000
 FIRST_ROW_MS = 1_000
@@ -22,6 +22,7 @@ def test_the_page_is_small_and_paints_its_first_row_at_once(daemon: StartDaemon,
         if min(took) < FIRST_ROW_MS:
             break
     files = page.evaluate(_COST)
+    keep_figures("budget", first_row_ms=round(min(took)), transferred_bytes=sum(size for _, size in files))
 
     assert min(took) < FIRST_ROW_MS * patience(), took
     assert {"app.js", "style.css"} <= {name for name, _ in files}

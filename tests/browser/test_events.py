@@ -1,8 +1,6 @@
 """Events, why and rules in the page: what a person sees there is what the store, the files and the commands say."""
 
-import json
 import math
-import os
 import re
 import time
 from contextlib import closing
@@ -18,7 +16,7 @@ from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, find, put_events, query
 from tests.conftest import StartDaemon
-from tests.support.browser import WAIT_MS, OpenPage, keep_picture
+from tests.support.browser import WAIT_MS, OpenPage, keep_figures, keep_picture
 from tests.support.daemon import Daemon, free_port, run_cli
 from tests.support.storing import stored
 from tests.support.tinypack import RATE, stateful_pack
@@ -110,9 +108,7 @@ def test_an_hour_of_ten_thousand_events_is_there_at_once_and_scrolls(
             return performance.now() - began;
         }"""
     )
-    if folder := os.environ.get("STREAMCLF_TEST_ARTEFACTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "events.json").write_text(json.dumps({"hour_of_10000_events_ms": round(took_ms)}))
+    keep_figures("events", hour_of_10000_events_ms=round(took_ms))
     assert took_ms < 20_000, "the aim is 1000 on a machine that has nothing else to do"
 
     newest, oldest = events[-1], events[0]

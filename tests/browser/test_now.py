@@ -9,7 +9,7 @@ from streamclf.clock import StreamClock
 from streamclf.serve.hub import Hub
 from streamclf.types import Event, FrameScores, Label, Stage, Status
 from tests.conftest import StartDaemon
-from tests.support.browser import HubServer, OpenPage, hub_server, keep_picture, patience
+from tests.support.browser import HubServer, OpenPage, hub_server, keep_figures, keep_picture, patience
 from tests.support.serving import EPOCH_NS, HOP, RATE, pack_info, stream_info
 
 LATE_MS = 500
@@ -67,6 +67,7 @@ def test_the_right_label_stands_there_within_half_a_second_of_its_onset(
         if min(late_ms) < LATE_MS:
             break
     keep_picture(page, "now")
+    keep_figures("now", label_after_onset_ms=round(min(late_ms)))
 
     assert min(late_ms) < LATE_MS * patience(), late_ms
 

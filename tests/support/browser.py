@@ -1,6 +1,7 @@
 """A real Chromium before a real daemon: fixtures of tests/browser, imported by its conftest."""
 
 import asyncio
+import json
 import os
 import shutil
 import threading
@@ -94,6 +95,13 @@ def keep_picture(page: Page, name: str) -> None:
     if folder := os.environ.get("STREAMCLF_TEST_ARTEFACTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def keep_figures(name: str, **figures: float) -> None:
+    """Milliseconds that a test measured, beside its pictures."""
+    if folder := os.environ.get("STREAMCLF_TEST_ARTEFACTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.json").write_text(json.dumps(figures))
 
 
 class HubServer:
