@@ -51,7 +51,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
         home = Path(folder)
-        (home / "rules.toml").write_text(RULES)
+        (home / "rules.toml").write_text(RULES.replace("alerts.ndjson", str(home / "alerts.ndjson")))
         daemon = start_daemon(
             ("--source", f"file:{given.sound.resolve()}#loop=yes&name=garden", "--rules", str(home / "rules.toml")),
             port=free_port(),
