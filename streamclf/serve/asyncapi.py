@@ -14,33 +14,27 @@ from streamclf.serve import packed, picture, sound, wire
 PATH = Path(__file__).with_name("asyncapi.json")
 _REF = "#/components/schemas/{name}"
 
+_BINARY = (
+    ("binary_scores", "Score rows, binary", "Takes the place of `scores` when the encoding is f16 or u8.", packed),
+    ("picture", "Levels and spectrum columns", "Comes as well where `picture` was asked for.", picture),
+    ("sound", "Live sound", "Comes as well where `audio` was asked for and may be had.", sound),
+)
+"""Of each binary message that the server sends: name, title, summary, and the module whose text is its layout."""
+
 
 def document() -> dict[str, Any]:
     """The whole document."""
     kinds = (*wire.SERVER_MESSAGES, *wire.CLIENT_MESSAGES)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     messages = {_tag(kind): _message(kind) for kind in kinds}
-    messages["binary_scores"] = {
-        "name": "binary_scores",
-        "title": "Score rows, binary",
-        "summary": "Takes the place of `scores` when the encoding is f16 or u8.",
-        "contentType": "application/octet-stream",
-        "payload": {"type": "string", "format": "binary", "description": _layout(packed.__doc__)},
-    }
-    messages["picture"] = {
-        "name": "picture",
-        "title": "Levels and spectrum columns",
-        "summary": "Comes as well where `picture` was asked for.",
-        "contentType": "application/octet-stream",
-        "payload": {"type": "string", "format": "binary", "description": _layout(picture.__doc__)},
-    }
-    messages["sound"] = {
-        "name": "sound",
-        "title": "Live sound",
-        "summary": "Comes as well where `audio` was asked for and may be had.",
-        "contentType": "application/octet-stream",
-        "payload": {"type": "string", "format": "binary", "description": _layout(sound.__doc__)},
-    }
+    for name, title, summary, module in _BINARY:
+        messages[name] = {
+            "name": name,
+            "title": title,
+            "summary": summary,
+            "contentType": "application/octet-stream",
+            "payload": {"type": "string", "format": "binary", "description": _layout(module.__doc__)},
+        }
     messages["samples"] = {
         "name": "samples",
         "title": "Pushed samples",
