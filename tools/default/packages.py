@@ -45,7 +45,8 @@ _NODE_BYTES = {1: 14, 2: 22, 3: 22}
 
 def fetch(work: Path) -> None:
     """Download and unpack what is not there yet. Raises StreamclfError where a package cannot be had."""
-    debs, unpacked = work / "debs", work / "unpacked"
+    # the tools run in these folders
+    debs, unpacked = (work / "debs").resolve(), (work / "unpacked").resolve()
     debs.mkdir(parents=True, exist_ok=True)
     for name in PACKAGES:
         folder = unpacked / name
