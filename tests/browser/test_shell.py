@@ -1,5 +1,7 @@
 """The head of the page: theme, keys, views by address, and the reason when one cannot be had."""
 
+from playwright.sync_api import Route
+
 from streamclf.serve.hub import Hub
 from tests.browser.test_now import hub
 from tests.support.browser import OpenPage, hub_server
@@ -40,6 +42,30 @@ def test_views_are_opened_by_digit_and_address_and_unknown_ones_lead_home(open_p
 
         assert titled == "Now · streamclf"
         assert page.url.endswith("#microphone")
+
+
+def test_who_goes_back_while_a_view_is_fetched_stays_there(open_page: OpenPage) -> None:
+    with hub_server(hub()) as server:
+        page = open_page(server.address)
+        page.wait_for_selector(".view-live:not([hidden])")
+        held: list[Route] = []
+        page.route("**/why*.js", lambda route: held.append(route))
+        page.evaluate("location.hash = 'why'")
+        for _ in range(250):
+            page.wait_for_timeout(20)
+            if held:
+                break
+        page.go_back()
+        page.wait_for_timeout(100)
+        held[0].continue_()
+        page.wait_for_function("performance.getEntriesByType('resource').some((one) => /why[^/]*\\.js/.test(one.name))")
+        page.wait_for_timeout(200)
+        shown = page.locator(".view:not([hidden])").evaluate_all("(views) => views.map((view) => view.className)")
+        page.evaluate("location.hash = 'why'")
+        page.wait_for_selector(".view-why:not([hidden])")
+
+        assert shown == ["view view-live"]
+        assert page.locator(".view-why").count() == 1
 
 
 def test_the_help_lists_the_keys_and_takes_them_away_while_it_is_open(open_page: OpenPage) -> None:

@@ -181,7 +181,7 @@ def test_a_package_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
 
     with pytest.raises(
-        StreamclfError, match=r"apt-get -qq download asterisk.* failed .no such package.*apt-get update"
+        StreamclfError, match=r"apt-get -qq download 0ad-data failed .no such package.*apt-get update"
     ):
         packages.fetch(tmp_path / "work")
 

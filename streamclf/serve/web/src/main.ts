@@ -46,6 +46,7 @@ class Page implements App {
   private readonly toasts = new Toasts();
   private readonly mounted = new Map<string, { view: View; root: HTMLElement }>();
   private shown: View | null = null;
+  private turn = 0;
   private painted = false;
 
   constructor(root: HTMLElement) {
@@ -91,8 +92,12 @@ class Page implements App {
     const [asked = "", ...rest] = location.hash.slice(1).split("/");
     const id = asked in VIEWS ? asked : HOME;
     const first = this.shown === null;
+    const turn = ++this.turn;
     try {
-      const view = await this.opened(id);
+      const view = this.mounted.get(id)?.view ?? (await VIEWS[id]!());
+      // who went on while it was fetched wants it no more
+      if (turn !== this.turn) return;
+      if (!this.mounted.has(id)) this.mount(id, view);
       this.shown?.hidden?.();
       for (const [name, { root }] of this.mounted) root.hidden = name !== id;
       this.shown = view;
@@ -105,15 +110,11 @@ class Page implements App {
     }
   }
 
-  private async opened(id: string): Promise<View> {
-    const known = this.mounted.get(id);
-    if (known) return known.view;
-    const view = await VIEWS[id]!();
+  private mount(id: string, view: View): void {
     const root = element("div", { class: `view view-${id}` });
     this.mounted.set(id, { view, root });
     this.main.append(root);
     view.mount(root, this);
-    return view;
   }
 
   private frame(nowMs: number): void {
