@@ -17,7 +17,9 @@ _HISS_SHARE, _HISS_DB, _HISS_TILT_DB, _HISS_HEARD_DB = 0.3, (3.0, 30.0), (-12.0,
 """How often noise is laid over a cut; how far below it; its slope from the lowest band to the highest, whose
 bandwidths alone make white noise rise; and from where on what the teacher said no longer holds.
 """
-_HISS_RISE_DB = 10.0
+HISS_RISE_DB = 10.0
+_HISS_SHAPE = (0.95, 1.25)
+"""Of the gamma distribution of a row's power, in the lowest and in the highest band: that of white noise here."""
 _WINDOWS = 5
 """Of the teacher's windows in a cut: 4.8 s of a scene."""
 _NEPERS = np.log(10.0) / 10.0  # of power, in a decibel
@@ -70,7 +72,7 @@ def varied(pool: Pool, chosen: np.ndarray, rng: np.random.Generator) -> Varied:
         asked[mixed] = False
     for at in np.flatnonzero(rng.random(count) < _HISS_SHARE):
         below = float(rng.uniform(*_HISS_DB))
-        spectra[at] = np.logaddexp(spectra[at], _hiss(spectra[at], below, rng))
+        spectra[at] = np.logaddexp(spectra[at], hiss(spectra[at], below, rng))
         asked[at] &= below > _HISS_HEARD_DB
     quietest = spectra.min(axis=(1, 2), keepdims=True)
     blanked = spectra - quietest
@@ -78,16 +80,15 @@ def varied(pool: Pool, chosen: np.ndarray, rng: np.random.Generator) -> Varied:
     return Varied(blanked + quietest, strong, known, taught, heard, asked)
 
 
-def _hiss(spectra: F32, below_db: float, rng: np.random.Generator) -> F32:
+def hiss(spectra: F32, below_db: float, rng: np.random.Generator) -> F32:
     """(rows, bands) log power of steady noise, in sum `below_db` under the mean of `spectra` (rows, bands)."""
     rows, bands = spectra.shape
-    slope = np.linspace(0.0, _HISS_RISE_DB + rng.uniform(*_HISS_TILT_DB), bands) * _NEPERS
+    slope = np.linspace(0.0, HISS_RISE_DB + rng.uniform(*_HISS_TILT_DB), bands) * _NEPERS
     level = np.log(np.exp(spectra.astype(np.float64)).mean(axis=0).sum()) - np.log(np.exp(slope).sum())
-    # a band holds more lines of the spectrum the higher it is, so its power varies the less
-    lines = np.linspace(2.0, 12.0, bands)
-    varying = rng.standard_normal((rows, bands), dtype=np.float32) / np.sqrt(lines)
-    hiss: F32 = (slope + level - below_db * _NEPERS + varying).astype(np.float32)
-    return hiss
+    shape = np.linspace(*_HISS_SHAPE, bands)
+    varying = np.log(rng.gamma(shape, 1 / shape, (rows, bands)))
+    out: F32 = (slope + level - below_db * _NEPERS + varying).astype(np.float32)
+    return out
 
 
 def _first(strong: np.ndarray, rng: np.random.Generator) -> int:

@@ -35,10 +35,14 @@ PACKAGES: tuple[str, ...] = (
 )
 
 # of packages that are mostly pictures: what is unpacked
-_PARTS: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("flightgear-data-base", "lincity-ng-data", "megaglest-data", "wesnoth-1.16-data", "widelands-data"),
-    ("*.ogg", "*.wav", "*/copyright"),
-) | {"0ad-data": ("*/public.zip", "*/copyright")}
+_PARTS: dict[str, tuple[str, ...]] = {
+    "0ad-data": ("*/public.zip", "*/copyright"),
+    "flightgear-data-base": ("*.wav", "*/copyright"),
+    "lincity-ng-data": ("*.wav", "*/copyright"),
+    "megaglest-data": ("*.ogg", "*.wav", "*/copyright"),
+    "wesnoth-1.16-data": ("*.ogg", "*/copyright"),
+    "widelands-data": ("*.ogg", "*/copyright"),
+}
 _ENDINGS = (".ogg", ".wav")
 _NODE_BYTES = {1: 14, 2: 22, 3: 22}
 
@@ -55,9 +59,9 @@ def fetch(work: Path) -> None:
         if not list(debs.glob(f"{name}_*.deb")):
             _run(["apt-get", "-qq", "download", name], debs)
         folder.mkdir(parents=True, exist_ok=True)
-        _unpack(next(debs.glob(f"{name}_*.deb")), folder, _PARTS.get(name, ()))
+        unpack(next(debs.glob(f"{name}_*.deb")), folder, _PARTS.get(name, ()))
         (folder / ".done").touch()
-    _unzip(unpacked / "0ad-data")
+    unzip(unpacked / "0ad-data")
     _carve(unpacked / "gcompris-qt-data", "*.rcc", qt_resources)
     _carve(unpacked / "openttd-opensfx", "*.cat", sound_catalogue)
 
@@ -71,7 +75,8 @@ def _run(command: list[str], folder: Path) -> None:
         )
 
 
-def _unpack(package: Path, folder: Path, parts: tuple[str, ...]) -> None:
+def unpack(package: Path, folder: Path, parts: tuple[str, ...]) -> None:
+    """What matches one of `parts`, or all. Raises StreamclfError where a package is broken or lacks such a part."""
     if not parts:
         _run(["dpkg", "-x", str(package), str(folder)], folder)
         return
@@ -87,8 +92,8 @@ def _unpack(package: Path, folder: Path, parts: tuple[str, ...]) -> None:
         raise StreamclfError(f"{package.name} could not be unpacked ({done.stderr.strip()[:200]})")
 
 
-def _unzip(folder: Path) -> None:
-    """The sounds of places and animals of 0 A.D., in place of the archive that holds them and everything else."""
+def unzip(folder: Path) -> None:
+    """Leave the sounds of places and animals of 0 A.D., in place of the archive that holds them and everything else."""
     for archive in folder.rglob("public.zip"):
         with zipfile.ZipFile(archive) as packed:
             for name in packed.namelist():
