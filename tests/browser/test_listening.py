@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 from streamclf.serve.hub import Hub
 from streamclf.types import Sound
@@ -33,6 +33,20 @@ STRONGEST = """() => {
   const best = bins.indexOf(Math.max(...bins));
   return bins[best] > -60 ? best * window.overheard.context.sampleRate / 2048 : 0;
 }"""
+
+# What runs on the audio thread is loaded when `letGo` is called with the number of its request.
+HELD_BACK = """
+const load = Worklet.prototype.addModule;
+const held = [];
+Worklet.prototype.addModule = function (...given) {
+  const loaded = new Promise((go) => held.push({ go, loaded: () => loaded })).then(() => load.apply(this, given));
+  return loaded;
+};
+window.letGo = (number) => {
+  held[number].go();
+  return held[number].loaded().catch(() => undefined);
+};
+"""
 
 
 @contextmanager
@@ -112,3 +126,27 @@ def test_who_may_not_listen_is_told_why_and_nothing_is_asked_for(open_page: Open
         ).to_be_visible()
         expect(button).to_have_attribute("aria-pressed", "false")
     assert asked == []
+
+
+def test_who_stops_and_listens_again_before_it_has_begun_hears_it_once(open_page: OpenPage) -> None:
+    hub = make_hub(streams=("mic",))
+    with hub_server(hub) as server, sounding(server):
+        page = open_page("about:blank")
+        page.add_init_script(HELD_BACK)
+        page.goto(server.address)
+        page.wait_for_selector(".link-state[data-state=open]")
+        sockets: list[WebSocket] = []
+        page.on("websocket", lambda socket: sockets.append(socket))
+        listen = page.get_by_role("button", name="Listen to mic")
+        stop = page.get_by_role("button", name="Stop listening")
+        listen.click()
+        stop.click()
+        listen.click()
+        for number in (1, 0):  # the former one comes last
+            page.evaluate("(number) => letGo(number)", number)
+            expect(page.get_by_text("playing, 0.")).to_be_visible()
+        page.wait_for_timeout(200)
+
+        assert len(sockets) == 1
+        assert page.locator(".toast").count() == 0
+        expect(stop).to_have_attribute("aria-pressed", "true")

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from websockets.sync.client import connect
 
 from streamclf.features.picture import decibels
 from streamclf.serve.packed import BinaryScores, decode_binary
 from streamclf.serve.picture import decode
+from streamclf.types import Levels, Picture
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, hub_server, keep_picture
 from tests.support.daemon import Daemon
@@ -289,6 +290,7 @@ def test_the_picture_is_scrolled_zoomed_and_asked(played: tuple[Page, Heard, Dae
     page.mouse.click(box["x"] + column / near["ratio"], box["y"] + top + row * layout["lane"])
     page.wait_for_url("**/#why/phone*loud*")
     page.go_back()
+    page.wait_for_selector(".live-canvas")
 
     page.keyboard.press("End")
     assert shown(page, lambda now: now["following"])
@@ -303,7 +305,8 @@ def test_streams_beside_each_other_and_still_pictures(open_page: OpenPage) -> No
             rows = [
                 scores(frame + at, [0.1, 0.9, 0.3, 0.9], stream=name) for at in range(5) for name in ("mic", "yard")
             ]
-            server.call(lambda rows=rows: publish(hub, *rows))
+            # the page asks for less where rows come late
+            server.call(lambda rows=rows: publish(hub, *rows, sent_ns=time.time_ns()))
         seen = shown(page, lambda now: now["newest"] == 399 and len(now["lanes"]) >= 2)
         assert seen["stream"] == "mic"
         # hidden classes have no lane; a picture that must not move goes on by seconds
@@ -315,3 +318,32 @@ def test_streams_beside_each_other_and_still_pictures(open_page: OpenPage) -> No
         text = page.locator(".live-canvas").get_attribute("aria-label")
         keep_picture(page, "live-streams")
     assert text is not None
+
+
+def test_old_columns_of_every_stream_are_fetched_though_new_ones_come_meanwhile(open_page: OpenPage) -> None:
+    hub = make_hub()
+    with hub_server(hub) as server:
+
+        def draw(stream: str, frame: int) -> None:
+            loud = np.full(5, 0.5, np.float32)
+            picture = Picture(Levels(stream, frame, loud, loud), np.full((5, 8), 7, np.uint8), 8000.0)
+            server.call(lambda: publish(hub, picture, sent_ns=time.time_ns()))
+
+        for frame in range(0, 100, 5):
+            draw("mic", frame)
+            draw("yard", frame)
+        page = open_page("about:blank")
+        held: list[Route] = []
+        page.route("**/v1/picture?stream=mic*", lambda route: held.append(route))
+        page.goto(server.address)
+        page.get_by_role("button", name="Show yard large").click()
+        frames = iter(range(100, 4000, 5))
+
+        def came() -> bool:
+            draw("yard", next(frames))
+            page.wait_for_timeout(20)
+            return bool(held) and shown(page)["newest"] >= 100
+
+        until(came)
+        held[0].continue_()
+        shown(page, lambda seen: seen["held"]["oldest"] == 0)

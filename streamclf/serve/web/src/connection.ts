@@ -269,15 +269,20 @@ export class Connection {
 
   /** The columns that are still held, as the socket brings only new ones; one stream after the other. */
   private async fetchPictures(): Promise<void> {
-    for (const stream of this.model.streams.keys()) await this.fetchPicture(stream);
+    // while one is fetched the socket brings new ones of the others
+    const wanted = [...this.model.streams].map(([name, { picture }]) => [name, picture.newest + 1] as const);
+    for (const [stream, from] of wanted) await this.fetchPicture(stream, from);
   }
 
-  private async fetchPicture(stream: string): Promise<void> {
-    const from = Math.max(0, (this.model.streams.get(stream)?.picture.newest ?? -1) + 1);
+  private async fetchPicture(stream: string, from: number): Promise<void> {
+    const { instance } = this;
     const address = `v1/picture?stream=${encodeURIComponent(stream)}&from=${from}`;
     try {
       const answer = await fetch(address);
-      if (answer.ok) for (const block of decodePicture(await answer.arrayBuffer())) this.model.takePicture(block);
+      if (!answer.ok) return;
+      const blocks = decodePicture(await answer.arrayBuffer());
+      // frames of a former start have other numbers
+      if (instance === this.instance) for (const block of blocks) this.model.takePicture(block);
     } catch {
       // the socket tells whether the daemon can be reached; without old columns the picture begins now
     }

@@ -37,6 +37,7 @@ class Listener {
   private player: AudioWorkletNode | null = null;
   private socket: WebSocket | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private turn = 0;
   private readonly whenHidden = (): void => {
     if (document.hidden) this.stop();
   };
@@ -63,13 +64,14 @@ class Listener {
     current?.stop();
     current = this;
     this.draw(true);
+    const turn = ++this.turn;
     try {
       await this.prepare();
+      // it may have been stopped meanwhile, and even begun again
+      if (turn === this.turn) this.connect();
     } catch (fault) {
-      this.fail(fault instanceof Error ? fault.message : String(fault));
+      if (turn === this.turn) this.fail(fault instanceof Error ? fault.message : String(fault));
     }
-    // it may have been stopped meanwhile
-    if (this.player) this.connect();
   }
 
   private whyNot(): string {
@@ -130,6 +132,7 @@ class Listener {
 
   private stop(): void {
     if (current === this) current = null;
+    this.turn++;
     document.removeEventListener("visibilitychange", this.whenHidden);
     clearTimeout(this.timer);
     if (this.socket) {

@@ -77,7 +77,13 @@ class Page implements App {
 
   async get<T>(path: string, signal?: AbortSignal): Promise<T> {
     const answer = await reach(path, signal ? { signal } : {});
-    return (await answer.json()) as T;
+    try {
+      return (await answer.json()) as T;
+    } catch (fault) {
+      if (signal?.aborted) throw fault;
+      // the daemon ended in the middle of its answer
+      throw new Failure(0, t.connection.unreachable);
+    }
   }
 
   go(view: string, detail = ""): void {
@@ -106,6 +112,7 @@ class Page implements App {
       view.shown?.(decodeURIComponent(rest.join("/")));
       if (!first) this.main.focus({ preventScroll: true });
     } catch (fault) {
+      if (turn !== this.turn) return;
       this.say(t.shell.failed(String(fault instanceof Error ? fault.message : fault)), "problem");
     }
   }

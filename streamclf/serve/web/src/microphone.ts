@@ -149,7 +149,9 @@ class Microphone implements View {
     this.lead.hidden = this.recording !== null;
     this.start.disabled = this.starting || this.recording !== null;
     this.start.hidden = this.recording !== null;
-    this.streams.disabled = this.recording !== null;
+    // what is asked for already is not chosen anew
+    this.streams.disabled = this.starting || this.recording !== null;
+    this.devices.disabled = this.starting;
     this.live.hidden = this.recording === null;
     this.sign.hidden = this.recording === null || this.visible;
     const entry = this.chosen;
@@ -175,8 +177,8 @@ class Microphone implements View {
   }
 
   private async nameDevices(): Promise<void> {
-    const former = this.devices.value;
     const known = (await microphones()).filter((device) => device.deviceId !== "default" && device.deviceId);
+    const former = this.devices.value;
     const options = [
       element("option", { text: t.microphone.defaultDevice, attrs: { value: "" } }),
       ...known.map(({ deviceId, label }, index) =>

@@ -26,6 +26,7 @@ export class Recording {
   private end = NaN;
   private suspendedAtMs: number | null = null;
   private wakeLock: WakeLockSentinel | null = null;
+  private stopped = false;
   private readonly stayAwake = (): void => void this.holdWakeLock();
 
   private constructor(
@@ -97,6 +98,7 @@ export class Recording {
   }
 
   stop(): void {
+    this.stopped = true;
     document.removeEventListener("visibilitychange", this.stayAwake);
     void this.wakeLock?.release();
     this.node.port.onmessage = this.context.onstatechange = null;
@@ -133,6 +135,7 @@ export class Recording {
     if (document.visibilityState !== "visible" || !("wakeLock" in navigator)) return;
     try {
       this.wakeLock = await navigator.wakeLock.request("screen");
+      if (this.stopped) void this.wakeLock.release();
     } catch {
       // a nearly empty battery refuses it; the sound is sent all the same as long as the screen is on
     }

@@ -85,6 +85,17 @@ describe("a picture", () => {
     expect([ring.rms(13), ring.column(13)]).toEqual([-1, null]);
   });
 
+  it("tells when columns came behind newer ones", () => {
+    const ring = new PictureRing(KEEP);
+    ring.put(columns(10, 2));
+    ring.put(columns(15, 2));
+    expect(ring.late).toBe(0);
+    ring.put(columns(12, 3));
+
+    expect(ring.late).toBe(1);
+    expect([...ring.column(13)!]).toEqual([13, 13]);
+  });
+
   it("begins anew when the number of bands changes", () => {
     const ring = new PictureRing(KEEP);
     ring.put(columns(10, 2));

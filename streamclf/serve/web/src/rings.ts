@@ -104,6 +104,8 @@ export class Track {
 export class PictureRing {
   bands = 0;
   highHz = 0;
+  /** Grows when columns come behind newer ones, and may belong where nothing was drawn. */
+  late = 0;
   private held: Held;
   private levels: Uint8Array;
   private columns = new Uint8Array(0);
@@ -148,6 +150,7 @@ export class PictureRing {
       this.columns = new Uint8Array(this.keep * block.bands);
     }
     this.highHz = block.highHz;
+    if (block.firstFrame <= this.newest) this.late++;
     for (let index = 0; index < block.count; index++) {
       const slot = this.held.take(block.firstFrame + index);
       if (slot < 0) continue;

@@ -22,6 +22,7 @@ class RulesView implements View {
   readonly id = "rules";
   readonly title = t.views.rules;
   private app!: App;
+  private asking = new AbortController();
   private readonly said = element("p", { class: "rules-said", attrs: { role: "status" } });
   private readonly list = element("div", { class: "rules-list" });
   private readonly sinks = element("fieldset", { class: "rules-sinks" });
@@ -77,11 +78,14 @@ class RulesView implements View {
 
   private async load(): Promise<void> {
     if (this.app.model.hello === null) return;
+    this.asking.abort();
+    const asking = (this.asking = new AbortController());
     this.fillLabels();
     if (this.list.childElementCount === 0) setText(this.said, t.rules.loading);
     try {
-      this.show(await this.app.get<RulesAnswer>("v1/rules"));
+      this.show(await this.app.get<RulesAnswer>("v1/rules", asking.signal));
     } catch (fault) {
+      if (asking.signal.aborted) return;
       const none = fault instanceof Failure && fault.status === 404;
       this.list.replaceChildren();
       setText(this.said, none ? t.rules.none : t.rules.failed((fault as Error).message));

@@ -20,6 +20,7 @@ class Health implements View {
   private app!: App;
   private shownNow = false;
   private timer = 0;
+  private asking = new AbortController();
   private readonly summary = new Badge();
   private readonly problems = element("ul", { class: "health-problems" });
   private readonly failure = element("p", { class: "panel health-failure", attrs: { role: "status", hidden: "" } });
@@ -70,15 +71,19 @@ class Health implements View {
 
   private async look(): Promise<void> {
     clearTimeout(this.timer);
+    this.asking.abort();
+    const asking = (this.asking = new AbortController());
     try {
-      if (!document.hidden) this.show(await this.app.get<Status>("v1/status"));
+      if (!document.hidden) this.show(await this.app.get<Status>("v1/status", asking.signal));
       this.failure.hidden = true;
     } catch (fault) {
+      if (asking.signal.aborted) return;
       if (!(fault instanceof Failure)) throw fault;
       setText(this.failure, t.streams.failed(fault.message));
       this.failure.hidden = false;
     } finally {
-      if (this.shownNow) this.timer = setTimeout(() => void this.look(), LOOK_MS);
+      // one that was overtaken leaves it to the other to look again
+      if (this.shownNow && !asking.signal.aborted) this.timer = setTimeout(() => void this.look(), LOOK_MS);
     }
   }
 

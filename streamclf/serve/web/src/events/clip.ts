@@ -42,6 +42,7 @@ export function rateOf(bytes: ArrayBuffer): number | null {
 export class Playback {
   private static context: AudioContext | null = null;
   private source: AudioBufferSourceNode | null = null;
+  private wanted = false;
   private beganAt = 0;
   private from = 0;
 
@@ -67,8 +68,11 @@ export class Playback {
   }
 
   async play(): Promise<void> {
+    this.wanted = true;
     const context = (Playback.context ??= new AudioContext());
     await context.resume();
+    // it may have been paused meanwhile
+    if (!this.wanted) return;
     if (this.from >= this.seconds) this.from = 0;
     this.stop();
     const source = context.createBufferSource();
@@ -87,6 +91,7 @@ export class Playback {
   }
 
   pause(): void {
+    this.wanted = false;
     this.from = this.position;
     this.stop();
   }

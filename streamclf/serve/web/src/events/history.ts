@@ -39,6 +39,9 @@ export class History {
   private bounds: Bounds;
   private after: number | null = null;
   private stopping = new AbortController();
+  private asked = 0;
+  /** How much had been asked when an event was marked: what is answered to that does not know of the mark. */
+  private readonly markedAt = new Map<string, number>();
 
   constructor(
     readonly filter: Filter,
@@ -102,6 +105,7 @@ export class History {
 
   mark(id: string, mark: Mark, label: string): void {
     const row = this.rows.get(id);
+    if (row) this.markedAt.set(id, this.asked);
     if (row?.stored) this.rows.set(id, rowOfStored({ ...row.stored, mark, mark_label: label }));
   }
 
@@ -123,10 +127,15 @@ export class History {
   }
 
   private async page(query: URLSearchParams, isNew = false): Promise<Page> {
+    const turn = ++this.asked;
     const page = await this.ask(`v1/events?${query}`, this.stopping.signal);
     this.kept = true;
     this.problem = "";
-    for (const event of page.events) this.take(rowOfStored(event), isNew);
+    for (const event of page.events) {
+      const marked = turn <= (this.markedAt.get(event.id) ?? 0) ? this.rows.get(event.id)?.stored : null;
+      if (marked) Object.assign(event, { mark: marked.mark, mark_label: marked.mark_label });
+      this.take(rowOfStored(event), isNew);
+    }
     return page;
   }
 

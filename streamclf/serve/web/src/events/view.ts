@@ -148,6 +148,8 @@ class EventsView implements View, Actions {
     setText(this.said, t.events.loading);
     for (const event of this.app.model.events.byId.values()) this.put(event);
     await this.attempt(() => history.load());
+    // that of another filter is still under way
+    if (history !== this.history) return;
     this.loading = false;
     this.stale = true;
   }

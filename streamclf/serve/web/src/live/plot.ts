@@ -78,7 +78,7 @@ export class Plot {
   private reserve = RESERVE;
   private chosenAt = -Infinity;
   private rangedAt = -Infinity;
-  private pictureSeen = { newest: -1, oldest: -1 };
+  private pictureSeen = { newest: -1, oldest: -1, late: 0 };
   private rowsSeen = { newest: -1, oldest: -1 };
   private gapsSeen = 0;
   private eventsTouched = Infinity;
@@ -95,7 +95,7 @@ export class Plot {
     this.cursor = null;
     this.viewport.following = true;
     this.reserve = RESERVE;
-    this.pictureSeen = { newest: -1, oldest: -1 };
+    this.pictureSeen = { newest: -1, oldest: -1, late: 0 };
     this.rowsSeen = { newest: -1, oldest: -1 };
     this.gapsSeen = stream?.gaps.length ?? 0;
     this.chosenAt = this.rangedAt = -Infinity;
@@ -229,7 +229,7 @@ export class Plot {
     const { picture } = this.stream!;
     const seen = this.pictureSeen;
     if (picture.newest !== seen.newest) touchFrames(this.sound, this.viewport, seen.newest, picture.newest + 1);
-    if (picture.oldest < seen.oldest) this.sound.forget();
+    if (picture.oldest < seen.oldest || picture.late !== seen.late) this.sound.forget();
     if (nowMs - this.rangedAt > RANGE_EVERY_MS && picture.newest >= 0) {
       this.rangedAt = nowMs;
       const range = rangeOf(picture, this.soundPainter.range);
@@ -240,6 +240,7 @@ export class Plot {
     }
     seen.newest = picture.newest;
     seen.oldest = picture.oldest;
+    seen.late = picture.late;
   }
 
   private choose(nowMs: number): void {

@@ -24,6 +24,7 @@ class Strip {
   private readonly viewport = new Viewport();
   private seen = -1;
   private gaps = 0;
+  private late = 0;
   private looks = 0;
 
   constructor(
@@ -62,16 +63,17 @@ class Strip {
       this.canvas.width = width;
       this.canvas.height = height;
     }
-    const { newest } = stream.picture;
+    const { newest, late } = stream.picture;
     if (this.looks++ % RANGE_EVERY === 0) {
       const range = rangeOf(stream.picture, painter.range);
       if (range !== painter.range) ring.forget();
       painter.range = range;
     }
-    if (newest < this.seen || stream.gaps.length !== this.gaps) ring.forget();
+    if (newest < this.seen || stream.gaps.length !== this.gaps || late !== this.late) ring.forget();
     ring.touch(Math.floor(this.seen * viewport.scale) - 1, Math.ceil((newest + 1) * viewport.scale) + 1);
     this.seen = newest;
     this.gaps = stream.gaps.length;
+    this.late = late;
     viewport.follow(newest + 1);
     ring.show(this.context, viewport.left, 0);
     setText(this.heard, [...stream.open.values()].map((event) => this.model.label(event.pack, event.label).name).join(", "));
