@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import IO, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.daemon import Daemon, clean_env, start_daemon
 from tests.support.daemon import free_port as find_free_port
 from tests.support.packs import PacksUnavailableError, ensure_packs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# tests speak to this machine alone, and a proxy setting must not catch that
+if (_spared := os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "") != "*":
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{_spared},127.0.0.1,localhost".lstrip(",")
+
+# how long an example takes says nothing on a busy machine; all else stays as it is by default, or with CI set
+settings.register_profile("busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 class StartDaemon(Protocol):

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import clean_env, run_cli
+from tests.support.daemon import clean_env, hearing_ctrl_c, run_cli
 from tests.support.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
@@ -279,19 +279,15 @@ def test_ctrl_c_ends_a_classification_with_a_sentence(tmp_path: Path, pack: Path
     long = tmp_path / "long.flac"
     soundfile.write(long, np.zeros(16_000 * 1800, dtype=np.int16), 16_000)
     command = [sys.executable, "-m", "streamclf", "classify", str(song), str(long), "--scores", "--model", str(pack)]
-    # a child of a shell's background job would inherit that Ctrl-C is ignored
-    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with hearing_ctrl_c():
         process = subprocess.Popen(
             command, env=clean_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-    finally:
-        signal.signal(signal.SIGINT, kept)
     with process:
         assert process.stdout is not None
         assert song.name in process.stdout.readline()  # so the long one has begun
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
 
     # click leaves a blank line, so that the sentence does not follow "^C" on a terminal
     sentence(subprocess.CompletedProcess(command, process.returncode, "", stderr.lstrip()), status=130)

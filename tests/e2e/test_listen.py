@@ -22,7 +22,7 @@ import pytest
 from streamclf.serve.hub import Hub
 from streamclf.types import Label, Status
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, clean_env, run_cli
+from tests.support.daemon import Daemon, clean_env, hearing_ctrl_c, run_cli
 from tests.support.served import served
 from tests.support.serving import event, make_hub, publish, scores, stream_info
 from tests.support.tinypack import stateful_pack
@@ -43,13 +43,14 @@ class Listener:
     """`streamclf listen ARGS` with its output in a pipe."""
 
     def __init__(self, *args: str, home: Path, env: Mapping[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, *args],
-            env=clean_env(home, env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        with hearing_ctrl_c():
+            self.process = subprocess.Popen(
+                [*COMMAND, *args],
+                env=clean_env(home, env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
 
     def __enter__(self) -> "Listener":
         return self
@@ -271,9 +272,10 @@ class Screen:
         self.master, slave = pty.openpty()
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         env = clean_env(home, {"TERM": "xterm-256color", "LANG": "C.UTF-8", "COLUMNS": "", "LINES": ""})
-        self.process = subprocess.Popen(
-            [*COMMAND, *args], env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-        )
+        with hearing_ctrl_c():
+            self.process = subprocess.Popen(
+                [*COMMAND, *args], env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            )
         os.close(slave)
         self.raw = b""
 

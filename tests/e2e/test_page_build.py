@@ -66,9 +66,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_the_committed_page_is_what_its_sources_build_to(checkout: Path) -> None:
-    done = npm(checkout, "run", "build", timeout_s=60)
+    done = npm(checkout, "run", "build", timeout_s=180)
 
     assert done.returncode == 0, done.stdout + done.stderr
     built = {file.name: file.read_bytes() for file in (checkout / "dist").iterdir()}
@@ -78,8 +78,9 @@ def test_the_committed_page_is_what_its_sources_build_to(checkout: Path) -> None
     assert other == [], "run npm ci and npm run build in streamclf/serve/web, and commit dist"
 
 
+@pytest.mark.timeout(300)
 def test_the_pages_own_tests_pass(checkout: Path) -> None:
-    done = npm(checkout, "test", timeout_s=90)
+    done = npm(checkout, "test", timeout_s=180)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

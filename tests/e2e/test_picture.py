@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_subscriber_sees_the_spectrum_of_what_is_played(tmp_path: Path, daemon: StartDaemon) -> None:
-    samples = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(6 * RATE) / RATE)).astype(np.float32)
+    samples = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(20 * RATE) / RATE)).astype(np.float32)
     soundfile.write(tmp_path / "tone.wav", samples, RATE, subtype="FLOAT")
     pack = stateful_pack(tmp_path / "pack")
     running = daemon("--source", f"file:{tmp_path / 'tone.wav'}", "--model", str(pack))

@@ -18,6 +18,7 @@ from streamclf.types import F32
 from tests.conftest import StartDaemon
 from tests.support import soundserver
 from tests.support.daemon import Daemon, run_cli
+from tests.support.load import patience
 from tests.support.oracle import HOP, Oracle
 from tests.support.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
@@ -96,7 +97,9 @@ def test_what_is_played_into_a_device_is_heard_where_it_sounded(
             messages = receive(connection, until=lambda m: m["type"] == "event" and m["stage"] == "open", limit_s=20)
         event = messages[-1]
         assert (event["pack"], event["label"], event["stream"]) == ("silero-vad", "speech", "device")
-        assert abs(event["onset_ns"] - began_ns) < 100_000_000, f"{(event['onset_ns'] - began_ns) / 1e6:.0f} ms off"
+        assert abs(event["onset_ns"] - began_ns) < 100_000_000 * patience(), (
+            f"{(event['onset_ns'] - began_ns) / 1e6:.0f} ms off"
+        )
 
 
 @pytest.mark.capture
@@ -110,6 +113,8 @@ def test_captured_rows_are_the_rows_of_the_definition_sample_for_sample(daemon: 
     with soundserver.fifo_microphone(rate=RATE, silence=False) as microphone:
         running = daemon("--source", microphone.source, "--model", str(pack), env=microphone.env)
         with listening(running, "tier=frame") as connection:
+            # the first sample is fed when the first row will be sent here
+            receive(connection, until=lambda m: m["type"] == "subscribed", limit_s=20)
             microphone.feed(audio, wait=True)
             last = len(audio) // HOP - 1
             messages = receive(
@@ -121,7 +126,7 @@ def test_captured_rows_are_the_rows_of_the_definition_sample_for_sample(daemon: 
     assert max(np.abs(rows[k] - expected[k]).max() for k in expected) < 1e-5
     ages = [m["sent_ns"] - m["captured_ns"] for m in messages if m["type"] == "scores"]
     assert all(m["captured_ns"] <= m["decided_ns"] <= m["sent_ns"] for m in messages if m["type"] == "scores")
-    assert np.median(ages) < 100e6
+    assert np.median(ages) < 100e6 * patience()
 
 
 def scene() -> F32:
@@ -193,19 +198,24 @@ def test_all_three_shapes_and_several_streams_side_by_side(daemon: StartDaemon, 
     sources = [f"--source=file:{beeps}#name=one", f"--source=file:{beeps}#name=two", "--source=push:phone,16000"]
     running = daemon(*sources, *models, "--latency-ms", "100")
     done: set[str] = set()
+    pushed_rows = 0
 
-    def both_ended(message: dict[str, Any]) -> bool:
+    def all_came(message: dict[str, Any]) -> bool:
+        """Both files have ended, and what was pushed, perhaps only then, was heard."""
+        nonlocal pushed_rows
         if ended(message):
             done.add(message["stream"])
-        return done == {"one", "two"}
+        if (message.get("stream"), message["type"], message.get("pack")) == ("phone", "scores", "tiny-stateful"):
+            pushed_rows += message["count"]
+        return done == {"one", "two"} and pushed_rows >= 50
 
     with listening(running, "tier=batch&since=0") as connection:
-        hello = json.loads(connection.recv(timeout=5))
+        hello = json.loads(connection.recv(timeout=20))
         assert [s["name"] for s in hello["streams"]] == ["one", "two", "phone"]
         connection.send(json.dumps({"type": "push", "stream": "phone", "rate": RATE, "channels": 1, "format": "f32le"}))
         for at in range(0, RATE, HOP):
             connection.send(int(at).to_bytes(8, "little") + audio[RATE + at : RATE + at + HOP].tobytes())
-        messages = receive(connection, until=both_ended, limit_s=30)
+        messages = receive(connection, until=all_came, limit_s=30)
     for stream in ("one", "two"):
         own = [m for m in messages if m.get("stream") == stream]
         expected = Oracle(packs[0]).grid(audio)
@@ -234,6 +244,6 @@ def test_without_a_microphone_the_demo_plays_and_says_so_loudly(daemon: StartDae
     running = daemon("--model", str(stateful_pack(tmp_path / "pack")), env=env)
     assert "NO MICROPHONE FOUND" in running.stderr.splitlines()[0]
     with listening(running, "tier=frame") as connection:
-        hello = json.loads(connection.recv(timeout=5))
+        hello = json.loads(connection.recv(timeout=20))
         assert hello["streams"][0]["demo"] is True
-        receive(connection, until=lambda m: m["type"] == "scores", limit_s=5)
+        receive(connection, until=lambda m: m["type"] == "scores", limit_s=20)

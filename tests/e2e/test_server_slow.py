@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import threading
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from streamclf import metrics
 from streamclf.serve.server import Server, ServerSettings
+from tests.support.load import patience
 from tests.support.rawclient import RawClient
 from tests.support.server import MANY, rows_of, run, serving
 from tests.support.serving import event, make_hub
@@ -36,22 +38,25 @@ def test_a_client_that_never_reads_is_cut_off_in_time_and_no_other_misses_a_mess
             # each with a wish of its own, so that no two share the bytes that wait for them
             wishes = [f"/v1?tier=frame&min_prob=0.0{i:02}" for i in range(1, 21)]
             dead = [await never_reading(server.port, wish) for wish in wishes]
+            while len(server._subscribers) < 21:
+                await asyncio.sleep(0.01)
             started = time.monotonic()
             grown = 0
-            while len(server._subscribers) > 1 and time.monotonic() - started < CUT_OFF_S + 5:
+            while len(server._subscribers) > 1 and time.monotonic() - started < CUT_OFF_S * patience() + 5:
                 grown = max(grown, process.memory_info().rss - before)
                 await asyncio.sleep(0.1)
             took = time.monotonic() - started
-            await asyncio.sleep(0.5)
             publishing.cancel()
+            async with asyncio.timeout(20):
+                while seqs[-1] < server.hub.seq:
+                    await asyncio.sleep(0.01)
             reading.cancel()
             for sock in dead:
                 sock.close()
             good.close()
 
-        assert took < CUT_OFF_S
-        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
-        assert len(seqs) > 50 * (took - 1)
+        assert took < CUT_OFF_S * patience()
+        assert seqs == list(range(1, len(seqs) + 1))
         # what the replay ring keeps meanwhile is not theirs
         ring = 521 * 4 * 50 * (took + 1)
         assert (grown - ring) / 20 < DEAD_KIB * 1024, f"{grown / 20 / 1024:.0f} KiB for each client that does not read"
@@ -64,15 +69,17 @@ def test_a_client_that_never_reads_is_cut_off_even_when_hardly_anything_is_sent(
         async with serving() as server:
             started = time.monotonic()
             sock = await never_reading(server.port, "/v1?tier=events")
+            while not server._subscribers:
+                await asyncio.sleep(0.01)
             before = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "silent"}) or 0
-            while server._connections and time.monotonic() - started < CUT_OFF_S + 5:
+            while server._connections and time.monotonic() - started < CUT_OFF_S * patience() + 5:
                 server.publish([event(1)], 0)
                 await asyncio.sleep(0.25)
             took = time.monotonic() - started
             sock.close()
 
         after = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "silent"})
-        assert took < CUT_OFF_S
+        assert took < CUT_OFF_S * patience()
         assert after == before + 1
 
     run(main)
@@ -89,7 +96,7 @@ def test_a_client_that_reads_but_pauses_is_told_what_it_missed() -> None:
                 await asyncio.sleep(0)
             got: list[dict[str, Any]] = []
             while not got or got[-1].get("first_frame") != 1499:
-                got.append(await asyncio.wait_for(client.message(), 5))
+                got.append(await asyncio.wait_for(client.message(), 20))
             client.close()
 
         lagged = [m for m in got if m["type"] == "lagged"]
@@ -117,7 +124,7 @@ def test_too_many_waiting_events_close_the_connection_with_a_reason() -> None:
                     await asyncio.sleep(0)
             seqs = []
             while True:
-                opcode, data = await asyncio.wait_for(client.frame(), 5)
+                opcode, data = await asyncio.wait_for(client.frame(), 20)
                 if opcode == 8:
                     break
                 seqs.append(json.loads(data)["seq"] if opcode == 1 else 0)
@@ -137,22 +144,23 @@ def test_a_fast_run_loses_nothing_to_a_slow_reader_that_it_waits_for() -> None:
             await client.message()
             await client.message()
 
-            def produce() -> int:
-                waits = 0
+            waited = threading.Event()
+
+            def produce() -> None:
                 for frame in range(1500):
                     while server.congested:
-                        waits += 1
+                        waited.set()
                         time.sleep(0.001)
                     server.post([rows_of(frame)], 0)
-                return waits
 
             producing = asyncio.create_task(asyncio.to_thread(produce))
-            await asyncio.sleep(0.3)
-            seqs = [(await asyncio.wait_for(client.message(), 5))["seq"] for _ in range(1500)]
+            while not waited.is_set():
+                await asyncio.sleep(0.01)
+            seqs = [(await asyncio.wait_for(client.message(), 20))["seq"] for _ in range(1500)]
             client.close()
 
         assert seqs == list(range(1, 1501))
-        assert await producing > 0
+        await producing
 
     run(main)
 
@@ -163,6 +171,8 @@ def test_stopping_does_not_wait_for_who_never_reads_and_lets_the_others_finish(t
         server = Server(make_hub(labels=MANY), ServerSettings(port=0))
         await server.start()
         good = await RawClient.websocket(server.port, "/v1?tier=batch", limit=2**22)
+        await good.message()
+        await good.message()
         sock = await never_reading(server.port, f"/v1?tier={tier}")
         silent = socket.create_connection(("127.0.0.1", server.port))  # has not even asked for anything
         while len(server._connections) < 3:
@@ -176,8 +186,7 @@ def test_stopping_does_not_wait_for_who_never_reads_and_lets_the_others_finish(t
             opcode, data = await good.frame()
             if opcode == 8:
                 break
-            message = json.loads(data)
-            rows += message.get("count", 0)
+            rows += json.loads(data).get("count", 0) if opcode == 1 else 0
         good.send_frame(0x8, data)
         await stopping
         took = time.monotonic() - started
@@ -187,7 +196,7 @@ def test_stopping_does_not_wait_for_who_never_reads_and_lets_the_others_finish(t
 
         assert struct.unpack("!H", data[:2]) == (1001,)
         assert rows == 28
-        assert took < 6.5
+        assert took < 6.5 * patience()
         assert not server._connections
 
     run(main)
@@ -209,7 +218,7 @@ def test_stopping_takes_no_time_when_everybody_reads() -> None:
             silent.close()
 
         assert client.close_code == 1001
-        assert took < 1.0
+        assert took < 1.0 * patience()
 
     run(main)
 

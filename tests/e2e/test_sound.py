@@ -45,7 +45,7 @@ def hear(client: ClientConnection, samples: int) -> list[Heard]:
 
 
 def test_what_is_heard_is_what_was_played_sample_by_sample(tmp_path: Path, daemon: StartDaemon) -> None:
-    samples = played(tmp_path, 8)
+    samples = played(tmp_path, 20)
     pack = stateful_pack(tmp_path / "pack")
     running = daemon("--source", f"file:{tmp_path / 'noise.wav'}", "--model", str(pack), env=LISTENING)
     with connect(f"{running.url}?tier=events&audio=noise", compression=None) as client:
@@ -73,7 +73,7 @@ def test_what_is_heard_is_what_was_played_sample_by_sample(tmp_path: Path, daemo
 def test_nobody_listens_where_it_is_off_or_privacy_is_on(
     tmp_path: Path, daemon: StartDaemon, env: dict[str, str], why: str
 ) -> None:
-    played(tmp_path, 8)
+    played(tmp_path, 20)
     pack = stateful_pack(tmp_path / "pack")
     running = daemon("--source", f"file:{tmp_path / 'noise.wav'}", "--model", str(pack), env=env)
     with connect(running.url, compression=None) as client:

@@ -19,6 +19,7 @@ from streamclf.audio.sources import Source, open_source, parse_source
 from streamclf.errors import SourceError
 from streamclf.types import F32
 from tests.support.listening import Listening
+from tests.support.load import patience
 
 av = pytest.importorskip("av", reason="PyAV is not installed (extra url)")
 
@@ -134,10 +135,12 @@ def test_at_real_time_the_break_is_a_hole_and_nothing_else_is_missing(
     begun_s = time.monotonic()
     listening = listen(server.source("/noise.wav"))
     listening.until_ended()
-    assert time.monotonic() - begun_s > SECONDS
+    took_s = time.monotonic() - begun_s
+    assert took_s > SECONDS
     (hole,) = listening.ring.holes
     assert hole.reason == "lost"
-    assert 0.5 < (hole.end - hole.first) / RATE < 5
+    # as long as the connection was away: what is over of the time that it all took
+    assert 0.5 < (hole.end - hole.first) / RATE < took_s - SECONDS + 0.5
     heard = np.concatenate([listening.samples[: hole.first], listening.samples[hole.end :]])
     np.testing.assert_array_equal(heard, decoded(server, "/noise.wav"))
 
@@ -160,11 +163,12 @@ def test_a_broadcast_that_ends_is_taken_up_again_with_a_hole(
 def test_a_stall_is_a_loss(
     server: Server, listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamclf.audio.sources.url.STALL_S", 1.0)
+    # it bounds the opening too, which a busy machine draws out
+    monkeypatch.setattr("streamclf.audio.sources.url.STALL_S", 3.0)
     server.announce, server.stalling = False, True
     listening = listen(server.source("/noise.mp3"))
     listening.until(lambda: "lost" in listening.states)
-    assert "nothing came for 1 s" in listening.told[1][1]
+    assert "nothing came for 3 s" in listening.told[1][1]
 
 
 def test_stopping_does_not_wait_for_a_stalled_server(server: Server) -> None:
@@ -173,7 +177,7 @@ def test_stopping_does_not_wait_for_a_stalled_server(server: Server) -> None:
     listening.until(lambda: listening.ring.written > RATE)
     begun_s = time.monotonic()
     listening.source.stop()
-    assert time.monotonic() - begun_s < 3
+    assert time.monotonic() - begun_s < 3 * patience()
     written = listening.ring.written
     server.stall.set()
     assert listening.source.ended

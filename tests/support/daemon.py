@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -34,7 +35,7 @@ def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, s
 
 
 def run_cli(
-    *args: str, home: Path, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+    *args: str, home: Path, env: Mapping[str, str] | None = None, timeout_s: float = 120.0
 ) -> subprocess.CompletedProcess[str]:
     """Runs `streamclf ARGS` to its end with an empty standard input and returns what came of it."""
     return subprocess.run(
@@ -46,6 +47,16 @@ def run_cli(
         timeout=timeout_s,
         check=False,
     )
+
+
+@contextmanager
+def hearing_ctrl_c() -> Iterator[None]:
+    """What is started within hears SIGINT; a child of a shell's background job would inherit that it is ignored."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
 
 
 def free_port() -> int:
@@ -78,7 +89,7 @@ class Daemon:
     def stderr(self) -> str:
         return self.log.with_suffix(".err").read_text(errors="replace")
 
-    def get(self, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    def get(self, path: str, *, timeout_s: float = 20.0) -> tuple[int, bytes]:
         """GET `path` of the daemon's one port; (status, body)."""
         try:
             with _DIRECT.open(f"http://127.0.0.1:{self.port}{path}", timeout=timeout_s) as answer:

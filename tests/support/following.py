@@ -11,7 +11,7 @@ from streamclf.client import Client
 from streamclf.errors import ServeError
 from streamclf.serve import wire
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

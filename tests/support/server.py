@@ -45,8 +45,8 @@ def url(server: Server, query: str = "") -> str:
 
 
 async def take(client: ClientConnection) -> dict[str, Any]:
-    """The next message; fails after 5 s."""
-    message: dict[str, Any] = json.loads(await asyncio.wait_for(client.recv(), 5))
+    """The next message; fails after 20 s."""
+    message: dict[str, Any] = json.loads(await asyncio.wait_for(client.recv(), 20))
     return message
 
 

@@ -221,7 +221,7 @@ def load_manifest(**changes: Any) -> Manifest:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30)
 @given(data=st.data())
 def test_one_changed_byte_anywhere_is_found(tmp_path: Path, data: st.DataObject) -> None:
     folder = tmp_path / "p"

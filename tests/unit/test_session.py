@@ -67,7 +67,9 @@ def test_state_follows_its_slot_through_any_company(tmp_path: Path, batch_axis: 
             np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+)
 @given(
     steps=st.lists(
         st.tuples(st.lists(st.integers(0, 20), min_size=1, max_size=9, unique=True), st.integers(0, 20)), max_size=8

@@ -21,9 +21,15 @@ def test_results_and_exceptions_come_back() -> None:
 
 def test_a_hanging_call_is_left_and_what_waits_behind_it_given_up() -> None:
     worker = Worker("test")
-    thaw = threading.Event()
-    with pytest.raises(NoAnswerError, match=r"no answer within 0\.01 s"):
-        worker.call(lambda: thaw.wait(30), limit_s=0.01)
+    thaw, begun = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        thaw.wait(30)
+
+    while not begun.is_set():  # on a busy machine it may be given up before it began
+        with pytest.raises(NoAnswerError, match=r"no answer within 0\.01 s"):
+            worker.call(hang, limit_s=0.01)
     done: list[str] = []
     with pytest.raises(NoAnswerError):
         worker.call(lambda: done.append("given up"), limit_s=0.01)
