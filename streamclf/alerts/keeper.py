@@ -278,6 +278,6 @@ class Keeper:
             done()
 
     def _trouble(self, sentence: str) -> None:
-        if sentence != self._problem:
+        before, self._problem = self._problem, sentence  # first, so that whoever reads the log finds it in health
+        if sentence != before:
             log.error("%s", sentence)
-        self._problem = sentence
