@@ -28,6 +28,7 @@ from streamclf.serve.wire import ROWS_PER_BATCH
 
 MOST_LANES = 12
 _BEST = 16  # labels of each message in the first reading
+_ANSWER_S = 10.0  # to be connected and subscribed: a daemon under load takes its time
 _QUIET_S = 2.0  # a stream that has ended sends nothing that would show that all was had
 _BEHIND_FRAMES = 2 * FRAMES_PER_SECOND  # rows come so much later than the sound that they rest on, and no later
 _LOOK_S = 1.0
@@ -113,7 +114,7 @@ async def _read(client: Client, stream: str | None) -> _Reading:
     async with aclosing(client.messages()) as messages:
         while True:
             try:
-                async with asyncio.timeout(_QUIET_S):
+                async with asyncio.timeout(_QUIET_S if reading is not None and reading.subscribed else _ANSWER_S):
                     message = await anext(messages, None)
             except TimeoutError:
                 break
