@@ -12,9 +12,16 @@ from tests.support.browser import WAIT_MS, OpenPage, keep_picture, patience
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-expect.set_options(timeout=WAIT_MS)
-
-VIEWS = ("live", "now", "events", "why", "streams", "rules", "microphone")
+# each with what stands in it once it has been fetched
+VIEWS = {
+    "live": ".live-canvas",
+    "now": ".now-card",
+    "events": "li.event",
+    "why": ".why-said:not(:empty)",
+    "streams": ".stream-card",
+    "rules": ".rule",
+    "microphone": ".mic-form",
+}
 SEEN = {"light": (1280, 800), "dark": (390, 844)}
 RULES = """
 [place]
@@ -49,10 +56,10 @@ def test_no_view_has_a_serious_fault(scheme: str, tmp_path: Path, daemon: StartD
     page.set_default_timeout(WAIT_MS * patience())
     expect(page.locator('.link-state[data-state="open"]')).to_be_visible()
     expect(page.locator(".now-name").first).to_be_visible(timeout=WAIT_MS * patience())
-    for view in VIEWS:
+    for view, part in VIEWS.items():
         page.evaluate("view => { location.hash = view; }", view)
         expect(page.locator(f".view-{view}:visible")).to_have_count(1)
-        page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
+        expect(page.locator(f".view-{view} {part}").first).to_be_visible()
         assert faults(page) == [], view
         keep_picture(page, f"{view}-{scheme}")
 

@@ -16,14 +16,12 @@ from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, find, put_events, query
 from tests.conftest import StartDaemon
-from tests.support.browser import WAIT_MS, OpenPage, keep_figures, keep_picture
+from tests.support.browser import OpenPage, keep_figures, keep_picture
 from tests.support.daemon import Daemon, free_port, run_cli
 from tests.support.storing import stored
 from tests.support.tinypack import RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
-
-expect.set_options(timeout=WAIT_MS)
 
 HOUR_NS = 3600 * NS_PER_SECOND
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -95,7 +93,8 @@ def test_an_hour_of_ten_thousand_events_is_there_at_once_and_scrolls(
     tmp_path: Path, quiet: Any, open_page: OpenPage
 ) -> None:
     now_ns = time.time_ns()
-    events = past(10_000, until_ns=now_ns - 10 * NS_PER_SECOND, over_ns=HOUR_NS - 60 * NS_PER_SECOND)
+    # the hour ends when the page asks: none may be older by then, however long a busy machine takes to get there
+    events = past(10_000, until_ns=now_ns - 10 * NS_PER_SECOND, over_ns=HOUR_NS - 180 * NS_PER_SECOND)
     fill(tmp_path / "store-0", events)
     page = open_page(address(quiet(), "streams"))
     expect(page.locator('.link-state[data-state="open"]')).to_be_visible()
@@ -171,6 +170,7 @@ def test_what_is_heard_appears_plays_is_marked_and_explained(
         "STREAMCLF_CLIPS_ENABLED": "true",
         "STREAMCLF_CLIPS_LABELS": "loud",
         "STREAMCLF_CLIPS_PRIVACY": "off",
+        "STREAMCLF_CLIPS_PRE_MS": "5000",  # so that it still plays when a busy machine looks
         "STREAMCLF_CLIPS_POST_MS": "500",
         "STREAMCLF_SCORES_ENABLED": "true",
     }
@@ -237,13 +237,17 @@ def test_new_events_do_not_move_what_somebody_reads(tmp_path: Path, daemon: Star
     running = daemon("--source", f"file:{sound}#loop=yes", "--model", str(pack))
     page = open_page(address(running, "events"))
     expect(rows(page, "Loud").first).to_be_visible()
+    # that one may be told before the others are fetched, and the day by the hour stands above them
+    expect(page.locator(".list-said")).to_contain_text(re.compile(r"3\d\d events"))
+    expect(page.locator(".heat tbody tr").first).to_be_visible()
     page.evaluate("scrollTo(0, 3000)")
     read = rows(page, "robin").nth(8)
     what, where = read.locator("time").inner_text(), read.bounding_box()
     pill = page.locator(".pill")
     expect(pill).to_be_visible()
     expect(pill).to_contain_text(re.compile("[2-9] new"))
-    assert (read.locator("time").inner_text(), read.bounding_box()) == (what, where)
+    # the day above may get a line meanwhile: the browser then keeps the place to a pixel, of which a row has 48
+    assert (read.locator("time").inner_text(), read.bounding_box()) == (what, pytest.approx(where, abs=1))
     pill.click()
     expect(pill).to_be_hidden()
     expect(rows(page, "Loud").first).to_be_in_viewport()

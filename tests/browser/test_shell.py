@@ -4,7 +4,7 @@ from playwright.sync_api import Route
 
 from streamclf.serve.hub import Hub
 from tests.browser.test_now import hub
-from tests.support.browser import OpenPage, hub_server
+from tests.support.browser import WAIT_MS, OpenPage, hub_server
 from tests.support.serving import LABELS, pack_info, stream_info
 
 THEME = "document.documentElement.dataset.theme ?? 'auto'"
@@ -51,15 +51,16 @@ def test_who_goes_back_while_a_view_is_fetched_stays_there(open_page: OpenPage) 
         held: list[Route] = []
         page.route("**/why*.js", lambda route: held.append(route))
         page.evaluate("location.hash = 'why'")
-        for _ in range(250):
+        for _ in range(WAIT_MS // 20):
             page.wait_for_timeout(20)
             if held:
                 break
         page.go_back()
         page.wait_for_timeout(100)
         held[0].continue_()
-        page.wait_for_function("performance.getEntriesByType('resource').some((one) => /why[^/]*\\.js/.test(one.name))")
-        page.wait_for_timeout(200)
+        # done when the page has it too
+        fetched = "(address) => import(address).then(() => new Promise(requestAnimationFrame))"
+        page.evaluate(fetched, held[0].request.url)
         shown = page.locator(".view:not([hidden])").evaluate_all("(views) => views.map((view) => view.className)")
         page.evaluate("location.hash = 'why'")
         page.wait_for_selector(".view-why:not([hidden])")

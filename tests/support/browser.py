@@ -17,7 +17,7 @@ from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
 
 try:
-    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+    from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 except ImportError:  # the extra dev is not installed
     pytest.skip("playwright is not installed (extra dev)", allow_module_level=True)
 
@@ -33,6 +33,8 @@ FLAGS = [
     "--disable-sync",
 ]
 WAIT_MS = 15_000
+# for every test, also where its file is run alone
+expect.set_options(timeout=WAIT_MS)
 # What the browser itself prints where a daemon is away or refuses, as some tests have it do.
 _EXPECTED = ("Failed to load resource", "WebSocket connection to", "ERR_INTERNET_DISCONNECTED")
 

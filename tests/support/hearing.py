@@ -83,18 +83,20 @@ class Cable:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._plugged = True
+        self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def pull(self) -> None:
         """End all connections, and take no new one."""
-        self._plugged = False
-        for pair in self._pairs:
-            for end in pair:
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-                end.close()
-        self._pairs.clear()
+        with self._lock:
+            self._plugged = False
+            for pair in self._pairs:
+                for end in pair:
+                    with suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
+                    end.close()
+            self._pairs.clear()
 
     def plug(self) -> None:
         """Take connections again."""
@@ -111,11 +113,12 @@ class Cable:
                 near, _ = self._server.accept()
             except OSError:
                 return
-            if not self._plugged:
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", self._far))
-            self._pairs.append((near, far))
+            with self._lock:  # none may come through while it is pulled
+                if not self._plugged:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._far))
+                self._pairs.append((near, far))
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
 
