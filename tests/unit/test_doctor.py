@@ -19,6 +19,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(library, "shipped_models_dir", lambda: tmp_path / "shipped")
     monkeypatch.setenv("STREAMCLF_STORE_PATH", str(tmp_path / "store"))
+    # without any entry PortAudio aborts the process, and that is pytest's
+    (tmp_path / "asound.conf").write_text("pcm.absent { type hw card 31 }\n")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
     return tmp_path / "models"
 
 
