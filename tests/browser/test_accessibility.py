@@ -8,7 +8,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.conftest import StartDaemon
-from tests.support.browser import WAIT_MS, OpenPage, keep_picture, patience
+from tests.support.browser import WAIT_MS, OpenPage, keep_picture
+from tests.support.load import patience
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

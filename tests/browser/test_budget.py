@@ -1,7 +1,8 @@
 """What the first view costs: bytes transferred, and the time until the first row is painted."""
 
 from tests.conftest import StartDaemon
-from tests.support.browser import OpenPage, keep_figures, patience
+from tests.support.browser import OpenPage, keep_figures
+from tests.support.load import patience
 
 BYTES = 60_000
 FIRST_ROW_MS = 1_000

@@ -9,7 +9,8 @@ from streamclf.clock import StreamClock
 from streamclf.serve.hub import Hub
 from streamclf.types import Event, FrameScores, Label, Stage, Status
 from tests.conftest import StartDaemon
-from tests.support.browser import HubServer, OpenPage, hub_server, keep_figures, keep_picture, patience
+from tests.support.browser import HubServer, OpenPage, hub_server, keep_figures, keep_picture
+from tests.support.load import patience
 from tests.support.serving import EPOCH_NS, HOP, RATE, pack_info, stream_info
 
 LATE_MS = 500

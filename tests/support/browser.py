@@ -39,11 +39,6 @@ expect.set_options(timeout=WAIT_MS)
 _EXPECTED = ("Failed to load resource", "WebSocket connection to", "ERR_INTERNET_DISCONNECTED")
 
 
-def patience() -> float:
-    """How much longer than on an idle machine something may take here now; 1 where nothing else wants the cores."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 class OpenPage:
     """Opens the page of an address in a window of its own. Fails the test where a page's script complained."""
 
