@@ -14,8 +14,8 @@ from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.types import I16
 from tests.conftest import StartDaemon
 from tests.support.browser import CHROMIUM, FLAGS, WAIT_MS, OpenPage, hub_server, keep_picture
-from tests.support.load import patience
 from tests.support.hearing import Cable, Likeness, lag_of, listening
+from tests.support.load import patience
 from tests.support.serving import make_hub, stream_info
 
 RATE = 48_000
