@@ -270,9 +270,10 @@ def test_a_signal_ends_the_daemon_with_a_sentence(daemon: StartDaemon, pack: Pat
     status = running.stop(sig)
 
     assert status == 0
+    # a source or a slow machine may have a sentence of its own in between
     after = running.stderr.splitlines()[before:]
-    assert len(after) == 1, after
-    assert "stopping" in after[0]
+    assert sum("stopping" in line for line in after) == 1, after
+    assert "Traceback" not in running.stderr
 
 
 def test_ctrl_c_ends_a_classification_with_a_sentence(tmp_path: Path, pack: Path, song: Path) -> None:
