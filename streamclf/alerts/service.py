@@ -12,7 +12,7 @@ from streamclf.alerts.dispatch import Dispatcher
 from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.rule import names
 from streamclf.alerts.rulefile import RuleFile, Vocabulary
-from streamclf.alerts.sinks import Sink, open_sink
+from streamclf.alerts.sinks import Sink, import_sinks, open_sink
 from streamclf.alerts.sinks.configs import MqttConfig, SinkConfig
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
@@ -71,6 +71,7 @@ class AlertService:
         self._openers: dict[str, _Opener] = {}
         self._sensors: tuple[Sensor, ...] = ()
         self._told = asyncio.Event()
+        import_sinks(rules.file.sinks.values())
 
     def start(self) -> None:
         """The rules hold from now on, and what waits in the outbox is sent."""
@@ -94,6 +95,7 @@ class AlertService:
             except TimeoutError:
                 pass
             if self._rules.look(at_once=self._told.is_set()):
+                await asyncio.to_thread(import_sinks, self._rules.file.sinks.values())
                 self._take(self._rules.file)
             self._told.clear()
             found = {(s.stream, s.label): probability(s.stream, s.label) for s in self._sensors}

@@ -337,3 +337,21 @@ def test_a_daemon_that_dies_is_told_to_be_offline(broker: Broker, tmp_path: Path
 async def wait_for_status(broker: Broker) -> None:
     while (await heard(broker, 1))["streamclf/status"] != b"offline":
         await asyncio.sleep(0.05)
+
+
+def test_what_a_sink_needs_is_imported_before_the_event_loop_opens_it() -> None:
+    script = (
+        "import sys\n"
+        "from streamclf.alerts.sinks import import_sinks, open_sink\n"
+        "from streamclf.alerts.sinks.configs import WebhookConfig\n"
+        "config = WebhookConfig('https://example.org/')\n"
+        "first = 'httpx' in sys.modules\n"
+        "import_sinks([config])\n"
+        "before = set(sys.modules)\n"
+        "open_sink('it', config)\n"
+        "late = {name for name in set(sys.modules) - before if name.partition('.')[0] in ('httpx', 'streamclf')}\n"
+        "print(first, sorted(late))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "[]"]
