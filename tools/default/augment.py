@@ -13,13 +13,6 @@ from tools.default.teacher import STEP_ROWS
 _MIXED, _MIX_DB = 0.25, (-12.0, 12.0)
 _EQ_SHARE, _EQ_DB, _EQ_POINTS = 0.7, 8.0, 6
 _SHIFT_SHARE, _SHIFT = 0.5, 2
-_HISS_SHARE, _HISS_DB, _HISS_TILT_DB, _HISS_HEARD_DB = 0.3, (3.0, 30.0), (-12.0, 4.0), 15.0
-"""How often noise is laid over a cut; how far below it; its slope from the lowest band to the highest, whose
-bandwidths alone make white noise rise; and from where on what the teacher said no longer holds.
-"""
-HISS_RISE_DB = 10.0
-_HISS_SHAPE = (0.95, 1.25)
-"""Of the gamma distribution of a row's power, in the lowest and in the highest band: that of white noise here."""
 _WINDOWS = 5
 """Of the teacher's windows in a cut: 4.8 s of a scene."""
 _NEPERS = np.log(10.0) / 10.0  # of power, in a decibel
@@ -70,25 +63,10 @@ def varied(pool: Pool, chosen: np.ndarray, rng: np.random.Generator) -> Varied:
         strong[mixed] = either
         known[mixed] &= known[others]
         asked[mixed] = False
-    for at in np.flatnonzero(rng.random(count) < _HISS_SHARE):
-        below = float(rng.uniform(*_HISS_DB))
-        spectra[at] = np.logaddexp(spectra[at], hiss(spectra[at], below, rng))
-        asked[at] &= below > _HISS_HEARD_DB
     quietest = spectra.min(axis=(1, 2), keepdims=True)
     blanked = spectra - quietest
     mask(blanked, rng)
     return Varied(blanked + quietest, strong, known, taught, heard, asked)
-
-
-def hiss(spectra: F32, below_db: float, rng: np.random.Generator) -> F32:
-    """(rows, bands) log power of steady noise, in sum `below_db` under the mean of `spectra` (rows, bands)."""
-    rows, bands = spectra.shape
-    slope = np.linspace(0.0, HISS_RISE_DB + rng.uniform(*_HISS_TILT_DB), bands) * _NEPERS
-    level = np.log(np.exp(spectra.astype(np.float64)).mean(axis=0).sum()) - np.log(np.exp(slope).sum())
-    shape = np.linspace(*_HISS_SHAPE, bands)
-    varying = np.log(rng.gamma(shape, 1 / shape, (rows, bands)))
-    out: F32 = (slope + level - below_db * _NEPERS + varying).astype(np.float32)
-    return out
 
 
 def _first(strong: np.ndarray, rng: np.random.Generator) -> int:
