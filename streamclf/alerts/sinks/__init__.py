@@ -21,7 +21,7 @@ from streamclf.errors import ConfigError
 
 __all__ = ["Permanent", "Sink", "SinkConfig", "Temporary", "import_sinks", "open_sink"]
 
-# imported when the first of its kind is opened: some need packages that only the extra brings, or are slow to import
+# imported when rules first name one of its kind: some need packages that only the extra brings, or are slow to import
 _KINDS: dict[type, tuple[str, str]] = {
     WebhookConfig: ("webhook", "Webhook"),
     MqttConfig: ("mqtt", "Mqtt"),
