@@ -9,7 +9,8 @@ import pytest
 from tests.support.soundset import wanted
 from tools.default import corpus
 from tools.default.classes import BACKGROUND, COLUMN
-from tools.default.corpus import Clip
+from tools.default.corpus import RATE, Clip
+from tools.default.invented import invented
 from tools.default.pool import Mixture
 from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, Scenes
 
@@ -112,10 +113,29 @@ def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
 
 def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[Clip]) -> None:
     mixture = Mixture(clips, "train")
-    talks = [mixture.scene(number) for number in range(60) if number % 10 in (4, 5)]
+    talks = [mixture.scene(number) for number in range(60) if number % 20 in (2, 6, 10, 12)]
 
     spoken = [scene for scene in talks if scene.strong[:, COLUMN["speech"]].any()]
     assert len(spoken) == len(talks)
     others = [at for label, at in COLUMN.items() if label not in ("speech", "background")]
     assert not any(scene.strong[:, others].any() for scene in talks)
     assert {bool(scene.known[COLUMN["rain"]]) for scene in talks} == {True, False}
+
+
+def test_of_odd_sounds_only_the_teacher_can_say_what_they_are(clips: list[Clip]) -> None:
+    mixture = Mixture(clips, "train")
+    odd = [mixture.scene(number) for number in range(60) if number % 20 in (3, 7, 11)]
+
+    assert not any(scene.known.any() for scene in odd)
+    assert not any(np.delete(scene.strong, BACKGROUND, axis=1).any() for scene in odd)
+    assert np.median([np.abs(scene.samples).max() for scene in odd]) > 0.01
+
+
+def test_invented_sounds_are_unlike_each_other_and_the_same_every_time() -> None:
+    made = [invented(np.random.default_rng([1, number])) for number in range(60)]
+
+    assert all(np.isfinite(one).all() and 0.99 < np.abs(one).max() <= 1.0 for one in made)
+    assert all(RATE // 50 <= len(one) <= 4 * RATE + 1 for one in made)
+    loudest = [np.abs(np.fft.rfft(one, RATE)).argmax() for one in made]
+    assert np.percentile(loudest, 90) > 8 * np.percentile(loudest, 10)
+    assert np.array_equal(made[5], invented(np.random.default_rng([1, 5])))

@@ -113,7 +113,7 @@ STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
     ("choose", _choose),
     ("pack", _pack),
 )
-SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
+SCENES, CHOOSING, BEHIND, BEGUN = 20_000, 1800, 1800, 600
 """Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many
 of those with sounds are cut into events, to see how soon these begin.
 """
