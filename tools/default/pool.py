@@ -28,8 +28,10 @@ ODD = replace(TRAINING, beds=(0.4, 0.3, 0.15, 0.15), events=(1, 3), whole=0.5, s
 """Sounds of which the teacher alone can say what they are like."""
 _OUTDOORS = replace(TRAINING, beds=(0.0, 0.0, 0.25, 0.75), events=(0, 0))
 """Places as they are; of most the teacher alone says what is to be heard."""
-Part = Literal["train", "choose", "backgrounds"]
-"""What scenes are for: to learn from, and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
+Part = Literal["train", "all", "choose", "backgrounds"]
+"""What scenes are for: to learn from, without the recordings of the test and with them; and, of the recordings kept for
+choosing, with sounds or of backgrounds alone.
+"""
 BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
 """Sounds that are backgrounds to all others."""
 _BEHIND_SPEECH = frozenset({"rain", "water", "fire", "helicopter", "engine", "train", "wind"})
@@ -149,7 +151,13 @@ def _begin(work: Path, part: Part, models: Path | None) -> None:
     """A process's own scenes and teacher."""
     global _worker
     clips = load(work)
-    scenes: Source = Backgrounds(clips, "choose") if part == "backgrounds" else Mixture(clips, part)
+    if part == "all":
+        clips = [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
+    scenes: Source = (
+        Backgrounds(clips, "choose")
+        if part == "backgrounds"
+        else Mixture(clips, "choose" if part == "choose" else "train")
+    )
     _worker = work, part, scenes, Teacher(models) if models else None
 
 
