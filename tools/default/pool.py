@@ -110,6 +110,15 @@ def _spoken(clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.kind in ("speech", "background")] + behind
 
 
+def source(part: Part, clips: Sequence[Clip]) -> Source:
+    """The scenes of `part` out of the clips of the whole corpus."""
+    if part == "backgrounds":
+        return Backgrounds(clips, "choose")
+    if part == "all":
+        clips = [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
+    return Mixture(clips, "choose" if part == "choose" else "train")
+
+
 def render(
     work: Path, part: Part, count: int, *, models: Path | None, processes: int, say: Callable[[str], None]
 ) -> None:
@@ -150,14 +159,7 @@ _worker: Any = None
 def _begin(work: Path, part: Part, models: Path | None) -> None:
     """A process's own scenes and teacher."""
     global _worker
-    clips = load(work)
-    if part == "all":
-        clips = [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
-    scenes: Source = (
-        Backgrounds(clips, "choose")
-        if part == "backgrounds"
-        else Mixture(clips, "choose" if part == "choose" else "train")
-    )
+    scenes = source(part, load(work))
     _worker = work, part, scenes, Teacher(models) if models else None
 
 
