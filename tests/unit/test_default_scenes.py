@@ -45,7 +45,7 @@ def test_a_scene_has_the_shape_that_is_promised(clips: list[Clip]) -> None:
     scenes = Scenes(clips, "train")
 
     for number in range(20):
-        samples, strong, known = scenes.scene(number)
+        samples, strong, known, _ = scenes.scene(number)
         assert samples.shape == (SAMPLES,)
         assert samples.dtype == np.float32
         assert np.isfinite(samples).all()
@@ -59,7 +59,7 @@ def test_the_truth_is_where_the_sound_is(clips: list[Clip], label: str) -> None:
     scenes = Scenes(only(clips, label), "train", SILENT)
 
     for number in range(6):
-        samples, strong, known = scenes.scene(number)
+        samples, strong, known, _ = scenes.scene(number)
         loud = np.square(samples.reshape(FRAMES, HOP)).mean(axis=1) > 1e-5
         assert strong[:, COLUMN[label]].any()
         # an edge may fall into the middle of a frame
@@ -113,7 +113,7 @@ def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
 
 def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[Clip]) -> None:
     mixture = Mixture(clips, "train")
-    talks = [mixture.scene(number) for number in range(60) if number % 20 in (2, 6, 10, 12)]
+    talks = [mixture.scene(number) for number in range(60) if number % 20 in (2, 5, 8)]
 
     spoken = [scene for scene in talks if scene.strong[:, COLUMN["speech"]].any()]
     assert len(spoken) == len(talks)
@@ -135,9 +135,11 @@ def test_the_recordings_of_the_test_are_heard_where_nothing_is_held_out(clips: l
 
 def test_of_odd_sounds_only_the_teacher_can_say_what_they_are(clips: list[Clip]) -> None:
     mixture = Mixture(clips, "train")
-    odd = [mixture.scene(number) for number in range(60) if number % 20 in (3, 7, 11)]
+    odd = [mixture.scene(number) for number in range(60) if number % 20 in (9, 10)]
 
     assert not any(scene.known.any() for scene in odd)
+    # of a bird that is played backwards the teacher is not asked whether it is a bird
+    assert {bool(scene.asked[COLUMN["bird"]]) for scene in odd} == {True, False}
     assert not any(np.delete(scene.strong, BACKGROUND, axis=1).any() for scene in odd)
     assert np.median([np.abs(scene.samples).max() for scene in odd]) > 0.01
 

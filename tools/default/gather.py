@@ -41,7 +41,7 @@ def wanted(data: Path, work: Path) -> Iterator[Clip]:
         yield sources.clip(path, "music", "event", path.stem, _some(number), "MIT", "fluid-soundfont-gm")
     for number, path in enumerate(made.sound_alarms(work / "made/alarms")):
         yield sources.clip(path, "alarm", "event", path.stem, _some(number), _MADE, "synthesised")
-    for kind, path in made.sing(work / "made/birds"):
+    for kind, path in [*made.sing(work / "made/birds"), *made.call(work / "made/birds")]:
         yield sources.clip(path, "bird", "event", kind, "train", _MADE, "synthesised")
 
 

@@ -44,8 +44,8 @@ _PLACES = replace(PLAIN, beds=(0.0, 0.0, 0.5, 0.5), events=(0, 0))
 @dataclass(frozen=True, slots=True)
 class Pool:
     """n scenes. spectra: (n, frames, bands); strong: (n, rows, classes); known: (n, classes); taught: (n, windows,
-    teacher's classes), log odds; heard: (n, windows, classes), what these say of the net's own classes. No windows
-    where no teacher was asked.
+    teacher's classes), log odds; heard: (n, windows, classes), what these say of the net's own classes, NaN where that
+    says nothing. No windows where no teacher was asked.
     """
 
     spectra: npt.NDArray[np.float16]
@@ -79,7 +79,7 @@ class Mixture:
         self._turns = [ten, ten, plain, plain, dialogues, dialogues, full, full, full, full]
         if learning:
             odd, outdoors = Scenes(clips, split, ODD, seed=seed), Scenes(clips, split, _OUTDOORS, seed=seed)
-            self._turns = [*[ten, plain, dialogues, odd] * 3, dialogues, outdoors, *[full] * 6]
+            self._turns = [*[ten, plain, dialogues] * 3, odd, odd, outdoors, *[full] * 8]
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0 on."""
@@ -167,7 +167,10 @@ def _render(at: int) -> int:
     work, part, scenes, teacher = _worker
     made = [scenes.scene(number) for number in range(at * SHARD, (at + 1) * SHARD)]
     taught = [teacher.logits(scene.samples) for scene in made] if teacher else np.zeros((len(made), 0, 0))
-    heard = [teacher.heard(odds) for odds in taught] if teacher else np.zeros((len(made), 0, 0))
+    heard = [
+        np.where(scene.asked, teacher.heard(odds) if teacher else np.zeros((0, len(LABELS))), np.nan)
+        for scene, odds in zip(made, taught, strict=True)
+    ]
     path = _shard(work, part, at)
     unfinished = path.with_suffix(".part.npz")
     np.savez(

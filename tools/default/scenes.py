@@ -67,12 +67,14 @@ EVALUATION = Spec(
 
 class Scene(NamedTuple):
     """samples: (160000, ) float32 in [-1, 1]. strong: (500, classes), where each class sounds (20 ms frames, by their
-    middle). known: (classes, ), whether `strong` says all there is to say of the class.
+    middle). known: (classes, ), whether `strong` says all there is to say of the class. asked: (classes, ), whether the
+    teacher may say it: not where it has to do with a sound that was bent, which is neither the class nor none of it.
     """
 
     samples: F32
     strong: Bools
     known: Bools
+    asked: Bools
 
 
 class Scenes:
@@ -103,12 +105,14 @@ class Scenes:
         rng = np.random.default_rng([*self._seed, number])
         mix, unsure, quiet = self._bed(rng)
         strong = np.zeros((FRAMES, len(LABELS)), dtype=np.bool_)
+        asked = np.ones(len(LABELS), dtype=np.bool_)
         behind = _rms(mix)
         for _ in range(int(rng.integers(spec.events[0], spec.events[1] + 1))):
             label = self._labels[int(rng.choice(len(self._labels), p=self._weights))]
             quiet &= label != ""
             if rng.random() < spec.odd:
-                piece, sounding, also = self._odd(label, rng)
+                piece, sounding, also, bent = self._odd(label, rng)
+                asked[[COLUMN[one] for one in bent]] = False
                 label = ""
             else:
                 piece, sounding, also = self._turn(rng) if label == "speech" else self._sound(label, rng)
@@ -126,7 +130,7 @@ class Scenes:
         known[[COLUMN[label] for label in unsure]] = False
         strong[:, BACKGROUND] = ~strong.any(axis=1)
         known[BACKGROUND] = quiet and not unsure
-        return Scene(self._heard(mix, rng), strong, known)
+        return Scene(self._heard(mix, rng), strong, known, asked)
 
     def _bed(self, rng: np.random.Generator) -> tuple[F32, set[str], bool]:
         """(samples of RMS 1 or silence, classes that may be in it, whether it is known to be nothing but noise)."""
@@ -171,18 +175,18 @@ class Scenes:
             piece, sounding = _resped(piece, sounding, float(np.exp(rng.uniform(-farthest, farthest))))
         return piece, sounding, set(clip.unsure)
 
-    def _odd(self, label: str, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str]]:
-        """Like `_sound`, of which nothing is known."""
+    def _odd(self, label: str, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str], set[str]]:
+        """Like `_sound`, of which nothing is known, and what it was before it was bent."""
         if rng.random() < _INVENTED:
             piece = invented(rng)
-            return piece, [(0, len(piece))], set(LABELS)
+            return piece, [(0, len(piece))], set(LABELS), set()
         piece, sounding, _ = self._sound(label, rng)
         piece, sounding = _resped(piece, sounding, float(np.exp(rng.uniform(-_FASTEST, _FASTEST))))
         if rng.random() < _BACKWARDS:
             piece, sounding = piece[::-1], [(len(piece) - b, len(piece) - a) for a, b in sounding]
         if rng.random() < _RINGING:
             piece = piece * np.sin(2 * np.pi * rng.uniform(20, 600) / RATE * np.arange(len(piece))).astype(np.float32)
-        return piece, sounding, set(LABELS)
+        return piece, sounding, set(LABELS), {label, *IMPLIED.get(label, ())} - {""}
 
     def _turn(self, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str]]:
         """What one speaker says: utterances with pauses between them."""
