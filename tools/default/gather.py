@@ -67,6 +67,12 @@ def provenance(clips: list[Clip]) -> list[dict[str, object]]:
     ]
 
 
+def learnt(clips: list[Clip]) -> dict[str, int]:
+    """Class -> how many sources it is learnt from."""
+    own = {(clip.label, clip.source) for clip in clips if clip.split == "train"}
+    return {label: sum(label == one for one, _ in own) for label in LABELS[:-1]}
+
+
 def counts(clips: list[Clip]) -> str:
     """A table of clips, sources and seconds by class and split."""
     lines = [f"{'class':12} " + " ".join(f"{split:>22}" for split in ("train", "choose", "test"))]

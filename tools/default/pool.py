@@ -28,10 +28,8 @@ ODD = replace(TRAINING, beds=(0.4, 0.3, 0.15, 0.15), events=(1, 3), whole=0.5, s
 """Sounds of which the teacher alone can say what they are like."""
 _OUTDOORS = replace(TRAINING, beds=(0.0, 0.0, 0.25, 0.75), events=(0, 0))
 """Places as they are; of most the teacher alone says what is to be heard."""
-Part = Literal["train", "all", "choose", "backgrounds"]
-"""What scenes are for: to learn from, without the recordings of the test and with them; and, of the recordings kept for
-choosing, with sounds or of backgrounds alone.
-"""
+Part = Literal["train", "choose", "backgrounds"]
+"""What scenes are for: to learn from, and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
 BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
 """Sounds that are backgrounds to all others."""
 _BEHIND_SPEECH = frozenset({"rain", "water", "fire", "helicopter", "engine", "train", "wind"})
@@ -110,15 +108,6 @@ def _spoken(clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.kind in ("speech", "background")] + behind
 
 
-def source(part: Part, clips: Sequence[Clip]) -> Source:
-    """The scenes of `part` out of the clips of the whole corpus."""
-    if part == "backgrounds":
-        return Backgrounds(clips, "choose")
-    if part == "all":
-        clips = [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
-    return Mixture(clips, "choose" if part == "choose" else "train")
-
-
 def render(
     work: Path, part: Part, count: int, *, models: Path | None, processes: int, say: Callable[[str], None]
 ) -> None:
@@ -159,7 +148,8 @@ _worker: Any = None
 def _begin(work: Path, part: Part, models: Path | None) -> None:
     """A process's own scenes and teacher."""
     global _worker
-    scenes = source(part, load(work))
+    clips = load(work)
+    scenes: Source = Backgrounds(clips, "choose") if part == "backgrounds" else Mixture(clips, part)
     _worker = work, part, scenes, Teacher(models) if models else None
 
 
