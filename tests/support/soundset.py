@@ -1,6 +1,5 @@
 """A small set of made-up recordings for the tools of the default model: every split has speech, birds and rain."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def wanted(folder: Path) -> list[Clip]:
         ]
         clips += [
             recording(own / f"bird-{split}.wav", burst(3000 + at), "bird", split),
-            replace(recording(own / f"rooster-{split}.wav", burst(1500 + at), "rooster", split), origin="ESC-10"),
+            recording(own / f"rooster-{split}.wav", burst(1500 + at), "rooster", split),
             recording(own / f"rain-{split}.wav", noise(seed=at), "rain", split),
             recording(own / f"thud-{split}.wav", burst(100 + at), None, split),
             recording(own / f"place-{split}.wav", noise(seed=9 + at), None, split, "background", unsure=("wind",)),

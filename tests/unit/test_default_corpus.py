@@ -2,7 +2,6 @@
 
 import struct
 import subprocess
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -119,11 +118,10 @@ def test_provenance_counts_every_clip(tmp_path: Path) -> None:
     corpus.build(tmp_path, wanted(tmp_path / "in"))
     clips = corpus.load(tmp_path)
 
-    ten, row = gather.provenance(clips)
+    (row,) = gather.provenance(clips)
 
-    assert (ten["origin"], ten["clips"], ten["classes"]) == ("ESC-10", 3, ["rooster"])
-    assert (row["origin"], row["licence"], row["clips"], row["sources"]) == ("made up", "CC0", 24, 24)
-    assert row["seconds"] == round(sum(clip.seconds for clip in clips if clip.origin == "made up"))
+    assert (row["origin"], row["licence"], row["clips"], row["sources"]) == ("made up", "CC0", 27, 27)
+    assert row["seconds"] == round(sum(clip.seconds for clip in clips))
     assert "rain " in gather.counts(clips)
 
 
@@ -144,7 +142,7 @@ def test_credits_name_who_asks_for_it(tmp_path: Path) -> None:
 
     text = provenance.section(corpus.load(tmp_path), tmp_path)
 
-    assert "| made up | CC0 | 24 | 24 |" in text
+    assert "| made up | CC0 | 27 | 27 |" in text
     assert text.endswith("from Freesound by amy, Zoe B\n")
 
 
@@ -183,7 +181,9 @@ def test_a_package_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatc
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
 
-    with pytest.raises(StreamclfError, match=r"apt-get -qq download 0ad-data failed .no such package.*apt-get update"):
+    with pytest.raises(
+        StreamclfError, match=r"apt-get -qq download asterisk.* failed .no such package.*apt-get update"
+    ):
         packages.fetch(tmp_path / "work")
 
 
@@ -209,35 +209,6 @@ def test_packages_are_unpacked_wherever_the_working_folder_lies(
     packages.fetch(Path("work"))
 
     assert [(Path("work/unpacked") / name / "owl.ogg").read_text() for name in names] == list(names)
-
-
-def test_of_a_package_that_is_mostly_pictures_the_sounds_are_unpacked(tmp_path: Path) -> None:
-    inside = tmp_path / "games/DEBIAN"
-    inside.mkdir(parents=True)
-    (inside / "control").write_text("Package: games\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: b\n")
-    for name in ("usr/a/owl.ogg", "usr/a/owl.png", "usr/copyright"):
-        (tmp_path / "games" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "games" / name).write_text(name)
-    subprocess.run(["dpkg-deb", "--build", "games"], cwd=tmp_path, check=True, capture_output=True)
-    out = tmp_path / "out"
-    out.mkdir()
-
-    packages.unpack(tmp_path / "games.deb", out, ("*.ogg", "*/copyright"))
-
-    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["copyright", "owl.ogg"]
-    (tmp_path / "games.deb").write_bytes(b"broken")
-    with pytest.raises(StreamclfError, match=r"games\.deb could not be unpacked"):
-        packages.unpack(tmp_path / "games.deb", out, ("*.ogg",))
-
-
-def test_of_an_archive_the_sounds_of_places_and_animals_are_left(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "public.zip", "w") as packed:
-        for name in ("audio/ambient/day.ogg", "audio/actor/fauna/goat.ogg", "audio/voice/yes.ogg", "art/a.png"):
-            packed.writestr(name, name)
-
-    packages.unzip(tmp_path)
-
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["day.ogg", "goat.ogg"]
 
 
 def test_made_birds_sing_in_the_range_of_their_kind(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tools.default.fit import FRESH, Settings, _fresh, finished, fit  # noqa: E4
 from tools.default.net import DELAYS, LevelNet, Trainee  # noqa: E402
 from tools.default.pool import Pool  # noqa: E402
 from tools.default.recurrence import _Recurrence, held_level  # noqa: E402
-from tools.default.thresholds import FEW, PER_HOUR_AMONG_SOUNDS, choose, onsets  # noqa: E402
+from tools.default.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets  # noqa: E402
 
 RATE = 16_000
 
@@ -161,22 +161,13 @@ def test_a_threshold_is_the_lowest_that_keeps_to_its_rate() -> None:
     scores[1, 200:230, 0] = 0.6
     scores[3, 200:203, 0] = 0.95
     quiet = np.full_like(scores, 0.01)
-    speech = choose(pool, quiet, pool, scores, {})[0]
+    speech = choose(pool, quiet, pool, scores)[0]
     assert speech.enter == pytest.approx(0.601, abs=1e-3)
     assert (speech.per_hour, speech.among_sounds, speech.found, speech.scenes) == (0.0, 0.0, 0.0, 4)
 
     # among other sounds a few mistakes are allowed, here in 56 seconds none
     assert PER_HOUR_AMONG_SOUNDS * 56 / 3600 < 1
-    assert choose(pool, scores, pool, quiet, {})[0] == replace(speech, found=1.0)
-
-
-def test_what_was_learnt_from_few_sources_has_to_be_sure() -> None:
-    pool = few_scenes()
-    scores = np.full((8, 500, len(LABELS)), 0.01, dtype=np.float32)
-
-    entered = [choose(pool, scores, pool, scores, {LABELS[0]: count})[0].enter for count in (FEW - 1, FEW)]
-
-    assert entered == [0.9, 0.3]
+    assert choose(pool, scores, pool, quiet)[0] == replace(speech, found=1.0)
 
 
 def test_onsets_are_those_of_the_events_that_would_be_told() -> None:
@@ -187,7 +178,7 @@ def test_onsets_are_those_of_the_events_that_would_be_told() -> None:
     scores[[0, 2, 4], 110:120, 0] = 0.5
     # too short to be one
     scores[6, 100:103, 0] = 0.9
-    chosen = [replace(one, enter=0.6) for one in choose(pool, scores, pool, scores, {})]
+    chosen = [replace(one, enter=0.6) for one in choose(pool, scores, pool, scores)]
 
     found = onsets(pool, scores, chosen)
 

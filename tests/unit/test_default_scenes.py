@@ -9,8 +9,7 @@ import pytest
 from tests.support.soundset import wanted
 from tools.default import corpus
 from tools.default.classes import BACKGROUND, COLUMN
-from tools.default.corpus import RATE, Clip
-from tools.default.invented import invented
+from tools.default.corpus import Clip
 from tools.default.pool import Mixture
 from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, Scenes
 
@@ -45,7 +44,7 @@ def test_a_scene_has_the_shape_that_is_promised(clips: list[Clip]) -> None:
     scenes = Scenes(clips, "train")
 
     for number in range(20):
-        samples, strong, known, _ = scenes.scene(number)
+        samples, strong, known = scenes.scene(number)
         assert samples.shape == (SAMPLES,)
         assert samples.dtype == np.float32
         assert np.isfinite(samples).all()
@@ -59,7 +58,7 @@ def test_the_truth_is_where_the_sound_is(clips: list[Clip], label: str) -> None:
     scenes = Scenes(only(clips, label), "train", SILENT)
 
     for number in range(6):
-        samples, strong, known, _ = scenes.scene(number)
+        samples, strong, known = scenes.scene(number)
         loud = np.square(samples.reshape(FRAMES, HOP)).mean(axis=1) > 1e-5
         assert strong[:, COLUMN[label]].any()
         # an edge may fall into the middle of a frame
@@ -113,31 +112,10 @@ def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
 
 def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[Clip]) -> None:
     mixture = Mixture(clips, "train")
-    talks = [mixture.scene(number) for number in range(60) if number % 20 in (2, 5, 8)]
+    talks = [mixture.scene(number) for number in range(60) if number % 10 in (4, 5)]
 
     spoken = [scene for scene in talks if scene.strong[:, COLUMN["speech"]].any()]
     assert len(spoken) == len(talks)
     others = [at for label, at in COLUMN.items() if label not in ("speech", "background")]
     assert not any(scene.strong[:, others].any() for scene in talks)
     assert {bool(scene.known[COLUMN["rain"]]) for scene in talks} == {True, False}
-
-
-def test_of_odd_sounds_only_the_teacher_can_say_what_they_are(clips: list[Clip]) -> None:
-    mixture = Mixture(clips, "train")
-    odd = [mixture.scene(number) for number in range(60) if number % 20 in (9, 10)]
-
-    assert not any(scene.known.any() for scene in odd)
-    # of a bird that is played backwards the teacher is not asked whether it is a bird
-    assert {bool(scene.asked[COLUMN["bird"]]) for scene in odd} == {True, False}
-    assert not any(np.delete(scene.strong, BACKGROUND, axis=1).any() for scene in odd)
-    assert np.median([np.abs(scene.samples).max() for scene in odd]) > 0.01
-
-
-def test_invented_sounds_are_unlike_each_other_and_the_same_every_time() -> None:
-    made = [invented(np.random.default_rng([1, number])) for number in range(60)]
-
-    assert all(np.isfinite(one).all() and 0.99 < np.abs(one).max() <= 1.0 for one in made)
-    assert all(RATE // 50 <= len(one) <= 4 * RATE + 1 for one in made)
-    loudest = [np.abs(np.fft.rfft(one, RATE)).argmax() for one in made]
-    assert np.percentile(loudest, 90) > 8 * np.percentile(loudest, 10)
-    assert np.array_equal(made[5], invented(np.random.default_rng([1, 5])))

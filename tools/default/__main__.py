@@ -67,10 +67,9 @@ def _choose(given: argparse.Namespace) -> None:
     net = _trained(given)
     scores, behind = (thresholds.probabilities(net, held) for held in (sounds, backgrounds))
     right = watch.ten_way(net, given.work, "choose")
-    learnt = gather.learnt(corpus.load(given.work))
     found: dict[str, dict[str, Any]] = {}
     for delay in DELAYS:
-        chosen = thresholds.choose(sounds, scores[delay], backgrounds, behind[delay], learnt)
+        chosen = thresholds.choose(sounds, scores[delay], backgrounds, behind[delay])
         onsets = thresholds.onsets(sounds.first(BEGUN), scores[delay][:BEGUN], chosen)
         clips = {f"{gain:g}": right[gain, delay] for gain in watch.GAINS}
         found[str(delay)] = {"thresholds": [asdict(one) for one in chosen], "onsets": asdict(onsets), "clips": clips}
@@ -114,7 +113,7 @@ STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
     ("choose", _choose),
     ("pack", _pack),
 )
-SCENES, CHOOSING, BEHIND, BEGUN = 20_000, 1800, 1800, 600
+SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
 """Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many
 of those with sounds are cut into events, to see how soon these begin.
 """

@@ -14,8 +14,7 @@ _SPEECH_SPLIT: dict[str, Split] = dict.fromkeys(("da", "it", "lt", "nl", "uk"), 
 _MOST_OF_A_SPEAKER = 120
 _NO_WORDS = frozenset({"beep", "beeperr", "silence"})
 
-# package -> (licence, class -> split -> file stems; several of one source are joined by +; a stem of several
-# files has the folder above theirs before it)
+# package -> (licence, class -> split -> file stems; several of one source are joined by +)
 SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
     "tuxpaint-stamps-default": (
         "GPL-2",
@@ -152,130 +151,13 @@ SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
             }
         },
     ),
-    "lincity-ng-data": (
-        "GPL-2+",
-        {
-            "bird": {
-                # PowerSolar3 is the owl that gcompris-qt-data tests with, ParklandLake2 the duck it chooses with
-                _TR: "Green1 Green3 Monument1 Harbor3+Water2 FireWasteland1",
-                _CH: "ParklandPlane2 ParklandLake1+ParklandLake2",
-                _TE: "Monument3 ParklandPlane3",
-            },
-            "rooster": {_TR: "Farm3", _CH: "OrganicFarm3"},
-            "dog": {_TR: "Shanty4 Shanty5"},
-            "livestock": {_TR: "Farm1 OrganicFarm1", _CH: "OrganicFarm2"},
-            "insect": {_TR: "Tip1+Tip3", _CH: "PowerSolar2"},
-            "crowd": {_CH: "SportsCroud1+SportsCroud2+SportsCroud3"},
-            "train": {_CH: "RailTrain2+RailTrain3"},
-            "engine": {
-                _TR: "TraficHigh1+TraficHigh2+TraficHigh3+TraficLow1+TraficLow2+TraficLow3",
-            },
-            "clock_tick": {_TR: "ResidentialLow2"},
-            "sneeze": {_TR: "Health2"},
-            "water": {_TR: "Water5"},
-            "alarm": {
-                _TR: "Commune2 FireStation3 Health4 ResidentialLow3 Water4 School2",
-                _CH: "Health3 ResidentialLowLow1",
-                _TE: "Monument2 University1",
-            },
-            None: {
-                _TR: "Blacksmith1 Blacksmith2 Build2 CoalMine1 Commune3 Shanty1 Pottery1 Recycle1 WindMill1 WindMill2 "
-                "Rocket1 ResidentialMed1 Green2",
-                _CH: "Mill2 Water1",
-                _TE: "Pottery2",
-            },
-        },
-    ),
-    "widelands-data": (
-        "GPL-2+",
-        {
-            "bird": {
-                _TR: "bird1_00+bird1_01+bird1_02 bird2_00+bird2_01+bird2_02+bird2_03+bird2_04 "
-                "bird3_00+bird3_01+bird3_02+bird3_03 duck_00+duck_02",
-                _CH: "bird5_00+bird5_01+bird5_02",
-                _TE: "bird4_00+bird4_01+bird4_02 bird6_00+bird6_01",
-            },
-            "insect": {_TR: "crickets1_00+crickets2_00"},
-            "livestock": {_TR: "horse_00+horse_01 donkey+ox_00+ox_01", _CH: "sheep_01+sheep_02"},
-            None: {
-                _TR: "frog boar stag_00+stag_01 benchsaw_00+benchsaw_01+benchsaw_02 biginn_00 inn_01 scythe_00",
-                _CH: "sawing_00+sawing_01+sawing_02",
-            },
-        },
-    ),
-    "wesnoth-1.16-data": (
-        "GPL-2+",
-        {
-            "bird": {_TR: "birds1+birds2+birds3"},
-            "rooster": {_TR: "morning"},
-            "livestock": {_TR: "horse-hit-1"},
-            "fire": {_TR: "campfire"},
-            "music": {_TR: "horn-1+horn-2+horn-3+horn-4+horn-5+horn-6+horn-7+horn-8"},
-            None: {_TR: "night"},
-        },
-    ),
-    "megaglest-data": (
-        "CC BY-SA 3.0",
-        {
-            "bird": {
-                _TR: "autumn/owl autumn/sunny_day birch_forest/day birch_forest/night dark_forest/day fernland/day "
-                "spring/day mediterran/desertday",
-            },
-            "rooster": {_TR: "autumn/rooster birch_forest/chicken"},
-            "livestock": {
-                _TR: "cow_ack1+cow_ack2+cow_select3 sheep1+sheep3+sheep5+sheep6+sheep7+sheep8",
-                _TE: "pig_ack2+pig_ack3+pig_ack5",
-            },
-            "insect": {_TR: "dark_forest/night fernland/night", _CH: "desert2/night"},
-            "rain": {_TR: "autumn/rain dark_forest/rain"},
-            "wind": {_TR: "winter/wind"},
-        },
-    ),
-    "0ad-data": (
-        "CC BY-SA 3.0",
-        {
-            "bird": {
-                _TR: "day_temperate_11+day_temperate_12+day_temperate_13+day_temperate_14 "
-                "day_temperate_gen_01+day_temperate_gen_02+day_temperate_gen_03 flamingo_10",
-                _CH: "day_tropical_10+day_tropical_11",
-            },
-            "livestock": {
-                _TR: "cattle_01+cattle_02+cattle_03+cattle_05+cattle_06 "
-                "horse_attack1+horse_attack2+horse_attack3+horse_death1+horse_death2",
-                _CH: "goat_11+goat_12+goat_14+goat_15+goat_17",
-            },
-            "water": {
-                _TR: "river_fast_21+river_med_21+river_raging_21 waterfall_31 wave_21 wavecrash_21+waverocky_21",
-                _CH: "river_slow_21",
-            },
-            "rain": {_TR: "rain_11+rain_12"},
-            "thunder": {_TR: "thunder_10", _CH: "thunder_11"},
-            "wind": {_TR: "wind_11 snowstorm_11 windleaves_10+windleaves_11", _CH: "windstorm_11"},
-        },
-    ),
-    "flightgear-data-base": (
-        "GPL-2+",
-        {
-            "thunder": {_TR: "thunder+thunder1+thunder2+thunder3"},
-            "wind": {_TE: "wind1"},
-            "helicopter": {
-                _TR: "engine-prop prop turboprop1 jet turbojet_fan rotor-2blade",
-                _CH: "turbine_start+turbine_loop+turbine_shutdown",
-                _TE: "blade_vortex",
-            },
-            "water": {_TR: "water-fast"},
-            "alarm": {_TR: "gear-hrn"},
-            None: {_TR: "tires-rolling-gravel tires-screech-asphalt", _CH: "flaps-motor"},
-        },
-    ),
 }
 
 
 def sounds(unpacked: Path) -> Iterator[Clip]:
     """The sounds that are named above."""
     for package, (licence, classes) in SOUNDS.items():
-        paths = [path for path in reversed(audio(unpacked / package)) if "_desc" not in path.stem]
-        by_stem = {path.stem: path for path in paths} | {f"{path.parts[-3]}/{path.stem}": path for path in paths}
+        by_stem = {path.stem: path for path in reversed(audio(unpacked / package)) if "_desc" not in path.stem}
         for label, splits in classes.items():
             for split, stems in splits.items():
                 for group in stems.split():

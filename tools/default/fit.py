@@ -37,7 +37,7 @@ class Settings:
     has it.
     """
 
-    steps: int = 12_500
+    steps: int = 11_000
     batch: int = 24
     learning_rate: float = 3e-3
     warm_up: int = 100
@@ -140,8 +140,7 @@ def _losses(net: Trainee, batch: Varied, centre: np.ndarray, spread: np.ndarray,
     weight = known[:, None] * (
         1 + (settings.positive - 1) * strong + (settings.fresh - settings.positive) * _fresh(strong)
     )
-    told = torch.from_numpy(~np.isnan(batch.heard))
-    guesses = torch.from_numpy(np.nan_to_num(batch.heard))
+    guesses = torch.from_numpy(batch.heard)
     asked = torch.from_numpy(batch.asked).float()
     untold = (1 - known) * asked[:, None]
     untold[:, BACKGROUND] = 0.0
@@ -158,7 +157,7 @@ def _losses(net: Trainee, batch: Varied, centre: np.ndarray, spread: np.ndarray,
         each = functional.binary_cross_entropy_with_logits(highest, present, reduction="none")
         clips.append((each * known).sum() / known.sum())
         loudest = functional.max_pool1d(own.transpose(1, 2), STEP_ROWS, ceil_mode=True).transpose(1, 2)
-        each = functional.binary_cross_entropy_with_logits(loudest, guesses, reduction="none") * told
+        each = functional.binary_cross_entropy_with_logits(loudest, guesses, reduction="none")
         guessed.append((each.mean(dim=1) * untold).mean())
         if one.any():
             winners.append(functional.cross_entropy(highest[one][:, ONE_OF_TEN], ten[one].argmax(dim=1)))

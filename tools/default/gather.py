@@ -41,7 +41,7 @@ def wanted(data: Path, work: Path) -> Iterator[Clip]:
         yield sources.clip(path, "music", "event", path.stem, _some(number), "MIT", "fluid-soundfont-gm")
     for number, path in enumerate(made.sound_alarms(work / "made/alarms")):
         yield sources.clip(path, "alarm", "event", path.stem, _some(number), _MADE, "synthesised")
-    for kind, path in [*made.sing(work / "made/birds"), *made.call(work / "made/birds")]:
+    for kind, path in made.sing(work / "made/birds"):
         yield sources.clip(path, "bird", "event", kind, "train", _MADE, "synthesised")
 
 
@@ -65,12 +65,6 @@ def provenance(clips: list[Clip]) -> list[dict[str, object]]:
         }
         for (origin, licence), own in sorted(rows.items())
     ]
-
-
-def learnt(clips: list[Clip]) -> dict[str, int]:
-    """Class -> how many sources it is learnt from."""
-    own = {(clip.label, clip.source) for clip in clips if clip.split == "train"}
-    return {label: sum(label == one for one, _ in own) for label in LABELS[:-1]}
 
 
 def counts(clips: list[Clip]) -> str:

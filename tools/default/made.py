@@ -102,7 +102,7 @@ def type_out(folder: Path, name: str, keys: Sequence[Path], clips: int) -> list[
     return typed
 
 
-def sound_alarms(folder: Path, clips: int = 60) -> list[Path]:
+def sound_alarms(folder: Path, clips: int = 30) -> list[Path]:
     """Sirens that wail, yelp or change between two tones, beepers and bells, five seconds each."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -114,7 +114,7 @@ def sound_alarms(folder: Path, clips: int = 60) -> list[Path]:
     return made
 
 
-def sing(folder: Path, clips: int = 400) -> list[tuple[str, Path]]:
+def sing(folder: Path, clips: int = 80) -> list[tuple[str, Path]]:
     """(kind, recording) of short whistles, sweeps, trills, notes in a row, hoots and coos as birds have them."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -125,67 +125,6 @@ def sing(folder: Path, clips: int = 400) -> list[tuple[str, Path]]:
             soundfile.write(path, _even(_song(np.random.default_rng([5, number]), _SONGS[kind])), RATE)
         made.append((f"song-{kind}", path))
     return made
-
-
-def call(folder: Path, clips: int = 400) -> list[tuple[str, Path]]:
-    """(kind, recording) of voices that are rich in overtones: as crows, ducks, geese, gulls and parrots have them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = []
-    for number in range(clips):
-        path = folder / f"call-{number:03d}.wav"
-        kind = number % len(_CALLS)
-        if not path.exists():
-            soundfile.write(path, _even(_call(np.random.default_rng([6, number]), _CALLS[kind])), RATE)
-        made.append((f"call-{kind}", path))
-    return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """Ranges of one kind of voice. hz: of its pitch; long_s: of a syllable; pause: after it, in its lengths; syllables:
-    in a call; resonance_hz: of the throat; rasp: how loud breath may be.
-    """
-
-    hz: tuple[float, float]
-    long_s: tuple[float, float]
-    pause: tuple[float, float]
-    syllables: tuple[int, int]
-    resonance_hz: tuple[float, float]
-    rasp: float
-
-
-_CALLS = (
-    _Call((350.0, 800.0), (0.15, 0.5), (0.4, 1.5), (1, 6), (900.0, 2600.0), 0.9),  # crows
-    _Call((180.0, 400.0), (0.06, 0.2), (0.3, 1.2), (2, 10), (900.0, 2600.0), 0.6),  # ducks
-    _Call((300.0, 650.0), (0.15, 0.5), (0.4, 2.0), (1, 6), (700.0, 2000.0), 0.3),  # geese
-    _Call((700.0, 1600.0), (0.1, 0.7), (0.2, 1.0), (1, 7), (1800.0, 4000.0), 0.3),  # gulls
-    _Call((900.0, 2500.0), (0.1, 0.4), (0.3, 1.5), (1, 6), (2500.0, 5000.0), 1.2),  # parrots
-)
-_OVERTONES = 24
-
-
-def _call(rng: np.random.Generator, kind: _Call) -> F32:
-    """One call: syllables of many overtones that rise and fall, through the resonances of a throat."""
-    hz, seconds, pause = np.exp(rng.uniform(*np.log(kind.hz))), rng.uniform(*kind.long_s), rng.uniform(*kind.pause)
-    slope, bend, fade = rng.uniform(-0.5, 0.1), rng.uniform(0.2, 1.0), rng.uniform(0.3, 1.0)
-    rasp, depth, tremble = kind.rasp * rng.random(), rng.choice([0.0, rng.uniform(0.1, 0.5)]), rng.uniform(25, 90)
-    parts = []
-    for _ in range(int(rng.integers(kind.syllables[0], kind.syllables[1] + 1))):
-        length = int(seconds * rng.uniform(0.85, 1.15) * RATE)
-        at = np.linspace(-0.5, 0.5, length)
-        pitch = hz * 2 ** (slope * at + bend * (0.25 - at**2) + rng.normal(0.0, 0.03))
-        phase = 2 * np.pi * np.cumsum(pitch) / RATE
-        sound = rasp * rng.standard_normal(length)
-        for n in range(1, _OVERTONES):
-            sound += n**-fade * np.sin(n * phase) * (n * pitch < RATE / 2)
-        sound *= 1 - depth * (0.5 - 0.5 * np.cos(2 * np.pi * tremble * at * length / RATE))
-        parts += [sound * np.clip(np.minimum((at + 0.5) / 0.1, (0.5 - at) / 0.3), 0, 1), np.zeros(int(length * pause))]
-    out = np.concatenate(parts)
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(out), 1 / RATE), 20.0) / 1000.0)
-    gain_db = -6.0 * np.abs(octaves)
-    for middle in np.log2(np.exp(rng.uniform(*np.log(kind.resonance_hz), 2)) / 1000.0):
-        gain_db = gain_db + 15.0 * np.exp(-(((octaves - middle) / 0.3) ** 2))
-    return np.asarray(np.fft.irfft(np.fft.rfft(out) * 10 ** (gain_db / 20), len(out)), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,12 @@
 
 import struct
 import subprocess
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamclf.errors import StreamclfError
 
 PACKAGES: tuple[str, ...] = (
-    "0ad-data",
     "asterisk-core-sounds-en-wav",
     "asterisk-core-sounds-es-wav",
     "asterisk-core-sounds-fr-wav",
@@ -18,31 +16,17 @@ PACKAGES: tuple[str, ...] = (
     "asterisk-moh-opsound-wav",
     "bucklespring-data",
     "fillets-ng-data",
-    "flightgear-data-base",
     "fluid-soundfont-gm",
     "gcompris-qt-data",
     "klettres-data",
     "ktuberling-data",
-    "lincity-ng-data",
-    "megaglest-data",
     "openttd-opensfx",
     "pocketsphinx-testdata",
     "sonic-pi-samples",
     "sound-theme-freedesktop",
     "tuxpaint-stamps-default",
-    "wesnoth-1.16-data",
-    "widelands-data",
 )
 
-# of packages that are mostly pictures: what is unpacked
-_PARTS: dict[str, tuple[str, ...]] = {
-    "0ad-data": ("*/public.zip", "*/copyright"),
-    "flightgear-data-base": ("*.wav", "*/copyright"),
-    "lincity-ng-data": ("*.wav", "*/copyright"),
-    "megaglest-data": ("*.ogg", "*.wav", "*/copyright"),
-    "wesnoth-1.16-data": ("*.ogg", "*/copyright"),
-    "widelands-data": ("*.ogg", "*/copyright"),
-}
 _ENDINGS = (".ogg", ".wav")
 _NODE_BYTES = {1: 14, 2: 22, 3: 22}
 
@@ -59,9 +43,8 @@ def fetch(work: Path) -> None:
         if not list(debs.glob(f"{name}_*.deb")):
             _run(["apt-get", "-qq", "download", name], debs)
         folder.mkdir(parents=True, exist_ok=True)
-        unpack(next(debs.glob(f"{name}_*.deb")), folder, _PARTS.get(name, ()))
+        _run(["dpkg", "-x", str(next(debs.glob(f"{name}_*.deb"))), str(folder)], debs)
         (folder / ".done").touch()
-    unzip(unpacked / "0ad-data")
     _carve(unpacked / "gcompris-qt-data", "*.rcc", qt_resources)
     _carve(unpacked / "openttd-opensfx", "*.cat", sound_catalogue)
 
@@ -73,33 +56,6 @@ def _run(command: list[str], folder: Path) -> None:
             f"{' '.join(command)} failed ({(done.stderr or done.stdout).strip()[:200]}); this needs Debian with its "
             "package lists up to date (apt-get update)"
         )
-
-
-def unpack(package: Path, folder: Path, parts: tuple[str, ...]) -> None:
-    """What matches one of `parts`, or all. Raises StreamclfError where a package is broken or lacks such a part."""
-    if not parts:
-        _run(["dpkg", "-x", str(package), str(folder)], folder)
-        return
-    with subprocess.Popen(["dpkg", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as packed:
-        done = subprocess.run(
-            ["tar", "-x", "-C", str(folder), "--wildcards", *parts],
-            stdin=packed.stdout,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if packed.returncode or done.returncode:
-        raise StreamclfError(f"{package.name} could not be unpacked ({done.stderr.strip()[:200]})")
-
-
-def unzip(folder: Path) -> None:
-    """Leave the sounds of places and animals of 0 A.D., in place of the archive that holds them and everything else."""
-    for archive in folder.rglob("public.zip"):
-        with zipfile.ZipFile(archive) as packed:
-            for name in packed.namelist():
-                if name.startswith(("audio/ambient/", "audio/actor/fauna/")) and name.endswith(_ENDINGS):
-                    packed.extract(name, folder)
-        archive.unlink()
 
 
 def _carve(folder: Path, pattern: str, parts: Callable[[bytes], Iterator[tuple[str, bytes]]]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import StreamclfError
-from tools.default.classes import LABELS
+from tools.default.classes import CLASSES, LABELS
 from tools.default.corpus import Clip, Split, load
 from tools.default.features import spectra
 from tools.default.scenes import EVALUATION, TRAINING, Scene, Scenes
@@ -19,15 +19,14 @@ from tools.default.teacher import Teacher
 
 SHARD = 100
 PLAIN = replace(
-    TRAINING, beds=(0.5, 0.5, 0.0, 0.0), events=(1, 1), whole=1.0, snr_db=(0.0, 40.0), band=0.1, speed=0.6, clip=0.0
+    TRAINING, beds=(0.6, 0.4, 0.0, 0.0), events=(1, 1), whole=1.0, snr_db=(5.0, 40.0), band=0.1, speed=0.6, clip=0.0
 )
 """One recording by itself, as it is: how clips are judged, and how one sound in a quiet room is heard."""
 DIALOGUE = replace(TRAINING, beds=(0.05, 0.35, 0.6, 0.0), events=(1, 4), snr_db=(-5.0, 25.0))
 """Speakers in noise, weather and engines."""
-ODD = replace(TRAINING, beds=(0.4, 0.3, 0.15, 0.15), events=(1, 3), whole=0.5, snr_db=(0.0, 40.0), odd=1.0)
-"""Sounds of which the teacher alone can say what they are like."""
-_OUTDOORS = replace(TRAINING, beds=(0.0, 0.0, 0.25, 0.75), events=(0, 0))
-"""Places as they are; of most the teacher alone says what is to be heard."""
+_TEN = {one.label for one in CLASSES if one.esc10}
+_OF_TEN, _OF_ALL, _DIALOGUES = 2, 4, 6
+"""Of ten scenes 2 are plain ones of ESC-10's classes, 2 plain ones of any, 2 dialogues, the others full."""
 Part = Literal["train", "choose", "backgrounds"]
 """What scenes are for: to learn from, and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
 BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
@@ -42,8 +41,8 @@ _PLACES = replace(PLAIN, beds=(0.0, 0.0, 0.5, 0.5), events=(0, 0))
 @dataclass(frozen=True, slots=True)
 class Pool:
     """n scenes. spectra: (n, frames, bands); strong: (n, rows, classes); known: (n, classes); taught: (n, windows,
-    teacher's classes), log odds; heard: (n, windows, classes), what these say of the net's own classes, NaN where that
-    says nothing. No windows where no teacher was asked.
+    teacher's classes), log odds; heard: (n, windows, classes), what these say of the net's own classes. No windows
+    where no teacher was asked.
     """
 
     spectra: npt.NDArray[np.float16]
@@ -68,20 +67,19 @@ class Mixture:
     """Scenes of several kinds in turn: full ones, and single recordings as they are."""
 
     def __init__(self, clips: Sequence[Clip], split: Split, *, seed: int = 0) -> None:
-        learning = split == "train"
-        full = Scenes(clips, split, TRAINING if learning else EVALUATION, seed=seed)
-        plain = Scenes(clips, split, PLAIN, seed=seed)
-        # of a class that others have recordings of as well, those of ESC-10 would be too few
-        ten = Scenes([clip for clip in clips if clip.origin == "ESC-10"], split, PLAIN, seed=seed)
-        dialogues = Scenes(_spoken(clips), split, DIALOGUE, seed=seed)
-        self._turns = [ten, ten, plain, plain, dialogues, dialogues, full, full, full, full]
-        if learning:
-            odd, outdoors = Scenes(clips, split, ODD, seed=seed), Scenes(clips, split, _OUTDOORS, seed=seed)
-            self._turns = [*[ten, plain, dialogues] * 3, odd, odd, outdoors, *[full] * 8]
+        self._full = Scenes(clips, split, TRAINING if split == "train" else EVALUATION, seed=seed)
+        self._plain = Scenes(clips, split, PLAIN, seed=seed)
+        self._ten = Scenes([clip for clip in clips if clip.label in _TEN], split, PLAIN, seed=seed)
+        self._dialogues = Scenes(_spoken(clips), split, DIALOGUE, seed=seed)
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0 on."""
-        return self._turns[number % len(self._turns)].scene(number)
+        kind = number % 10
+        if kind < _OF_TEN:
+            return self._ten.scene(number)
+        if kind < _OF_ALL:
+            return self._plain.scene(number)
+        return (self._dialogues if kind < _DIALOGUES else self._full).scene(number)
 
 
 class Backgrounds:
@@ -157,10 +155,7 @@ def _render(at: int) -> int:
     work, part, scenes, teacher = _worker
     made = [scenes.scene(number) for number in range(at * SHARD, (at + 1) * SHARD)]
     taught = [teacher.logits(scene.samples) for scene in made] if teacher else np.zeros((len(made), 0, 0))
-    heard = [
-        np.where(scene.asked, teacher.heard(odds) if teacher else np.zeros((0, len(LABELS))), np.nan)
-        for scene, odds in zip(made, taught, strict=True)
-    ]
+    heard = [teacher.heard(odds) for odds in taught] if teacher else np.zeros((len(made), 0, 0))
     path = _shard(work, part, at)
     unfinished = path.with_suffix(".part.npz")
     np.savez(

@@ -17,26 +17,20 @@ _CREDITS: dict[str, str] = {
     "Free Spoken Digit Dataset": "Zohar Jackson and contributors",
     "animal_song": "examples of vocalpy and of opensoundscape",
     "scikit-maad": "Juan Sebastian Ulloa and contributors, soundscapes of scikit-maad",
-    "0ad-data": "Wildfire Games and the contributors of 0 A.D.",
     "asterisk-core-sounds": "Allison Smith, June Wallack, Carlo Flora, Maxim Topal; Digium",
     "asterisk-moh-opsound-wav": "Paul Shuler (Macroform), Manolo Camp, Reno Project",
     "bucklespring-data": "Ico Doornekamp",
     "fillets-ng-data": "ALTAR interactive and the Fish Fillets NG team",
-    "flightgear-data-base": "Curtis L. Olson and the contributors of FlightGear",
     "fluid-soundfont-gm": "Frank Wen, FluidR3",
     "gcompris-qt-data": "Bruno Coudoin, Lionel Allorge, Yves Combe and contributors of GCompris; Freesound: inchadney, "
     "lolamadeus, MAJ061785, henrique85n, fridobeck",
     "klettres-data": "Anne-Marie Mahfouf and the speakers of KLettres",
     "ktuberling-data": "Albert Astals Cid, Éric Bischoff and the speakers of KTuberling",
-    "lincity-ng-data": "I J Peters, Greg Sharp and the contributors of LinCity-NG",
-    "megaglest-data": "the Glest team, the MegaGlest team; soundbible.com: Elimnator; dobroide",
     "openttd-opensfx": "OpenSFX: Janis Lukss, Wuzzy and the authors named in its readme",
     "pocketsphinx-testdata": "Carnegie Mellon University, Alpha Cephei; LibriVox",
     "sonic-pi-samples": "Sam Aaron's selection of Freesound recordings",
     "sound-theme-freedesktop": "corsica_s, Dr. Richard Boulanger, Ivica Bukvic, Damien Sandras, horsthorstensen",
     "tuxpaint-stamps-default": "Bill Kendrick and the contributors and speakers of Tux Paint",
-    "wesnoth-1.16-data": "David White and the contributors of Battle for Wesnoth",
-    "widelands-data": "the Widelands Development Team",
 }
 _CLIP_OF = re.compile(r"([1-5]-\d+-[A-Z])\.ogg.*?\*(?P<author>[^*]+)\* \(\[(?P<licence>CC-BY|CC0)\]")
 

@@ -17,7 +17,6 @@ from streamclf.types import F32
 from tools.default.classes import BACKGROUND, COLUMN, IMPLIED, LABELS
 from tools.default.colours import filtered, low_passes, noise_beds, responses
 from tools.default.corpus import RATE, Clip, Split
-from tools.default.invented import invented
 
 SECONDS = 10
 HOP = RATE // 50
@@ -30,8 +29,7 @@ _WEIGHTS = {"speech": 4.0, "music": 2.0, "bird": 3.0, "": 1.5}
 _FASTER = dict.fromkeys(("bird", "crowd", "engine", "insect", "livestock", "thunder", "train", "wind"), 0.45)
 _FASTER_ELSE = 0.18
 """How far (log) a sound is played faster or slower; farthest where few recordings stand for many sounds."""
-_INVENTED, _BACKWARDS, _RINGING, _FASTEST = 0.5, 0.3, 0.2, 0.6
-"""Of odd sounds: the share that nothing makes; of the others, what is done to how many; how far (log) they are sped."""
+_GRAIN = RATE // 100
 _SILENT = 1e-7
 
 
@@ -41,8 +39,7 @@ class Spec:
 
     beds: shares of silence, noise, backgrounds and unlabelled recordings behind the sounds. events: sounds or turns of
     speech in one. whole: a clip as it is, its own noise included, in place of the sounds cut out of it. loud_db: of the
-    loudest 100 ms, in dBFS RMS. odd: sounds that nothing makes, or that are played backwards or far too fast, so that
-    the teacher alone can say what they sound like.
+    loudest 100 ms, in dBFS RMS.
     """
 
     beds: tuple[float, float, float, float] = (0.15, 0.35, 0.35, 0.15)
@@ -56,7 +53,6 @@ class Spec:
     scene_band: float = 0.25
     speed: float = 0.3
     clip: float = 0.05
-    odd: float = 0.0
 
 
 TRAINING = Spec()
@@ -67,14 +63,12 @@ EVALUATION = Spec(
 
 class Scene(NamedTuple):
     """samples: (160000, ) float32 in [-1, 1]. strong: (500, classes), where each class sounds (20 ms frames, by their
-    middle). known: (classes, ), whether `strong` says all there is to say of the class. asked: (classes, ), whether the
-    teacher may say it: not where it has to do with a sound that was bent, which is neither the class nor none of it.
+    middle). known: (classes, ), whether `strong` says all there is to say of the class.
     """
 
     samples: F32
     strong: Bools
     known: Bools
-    asked: Bools
 
 
 class Scenes:
@@ -105,17 +99,11 @@ class Scenes:
         rng = np.random.default_rng([*self._seed, number])
         mix, unsure, quiet = self._bed(rng)
         strong = np.zeros((FRAMES, len(LABELS)), dtype=np.bool_)
-        asked = np.ones(len(LABELS), dtype=np.bool_)
         behind = _rms(mix)
         for _ in range(int(rng.integers(spec.events[0], spec.events[1] + 1))):
             label = self._labels[int(rng.choice(len(self._labels), p=self._weights))]
             quiet &= label != ""
-            if rng.random() < spec.odd:
-                piece, sounding, also, bent = self._odd(label, rng)
-                asked[[COLUMN[one] for one in bent]] = False
-                label = ""
-            else:
-                piece, sounding, also = self._turn(rng) if label == "speech" else self._sound(label, rng)
+            piece, sounding, also = self._turn(rng) if label == "speech" else self._sound(label, rng)
             unsure |= also
             first = int(rng.integers(0, max(1, SAMPLES - len(piece) + 1)))
             piece = self._shaped(piece[:SAMPLES], rng)
@@ -130,7 +118,7 @@ class Scenes:
         known[[COLUMN[label] for label in unsure]] = False
         strong[:, BACKGROUND] = ~strong.any(axis=1)
         known[BACKGROUND] = quiet and not unsure
-        return Scene(self._heard(mix, rng), strong, known, asked)
+        return Scene(self._heard(mix, rng), strong, known)
 
     def _bed(self, rng: np.random.Generator) -> tuple[F32, set[str], bool]:
         """(samples of RMS 1 or silence, classes that may be in it, whether it is known to be nothing but noise)."""
@@ -174,19 +162,6 @@ class Scenes:
             farthest = _FASTER.get(label, _FASTER_ELSE)
             piece, sounding = _resped(piece, sounding, float(np.exp(rng.uniform(-farthest, farthest))))
         return piece, sounding, set(clip.unsure)
-
-    def _odd(self, label: str, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str], set[str]]:
-        """Like `_sound`, of which nothing is known, and what it was before it was bent."""
-        if rng.random() < _INVENTED:
-            piece = invented(rng)
-            return piece, [(0, len(piece))], set(LABELS), set()
-        piece, sounding, _ = self._sound(label, rng)
-        piece, sounding = _resped(piece, sounding, float(np.exp(rng.uniform(-_FASTEST, _FASTEST))))
-        if rng.random() < _BACKWARDS:
-            piece, sounding = piece[::-1], [(len(piece) - b, len(piece) - a) for a, b in sounding]
-        if rng.random() < _RINGING:
-            piece = piece * np.sin(2 * np.pi * rng.uniform(20, 600) / RATE * np.arange(len(piece))).astype(np.float32)
-        return piece, sounding, set(LABELS), {label, *IMPLIED.get(label, ())} - {""}
 
     def _turn(self, rng: np.random.Generator) -> tuple[F32, list[tuple[int, int]], set[str]]:
         """What one speaker says: utterances with pauses between them."""

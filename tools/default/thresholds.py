@@ -7,7 +7,7 @@ scene has an event that begins away from the class's sounds exactly where the st
 `enter`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,8 @@ a thousand to the hour, so many are taken for the class.
 _LEAST, _MOST = 0.3, 0.98
 _LEAST_OF = {"music": 0.8}
 """Whatever repeats is half music to the net, such as a gust of wind that is played again and again."""
-_UNHEARD, FEW = 0.9, 8
-"""At least this for a class of which no recording was kept for choosing, or that was learnt from fewer than `FEW`
-sources: what else sounds like one of so few is hardly known.
-"""
+_UNHEARD = 0.9
+"""At least this for a class of which no recording was kept for choosing."""
 _NEAR = FRAMES_PER_SECOND
 _TOGETHER = 16
 
@@ -68,19 +66,15 @@ def probabilities(net: Trainee, pool: Pool) -> dict[int, F32]:
     return {delay: np.concatenate(pile) for delay, pile in parts.items()}
 
 
-def choose(sounds: Pool, scores: F32, backgrounds: Pool, behind: F32, learnt: Mapping[str, int]) -> list[Threshold]:
-    """One for each class. scores, behind: probabilities of either, see `probabilities`.
-
-    learnt: class -> sources that it was learnt from.
-    """
+def choose(sounds: Pool, scores: F32, backgrounds: Pool, behind: F32) -> list[Threshold]:
+    """One for each class. scores, behind: probabilities of either, see `probabilities`."""
     chosen = []
     for column, label in enumerate(LABELS):
         among = _Outside.of(sounds, scores, column)
         alone = _Outside.of(backgrounds, behind, column)
         known = sounds.known[:, column]
         present = known & sounds.strong[:, :, column].any(axis=1)
-        few = not present.any() or learnt.get(label, FEW) < FEW
-        least = _UNHEARD if few else _LEAST_OF.get(label, _LEAST)
+        least = _LEAST_OF.get(label, _LEAST) if present.any() else _UNHEARD
         wanted = max(alone.enter_for(PER_HOUR), among.enter_for(PER_HOUR_AMONG_SOUNDS))
         enter = round(min(max(wanted, least), _MOST), 3)
         near = _widened(sounds.strong[present, :, column], _NEAR)
