@@ -1,5 +1,7 @@
 """The table of measures of the default model: what is put to the pack, and what is made of its answers."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ from tests.support.tinypack import put_file, stateful_pack
 from tools.default import corpus, costs, testset
 from tools.default.corpus import RATE, Clip
 from tools.default.judge import Judge, Row, table
+from tools.default.provenance import HEARD_ALL, HELD_OUT
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +114,37 @@ def test_clips_are_judged_at_every_level(tmp_path: Path, hears_loudness: Path) -
     judge.clips(tmp_path)
 
     assert [row.target for row in judge.rows] == [">= 88 %", "within 3 points", "within 8 points", "costs little"]
+
+
+def test_weights_that_have_heard_the_test_are_known_by_their_pack(tmp_path: Path) -> None:
+    stateful_pack(tmp_path / "all", source=f"{HEARD_ALL}; CARD.md names the recordings")
+    stateful_pack(tmp_path / "held-out", source=f"{HELD_OUT}; CARD.md names the recordings")
+    stateful_pack(tmp_path / "other")
+
+    assert [Judge([str(tmp_path / name)]).has_heard_the_test for name in ("all", "held-out", "other")] == [
+        True, False, False
+    ]  # fmt: skip
+
+
+def test_the_pack_that_ships_is_judged_by_its_cost_alone(tmp_path: Path) -> None:
+    corpus.build(tmp_path, [])
+    stateful_pack(tmp_path / "all", source=HEARD_ALL)
+    tool = [sys.executable, ROOT / "tools/evaluate_default.py", "--data", tmp_path, "--work", tmp_path]
+
+    def said(*options: str) -> tuple[int, str]:
+        done = subprocess.run([*tool, *options], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert said()[0] == 2
+    assert "run tools/train_default --hold-out first" in said()[1]
+    code, text = said("--pack", str(tmp_path / "all"))
+    assert code == 2
+    assert "has learnt from the recordings of the test; give --only cost" in text
+    cost = subprocess.run(
+        [*tool[:2], "--only", "cost", "--pack", tmp_path / "all"], capture_output=True, text=True, check=False
+    )
+    assert cost.returncode == 0
+    assert "| one stream, one thread, CPU per 20 ms | <= 0.3 ms |" in cost.stdout
 
 
 def test_costs_are_measured_in_turns(hears_loudness: Path) -> None:

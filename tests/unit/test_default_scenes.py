@@ -10,7 +10,7 @@ from tests.support.soundset import wanted
 from tools.default import corpus
 from tools.default.classes import BACKGROUND, COLUMN
 from tools.default.corpus import Clip
-from tools.default.pool import Mixture
+from tools.default.pool import Mixture, Part, source
 from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, Scenes
 
 SILENT = replace(
@@ -119,3 +119,14 @@ def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[C
     others = [at for label, at in COLUMN.items() if label not in ("speech", "background")]
     assert not any(scene.strong[:, others].any() for scene in talks)
     assert {bool(scene.known[COLUMN["rain"]]) for scene in talks} == {True, False}
+
+
+def test_the_recordings_of_the_test_are_heard_where_nothing_is_held_out(clips: list[Clip]) -> None:
+    dogs = [replace(clip, label="dog") if clip.label is None and clip.kind == "event" else clip for clip in clips]
+    told = [clip for clip in dogs if clip.label != "dog" or clip.split == "test"]
+
+    def heard(part: Part) -> bool:
+        scenes = source(part, told)
+        return any(scenes.scene(number).strong[:, COLUMN["dog"]].any() for number in range(100))
+
+    assert (heard("train"), heard("all"), heard("choose")) == (False, True, False)

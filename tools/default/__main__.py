@@ -1,10 +1,13 @@
 """The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
 
-    python -m tools.default --data RECORDINGS --models PACKS [--work .run/default] [--out models/default]
+    python -m tools.default --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER] [--hold-out]
         [--steps N] [--until gather|render|fit|choose|pack]
 
 RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes), PACKS the folder that
-holds the pack `yamnet`, the teacher. Killed at any moment, it goes on where it was when it is started again.
+holds the pack `yamnet`, the teacher. With --hold-out nothing is learnt from the recordings of the test, and the pack,
+`held-out` in the working folder, can be judged by tools/evaluate_default.py; without, the same is done with the
+recordings of the test among those that are learnt from, and the pack is models/default. Killed at any moment, it goes
+on where it was when it is started again.
 """
 
 import argparse
@@ -31,7 +34,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(".run/default"))
     parser.add_argument("--until", choices=[name for name, _ in STAGES], default=STAGES[-1][0])
-    parser.add_argument("--out", type=Path, default=Path("models/default"))
+    parser.add_argument("--out", type=Path, help="of the pack; models/default, or held-out in the working folder")
+    parser.add_argument("--hold-out", action="store_true", help="learn nothing from the recordings of the test")
     parser.add_argument("--steps", type=int, default=Settings().steps, help="of the training")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -53,7 +57,7 @@ def _gather(given: argparse.Namespace) -> None:
 
 def _render(given: argparse.Namespace) -> None:
     processes = os.cpu_count() or 1
-    pool.render(given.work, "train", SCENES, models=given.models, processes=processes, say=_say)
+    pool.render(given.work, _part(given), SCENES, models=given.models, processes=processes, say=_say)
     pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
     pool.render(given.work, "backgrounds", BEHIND, models=None, processes=processes, say=_say)
 
@@ -76,15 +80,16 @@ def _choose(given: argparse.Namespace) -> None:
         _say(f"look-ahead {delay} rows: {onsets}, ESC-10 kept for choosing {clips}")
     for one in found[str(pack.DELAY)]["thresholds"]:
         _say(str(one))
-    (given.work / _CHOSEN).write_text(json.dumps(found, indent=1))
+    _chosen(given).write_text(json.dumps(found, indent=1))
 
 
 def _pack(given: argparse.Namespace) -> None:
-    found = json.loads((given.work / _CHOSEN).read_text())
+    found = json.loads(_chosen(given).read_text())
     chosen = [thresholds.Threshold(**one) for one in found[str(pack.DELAY)]["thresholds"]]
     delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
     text = card.card(given.work, given.data, chosen, delays)
-    report = pack.write(_trained(given), chosen, given.out, card=text, say=_say)
+    out = given.out or (given.work / "held-out" if given.hold_out else Path("models/default"))
+    report = pack.write(_trained(given), chosen, out, card=text, held_out=given.hold_out, say=_say)
     _say(f"{report.folder}: {report.parameters:,} parameters, parity {report.parity.worst:.1e}")
 
 
@@ -98,8 +103,16 @@ def _told(found: dict[str, Any]) -> str:
 
 
 def _trained(given: argparse.Namespace) -> Trainee:
-    run, settings = given.work / "run", fit.Settings(steps=given.steps)
-    return fit.finished(run, settings) or fit.fit(pool.read(given.work, "train", SCENES), settings, run, say=_say)
+    run, settings = given.work / f"run-{_part(given)}", fit.Settings(steps=given.steps)
+    return fit.finished(run, settings) or fit.fit(pool.read(given.work, _part(given), SCENES), settings, run, say=_say)
+
+
+def _part(given: argparse.Namespace) -> pool.Part:
+    return "train" if given.hold_out else "all"
+
+
+def _chosen(given: argparse.Namespace) -> Path:
+    return Path(given.work / f"chosen-{_part(given)}.json")
 
 
 def _say(text: str) -> None:
@@ -117,7 +130,6 @@ SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
 """Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many
 of those with sounds are cut into events, to see how soon these begin.
 """
-_CHOSEN = "chosen.json"
 
 
 if __name__ == "__main__":

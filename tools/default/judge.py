@@ -16,6 +16,7 @@ from streamclf.train.metrics import ClipMetrics
 from tools.default import costs, testset
 from tools.default.classes import BY_ESC10, CLASSES, LABELS
 from tools.default.corpus import Clip
+from tools.default.provenance import HEARD_ALL, HELD_OUT
 
 GAINS = {1.0: 0.0, 0.1: 3.0, 0.02: 8.0}
 """Factor on every sample -> points of accuracy that it may cost."""
@@ -46,13 +47,17 @@ class Row:
 
 
 class Judge:
-    """rows: what was measured so far. details: what is more than a row, by its title."""
+    """rows: what was measured so far. details: what is more than a row, by its title. has_heard_the_test: whether the
+    judged pack has learnt from the recordings that it would be judged on.
+    """
 
     def __init__(self, packs: Sequence[str]) -> None:
         """packs: names or folders, the judged one first. Raises PackError where one is not there."""
         engines, names = lineup.make_engines(packs, Config())
         self.engines: dict[str, Engine] = dict(zip(names, engines, strict=True))
         self.name = names[0]
+        source = engines[0].runners[0].pack.manifest.source
+        self.has_heard_the_test = source.startswith(HEARD_ALL) and not source.startswith(HELD_OUT)
         self.rows: list[Row] = []
         self.details: dict[str, object] = {}
 

@@ -11,6 +11,7 @@ from tools.default.classes import CLASSES
 from tools.default.corpus import RATE
 from tools.default.features import HOP, LOG_MEL
 from tools.default.net import Step, Trainee
+from tools.default.provenance import HEARD_ALL, HELD_OUT
 from tools.default.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK, Threshold
 
 NAME = "default"
@@ -21,9 +22,12 @@ _ROW_MS = 20
 
 
 def write(
-    net: Trainee, chosen: Sequence[Threshold], out: Path, *, card: str, say: Callable[[str], None]
+    net: Trainee, chosen: Sequence[Threshold], out: Path, *, card: str, held_out: bool, say: Callable[[str], None]
 ) -> ExportReport:
-    """Write the pack into the folder `out`, in place of one that is there."""
+    """Write the pack into the folder `out`, in place of one that is there.
+
+    held_out: whether the net has never heard the recordings of the test.
+    """
     shipped = net.shipped(DELAY)
     manifest = Manifest(
         format=1,
@@ -31,7 +35,7 @@ def write(
         version=VERSION,
         title=f"{len(CLASSES)} everyday sounds: {', '.join(one.title.lower() for one in CLASSES[:6])} and more",
         licence="MIT",
-        source="trained by the project with tools/train_default; CARD.md names the recordings",
+        source=f"{HELD_OUT if held_out else HEARD_ALL}; CARD.md names the recordings",
         rate=RATE,
         shape=Shape.STATEFUL,
         window=2 * HOP,

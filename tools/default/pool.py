@@ -27,8 +27,10 @@ DIALOGUE = replace(TRAINING, beds=(0.05, 0.35, 0.6, 0.0), events=(1, 4), snr_db=
 _TEN = {one.label for one in CLASSES if one.esc10}
 _OF_TEN, _OF_ALL, _DIALOGUES = 2, 4, 6
 """Of ten scenes 2 are plain ones of ESC-10's classes, 2 plain ones of any, 2 dialogues, the others full."""
-Part = Literal["train", "choose", "backgrounds"]
-"""What scenes are for: to learn from, and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
+Part = Literal["train", "all", "choose", "backgrounds"]
+"""What scenes are for: to learn from, without the recordings of the test and with them; and, of the recordings kept for
+choosing, with sounds or of backgrounds alone.
+"""
 BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
 """Sounds that are backgrounds to all others."""
 _BEHIND_SPEECH = frozenset({"rain", "water", "fire", "helicopter", "engine", "train", "wind"})
@@ -106,6 +108,20 @@ def _spoken(clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.kind in ("speech", "background")] + behind
 
 
+def clips_for(part: Part, clips: Sequence[Clip]) -> Sequence[Clip]:
+    """The clips of the whole corpus, those of the test among those to learn from where `part` says so."""
+    if part != "all":
+        return clips
+    return [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
+
+
+def source(part: Part, clips: Sequence[Clip]) -> Source:
+    """The scenes of `part` out of the clips of the whole corpus."""
+    if part == "backgrounds":
+        return Backgrounds(clips, "choose")
+    return Mixture(clips_for(part, clips), "choose" if part == "choose" else "train")
+
+
 def render(
     work: Path, part: Part, count: int, *, models: Path | None, processes: int, say: Callable[[str], None]
 ) -> None:
@@ -146,8 +162,7 @@ _worker: Any = None
 def _begin(work: Path, part: Part, models: Path | None) -> None:
     """A process's own scenes and teacher."""
     global _worker
-    clips = load(work)
-    scenes: Source = Backgrounds(clips, "choose") if part == "backgrounds" else Mixture(clips, part)
+    scenes = source(part, load(work))
     _worker = work, part, scenes, Teacher(models) if models else None
 
 
