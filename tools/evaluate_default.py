@@ -48,7 +48,9 @@ def main() -> None:
     if heard and not given.data:
         parser.error("--data is missing; give the folder of recordings, or --only cost")
     if heard and not (given.work / "corpus.json").is_file():
-        parser.error(f"{given.work} holds no corpus; run tools/train_default first, or give its folder as --work")
+        parser.error(
+            f"{given.work} has no corpus; run tools/train_default --hold-out first, or give its folder as --work"
+        )
     pack = given.pack or str(given.work / "held-out")
     if not given.pack and not (given.work / "held-out").is_dir():
         parser.error(f"{pack} is not there; run tools/train_default --hold-out first, or name a pack with --pack")

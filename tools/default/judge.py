@@ -15,8 +15,7 @@ from streamclf.train.evaluate import PackResult, Settings, evaluate
 from streamclf.train.metrics import ClipMetrics
 from tools.default import costs, testset
 from tools.default.classes import BY_ESC10, CLASSES, LABELS
-from tools.default.corpus import Clip
-from tools.default.provenance import HEARD_ALL, HELD_OUT
+from tools.default.corpus import HEARD_ALL, HELD_OUT, Clip
 
 GAINS = {1.0: 0.0, 0.1: 3.0, 0.02: 8.0}
 """Factor on every sample -> points of accuracy that it may cost."""

@@ -8,14 +8,13 @@ from streamclf.train.certificate import ExportReport
 from streamclf.train.export import write_torch_pack
 from streamclf.types import Label, Shape
 from tools.default.classes import CLASSES
-from tools.default.corpus import RATE
+from tools.default.corpus import HEARD_ALL, HELD_OUT, RATE
 from tools.default.features import HOP, LOG_MEL
 from tools.default.net import Step, Trainee
-from tools.default.provenance import HEARD_ALL, HELD_OUT
 from tools.default.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK, Threshold
 
 NAME = "default"
-VERSION = "1"
+VERSION = "2"
 DELAY = 5
 """Rows that the shipped head waits: 100 ms."""
 _ROW_MS = 20

@@ -108,18 +108,13 @@ def _spoken(clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.kind in ("speech", "background")] + behind
 
 
-def clips_for(part: Part, clips: Sequence[Clip]) -> Sequence[Clip]:
-    """The clips of the whole corpus, those of the test among those to learn from where `part` says so."""
-    if part != "all":
-        return clips
-    return [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
-
-
 def source(part: Part, clips: Sequence[Clip]) -> Source:
     """The scenes of `part` out of the clips of the whole corpus."""
     if part == "backgrounds":
         return Backgrounds(clips, "choose")
-    return Mixture(clips_for(part, clips), "choose" if part == "choose" else "train")
+    if part == "all":
+        clips = [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
+    return Mixture(clips, "choose" if part == "choose" else "train")
 
 
 def render(

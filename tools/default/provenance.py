@@ -7,10 +7,6 @@ from pathlib import Path
 from tools.default.corpus import Clip
 from tools.default.gather import provenance
 
-HEARD_ALL = "trained by the project with tools/train_default"
-HELD_OUT = f"{HEARD_ALL} --hold-out"
-"""How a pack's `source` begins: whether it has learnt from the recordings of the test."""
-
 _CREDITS: dict[str, str] = {
     "Blanket": "sounds of that application: boat by Falcet, birds by kvgarlic, city by gezortenplotz, coffee shop "
     "by stephan, fireplace by ezwa, pink noise by Omegatron, rain by alex36917, crickets by Lisa Redfern, storm by "
