@@ -93,12 +93,19 @@ class AlertService:
                     await self._told.wait()
             except TimeoutError:
                 pass
-            if self._rules.look(at_once=self._told.is_set()):
-                await asyncio.to_thread(import_sinks, self._rules.file.sinks.values())
-                self._take(self._rules.file)
+            asked = self._told.is_set()
             self._told.clear()
+            if await asyncio.to_thread(self._look, at_once=asked):
+                self._take(self._rules.file)
             found = {(s.stream, s.label): probability(s.stream, s.label) for s in self._sensors}
             self._dispatcher.scores({key: value for key, value in found.items() if value is not None})
+
+    def _look(self, *, at_once: bool) -> bool:
+        """Whether other rules are in force now, with all that their sinks need; on a thread beside the loop."""
+        changed = self._rules.look(at_once=at_once)
+        if changed:
+            import_sinks(self._rules.file.sinks.values())
+        return changed
 
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """These events are on the disk, and whatever was decided of them."""
