@@ -12,6 +12,7 @@ import click
 
 from streamclf import __version__
 from streamclf.errors import StreamclfError
+from streamclf.text import one_line
 
 # command -> (module, attribute, what it does)
 COMMANDS = {
@@ -86,6 +87,5 @@ def main() -> None:
 
 def _fail(message: str, code: int) -> None:
     """One line on standard error, whatever other people's text is in it."""
-    line = " ".join(message.split())
-    click.echo(f"streamclf: error: {line}", err=True)
+    click.echo(f"streamclf: error: {one_line(message, None)}", err=True)
     sys.exit(code)

@@ -33,6 +33,7 @@ from streamclf.serve.hub import Hub
 from streamclf.serve.route import Query, Reply
 from streamclf.store import clips, scores
 from streamclf.store.database import FILE_NAME, reader
+from streamclf.text import some
 
 _LOOK_S = 1.0
 _SAMPLES = 13
@@ -184,7 +185,7 @@ class Health:
                 alike.setdefault((info.state, info.detail), []).append(info.name)
         found = []
         for (state, detail), names in sorted(alike.items(), key=lambda item: list(_TO_DO).index(item[0][0])):
-            what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
+            what = f"{some(names, _NAMED)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
             since_ms = min(self._since_ms(f"{name}\n{state}") for name in names)
             found.append(status.Problem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state]))
         if rung := Rung(_total(metrics.LADDER)):
@@ -333,12 +334,6 @@ class Health:
             cpu=round((now.cpu_s - then.cpu_s) / span_s, 3) if span_s > 1 else None,
             memory_bytes=_memory_bytes(),
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) > _NAMED:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _pace(then: _Sample, now: _Sample) -> status.PaceStatus:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.alerts.sinks.body import plain
 from streamclf.client import Client
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.draw.moments import Key, Moments
@@ -25,6 +24,7 @@ from streamclf.serve import wire
 from streamclf.serve.moments import Heard
 from streamclf.serve.picture import Columns, decode
 from streamclf.serve.wire import ROWS_PER_BATCH
+from streamclf.text import one_line
 
 MOST_LANES = 12
 _BEST = 16  # labels of each message in the first reading
@@ -125,7 +125,7 @@ async def _read(client: Client, stream: str | None) -> _Reading:
     if reading is None or reading.subscribed is None:
         raise ServeError(f"{client.url} ended the connection, or fell silent, before it sent anything; try again")
     if not reading.heard.entry.epoch_ns:
-        raise ServeError(f"there was no sound on stream '{plain(reading.stream, 80)}' yet; try again once there is")
+        raise ServeError(f"there was no sound on stream '{one_line(reading.stream, 80)}' yet; try again once there is")
     return reading
 
 
@@ -137,11 +137,11 @@ def _entry(hello: wire.Hello, stream: str | None) -> wire.StreamEntry:
                 return entry
         names = [entry.name for entry in hello.streams]
         hint = wire.nearest(stream, names) or f"; there are {', '.join(names[:8])}"
-        raise ServeError(plain(f"there is no stream '{stream[:80]}' here{hint}"))
+        raise ServeError(one_line(f"there is no stream '{stream[:80]}' here{hint}"))
     entries = [entry for entry in hello.streams if not entry.test]
     if len(entries) != 1:
         names = [entry.name for entry in entries]
-        raise UsageError(plain(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream"))
+        raise UsageError(one_line(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream"))
     return entries[0]
 
 
@@ -178,7 +178,7 @@ def _compose(heard: Heard, keys: Sequence[Key], columns: Sequence[Columns], seco
     held = [part.first_frame for part in columns] + ([] if heard.first_frame is None else [heard.first_frame])
     if not held:
         raise ServeError(
-            f"the daemon holds nothing of stream '{plain(heard.entry.name, 80)}' yet; try again in a moment"
+            f"the daemon holds nothing of stream '{one_line(heard.entry.name, 80)}' yet; try again in a moment"
         )
     moments = heard.moments(keys, columns, max(end - seconds * FRAMES_PER_SECOND, min(held), 0), end)
     return Snapshot(moments, tuple(_notes(moments, seconds)))

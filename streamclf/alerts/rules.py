@@ -30,10 +30,11 @@ from streamclf.alerts.memory import Draft, Memory, MemoryChange, Slot
 from streamclf.alerts.place import Period, Place
 from streamclf.alerts.rule import Rule, RuleStage, names
 from streamclf.alerts.spans import exact_span
-from streamclf.alerts.template import Value, plain_line
+from streamclf.alerts.template import MESSAGE_LIMIT, Value
 from streamclf.alerts.visits import WAITING, Heard
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
+from streamclf.text import clean
 
 LATENESS_NS = NS_PER_SECOND
 _AT_ONCE = 256
@@ -256,7 +257,7 @@ class RuleBook:
             "pack": event.pack,
             "stage": rule.stage.value,
             "id": event.id,
-            "why": plain_line("; ".join(gate.text for gate in gates)),
+            "why": clean("; ".join(gate.text for gate in gates), MESSAGE_LIMIT),
             "labels": event.label,
             "peak": event.peak,
             "mean": event.mean,

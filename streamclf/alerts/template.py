@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
 
+from streamclf.text import clean
+
 MESSAGE_LIMIT = 500  # characters of a finished message; what is over is cut off
 Value = str | int | float | datetime | None
 
@@ -64,13 +66,7 @@ class Template:
             if field:
                 value = values[field]
                 pieces.append("unknown" if value is None else format(value, spec))
-        return plain_line("".join(pieces))
-
-
-def plain_line(text: str) -> str:
-    """`text` without line breaks, control characters or marks that change its direction, cut off at the limit."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
+        return clean("".join(pieces), MESSAGE_LIMIT)
 
 
 def _part(literal: str, field: str | None, spec: str | None, conversion: str | None) -> tuple[str, str, str]:

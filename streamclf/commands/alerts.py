@@ -14,11 +14,12 @@ import msgspec
 from streamclf.alerts import outbox
 from streamclf.alerts.outbox import Entry
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
+from streamclf.text import plain
 
 _STATES = ("pending", "sent", "dead")
 _SHORT = 12  # digits of an id that a person has to copy

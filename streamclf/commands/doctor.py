@@ -15,8 +15,8 @@ from importlib import metadata
 import click
 
 from streamclf import __version__
-from streamclf.commands.text import plain
 from streamclf.errors import StreamclfError
+from streamclf.text import plain
 
 ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.errors import UsageError
+from streamclf.text import plain
 
 
 def _list_families(ctx: click.Context, _: click.Parameter, value: bool) -> None:

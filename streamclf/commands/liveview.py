@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from streamclf.commands.liveboard import Bar, Board, Entry, Meter, StreamView
-from streamclf.commands.text import plain
+from streamclf.text import plain
 
 MOST_BARS = 8
 _NAME = 30  # widest name of a label, in cells

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
@@ -25,6 +25,7 @@ from streamclf.model.library import (
     user_models_dir,
 )
 from streamclf.model.pack import Manifest, Pack
+from streamclf.text import plain
 from streamclf.types import Shape
 
 

@@ -14,6 +14,7 @@ from streamclf.engine.build import load_packs
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError
+from streamclf.text import one_line
 
 _file = click.argument("file", required=False, type=click.Path(path_type=Path))
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -39,7 +40,7 @@ def check(file: Path | None, config_file: Path | None) -> None:
         raise ConfigError(f"{path}:{mistakes[0].line}: {mistakes[0]}")
     if mistakes:
         for mistake in mistakes:
-            click.echo(" ".join(f"{path}:{mistake.line}: {mistake}".split()))
+            click.echo(one_line(f"{path}:{mistake.line}: {mistake}", None))
         raise ConfigError(f"{path} has {len(mistakes)} mistakes; mend the lines above")
     click.echo(f"{path} is good: {said(found)}")
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.errors import UsageError
+from streamclf.text import plain
 
 # waiting threads must sleep: when they spin, a core that others use too costs four times the time it gives
 _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")

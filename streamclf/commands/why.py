@@ -14,7 +14,7 @@ from streamclf.alerts.rule import Rule
 from streamclf.alerts.rulefile import load_rules
 from streamclf.alerts.why import alerts_of, rules_on
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine import species
@@ -23,6 +23,7 @@ from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
 from streamclf.store.scorefile import Header
+from streamclf.text import plain
 
 
 @click.command()

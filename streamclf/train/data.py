@@ -17,6 +17,7 @@ from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.model.labels import make_labels
 from streamclf.model.pack import Segmentation
+from streamclf.text import some
 from streamclf.train.annotations import Recording, Span, split_by_source
 from streamclf.types import F32, Label
 
@@ -265,5 +266,4 @@ def _frame(seconds: float) -> int:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:8])
-    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "none"
+    return some(list(map(repr, names)))

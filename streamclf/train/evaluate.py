@@ -18,9 +18,10 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.errors import RateError, SourceError, StreamclfError
 from streamclf.model.pack import Pack
+from streamclf.text import some
 from streamclf.train import metrics
 from streamclf.train.annotations import Problem, Recording, Span
-from streamclf.train.labelmap import LabelMap, some
+from streamclf.train.labelmap import LabelMap
 from streamclf.types import F32, Event, FrameScores, Shape, Stage
 
 Pooling = Literal["max", "mean"]

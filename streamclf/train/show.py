@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from streamclf.commands.formats import plain as cell
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.errors import StreamclfError
+from streamclf.text import cell, plain, some
 from streamclf.train.annotations import Problem
 from streamclf.train.evaluate import Evaluation, PackResult
-from streamclf.train.labelmap import some
 from streamclf.train.report import FIGURES, clip_rows, confusion_png, figures, minus
 
 _MOST_FALSE = 10

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.body import plain, title_of
+from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig, Text
 from streamclf.alerts.sinks.picture import Paint, painted
 from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
@@ -70,7 +70,7 @@ class Services(Sink):
         return bool(
             await self._apprise.async_notify(
                 title=title_of(alert),
-                body=plain(alert.message),
+                body=text_of(alert),
                 body_format=apprise.NotifyFormat.TEXT,
                 attach=picture,
             )

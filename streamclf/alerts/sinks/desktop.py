@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.body import plain, title_of
+from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.registry import SinkKind, register
 from streamclf.alerts.sinks.sink import Sink, Temporary
@@ -31,7 +31,7 @@ class Desktop(Sink):
         """See `Sink`."""
         argv = (
             "notify-send", "--app-name=streamclf", f"--expire-time={self._milliseconds}", "--",
-            title_of(alert), html.escape(plain(alert.message)),  # desktops read the text as markup
+            title_of(alert), html.escape(text_of(alert)),  # desktops read the text as markup
         )  # fmt: skip
         try:
             process = await asyncio.create_subprocess_exec(

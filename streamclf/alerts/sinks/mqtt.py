@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.body import json_of, plain
+from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
 from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sensor import Sensor
@@ -34,6 +34,7 @@ from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent
+from streamclf.text import clean
 
 if TYPE_CHECKING:
     import aiomqtt  # slow to import: `needs` says when
@@ -202,11 +203,11 @@ class Mqtt(Sink):
                 "availability_topic": self._status,
                 "device": {
                     "identifiers": [f"{root}_{stream}"],
-                    "name": plain(f"streamclf {sensor.stream}", 100),
+                    "name": clean(f"streamclf {sensor.stream}", 100),
                     "manufacturer": "streamclf",
                 },
             }
-            title = plain(sensor.title, 100)
+            title = clean(sensor.title, 100)
             for kind, what, fields in (
                 ("binary_sensor", "state", {"name": title, "device_class": "sound"}),
                 ("sensor", "score", {"name": f"{title} score", "unit_of_measurement": "%",
