@@ -31,7 +31,7 @@ from streamclf.alerts.place import Period, Place
 from streamclf.alerts.rule import Rule, RuleStage, names
 from streamclf.alerts.spans import exact_span
 from streamclf.alerts.template import MESSAGE_LIMIT, Value
-from streamclf.alerts.visits import WAITING, Heard
+from streamclf.alerts.visits import WAITING, Candidate
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
 from streamclf.text import clean
@@ -133,11 +133,11 @@ class RuleBook:
             return
         if rule.stage is RuleStage.CONFIRMED:
             draft.put(PASSED, "", event.id, [*(draft.get(PASSED, "", event.id) or ()), rule.name])
-        heard = Heard(event, gates)
+        candidate = Candidate(event, gates)
         if not rule.merge_ns:
-            self._tell(rule, [heard], at_ns, turn)
+            self._tell(rule, [candidate], at_ns, turn)
             return
-        waiting = [*(draft.get(WAITING, rule.name, event.label) or ()), heard]
+        waiting = [*(draft.get(WAITING, rule.name, event.label) or ()), candidate]
         draft.put(WAITING, rule.name, event.label, waiting)
         span = exact_span(rule.merge_ns)
         gate = Gate("visit", False, "not over", span, f"visit: waits {span} for other streams that hear it too")
@@ -181,7 +181,7 @@ class RuleBook:
         for end_ns, number in sorted(ended):
             self._tell_digest(self.rules[number], end_ns, turn)
 
-    def _tell(self, rule: Rule, visit: Sequence[Heard], at_ns: int, turn: _Turn) -> None:
+    def _tell(self, rule: Rule, visit: Sequence[Candidate], at_ns: int, turn: _Turn) -> None:
         """Put a visit (one event, where the rule does not merge) through the second gates, and tell of it."""
         best = visits.loudest(visit).event
         shares = visits.shares(visit)
@@ -196,10 +196,10 @@ class RuleBook:
             told(rule, best, at_ns, turn.draft)
             if rule.digest is not None:
                 gates.append(self._count_for_digest(rule, rule.digest, best, at_ns, turn.draft))
-        for heard in visit:
-            reason = Reason(heard.event.id, rule.name, at_ns, passed, (*heard.gates, *gates))
+        for candidate in visit:
+            reason = Reason(candidate.event.id, rule.name, at_ns, passed, (*candidate.gates, *gates))
             turn.verdict.reasons.append(reason)
-            if passed and rule.digest is None and heard.event is best:
+            if passed and rule.digest is None and candidate.event is best:
                 values = self._values(rule, best, at_ns, reason.gates)
                 values |= {"streams": ", ".join(share.name for share in shares), "count": len(visit)}
                 turn.verdict.alerts.append(

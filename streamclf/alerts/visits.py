@@ -15,7 +15,7 @@ from streamclf.store.events import StoredEvent
 _NS_PER_MS = 1_000_000
 
 
-class Heard(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True):
     """An event that passed a rule's first gates, and these; the event's `decided_ns` is when."""
 
     event: StoredEvent
@@ -23,33 +23,33 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 # label -> what waits; bound: what a label can do in `merge_ms` (a minute at most) on every stream
-WAITING = Slot("waiting", list[Heard])
+WAITING = Slot("waiting", list[Candidate])
 
 
-def due_ns(waiting: Sequence[Heard], merge_ns: int) -> int:
+def due_ns(waiting: Sequence[Candidate], merge_ns: int) -> int:
     """When the window of the earliest is over."""
-    return min(heard.event.decided_ns for heard in waiting) + merge_ns
+    return min(candidate.event.decided_ns for candidate in waiting) + merge_ns
 
 
-def first_visit(waiting: Sequence[Heard], merge_ns: int) -> tuple[list[Heard], list[Heard]]:
+def first_visit(waiting: Sequence[Candidate], merge_ns: int) -> tuple[list[Candidate], list[Candidate]]:
     """The visit of the earliest, by onset, and what remains to wait."""
     end = due_ns(waiting, merge_ns)
-    visit = [heard for heard in waiting if heard.event.decided_ns <= end]
-    rest = [heard for heard in waiting if heard.event.decided_ns > end]
-    return sorted(visit, key=lambda heard: (heard.event.onset_ns, heard.event.id)), rest
+    visit = [candidate for candidate in waiting if candidate.event.decided_ns <= end]
+    rest = [candidate for candidate in waiting if candidate.event.decided_ns > end]
+    return sorted(visit, key=lambda candidate: (candidate.event.onset_ns, candidate.event.id)), rest
 
 
-def loudest(visit: Sequence[Heard]) -> Heard:
+def loudest(visit: Sequence[Candidate]) -> Candidate:
     """The one that speaks for the visit: the highest level, then the highest peak."""
-    return max(visit, key=lambda heard: (*_loudness(heard.event), heard.event.id))
+    return max(visit, key=lambda candidate: (*_loudness(candidate.event), candidate.event.id))
 
 
-def shares(visit: Sequence[Heard]) -> tuple[StreamShare, ...]:
+def shares(visit: Sequence[Candidate]) -> tuple[StreamShare, ...]:
     """What each stream heard, in the order of the streams' first onsets."""
-    first_ns = min(heard.event.onset_ns for heard in visit)
+    first_ns = min(candidate.event.onset_ns for candidate in visit)
     streams: dict[str, list[StoredEvent]] = {}
-    for heard in visit:
-        streams.setdefault(heard.event.stream, []).append(heard.event)
+    for candidate in visit:
+        streams.setdefault(candidate.event.stream, []).append(candidate.event)
     out = []
     for name, events in streams.items():
         best = max(events, key=lambda event: (*_loudness(event), event.id))

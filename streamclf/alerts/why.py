@@ -12,7 +12,7 @@ from streamclf.store.events import StoredEvent
 _GATES = msgspec.json.Decoder(tuple[Gate, ...])
 
 
-class Said(msgspec.Struct, frozen=True):
+class RuleFinding(msgspec.Struct, frozen=True):
     """What a rule said of an event. passed: None where it said nothing; `text` then says why. gates: in their order."""
 
     rule: str
@@ -21,7 +21,7 @@ class Said(msgspec.Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
 
 
-class Sent(msgspec.Struct, frozen=True):
+class AlertDelivery(msgspec.Struct, frozen=True):
     """An alert on its way to a sink. state: pending, sent or dead."""
 
     sink: str
@@ -30,16 +30,16 @@ class Sent(msgspec.Struct, frozen=True):
     last_error: str
 
 
-class Told(msgspec.Struct, frozen=True):
+class AlertRecord(msgspec.Struct, frozen=True):
     """An alert that tells of an event."""
 
     id: str
     rule: str
     at_ns: int
-    deliveries: tuple[Sent, ...]
+    deliveries: tuple[AlertDelivery, ...]
 
 
-def rules_on(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule]) -> list[Said]:
+def rules_on(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule]) -> list[RuleFinding]:
     """What every rule said of `event`, then those of `rules` (the ones in force now) that said nothing."""
     found = []
     for rule, passed, gates in connection.execute(
@@ -47,26 +47,26 @@ def rules_on(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence
     ):
         decoded = _GATES.decode(gates)
         text = "" if decoded else "the rule asks for nothing but the label"
-        found.append(Said(rule, bool(passed), text, decoded))
+        found.append(RuleFinding(rule, bool(passed), text, decoded))
     heard = {said.rule for said in found}
     for silent in rules:
         if silent.name not in heard:
             takes = names(silent.labels, label=event.label, group=event.group)
             text = "was not in force then" if takes else f"does not take {event.label} ({', '.join(silent.labels)})"
-            found.append(Said(silent.name, None, text))
+            found.append(RuleFinding(silent.name, None, text))
     return found
 
 
-def alerts_of(connection: sqlite3.Connection, event_id: str) -> list[Told]:
+def alerts_of(connection: sqlite3.Connection, event_id: str) -> list[AlertRecord]:
     """The alerts that tell of an event, and where they went, in the order in which they were decided."""
     told = connection.execute("SELECT id, rule, at_ns FROM alerts WHERE event_id = ? ORDER BY at_ns", (event_id,))
     return [
-        Told(
+        AlertRecord(
             alert_id,
             rule,
             at_ns,
             tuple(
-                Sent(*row)
+                AlertDelivery(*row)
                 for row in connection.execute(
                     "SELECT sink, state, attempts, last_error FROM deliveries WHERE alert_id = ? ORDER BY sink",
                     (alert_id,),

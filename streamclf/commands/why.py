@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.nearest import Excerpt, Near, near_misses, verdict
+from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
 from streamclf.alerts.rule import Rule
 from streamclf.alerts.rulefile import load_rules
 from streamclf.alerts.why import alerts_of, rules_on
@@ -119,7 +119,7 @@ def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_
         click.echo(f"{plain(stream)}: {max(level for of, level in loud if of == stream):.0f} dBFS at the loudest")
 
 
-def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[Near], bool]:
+def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[NearMiss], bool]:
     """Whether the list of species, where there is one, lets a label be told of at that time."""
     wish = config.species
     if not wish.file:

@@ -27,11 +27,11 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from streamclf.alerts.nearest import Excerpt, Near, near_misses
+from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses
 from streamclf.alerts.nearest import said as sentence
 from streamclf.alerts.rule import Rule
 from streamclf.alerts.watch import RulesWatch
-from streamclf.alerts.why import Told, alerts_of, rules_on
+from streamclf.alerts.why import AlertRecord, alerts_of, rules_on
 from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.serve.access import Role
@@ -85,7 +85,7 @@ class EventWhy(msgspec.Struct, frozen=True):
 
     event: StoredEvent
     rules: list[RuleEntry]
-    alerts: list[Told]
+    alerts: list[AlertRecord]
 
 
 class NearEntry(msgspec.Struct, frozen=True):
@@ -245,7 +245,7 @@ def _explained(connection: sqlite3.Connection, event: StoredEvent, rules: Sequen
     return EventWhy(event, said_of, alerts)
 
 
-def _entry(near: Near, name: str, event_id: str, *, in_season: bool) -> NearEntry:
+def _entry(near: NearMiss, name: str, event_id: str, *, in_season: bool) -> NearEntry:
     decision = near.decision
     return NearEntry(
         near.label,

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from streamclf.alerts import memory, outbox
 from streamclf.alerts.memory import Memory
-from streamclf.alerts.nearest import Near, verdict
+from streamclf.alerts.nearest import NearMiss, verdict
 from streamclf.alerts.place import Place
 from streamclf.alerts.rulefile import load_rules
 from streamclf.alerts.rules import RuleBook
@@ -197,7 +197,7 @@ def test_a_label_out_of_season_says_so(
     ],
 )
 def test_the_verdict_names_what_was_missing(best: float, longest: int, decision: Decision, text: str) -> None:
-    assert verdict(Near(0, "roof", "pack", "owl", best, longest * FRAME_MS, decision)).endswith(text)
+    assert verdict(NearMiss(0, "roof", "pack", "owl", best, longest * FRAME_MS, decision)).endswith(text)
 
 
 def test_what_is_not_there_is_a_sentence(folder: Path, rules: Path, tmp_path: Path) -> None:
