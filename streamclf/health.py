@@ -33,6 +33,7 @@ from streamclf.serve.hub import Hub
 from streamclf.serve.route import Query, Reply
 from streamclf.store import clips, scores
 from streamclf.store.database import FILE_NAME, reader
+from streamclf.types import StreamState
 
 _LOOK_S = 1.0
 _SAMPLES = 13
@@ -40,17 +41,16 @@ _SAMPLE_S = 5.0  # together the last minute
 _DISK_S = 10.0
 _BEHIND = "\nbehind"  # no stream's state, and no sentence, is called so
 _NAMED = 5  # streams with the same problem that are named
-_STATES = {"problem": "in trouble"}  # where the state is no word to say it with
-_SILENT = ("waiting", "ended", "lost", "reconnecting")  # states in which no sound comes
-_UNREAD = ("paused", "ended")  # states in which nobody reads what there is
+_STATES = {StreamState.PROBLEM: "in trouble"}  # where the state is no word to say it with
 
 # what somebody can do about a stream's state, the worst first
 _TO_DO = MappingProxyType(
     {
-        "lost": "see that the device is plugged in, or that its address answers; it is tried again all the time",
-        "reconnecting": "wait: it is tried again all the time",
-        "problem": "see what the detail says, and the log",
-        "paused": "give this machine fewer streams or a lighter model, or this stream a higher #priority",
+        StreamState.LOST: "see that the device is plugged in, or that its address answers; "
+        "it is tried again all the time",
+        StreamState.RECONNECTING: "wait: it is tried again all the time",
+        StreamState.PROBLEM: "see what the detail says, and the log",
+        StreamState.PAUSED: "give this machine fewer streams or a lighter model, or this stream a higher #priority",
     }
 )
 
@@ -178,7 +178,7 @@ class Health:
         )
 
     def _all_problems(self) -> list[status.Problem]:
-        alike: dict[tuple[str, str], list[str]] = {}
+        alike: dict[tuple[StreamState, str], list[str]] = {}
         for info in self._hub.streams.values():
             if info.state in _TO_DO:
                 alike.setdefault((info.state, info.detail), []).append(info.name)
@@ -206,7 +206,7 @@ class Health:
 
     def _stream(self, name: str, rows: dict[str, int], *, gaps: int, lost: int) -> status.StreamStatus:
         info, line = self._hub.streams[name], self._lines.get(name)
-        rms, peak = level(line) if line is not None and info.state not in _SILENT else (None, None)
+        rms, peak = level(line) if line is not None and not info.state.silent else (None, None)
         return status.StreamStatus(
             name=name,
             source=info.source,
@@ -221,9 +221,7 @@ class Health:
             rms_dbfs=rms,
             peak_dbfs=peak,
             drift_ppm=None if line is None else drift_ppm(line),
-            backlog_ms=None
-            if line is None or info.state in _UNREAD
-            else round(line.stream.waiting * 1000 / info.rate, 1),
+            backlog_ms=None if line is None or info.state.unread else round(line.stream.waiting * 1000 / info.rate, 1),
             gaps=gaps,
             lost_samples=lost,
             xruns=None if line is None else line.source.xruns,

@@ -11,21 +11,22 @@ from rich.text import Text
 
 from streamclf.commands.liveboard import Bar, Board, Entry, Meter, StreamView
 from streamclf.commands.text import plain
+from streamclf.types import StreamState
 
 MOST_BARS = 8
 _NAME = 30  # widest name of a label, in cells
 _BAR = 60  # widest bar
 _FEWEST_ENTRIES = 4
-_STATES = {
-    "live": "green",
-    "demo": "bold yellow",
-    "ended": "dim",
-    "paused": "bold yellow",
-    "reconnecting": "bold yellow",
-    "lost": "bold red",
-    "problem": "bold red",
+_STATES: dict[str, str] = {
+    StreamState.LIVE: "green",
+    StreamState.DEMO: "bold yellow",
+    StreamState.ENDED: "dim",
+    StreamState.PAUSED: "bold yellow",
+    StreamState.RECONNECTING: "bold yellow",
+    StreamState.LOST: "bold red",
+    StreamState.PROBLEM: "bold red",
 }
-_BAD_NOTES = {"gap", "lost", "problem", "missed", "error", "behind"}
+_BAD_NOTES = {"gap", "missed", "error", StreamState.LOST, StreamState.PROBLEM, StreamState.BEHIND}
 
 
 @dataclass(slots=True)

@@ -26,9 +26,6 @@ from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Sta
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
-# What a status says about the stream itself; the other words are about speed or a pack and leave its state alone.
-_STREAM_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"}
-
 
 class Grant(NamedTuple):
     """What `subscribe` gave. cursor: place in the replay ring to read on from, None where live is enough."""
@@ -184,8 +181,8 @@ class Hub:
         stream = self.streams.get(status.stream)
         if stream is not None:
             self._close_stream(status.stream)
-            if not status.pack and status.state in _STREAM_STATES:
-                stream.state = "live" if status.state == "resumed" else status.state
+            if not status.pack and status.state.of_stream:
+                stream.state = status.state.settled
                 stream.detail = status.detail
         message = wire.Status(
             stream=status.stream, pack=status.pack, state=status.state, detail=status.detail, seq=self.seq

@@ -30,7 +30,7 @@ from streamclf.serve.route import Route
 from streamclf.serve.session import MAX_BINARY, Session
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
 from streamclf.serve.wire import PROTOCOL
-from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status
+from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
@@ -151,7 +151,7 @@ class Server:
                 return
         elif self._missed:
             told = [
-                Status(name, "behind", f"{rows} score rows were dropped: the server stood still")
+                Status(name, StreamState.BEHIND, f"{rows} score rows were dropped: the server stood still")
                 for name, rows in self._missed.items()
             ]
             self._missed = {}

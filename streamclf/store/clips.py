@@ -25,7 +25,7 @@ from streamclf.errors import ConfigError, Overrun
 from streamclf.store.events import StoredEvent
 from streamclf.store.names import safe_name
 from streamclf.store.privacy import SpeechWatch, speech_columns
-from streamclf.types import F32, FrameScores, Label, Levels, Output, Status
+from streamclf.types import F32, FrameScores, Label, Levels, Output, Status, StreamState
 
 FOLDER = "clips"
 SLACK_SECONDS = 10
@@ -111,7 +111,7 @@ class Clipper:
                 self._heard[output.stream] = output.first_frame + len(output.rms)
             elif isinstance(output, FrameScores):
                 self._watch.take(output)
-            elif isinstance(output, Status) and output.state == "ended":
+            elif isinstance(output, Status) and output.state is StreamState.ENDED:
                 self._ended.add(output.stream)
 
     def plan(self, events: Iterable[StoredEvent]) -> None:

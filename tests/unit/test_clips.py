@@ -14,7 +14,7 @@ from streamclf.config import ClipsConfig
 from streamclf.errors import ConfigError
 from streamclf.store.clips import FOLDER, MAX_PLANNED, Clipper, Cut, Line, clip_name, write_clip
 from streamclf.store.events import StoredEvent
-from streamclf.types import FrameScores, Label, Levels, Status
+from streamclf.types import FrameScores, Label, Levels, Status, StreamState
 from tests.support.storing import START_NS, stored
 
 RATE, HOP = 16_000, 320
@@ -143,7 +143,7 @@ def test_at_the_end_of_a_stream_or_of_the_daemon_there_is_less_after_it() -> Non
     bench = Bench()
     bench.event(100, 130)
     assert bench.hear(135) == []
-    bench.clipper.take([Status("mic", "ended", "")])
+    bench.clipper.take([Status("mic", StreamState.ENDED, "")])
     (cut,) = bench.clipper.due()
     assert frames(cut) == (50, 135)
 
