@@ -16,6 +16,8 @@ from streamclf.engine.offline import run_blocks
 from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.types import F32, Event, FrameScores, Stage
 
+HELP = "Classify files offline."
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))

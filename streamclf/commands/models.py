@@ -27,6 +27,8 @@ from streamclf.model.library import (
 from streamclf.model.pack import Manifest, Pack
 from streamclf.types import Shape
 
+HELP = "List, show, add, remove and verify model packs."
+
 
 @click.group()
 def models() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+HELP = "Listen and serve labels live."
+
 
 class _Run(click.Command):
     """Its help lists the kinds of sources that there are."""
