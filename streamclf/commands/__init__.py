@@ -5,21 +5,17 @@ module's name. That line is read out of its text: to list the commands imports n
 """
 
 import importlib
-import pkgutil
-import re
 from functools import cache
-from typing import Any
 
 import click
 
-_HELP = re.compile(r'^HELP = "(.*)"$', re.MULTILINE)
+from streamclf.scan import declaring
 
 
 @cache
 def commands() -> dict[str, str]:
     """What each command does, in a sentence, by name."""
-    told = {module.name: _told(module) for module in pkgutil.iter_modules(__path__)}
-    return {name: text for name, text in sorted(told.items()) if text}
+    return {name: text.strip('"') for name, text in declaring(__path__, "HELP").items()}
 
 
 def load(name: str) -> click.Command:
@@ -29,10 +25,3 @@ def load(name: str) -> click.Command:
     if len(own) != 1:
         raise TypeError(f"{module.__name__} has a HELP, so it must hold one click command {name!r}, not {len(own)}")
     return own[0]
-
-
-def _told(module: pkgutil.ModuleInfo) -> str:
-    """The HELP of a module that is not imported for it, "" where it has none."""
-    finder: Any = module.module_finder
-    found = _HELP.search(finder.find_spec(module.name).loader.get_source(module.name) or "")
-    return found[1] if found else ""

@@ -5,7 +5,6 @@ brings a kind from elsewhere calls `register`. The library that a kind needs is 
 """
 
 import importlib
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamclf.errors import UsageError
+from streamclf.scan import declaring
 
 if TYPE_CHECKING:
     from streamclf.audio.sources.base import Source
@@ -95,10 +95,9 @@ def kind_named(name: str) -> SourceKind | None:
 
 @cache
 def _kinds() -> dict[str, SourceKind]:
-    package = __name__.rpartition(".")[0]
-    names = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
-    modules = [importlib.import_module(f"{package}.{name}") for name in names]
-    own = [module.KIND for module in modules if hasattr(module, "KIND")]
+    package = importlib.import_module(__name__.rpartition(".")[0])
+    modules = declaring(package.__path__, "KIND")
+    own: list[SourceKind] = [importlib.import_module(f"{package.__name__}.{name}").KIND for name in modules]
     return {kind.name: kind for kind in own}
 
 
