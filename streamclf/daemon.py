@@ -147,7 +147,9 @@ async def _serve(
         clocks = {line.info.name: line.clock for line in lines}
         if selftest is not None:
             clocks[selftest.info.name] = selftest.clock
-        cut_from = {line.info.name: clips.Line(line.ring, line.source.rate, tuple(line.info.packs)) for line in lines}
+        cut_from = {
+            line.info.name: clips.ClipSource(line.ring, line.source.rate, tuple(line.info.packs)) for line in lines
+        }
 
         def on_commit(events: Sequence[StoredEvent]) -> None:
             if alerts is not None:

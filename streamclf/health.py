@@ -160,11 +160,11 @@ class Health:
             heard_s,
         )
 
-    def _status(self, now_s: float) -> status.Status:
+    def _status(self, now_s: float) -> status.DaemonStatus:
         then, now = self._samples[0], self._sample()
         if self._disk is None or now_s >= self._disk.read_s + _DISK_S:
             self._disk = self._look_at_disk(now_s)
-        return status.Status(
+        return status.DaemonStatus(
             now_ms=time.time_ns() // 1_000_000,
             problems=self._all_problems(),
             streams=self._streams(),
@@ -177,7 +177,7 @@ class Health:
             process=self._process(then, now),
         )
 
-    def _all_problems(self) -> list[status.Problem]:
+    def _all_problems(self) -> list[status.DaemonProblem]:
         alike: dict[tuple[StreamState, str], list[str]] = {}
         for info in self._hub.streams.values():
             if info.state in _TO_DO:
@@ -186,13 +186,13 @@ class Health:
         for (state, detail), names in sorted(alike.items(), key=lambda item: list(_TO_DO).index(item[0][0])):
             what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
             since_ms = min(self._since_ms(f"{name}\n{state}") for name in names)
-            found.append(status.Problem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state]))
+            found.append(status.DaemonProblem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state]))
         if rung := Rung(_total(metrics.LADDER)):
             behind = f"this machine cannot keep up, and does less: rung {rung} of {max(Rung)} ({rung.name.lower()})"
             found.append(
-                status.Problem(behind, [], self._since_ms(_BEHIND), "give it fewer streams, or a lighter model")
+                status.DaemonProblem(behind, [], self._since_ms(_BEHIND), "give it fewer streams, or a lighter model")
             )
-        return found + [status.Problem(what, [], self._since_ms(what), to_do) for what, to_do in self._problems()]
+        return found + [status.DaemonProblem(what, [], self._since_ms(what), to_do) for what, to_do in self._problems()]
 
     def _streams(self) -> list[status.StreamStatus]:
         rows = metrics.sums(metrics.FRAMES, "stream", "pack")

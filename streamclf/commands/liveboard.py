@@ -36,7 +36,7 @@ class Bar(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class BoardEntry:
     """One line of the list: an event, or (without an id) a note. seconds: None where a note has no length."""
 
     wall_ns: int
@@ -161,7 +161,7 @@ class Board:
         self.streams: dict[str, StreamView] = {}
         self.packs: dict[str, wire.PackEntry] = {}
         self.hops: dict[str, str] = {}
-        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self.entries: deque[BoardEntry] = deque(maxlen=MAX_ENTRIES)
         """Newest first."""
         self.waiting = ""
         """Why there is no connection; empty while there is one."""
@@ -170,7 +170,7 @@ class Board:
         self._instance = ""
         self._named = named
         self._min_prob = min_prob
-        self._open: dict[str, Entry] = {}
+        self._open: dict[str, BoardEntry] = {}
 
     @property
     def demos(self) -> list[str]:
@@ -260,7 +260,9 @@ class Board:
         view = self.streams.get(event.stream)
         entry = self._open.get(event.id)
         if entry is None:
-            entry = Entry(event.onset_ns, self._name(event.pack, event.label), event.stream, id=event.id, open=True)
+            entry = BoardEntry(
+                event.onset_ns, self._name(event.pack, event.label), event.stream, id=event.id, open=True
+            )
             self._open[event.id] = entry
             self.entries.appendleft(entry)
         entry.peak = event.peak
@@ -287,7 +289,7 @@ class Board:
             newest.seconds = (newest.seconds or 0.0) + (seconds or 0.0)
             newest.wall_ns = now_ns
             return
-        self.entries.appendleft(Entry(now_ns, "gap", gap.stream, gap.reason, seconds=seconds))
+        self.entries.appendleft(BoardEntry(now_ns, "gap", gap.stream, gap.reason, seconds=seconds))
 
     def _status(self, status: wire.Status, now_ns: int) -> None:
         state = StreamState.read(status.state)
@@ -312,7 +314,7 @@ class Board:
         return plain(names.get(label, label))
 
     def _note(self, now_ns: int, title: str, detail: str, *, stream: str = "") -> None:
-        self.entries.appendleft(Entry(now_ns, plain(title), stream, plain(detail)))
+        self.entries.appendleft(BoardEntry(now_ns, plain(title), stream, plain(detail)))
 
 
 def _hears(word: str) -> bool:

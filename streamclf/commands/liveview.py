@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from streamclf.commands.liveboard import Bar, Board, Entry, Meter, StreamView
+from streamclf.commands.liveboard import Bar, Board, BoardEntry, Meter, StreamView
 from streamclf.commands.text import plain
 from streamclf.types import StreamState
 
@@ -152,7 +152,7 @@ class LiveView:
         return lines + [_entry_line(entry, width, many) for entry in entries]
 
 
-def _entry_line(entry: Entry, width: int, many: bool) -> Text:
+def _entry_line(entry: BoardEntry, width: int, many: bool) -> Text:
     at = time.strftime("%H:%M:%S", time.localtime(entry.wall_ns / 1e9))
     stream = f"  {plain(entry.stream)}" if many and entry.stream else ""
     length = "" if entry.seconds is None else _length(entry.seconds)

@@ -10,7 +10,7 @@ import click
 HELP = "Listen and serve labels live."
 
 
-class _Run(click.Command):
+class _RunCommand(click.Command):
     """Its help lists the kinds of sources that there are."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -24,7 +24,7 @@ class _Run(click.Command):
             formatter.write_dl(own)
 
 
-@click.command(cls=_Run)
+@click.command(cls=_RunCommand)
 @click.option("--source", "-s", "source", multiple=True, metavar="SPEC", help="Where audio comes from; repeatable.")
 @click.option("--model", "-m", "model", multiple=True, metavar="NAME", help="Pack to run, repeatable; all: every one.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), help="Where models run.")

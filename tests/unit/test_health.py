@@ -10,15 +10,15 @@ from streamclf.health import Health
 from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub
 from streamclf.serve.route import Query
-from streamclf.serve.status import Status
+from streamclf.serve.status import DaemonStatus
 from streamclf.types import Gap, StreamState
 from streamclf.types import Status as Said
 from tests.support.serving import make_hub, publish, scores
 
 
-def told(hub: Hub, role: Role = Role.ADMIN) -> Status:
+def told(hub: Hub, role: Role = Role.ADMIN) -> DaemonStatus:
     health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=True)
-    return msgspec.json.decode(health.answer(Query({}, role)).body, type=Status)
+    return msgspec.json.decode(health.answer(Query({}, role)).body, type=DaemonStatus)
 
 
 def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:

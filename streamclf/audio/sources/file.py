@@ -30,7 +30,7 @@ _OGG_CUT = "File ended unexpectedly"
 _LIKE_A_PATH = re.compile(r"[^:@]*[./\\][^:@]*")
 
 
-class Recording:
+class AudioFile:
     """An open file. `rate` in Hz, `samples` a channel (0: unknown). Use as a context manager."""
 
     def __init__(self, path: Path, spec: SourceSpec) -> None:
@@ -48,7 +48,7 @@ class Recording:
             self._file.close()
             raise
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> "AudioFile":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,11 +97,11 @@ class FileSource(Feeder):
         super().__init__(spec, fast=fast)
         self.path = Path(spec.argument).expanduser()
         self.loop = bool(spec.options.get("loop"))
-        self._recording: Recording | None = None
+        self._recording: AudioFile | None = None
 
     def open(self) -> None:
         """Open it. Raises `SourceError` with the reason, `RateError` for a rate that has no 20 ms frame."""
-        self._recording = Recording(self.path, self.spec)
+        self._recording = AudioFile(self.path, self.spec)
         self.rate = self._recording.rate
         self.channels = self._recording.channels
         length_s = self._recording.samples / self.rate
@@ -146,7 +146,7 @@ class FileSource(Feeder):
                 return
             problem = _said_before
             # opened anew, because libsndfile does not come back to the first sample of every mp3
-            recording = Recording(self.path, self.spec)
+            recording = AudioFile(self.path, self.spec)
             if (recording.rate, recording.channels) != (self.rate, self.channels):
                 recording.close()
                 raise SourceError(f"{self.path} has become another recording while it was played; start it anew")
@@ -160,7 +160,7 @@ def open_blocks(
     spec: channel to take; None mixes down. problem: is told what of the file could not be read.
     """
     spec = spec or SourceSpec("file", str(path), path.name)
-    recording = Recording(path, spec)
+    recording = AudioFile(path, spec)
 
     def blocks() -> Iterator[F32]:
         with recording:
