@@ -20,7 +20,7 @@ from streamclf.alerts.place import Place, TimeRange
 from streamclf.alerts.rule import Rule, RuleStage
 from streamclf.alerts.ruletable import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
 from streamclf.alerts.sinks.config import SinkConfig
-from streamclf.alerts.sinks.registry import kind_named, kinds
+from streamclf.alerts.sinks.kind import kind_named, kinds
 from streamclf.alerts.template import Template
 from streamclf.alerts.tomllines import Path as Key
 from streamclf.alerts.tomllines import TomlFault, deep_line, parse

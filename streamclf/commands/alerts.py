@@ -21,6 +21,8 @@ from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
 from streamclf.text import plain
 
+HELP = "Show what was told to whom, and send it again."
+
 _STATES = ("pending", "sent", "dead")
 _SHORT = 12  # digits of an id that a person has to copy
 

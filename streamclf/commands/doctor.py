@@ -18,6 +18,8 @@ from streamclf import __version__
 from streamclf.errors import StreamclfError
 from streamclf.text import plain
 
+HELP = "Check that this machine can run streamclf."
+
 ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
 

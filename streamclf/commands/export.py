@@ -10,6 +10,8 @@ from streamclf.commands.text import table
 from streamclf.errors import UsageError
 from streamclf.text import plain
 
+HELP = "Make a pack of a transformers checkpoint."
+
 
 def _list_families(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:

@@ -13,6 +13,9 @@ from streamclf.commands.text import table
 from streamclf.errors import UsageError
 from streamclf.text import plain
 
+HELP = "Train a pack on labelled recordings."
+
+
 # waiting threads must sleep: when they spin, a core that others use too costs four times the time it gives
 _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 

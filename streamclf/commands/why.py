@@ -25,6 +25,8 @@ from streamclf.store.events import StoredEvent, find, overlapping
 from streamclf.store.scorefile import Header
 from streamclf.text import plain
 
+HELP = "Say why an event was told, or was not."
+
 
 @click.command()
 @click.argument("what", metavar="TIME|EVENT")

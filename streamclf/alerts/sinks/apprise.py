@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig, Text
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.picture import Paint, painted
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 
@@ -88,12 +88,10 @@ def _open(config: AppriseConfig, context: SinkContext) -> Services:
     return Services(config, context.painter(wanted=config.picture))
 
 
-register(
-    SinkKind(
-        AppriseConfig,
-        _open,
-        does="sends it by a service that Apprise knows",
-        examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
-        needs=("apprise", "apprise.attachment.memory"),
-    )
+KIND = SinkKind(
+    AppriseConfig,
+    _open,
+    does="sends it by a service that Apprise knows",
+    examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
+    needs=("apprise", "apprise.attachment.memory"),
 )

@@ -9,7 +9,7 @@ from msgspec import Meta
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig
-from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Sink, Temporary
 
 _LIMIT_S = 10.0
@@ -53,11 +53,9 @@ class Desktop(Sink):
             raise Temporary(told.decode("utf-8", "replace").strip()[:300] or f"status {process.returncode}")
 
 
-register(
-    SinkKind(
-        DesktopConfig,
-        lambda config, context: Desktop(config),
-        does="shows it on the desktop",
-        examples={"seconds": "30.0"},
-    )
+KIND = SinkKind(
+    DesktopConfig,
+    lambda config, context: Desktop(config),
+    does="shows it on the desktop",
+    examples={"seconds": "30.0"},
 )

@@ -28,7 +28,7 @@ from msgspec import Meta
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
@@ -236,23 +236,21 @@ def _open(config: MqttConfig, context: SinkContext) -> Mqtt:
     return Mqtt(config, context.sensors)
 
 
-register(
-    SinkKind(
-        MqttConfig,
-        _open,
-        does="publishes it, and a sensor for each label",
-        examples={
-            "host": '"192.168.1.20"',
-            "port": "1883",
-            "username": '"streamclf"',
-            "password_file": '"/etc/streamclf/mqtt.password"',
-            "tls": "true",
-            "topic": '"birds"',
-            "discovery": "false",
-            "discovery_topic": '"homeassistant"',
-            "labels": '["robin", "group:bird"]',
-        },
-        needs=("aiomqtt",),
-        labels=lambda config, told: config.labels or told,
-    )
+KIND = SinkKind(
+    MqttConfig,
+    _open,
+    does="publishes it, and a sensor for each label",
+    examples={
+        "host": '"192.168.1.20"',
+        "port": "1883",
+        "username": '"streamclf"',
+        "password_file": '"/etc/streamclf/mqtt.password"',
+        "tls": "true",
+        "topic": '"birds"',
+        "discovery": "false",
+        "discovery_topic": '"homeassistant"',
+        "labels": '["robin", "group:bird"]',
+    },
+    needs=("aiomqtt",),
+    labels=lambda config, told: config.labels or told,
 )
