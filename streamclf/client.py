@@ -31,7 +31,7 @@ from streamclf.errors import ServeError
 from streamclf.reader import Reader, one_line
 from streamclf.serve import wire
 from streamclf.serve.access import is_loopback
-from streamclf.serve.sound import Heard, is_sound
+from streamclf.serve.sound import SoundBlock, is_sound
 from streamclf.serve.sound import decode as decode_sound
 from streamclf.serve.tokens import TOKEN_VARIABLE
 
@@ -137,7 +137,7 @@ class Client:
         encoding: wire.Encoding = "json",
         final: wire.Revision = "all",
         audio: str | None = None,
-        on_sound: Callable[[Heard], object] = lambda heard: None,
+        on_sound: Callable[[SoundBlock], object] = lambda heard: None,
         since: int | None = None,
         instance: str | None = None,
         reconnect: bool = True,

@@ -46,7 +46,7 @@ from streamclf.serve.why import Live
 from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
-from streamclf.types import Label, Output, Shape, Status
+from streamclf.types import Label, Output, Shape, Status, StreamState
 
 log = logging.getLogger("streamclf")
 
@@ -147,7 +147,9 @@ async def _serve(
         clocks = {line.info.name: line.clock for line in lines}
         if selftest is not None:
             clocks[selftest.info.name] = selftest.clock
-        cut_from = {line.info.name: clips.Line(line.ring, line.source.rate, tuple(line.info.packs)) for line in lines}
+        cut_from = {
+            line.info.name: clips.ClipSource(line.ring, line.source.rate, tuple(line.info.packs)) for line in lines
+        }
 
         def on_commit(events: Sequence[StoredEvent]) -> None:
             if alerts is not None:
@@ -340,7 +342,8 @@ async def _tell_problems(hub: Hub, server: Server) -> None:
         await asyncio.sleep(1.0)
         now = list(hub.problems())
         if now != before:
-            told = Status("", "problem", "; ".join(now)) if now else Status("", "live", "no problem any more")
+            state = StreamState.PROBLEM if now else StreamState.LIVE
+            told = Status("", state, "; ".join(now) or "no problem any more")
             server.publish([told], time.time_ns())
         before = now
 

@@ -10,8 +10,15 @@ import numpy as np
 
 from streamclf import metrics
 from streamclf.audio.ring import Ring
-from streamclf.audio.sources import NoInputDeviceError, Source, SourceSpec, name_sources, open_source, parse_source
-from streamclf.audio.sources.push import PushSource
+from streamclf.audio.sources import (
+    NoInputDeviceError,
+    Pushed,
+    Source,
+    SourceSpec,
+    name_sources,
+    open_source,
+    parse_source,
+)
 from streamclf.clock import StreamClock
 from streamclf.config import Config
 from streamclf.engine.engine import Engine
@@ -19,7 +26,7 @@ from streamclf.engine.runner import ModelThread
 from streamclf.engine.stream import Stream
 from streamclf.serve.info import StreamInfo
 from streamclf.store import clips
-from streamclf.types import Status
+from streamclf.types import Status, StreamState
 
 log = logging.getLogger("streamclf")
 
@@ -27,7 +34,6 @@ RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behi
 _LEVEL_S = 0.2
 _DRIFT_S = 60.0  # the clock follows by at most 2 ms in 10 s; before that the figure says nothing
 _SILENCE_DBFS = -120.0
-_OWN_CLOCK = ("file", "demo")  # sources that give samples when we ask
 NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
 
 
@@ -62,8 +68,8 @@ def open_lines(config: Config, engine: Engine) -> list[Line]:
             rate=source.rate,
             clock=clock,
             source=source.description,
-            demo=spec.kind == "demo",
-            push=spec.kind == "push",
+            demo=spec.declared.demo,
+            push=spec.declared.pushed,
             priority=spec.priority,
             packs=[track.manifest.name for track in engine.tracks[spec.name]],
         )
@@ -91,9 +97,9 @@ def _open_sources(config: Config) -> list[tuple[SourceSpec, Source]]:
     return opened
 
 
-def push_sinks(lines: Sequence[Line]) -> dict[str, PushSource]:
+def push_sinks(lines: Sequence[Line]) -> dict[str, Pushed]:
     """stream -> where a client's samples go."""
-    return {line.spec.name: line.source for line in lines if isinstance(line.source, PushSource)}
+    return {line.spec.name: line.source for line in lines if isinstance(line.source, Pushed)}
 
 
 def room(line: Line) -> int:
@@ -102,7 +108,7 @@ def room(line: Line) -> int:
 
 
 def notify(
-    state: str,
+    state: StreamState,
     detail: str,
     *,
     model: ModelThread,
@@ -113,20 +119,20 @@ def notify(
 ) -> None:
     """A source speaks, from a thread of its own."""
     name = line.info.name
-    log.log(logging.INFO if state in ("live", "ended", "demo") else logging.WARNING, "%s: %s: %s", name, state, detail)
-    if state == "ended":
+    log.log(logging.INFO if state.expected else logging.WARNING, "%s: %s: %s", name, state, detail)
+    if state is StreamState.ENDED:
 
         def finished() -> None:
             ended.add(name)
             if len(ended) == total:
                 all_ended()
 
-        model.end(name, [Status(name, "ended", detail)], finished)
+        model.end(name, [Status(name, StreamState.ENDED, detail)], finished)
         return
     if detail == line.info.source:
         detail = ""  # the stream's entry says it already
-    if state == "live" and line.info.demo:
-        state = "demo"
+    if state is StreamState.LIVE and line.info.demo:
+        state = StreamState.DEMO
     model.call(lambda: [Status(name, state, detail)])
 
 
@@ -159,7 +165,7 @@ def _dbfs(value: float) -> float:
 def drift_ppm(line: Line) -> float | None:
     """How much faster the device's clock goes than ours; None before that is known, and for recordings."""
     captured_s = line.ring.written / line.info.rate
-    if line.spec.kind in _OWN_CLOCK or captured_s < _DRIFT_S:
+    if line.spec.declared.recorded or captured_s < _DRIFT_S:
         return None
     # a device that is fast has its samples early: the epoch moves back
     return round(-line.clock.drift_ns / captured_s / 1000, 1)

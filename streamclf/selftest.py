@@ -33,7 +33,7 @@ from streamclf.errors import ConfigError, ServeError
 from streamclf.serve import wire
 from streamclf.serve.info import StreamInfo
 from streamclf.store.events import StoredEvent
-from streamclf.types import F32
+from streamclf.types import F32, StreamState
 
 log = logging.getLogger("streamclf")
 
@@ -167,7 +167,7 @@ def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
         rate=rate,
         clock=clock,
         source=f"{path.name}, every {config.every_min} min",
-        state="waiting",
+        state=StreamState.WAITING,
         test=True,
         packs=[track.manifest.name for track in engine.tracks[STREAM]],
     )

@@ -11,7 +11,7 @@ from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine
 from streamclf.errors import ConfigError
-from streamclf.store.clips import Clipper, Line
+from streamclf.store.clips import Clipper, ClipSource
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
 from streamclf.store.recorder import PackFacts, Recorder
@@ -43,7 +43,7 @@ def make_keeper(
     store: Store,
     engine: Engine,
     clocks: Mapping[str, StreamClock],
-    lines: Mapping[str, Line],
+    lines: Mapping[str, ClipSource],
     *,
     run: str,
     test: Container[str],

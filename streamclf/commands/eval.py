@@ -12,6 +12,8 @@ import click
 
 from streamclf.errors import UsageError
 
+HELP = "Measure packs on labelled recordings."
+
 
 @click.command("eval")
 @click.argument("packs", nargs=-1, required=True, metavar="PACK [PACK2 ...]")

@@ -13,7 +13,7 @@ from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
 from streamclf.model.library import (
-    Entry,
+    FoundPack,
     Installed,
     Origin,
     available_packs,
@@ -26,6 +26,8 @@ from streamclf.model.library import (
 )
 from streamclf.model.pack import Manifest, Pack
 from streamclf.types import Shape
+
+HELP = "List, show, add, remove and verify model packs."
 
 
 @click.group()
@@ -165,7 +167,7 @@ def _same_version(name: str, version: str) -> Path | None:
     return None
 
 
-def _summary(entry: Entry) -> dict[str, Any]:
+def _summary(entry: FoundPack) -> dict[str, Any]:
     return {
         "name": entry.name,
         "version": entry.manifest.version if entry.manifest else None,

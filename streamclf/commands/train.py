@@ -12,6 +12,9 @@ import click
 from streamclf.commands.text import plain, table
 from streamclf.errors import UsageError
 
+HELP = "Train a pack on labelled recordings."
+
+
 # waiting threads must sleep: when they spin, a core that others use too costs four times the time it gives
 _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 

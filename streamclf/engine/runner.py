@@ -14,7 +14,7 @@ from streamclf.audio.wake import Wake
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.engine import Engine
 from streamclf.engine.pace import UP_MS, Ladder, Rung, hop_frames
-from streamclf.types import Output, Shape, Status
+from streamclf.types import Output, Shape, Status, StreamState
 
 Deliver = Callable[[Sequence[Output], int], None]
 
@@ -115,7 +115,9 @@ class ModelThread:
             runner.set_hop(frames)
             self.hops[runner.name] = frames
             self._on_hop(runner.name, frames * FRAME_MS)
-            out.append(Status("", "hop", f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name))
+            out.append(
+                Status("", StreamState.HOP, f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
+            )
         return out
 
     def _main(self) -> None:
@@ -165,19 +167,21 @@ class ModelThread:
         metrics.LADDER_STEPS.labels("down" if backlog_ms < UP_MS else "up").inc()
         out = self.choose_hops()
         if self._ladder.rung is not before:
-            state = "behind" if self._ladder.rung > before else "live"
+            state = StreamState.BEHIND if self._ladder.rung > before else StreamState.LIVE
             out.append(Status("", state, _sentence(self._ladder.rung, backlog_ms)))
         while len(self._paused) < self._ladder.paused and len(running) > 1:
             name = min(running, key=lambda n: self.engine.priority(n))
             running.remove(name)
             self._paused.append(name)
             self.engine.pause(name)
-            out.append(Status(name, "paused", "this machine cannot keep up with all streams; lowest priority first"))
+            out.append(
+                Status(name, StreamState.PAUSED, "this machine cannot keep up with all streams; lowest priority first")
+            )
         while len(self._paused) > self._ladder.paused:
             name = self._paused.pop()
             if name in self.engine.streams and not self.engine.streams[name].ended:
                 out += self.engine.resume(name)
-                out.append(Status(name, "resumed", "there is time for this stream again"))
+                out.append(Status(name, StreamState.RESUMED, "there is time for this stream again"))
         return out
 
 

@@ -7,7 +7,7 @@ from streamclf.clock import FRAME_MS, StreamClock
 from streamclf.model.geometry import receptive_field
 from streamclf.model.pack import Pack
 from streamclf.serve import wire
-from streamclf.types import Label, Shape
+from streamclf.types import Label, Shape, StreamState
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class StreamInfo:
     test: bool = False
     priority: int = 0
     packs: list[str] = field(default_factory=list)
-    state: str = "live"
+    state: StreamState = StreamState.LIVE
     detail: str = ""
 
     def entry(self) -> wire.StreamEntry:

@@ -27,8 +27,6 @@ SOCKET_PATH = "/v1"
 logger = logging.getLogger("streamclf.serve")
 
 # States of a stream in which nothing can be heard, and that somebody has to look at; the others pass by themselves.
-_BROKEN = {"lost", "problem"}
-_LESSENED = {"reconnecting", "paused", "behind"}
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -123,10 +121,10 @@ class Pages:
 
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
-        broken = bool(states & _BROKEN)
+        broken = any(state.broken for state in states)
         problems = list(self._hub.problems())
         health: dict[str, object] = {
-            "status": "degraded" if broken or problems or states & _LESSENED else "ok",
+            "status": "degraded" if broken or problems or any(state.lessened for state in states) else "ok",
             "uptime_s": round(time.monotonic() - self._started_s, 3),
         }
         if detailed:

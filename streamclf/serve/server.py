@@ -27,10 +27,10 @@ from streamclf.serve.marks import MarkDesk
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.route import Route
-from streamclf.serve.session import MAX_BINARY, Session
+from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
 from streamclf.serve.wire import PROTOCOL
-from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status
+from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
@@ -151,7 +151,7 @@ class Server:
                 return
         elif self._missed:
             told = [
-                Status(name, "behind", f"{rows} score rows were dropped: the server stood still")
+                Status(name, StreamState.BEHIND, f"{rows} score rows were dropped: the server stood still")
                 for name, rows in self._missed.items()
             ]
             self._missed = {}
@@ -196,7 +196,9 @@ class Server:
         assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
         connection.subscriber = subscriber
-        session = Session(subscriber, self._desk, self.marks, role=connection.role, no_audio=self._settings.no_audio)
+        session = ClientSession(
+            subscriber, self._desk, self.marks, role=connection.role, no_audio=self._settings.no_audio
+        )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:

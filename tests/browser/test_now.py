@@ -7,7 +7,7 @@ import numpy as np
 
 from streamclf.clock import StreamClock
 from streamclf.serve.hub import Hub
-from streamclf.types import Event, FrameScores, Label, Stage, Status
+from streamclf.types import Event, FrameScores, Label, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.browser import HubServer, OpenPage, hub_server, keep_figures, keep_picture
 from tests.support.load import patience
@@ -136,10 +136,10 @@ def test_what_is_not_listened_to_is_not_shown_as_heard(open_page: OpenPage) -> N
     with hub_server(hub()) as server:
         page = open_page(server.address + "#now")
         page.wait_for_selector(".now-quiet:visible")
-        publish(server, Status("mic", "demo", "a recording"), event("e1", "speech", Stage.OPEN))
+        publish(server, Status("mic", StreamState.DEMO, "a recording"), event("e1", "speech", Stage.OPEN))
         page.wait_for_selector(".now-card:not(.now-stale) .now-name")
         demo = page.locator(".now-state").inner_text()
-        publish(server, Status("mic", "paused", "no time"))
+        publish(server, Status("mic", StreamState.PAUSED, "no time"))
         page.wait_for_selector(".now-card.now-stale .now-name")
         paused = page.locator(".now-state").inner_text()
         publish(server, event("e1", "speech", Stage.CLOSE))

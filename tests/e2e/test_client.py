@@ -11,7 +11,7 @@ import pytest
 
 from streamclf.client import Client
 from streamclf.serve import wire
-from streamclf.types import Gap, Stage, Status
+from streamclf.types import Gap, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.following import Waits, collect, published, run
 from tests.support.served import Proxy, answering, served
@@ -97,9 +97,9 @@ def history(hub: Any) -> AsyncIterator[None]:
             if tick % 17 == 6:
                 publish(hub, Gap("mic", tick * 320, tick * 320 + 99, "xrun"))
             if tick % 29 == 8:
-                publish(hub, Status("yard", "problem", "clipping"))
+                publish(hub, Status("yard", StreamState.PROBLEM, "clipping"))
             yield
-        publish(hub, Status("mic", "ended", ""))
+        publish(hub, Status("mic", StreamState.ENDED, ""))
 
     return publishing()
 

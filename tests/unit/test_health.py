@@ -10,15 +10,15 @@ from streamclf.health import Health
 from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub
 from streamclf.serve.route import Query
-from streamclf.serve.status import Status
-from streamclf.types import Gap
+from streamclf.serve.status import DaemonStatus
+from streamclf.types import Gap, StreamState
 from streamclf.types import Status as Said
 from tests.support.serving import make_hub, publish, scores
 
 
-def told(hub: Hub, role: Role = Role.ADMIN) -> Status:
+def told(hub: Hub, role: Role = Role.ADMIN) -> DaemonStatus:
     health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=True)
-    return msgspec.json.decode(health.answer(Query({}, role)).body, type=Status)
+    return msgspec.json.decode(health.answer(Query({}, role)).body, type=DaemonStatus)
 
 
 def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
@@ -40,7 +40,7 @@ def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
 @pytest.mark.parametrize("role", [Role.LABELS, Role.AUDIO])
 def test_who_is_no_admin_sees_streams_and_problems_only(role: Role) -> None:
     hub = make_hub()
-    publish(hub, Said("yard", "lost", "unplugged"))
+    publish(hub, Said("yard", StreamState.LOST, "unplugged"))
 
     status = told(hub, role)
 
@@ -62,7 +62,7 @@ def test_who_is_no_admin_sees_streams_and_problems_only(role: Role) -> None:
 )
 def test_streams_in_trouble_are_named_together_with_what_to_do(states: dict[str, str], what: list[str]) -> None:
     hub = make_hub(streams=tuple(states))
-    publish(hub, *(Said(name, state, "why") for name, state in states.items()))
+    publish(hub, *(Said(name, StreamState(state), "why") for name, state in states.items()))
 
     problems = told(hub).problems
 
