@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
+from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve import cookie
-from streamclf.serve.tokens import TOKEN_VARIABLE, Tries
+from streamclf.serve.tokens import Tries
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _SUBPROTOCOL = "token."
@@ -82,12 +83,6 @@ class Refusal(NamedTuple):
     text: str
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
-
-
 def check_bind(settings: ServerSettings) -> None:
     """Raises `ServeError` for a bind that others can reach when there is no token."""
     if settings.token is None and not is_loopback(settings.host):
@@ -126,7 +121,7 @@ class Access:
         name = _bare(match["name"])
         if name in self._hosts:
             return None
-        address = _address(name)
+        address = ip_of(name)
         # a name can be made to point here by whoever owns it; an address cannot
         if address is not None and (address.is_loopback or not self._loopback):
             return None
@@ -222,17 +217,10 @@ def _by_own_page(headers: Headers, *, socket: bool) -> bool:
 def _sender(headers: Headers, peer: str) -> str:
     """Whose wrong tokens count together: an address, of IPv6 its network; of a proxy on this machine, its client's."""
     chain = [part.strip() for value in headers.get_all("X-Forwarded-For") for part in value.split(",")]
-    address = _address(chain[-1] if chain and is_loopback(peer) else peer) or _address(peer)
+    address = ip_of(chain[-1] if chain and is_loopback(peer) else peer) or ip_of(peer)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return peer if address is None else str(address)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
 
 
 def _bare(host: str) -> str:
