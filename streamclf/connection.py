@@ -107,10 +107,8 @@ class Connection:
 
     def __del__(self) -> None:
         loop = self._socket.loop
-        if loop.is_running() and asyncio._get_running_loop() is not loop:
-            with suppress(RuntimeError):  # the garbage is collected in another thread, and the loop may end just now
-                loop.call_soon_threadsafe(self.abort)
-        else:
+        # where garbage is collected in another thread, asyncio ends the guard, on the loop's own
+        if not loop.is_running() or asyncio._get_running_loop() is loop:
             self.abort()
 
     async def __aenter__(self) -> Self:

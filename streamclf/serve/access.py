@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
 from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve import cookie
+from streamclf.serve.origins import Origins, normal
 from streamclf.serve.tokens import Tries
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
@@ -103,7 +103,7 @@ class Access:
         self.base_path = settings.base_path
         self._loopback = is_loopback(settings.host)
         self._hosts = {_bare(host) for host in settings.hosts} | {"localhost", _bare(settings.host)}
-        self._origins = {_normal(origin) for origin in settings.origins}
+        self.origins = Origins(settings.origins)
         self._tokens = {role: token.encode() for role, token in settings.tokens.items()}
         self._digests = {role: sha256(token).digest() for role, token in self._tokens.items()}
         self._tries = Tries()
@@ -130,9 +130,9 @@ class Access:
     def check_origin(self, headers: Headers) -> str | None:
         """headers: of a request whose Host is already checked."""
         origins = headers.get_all("Origin")
-        if not origins or _own_origin(headers) or (len(origins) == 1 and _normal(origins[0]) in self._origins):
+        if not origins or _own_origin(headers) or (len(origins) == 1 and self.origins.allows(origins[0])):
             return None
-        return f"origin '{origins[0][:200]}' may not connect; add it to server.origins if it should"
+        return self.origins.why_not(origins)
 
     def role_of(self, headers: Headers, query: Sequence[str] = (), *, peer: str, socket: bool) -> Role | Refusal:
         """What the sender of a request may do. query: values of `token=`; peer: its address; socket: of a websocket.
@@ -202,9 +202,11 @@ def _own_origin(headers: Headers) -> bool:
 
     No page can set X-Forwarded-Host on a websocket, nor on a request that it makes without being allowed to.
     """
-    origins = [_normal(origin) for origin in headers.get_all("Origin")]
+    origins = [normal(origin) for origin in headers.get_all("Origin")]
     hosts = [host.strip().lower() for name in ("Host", "X-Forwarded-Host") for host in headers.get_all(name)]
-    return len(origins) == 1 and any(origins[0] in (f"http://{host}", f"https://{host}") for host in hosts)
+    return len(origins) == 1 and any(
+        origins[0] in (normal(f"http://{host}"), normal(f"https://{host}")) for host in hosts
+    )
 
 
 def _by_own_page(headers: Headers, *, socket: bool) -> bool:
@@ -226,11 +228,3 @@ def _sender(headers: Headers, peer: str) -> str:
 def _bare(host: str) -> str:
     match = _HOST.fullmatch(host)
     return (match["name"] if match else host).strip("[]").lower().rstrip(".")
-
-
-def _normal(origin: str) -> str:
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc}".lower() if parts.scheme and parts.netloc else origin.lower()
