@@ -9,9 +9,9 @@ from typing import Any
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.serve import wire
+from streamclf.serve.gallery import Gallery
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.picture import Gallery
-from streamclf.serve.sound import Heard
+from streamclf.serve.sound import SoundBlock
 from streamclf.serve.subscription import Channel
 from streamclf.types import Picture, Sound
 
@@ -81,6 +81,6 @@ class Shown:
             return
         index, rate = self._index[sound.stream], self._streams[sound.stream].rate
         for number, samples in enumerate(sound.samples, sound.first_frame):
-            frame = wire.binary_frame(Heard(index, rate, number * len(samples), samples).encode())
+            frame = wire.binary_frame(SoundBlock(index, rate, number * len(samples), samples).encode())
             for channel in listening:
                 metrics.SOUND_DROPPED.inc(channel.show(frame))

@@ -7,7 +7,7 @@ from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve import wire
 from streamclf.serve.hub import Hub
-from streamclf.serve.sound import Heard, decode, is_sound
+from streamclf.serve.sound import SoundBlock, decode, is_sound
 from streamclf.types import Sound
 from tests.support.serving import HOP, RATE, Collector, make_hub, publish
 
@@ -85,7 +85,7 @@ def test_bytes_that_are_no_sound_are_refused(data: bytes) -> None:
 
 
 def test_a_message_that_was_cut_short_is_refused() -> None:
-    data = Heard(1, RATE, 640, np.arange(5, dtype=np.int16)).encode()
+    data = SoundBlock(1, RATE, 640, np.arange(5, dtype=np.int16)).encode()
     assert is_sound(data)
     with pytest.raises(ValueError, match="a sound message of 5 samples cannot have 32 bytes"):
         decode(data[:-2])
