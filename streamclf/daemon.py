@@ -37,6 +37,7 @@ from streamclf.selftest import STREAM as SELF_TEST
 from streamclf.selftest import SelfTest, prepare
 from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub, PackInfo
+from streamclf.serve.packinfo import pack_info
 from streamclf.serve.recent import probability
 from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
@@ -89,7 +90,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         stateful = runner.pack.manifest.shape is Shape.STATEFUL
         step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
         hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
-        info = PackInfo.of(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
+        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
         info.labels = _as_decided(engine, info)
         infos.append(info)
     return infos

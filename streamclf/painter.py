@@ -16,7 +16,7 @@ from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ConfigError, StreamclfError
 from streamclf.serve.hub import Hub
-from streamclf.serve.moments import StreamMoments
+from streamclf.serve.moments import StreamHistory
 from streamclf.serve.picture import decode
 from streamclf.store.events import StoredEvent
 
@@ -57,7 +57,7 @@ def around(hub: Hub, event: StoredEvent) -> Callable[[], Moments]:
     first = max(0, event.onset_frame - _BEFORE)
     last = first + _MOST if event.offset_frame is None else min(event.offset_frame + _BEHIND, first + _MOST)
     packs = {name: hub.packs[name].entry() for name in stream.packs}
-    heard = StreamMoments(stream.entry(), packs)
+    heard = StreamHistory(stream.entry(), packs)
     for track in sorted(hub.tracks.values(), key=lambda track: track.final):
         if track.stream == event.stream:
             labels = [label.id for label in hub.packs[track.pack].labels]

@@ -9,8 +9,8 @@ from typing import Any
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.serve import wire
+from streamclf.serve.gallery import Gallery
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.picture import Gallery
 from streamclf.serve.sound import SoundBlock
 from streamclf.serve.subscription import Channel
 from streamclf.types import Picture, Sound

@@ -25,7 +25,7 @@ from streamclf.draw.snapshot import draw
 from streamclf.engine.scope import Scope
 from streamclf.features.picture import BANDS
 from streamclf.painter import SIZE
-from streamclf.serve.picture import Gallery
+from streamclf.serve.gallery import Gallery
 from streamclf.types import F32, Picture
 
 FRAME_S = 0.02
