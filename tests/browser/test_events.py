@@ -17,9 +17,9 @@ from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, find, put_events, query
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, keep_figures, keep_picture
-from tests.support.daemon import Daemon, free_port, run_cli
 from tests.support.storing import stored
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import Daemon, free_port, run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -13,9 +13,10 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.types import I16
 from tests.conftest import StartDaemon
-from tests.support.browser import CHROMIUM, FLAGS, WAIT_MS, OpenPage, hub_server, keep_picture
+from tests.support.browser import WAIT_MS, OpenPage, hub_server, keep_picture
 from tests.support.hearing import Cable, Likeness, lag_of, listening
 from tests.support.serving import make_hub, stream_info
+from tools.lab.chromium import CHROMIUM, FLAGS
 
 RATE = 48_000
 LISTENING = {"STREAMCLF_SERVER_LISTENING": "true"}

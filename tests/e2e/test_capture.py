@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.soundserver import F32, Microphone, fifo_microphone, missing, pulse_microphone
+from tools.lab.soundserver import F32, Microphone, fifo_microphone, missing, pulse_microphone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.capture, pytest.mark.timeout(240)]
 

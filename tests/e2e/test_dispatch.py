@@ -18,7 +18,7 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import ConfigError
 from streamclf.store.database import Store, reader
 from tests.support.alerts import AT_NS, http_receiver, make_alert
-from tests.support.daemon import free_port as find_free_port
+from tools.lab.daemon import free_port as find_free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -27,7 +27,7 @@ from streamclf.painter import SIZE
 from tests.conftest import StartDaemon
 from tests.support.alerts import http_receiver, make_alert
 from tests.support.recordings import bursts
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -16,10 +16,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from streamclf.types import F32
 from tests.conftest import StartDaemon
-from tests.support import soundserver
-from tests.support.daemon import Daemon, run_cli
 from tests.support.oracle import HOP, Oracle
-from tests.support.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab import soundserver
+from tools.lab.daemon import Daemon, run_cli
+from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -25,9 +25,9 @@ from streamclf.train.fit import Settings  # noqa: E402
 from streamclf.train.job import Options, train  # noqa: E402
 from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
 from streamclf.types import FrameScores, Provider  # noqa: E402
-from tests.support.checkpoints import ctc_checkpoint  # noqa: E402
-from tests.support.daemon import run_cli  # noqa: E402
 from tests.support.recordings import RATE, tone, tone_clips, turns  # noqa: E402
+from tools.lab.checkpoints import ctc_checkpoint  # noqa: E402
+from tools.lab.daemon import run_cli  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

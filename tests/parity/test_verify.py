@@ -22,7 +22,7 @@ from streamclf.model.pack import Pack, Waveform
 from streamclf.model.session import _Binding
 from streamclf.model.writer import write_pack
 from streamclf.types import F32
-from tests.support.tinypack import chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
 
 Make = Callable[..., Path]
 

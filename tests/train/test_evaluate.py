@@ -17,7 +17,7 @@ from streamclf.train.annotations import Recording, Span
 from streamclf.train.evaluate import Evaluation, Settings, evaluate
 from streamclf.train.labelmap import parse_map, resolve
 from streamclf.types import F32, FrameScores
-from tests.support.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
 EXTRA = ("sklearn", "scipy", "sed_eval", "dcase_util", "pkg_resources", "pyannote")
 pytestmark = pytest.mark.skipif(

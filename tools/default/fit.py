@@ -95,7 +95,7 @@ def fit(pool: Pool, settings: Settings, run: Path, *, say: Callable[[str], None]
         weights = (settings.frames, settings.clips, settings.winner, settings.guessed, settings.taught)
         loss = torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         optimiser.step()
         _follow(average, net, min(settings.average, (1 + step) / (10 + step)))

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import le
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +73,7 @@ class Judge:
                 what, target, least = "ESC-10 fold 4, ten-way clip accuracy", ">= 88 %", 88.0
             else:
                 what, target, least = f"the same at gain x{gain:g}", f"within {points:g} points", plain - points
-            self.rows.append(Row(what, target, figures, lambda v, least=least: v >= least, "%"))
+            self.rows.append(Row(what, target, figures, partial(le, least), "%"))
         figures = self._accuracy(recordings, Settings(noise_db=NOISE_DB))
         self.rows.append(Row(f"the same in white noise at {NOISE_DB:g} dB", "costs little", figures, None, "%"))
 
