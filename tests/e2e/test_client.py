@@ -15,7 +15,7 @@ from tests.conftest import StartDaemon
 from tests.support.following import Waits, collect, published, run
 from tests.support.served import Proxy, answering, served
 from tests.support.serving import Collector, event, make_hub, publish, scores
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 # Receiving
 

@@ -83,10 +83,12 @@ class Daemon:
 
     @property
     def stdout(self) -> str:
+        """What it has written so far."""
         return self.log.with_suffix(".out").read_text(errors="replace")
 
     @property
     def stderr(self) -> str:
+        """What it has said so far."""
         return self.log.with_suffix(".err").read_text(errors="replace")
 
     def get(self, path: str, *, timeout_s: float = 20.0) -> tuple[int, bytes]:

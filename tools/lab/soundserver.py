@@ -35,7 +35,7 @@ _PULSE_PIECE_S = 0.005
 # ALSA's file plugin takes a short read for a whole one: the FIFO gets whole blocks of the capture, each in one write
 _FIFO_PIECE_S = 0.020
 # what a device source opens of a virtual device; both carry the same, and the mean of both is exactly that
-_FIFO_CHANNELS = 2
+FIFO_CHANNELS = 2
 _READY_S = 30.0
 _CATCH_UP_S = 0.5
 
@@ -141,7 +141,9 @@ class Microphone:
             piece.done.set()
 
 
-class _FifoMicrophone(Microphone):
+class FifoMicrophone(Microphone):
+    """A FIFO that ALSA reads in real time. fd: of the FIFO, open for reading and writing."""
+
     def __init__(self, folder: Path, rate: int, silence: bool) -> None:
         fifo, config = folder / "microphone.fifo", folder / "asound.conf"
         os.mkfifo(fifo)
@@ -163,9 +165,11 @@ class _FifoMicrophone(Microphone):
         self._next_s = 0.0
 
     def freeze(self) -> None:
+        """Deliver nothing until `thaw`."""
         self._flowing.clear()
 
     def thaw(self) -> None:
+        """Go on from now."""
         self._next_s = time.monotonic()
         self._flowing.set()
 
@@ -176,13 +180,13 @@ class _FifoMicrophone(Microphone):
     def _send(self, samples: F32) -> bool:
         waiting = int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0"), "little")
         # what nobody reads must not wait in the FIFO: it would come late, and all at once
-        if not self._flowing.is_set() or waiting > 2 * _FIFO_CHANNELS * samples.nbytes:
+        if not self._flowing.is_set() or waiting > 2 * FIFO_CHANNELS * samples.nbytes:
             return False
         now_s = time.monotonic()
         # a busy machine's delays are made up for, or the microphone's clock would be slow; a long pause is not
         self._next_s = max(self._next_s, now_s - _CATCH_UP_S)
         self._closing.wait(max(0.0, self._next_s - now_s))
-        os.write(self.fd, np.repeat(samples, _FIFO_CHANNELS).tobytes())
+        os.write(self.fd, np.repeat(samples, FIFO_CHANNELS).tobytes())
         self._next_s += len(samples) / self.rate
         return True
 
@@ -281,13 +285,13 @@ class _PulseMicrophone(Microphone):
 
 
 @contextmanager
-def fifo_microphone(*, rate: int = 16_000, silence: bool = True) -> Iterator[Microphone]:
+def fifo_microphone(*, rate: int = 16_000, silence: bool = True) -> Iterator["FifoMicrophone"]:
     """A microphone that delivers exactly what is fed, in 20 ms blocks of `rate`. It can be frozen, but not unplugged.
 
     silence: stream zeros before the first `feed`; False makes the first sample fed the first one captured.
     """
     with TemporaryDirectory(prefix="mic") as folder:
-        microphone = _FifoMicrophone(Path(folder), rate, silence)
+        microphone = FifoMicrophone(Path(folder), rate, silence)
         microphone._thread.start()
         try:
             yield microphone

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers as tr
+import transformers
 
 from streamclf.train.certificate import ExportReport
 from streamclf.train.data import Task
@@ -19,6 +19,8 @@ from streamclf.train.families.family import Plan, Wishes
 from streamclf.train.ours import OwnNet, Shaping
 from streamclf.train.parity import signal
 from streamclf.train.pretrained import load_checkpoint
+
+tr: Any = transformers  # most of its constructors have no types
 
 RATE = 16_000
 LABELS = ("Dog bark", "Rain", "Ocean waves", "Ocean waves")
