@@ -5,7 +5,7 @@
         \"\"\"Port to listen on; 0 takes a free one.\"\"\"
 
 That sentence is the only place where a key is explained: messages of errors, the protocol document and the reference
-in docs/ all come from here. `Meta(description=...)` does as well.
+in docs/ all come from here. `Meta(description=...)` does as well, for types that many keys share.
 """
 
 import ast
@@ -66,15 +66,12 @@ def keys_of(struct: type[msgspec.Struct], *, words: Mapping[str, str] = PLAIN_WO
 @functools.cache
 def sentences(struct: type[msgspec.Struct]) -> Mapping[str, str]:
     """Key -> what stands below it in its class, on one line."""
-    found: dict[str, str] = {}
+    info = kinds.type_info(struct)
+    assert isinstance(info, kinds.StructType)
+    found = {field.name: said for field in info.fields if (said := _description(field.type))}
     for kind in reversed(struct.__mro__):
         if kind is not msgspec.Struct and issubclass(kind, msgspec.Struct):
             found |= _written(kind)
-    info = kinds.type_info(struct)
-    assert isinstance(info, kinds.StructType)
-    for field in info.fields:
-        if said := _description(field.type):
-            found[field.name] = said
     return found
 
 

@@ -3,10 +3,23 @@
 from typing import Annotated, Literal
 
 import msgspec
+import pytest
 from msgspec import Meta
 
+from streamclf.alerts.ruletable import PlaceTable, RuleTable
 from streamclf.config import SECTIONS, Config, DecisionConfig
 from streamclf.fields import JSON_WORDS, keys_of, sentences
+from streamclf.model.pack import (
+    Constant,
+    Encoded,
+    Fbank,
+    LogMel,
+    Manifest,
+    Segmentation,
+    StateTensor,
+    Waveform,
+)
+from streamclf.serve import wire
 
 
 class Base(msgspec.Struct):
@@ -49,12 +62,19 @@ def test_a_class_without_source_has_keys_without_sentences() -> None:
     assert [(key.name, key.text) for key in keys_of(made)] == [("size", "")]
 
 
-def test_every_key_of_the_configuration_has_its_sentence() -> None:
-    lacking = [
-        f"{kind.__name__}.{name}"
-        for kind in (*SECTIONS.values(), DecisionConfig, Config)
-        for name in kind.__struct_fields__
-        if name not in SECTIONS and not sentences(kind).get(name)
-    ]
+STRUCTS: tuple[type[msgspec.Struct], ...] = (
+    *(*SECTIONS.values(), DecisionConfig, Config),
+    *(Manifest, StateTensor, Constant, Segmentation, LogMel, Fbank, Waveform, Encoded),
+    *(PlaceTable, RuleTable),
+    *(*wire.SERVER_MESSAGES, *wire.CLIENT_MESSAGES),
+    *(wire.LabelEntry, wire.PackEntry, wire.StreamEntry, wire.ChannelPack),
+)
 
-    assert not lacking
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
+def test_every_key_that_people_write_or_read_has_its_sentence(struct: type[msgspec.Struct]) -> None:
+    if struct is wire.Subscribed:  # fields as in `subscribe`
+        struct = wire.Subscribe
+    names = [name for name in struct.__struct_fields__ if name not in SECTIONS or struct is not Config]
+
+    assert [name for name in names if not sentences(struct).get(name)] == []
