@@ -104,16 +104,6 @@ EXAMPLES = {
     "clip_ms": "8000",
     "sinks": '["phone"]',
     "message": '"{label} at {time:%H:%M}"',
-    # of sinks
-    "url": '"https://example.org/hook"',
-    "host": '"192.168.1.20"',
-    "port": "9000",
-    "argv": '["/usr/local/bin/on-bird"]',
-    "path": '"alerts.ndjson"',
-    "timeout_s": "5.0",
-    "headers": '{ Authorization = "Bearer ..." }',
-    "address": '"/birds"',
-    "deadline_ms": "500",
 }
 CHOICES = {
     "stage": tuple(RuleStage),
