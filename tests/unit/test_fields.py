@@ -7,6 +7,7 @@ import pytest
 from msgspec import Meta
 
 from streamclf.alerts.ruletable import PlaceTable, RuleTable
+from streamclf.alerts.sinks import kinds
 from streamclf.config import SECTIONS, Config, DecisionConfig
 from streamclf.fields import JSON_WORDS, keys_of, sentences
 from streamclf.model.pack import (
@@ -66,6 +67,7 @@ STRUCTS: tuple[Any, ...] = (
     *(*SECTIONS.values(), DecisionConfig, Config),
     *(Manifest, StateTensor, Constant, Segmentation, LogMel, Fbank, Waveform, Encoded),
     *(PlaceTable, RuleTable),
+    *(kind.config for kind in kinds().values()),
     *(*wire.SERVER_MESSAGES, *wire.CLIENT_MESSAGES),
     *(wire.LabelEntry, wire.PackEntry, wire.StreamEntry, wire.ChannelPack),
 )
