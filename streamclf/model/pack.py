@@ -108,7 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     look_ahead: int
     """Samples behind a frame that its row rests on, up to 120 s; window packs: less than `window`."""
     features: Features
-    """What is made of the samples; see the tables of `[features]` below."""
+    """What is made of the samples."""
     input: str
     """Name of the graph input that takes the features: (B, samples) or (B, feature frames, bands)."""
     output: str

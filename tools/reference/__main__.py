@@ -2,17 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from tools.reference.pages import DOCS, PAGES
 
 COMMAND = "python -m tools.reference"
 
 
-def main() -> int:
-    """Write the pages, or say which are stale."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or say which are stale. Returns the exit code."""
     parser = argparse.ArgumentParser(prog=COMMAND, description="Write the reference in docs/ from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a page is stale")
-    check = parser.parse_args().check
+    check = parser.parse_args(arguments).check
     stale = 0
     for path, text in PAGES.items():
         new = text()

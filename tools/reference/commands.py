@@ -20,7 +20,7 @@ def text() -> str:
         "[exit codes](exit-codes.md). What `run` takes from files and variables as well is in the "
         "[configuration](configuration.md).",
         table(("Command", "What it does"), summaries),
-        *(_command(name, command) for name, command in walk(cli, "streamclf") if command is not cli),
+        *(_command(name, command) for name, command in walk(cli, "streamclf")),
     )
 
 

@@ -71,7 +71,9 @@ def anchor(title: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return text.replace("<", "&lt;").replace("*", r"\*")
+    # a star that touches a word on its inner side is emphasis, any other one multiplies
+    starred = re.split(r"(?<![\w*])(\*\w[^*\n]{0,60}\*)(?![\w*])", text.replace("<", "&lt;"))
+    return "".join(part if at % 2 else part.replace("*", r"\*") for at, part in enumerate(starred))
 
 
 def _cell(text: str) -> str:

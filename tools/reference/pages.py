@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.reference import commands, configuration, exitcodes, http, protocol, rules
+from tools.reference import commands, configuration, exitcodes, http, packs, protocol, rules
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES: dict[Path, Callable[[], str]] = {
@@ -12,5 +12,6 @@ PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "reference" / "commands.md": commands.text,
     DOCS / "reference" / "configuration.md": configuration.text,
     DOCS / "reference" / "exit-codes.md": exitcodes.text,
+    DOCS / "reference" / "pack-toml.md": packs.text,
     DOCS / "reference" / "rules.md": rules.text,
 }
