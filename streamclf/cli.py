@@ -29,7 +29,7 @@ COMMANDS = {
     "eval": ("streamclf.commands.eval", "evaluate", "Measure packs on labelled recordings."),
     "train": ("streamclf.commands.train", "train", "Train a pack on labelled recordings."),
     "export": ("streamclf.commands.export", "export", "Make a pack of a transformers checkpoint."),
-    "models": ("streamclf.commands.models", "models", "List, show, add, remove and verify model packs."),
+    "models": ("streamclf.commands.models", "models", "List, show, add, complete, remove and verify model packs."),
     "devices": ("streamclf.commands.devices", "devices", "List audio inputs."),
     "doctor": ("streamclf.commands.doctor", "doctor", "Check that this machine can run streamclf."),
     "config": ("streamclf.commands.config", "config", "Check and show the configuration."),

@@ -76,16 +76,12 @@ class Dispatcher:
     def heard(self, events: Sequence[StoredEvent]) -> None:
         """Events that opened, went on or closed, for the sinks that show states."""
         for sink in self._sinks.values():
-            show = getattr(sink, "heard", None)
-            if show is not None:
-                show(events)
+            sink.heard(events)
 
     def scores(self, probabilities: Mapping[tuple[str, str], float]) -> None:
         """(stream, label) -> probability now, for the sinks that show them."""
         for sink in self._sinks.values():
-            show = getattr(sink, "scores", None)
-            if show is not None:
-                show(probabilities)
+            sink.scores(probabilities)
 
     async def stop(self) -> None:
         """What is being sent is given up, and sent again by the next run."""

@@ -1,7 +1,7 @@
 """The rules file: TOML in, rules, sinks and a place out; every mistake in it is told with line, key and suggestion.
 
     [place]            timezone, latitude, longitude
-    [sink.NAME]        type and what that type needs (sinks/configs.py)
+    [sink.NAME]        type and what that type needs (sinks/)
     [[rule]]           one for each rule (ruletable.py)
 
 A file is read as a whole: all its mistakes are found, and nothing of it holds unless there is none.
@@ -14,7 +14,8 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from types import MappingProxyType
+from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -22,7 +23,8 @@ import msgspec
 from streamclf.alerts.place import Place, TimeRange
 from streamclf.alerts.rule import Rule, RuleStage
 from streamclf.alerts.ruletable import CHOICES, EXAMPLES, PlaceTable, RuleTable, field_types, listed, rule_of
-from streamclf.alerts.sinks.configs import SinkConfig
+from streamclf.alerts.sinks.config import SinkConfig
+from streamclf.alerts.sinks.registry import kind_named, kinds
 from streamclf.alerts.template import Template
 from streamclf.alerts.tomllines import Path as Key
 from streamclf.alerts.tomllines import line_of, lines_of
@@ -31,7 +33,6 @@ from streamclf.types import Label
 
 MAX_BYTES = 1 << 20
 _TOP = ("place", "sink", "rule")
-_SINKS: dict[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(SinkConfig)}
 _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _WORDS = {
     "float": "number",
@@ -125,12 +126,6 @@ def parse_rules(text: str, *, known: Vocabulary | None = None) -> tuple[RuleFile
     return file, sorted(reader.mistakes, key=lambda mistake: mistake.line)
 
 
-# what only some sinks have
-_ELSEWHERE = {
-    "picture": f"a picture goes with {', '.join(k for k, v in _SINKS.items() if 'picture' in field_types(v))}"
-}
-
-
 class _Reader:
     """Goes through the parsed file once and gathers mistakes on the way."""
 
@@ -144,7 +139,7 @@ class _Reader:
         for key in raw:
             if key not in _TOP:
                 self._wrong((key,), "no such table in a rules file", _near(key, _TOP))
-        place_table = self._table(("place",), raw.get("place", {}), PlaceTable, _PLACE_CHECKS)
+        place_table = self._table(("place",), raw.get("place", {}), PlaceTable, checks=_PLACE_CHECKS)
         place = self._place(place_table) if place_table else Place()
         sinks = self._sinks(raw.get("sink", {}))
         tables = self._rules(raw.get("rule", []), place_table, sinks)
@@ -168,19 +163,30 @@ class _Reader:
             return sinks
         for name, table in raw.items():
             path: Key = ("sink", name)
-            sinks[name] = None
+            sinks[name] = self._sink(path, table)
             if not _SINK_NAME.fullmatch(name):
                 self._wrong(path, f"{name!r} is no name", "use letters, digits, - and _, such as [sink.phone]")
-            if not isinstance(table, Mapping):
-                self._wrong(path, "is no table", f"write [sink.{name}] in a line of its own")
-            elif "type" not in table:
-                self._wrong(path, "has no type", f"add type = {' or '.join(map(repr, _SINKS))}")
-            elif table["type"] not in list(_SINKS):
-                self._wrong((*path, "type"), f"{table['type']!r} is no kind of sink", _near(table["type"], _SINKS))
-            else:
-                rest = {key: value for key, value in table.items() if key != "type"}
-                sinks[name] = self._table(path, rest, _SINKS[table["type"]], {})
         return sinks
+
+    def _sink(self, path: Key, table: Any) -> SinkConfig | None:
+        if not isinstance(table, Mapping):
+            self._wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
+            return None
+        if "type" not in table:
+            self._wrong(path, "has no type", f"add type = {' or '.join(map(repr, kinds()))}")
+            return None
+        given = table["type"]
+        try:
+            kind = kind_named(given) if isinstance(given, str) else None
+        except ConfigError as fault:
+            self._wrong((*path, "type"), str(fault), "mend or remove that package")
+            return None
+        if kind is None:
+            self._wrong((*path, "type"), f"{given!r} is no kind of sink", _near(given, kinds()))
+            return None
+        rest = {key: value for key, value in table.items() if key != "type"}
+        config: SinkConfig | None = self._table(path, rest, kind.config, examples=kind.examples)
+        return config
 
     def _rules(self, raw: Any, place: PlaceTable | None, sinks: Iterable[str]) -> list[RuleTable]:
         if not isinstance(raw, list) or not all(isinstance(table, Mapping) for table in raw):
@@ -191,7 +197,7 @@ class _Reader:
             path: Key = ("rule", number)
             name = entry.get("name")
             self._names[path] = f'rule "{name}"' if isinstance(name, str) else f"rule {number + 1}"
-            table = self._table(path, entry, RuleTable, _RULE_CHECKS)
+            table = self._table(path, entry, RuleTable, checks=_RULE_CHECKS)
             if isinstance(name, str) and name in lines:
                 self._wrong((*path, "name"), f"line {lines[name]} has a rule of that name", "give each rule its own")
             elif isinstance(name, str):
@@ -241,7 +247,15 @@ class _Reader:
             if name not in known:
                 self._wrong(path, problem.format(name), _near(name, known))
 
-    def _table(self, path: Key, raw: Any, struct: type[S], checks: Mapping[str, Callable[[Any], object]]) -> S | None:
+    def _table(
+        self,
+        path: Key,
+        raw: Any,
+        struct: type[S],
+        *,
+        checks: Mapping[str, Callable[[Any], object]] = MappingProxyType({}),
+        examples: Mapping[str, str] = EXAMPLES,
+    ) -> S | None:
         """The table as a struct, None where it has a mistake. checks: raise ValueError with problem and hint."""
         if not isinstance(raw, Mapping):
             self._wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
@@ -250,7 +264,7 @@ class _Reader:
         meant = set()
         for key, value in raw.items():
             if key not in types:
-                self._wrong((*path, key), "unknown key", _ELSEWHERE.get(key) or _near(key, types))
+                self._wrong((*path, key), "unknown key", _elsewhere(key) or _near(key, types))
                 meant.update(difflib.get_close_matches(key, types, n=1, cutoff=0.5))
                 continue
             try:
@@ -258,24 +272,32 @@ class _Reader:
                 for part in listed(values[key]) if key in checks else ():
                     checks[key](part)
             except msgspec.ValidationError as fault:
-                self._wrong((*path, key), _plainly(str(fault), value), self._example(key, value))
+                self._wrong((*path, key), _plainly(str(fault), value), _example(key, value, examples))
             except ValueError as fault:
                 problem, _, hint = str(fault).partition("; ")
-                self._wrong((*path, key), problem, hint or self._example(key, value))
+                self._wrong((*path, key), problem, hint or _example(key, value, examples))
         for item in msgspec.structs.fields(struct):
             if item.required and item.name not in raw and item.name not in meant:
-                self._wrong(path, f"has no {item.name}", f"add {item.name} = {EXAMPLES[item.name]}")
+                self._wrong(path, f"has no {item.name}", f"add {item.name} = {examples[item.name]}")
         return struct(**values) if len(self.mistakes) == before else None
-
-    def _example(self, key: str, value: Any) -> str:
-        if key in CHOICES and isinstance(value, str):
-            return _near(value, CHOICES[key])
-        return f"write for example {key} = {EXAMPLES[key]}" if key in EXAMPLES else "see the README on alerts"
 
     def _wrong(self, path: Key, problem: str, hint: str) -> None:
         names = [self._names.get(path[:2], "") or ".".join(map(str, path[:2])), *map(str, path[2:])]
         key = ": ".join(names) if path[0] == "rule" else ".".join(map(str, path))
         self.mistakes.append(Mistake(line_of(self._lines, path), key, problem, hint))
+
+
+def _example(key: str, value: Any, examples: Mapping[str, str]) -> str:
+    if key in CHOICES and isinstance(value, str) and examples is EXAMPLES:
+        return _near(value, CHOICES[key])
+    return f"write for example {key} = {examples[key]}" if key in examples else "see the README on alerts"
+
+
+def _elsewhere(key: str) -> str:
+    """Where a key stands that is looked for at many places; "" for any other one."""
+    if key != "picture":
+        return ""
+    return f"a picture goes with {', '.join(name for name, kind in kinds().items() if key in field_types(kind.config))}"
 
 
 def _near(word: object, known: Iterable[str]) -> str:

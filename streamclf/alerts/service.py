@@ -12,8 +12,7 @@ from streamclf.alerts.dispatch import Dispatcher
 from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.rule import names
 from streamclf.alerts.rulefile import RuleFile, Vocabulary
-from streamclf.alerts.sinks import Sink, import_sinks, open_sink
-from streamclf.alerts.sinks.configs import MqttConfig, SinkConfig
+from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.watch import RulesWatch, said
@@ -126,7 +125,7 @@ class AlertService:
         told = tuple(dict.fromkeys(label for rule in file.rules for label in rule.labels))
         openers = {}
         for name, config in file.sinks.items():
-            sensors = self._sensors_of(config.labels or told) if isinstance(config, MqttConfig) else ()
+            sensors = self._sensors_of(kind_of(config).labels(config, told))
             opener = _Opener(name, config, sensors, self._paint)
             # the same object where nothing changed: the dispatcher leaves such a sink alone
             openers[name] = before if (before := self._openers.get(name)) == opener else opener

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from streamclf.alerts.rulefile import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.sinks import kind_of
 from streamclf.alerts.watch import said
 from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.commands.text import table
@@ -61,7 +62,7 @@ def show(file: Path | None, config_file: Path | None) -> None:
     )
     if found.sinks:
         click.echo()
-        table(("sink", "type"), _sinks(found))
+        table(("sink", "type", "what it does with an alert"), _sinks(found))
 
 
 def _vocabulary(config: Config) -> Vocabulary:
@@ -78,5 +79,5 @@ def _vocabulary(config: Config) -> Vocabulary:
     )
 
 
-def _sinks(file: RuleFile) -> list[tuple[str, str]]:
-    return [(name, str(config.__struct_config__.tag)) for name, config in file.sinks.items()]
+def _sinks(file: RuleFile) -> list[tuple[str, str, str]]:
+    return [(name, (kind := kind_of(config)).name, kind.does) for name, config in file.sinks.items()]

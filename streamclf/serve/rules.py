@@ -7,6 +7,7 @@ force, "" where it is.
 
 import msgspec
 
+from streamclf.alerts.sinks import kind_of
 from streamclf.alerts.watch import RulesWatch
 from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.serve.route import Query, Reply
@@ -53,7 +54,7 @@ class Rules:
             rules=[
                 RuleEntry(rule.name, rule.labels, conditions(rule), limits(rule), rule.sinks) for rule in file.rules
             ],
-            sinks=[SinkEntry(name, str(config.__struct_config__.tag)) for name, config in file.sinks.items()],
+            sinks=[SinkEntry(name, kind_of(config).name) for name, config in file.sinks.items()],
             file=self._watch.path.name,
             problem=self._watch.problem,
         )

@@ -20,8 +20,10 @@ from PIL import Image
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks import SinkConfig, open_sink
-from streamclf.alerts.sinks.configs import AppriseConfig, CommandConfig, WebhookConfig
+from streamclf.alerts.sinks.apprise import AppriseConfig
+from streamclf.alerts.sinks.command import CommandConfig
 from streamclf.alerts.sinks.picture import LIMIT_S, Paint
+from streamclf.alerts.sinks.webhook import WebhookConfig
 from streamclf.draw.palette import THEMES
 from streamclf.errors import StreamclfError
 from streamclf.painter import SIZE

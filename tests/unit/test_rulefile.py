@@ -9,7 +9,7 @@ import pytest
 from streamclf.alerts.place import Period, Place, TimeRange
 from streamclf.alerts.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
 from streamclf.alerts.rulefile import RuleFile, load_rules, parse_rules
-from streamclf.alerts.sinks.configs import NdjsonConfig
+from streamclf.alerts.sinks.ndjson import NdjsonConfig
 from streamclf.alerts.sun import Sun
 from streamclf.errors import ConfigError
 from tests.support.mistakes import KNOWN, MISTAKES, RULE

@@ -3,26 +3,41 @@
 import asyncio
 import logging
 from pathlib import Path
-
-import apprise
-from apprise.attachment.memory import AttachMemory
+from typing import TYPE_CHECKING
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import plain, title_of
-from streamclf.alerts.sinks.configs import AppriseConfig
+from streamclf.alerts.sinks.config import SinkConfig, Text
 from streamclf.alerts.sinks.picture import Paint, painted
-from streamclf.alerts.sinks.sink import Temporary
+from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
+from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from apprise.attachment.memory import AttachMemory  # slow to import: `needs` says when
 
 _LIMIT_S = 60.0
 # it logs addresses, which hold secrets
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 
-class Services:
+class AppriseConfig(SinkConfig, tag="apprise", frozen=True):
+    """Any service that Apprise knows: mail, Telegram, ntfy, Signal and a hundred others, by its address."""
+
+    url: Text = ""
+    """Address of the service, such as `ntfy://my-garden-birds`; either this or `url_file`."""
+    url_file: str = ""
+    """A file that holds the address, which is mostly a secret."""
+    picture: bool = False
+    """Also a picture of the seconds around the event, as an attachment where the service takes some."""
+
+
+class Services(Sink):
     """One address. Raises `ConfigError` where Apprise does not know it."""
 
     def __init__(self, config: AppriseConfig, paint: Paint | None = None) -> None:
+        import apprise
+
         self._paint = paint
         url = config.url
         if config.url_file:
@@ -50,7 +65,9 @@ class Services:
         if not done:
             raise Temporary("the service did not take it (Apprise does not say why)")
 
-    async def _notify(self, alert: Alert, picture: AttachMemory | None) -> bool:
+    async def _notify(self, alert: Alert, picture: "AttachMemory | None") -> bool:
+        import apprise
+
         return bool(
             await self._apprise.async_notify(
                 title=title_of(alert),
@@ -60,10 +77,24 @@ class Services:
             )
         )
 
-    async def close(self) -> None:
-        """Nothing is held."""
 
+def _attached(png: bytes) -> "AttachMemory":
+    from apprise.attachment.memory import AttachMemory
 
-def _attached(png: bytes) -> AttachMemory:
     attached: AttachMemory = AttachMemory(content=png, name="heard.png", mimetype="image/png")  # type: ignore[no-untyped-call]
     return attached
+
+
+def _open(config: AppriseConfig, context: SinkContext) -> Services:
+    return Services(config, context.painter(wanted=config.picture))
+
+
+register(
+    SinkKind(
+        AppriseConfig,
+        _open,
+        does="sends it by a service that Apprise knows",
+        examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
+        needs=("apprise", "apprise.attachment.memory"),
+    )
+)
