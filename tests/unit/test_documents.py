@@ -56,7 +56,7 @@ def test_toml_is_a_configuration_or_a_rules_file(block: Block, tmp_path: Path) -
     if re.search(r"^\[\[rule\]\]|^\[sink\.", block.text, re.MULTILINE):
         _, mistakes = parse_rules(block.text)
         assert not mistakes, "\n".join(map(str, mistakes))
-    elif not re.search(r"^\[(project|tool|build-system)", block.text, re.MULTILINE):
+    elif block.page.name != "pack-toml.md":  # that page and its examples have tests of their own
         file = tmp_path / "config.toml"
         file.write_text(block.text)
         load(file=file, environ={})
@@ -71,6 +71,8 @@ def _fault(words: list[str]) -> str:
     rest = words[1:]
     context = click.Context(cli, info_name="streamclf")
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        if rest[0].isupper():  # COMMAND stands for any
+            return ""
         found = command.get_command(context, rest[0])
         if found is None:
             # a group such as `events` also does something by itself
