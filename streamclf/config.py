@@ -30,6 +30,9 @@ RESERVED = frozenset(
 MAX_REACH_BACK_MS = 5_000
 """How far an onset may be moved back; so many rows of a stream are held."""
 
+# scheme, host and port; not `null`, which is what sandboxed pages of every site send
+ORIGIN = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
+
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
@@ -68,6 +71,11 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(/(?!v1(/|$))[A-Za-z0-9._~-]+)*", self.base_path):
             raise ValueError(f"base_path is {self.base_path!r}, expected something such as /birds, and nothing of /v1")
+        for origin in self.origins:
+            if not ORIGIN.fullmatch(origin):
+                what = "scheme, host and port alone, such as http://localhost:5173"
+                null = "; any site's page can send it, so serve yours over http" if origin == "null" else ""
+                raise ValueError(f"{origin!r} is no web origin that could be let in{null}; expected {what}")
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
@@ -85,11 +85,17 @@ class Pages:
             path = path.removeprefix(base)
         socket = path == SOCKET_PATH
         if socket and (why := self._access.check_origin(request.headers)):
-            return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
+            return self._refuse_origin(request.headers.get_all("Origin"), why)
         caller = self._access.role_of(request.headers, tokens, peer=peer, socket=socket)
         if socket:
             return _refuse_caller(caller) if isinstance(caller, Refusal) else caller
         return self._page(path, request, caller)
+
+    def _refuse_origin(self, origins: Sequence[str], why: str) -> Response:
+        """A browser shows its page no word of the answer, so the log has one for who builds it."""
+        if line := self._access.origins.to_log(origins, time.monotonic()):
+            logger.warning(line)
+        return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
 
     def _page(self, path: str, request: Request, caller: Role | Refusal) -> Response | Awaitable[Response]:
         head = request.method == "HEAD"
