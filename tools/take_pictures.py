@@ -1,6 +1,6 @@
-"""The README's pictures of the page: a real daemon that hears a recording, a real browser that looks at it.
+"""The pictures of the page, for README and docs: a real daemon hears a recording, a real browser looks at it.
 
-    python tools/take_pictures.py --sound garden.flac [--out tools/pictures] [--after 51]
+    python tools/take_pictures.py --sound garden.flac [--out docs/pictures] [--after 51]
 
 The recording is played at real time and again and again; every picture is taken so many seconds after its beginning.
 """
@@ -46,7 +46,7 @@ def main() -> None:
     """Play, look, and keep four pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sound", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("tools/pictures"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     parser.add_argument("--after", type=float, default=51.0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -48,13 +48,16 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 class Pages:
     """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones."""
 
+    routes: Mapping[str, Route]
+    """Every address that wants a role."""
+
     def __init__(self, hub: Hub, access: Access, routes: Mapping[str, Route] | None = None) -> None:
         self._hub = hub
         self._access = access
         self._started_s = time.monotonic()
         self._site = site.load()
         self._schema = files("streamclf.serve").joinpath("asyncapi.json").read_bytes()
-        self._routes = {
+        self.routes = {
             "/v1/picture": Route(Role.LABELS, self._picture),
             "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
             **(routes or {}),
@@ -108,11 +111,11 @@ class Pages:
             if isinstance(answer, Refusal):
                 return _refuse_caller(answer)
             return _answer(HTTPStatus.OK, answer.body, answer.kind, head=head, more=answer.headers)
-        if path not in self._routes:
+        if path not in self.routes:
             return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
         if isinstance(caller, Refusal):
             return _refuse_caller(caller)
-        route = self._routes[path]
+        route = self.routes[path]
         if caller < route.role:
             wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
             return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)

@@ -30,7 +30,7 @@ label_lists = st.lists(
 
 @given(label_lists)
 def test_labels_survive_writing_and_reading(labels: list[Label]) -> None:
-    assert list(loader._labels(labels_csv(labels), Path("labels.csv"))) == labels
+    assert list(loader.labels_of(labels_csv(labels), Path("labels.csv"))) == labels
 
 
 LABEL_FAULTS = [
