@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# The rooms from the ground up: a module may import its own room and any lower one.
+# The rooms from the ground up: a module may import its own room and any lower one. "" is streamclf/__init__.py.
 ORDER: tuple[tuple[str, ...], ...] = (
     (
         "",
