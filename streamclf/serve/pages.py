@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
@@ -48,10 +48,21 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 
 
 class Pages:
-    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones."""
+    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones.
 
-    def __init__(self, hub: Hub, access: Access, routes: Mapping[str, Route] | None = None) -> None:
+    problems: those that are of no stream (store, rules, sinks), in words.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        access: Access,
+        routes: Mapping[str, Route] | None = None,
+        *,
+        problems: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._hub = hub
+        self._problems = problems
         self._access = access
         self._started_s = time.monotonic()
         self._site = site.load()
@@ -124,7 +135,7 @@ class Pages:
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
         broken = bool(states & _BROKEN)
-        problems = list(self._hub.problems())
+        problems = list(self._problems())
         health: dict[str, object] = {
             "status": "degraded" if broken or problems or states & _LESSENED else "ok",
             "uptime_s": round(time.monotonic() - self._started_s, 3),

@@ -26,7 +26,7 @@ pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[aler
 
 
 class Desk:
-    """A store, a dispatcher on it, and what a keeper does for it: write at once, then say so."""
+    """A store, a dispatcher on it, and what a writer does for it: write at once, then say so."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

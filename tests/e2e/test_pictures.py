@@ -22,9 +22,9 @@ from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks import SinkConfig, open_sink
 from streamclf.alerts.sinks.configs import AppriseConfig, CommandConfig, WebhookConfig
 from streamclf.alerts.sinks.picture import LIMIT_S, Paint
+from streamclf.daemon.pictures import SIZE
 from streamclf.draw.palette import THEMES
 from streamclf.errors import StreamclfError
-from streamclf.painter import SIZE
 from tests.conftest import StartDaemon
 from tests.support.alerts import http_receiver, make_alert
 from tests.support.load import patience
