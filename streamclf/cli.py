@@ -11,7 +11,7 @@ import sys
 import click
 
 from streamclf import __version__, commands
-from streamclf.errors import StreamclfError
+from streamclf.errors import StreamclfError, sentence
 
 
 class _Lazy(click.Group):
@@ -60,7 +60,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    """One line on standard error, whatever other people's text is in it."""
-    line = " ".join(message.split())
-    click.echo(f"streamclf: error: {line}", err=True)
+    """One line on standard error."""
+    click.echo(sentence(message), err=True)
     sys.exit(code)

@@ -60,9 +60,9 @@ def run(
 
     With no source: the default microphone; where there is none, the demo.
     """
-    from streamclf import daemon
     from streamclf.audio.sources import with_loop
     from streamclf.config import load
+    from streamclf.daemon.main import main
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
@@ -74,4 +74,4 @@ def run(
     given["store.enabled"] = False if no_store else None
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
-    return daemon.main(load(flags=given, file=config_file), until_end=until_end)
+    return main(load(flags=given, file=config_file), until_end=until_end)

@@ -23,9 +23,9 @@ from streamclf.alerts.sinks.apprise import AppriseConfig
 from streamclf.alerts.sinks.command import CommandConfig
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.webhook import WebhookConfig
+from streamclf.daemon.pictures import SIZE
 from streamclf.draw.palette import THEMES
 from streamclf.errors import StreamclfError
-from streamclf.painter import SIZE
 from tests.conftest import StartDaemon
 from tests.support.alerts import http_receiver, make_alert
 from tests.support.recordings import bursts

@@ -120,6 +120,14 @@ class Daemon:
             time.sleep(_POLL_S)
         raise AssertionError(f"the daemon was not ready within {timeout_s:.0f} s:\n{self.stderr}")
 
+    def wait_for(self, words: str, timeout_s: float) -> None:
+        """Returns once `words` stand on standard error; fails where they do not within the time."""
+        deadline = time.monotonic() + timeout_s
+        while words not in self.stderr:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError(f"the daemon did not say {words!r}:\n{self.stderr}")
+            time.sleep(_POLL_S)
+
     def wait(self, timeout_s: float) -> int:
         """The exit status of a daemon that ends by itself; fails where it does not within the time."""
         try:

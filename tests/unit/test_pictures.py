@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamclf.daemon.pictures import around
 from streamclf.errors import StreamclfError
 from streamclf.features.picture import BANDS
-from streamclf.painter import around
 from streamclf.serve.hub import Hub
 from streamclf.store.events import StoredEvent
 from streamclf.types import Event, Gap, Levels, Picture, Stage

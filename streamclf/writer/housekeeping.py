@@ -1,6 +1,6 @@
-"""What the keeper does besides events: score rows, clips, and room on the disk for all of it.
+"""What the writer does besides events: score rows, clips, and room on the disk for all of it.
 
-On the keeper's thread, but for the writing of clips: that takes a tenth of a second and may wait for the disk, and no
+On the writer's thread, but for the writing of clips: that takes a tenth of a second and may wait for the disk, and no
 alert is to wait for it.
 """
 
@@ -21,8 +21,7 @@ from streamclf.store.events import StoredEvent, set_clip
 from streamclf.store.retention import MEGABYTE, Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Output
-
-Write = Callable[[sqlite3.Connection], None]
+from streamclf.writer.backlog import Write
 
 log = logging.getLogger("streamclf.store")
 
@@ -52,6 +51,7 @@ class Housekeeping:
         self._retention = retention
         self._scores = scores
         self._clipper = clipper
+        self._keeps_sound = scores is not None or clipper is not None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self._places = threading.BoundedSemaphore(MAX_WRITING)
         self._missed = 0
@@ -66,16 +66,6 @@ class Housekeeping:
     def problem(self) -> str:
         """A sentence while something cannot be kept, else ""."""
         return self._shortage or self._failure
-
-    @property
-    def reads_rows(self) -> bool:
-        """Whether score rows are of any use here."""
-        return self._scores is not None or self._clipper is not None
-
-    @property
-    def cuts(self) -> bool:
-        """Whether clips are cut, which cannot wait for ever."""
-        return self._clipper is not None
 
     def use(self, rules: Sequence[Rule]) -> None:
         """These rules say how long clips are from now on."""
@@ -104,10 +94,10 @@ class Housekeeping:
         if became_short or self._more or now_s >= self._trimmed_s + _TRIM_S:
             self._trimmed_s = now_s
             self.trim()
-        if became_short and self.reads_rows:
+        if became_short and self._keeps_sound:
             log.error("little space is left in %s: no clips and no score rows are kept", self._store.folder)
         self._shortage = ""
-        if self._retention.short and self.reads_rows:
+        if self._retention.short and self._keeps_sound:
             self._shortage = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
                 "headroom_mb: no clips and no score rows are kept"

@@ -27,7 +27,10 @@ _LANES = 4
 
 
 class Painter:
-    """Draws the alerts of one hub."""
+    """Draws the alerts of one hub. It is a part, too: its thread ends with the daemon."""
+
+    name = "the painter"
+    stop_s = 0.1
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -38,6 +41,14 @@ class Painter:
         if find_spec("PIL") is None:
             raise ConfigError("a picture needs the package pillow: pip install 'streamclf[picture]'")
         self._pool.submit(_load)
+
+    async def start(self) -> None:
+        """Its thread begins with the first picture."""
+
+    async def stop(self, limit_s: float) -> bool:
+        """Give up what waits to be drawn; a picture that is being drawn is soon done."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return True
 
     async def __call__(self, alert: Alert) -> bytes:
         """The PNG; called on the event loop's thread. Raises `StreamclfError` that says why there can be none."""

@@ -1,11 +1,9 @@
-"""From a configuration to a keeper: where events are kept, and what is known of the packs they come from."""
+"""From a configuration to a writer: where events are kept, and what is known of the packs they come from."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from streamclf.alerts.housekeeping import Housekeeping
-from streamclf.alerts.keeper import Keeper
 from streamclf.alerts.memory import load as load_memory
-from streamclf.alerts.place import Place
+from streamclf.alerts.rulefile import RuleFile
 from streamclf.alerts.rules import RuleBook
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
@@ -18,8 +16,11 @@ from streamclf.store.recorder import PackFacts, Recorder
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import Shape
+from streamclf.writer.housekeeping import Housekeeping
+from streamclf.writer.inbox import Inbox
+from streamclf.writer.writer import Writer
 
-_SLACK_MS = 500  # for blocks of samples, the model and the keeper
+_SLACK_MS = 500  # for blocks of samples, the model and the writer
 
 
 def open_store(config: Config) -> Store | None:
@@ -38,10 +39,17 @@ def open_store(config: Config) -> Store | None:
     return None
 
 
-def make_keeper(
+def make_inbox(config: Config) -> Inbox:
+    """Where other threads leave what the writer of `config` is to keep."""
+    return Inbox(rows=config.scores.enabled or config.clips.enabled, cuts=config.clips.enabled)
+
+
+def make_writer(
     config: Config,
     store: Store,
     engine: Engine,
+    inbox: Inbox,
+    rules: RuleFile,
     clocks: Mapping[str, StreamClock],
     lines: Mapping[str, ClipSource],
     *,
@@ -49,13 +57,13 @@ def make_keeper(
     test: Container[str],
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
-) -> Keeper:
-    """A keeper of what `engine` decides. lines: what clips are cut from. run: unique for ever, begins each event's id.
-    test: streams of a self-test.
+) -> Writer:
+    """A writer of what `engine` decides, under `rules` and what they remembered. lines: what clips are cut from.
 
-    It has no rules at first (`Keeper.use`), but what they remembered.
+    run: unique for ever, begins each event's id. test: streams of a self-test.
     """
-    book = RuleBook((), place=Place(), memory=load_memory(store.connection), lateness_ns=_lateness_ns(config, engine))
+    remembered = load_memory(store.connection)
+    book = RuleBook(rules.rules, place=rules.place, memory=remembered, lateness_ns=_lateness_ns(config, engine))
     facts = pack_facts(config, engine)
     labels = {runner.name: runner.pack.labels for runner in engine.runners}
     house = Housekeeping(
@@ -66,8 +74,9 @@ def make_keeper(
         else None,
         clipper=Clipper(config.clips, lines, labels) if config.clips.enabled else None,
     )
+    house.use(rules.rules)
     recorder = Recorder(run, facts, test=test)
-    return Keeper(store, recorder, clocks, book, house, on_commit=on_commit, on_fault=on_fault)
+    return Writer(store, recorder, clocks, book, inbox, house, on_commit=on_commit, on_fault=on_fault)
 
 
 def _lateness_ns(config: Config, engine: Engine) -> int:

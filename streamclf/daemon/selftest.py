@@ -57,7 +57,7 @@ class SelfTest:
     problem: str = ""
 
     async def run(self, url: str, token: str | None, wake: Wake, record: Callable[[Write], object] | None) -> None:
-        """Test again and again. record: has a write done by the keeper, for alerts; None where nothing is kept."""
+        """Test again and again. record: has a write done by the writer, for alerts; None where nothing is kept."""
         await asyncio.sleep(_FIRST_S)
         while True:
             began_s = time.monotonic()
