@@ -11,8 +11,7 @@ import sys
 import click
 
 from streamclf import __version__, commands
-from streamclf.errors import StreamclfError
-from streamclf.text import one_line
+from streamclf.errors import StreamclfError, sentence
 
 
 class _Lazy(click.Group):
@@ -61,6 +60,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    """One line on standard error, whatever other people's text is in it."""
-    click.echo(f"streamclf: error: {one_line(message, None)}", err=True)
+    """One line on standard error."""
+    click.echo(sentence(message), err=True)
     sys.exit(code)

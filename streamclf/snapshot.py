@@ -9,7 +9,6 @@ while somebody looks takes the fetch for a look, so what is missing now is there
 import asyncio
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ServeError, UsageError
 from streamclf.fetch import fetch
 from streamclf.serve import wire
-from streamclf.serve.moments import StreamMoments
+from streamclf.serve.moments import StreamHistory
 from streamclf.serve.picture import Columns, decode
 from streamclf.serve.wire import ROWS_PER_BATCH
 from streamclf.text import one_line
@@ -47,7 +46,7 @@ class _Reading:
     """What one reading of the replay ring brought."""
 
     def __init__(self, hello: wire.Hello, entry: wire.StreamEntry) -> None:
-        self.heard = StreamMoments(entry, {pack.name: pack for pack in hello.packs})
+        self.heard = StreamHistory(entry, {pack.name: pack for pack in hello.packs})
         self.stream = entry.name
         self.subscribed: wire.Subscribed | None = None
 
@@ -111,7 +110,7 @@ def _client(url: str, token: str | None, **wish: Any) -> Client:
 async def _read(client: Client, stream: str | None) -> _Reading:
     """All that the replay ring holds for the client's wish."""
     reading: _Reading | None = None
-    async with aclosing(client.messages()) as messages:
+    async with client.messages() as messages:
         while True:
             try:
                 async with asyncio.timeout(_QUIET_S if reading is not None and reading.subscribed else _ANSWER_S):
@@ -137,11 +136,13 @@ def _entry(hello: wire.Hello, stream: str | None) -> wire.StreamEntry:
                 return entry
         names = [entry.name for entry in hello.streams]
         hint = wire.nearest(stream, names) or f"; there are {', '.join(names[:8])}"
-        raise ServeError(one_line(f"there is no stream '{stream[:80]}' here{hint}"))
+        raise ServeError(one_line(f"there is no stream '{stream[:80]}' here{hint}", 1000))
     entries = [entry for entry in hello.streams if not entry.test]
     if len(entries) != 1:
         names = [entry.name for entry in entries]
-        raise UsageError(one_line(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream"))
+        raise UsageError(
+            one_line(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream", 1000)
+        )
     return entries[0]
 
 
@@ -170,7 +171,7 @@ async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable
         await asyncio.sleep(_LOOK_S)
 
 
-def _compose(heard: StreamMoments, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
+def _compose(heard: StreamHistory, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
     """The last `seconds` of what came."""
     drawn_end = max((part.first_frame + len(part.values) for part in columns), default=0)
     # rows follow the sound by what the model needs; where they have ceased, the spectrum goes on

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
-I16 = npt.NDArray[np.int16]
+    F32 = npt.NDArray[np.float32]
+    F64 = npt.NDArray[np.float64]
+    U8 = npt.NDArray[np.uint8]
+    I16 = npt.NDArray[np.int16]
+else:
+    # a client of JSON alone imports this room and needs no numpy; nothing asks for these at run time
+    F32 = F64 = U8 = I16 = Any
 
 
 class Shape(StrEnum):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from streamclf.commands.complete import complete_pack
 from streamclf.commands.text import table
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
@@ -28,14 +29,15 @@ from streamclf.model.pack import Manifest, Pack
 from streamclf.text import plain
 from streamclf.types import Shape
 
-HELP = "List, show, add, remove and verify model packs."
+HELP = "List, show, add, complete, remove and verify model packs."
 
 
 @click.group()
 def models() -> None:
-    """List, show, add, remove and verify model packs."""
+    """List, show, add, complete, remove and verify model packs."""
 
 
+models.add_command(complete_pack)
 models.add_command(verify)
 
 

@@ -39,6 +39,7 @@ class _RunCommand(click.Command):
 @click.option("--host", help="Address to listen on; beyond loopback a token is required.")
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--origin", multiple=True, metavar="URL", help="Origin whose pages may connect as well; repeatable.")
 @click.option("--no-store", is_flag=True, help="Keep no events on disk.")
 @click.option("--rules", metavar="FILE", help="Rules of alerts; default rules.toml beside the configuration file.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -59,18 +60,18 @@ def run(
 
     With no source: the default microphone; where there is none, the demo.
     """
-    from streamclf import daemon
     from streamclf.audio.sources import with_loop
     from streamclf.config import load
+    from streamclf.daemon.main import main
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
     )
     logging.getLogger("websockets").setLevel(logging.ERROR)
-    given = {key: value for key, value in flags.items() if key not in ("host", "port") and value != ()}
-    given |= {"server.host": flags["host"], "server.port": flags["port"]}
+    given = {key: value for key, value in flags.items() if key not in ("host", "port", "origin") and value != ()}
+    given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None
     given["store.enabled"] = False if no_store else None
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
-    return daemon.main(load(flags=given, file=config_file), until_end=until_end)
+    return main(load(flags=given, file=config_file), until_end=until_end)

@@ -122,11 +122,11 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
 
 def _options(flags: dict[str, Any]) -> Any:
     from streamclf.train.augment import parse_kinds
-    from streamclf.train.fit import Settings
+    from streamclf.train.fit import FitSettings
     from streamclf.train.job import Options, default_learning_rate
 
     rate = flags["learning_rate"] or default_learning_rate(flags["arch"], pretrained=bool(flags["source"]))
-    settings = Settings(
+    settings = FitSettings(
         **{
             key: flags[key] for key in ("epochs", "minutes", "patience", "batch", "checkpoint_steps", "threads", "seed")
         },

@@ -38,7 +38,8 @@ class Grant(NamedTuple):
 class Hub:
     """replay_seconds: score rows kept for each track, at least 60. lossless: who falls behind reads on from the ring.
 
-    In a lossless run (a file as fast as it goes) the producer has to wait while `congested`.
+    In a lossless run (a file as fast as it goes) the producer has to wait while `congested`. on_subscribe: called at
+    each subscription. on_picture, on_sound: see `Shown`.
     """
 
     def __init__(
@@ -49,6 +50,9 @@ class Hub:
         replay_seconds: int = 90,
         lossless: bool = False,
         instance: str | None = None,
+        on_subscribe: Callable[[], object] = lambda: None,
+        on_picture: Callable[[bool], object] = lambda wanted: None,
+        on_sound: Callable[[str, bool], object] = lambda stream, wanted: None,
     ) -> None:
         self.streams = {stream.name: stream for stream in streams}
         self.packs = {pack.name: pack for pack in packs}
@@ -57,10 +61,7 @@ class Hub:
         self.seq = 0
         self.congested = False
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
-        self.problems: Callable[[], Sequence[str]] = tuple
-        """What is wrong with what is no stream (store, rules, sinks), in words; the daemon sets it."""
-        self.on_subscribe: Callable[[], object] = lambda: None
-        """Called at each subscription: a daemon that waits for its first listener sets it."""
+        self._on_subscribe = on_subscribe
         self._stream_index = {name: i for i, name in enumerate(self.streams)}
         self._pack_index = {name: i for i, name in enumerate(self.packs)}
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
@@ -73,7 +74,9 @@ class Hub:
         self._subscribed: dict[Recipient, Channel] = {}
         self._pressed: set[Recipient] = set()
         self._captured_ns: dict[tuple[str, str], int] = {}
-        self.shown = Shown(self.streams, self._channels, frames=self._max_rows)
+        self.shown = Shown(
+            self.streams, self._channels, frames=self._max_rows, on_picture=on_picture, on_sound=on_sound
+        )
         self._sent_ns = 0
 
     def hello(self) -> wire.Hello:
@@ -87,6 +90,10 @@ class Hub:
             streams=[stream.entry() for stream in self.streams.values()],
             packs=[pack.entry() for pack in self.packs.values()],
         )
+
+    def runs_every(self, pack: str, hop_ms: int) -> None:
+        """From any thread: that is the time between two runs of `pack` from now on."""
+        self.packs[pack].hop_ms = hop_ms
 
     @property
     def oldest_seq(self) -> int:
@@ -256,7 +263,7 @@ class Hub:
             channel = self._channels[spec] = Channel(self._channel_number, spec, self.packs)
         channel.recipients[recipient] = None
         self._subscribed[recipient] = channel
-        self.on_subscribe()
+        self._on_subscribe()
         self.shown.ask()
         if wish.since is None:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])

@@ -13,7 +13,7 @@ from streamclf.serve.picture import Columns
 from streamclf.types import F32
 
 
-class StreamMoments:
+class StreamHistory:
     """Rows, events and gaps of one stream, in the order in which they were told."""
 
     def __init__(self, entry: wire.StreamEntry, packs: Mapping[str, wire.PackEntry]) -> None:

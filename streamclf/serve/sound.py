@@ -47,7 +47,7 @@ def is_sound(data: bytes) -> bool:
 
 
 def decode(data: bytes) -> SoundBlock:
-    """Inverse of `Heard.encode`. Raises ValueError where the data are no such message."""
+    """Inverse of `SoundBlock.encode`. Raises ValueError where the data are no such message."""
     if len(data) < _HEADER.size or data[:3] != _MAGIC + b"\x01":
         raise ValueError("these bytes are no sound message")
     _, _, stream, count, rate, first = _HEADER.unpack_from(data)

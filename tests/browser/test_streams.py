@@ -1,7 +1,8 @@
 """The health view: problems on top with what to do, many streams in a table that stays readable."""
 
 from streamclf.config import Config
-from streamclf.health import Health
+from streamclf.daemon.health import Health
+from streamclf.daemon.problems import PartProblems
 from streamclf.serve.access import Role
 from streamclf.serve.route import Route
 from streamclf.types import Status, StreamState
@@ -16,7 +17,8 @@ def test_a_hundred_streams_are_a_table_with_trouble_first_and_a_filter(open_page
     names = [f"box-{number:02}" for number in range(99)] + [f"z{MARKUP}"]
     hub = make_hub(streams=names)
     publish(hub, Status("box-40", StreamState.RECONNECTING, "why"), Status(names[-1], StreamState.LOST, MARKUP))
-    health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=False)
+    parts = PartProblems(writer=None, selftest=None, alerts=None)
+    health = Health(hub, [], Config(), parts, needs_token=False)
     with hub_server(hub, {"/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}) as server:
         page = open_page(server.address + "#streams")
         page.wait_for_selector(ROW)

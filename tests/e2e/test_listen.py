@@ -22,10 +22,10 @@ import pytest
 from streamclf.serve.hub import Hub
 from streamclf.types import Label, Status, StreamState
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, clean_env, hearing_ctrl_c, run_cli
 from tests.support.served import served
 from tests.support.serving import event, make_hub, publish, scores, stream_info
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import Daemon, clean_env, hearing_ctrl_c, run_cli
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

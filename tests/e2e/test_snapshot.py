@@ -24,10 +24,10 @@ from streamclf.serve.hub import Hub
 from streamclf.snapshot import Snapshot, gather
 from streamclf.types import Event, Gap, Label, Levels, Picture, Stage, Status, StreamState
 from tests.conftest import StartDaemon
-from tests.support.daemon import run_cli
 from tests.support.served import served
 from tests.support.serving import EPOCH_NS, HOP, LABELS, make_hub, publish, scores
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 

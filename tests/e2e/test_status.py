@@ -8,8 +8,8 @@ import pytest
 
 from streamclf.serve.status import DaemonStatus
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import Daemon
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

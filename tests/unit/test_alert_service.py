@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamclf.alerts.service import AlertService, read_rules
 from streamclf.types import Label
-from tests.support.keeping import keeping
+from tests.support.writing import writing
 
 LABELS = {"mic": (Label("robin", "Robin", "bird"),)}
 RULE = '[[rule]]\nname = "{}"\nlabels = "robin"\n'
@@ -51,10 +51,10 @@ def test_after_any_file_the_next_good_one_is_taken_on_a_signal_and_without(tmp_p
         await asyncio.gather(task, return_exceptions=True)
         await service.stop()
 
-    with keeping(tmp_path / "store") as (keeper, _):
+    with writing(tmp_path / "store") as (inbox, _, _):
         rules = read_rules(path, LABELS, required=True)
 
         async def run() -> None:
-            await main(AlertService(tmp_path / "store", keeper, rules, LABELS))
+            await main(AlertService(tmp_path / "store", inbox, rules, LABELS))
 
         asyncio.run(run())

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from streamclf.config import Config
-from streamclf.health import Health
+from streamclf.daemon.health import Health
+from streamclf.daemon.problems import PartProblems, Problems
 from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub
 from streamclf.serve.route import Query
@@ -15,9 +16,11 @@ from streamclf.types import Gap, StreamState
 from streamclf.types import Status as Said
 from tests.support.serving import make_hub, publish, scores
 
+NO_PARTS = PartProblems(writer=None, selftest=None, alerts=None)
+
 
 def told(hub: Hub, role: Role = Role.ADMIN) -> DaemonStatus:
-    health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=True)
+    health = Health(hub, [], Config(), NO_PARTS, needs_token=True)
     return msgspec.json.decode(health.answer(Query({}, role)).body, type=DaemonStatus)
 
 
@@ -38,7 +41,7 @@ def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
 
 
 @pytest.mark.parametrize("role", [Role.LABELS, Role.AUDIO])
-def test_who_is_no_admin_sees_streams_and_problems_only(role: Role) -> None:
+def test_other_roles_than_admin_see_streams_and_problems_only(role: Role) -> None:
     hub = make_hub()
     publish(hub, Said("yard", StreamState.LOST, "unplugged"))
 
@@ -76,15 +79,16 @@ def test_a_problem_of_the_daemon_keeps_the_time_at_which_it_was_first_seen() -> 
         problem = "self-test: bird did not reach a subscriber"
 
     broken: Any = Broken()
-    health = Health(make_hub(), [], Config(), folder=None, selftest=broken, needs_token=False)
-    health._note(5_000_000)
-    health._note(9_000_000)
+    parts = PartProblems(writer=None, selftest=broken, alerts=None)
+    problems = Problems(make_hub().streams.values(), parts)
+    problems.note(5_000_000)
+    problems.note(9_000_000)
 
-    assert health.problems() == [Broken.problem]
-    (problem,) = health._all_problems()
+    assert parts.sentences() == [Broken.problem]
+    (problem,) = problems.found()
     assert (problem.what, problem.since_ms, problem.streams) == (Broken.problem, 5, [])
     broken.problem = ""
-    health._note(11_000_000)
+    problems.note(11_000_000)
     broken.problem = Broken.problem
-    health._note(12_000_000)
-    assert [problem.since_ms for problem in health._all_problems()] == [12]
+    problems.note(12_000_000)
+    assert [problem.since_ms for problem in problems.found()] == [12]

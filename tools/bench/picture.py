@@ -18,14 +18,14 @@ from datetime import UTC
 
 import numpy as np
 
+from streamclf.daemon.pictures import SIZE
 from streamclf.draw.canvas import png
 from streamclf.draw.moments import EventBar, Lane, Moments
 from streamclf.draw.palette import THEMES
 from streamclf.draw.snapshot import draw
 from streamclf.engine.scope import Scope
 from streamclf.features.picture import BANDS
-from streamclf.painter import SIZE
-from streamclf.serve.picture import Gallery
+from streamclf.serve.gallery import Gallery
 from streamclf.types import F32, Picture
 
 FRAME_S = 0.02

@@ -25,6 +25,7 @@ class AppriseConfig(SinkConfig, tag="apprise", frozen=True):
     """Any service that Apprise knows: mail, Telegram, ntfy, Signal and a hundred others, by its address."""
 
     url: Text = ""
+    """Address of the service, such as `ntfy://my-garden-birds`; either this or `url_file`."""
     url_file: str = ""
     """A file that holds the address, which is mostly a secret."""
     picture: bool = False

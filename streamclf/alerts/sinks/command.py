@@ -26,9 +26,11 @@ class CommandConfig(SinkConfig, tag="command", frozen=True):
     """Run a program with the alert as JSON on its standard input. No shell reads anything of it."""
 
     argv: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """The program and its arguments, as a list."""
     picture: bool = False
     """Also a picture of the seconds around the event: a PNG that STREAMCLF_PICTURE names, there while it runs."""
     timeout_s: Seconds = 10.0
+    """Seconds after which it is stopped."""
 
 
 class Command(Sink):

@@ -19,6 +19,7 @@ class DesktopConfig(SinkConfig, tag="desktop", frozen=True):
     """A notification on the desktop of the user who runs the daemon, by `notify-send`."""
 
     seconds: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """How long it is shown."""
 
 
 class Desktop(Sink):

@@ -53,14 +53,21 @@ class MqttConfig(SinkConfig, tag="mqtt", frozen=True):
     """Publish to a broker with QoS 1; Home Assistant finds each label by itself."""
 
     host: Text
+    """Name or address of the broker."""
     port: Port = 1883
+    """Its port; 8883 is usual with `tls`."""
     username: str = ""
+    """As whom to log in; empty for nobody."""
     password_file: str = ""
+    """A file that holds the password."""
     tls: bool = False
+    """Whether the connection is encrypted."""
     topic: Annotated[str, Meta(pattern=r"^[^#+\x00/][^#+\x00]*$")] = "streamclf"
     """First levels of every topic."""
     discovery: bool = True
+    """Whether sensors are announced to Home Assistant."""
     discovery_topic: Annotated[str, Meta(pattern=r"^[^#+\x00/][^#+\x00]*$")] = "homeassistant"
+    """First levels of the topics where it looks for them."""
     labels: tuple[str, ...] = ()
     """Labels and `group:NAME` that become sensors; those of all rules where it is empty."""
 

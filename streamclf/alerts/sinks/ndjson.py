@@ -15,6 +15,7 @@ class NdjsonConfig(SinkConfig, tag="ndjson", frozen=True):
     """A line of JSON for each alert at the end of a file."""
 
     path: Text
+    """The file; it is made where it is not there."""
 
 
 class Ndjson(Sink):

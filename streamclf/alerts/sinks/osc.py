@@ -21,9 +21,13 @@ class OscConfig(SinkConfig, tag="osc", frozen=True):
     """A datagram for what must happen now or not at all (a light, a synthesiser): OSC, or the alert as JSON."""
 
     host: Text
+    """Name or address of the receiver."""
     port: Port
+    """Its UDP port."""
     address: Annotated[str, Meta(pattern=r"^/[^\s#*,?\[\]{}]*$")] = "/streamclf/alert"
+    """OSC address of the message."""
     format: Literal["osc", "json"] = "osc"
+    """An OSC message, or the alert as JSON."""
     deadline_ms: Annotated[int, Meta(ge=20, le=60_000)] = 500
     """Later than this after the sound it is not sent any more."""
 

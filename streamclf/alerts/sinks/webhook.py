@@ -40,14 +40,17 @@ class WebhookConfig(SinkConfig, tag="webhook", frozen=True):
     """POST to an address, signed as Standard Webhooks has it where there is a secret."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/?#]+\S*$")]
+    """Address that takes the POST."""
     secret_file: str = ""
     """A file that holds the secret: `whsec_` and base64, as `openssl rand -base64 24` gives."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    """Further headers of the request, such as Authorization."""
     private: bool = False
     """Whether the address may lie in this machine or in the local network."""
     picture: bool = False
     """Also a picture of the seconds around the event: `data.picture` of the JSON."""
     timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
+    """Seconds for all of it."""
 
 
 class Webhook(Sink):
