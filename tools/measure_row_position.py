@@ -16,7 +16,7 @@ import numpy as np
 
 from streamclf.audio.onsets import read, sudden
 from streamclf.clock import hop_of
-from streamclf.engine.rowposition import THRESHOLDS, Position, Sound, measure
+from streamclf.engine.rowposition import THRESHOLDS, Position, SuddenSound, measure
 from streamclf.errors import StreamclfError
 from streamclf.model.library import find_pack
 from streamclf.model.pack import Manifest, Pack
@@ -40,7 +40,7 @@ def main() -> None:
     report(measure(pack, sounds(pack, given.data, given.classes, given.per_class)), pack.manifest)
 
 
-def sounds(pack: Pack, data: Path, classes: list[str], per_class: int) -> Iterator[Sound]:
+def sounds(pack: Pack, data: Path, classes: list[str], per_class: int) -> Iterator[SuddenSound]:
     """The sudden sounds of the first recordings of each class."""
     ids = [label.id for label in pack.labels]
     for entry in classes:
@@ -50,7 +50,7 @@ def sounds(pack: Pack, data: Path, classes: list[str], per_class: int) -> Iterat
         for path in files[:per_class]:
             cut = sudden(read(path, pack.manifest.rate), pack.manifest.rate)
             if cut is not None:
-                yield Sound(folder, columns, cut)
+                yield SuddenSound(folder, columns, cut)
 
 
 def report(found: Position, manifest: Manifest) -> None:

@@ -18,7 +18,7 @@ from streamclf.model.pack import Pack
 from streamclf.text import plain
 
 if TYPE_CHECKING:
-    from streamclf.engine.rowposition import Sound
+    from streamclf.engine.rowposition import SuddenSound
 
 _SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
@@ -72,9 +72,9 @@ def _golden(pack: Pack) -> bytes:
     return content.getvalue()
 
 
-def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["Sound"]:
+def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["SuddenSound"]:
     from streamclf.audio.onsets import read, sudden
-    from streamclf.engine.rowposition import Sound
+    from streamclf.engine.rowposition import SuddenSound
 
     ids = [label.id for label in pack.labels]
     if not folder.is_dir():
@@ -86,7 +86,7 @@ def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["Sound
         for path in sorted(entry for entry in (folder / name).glob("*") if entry.suffix.lower() in _SOUNDS):
             cut = sudden(read(path, pack.manifest.rate), pack.manifest.rate)
             if cut is not None:
-                yield Sound(name, tuple(ids.index(one) for one in wanted), cut)
+                yield SuddenSound(name, tuple(ids.index(one) for one in wanted), cut)
 
 
 def _named(classes: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -24,7 +24,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class SuddenSound:
     """A sound that begins suddenly, at its first sample. columns: the classes that it should raise."""
 
     name: str
@@ -45,7 +45,7 @@ class Position:
         return round(float(np.median([lead for each in self.leads.values() for lead in each])))
 
 
-def measure(pack: Pack, sounds: Iterable[Sound]) -> Position:
+def measure(pack: Pack, sounds: Iterable[SuddenSound]) -> Position:
     """Measure with the sounds, at the pack's rate. Raises `PackError` where none of them reaches a threshold."""
     rate, hop = pack.manifest.rate, hop_of(pack.manifest.rate)
     session = Session(pack, provider=Provider.CPU)

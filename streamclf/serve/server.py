@@ -28,7 +28,7 @@ from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.route import Route
 from streamclf.serve.session import MAX_BINARY, ClientSession
-from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
+from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, ServedConnection, Subscriber
 from streamclf.serve.wire import PROTOCOL
 from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
 
@@ -76,7 +76,7 @@ class Server:
         self._sweeper: asyncio.Task[None] | None = None
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
-        self._connections: set[Connection] = set()  # bound: MAX_CONNECTIONS; more are answered 503
+        self._connections: set[ServedConnection] = set()  # bound: MAX_CONNECTIONS; more are answered 503
         self._subscribers: set[Subscriber] = set()
         self._posted = 0
         self._taken = 0
@@ -191,11 +191,11 @@ class Server:
 
     # Connections
 
-    def _connect(self, *args: Any, **kwargs: Any) -> Connection:
-        return Connection(*args, registry=self._connections, emptied=self._emptied, **kwargs)
+    def _connect(self, *args: Any, **kwargs: Any) -> ServedConnection:
+        return ServedConnection(*args, registry=self._connections, emptied=self._emptied, **kwargs)
 
     def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response] | None:
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, ServedConnection)
         if len(self._connections) > MAX_CONNECTIONS:
             return unavailable(f"{MAX_CONNECTIONS} connections are open already, as many as are held at once")
         try:
@@ -209,7 +209,7 @@ class Server:
         return answer
 
     async def _handle(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, ServedConnection)
         assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
         connection.subscriber = subscriber

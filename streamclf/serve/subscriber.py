@@ -43,13 +43,13 @@ SEND_BUFFER = 64 * 1024
 _PING = Frame(Opcode.PING, b"alive?").serialize(mask=False)
 
 
-class Connection(ServerConnection):
+class ServedConnection(ServerConnection):
     """A connection that tells its subscriber when it can take more and when a pong came.
 
     registry: every connection that is open, from its first byte on. emptied: set when the last one is gone.
     """
 
-    def __init__(self, *args: Any, registry: "set[Connection]", emptied: asyncio.Event, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, registry: "set[ServedConnection]", emptied: asyncio.Event, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.subscriber: Subscriber | None = None
         self.role = Role.LABELS  # until the request is looked at
@@ -85,7 +85,7 @@ class Connection(ServerConnection):
 class Subscriber:
     """now: the server's clock (s). phase: in [0, 1), spreads the pings of many subscribers over time."""
 
-    def __init__(self, connection: Connection, hub: Hub, *, now: float, phase: float = 0.0) -> None:
+    def __init__(self, connection: ServedConnection, hub: Hub, *, now: float, phase: float = 0.0) -> None:
         self.connection = connection
         self.name = _name_of(connection)
         self._hub = hub

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import StartDaemon
 from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 from tests.support.tinypack import stateful_pack
+
+from tests.conftest import StartDaemon
 
 pytestmark = pytest.mark.e2e
 
