@@ -13,7 +13,7 @@ from streamclf import metrics
 from streamclf.audio.ring import Ring
 from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store import scores as log
-from streamclf.store.clips import FOLDER, Clipper, Line
+from streamclf.store.clips import FOLDER, Clipper, ClipSource
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.store.retention import Retention
@@ -38,7 +38,9 @@ class House:
             self.store,
             Retention(self.store, limits, ScoresConfig(keep_days=ever), clips),
             scores=ScoreLog(folder, "run1", FACTS),
-            clipper=Clipper(clips, {"mic": Line(self.ring, RATE, ("birds",))}, {"birds": [Label("robin", "Robin")]}),
+            clipper=Clipper(
+                clips, {"mic": ClipSource(self.ring, RATE, ("birds",))}, {"birds": [Label("robin", "Robin")]}
+            ),
         )
         self.heard = 0
 
