@@ -15,7 +15,8 @@ from streamclf.alerts.rule import Rule
 from streamclf.alerts.rules import LATENESS_NS, RuleBook
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store.events import StoredEvent
-from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.ledger import Ledger
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scorefile import Header, Stretch
 from streamclf.types import F32, Event, Label, Levels
 
@@ -80,21 +81,21 @@ def _track_events(
     header = track[0].header
     decisions = [changed(decision, label, per_label) for label, decision in _labels(header)]
     facts = PackFacts.of(header.pack_hash, header.labels, decisions)
-    recorder = Recorder(run, {header.pack: facts})
+    ledger = Ledger(run, {header.pack: facts})
     segmenter = Segmenter(header.stream, header.pack, header.labels, decisions)
     loud = iter(sorted(levels, key=lambda stretch: stretch.first_ns))
     heard_ns = 0
     epoch_ns = track[0].epoch_ns
 
     def keep(told: Sequence[Event]) -> list[StoredEvent]:
-        return recorder.take(told, {header.stream: epoch_ns})
+        return ledger.take(told, {header.stream: epoch_ns})
 
     for stretch in sorted(track, key=lambda stretch: stretch.first_ns):
         if segmenter.next_frame != stretch.first_frame:
             yield from keep(segmenter.finish())
         epoch_ns = stretch.epoch_ns
         while heard_ns < stretch.end_ns and (level := next(loud, None)) is not None:
-            recorder.take([_levels(level)], {})
+            ledger.take([_levels(level)], {})
             heard_ns = level.end_ns
         yield from keep(segmenter.push(stretch.first_frame, stretch.rows))
     yield from keep(segmenter.finish())

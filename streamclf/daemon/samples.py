@@ -48,9 +48,9 @@ class LastMinute:
         if time.monotonic() >= self._samples[-1].at_s + _SAMPLE_S:
             self._samples.append(self._sample())
 
-    def now(self) -> "Span":
+    def now(self) -> "Interval":
         """From the oldest sample that is held to this moment."""
-        return Span(self._samples[0], self._sample(), self._started_s)
+        return Interval(self._samples[0], self._sample(), self._started_s)
 
     def _sample(self) -> Sample:
         heard_s: dict[str, float] = {}
@@ -66,7 +66,7 @@ class LastMinute:
         )
 
 
-class Span(NamedTuple):
+class Interval(NamedTuple):
     """What lies between two samples."""
 
     then: Sample

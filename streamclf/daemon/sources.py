@@ -154,7 +154,7 @@ class OpenSources:
         return SourceStream(spec, source, ring, clock, stream, info, kept_s * source.rate)
 
 
-class Capture:
+class RunningSources:
     """A part: the sources run, and what they say goes to the log and to the model thread.
 
     on_end: called on the model thread once every stream has ended and its last rows are out.

@@ -3,8 +3,7 @@
 Columns are held for a replay's length, so that a page that opens later has a past to show; sound is held nowhere.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
@@ -26,7 +25,7 @@ class Shown:
     def __init__(
         self,
         streams: Mapping[str, StreamInfo],
-        channels: Mapping[Any, Channel],
+        channels: Iterable[Channel],
         *,
         frames: int,
         on_picture: Callable[[bool], object],
@@ -46,7 +45,7 @@ class Shown:
 
     def ask(self) -> None:
         """Subscriptions have changed: ask for what they want, and for no other sound."""
-        specs = [channel.spec for channel in self._channels.values()]
+        specs = [channel.spec for channel in self._channels]
         if any(spec.picture for spec in specs):
             self._draw()
         wanted = {spec.audio for spec in specs if spec.audio is not None}
@@ -67,7 +66,7 @@ class Shown:
     def picture(self, picture: Picture, *, sent_ns: int) -> None:
         """Hold columns and show them to who looks."""
         stream = picture.levels.stream
-        lookers = [channel for channel in self._channels.values() if channel.spec.picture]
+        lookers = [channel for channel in self._channels if channel.spec.picture]
         for message in self._galleries[stream].add(picture):
             frame = wire.binary_frame(message)
             for channel in lookers:
@@ -86,7 +85,7 @@ class Shown:
 
     def sound(self, sound: Sound) -> None:
         """Give sound to who listens; there may be nobody any more."""
-        listening = [channel for channel in self._channels.values() if channel.spec.audio == sound.stream]
+        listening = [channel for channel in self._channels if channel.spec.audio == sound.stream]
         if not listening:
             return
         index, rate = self._index[sound.stream], self._streams[sound.stream].rate

@@ -43,7 +43,7 @@ from streamclf.serve.wire import DECIMALS
 from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 
 MAX_EVENTS = 100
 MAX_LABELS = 8

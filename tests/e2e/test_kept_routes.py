@@ -28,7 +28,7 @@ from streamclf.serve.why import Live
 from streamclf.store.clips import Cut, clip_name, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_clip
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Label
 from tests.support.rawclient import RawClient

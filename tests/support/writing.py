@@ -10,7 +10,7 @@ from streamclf.alerts.place import Place
 from streamclf.alerts.rules import RuleBook
 from streamclf.clock import StreamClock
 from streamclf.store.database import Store
-from streamclf.store.recorder import Recorder
+from streamclf.store.ledger import Ledger
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 from tests.support.storing import FACTS
@@ -31,7 +31,7 @@ def writing(folder: Path, book: RuleBook | None = None) -> Iterator[tuple[Inbox,
     with closing(Store.open(folder)) as store:
         writer = Writer(
             store,
-            Recorder("run1", FACTS),
+            Ledger("run1", FACTS),
             {"mic": StreamClock(16_000)},
             book or no_rules(),
             inbox,

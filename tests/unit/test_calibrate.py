@@ -18,7 +18,7 @@ from streamclf.errors import StoreError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_mark
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Stage
 from tests.support.storing import START_NS, stored

@@ -13,7 +13,7 @@ from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError
 from streamclf.store import scores
 from streamclf.store.names import safe_name
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scorefile import ScoreFile, Stretch
 from streamclf.store.scores import BLOCK_FRAMES, ScoreLog
 from streamclf.types import FrameScores, Label, Levels

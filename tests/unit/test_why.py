@@ -21,7 +21,7 @@ from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Levels
 from tests.support.heard import DAWN_NS, ended, opened

@@ -17,7 +17,7 @@ from streamclf.alerts.replay import replay
 from streamclf.alerts.rule import Rule
 from streamclf.engine.segment import Decision
 from streamclf.store import scores
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Label, Levels
 

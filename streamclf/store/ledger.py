@@ -1,38 +1,19 @@
-"""From what the engine says to what is kept: events with wall times, thresholds and levels. No I/O, no clock.
+"""The ledger: from what the engine says to what is kept, events with wall times, thresholds and levels. No I/O.
 
 The daemon feeds it live; a replay of a score log feeds it the same rows and gets the same events.
 """
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
 
 from streamclf.clock import FRAME_MS, NS_PER_FRAME
 from streamclf.engine.segment import Decision
 from streamclf.store.events import StoredEvent, closed
 from streamclf.store.loudness import Loudness, codes_of_rms
-from streamclf.types import Event, Gap, Label, Levels, Output, Stage
+from streamclf.store.packfacts import PackFacts
+from streamclf.types import Event, Gap, Levels, Output, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class PackFacts:
-    """What is kept of a pack with each of its events: its hash, and how each label is decided."""
-
-    digest: str
-    labels: Mapping[str, tuple[Label, Decision]]
-    look_ahead_ms: float = 0.0
-    """How much later than its frame a row can be known."""
-
-    @classmethod
-    def of(
-        cls, digest: str, labels: Sequence[Label], decisions: Sequence[Decision], *, look_ahead_ms: float = 0.0
-    ) -> Self:
-        """labels and decisions: one for each class, in the same order."""
-        decided = {label.id: (label, decision) for label, decision in zip(labels, decisions, strict=True)}
-        return cls(digest, decided, look_ahead_ms)
-
-
-class Recorder:
+class Ledger:
     """run: unique for ever, so that no event id comes twice. test: streams whose events are those of a self-test.
 
     lasting: events that are open, by id.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from streamclf.clock import NS_PER_FRAME
+from streamclf.store.ledger import Ledger
 from streamclf.store.loudness import KEPT_FRAMES, Loudness, codes_of_rms, decibels_of_codes
-from streamclf.store.recorder import Recorder
 from streamclf.types import Gap, Levels, Stage
 from tests.support.storing import FACTS, heard
 
@@ -18,48 +18,48 @@ def levels(first: int, decibels: list[float]) -> Levels:
 
 
 def test_an_event_gets_its_times_thresholds_and_a_name_for_ever() -> None:
-    recorder = Recorder("run1", FACTS)
-    (opened,) = recorder.take([heard(Stage.OPEN)], {"mic": EPOCH})
-    (closed,) = recorder.take([heard(Stage.CLOSE, offset=120, decided=130)], {"mic": EPOCH})
+    ledger = Ledger("run1", FACTS)
+    (opened,) = ledger.take([heard(Stage.OPEN)], {"mic": EPOCH})
+    (closed,) = ledger.take([heard(Stage.CLOSE, offset=120, decided=130)], {"mic": EPOCH})
 
     assert (opened.id, opened.group, opened.pack_hash) == ("run1/mic/birds/robin/100", "bird", "ab")
     assert (opened.enter, opened.min_on_ms, opened.min_off_ms) == (0.6, 100, 200)
     assert (opened.onset_ns, opened.offset_ns, opened.decided_ns) == (1100 * NS_PER_FRAME, None, 1105 * NS_PER_FRAME)
     assert (closed.offset_ns, closed.ended_by) == (1120 * NS_PER_FRAME, "quiet")
-    assert recorder.lasting == {}
+    assert ledger.lasting == {}
 
 
 def test_an_onset_stays_where_it_was_though_the_clock_is_corrected() -> None:
-    recorder = Recorder("run1", FACTS)
-    (opened,) = recorder.take([heard(Stage.OPEN)], {"mic": EPOCH})
-    (closed,) = recorder.take([heard(Stage.CLOSE, offset=120, decided=130)], {"mic": EPOCH + 999})
+    ledger = Ledger("run1", FACTS)
+    (opened,) = ledger.take([heard(Stage.OPEN)], {"mic": EPOCH})
+    (closed,) = ledger.take([heard(Stage.CLOSE, offset=120, decided=130)], {"mic": EPOCH + 999})
 
     assert closed.onset_ns == opened.onset_ns
     assert closed.offset_ns == opened.onset_ns + 20 * NS_PER_FRAME
 
 
 def test_why_an_event_ended() -> None:
-    recorder = Recorder("run1", FACTS)
+    ledger = Ledger("run1", FACTS)
     cut = heard(Stage.CLOSE, offset=120, decided=121)
-    (by_gap,) = recorder.take([cut, Gap("mic", 1, 2, "unplugged")], {"mic": EPOCH})
-    (by_end,) = recorder.take([cut, Gap("other", 1, 2, "unplugged")], {"mic": EPOCH})
-    recorder.take([heard(Stage.OPEN)], {"mic": EPOCH})
-    (by_stop,) = recorder.stop()
+    (by_gap,) = ledger.take([cut, Gap("mic", 1, 2, "unplugged")], {"mic": EPOCH})
+    (by_end,) = ledger.take([cut, Gap("other", 1, 2, "unplugged")], {"mic": EPOCH})
+    ledger.take([heard(Stage.OPEN)], {"mic": EPOCH})
+    (by_stop,) = ledger.stop()
 
     assert [e.ended_by for e in (by_gap, by_end, by_stop)] == ["gap", "end", "stop"]
-    assert (by_stop.stage, by_stop.offset_frame, recorder.lasting) == ("close", 105, {})
+    assert (by_stop.stage, by_stop.offset_frame, ledger.lasting) == ("close", 105, {})
 
 
 def test_self_test_streams_are_marked() -> None:
-    (marked,) = Recorder("run1", FACTS, test={"mic"}).take([heard(Stage.OPEN)], {"mic": EPOCH})
+    (marked,) = Ledger("run1", FACTS, test={"mic"}).take([heard(Stage.OPEN)], {"mic": EPOCH})
     assert marked.test
 
 
 def test_the_level_is_that_of_the_events_own_frames() -> None:
-    recorder = Recorder("run1", FACTS)
+    ledger = Ledger("run1", FACTS)
     loud_event = [-60.0] * 100 + [-20.0] * 20 + [-60.0] * 20
-    (closed,) = recorder.take([levels(0, loud_event), heard(Stage.CLOSE, offset=120)], {"mic": EPOCH})
-    (unheard,) = Recorder("run1", FACTS).take([heard(Stage.OPEN)], {"mic": EPOCH})
+    (closed,) = ledger.take([levels(0, loud_event), heard(Stage.CLOSE, offset=120)], {"mic": EPOCH})
+    (unheard,) = Ledger("run1", FACTS).take([heard(Stage.OPEN)], {"mic": EPOCH})
 
     assert (closed.level_db, unheard.level_db) == (-20.0, None)
 
