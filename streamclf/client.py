@@ -33,12 +33,13 @@ from streamclf.errors import ServeError
 from streamclf.options import Place, Reconnect, Subscription, Wish
 from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, Address, one_line, parse_url
 from streamclf.reader import Reader
+from streamclf.retry import Backoff
 from streamclf.serve import wire
 
 if TYPE_CHECKING:
     from streamclf.serve.sound import SoundBlock
 
-__all__ = ["DEFAULT_URL", "Address", "Client", "Messages", "Place", "Reconnect", "Subscription", "parse_url"]
+__all__ = ["DEFAULT_URL", "Address", "Backoff", "Client", "Messages", "Place", "Reconnect", "Subscription", "parse_url"]
 
 logger = logging.getLogger("streamclf.client")
 
@@ -272,7 +273,7 @@ class Messages(Generic[T]):
         policy = self._client._reconnect
         if policy is None:
             raise ServeError(why)
-        delay_s = policy.delay_s(self._failures, random.random())
+        delay_s = policy.backoff.delay_s(self._failures, chance=random.random())
         self._failures += 1
         if policy.on_wait is None:
             logger.warning("%s; trying again in %.1f s", why, delay_s)

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple, TypedDict
 import msgspec
 
 from streamclf.errors import ServeError
+from streamclf.retry import Backoff
 from streamclf.serve import wire
 
+_DELAYS = Backoff(first_s=0.2, most_s=10.0, spread=0.5)
 _LISTS = ("streams", "packs", "labels", "groups")
 
 
@@ -99,22 +101,10 @@ class Subscription:
 class Reconnect:
     """How a lost connection (or one that never came) is tried again.
 
-    first_s, most_s: seconds until the first try, doubled from try to try up to the longest; each is shortened by up to
-    a half, by chance, so that the clients of a daemon that was restarted come one after the other. on_wait: called
-    with the reason and the delay (s) before each try; without it they are logged (logger `streamclf.client`).
+    backoff: the delays (s) between the tries, 0.2 s at first and doubled up to 10 s; each is shortened by up to a half,
+    by chance, so that the clients of a daemon that was restarted do not come all at once. on_wait: called with the
+    reason and the delay (s) before each try; without it they are logged (logger `streamclf.client`).
     """
 
-    first_s: float = 0.2
-    most_s: float = 10.0
+    backoff: Backoff = _DELAYS
     on_wait: Callable[[str, float], object] | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.first_s <= self.most_s:
-            raise ServeError(
-                f"tries after {self.first_s} to {self.most_s} s; expected seconds above 0, the first least"
-            )
-
-    def delay_s(self, failures: int, chance: float) -> float:
-        """Seconds to wait after so many failures in a row (0: the first). chance: in [0, 1)."""
-        longest: float = min(self.most_s, self.first_s * 2.0 ** min(failures, 64))
-        return longest * (1 - 0.5 * chance)

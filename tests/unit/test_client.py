@@ -117,22 +117,11 @@ def test_one_name_in_place_of_a_list_is_refused() -> None:
 # Delays
 
 
-def test_the_delay_doubles_from_a_fifth_of_a_second_to_ten_and_stays_there() -> None:
-    delays = [Reconnect().delay_s(failures, 0.0) for failures in range(8)]
+def test_a_lost_connection_is_tried_again_after_a_fifth_of_a_second_up_to_ten_less_up_to_a_half() -> None:
+    delays = [Reconnect().backoff.delay_s(failures) for failures in range(8)]
 
     assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
-    assert Reconnect().delay_s(100_000, 0.0) == 10.0
-
-
-def test_chance_spreads_a_delay_over_its_upper_half() -> None:
-    assert Reconnect().delay_s(3, 0.5) == pytest.approx(1.2)
-    assert 0.8 < Reconnect().delay_s(3, 0.999) < 0.81
-
-
-@pytest.mark.parametrize(("first_s", "most_s"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
-def test_delays_that_make_no_sense_are_refused(first_s: float, most_s: float) -> None:
-    with pytest.raises(ServeError, match="expected seconds above 0"):
-        Reconnect(first_s=first_s, most_s=most_s)
+    assert 0.8 < Reconnect().backoff.delay_s(3, chance=0.999) < 0.81
 
 
 # Decoding
