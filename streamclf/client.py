@@ -31,10 +31,11 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from streamclf.connection import OPEN_LIMIT_S, Connection, authorization, why_closed, why_not
 from streamclf.errors import ServeError
 from streamclf.options import Place, Reconnect, Subscription, Wish
-from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, Address, one_line, parse_url
+from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, Address, parse_url
 from streamclf.reader import Reader
 from streamclf.retry import Backoff
 from streamclf.serve import wire
+from streamclf.text import one_line
 
 if TYPE_CHECKING:
     from streamclf.serve.sound import SoundBlock

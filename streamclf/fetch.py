@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 from streamclf.errors import ServeError
-from streamclf.protocol.address import is_loopback, one_line
+from streamclf.protocol.address import is_loopback
+from streamclf.text import one_line
 
 _LIMIT_S = 10.0
 _MAX_BYTES = 64 << 20  # an hour of spectrum columns is 18 MB

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from streamclf.errors import ServeError
 from streamclf.options import Place
-from streamclf.protocol.address import one_line
 from streamclf.serve import wire
+from streamclf.text import one_line
 
 if TYPE_CHECKING:
     from streamclf.serve.packed import BinaryScores

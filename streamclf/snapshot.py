@@ -19,11 +19,11 @@ from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ServeError, UsageError
 from streamclf.fetch import fetch
-from streamclf.protocol.address import one_line
 from streamclf.serve import wire
 from streamclf.serve.moments import StreamHistory
 from streamclf.serve.picture import Columns, decode
 from streamclf.serve.wire import ROWS_PER_BATCH
+from streamclf.text import one_line
 
 MOST_LANES = 12
 _BEST = 16  # labels of each message in the first reading

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # The rooms from the ground up: a module may import its own room and any lower one.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "clock", "types", "config", "metrics", "retry"),  # "" is streamclf/__init__.py
+    ("", "errors", "clock", "types", "config", "metrics", "retry", "text"),  # "" is streamclf/__init__.py
     ("protocol",),
     ("audio",),
     ("features",),
