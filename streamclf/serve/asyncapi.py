@@ -3,6 +3,7 @@
 `python -m streamclf.serve.asyncapi` rewrites asyncapi.json beside this file; it is served at /v1/schema.
 """
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -71,13 +72,28 @@ def document() -> dict[str, Any]:
             "send": _operation("send", sent),
             "receive": _operation("receive", received),
         },
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {"messages": messages, "schemas": unindented(schemas)},
     }
 
 
 def text() -> str:
     """The document as it is checked in."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def unindented(node: Any) -> Any:
+    """`node` with every `description` free of its docstring's indentation, which msgspec < 0.23 keeps.
+
+    Python 3.13 takes it out by itself, msgspec 0.23 too; so the document is the same whatever made it.
+    """
+    if isinstance(node, dict):
+        return {
+            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else unindented(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [unindented(value) for value in node]
+    return node
 
 
 def _tag(kind: type[wire.Message]) -> str:
@@ -88,7 +104,7 @@ def _message(kind: type[wire.Message]) -> dict[str, Any]:
     return {
         "name": _tag(kind),
         "title": kind.__name__,
-        "summary": (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip(),
+        "summary": " ".join(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].split()),
         "contentType": "application/json",
         "payload": {"$ref": _REF.format(name=kind.__name__)},
     }
