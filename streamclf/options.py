@@ -14,7 +14,7 @@ _DELAYS = Backoff(first_s=0.2, most_s=10.0, spread=0.5)
 _LISTS = ("streams", "packs", "labels", "groups")
 
 
-class Place(NamedTuple):
+class Bookmark(NamedTuple):
     """A place in what one start of a daemon publishes, to go on from there (`since`).
 
     seq: the number of the last message had; 0 stands before everything that is held. instance: the start of the
@@ -38,7 +38,7 @@ class Wish(TypedDict, total=False):
     encoding: wire.Encoding
     final: wire.Revision
     audio: str | None
-    since: Place | int | None
+    since: Bookmark | int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Subscription:
     encoding: wire.Encoding = "json"
     final: wire.Revision = "all"
     audio: str | None = None
-    since: Place | int | None = None
+    since: Bookmark | int | None = None
 
     def __post_init__(self) -> None:
         for name in _LISTS:
@@ -77,18 +77,18 @@ class Subscription:
             if isinstance(value, str):
                 raise ServeError(f"{name} is the text {value!r}; expected a list of names, such as [{value!r}]")
             object.__setattr__(self, name, None if value is None else tuple(value))
-        if self.since is not None and not isinstance(self.since, Place):
-            object.__setattr__(self, "since", Place(self.since))
+        if self.since is not None and not isinstance(self.since, Bookmark):
+            object.__setattr__(self, "since", Bookmark(self.since))
         self.message(None)
 
     @property
-    def place(self) -> Place | None:
+    def bookmark(self) -> Bookmark | None:
         """`since`, as a place."""
-        return Place(self.since) if isinstance(self.since, int) else self.since
+        return Bookmark(self.since) if isinstance(self.since, int) else self.since
 
-    def message(self, place: Place | None) -> wire.Subscribe:
+    def message(self, place: Bookmark | None) -> wire.Subscribe:
         """What is sent, to go on from `place` (None: from `since`). Raises `ServeError`."""
-        place = place or self.place
+        place = place or self.bookmark
         wish: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         wish |= {"since": None if place is None else place.seq, "instance": None if place is None else place.instance}
         try:

@@ -11,9 +11,9 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from streamclf import connection
+from streamclf import link
 from streamclf.client import Client, Reconnect
-from streamclf.connection import Connection
+from streamclf.link import Link
 from streamclf.serve import wire
 from tests.support.following import Waits, run
 from tests.support.serving import make_hub
@@ -23,7 +23,7 @@ PINGS = 3
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "SILENT_S", 0.3)
+    monkeypatch.setattr(link, "SILENT_S", 0.3)
 
 
 class Pinged(ServerConnection):
@@ -54,7 +54,7 @@ def test_one_that_answers_is_waited_for() -> None:
         protocols = [Subprotocol(wire.PROTOCOL)]
         async with serve(answer, "127.0.0.1", 0, create_connection=Pinged, subprotocols=protocols) as server:
             port = server.sockets[0].getsockname()[1]
-            async with await Connection.open(f"ws://127.0.0.1:{port}/v1", None) as opened:
+            async with await Link.open(f"ws://127.0.0.1:{port}/v1", None) as opened:
                 assert [await opened.receive(), await opened.receive()] == ["first", "second"]
 
     run(main())

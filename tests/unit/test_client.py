@@ -5,9 +5,10 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
-from streamclf.client import DEFAULT_URL, Address, Client, Place, Reconnect, Subscription, parse_url
+from streamclf.client import DEFAULT_URL, Bookmark, Client, Reconnect, Subscription, parse_url
 from streamclf.errors import ServeError
 from streamclf.options import Wish
+from streamclf.protocol.address import Address
 from streamclf.reader import Reader
 from streamclf.serve import packed, wire
 from streamclf.types import Gap, Status
@@ -102,11 +103,11 @@ def test_names_and_value_and_message_have_the_same_fields() -> None:
 
 
 def test_a_place_to_go_on_from_travels_with_its_instance() -> None:
-    message = Subscription(since=Place(7, "here")).message(None)
+    message = Subscription(since=Bookmark(7, "here")).message(None)
 
     assert (message.since, message.instance) == (7, "here")
-    assert Subscription(since=7).message(Place(9, "there")).since == 9
-    assert Subscription(since=0).place == (0, None)
+    assert Subscription(since=7).message(Bookmark(9, "there")).since == 9
+    assert Subscription(since=0).bookmark == (0, None)
 
 
 def test_one_name_in_place_of_a_list_is_refused() -> None:
@@ -217,7 +218,7 @@ def test_a_refused_subscription_says_why_in_one_harmless_line() -> None:
 def test_without_since_the_place_is_the_one_that_the_daemon_named() -> None:
     reader, _ = connected_reader(hub_seq=41)
 
-    assert reader.place == (41, "here")
+    assert reader.bookmark == (41, "here")
 
 
 def test_the_place_is_the_largest_number_that_came() -> None:
@@ -230,7 +231,7 @@ def test_the_place_is_the_largest_number_that_came() -> None:
     places = []
     for outgoing in sink.outgoing:
         reader.take(payload(outgoing.frame))
-        places.append(reader.place and reader.place.seq)
+        places.append(reader.bookmark and reader.bookmark.seq)
 
     assert places == [5, 6, 7, 8]
 
@@ -247,7 +248,7 @@ def test_rows_that_come_again_on_resuming_are_left_out() -> None:
     assert [message.seq for message in map(wire.decode_server, kept)] == [1, 2, 3]  # type: ignore[union-attr]
     reader.take(kept[1])
     reader.take(kept[0])
-    assert reader.place == (2, "here")
+    assert reader.bookmark == (2, "here")
     grant = hub.subscribe(again, wire.Subscribe(tier="batch", since=2, instance="here"))
     assert grant.cursor is not None
 
@@ -267,12 +268,12 @@ def test_a_restarted_daemon_begins_a_new_count() -> None:
     hello.instance = "another"
     reader.take(wire.encode(hello).decode())
 
-    assert reader.place == (1000, "here"), "the old place has to be named until it is refused"
+    assert reader.bookmark == (1000, "here"), "the old place has to be named until it is refused"
 
     restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=0, reason="restart")
     taken = reader.take(wire.encode(restart).decode())
     assert taken == restart
-    assert reader.place == (0, "another")
+    assert reader.bookmark == (0, "another")
 
 
 def test_what_a_slow_reader_lost_is_declared_and_not_asked_for_again() -> None:
@@ -280,7 +281,7 @@ def test_what_a_slow_reader_lost_is_declared_and_not_asked_for_again() -> None:
     lagged = wire.Lagged(seq=60, from_seq=11, to_seq=60, dropped=25, reason="mailbox")
 
     assert reader.take(wire.encode(lagged).decode()) == lagged
-    assert reader.place == (60, "here")
+    assert reader.bookmark == (60, "here")
 
 
 def payload(frame: bytes) -> str:
