@@ -33,7 +33,6 @@ from streamclf.link import OPEN_LIMIT_S, Link, authorization, why_closed, why_no
 from streamclf.options import Bookmark, Reconnect, Subscription, Wish
 from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, parse_url
 from streamclf.reader import Reader
-from streamclf.retry import Backoff
 from streamclf.serve import wire
 from streamclf.text import one_line
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_URL",
-    "Backoff",
     "Bookmark",
     "Client",
     "Messages",
@@ -283,7 +281,7 @@ class Messages(Generic[T]):
         policy = self._client._reconnect
         if policy is None:
             raise ServeError(why)
-        delay_s = policy.backoff.delay_s(self._failures, chance=random.random())
+        delay_s = policy.delay_s(self._failures, chance=random.random())
         self._failures += 1
         if policy.on_wait is None:
             logger.warning("%s; trying again in %.1f s", why, delay_s)

@@ -10,7 +10,7 @@ from streamclf.errors import ServeError
 from streamclf.retry import Backoff
 from streamclf.serve import wire
 
-_DELAYS = Backoff(first_s=0.2, most_s=10.0, spread=0.5)
+_SPREAD = 0.5
 _LISTS = ("streams", "packs", "labels", "groups")
 
 
@@ -101,10 +101,24 @@ class Subscription:
 class Reconnect:
     """How a lost connection (or one that never came) is tried again.
 
-    backoff: the delays (s) between the tries, 0.2 s at first and doubled up to 10 s; each is shortened by up to a half,
-    by chance, so that the clients of a daemon that was restarted do not come all at once. on_wait: called with the
-    reason and the delay (s) before each try; without it they are logged (logger `streamclf.client`).
+    first_s, most_s: seconds until the first try, doubled from try to try up to the longest; each is shortened by up to
+    a half, by chance, so that the clients of a daemon that was restarted do not come all at once. on_wait: called with
+    the reason and the delay (s) before each try; without it they are logged (logger `streamclf.client`).
+
+    Raises `ServeError` unless 0 < first_s <= most_s.
     """
 
-    backoff: Backoff = _DELAYS
+    first_s: float = 0.2
+    most_s: float = 10.0
     on_wait: Callable[[str, float], object] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.delay_s(0, chance=0.0)
+        except ValueError:
+            said = f"first_s is {self.first_s} and most_s is {self.most_s}"
+            raise ServeError(f"{said}; expected seconds above 0, and no first delay above the longest") from None
+
+    def delay_s(self, failures: int, *, chance: float) -> float:
+        """Seconds to wait after so many failures before the last one (0: it was the first). chance: in [0, 1)."""
+        return Backoff(self.first_s, self.most_s, spread=_SPREAD).delay_s(failures, chance=chance)

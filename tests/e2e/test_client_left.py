@@ -20,7 +20,7 @@ import gc
 import logging
 import os
 import signal
-from streamclf.client import Backoff, Client, Reconnect
+from streamclf.client import Client, Reconnect
 
 URL = "{url}"
 PID = {pid}
@@ -361,7 +361,7 @@ GONE = {
     "while it is tried again, and closed by another task": """
         async def main():
             lost = asyncio.Event()
-            policy = Reconnect(backoff=Backoff(60, 60), on_wait=lambda why, delay_s: lost.set())
+            policy = Reconnect(first_s=60, most_s=60, on_wait=lambda why, delay_s: lost.set())
             messages = client(reconnect=policy).messages()
 
             async def follow():

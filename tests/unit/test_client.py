@@ -119,10 +119,16 @@ def test_one_name_in_place_of_a_list_is_refused() -> None:
 
 
 def test_a_lost_connection_is_tried_again_after_a_fifth_of_a_second_up_to_ten_less_up_to_a_half() -> None:
-    delays = [Reconnect().backoff.delay_s(failures) for failures in range(8)]
+    delays = [Reconnect().delay_s(failures, chance=0.0) for failures in range(8)]
 
     assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
-    assert 0.8 < Reconnect().backoff.delay_s(3, chance=0.999) < 0.81
+    assert 0.8 < Reconnect().delay_s(3, chance=0.999) < 0.81
+
+
+@pytest.mark.parametrize(("first_s", "most_s"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
+def test_delays_that_make_no_sense_are_refused(first_s: float, most_s: float) -> None:
+    with pytest.raises(ServeError, match="expected seconds above 0"):
+        Reconnect(first_s=first_s, most_s=most_s)
 
 
 # Decoding
