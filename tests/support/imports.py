@@ -7,18 +7,7 @@ from pathlib import Path
 
 # The rooms from the ground up: a module may import its own room and any lower one. "" is streamclf/__init__.py.
 ORDER: tuple[tuple[str, ...], ...] = (
-    (
-        "",
-        "errors",
-        "clock",
-        "types",
-        "config",
-        "metrics",
-        "retry",
-        "text",
-        "scan",
-        "fields",
-    ),  # "" is streamclf/__init__.py
+    ("", "errors", "clock", "types", "config", "metrics", "retry", "text", "scan", "fields"),
     ("protocol",),
     ("audio",),
     ("features",),
@@ -30,7 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("draw",),
     ("serve",),
     ("options",),
-    ("reader", "connection"),
+    ("reader", "link"),
     ("fetch", "client", "snapshot"),
     ("daemon",),
     ("commands", "cli", "__main__"),
@@ -55,7 +44,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "alerts/sinks/",
         "serve/",
         "client.py",
-        "connection.py",
+        "link.py",
         "snapshot.py",
         "daemon/",
         "commands/listen.py",
