@@ -73,6 +73,7 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
         ("cli.py", "from streamclf import __version__, daemon\nfrom streamclf.commands.listen import listen"),
         ("audio/sources/file.py", "from ..ring import Ring\nfrom ...clock import StreamClock\nimport threading, time"),
         ("commands/train.py", "def f():\n    from streamclf.train.fit import fit"),
+        ("commands/train.py", "if TYPE_CHECKING:\n    from streamclf.train.fit import Watch"),
         ("train/fit.py", "import torch\nfrom streamclf.engine.engine import Engine\nmodel.eval()"),
         ("model/session.py", "import onnxruntime"),
         ("model/pack.py", "np.load(path, allow_pickle=False)"),
