@@ -13,8 +13,8 @@ from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
 from streamclf.model.library import (
+    FoundPack,
     Installed,
-    LibraryEntry,
     Origin,
     available_packs,
     find_pack,
@@ -165,7 +165,7 @@ def _same_version(name: str, version: str) -> Path | None:
     return None
 
 
-def _summary(entry: LibraryEntry) -> dict[str, Any]:
+def _summary(entry: FoundPack) -> dict[str, Any]:
     return {
         "name": entry.name,
         "version": entry.manifest.version if entry.manifest else None,

@@ -16,6 +16,7 @@ import msgspec
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError, StreamclfError, UsageError
+from streamclf.model import swap
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
 from streamclf.model.writer import write_pack
@@ -322,8 +323,7 @@ def _rewritten(pack: Pack, out: Path, manifest: Manifest, *, text: str = "") -> 
         extra={name: content for name, content in contents.items() if name != LABELS},
     )
     load_pack(new)
-    shutil.rmtree(out, ignore_errors=True)
-    new.rename(out)
+    swap.put(new, out)
     return load_pack(out)
 
 
