@@ -42,7 +42,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Partition:
     """Three parts of the recordings; no source is in two of them."""
 
     train: list[Recording]
@@ -99,7 +99,7 @@ def split(
     validation_folds: Collection[int] = (),
     test_folds: Collection[int] = (),
     seed: int = 0,
-) -> Split:
+) -> Partition:
     """Divide by source recording, never by clip.
 
     validation, test: shares in [0, 1). Where folds are named, `test` does not count, nor does `validation` beside
@@ -124,7 +124,7 @@ def split(
                     f"no recording of {label!r} is left to learn from: all are held out; give recordings of it from "
                     "more than one source, or other folds"
                 )
-    return Split(train, stop, held_out)
+    return Partition(train, stop, held_out)
 
 
 def frame_targets(recording: Recording, task: Task, frames: int, *, first: int = 0) -> F32:

@@ -4,7 +4,6 @@
 Both go the same way, and nothing is written to where the user asked until parity has been shown.
 """
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from streamclf.clock import hop_of
 from streamclf.errors import PackError, RateError, StreamclfError, UsageError
 from streamclf.features.frontend import make_frontend
-from streamclf.model import geometry
+from streamclf.model import geometry, swap
 from streamclf.model.labels import check_count, make_labels, printable, slug
 from streamclf.model.loader import ENCODER, NAME, load_pack
 from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
@@ -186,6 +185,8 @@ def write_torch_pack(
 
 def check_target(out: Path, *, replace: bool) -> None:
     """Raises UsageError where a pack cannot be put at `out`."""
+    if out.name:
+        swap.recover(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / "pack.toml").is_file():
@@ -347,9 +348,7 @@ def _classes(plan: Plan) -> int:
 def _place(making: Path, out: Path, *, replace: bool) -> None:
     check_target(out, replace=replace)
     try:
-        if out.exists():
-            shutil.rmtree(out)
-        making.rename(out)
+        swap.put(making, out)
     except OSError as fault:
         raise UsageError(f"the pack cannot be put at {out}: {fault.strerror}; choose another --out") from None
 

@@ -87,6 +87,7 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
         ("alerts/sun.py", "from datetime import datetime\nnoon = datetime(2026, 6, 1, 12)\nlot.today()"),
         ("daemon/main.py", "from datetime import date\ntoday = date.today()"),
         ("engine/verify.py", "from timeit import timeit"),
+        ("commands/train.py", "if TYPE_CHECKING:\n    from streamclf.train.fit import Watch"),
         ("train/fit.py", "import torch\nfrom streamclf.engine.engine import Engine\nmodel.eval()"),
         ("model/session.py", "import onnxruntime"),
         ("model/pack.py", "np.load(path, allow_pickle=False)"),

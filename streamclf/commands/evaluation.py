@@ -4,21 +4,22 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from streamclf.commands.text import table
 from streamclf.errors import StreamclfError
-from streamclf.text import cell, plain, some
-from streamclf.train.annotations import Problem
-from streamclf.train.evaluate import Evaluation, PackResult
-from streamclf.train.report import FIGURES, clip_rows, confusion_png, figures, minus
+from streamclf.text import cell, plain
+
+if TYPE_CHECKING:
+    from streamclf.train.annotations import LeftOut
+    from streamclf.train.evaluate import Evaluation, PackResult
 
 _MOST_FALSE = 10
 
 
-def say_left_out(problems: Sequence[Problem]) -> None:
+def say_left_out(problems: "Sequence[LeftOut]") -> None:
     """Name every file that is not in the figures, and how many there are, on standard error."""
     for problem in problems:
         said = problem.reason if str(problem.path) in problem.reason else f"{problem.path}: {problem.reason}"
@@ -27,8 +28,10 @@ def say_left_out(problems: Sequence[Problem]) -> None:
         click.echo(f"{_count(len(problems), 'file')} left out of the figures", err=True)
 
 
-def say_unmapped(names: Sequence[str], packs: Sequence[PackResult]) -> None:
+def say_unmapped(names: Sequence[str], packs: "Sequence[PackResult]") -> None:
     """Name the labels of the data that no label of a pack answers, on standard error."""
+    from streamclf.train.labelmap import some
+
     for name, result in zip(names, packs, strict=True):
         if result.labels.unmapped:
             click.echo(
@@ -38,8 +41,10 @@ def say_unmapped(names: Sequence[str], packs: Sequence[PackResult]) -> None:
             )
 
 
-def show(result: Evaluation, names: Sequence[str], facts: dict[str, Any]) -> None:
+def show(result: "Evaluation", names: Sequence[str], facts: dict[str, Any]) -> None:
     """All figures on standard output. names: what to call each pack. facts: what the command adds to the report."""
+    from streamclf.train.report import FIGURES, figures, minus
+
     settings = facts["settings"]
     folds = f", folds {', '.join(map(str, facts['folds']))}" if facts["folds"] else ""
     hours = sum(result.seconds) / 3600
@@ -67,8 +72,10 @@ def show(result: Evaluation, names: Sequence[str], facts: dict[str, Any]) -> Non
     _show_false(result, names)
 
 
-def save(out: Path, result: Evaluation, names: Sequence[str], report: dict[str, Any]) -> None:
+def save(out: Path, result: "Evaluation", names: Sequence[str], report: dict[str, Any]) -> None:
     """Write report.json, scores.csv and, for clips, a confusion matrix of each pack into the folder `out`."""
+    from streamclf.train.report import clip_rows, confusion_png
+
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -83,7 +90,7 @@ def save(out: Path, result: Evaluation, names: Sequence[str], report: dict[str, 
         raise StreamclfError(f"{out} cannot be written: {fault.strerror}; choose another --out") from None
 
 
-def _show_classes(result: Evaluation, names: Sequence[str]) -> None:
+def _show_classes(result: "Evaluation", names: Sequence[str]) -> None:
     """One table of the classes for each pack; the counts of the data are the same in all."""
     for name, one in zip(names, result.packs, strict=True):
         ids = [label.id for label in one.pack.labels]
@@ -110,7 +117,7 @@ def _taken_for(counts: list[int], at: int, labels: Sequence[str]) -> str:
     return ", ".join(f"{label} {-count}" for count, label in wrong[:2])
 
 
-def _show_false(result: Evaluation, names: Sequence[str]) -> None:
+def _show_false(result: "Evaluation", names: Sequence[str]) -> None:
     for name, one in zip(names, result.packs, strict=True):
         worst = sorted(one.false_events.items(), key=lambda item: (-(item[1].per_hour or 0.0), item[0]))
         rows = [
