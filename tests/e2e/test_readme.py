@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.spec import parse_source
 from streamclf.model.recipes import RECIPES
 from tests.conftest import REPOSITORY
-from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 from tests.support.documents import README, Block, blocks, code, commands
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.e2e
 RULES = """\
 [sink.notebook]
 type = "ndjson"
-path = "alerts.ndjson"
+path = "FOLDER/alerts.ndjson"
 
 [[rule]]
 name = "birds"
@@ -86,7 +86,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("readme")
     env = clean_env(folder, {"STREAMCLF_SCORES_ENABLED": "true"})
     (folder / "config" / "streamclf").mkdir(parents=True)
-    (folder / "config" / "streamclf" / "rules.toml").write_text(RULES)
+    (folder / "config" / "streamclf" / "rules.toml").write_text(RULES.replace("FOLDER", str(folder)))
     shutil.copy(DEMO_FILE, folder / "night.flac")
     daemon = start_daemon(("--source", "demo"), port=free_port(), env=env, log=folder / "daemon")
     try:

@@ -16,7 +16,7 @@ from streamclf.errors import StreamclfError
 from streamclf.model import complete as completing
 from streamclf.model.loader import load_pack
 from streamclf.types import Shape
-from tests.support import tinypack
+from tools.lab import tinypack
 from tools.reference import packs
 
 MAKERS: dict[Shape, Callable[[Path], Path]] = {

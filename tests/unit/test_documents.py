@@ -15,6 +15,8 @@ PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
 TOML = [pytest.param(block, id=block.name) for page in pages() for block in blocks(page, "toml")]
 # folders of the repository whose files documents name in full
 _FILE = re.compile(r"(?<![\w/.-])((?:tools|tests|docs|models|examples)/[\w./-]+)")
+# a file of the package, as docs/design names it: by its room
+_MODULE = re.compile(r"^(?:streamclf/)?((?!tests/|tools/)[a-z]+/[\w/]+\.py)$")
 
 
 def test_the_readme_is_two_screens() -> None:
@@ -40,6 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     text = re.sub(r"\]\([^)]*\)", "]", page.read_text("utf-8"))  # links are looked at above
     named = {path.rstrip("./") for path in _FILE.findall(text)}
+    named |= {f"streamclf/{found[1]}" for text in code(page) if (found := _MODULE.match(text))}
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
