@@ -30,7 +30,7 @@ def text() -> str:
         "The protocol",
         f"`{document['info']['title']}` is a websocket at `{channel['address']}`. {prose(channel['description'])}",
         f"This page is made of the AsyncAPI {document['asyncapi']} document that a daemon serves at "
-        "[`/v1/schema`](http.md). A client of your own: [clients](clients.md).",
+        "[`/v1/schema`](http.md). How programs read labels: [labels](../use/labels.md).",
         paragraphs(document["info"]["description"].partition("\n\n")[2]),
         "A *frame* is 20 ms of a stream: frame k begins k times 20 ms after the stream's `epoch_ns`. A client ignores "
         "fields that it does not know; the daemon refuses them.",
