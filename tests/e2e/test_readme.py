@@ -6,6 +6,7 @@ line that speaks to the daemon at port 8765 is given the port of the one that ru
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -108,7 +109,7 @@ def test_shell(block: Block, house: House, request: pytest.FixtureRequest) -> No
 @pytest.mark.parametrize("block", PYTHON)
 def test_python(block: Block, house: House) -> None:
     program = house.folder / "labels.py"
-    program.write_text(block.text.replace("127.0.0.1:8765", house.url))
+    program.write_text(_here(block, house))
     assert "label='bird'" in house.first_with("Event(", sys.executable, "-u", str(program))
 
 
@@ -118,7 +119,7 @@ def test_javascript(block: Block, house: House) -> None:
     if node is None:
         pytest.skip("no node here")
     program = house.folder / "labels.js"
-    program.write_text(block.text.replace("127.0.0.1:8765", house.url))
+    program.write_text(_here(block, house))
     # node has the browser's WebSocket from 22 on, and before behind this flag
     assert house.first_with("type: 'scores'", node, "--experimental-websocket", str(program))
 
@@ -128,6 +129,11 @@ def test_sources_can_be_read() -> None:
     assert len(sources) >= 7
     for source in sources:
         parse_source(source)
+
+
+def _here(block: Block, house: House) -> str:
+    """The program, with the address of the daemon that runs here."""
+    return re.sub(r"127\.0\.0\.1:8765|birds\.local", house.url, block.text)
 
 
 def _places(words: list[str]) -> list[int]:
