@@ -10,7 +10,7 @@ import click
 
 from streamclf.commands.text import table
 from streamclf.errors import StreamclfError
-from streamclf.text import cell, plain
+from streamclf.text import cell, plain, some
 
 if TYPE_CHECKING:
     from streamclf.train.annotations import LeftOut
@@ -30,7 +30,6 @@ def say_left_out(problems: "Sequence[LeftOut]") -> None:
 
 def say_unmapped(names: Sequence[str], packs: "Sequence[PackResult]") -> None:
     """Name the labels of the data that no label of a pack answers, on standard error."""
-    from streamclf.train.labelmap import some
 
     for name, result in zip(names, packs, strict=True):
         if result.labels.unmapped:
