@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from streamclf.alerts.gates import told_apart
+from streamclf.alerts.rules.gates import told_apart
 from streamclf.clock import FRAME_MS, NS_PER_FRAME
 from streamclf.engine.segment import Decision
 from streamclf.store.scorefile import Stretch

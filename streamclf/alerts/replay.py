@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule
-from streamclf.alerts.rules import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Rule
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store.events import StoredEvent
 from streamclf.store.ledger import Ledger

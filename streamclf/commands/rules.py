@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.rulefile import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.rules.watch import said
+from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
-from streamclf.alerts.watch import said
-from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.commands.text import table
 from streamclf.config import Config, load, rules_file
 from streamclf.engine.build import load_packs

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from streamclf.alerts.audit import alerts_of, rules_on
 from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
-from streamclf.alerts.rule import Rule
-from streamclf.alerts.rulefile import load_rules
-from streamclf.alerts.why import alerts_of, rules_on
+from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.rule import Rule
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
-from streamclf.alerts.watch import RulesWatch
 from streamclf.config import Config, rules_file
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST

@@ -7,9 +7,9 @@ force, "" where it is.
 
 import msgspec
 
+from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
-from streamclf.alerts.watch import RulesWatch
-from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.serve.route import Query, Reply
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from streamclf.alerts.memory import load as load_memory
-from streamclf.alerts.rulefile import RuleFile
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.file import RuleFile
+from streamclf.alerts.rules.memory import load as load_memory
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine

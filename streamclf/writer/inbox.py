@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from streamclf import metrics
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Rule
 from streamclf.audio.wake import Wake
 from streamclf.types import Event, FrameScores, Gap, Levels, Output, Status
 from streamclf.writer.backlog import MAX_BACKLOG, Done, Write

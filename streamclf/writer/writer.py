@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from streamclf import metrics
-from streamclf.alerts import memory, outbox
-from streamclf.alerts.rules import RuleBook, Verdict
+from streamclf.alerts import outbox
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import RuleBook, Verdict
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, close_stale, put_events

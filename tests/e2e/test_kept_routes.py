@@ -13,11 +13,11 @@ import pytest
 import soundfile
 
 from streamclf.alerts import outbox
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
-from streamclf.alerts.rulefile import Vocabulary
-from streamclf.alerts.rules import RuleBook
-from streamclf.alerts.watch import RulesWatch
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.file import Vocabulary
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.config import ClipsConfig
 from streamclf.engine.segment import Decision

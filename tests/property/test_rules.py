@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.alerts import memory
 from streamclf.alerts.alert import Alert, Reason
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Period, Place
-from streamclf.alerts.rule import Per, Rule, RuleStage
-from streamclf.alerts.rules import LATENESS_NS, RuleBook
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Period, Place
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent, put_events
 from streamclf.store.schema import STEPS

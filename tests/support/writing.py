@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Place
 from streamclf.clock import StreamClock
 from streamclf.store.database import Store
 from streamclf.store.ledger import Ledger

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from streamclf.alerts.ruletable import PlaceTable, RuleTable
+from streamclf.alerts.rules.table import PlaceTable, RuleTable
 from streamclf.alerts.sinks import kinds
 from streamclf.config import SECTIONS, Config, DecisionConfig
 from streamclf.fields import JSON_WORDS, keys_of, sentences

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamclf.alerts.place import Period, Place, TimeRange
+from streamclf.alerts.rules.place import Period, Place, TimeRange
 from streamclf.clock import NS_PER_SECOND
 
 BERLIN = Place(ZoneInfo("Europe/Berlin"))

@@ -10,11 +10,11 @@ import click
 import msgspec
 import pytest
 
-from streamclf.alerts.rulefile import parse_rules
-from streamclf.alerts.ruletable import EXAMPLES as RULE_EXAMPLES
-from streamclf.alerts.ruletable import RuleTable
+from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.table import EXAMPLES as RULE_EXAMPLES
+from streamclf.alerts.rules.table import RuleTable
+from streamclf.alerts.rules.template import FIELDS, MEANINGS
 from streamclf.alerts.sinks import kinds
-from streamclf.alerts.template import FIELDS, MEANINGS
 from streamclf.cli import cli
 from streamclf.config import SECTIONS, Config, variables
 from streamclf.serve import asyncapi, packed, picture, sound, wire

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
 from streamclf.alerts.replay import Past, compare, replay
-from streamclf.alerts.rule import Per, Rule, RuleStage
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.clock import NS_PER_SECOND
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store import scores

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamclf.alerts import mistakes as mistakes_module
-from streamclf.alerts.place import Period, Place, TimeRange
-from streamclf.alerts.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
-from streamclf.alerts.rulefile import RuleFile, load_rules, parse_rules
+from streamclf.alerts.rules import mistakes as mistakes_module
+from streamclf.alerts.rules.file import RuleFile, load_rules, parse_rules
+from streamclf.alerts.rules.place import Period, Place, TimeRange
+from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
+from streamclf.alerts.rules.sun import Sun
 from streamclf.alerts.sinks.ndjson import NdjsonConfig
-from streamclf.alerts.sun import Sun
 from streamclf.errors import ConfigError
 from tests.support.mistakes import KNOWN, MISTAKES, RULE
 

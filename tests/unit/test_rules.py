@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamclf.alerts import memory
 from streamclf.alerts.alert import Alert, Gate, Reason
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Period, Place, TimeRange
-from streamclf.alerts.rule import Per, Rule, RuleStage, clip_ms
-from streamclf.alerts.rules import LATENESS_NS, RuleBook
-from streamclf.alerts.sun import Sun
-from streamclf.alerts.template import Template
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Period, Place, TimeRange
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage, clip_ms
+from streamclf.alerts.rules.sun import Sun
+from streamclf.alerts.rules.template import Template
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events

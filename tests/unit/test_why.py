@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from streamclf.alerts import memory, outbox
-from streamclf.alerts.memory import Memory
+from streamclf.alerts import outbox
 from streamclf.alerts.nearest import NearMiss, verdict
-from streamclf.alerts.place import Place
-from streamclf.alerts.rulefile import load_rules
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.memory import Memory
+from streamclf.alerts.rules.place import Place
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.why import why
 from streamclf.engine.segment import Decision

@@ -10,10 +10,10 @@ import pytest
 
 from streamclf import metrics
 from streamclf.alerts import outbox
-from streamclf.alerts.memory import load
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule, RuleStage
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.memory import load
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Rule, RuleStage
 from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.types import Event, Levels, Stage

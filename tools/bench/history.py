@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from streamclf.alerts.rulefile import Vocabulary
-from streamclf.alerts.watch import RulesWatch
+from streamclf.alerts.rules.file import Vocabulary
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.serve.hub import Hub
 from streamclf.serve.server import Server, ServerSettings

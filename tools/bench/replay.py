@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.alerts.place import Place
 from streamclf.alerts.replay import replay
-from streamclf.alerts.rule import Rule
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Rule
 from streamclf.engine.segment import Decision
 from streamclf.store import scores
 from streamclf.store.packfacts import PackFacts

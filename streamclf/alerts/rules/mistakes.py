@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streamclf.alerts.tomllines import Path as Key
-from streamclf.alerts.tomllines import line_of, lines_of
+from streamclf.alerts.rules.toml import Path as Key
+from streamclf.alerts.rules.toml import line_of, lines_of
 
 Check = Callable[[Any], object]
 """Raises ValueError with a problem and, behind "; ", a hint."""

@@ -5,10 +5,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from streamclf.alerts.place import Period, TimeRange
-from streamclf.alerts.rule import DIGEST_MESSAGE, MESSAGE, Per, Rule, RuleStage
-from streamclf.alerts.sun import Sun
-from streamclf.alerts.template import Template
+from streamclf.alerts.rules.place import Period, TimeRange
+from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, Rule, RuleStage
+from streamclf.alerts.rules.sun import Sun
+from streamclf.alerts.rules.template import Template
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streamclf.alerts.alert import Gate, StreamShare
-from streamclf.alerts.memory import Slot
+from streamclf.alerts.rules.memory import Slot
 from streamclf.store.events import StoredEvent
 
 _NS_PER_MS = 1_000_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamclf.alerts.tomllines import Path, TomlFault, line_of, lines_of, parse
+from streamclf.alerts.rules.toml import Path, TomlFault, line_of, lines_of, parse
 
 TEXT = '''\
 # a comment with [brackets] and "quotes

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Self
 
-from streamclf.alerts.sun import Sun, sun_at
+from streamclf.alerts.rules.sun import Sun, sun_at
 from streamclf.clock import NS_PER_SECOND
 
 _MINUTES_PER_DAY = 24 * 60

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streamclf.alerts.alert import Gate
-from streamclf.alerts.rule import Rule, names
+from streamclf.alerts.rules.rule import Rule, names
 from streamclf.store.events import StoredEvent
 
 _GATES = msgspec.json.Decoder(tuple[Gate, ...])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streamclf.alerts.alert import Tally
-from streamclf.alerts.memory import Slot
+from streamclf.alerts.rules.memory import Slot
 from streamclf.store.events import StoredEvent
 
 # end of the period in ns -> label -> tally; bound: labels, for the one or two periods that are not over

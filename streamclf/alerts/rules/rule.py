@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamclf.alerts.place import Period, TimeRange
-from streamclf.alerts.sun import Sun
-from streamclf.alerts.template import Template
+from streamclf.alerts.rules.place import Period, TimeRange
+from streamclf.alerts.rules.sun import Sun
+from streamclf.alerts.rules.template import Template
 from streamclf.store.events import StoredEvent
 
 MESSAGE = Template.parse("{label} on {streams} at {time}, peak {peak:.2f}")

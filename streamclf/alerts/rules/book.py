@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from streamclf.alerts import digest, visits
 from streamclf.alerts.alert import Alert, Gate, Reason, alert_id
-from streamclf.alerts.gates import event_gates, telling_gates, told
-from streamclf.alerts.memory import Draft, Memory, MemoryChange, Slot
-from streamclf.alerts.place import Period, Place
-from streamclf.alerts.rule import Rule, RuleStage, names
-from streamclf.alerts.spans import exact_span
-from streamclf.alerts.template import MESSAGE_LIMIT, Value
-from streamclf.alerts.visits import WAITING, Candidate
+from streamclf.alerts.rules import digest, visits
+from streamclf.alerts.rules.gates import event_gates, telling_gates, told
+from streamclf.alerts.rules.memory import Draft, Memory, MemoryChange, Slot
+from streamclf.alerts.rules.place import Period, Place
+from streamclf.alerts.rules.rule import Rule, RuleStage, names
+from streamclf.alerts.rules.spans import exact_span
+from streamclf.alerts.rules.template import MESSAGE_LIMIT, Value
+from streamclf.alerts.rules.visits import WAITING, Candidate
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
 from streamclf.text import clean

@@ -9,10 +9,10 @@ the whole. The first group depends on its arguments alone; the second on what th
 from collections.abc import Sequence
 
 from streamclf.alerts.alert import Gate
-from streamclf.alerts.memory import Draft, Slot
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Per, Rule, RuleStage
-from streamclf.alerts.spans import exact_span, round_span
+from streamclf.alerts.rules.memory import Draft, Slot
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage
+from streamclf.alerts.rules.spans import exact_span, round_span
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
 

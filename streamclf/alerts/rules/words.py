@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Per, Rule, RuleStage
-from streamclf.alerts.spans import exact_span
+from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage
+from streamclf.alerts.rules.spans import exact_span
 
 
 def conditions(rule: Rule) -> str:

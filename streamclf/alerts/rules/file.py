@@ -2,7 +2,7 @@
 
     [place]            timezone, latitude, longitude
     [sink.NAME]        type and what that type needs (sinks/)
-    [[rule]]           one for each rule (ruletable.py)
+    [[rule]]           one for each rule (table.py)
 
 A file is read as a whole: all its mistakes are found, and nothing of it holds unless there is none.
 """
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from streamclf.alerts.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given, near
-from streamclf.alerts.place import Place, TimeRange
-from streamclf.alerts.rule import Rule, RuleStage
-from streamclf.alerts.ruletable import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
+from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given, near
+from streamclf.alerts.rules.place import Place, TimeRange
+from streamclf.alerts.rules.rule import Rule, RuleStage
+from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
+from streamclf.alerts.rules.template import Template
+from streamclf.alerts.rules.toml import Path as Key
+from streamclf.alerts.rules.toml import TomlFault, deep_line, parse
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_named, kinds
-from streamclf.alerts.template import Template
-from streamclf.alerts.tomllines import Path as Key
-from streamclf.alerts.tomllines import TomlFault, deep_line, parse
 from streamclf.errors import ConfigError
 from streamclf.types import Label
 
