@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
-from tests.support.tinypack import stateful_pack
 
 from tests.conftest import StartDaemon
+from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

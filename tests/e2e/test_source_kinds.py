@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import clean_env, run_cli
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import clean_env, run_cli
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 
