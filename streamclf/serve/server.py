@@ -50,8 +50,8 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems: those that are of no stream, in words. keep: see `MarkDesk`. on_fault: called where a task of the server
-    has failed, without which it cannot go on.
+    problems: those that are of no stream, in words. keep: see `MarkDesk`. on_fault: called where something has
+    failed without which the server cannot go on.
     """
 
     def __init__(
@@ -187,7 +187,11 @@ class Server:
 
     def _take(self, outputs: Sequence[Output], decided_ns: int) -> None:
         self._taken += 1
-        self.publish(outputs, decided_ns)
+        try:
+            self.publish(outputs, decided_ns)
+        except Exception as fault:
+            self._on_fault(fault)
+            raise
 
     # Connections
 

@@ -20,6 +20,7 @@ from streamclf.daemon import main as daemon
 from streamclf.daemon.health import Health
 from streamclf.engine.engine import Engine
 from streamclf.errors import SourceError
+from streamclf.serve.hub import Hub
 from streamclf.serve.server import Server
 from streamclf.types import Event, Output
 from streamclf.writer.writer import Writer
@@ -121,6 +122,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "task-dies": (Health, "watch", _fail_soon),
     "sweep-dies": (Server, "_sweep", _fail_soon),
     "sink-dies": (Dispatcher, "_next", _fail_soon),
+    "hub-dies": (Hub, "publish", _raiser(ValueError("planted"))),
     "model-dies": (Engine, "tick", _raiser(ValueError("planted"))),
     "model-busy": (Engine, "tick", lambda engine: _long_run.tick(engine)),
     "writer-dies": (Writer, "_round", _raiser(ValueError("planted"))),
