@@ -18,6 +18,8 @@ from streamclf.errors import ServeError, StreamclfError, UsageError
 from streamclf.serve import wire
 from streamclf.serve.sound import SoundBlock
 
+HELP = "Show what a running daemon hears."
+
 DRAWS_PER_SECOND = 10
 MOST_SILENCE_S = 10
 

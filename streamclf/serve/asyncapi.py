@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from streamclf.fields import sentences
 from streamclf.serve import packed, picture, sound, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
@@ -27,6 +28,7 @@ def document() -> dict[str, Any]:
     """The whole document."""
     kinds = (*wire.SERVER_MESSAGES, *wire.CLIENT_MESSAGES)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    _explain(schemas)
     messages = {_tag(kind): _message(kind) for kind in kinds}
     for name, title, summary, module in _BINARY:
         messages[name] = {
@@ -79,6 +81,16 @@ def document() -> dict[str, Any]:
 def text() -> str:
     """The document as it is checked in."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _explain(schemas: dict[str, Any]) -> None:
+    """Writes below every field what its struct says of it."""
+    for name, schema in schemas.items():
+        kind = getattr(wire, name, None)
+        for field, text in (
+            sentences(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else {}
+        ).items():
+            schema["properties"][field]["description"] = text
 
 
 def unindented(node: Any) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from streamclf.clock import StreamClock
 from streamclf.serve import wire
-from streamclf.types import Label, Shape
+from streamclf.types import Label, Shape, StreamState
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class StreamInfo:
     test: bool = False
     priority: int = 0
     packs: list[str] = field(default_factory=list)
-    state: str = "live"
+    state: StreamState = StreamState.LIVE
     detail: str = ""
 
     def entry(self) -> wire.StreamEntry:

@@ -16,10 +16,10 @@ from websockets.sync.client import ClientConnection, connect
 from streamclf.serve.sound import SoundBlock, decode, is_sound
 from streamclf.types import Sound
 from tests.conftest import StartDaemon
-from tests.support.daemon import clean_env, run_cli
 from tests.support.server import run, serving, subscribed, take, url
 from tests.support.serving import HOP, scores
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import clean_env, run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -43,9 +43,8 @@ def test_sound_comes_a_frame_a_message_on_the_sample_clock_to_listeners_of_its_s
 
 
 def test_a_stream_is_tapped_from_its_first_listener_to_its_last() -> None:
-    hub = make_hub()
     asked: list[tuple[str, bool]] = []
-    hub.shown.on_sound = lambda stream, wanted: asked.append((stream, wanted))
+    hub = make_hub(on_sound=lambda stream, wanted: asked.append((stream, wanted)))
     listen(hub, None)
     assert asked == []
     one, other = listen(hub, "mic"), listen(hub, "mic", tier="frame")
