@@ -36,7 +36,7 @@ from streamclf.reader import Reader
 from streamclf.serve import wire
 
 if TYPE_CHECKING:
-    from streamclf.serve.sound import Heard
+    from streamclf.serve.sound import SoundBlock
 
 __all__ = ["DEFAULT_URL", "Address", "Client", "Messages", "Place", "Reconnect", "Subscription", "parse_url"]
 
@@ -67,7 +67,7 @@ class Client:
         *,
         token: str | None = None,
         reconnect: Reconnect | bool = True,
-        on_sound: "Callable[[Heard], object] | None" = None,
+        on_sound: "Callable[[SoundBlock], object] | None" = None,
         **wish: Unpack[Wish],
     ) -> None:
         self.url, given = parse_url(url)

@@ -21,7 +21,7 @@ from streamclf.errors import ServeError, UsageError
 from streamclf.fetch import fetch
 from streamclf.protocol.address import one_line
 from streamclf.serve import wire
-from streamclf.serve.moments import Heard
+from streamclf.serve.moments import StreamHistory
 from streamclf.serve.picture import Columns, decode
 from streamclf.serve.wire import ROWS_PER_BATCH
 
@@ -46,7 +46,7 @@ class _Reading:
     """What one reading of the replay ring brought."""
 
     def __init__(self, hello: wire.Hello, entry: wire.StreamEntry) -> None:
-        self.heard = Heard(entry, {pack.name: pack for pack in hello.packs})
+        self.heard = StreamHistory(entry, {pack.name: pack for pack in hello.packs})
         self.stream = entry.name
         self.subscribed: wire.Subscribed | None = None
 
@@ -171,7 +171,7 @@ async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable
         await asyncio.sleep(_LOOK_S)
 
 
-def _compose(heard: Heard, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
+def _compose(heard: StreamHistory, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
     """The last `seconds` of what came."""
     drawn_end = max((part.first_frame + len(part.values) for part in columns), default=0)
     # rows follow the sound by what the model needs; where they have ceased, the spectrum goes on

@@ -9,12 +9,13 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.browser import CHROMIUM, FLAGS
-from tests.support.daemon import clean_env, free_port, start_daemon
+from tools.lab.chromium import CHROMIUM, FLAGS
+from tools.lab.daemon import clean_env, free_port, start_daemon
 
 RULES = """
 [place]
@@ -86,7 +87,7 @@ def main() -> None:
             daemon.process.wait()
 
 
-def opened(browser: Browser, address: str, size: tuple[int, int], scheme: str) -> Page:
+def opened(browser: Browser, address: str, size: tuple[int, int], scheme: Literal["dark", "light"]) -> Page:
     """The page in a window of its own."""
     width, height = size
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()

@@ -1,6 +1,6 @@
 """What a rules file may say: its tables as structs, an example for every key, and the step from a table to a rule."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -146,8 +146,3 @@ def rule_of(table: RuleTable, *, sinks: tuple[str, ...]) -> Rule:
         sinks=sinks if table.sinks is None else listed(table.sinks),
         message=message if table.message is None else Template.parse(table.message),
     )
-
-
-def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    """Key -> type of a table's keys."""
-    return {field.name: field.type for field in msgspec.structs.fields(struct)}

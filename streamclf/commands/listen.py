@@ -16,7 +16,9 @@ import click
 from streamclf.client import DEFAULT_URL, Client, Reconnect, parse_url
 from streamclf.errors import ServeError, StreamclfError, UsageError
 from streamclf.serve import wire
-from streamclf.serve.sound import Heard
+from streamclf.serve.sound import SoundBlock
+
+HELP = "Show what a running daemon hears."
 
 DRAWS_PER_SECOND = 10
 MOST_SILENCE_S = 10
@@ -175,7 +177,7 @@ async def _hear(url: str, options: dict[str, Any], stream: str, *, retry: bool) 
     out = sys.stdout.fileno()
     due: int | None = None
 
-    def write(heard: Heard) -> None:
+    def write(heard: SoundBlock) -> None:
         nonlocal due
         lost = 0 if due is None else max(0, heard.first_sample - due)
         due = heard.first_sample + len(heard.samples)

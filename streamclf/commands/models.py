@@ -14,7 +14,7 @@ from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
 from streamclf.model.library import (
-    Entry,
+    FoundPack,
     Installed,
     Origin,
     available_packs,
@@ -27,6 +27,8 @@ from streamclf.model.library import (
 )
 from streamclf.model.pack import Manifest, Pack
 from streamclf.types import Shape
+
+HELP = "List, show, add, complete, remove and verify model packs."
 
 
 @click.group()
@@ -167,7 +169,7 @@ def _same_version(name: str, version: str) -> Path | None:
     return None
 
 
-def _summary(entry: Entry) -> dict[str, Any]:
+def _summary(entry: FoundPack) -> dict[str, Any]:
     return {
         "name": entry.name,
         "version": entry.manifest.version if entry.manifest else None,

@@ -15,6 +15,8 @@ from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError
 
+HELP = "Check and show the rules of alerts."
+
 _file = click.argument("file", required=False, type=click.Path(path_type=Path))
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
 

@@ -34,7 +34,7 @@ _SECONDS = 6
 
 
 @dataclass(slots=True)
-class Report:
+class Verification:
     """What was measured. Differences are the largest over every frame and class; lengths in ms of the pack's audio."""
 
     pack: str
@@ -65,7 +65,7 @@ class Report:
 
 def verify(
     pack: Pack, *, provider: Provider = Provider.CPU, seed: int = 0, cpu_clock: Callable[[], float] = default_timer
-) -> Report:
+) -> Verification:
     """Put the claims to the test. Never raises for a failed claim: it stands in `problems`, a sentence each.
 
     cpu_clock: seconds of CPU of this thread, in which what streaming saves is measured.
@@ -82,7 +82,7 @@ def verify(
     stateful = manifest.shape is Shape.STATEFUL
     step_ms = manifest.step * 1000 / manifest.rate
     hop_ms = step_ms if stateful else hop_frames(run_seconds, streams=1, window_packs=1) * FRAME_MS
-    report = Report(
+    report = Verification(
         pack=manifest.name,
         provider=session.provider,
         frames=len(whole),
@@ -102,7 +102,7 @@ def verify(
     return report
 
 
-def _judge(report: Report) -> None:
+def _judge(report: Verification) -> None:
     checks = (
         ("the cutting into blocks", report.blocks, STREAM_TOLERANCE),
         ("companions in the batch", report.companions, STREAM_TOLERANCE),

@@ -170,6 +170,9 @@ def _fill(document: Document, seen: graph.Interface, said: list[str]) -> None:
     for key, names in (("input", set(seen.inputs) - fed), ("output", set(seen.outputs) - given)):
         if len(names) == 1:
             _set(document, key, next(iter(names)), f"the graph's only free {key}", said)
+        elif names and key not in document:
+            shown = ", ".join(f"{key} = {tomlkit.item(name).as_string()}" for name in sorted(names))
+            raise PackError(f"nothing says which {key} of the graph is meant; add one of these to {MANIFEST}: {shown}")
     source, rows = seen.inputs.get(str(document.get("input"))), seen.outputs.get(str(document.get("output")))
     features = document.get("features", {})
     if source and len(source) == 2 and source[1] and isinstance(features, dict) and features.get("kind") == "waveform":

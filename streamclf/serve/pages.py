@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
@@ -26,9 +26,6 @@ SOCKET_PATH = "/v1"
 
 logger = logging.getLogger("streamclf.serve")
 
-# States of a stream in which nothing can be heard, and that somebody has to look at; the others pass by themselves.
-_BROKEN = {"lost", "problem"}
-_LESSENED = {"reconnecting", "paused", "behind"}
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -48,13 +45,24 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 
 
 class Pages:
-    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones."""
+    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones.
+
+    problems: those that are of no stream (store, rules, sinks), in words.
+    """
 
     routes: Mapping[str, Route]
     """Every address that wants a role."""
 
-    def __init__(self, hub: Hub, access: Access, routes: Mapping[str, Route] | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        access: Access,
+        routes: Mapping[str, Route] | None = None,
+        *,
+        problems: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._hub = hub
+        self._problems = problems
         self._access = access
         self._started_s = time.monotonic()
         self._site = site.load()
@@ -132,10 +140,10 @@ class Pages:
 
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
-        broken = bool(states & _BROKEN)
-        problems = list(self._hub.problems())
+        broken = any(state.broken for state in states)
+        problems = list(self._problems())
         health: dict[str, object] = {
-            "status": "degraded" if broken or problems or states & _LESSENED else "ok",
+            "status": "degraded" if broken or problems or any(state.lessened for state in states) else "ok",
             "uptime_s": round(time.monotonic() - self._started_s, 3),
         }
         if detailed:

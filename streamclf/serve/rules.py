@@ -30,7 +30,7 @@ class SinkEntry(msgspec.Struct, frozen=True):
     type: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class RulesAnswer(msgspec.Struct, frozen=True):
     """The answer."""
 
     place: str
@@ -49,7 +49,7 @@ class Rules:
     def answer(self, query: Query) -> Reply:
         """JSON."""
         file = self._watch.file
-        found = Answer(
+        found = RulesAnswer(
             place=place_in_words(file.place),
             rules=[
                 RuleEntry(rule.name, rule.labels, conditions(rule), limits(rule), rule.sinks) for rule in file.rules

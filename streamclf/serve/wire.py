@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from typing import Annotated, Literal, cast
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 from websockets.frames import Frame, Opcode
 
@@ -356,7 +355,7 @@ def encode(message: Message) -> bytes:
 
 def rounded(rows: F32) -> list[list[float]]:
     """Probabilities as short JSON numbers: (frames, classes) to six decimals."""
-    return cast(list[list[float]], rows.astype(np.float64).round(DECIMALS).tolist())
+    return cast(list[list[float]], rows.astype("float64").round(DECIMALS).tolist())
 
 
 def decode_server(text: bytes | str) -> ServerMessage:

@@ -10,12 +10,12 @@ import pytest
 
 from streamclf.client import Client, Reconnect
 from streamclf.serve import wire
-from streamclf.types import Gap, Stage, Status
+from streamclf.types import Gap, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.following import Waits, collect, published, run
 from tests.support.served import Proxy, answering, served
 from tests.support.serving import Collector, event, make_hub, publish, scores
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 # Receiving
 
@@ -96,9 +96,9 @@ def history(hub: Any) -> AsyncIterator[None]:
             if tick % 17 == 6:
                 publish(hub, Gap("mic", tick * 320, tick * 320 + 99, "xrun"))
             if tick % 29 == 8:
-                publish(hub, Status("yard", "problem", "clipping"))
+                publish(hub, Status("yard", StreamState.PROBLEM, "clipping"))
             yield
-        publish(hub, Status("mic", "ended", ""))
+        publish(hub, Status("mic", StreamState.ENDED, ""))
 
     return publishing()
 

@@ -16,8 +16,8 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import ConfigError
 from streamclf.store.database import Store
 from tests.support.alerts import AT_NS, http_receiver, make_alert
-from tests.support.daemon import free_port as find_free_port
 from tests.support.desk import desk_of
+from tools.lab.daemon import free_port as find_free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -1,48 +1,15 @@
 """The page that is committed is what its sources build to, and the page's own tests pass."""
 
-import json
-import os
-import re
 import shutil
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-WEB = Path(__file__).resolve().parents[2] / "streamclf" / "serve" / "web"
-INSTALL_S = 60
-_SOURCES = ("index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts")
+from tests.support.node import WEB, install_locked, needs_node, npm
 
+_SOURCES = ("index.html", "tsconfig.json", "vite.config.ts")
 
-def node_version() -> tuple[int, int]:
-    """(0, 0) where there is no node."""
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
-        return 0, 0
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    major, minor = re.match(r"v(\d+)\.(\d+)", said).groups()  # type: ignore[union-attr]
-    return int(major), int(minor)
-
-
-pytestmark = pytest.mark.skipif(node_version() < (20, 19), reason="no node of 20.19 or above with npm here")
-
-
-def npm(folder: Path, *args: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    quiet: Mapping[str, str] = {"NO_COLOR": "1", "CI": "1"}
-    return subprocess.run(
-        ["npm", *args], cwd=folder, env={**os.environ, **quiet}, capture_output=True, text=True, timeout=timeout_s
-    )
-
-
-def installed_as_locked() -> bool:
-    """Whether who works on the page has installed exactly what is locked, so that it need not be done again here."""
-    try:
-        present = json.loads((WEB / "node_modules" / ".package-lock.json").read_bytes())["packages"]
-    except FileNotFoundError:
-        return False
-    locked = json.loads((WEB / "package-lock.json").read_bytes())["packages"]
-    return all(locked.get(name, {}).get("version") == package["version"] for name, package in present.items())
+pytestmark = needs_node
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +19,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in _SOURCES:
         shutil.copy(WEB / name, folder / name)
     shutil.copytree(WEB / "src", folder / "src")
-    if installed_as_locked():
-        (folder / "node_modules").symlink_to(WEB / "node_modules")
-        return folder
-    try:
-        installed = npm(folder, "ci", "--prefer-offline", "--no-audit", "--no-fund", timeout_s=INSTALL_S)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm ci took more than {INSTALL_S} s; is there a network?")
-    if installed.returncode != 0:
-        if re.search(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|E40[134]", installed.stderr):
-            pytest.skip("npm ci found no registry")
-        raise AssertionError(installed.stderr)
+    install_locked(folder)
     return folder
 
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.spec import parse_source
 from streamclf.model.recipes import RECIPES
-from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 from tests.support.documents import README, ROOT, Block, blocks, code, commands
 
 pytestmark = pytest.mark.e2e

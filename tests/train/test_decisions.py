@@ -12,7 +12,7 @@ from streamclf.model.pack import Segmentation
 from streamclf.train.annotations import Recording, Span
 from streamclf.train.data import Task
 from streamclf.train.decisions import choose
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="the extra `train` is not installed")
 

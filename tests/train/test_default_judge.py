@@ -12,10 +12,10 @@ from streamclf.train import lineup
 from streamclf.train.annotations import read_data
 from streamclf.train.scenes import read_sound
 from tests.support.soundset import noise, recording, wanted
-from tests.support.tinypack import put_file, stateful_pack
 from tools.default import corpus, costs, testset
 from tools.default.corpus import HEARD_ALL, HELD_OUT, RATE, Clip
 from tools.default.judge import Judge, Row, table
+from tools.lab.tinypack import put_file, stateful_pack
 
 ROOT = Path(__file__).resolve().parents[2]
 

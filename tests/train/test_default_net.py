@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is absent (pip install stream
 
 from tools.default.classes import BACKGROUND, LABELS  # noqa: E402
 from tools.default.features import BANDS, spectra  # noqa: E402
-from tools.default.fit import FRESH, Settings, _fresh, finished, fit  # noqa: E402
+from tools.default.fit import FRESH, RecipeSettings, _fresh, finished, fit  # noqa: E402
 from tools.default.net import DELAYS, LevelNet, Trainee  # noqa: E402
 from tools.default.pool import Pool  # noqa: E402
 from tools.default.recurrence import _Recurrence, held_level  # noqa: E402
@@ -133,7 +133,7 @@ class Killed(BaseException):
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    settings = Settings(steps=4, batch=2, warm_up=2, threads=1, half=False)
+    settings = RecipeSettings(steps=4, batch=2, warm_up=2, threads=1, half=False)
     whole = fit(few_scenes(), settings, tmp_path / "whole", say=lambda _: None, every=1)
 
     def die(text: str) -> None:

@@ -14,10 +14,10 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.errors import StreamclfError
 from streamclf.train.annotations import Recording, Span
-from streamclf.train.evaluate import Evaluation, Settings, evaluate
+from streamclf.train.evaluate import Evaluation, EvaluationSettings, evaluate
 from streamclf.train.labelmap import parse_map, resolve
 from streamclf.types import F32, FrameScores
-from tests.support.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
 EXTRA = ("sklearn", "scipy", "sed_eval", "dcase_util", "pkg_resources", "pyannote")
 pytestmark = pytest.mark.skipif(
@@ -59,12 +59,12 @@ def run(
     engine: Engine,
     recordings: Sequence[Recording],
     *maps: str,
-    settings: Settings | None = None,
+    settings: EvaluationSettings | None = None,
     normalise: bool = False,
 ) -> Evaluation:
     labels = sorted({label for recording in recordings for label in recording.labels})
     label_map = resolve(labels, engine.runners[0].pack.labels, parse_map(maps))
-    return evaluate([engine], [label_map], recordings, settings or Settings())
+    return evaluate([engine], [label_map], recordings, settings or EvaluationSettings())
 
 
 @pytest.mark.parametrize("step", [320, 3200])
@@ -77,7 +77,7 @@ def test_clips_are_scored_by_the_rows_that_classify_gives(tmp_path: Path, step: 
     rows = np.concatenate([o.rows for o in outputs if isinstance(o, FrameScores) and o.final])
 
     by_max = run(engine, recordings).packs[0]
-    by_mean = run(engine, recordings, settings=Settings(pooling="mean")).packs[0]
+    by_mean = run(engine, recordings, settings=EvaluationSettings(pooling="mean")).packs[0]
 
     # columns by label: c1, loud
     assert by_max.scores[0] == pytest.approx(rows[:, [1, 0]].max(axis=0), abs=1e-5)
@@ -180,7 +180,7 @@ def test_gain_scales_the_audio_and_clips_at_full_scale(tmp_path: Path, engine: E
     loud = [clip(tmp_path, "d", "loud", np.clip(audio((0.2, 1.9)) * np.float32(20), -1, 1)), recordings[1]]
 
     for factor, same in ((0.1, quiet), (20.0, loud)):
-        scaled = run(engine, recordings[:2], settings=Settings(gain=factor)).packs[0].scores[0]
+        scaled = run(engine, recordings[:2], settings=EvaluationSettings(gain=factor)).packs[0].scores[0]
         assert scaled == pytest.approx(run(engine, same).packs[0].scores[0], abs=1e-5)
 
 
@@ -190,7 +190,7 @@ def test_noise_is_the_same_in_every_run_and_as_loud_as_asked(tmp_path: Path, eng
     recordings = [clip(tmp_path, "a", "loud", hum), clip(tmp_path, "b", "c1", audio())]
 
     def loudness(noise_db: float | None) -> float:
-        found = run(engine, recordings, settings=Settings(noise_db=noise_db, pooling="mean"))
+        found = run(engine, recordings, settings=EvaluationSettings(noise_db=noise_db, pooling="mean"))
         return float(found.packs[0].scores[0, 1])
 
     assert loudness(0.0) == loudness(0.0)
@@ -291,7 +291,7 @@ def test_two_packs_are_judged_on_the_labels_both_know(tmp_path: Path, engine: En
     maps = [resolve(labels, one.runners[0].pack.labels, {}) for one in (engine, other)]
     told: list[float] = []
 
-    found = evaluate([engine, other], maps, recordings, Settings(), progress=told.append)
+    found = evaluate([engine, other], maps, recordings, EvaluationSettings(), progress=told.append)
 
     assert found.labels == ("c1", "loud")
     assert [pack.scores.shape for pack in found.packs] == [(3, 2), (3, 2)]

@@ -16,7 +16,7 @@ from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.export import export_checkpoint, pack_name
 from streamclf.train.families.family import Wishes
 from streamclf.train.pretrained import quiet
-from tests.support.checkpoints import LOGMEL, edit, save_checkpoint
+from tools.lab.checkpoints import LOGMEL, edit, save_checkpoint
 
 SEQUENCE, FRAMES, CTC = "Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForCTC"
 AST, IMAGE, VIT = "ASTForAudioClassification", "ResNetForImageClassification", "ViTForImageClassification"

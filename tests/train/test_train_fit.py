@@ -19,12 +19,12 @@ from streamclf.train.annotations import read_data  # noqa: E402
 from streamclf.train.corpus import decode  # noqa: E402
 from streamclf.train.data import Task  # noqa: E402
 from streamclf.train.examples import Cut, Examples  # noqa: E402
-from streamclf.train.fit import Outcome, Settings, fit  # noqa: E402
+from streamclf.train.fit import FitSettings, Outcome, fit  # noqa: E402
 from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
 from tests.support.recordings import RATE, tone_clips  # noqa: E402
 
 TASK = Task(("high", "low"), exclusive=True)
-SETTINGS = Settings(epochs=3, batch=4, threads=1, learning_rate=0.05)
+SETTINGS = FitSettings(epochs=3, batch=4, threads=1, learning_rate=0.05)
 
 
 class Linear:
@@ -69,7 +69,12 @@ def train(tmp_path: Path) -> Iterator[Fit]:
     threads = torch.get_num_threads()
 
     def run(
-        settings: Settings = SETTINGS, *, folder: str = "run", factor: float = 1.0, validation: bool = True, **more: Any
+        settings: FitSettings = SETTINGS,
+        *,
+        folder: str = "run",
+        factor: float = 1.0,
+        validation: bool = True,
+        **more: Any,
     ) -> tuple[Outcome, Linear, Watcher]:
         learner, watcher = Linear(manifest, factor=factor), Watcher()
         teaching = Examples(corpus, good[:4] + good[6:10], TASK, cut, kinds=("gain", "shift"), seed=settings.seed)

@@ -10,7 +10,7 @@ from streamclf.errors import ServeError
 from streamclf.options import Wish
 from streamclf.reader import Reader
 from streamclf.serve import packed, wire
-from streamclf.types import Gap, Status
+from streamclf.types import Gap, Status, StreamState
 from tests.support.serving import Collector, event, make_hub, publish, scores
 
 # Addresses
@@ -236,7 +236,13 @@ def test_the_place_is_the_largest_number_that_came() -> None:
     hub = make_hub()
     sink = Collector()
     hub.subscribe(sink, wire.Subscribe(tier="batch"))
-    publish(hub, scores(0, *[[0.1] * 4] * 5), event(1), Gap("mic", 5, 9, "xrun"), Status("mic", "lost", "unplugged"))
+    publish(
+        hub,
+        scores(0, *[[0.1] * 4] * 5),
+        event(1),
+        Gap("mic", 5, 9, "xrun"),
+        Status("mic", StreamState.LOST, "unplugged"),
+    )
 
     places = []
     for outgoing in sink.outgoing:

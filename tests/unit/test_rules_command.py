@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from streamclf.commands.rules import rules
 from streamclf.errors import ConfigError, PackError
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 GOOD = """
 [place]

@@ -18,7 +18,7 @@ from streamclf.model.pack import Constant, Manifest, Pack
 from streamclf.model.session import Session, _probabilities, probe_providers
 from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
-from tests.support.tinypack import stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import stateful_pack, window_frames_pack, window_row_pack
 
 CPU = Provider.CPU
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import click
 
-from streamclf.cli import COMMANDS, cli
+from streamclf.cli import cli
+from streamclf.commands import commands
 from tools.reference.markdown import anchor, block, code, page, paragraphs, prose, table
 
 _WORDS = {"integer": "whole number", "float": "number", "text": "text", "path": "path", "boolean": "true or false"}
@@ -13,7 +14,7 @@ _WORDS = {"integer": "whole number", "float": "number", "text": "text", "path": 
 
 def text() -> str:
     """The page."""
-    summaries = [(f"[`{name}`](#{anchor('streamclf ' + name)})", prose(what)) for name, (*_, what) in COMMANDS.items()]
+    summaries = [(f"[`{name}`](#{anchor('streamclf ' + name)})", prose(what)) for name, what in commands().items()]
     return page(
         "Commands",
         "`streamclf COMMAND --help` says the same. Where a command ends badly it says why in one sentence: "

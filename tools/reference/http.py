@@ -17,7 +17,7 @@ from streamclf.serve.access import Access, Role, ServerSettings
 from streamclf.serve.hub import Hub
 from streamclf.serve.pages import Pages
 from streamclf.serve.route import Route
-from streamclf.serve.status import Status
+from streamclf.serve.status import DaemonStatus
 from streamclf.serve.stored import stored_routes
 from tools.reference.markdown import anchor, code, page, paragraphs, prose, table
 
@@ -92,7 +92,7 @@ def documented_modules() -> Iterator[tuple[str, ModuleType]]:
         module = importlib.import_module(found.name)
         if begins := re.match(r"`GET (/[a-z0-9/]*)", module.__doc__ or ""):
             yield begins[1], module
-    yield "/v1/status", importlib.import_module(Status.__module__)
+    yield "/v1/status", importlib.import_module(DaemonStatus.__module__)
 
 
 def _what(path: str, documented: dict[str, ModuleType]) -> str:

@@ -32,6 +32,7 @@ from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
+from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ log = logging.getLogger("streamclf.alerts")
 _QOS = 1
 _CONNECT_S = 5.0
 _ACK_S = 10.0
-_LONGEST_WAIT_S = 60.0
+_RETRY = Backoff(first_s=1.0, most_s=60.0)
 # small messages that wait for each other's acknowledgement would be held back 40 ms each
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 
@@ -147,7 +148,7 @@ class Mqtt(Sink):
         import aiomqtt
 
         config = self._config
-        wait_s = 1.0
+        failures = 0
         while True:
             try:
                 async with aiomqtt.Client(
@@ -160,7 +161,7 @@ class Mqtt(Sink):
                     socket_options=_NO_DELAY,
                     timeout=_CONNECT_S,
                 ) as client:
-                    wait_s = 1.0
+                    failures = 0
                     await self._serve(client)
             except* (aiomqtt.MqttError, OSError) as faults:
                 problem = f"{config.host}:{config.port}: {faults.exceptions[0]}"
@@ -170,8 +171,8 @@ class Mqtt(Sink):
             finally:
                 self._client = None
                 self._connected.clear()
-            await asyncio.sleep(wait_s)
-            wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)
+            await asyncio.sleep(_RETRY.delay_s(failures))
+            failures += 1
 
     async def _serve(self, client: "aiomqtt.Client") -> None:
         if self._config.discovery:

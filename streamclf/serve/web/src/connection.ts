@@ -10,7 +10,7 @@ import {
   decodeText,
   magicOf,
   type ErrorMessage,
-  type Hello,
+  type HelloMessage,
   type LaggedMessage,
   type ServerMessage,
   type SubscribedMessage,
@@ -23,7 +23,7 @@ export type ConnectionState = "connecting" | "open" | "away" | "refused";
 
 /** What `Connection.on` tells. */
 export interface Heard {
-  hello: Hello;
+  hello: HelloMessage;
   subscribed: SubscribedMessage;
   error: ErrorMessage;
 }
@@ -198,7 +198,7 @@ export class Connection {
     }
   }
 
-  private takeHello(hello: Hello): void {
+  private takeHello(hello: HelloMessage): void {
     const restarted = this.instance !== null && this.instance !== hello.instance;
     const awayMs = this.awaySinceMs === null ? 0 : Date.now() - this.awaySinceMs;
     if (this.instance !== null && awayMs > WORTH_SAYING_MS) this.shore.say(t.connection.back(awayMs / 1000, restarted));

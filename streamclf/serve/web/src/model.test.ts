@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 
 import messages from "./messages.json";
 import { EventList, Model } from "./model";
-import { decodeText, type EventMessage, type Hello, type ScoreBlock } from "./protocol";
+import { decodeText, type EventMessage, type HelloMessage, type ScoreBlock } from "./protocol";
 
-const HELLO = decodeText(messages.hello) as Hello;
+const HELLO = decodeText(messages.hello) as HelloMessage;
 const OPEN = decodeText(messages.event) as EventMessage;
 
 function block(firstFrame: number, capturedMs: number): ScoreBlock {
@@ -12,7 +12,7 @@ function block(firstFrame: number, capturedMs: number): ScoreBlock {
   return { stream: 0, pack: 0, firstFrame, count: 1, classes: 4, values, columns: null, capturedMs } as ScoreBlock;
 }
 
-function greeted(hello: Partial<Hello> = {}): Model {
+function greeted(hello: Partial<HelloMessage> = {}): Model {
   const model = new Model();
   model.takeHello({ ...structuredClone(HELLO), ...hello });
   return model;

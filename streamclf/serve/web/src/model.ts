@@ -6,7 +6,7 @@ import {
   FRAME_MS,
   type EventMessage,
   type GapMessage,
-  type Hello,
+  type HelloMessage,
   type LabelEntry,
   type LaggedMessage,
   type MarkedMessage,
@@ -44,7 +44,7 @@ export interface Note {
 
 /** What `Model.changed` tells. A view that holds a `StreamModel` gets it anew on "hello" and "streams". */
 export interface Changes {
-  hello: Hello;
+  hello: HelloMessage;
   /** State or choice of streams. */
   streams: undefined;
   events: EventMessage;
@@ -152,7 +152,7 @@ export class StreamModel {
 
 /** What is known of the daemon at the other end. */
 export class Model {
-  hello: Hello | null = null;
+  hello: HelloMessage | null = null;
   readonly streams = new Map<string, StreamModel>();
   readonly packs = new Map<string, PackEntry>();
   readonly events = new EventList();
@@ -164,7 +164,7 @@ export class Model {
   /** Rows have come since the page was opened. */
   hasRows = false;
 
-  takeHello(hello: Hello): void {
+  takeHello(hello: HelloMessage): void {
     const restarted = this.hello !== null && this.hello.instance !== hello.instance;
     if (restarted) {
       // ids of events and frames begin anew; what was kept of the former start is in its store

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 
 import messages from "./messages.json";
-import { decibels, decodePicture, decodeScores, decodeText, magicOf, type EventMessage, type Hello } from "./protocol";
+import { decibels, decodePicture, decodeScores, decodeText, magicOf, type EventMessage, type HelloMessage } from "./protocol";
 
 function bytes(base64: string): ArrayBuffer {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer;
@@ -65,7 +65,7 @@ describe("binary pictures", () => {
 describe("text messages", () => {
   it("have milliseconds in place of nanoseconds, at any depth", () => {
     const event = decodeText(messages.event) as EventMessage;
-    const hello = decodeText(messages.hello) as Hello;
+    const hello = decodeText(messages.hello) as HelloMessage;
 
     expect(event.onset_ms).toBe(messages.epochMs + 200);
     expect(event.offset_ms).toBeNull();
