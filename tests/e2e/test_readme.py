@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.spec import parse_source
 from streamclf.model.recipes import RECIPES
 from tests.support.documents import README, ROOT, Block, blocks, code, commands
+from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
 
 pytestmark = pytest.mark.e2e
 
@@ -191,6 +191,6 @@ def _wait_for_scores(house: House) -> None:
 def _make_checkpoint(folder: Path) -> None:
     pytest.importorskip("torch", reason="the extra `train` is not installed")
     pytest.importorskip("transformers", reason="the extra `train` is not installed")
-    from tests.support.checkpoints import save_checkpoint
+    from tools.lab.checkpoints import save_checkpoint
 
     save_checkpoint("Wav2Vec2ForAudioFrameClassification", folder)
