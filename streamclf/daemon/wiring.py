@@ -21,9 +21,9 @@ from streamclf.daemon.sources import OpenSources
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
-from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
+from streamclf.serve.roles import Role
 from streamclf.serve.route import Route
 from streamclf.serve.server import Server
 from streamclf.serve.stored import stored_routes

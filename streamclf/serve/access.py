@@ -17,7 +17,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
@@ -27,22 +26,12 @@ from streamclf.errors import ServeError
 from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve import cookie
 from streamclf.serve.origins import Origins, normal
+from streamclf.serve.roles import Role
 from streamclf.serve.tokens import Tries
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _SUBPROTOCOL = "token."
 _MOST_TOKENS = 8  # of one request that are looked at
-
-
-class Role(IntEnum):
-    """What somebody may do here; each role may do what those before it may."""
-
-    LABELS = 1
-    """See labels, events and spectra."""
-    AUDIO = 2
-    """Hear, and be heard: clips, live sound, sending a microphone."""
-    ADMIN = 3
-    """Everything else: marks, measures of the daemon itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""From the fields behind an address's `?` to the typed request of a route."""
+"""The query of an address: from the fields behind its `?` to a typed request."""
 
 from collections.abc import Collection, Mapping
 from typing import TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -11,6 +12,11 @@ from streamclf.serve import wire
 Wish = TypeVar("Wish", bound=msgspec.Struct)
 
 NOT_OURS = frozenset({"token"})  # looked at before any route is
+
+
+def query_of(path: str) -> Mapping[str, list[str]]:
+    """The query of a request's path. Raises ValueError above 64 fields."""
+    return parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=64)
 
 
 def asked(fields: Mapping[str, list[str]], kind: type[Wish], *, lists: Collection[str] = ()) -> Wish:

@@ -7,7 +7,8 @@ it without asking first, and is told no.
 import msgspec
 from websockets.datastructures import Headers
 
-from streamclf.serve.access import Access, Refusal, Role
+from streamclf.serve.access import Access, Refusal
+from streamclf.serve.roles import Role
 from streamclf.serve.route import Reply
 
 PATHS = frozenset({"/v1/session", "/v1/login", "/v1/logout"})

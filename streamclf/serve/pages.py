@@ -9,7 +9,6 @@ from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
 from types import MappingProxyType
-from urllib.parse import parse_qs
 
 import msgspec
 from websockets.datastructures import Headers
@@ -18,8 +17,10 @@ from websockets.http11 import Request, Response
 from streamclf import __version__, metrics
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.serve import login, site
-from streamclf.serve.access import Access, Refusal, Role
+from streamclf.serve.access import Access, Refusal
+from streamclf.serve.asking import query_of
 from streamclf.serve.hub import Hub
+from streamclf.serve.roles import Role
 from streamclf.serve.route import NotKeptError, Query, Reply, Route
 
 SOCKET_PATH = "/v1"
@@ -176,11 +177,6 @@ def _reply(route: Route, query: Query, *, head: bool) -> Response:
         logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced by us
         raise
     return _answer(HTTPStatus.OK, reply.body, reply.kind, head=head, more=reply.headers)
-
-
-def query_of(path: str) -> Mapping[str, list[str]]:
-    """The query of a request's path. Raises ValueError above 64 fields."""
-    return parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=64)
 
 
 def unavailable(text: str) -> Response:

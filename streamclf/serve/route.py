@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from streamclf.errors import ServeError
-from streamclf.serve.access import Role
+from streamclf.serve.roles import Role
 
 
 class NotKeptError(ServeError):

@@ -21,11 +21,12 @@ from websockets.typing import Subprotocol
 
 from streamclf import metrics
 from streamclf.errors import ServeError
-from streamclf.serve.access import Access, Role, ServerSettings, check_bind
+from streamclf.serve.access import Access, ServerSettings, check_bind
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep, MarkDesk
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
+from streamclf.serve.roles import Role
 from streamclf.serve.route import Route
 from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, ServedConnection, Subscriber

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from streamclf.config import ClipsConfig
-from streamclf.serve.access import Role
 from streamclf.serve.clip import Clips
 from streamclf.serve.history import History
 from streamclf.serve.hours import Hours
+from streamclf.serve.roles import Role
 from streamclf.serve.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.rules import Rules
 from streamclf.serve.why import Live, Why

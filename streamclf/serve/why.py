@@ -34,10 +34,10 @@ from streamclf.alerts.rules.rule import Rule
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve.access import Role
 from streamclf.serve.asking import asked
 from streamclf.serve.hub import Hub
 from streamclf.serve.recent import Held, rows_held
+from streamclf.serve.roles import Role
 from streamclf.serve.route import NotKeptError, Query, Reply
 from streamclf.serve.wire import DECIMALS
 from streamclf.store import scores

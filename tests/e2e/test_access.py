@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from streamclf.serve.access import Role, ServerSettings
+from streamclf.serve.access import ServerSettings
+from streamclf.serve.roles import Role
 from streamclf.serve.route import Query, Reply, Route
 from streamclf.serve.server import Server
 from streamclf.serve.tokens import TRIES

@@ -6,7 +6,8 @@ import pytest
 from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
-from streamclf.serve.access import Access, Refusal, Role, ServerSettings, check_bind
+from streamclf.serve.access import Access, Refusal, ServerSettings, check_bind
+from streamclf.serve.roles import Role
 from streamclf.serve.tokens import TRIES
 
 TOKEN = "0123456789abcdef"

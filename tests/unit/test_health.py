@@ -8,8 +8,8 @@ import pytest
 from streamclf.config import Config
 from streamclf.daemon.health import Health
 from streamclf.daemon.problems import PartProblems, Problems
-from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub
+from streamclf.serve.roles import Role
 from streamclf.serve.route import Query
 from streamclf.serve.status import DaemonStatus
 from streamclf.types import Gap, StreamState

@@ -13,9 +13,10 @@ from msgspec import inspect as kinds
 from streamclf import serve
 from streamclf.fields import JSON_WORDS, keys_of
 from streamclf.serve import login
-from streamclf.serve.access import Access, Role, ServerSettings
+from streamclf.serve.access import Access, ServerSettings
 from streamclf.serve.hub import Hub
 from streamclf.serve.pages import Pages
+from streamclf.serve.roles import Role
 from streamclf.serve.route import Route
 from streamclf.serve.status import DaemonStatus
 from streamclf.serve.stored import stored_routes
