@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from streamclf.client import DEFAULT_URL, Client
-from streamclf.serve import wire
+from streamclf.protocol import wire
 
 
 def act(event: wire.Event) -> None:

@@ -175,7 +175,7 @@ def _store() -> Iterator[Check]:
 
 def _port() -> Iterator[Check]:
     from streamclf.config import load
-    from streamclf.serve.tokens import read_tokens
+    from streamclf.serve.http.tokens import read_tokens
 
     try:
         server = load().server

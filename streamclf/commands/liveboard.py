@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.text import plain
 from streamclf.types import F32, StreamState
 

@@ -21,7 +21,7 @@ from streamclf.model.labels import slug
 from streamclf.store import clips
 from streamclf.store.database import Store, obstacle, reader
 from streamclf.store.events import StoredEvent, query, set_mark
-from streamclf.store.names import safe_name
+from streamclf.store.filenames import safe_name
 from streamclf.text import cell, plain
 
 SOURCES = "sources.csv"

@@ -21,8 +21,8 @@ from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
+from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server
 
 log = logging.getLogger("streamclf")
 

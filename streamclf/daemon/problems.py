@@ -8,8 +8,8 @@ from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.daemon.selftest import SelfTest
 from streamclf.engine.pace import Rung
+from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.status import DaemonProblem
 from streamclf.text import some
 from streamclf.types import StreamState
 from streamclf.writer.writer import Writer

@@ -15,8 +15,8 @@ from streamclf import __version__, metrics
 from streamclf.daemon.problems import rung
 from streamclf.daemon.sources import SourceStream
 from streamclf.metrics import NO_TIMES, Times
+from streamclf.protocol.status import PaceStatus, PackStatus, ProcessStatus
 from streamclf.serve.info import PackInfo
-from streamclf.serve.status import PaceStatus, PackStatus, ProcessStatus
 
 _SAMPLES = 13
 _SAMPLE_S = 5.0  # together the last minute

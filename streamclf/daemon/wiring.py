@@ -21,13 +21,13 @@ from streamclf.daemon.sources import OpenSources
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.route import Route
+from streamclf.serve.http.server import Server
+from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
-from streamclf.serve.route import Route
-from streamclf.serve.server import Server
-from streamclf.serve.stored import stored_routes
-from streamclf.serve.why import Live
 from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.types import Label, Output, Shape, Status

@@ -13,7 +13,7 @@ from streamclf.draw.canvas import Box, Image, ImageDraw
 from streamclf.draw.layout import DEFAULT_SIZE, Layout, lay_out
 from streamclf.draw.moments import Break, Lane, Moments
 from streamclf.draw.palette import Colour, Theme, ink_on, mixed, ramp
-from streamclf.features.picture import decibels
+from streamclf.features.spectrum import decibels
 from streamclf.text import clean
 from streamclf.types import F32, U8
 

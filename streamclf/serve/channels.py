@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from streamclf import metrics
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.subscription import Channel, Recipient, Spec, resolve

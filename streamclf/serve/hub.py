@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from streamclf import __version__, metrics
 from streamclf.clock import NS_PER_FRAME
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.channels import Channels
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
+from streamclf.serve.ondemand import Shown
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
-from streamclf.serve.shown import Shown
 from streamclf.serve.subscription import Channel, Recipient
 from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Status
 

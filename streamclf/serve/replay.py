@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamclf.serve import wire
-from streamclf.serve.wire import ROWS_PER_BATCH
+from streamclf.protocol import wire
+from streamclf.protocol.wire import ROWS_PER_BATCH
 from streamclf.types import F32
 
 MAX_ITEMS = 8192

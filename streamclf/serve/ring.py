@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from streamclf.clock import FRAMES_PER_SECOND
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.replay import Item, Items, ReplayHole, RowSlice, RowTrack, place_of, seq_of
 from streamclf.serve.subscription import Channel

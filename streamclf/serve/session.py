@@ -3,10 +3,10 @@
 import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve import wire
-from streamclf.serve.asking import NOT_OURS, query_of
+from streamclf.protocol import wire
 from streamclf.serve.marks import MarkDesk
 from streamclf.serve.push import PushDesk, PushSession
+from streamclf.serve.query import NOT_OURS, query_of
 from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber
 

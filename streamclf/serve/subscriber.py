@@ -22,7 +22,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Event
 
 from streamclf import metrics
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Mailbox, Outgoing, answer
 from streamclf.serve.roles import Role

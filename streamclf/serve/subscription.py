@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.protocol import packed, wire
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.replay import Item, RowSlice, RowTrack

@@ -23,7 +23,7 @@ from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, frames_of_ms, hop_
 from streamclf.config import ClipsConfig
 from streamclf.errors import ConfigError, Overrun
 from streamclf.store.events import StoredEvent
-from streamclf.store.names import safe_name
+from streamclf.store.filenames import safe_name
 from streamclf.store.privacy import SpeechWatch, speech_columns
 from streamclf.types import F32, FrameScores, Label, Levels, Output, Status, StreamState
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streamclf.client import Client, Reconnect
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.types import Gap, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.following import Waits, collect, published, run

@@ -11,10 +11,9 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from streamclf import link
-from streamclf.client import Client, Reconnect
-from streamclf.link import Link
-from streamclf.serve import wire
+from streamclf.client import Client, Reconnect, link
+from streamclf.client.link import Link
+from streamclf.protocol import wire
 from tests.support.following import Waits, run
 from tests.support.serving import make_hub
 

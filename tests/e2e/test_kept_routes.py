@@ -21,10 +21,10 @@ from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.config import ClipsConfig
 from streamclf.engine.segment import Decision
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.server import Server
+from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server
-from streamclf.serve.stored import stored_routes
-from streamclf.serve.why import Live
 from streamclf.store.clips import Cut, clip_name, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_clip

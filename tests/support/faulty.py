@@ -20,8 +20,8 @@ from streamclf.daemon import main as daemon
 from streamclf.daemon.health import Health
 from streamclf.engine.engine import Engine
 from streamclf.errors import SourceError
+from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server
 from streamclf.types import Event, Output
 from streamclf.writer.writer import Writer
 from tools.lab.daemon import Daemon, clean_env

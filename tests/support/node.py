@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WEB = ROOT / "streamclf" / "serve" / "web"
-JS = ROOT / "streamclf" / "js"
+WEB = ROOT / "streamclf" / "web"
+JS = ROOT / "streamclf" / "client" / "js"
 INSTALL_S = 60
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from streamclf.client import DEFAULT_URL, Bookmark, Client, Reconnect, Subscription, parse_url
+from streamclf.client.options import Wish
+from streamclf.client.reader import Reader
 from streamclf.errors import ServeError
-from streamclf.options import Wish
+from streamclf.protocol import packed, wire
 from streamclf.protocol.address import Address
-from streamclf.reader import Reader
-from streamclf.serve import packed, wire
 from streamclf.types import Gap, Status, StreamState
 from tests.support.serving import Collector, event, make_hub, publish, scores
 

@@ -17,7 +17,7 @@ from streamclf.alerts.rules.template import FIELDS, MEANINGS
 from streamclf.alerts.sinks import kinds
 from streamclf.cli import cli
 from streamclf.config import SECTIONS, Config, variables
-from streamclf.serve import asyncapi, packed, picture, sound, wire
+from streamclf.protocol import asyncapi, packed, sound, spectrum, wire
 from streamclf.types import Shape
 from tools.reference import __main__, commands, configuration, http, messages, packs, protocol, rules
 from tools.reference.__main__ import COMMAND
@@ -101,7 +101,7 @@ def test_every_message_has_an_example() -> None:
 
 @pytest.mark.parametrize(
     ("name", "header"),
-    [("binary_scores", packed._HEADER), ("picture", picture._HEADER), ("sound", sound._HEADER)],
+    [("binary_scores", packed._HEADER), ("picture", spectrum._HEADER), ("sound", sound._HEADER)],
     ids=["binary_scores", "picture", "sound"],
 )
 def test_offsets_of_bytes_are_those_of_the_header(name: str, header: struct.Struct) -> None:

@@ -12,14 +12,14 @@ from msgspec import inspect as kinds
 
 from streamclf import serve
 from streamclf.fields import JSON_WORDS, keys_of
-from streamclf.serve import login
-from streamclf.serve.access import Access, ServerSettings
+from streamclf.protocol.status import DaemonStatus
+from streamclf.serve.http import login
+from streamclf.serve.http.access import Access, ServerSettings
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.pages import Pages
+from streamclf.serve.http.route import Route
 from streamclf.serve.hub import Hub
-from streamclf.serve.pages import Pages
 from streamclf.serve.roles import Role
-from streamclf.serve.route import Route
-from streamclf.serve.status import DaemonStatus
-from streamclf.serve.stored import stored_routes
 from tools.reference.markdown import anchor, code, page, paragraphs, prose, table
 
 _SAID = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from streamclf.serve import asyncapi, packed, picture, sound
+from streamclf.protocol import asyncapi, packed, sound
 from tools.reference.markdown import anchor, block, code, page, paragraphs, prose, table
 from tools.reference.messages import EXAMPLES
 
-_REST = {"binary_scores": packed, "picture": picture, "sound": sound}
+_REST = {"binary_scores": packed, "picture": spectrum, "sound": sound}
 """Binary messages whose module says more than the table of bytes."""
 
 Schema = Mapping[str, Any]

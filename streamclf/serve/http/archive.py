@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from streamclf.config import ClipsConfig
-from streamclf.serve.clip import Clips
-from streamclf.serve.history import History
-from streamclf.serve.hours import Hours
+from streamclf.serve.http.clip import Clips
+from streamclf.serve.http.history import History
+from streamclf.serve.http.hours import Hours
+from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.http.rules import Rules
+from streamclf.serve.http.why import Live, Why
 from streamclf.serve.roles import Role
-from streamclf.serve.route import NotKeptError, Query, Reply, Route
-from streamclf.serve.rules import Rules
-from streamclf.serve.why import Live, Why
 
 
 def stored_routes(

@@ -15,8 +15,8 @@ from typing import Annotated
 
 import msgspec
 
-from streamclf.serve.asking import asked
-from streamclf.serve.route import Query, Reply
+from streamclf.serve.http.route import Query, Reply
+from streamclf.serve.query import asked
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent
 from streamclf.store.events import query as find_events

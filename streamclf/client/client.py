@@ -28,16 +28,16 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 import msgspec
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from streamclf.client.link import OPEN_LIMIT_S, Link, authorization, why_closed, why_not
+from streamclf.client.options import Bookmark, Reconnect, Subscription, Wish
+from streamclf.client.reader import Reader
 from streamclf.errors import ServeError
-from streamclf.link import OPEN_LIMIT_S, Link, authorization, why_closed, why_not
-from streamclf.options import Bookmark, Reconnect, Subscription, Wish
+from streamclf.protocol import wire
 from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, parse_url
-from streamclf.reader import Reader
-from streamclf.serve import wire
 from streamclf.text import one_line
 
 if TYPE_CHECKING:
-    from streamclf.serve.sound import SoundBlock
+    from streamclf.protocol.sound import SoundBlock
 
 __all__ = [
     "DEFAULT_URL",
@@ -54,7 +54,7 @@ logger = logging.getLogger("streamclf.client")
 T = TypeVar("T")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _GOOD_BYE = (1000, 1001)
-_SOUND = b"SA"  # as serve/sound.py has it, which needs numpy
+_SOUND = b"SA"  # as protocol/sound.py has it, which needs numpy
 
 
 class Client:
@@ -173,7 +173,7 @@ class Client:
     def _take(self, data: str | bytes) -> wire.ServerMessage | None:
         if isinstance(data, bytes) and data.startswith(_SOUND):
             if self._on_sound is not None:
-                from streamclf.serve import sound
+                from streamclf.protocol import sound
 
                 self._on_sound(sound.decode(data))
             return None

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import ServeError
-from streamclf.serve.wire import PROTOCOL, Encoding
+from streamclf.protocol.wire import PROTOCOL, Encoding
 from streamclf.types import F32
 
 _HEADER = struct.Struct("<2sBBBxHHHH2xI4xQqqqq")

@@ -34,12 +34,12 @@ from streamclf.alerts.rules.rule import Rule
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve.asking import asked
+from streamclf.protocol.wire import DECIMALS
+from streamclf.serve.http.route import NotKeptError, Query, Reply
 from streamclf.serve.hub import Hub
-from streamclf.serve.recent import Held, rows_held
+from streamclf.serve.lookback import Held, rows_held
+from streamclf.serve.query import asked
 from streamclf.serve.roles import Role
-from streamclf.serve.route import NotKeptError, Query, Reply
-from streamclf.serve.wire import DECIMALS
 from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping

@@ -7,9 +7,9 @@ it without asking first, and is told no.
 import msgspec
 from websockets.datastructures import Headers
 
-from streamclf.serve.access import Access, Refusal
+from streamclf.serve.http.access import Access, Refusal
+from streamclf.serve.http.route import Reply
 from streamclf.serve.roles import Role
-from streamclf.serve.route import Reply
 
 PATHS = frozenset({"/v1/session", "/v1/login", "/v1/logout"})
 _OWN_PAGE = "X-Streamclf"

@@ -7,9 +7,9 @@ import numpy as np
 from streamclf import __version__
 from streamclf.clock import hop_of
 from streamclf.draw.moments import Break, EventBar, Key, Lane, Moments, Strip, choose
-from streamclf.features.picture import BANDS, HIGH_HZ
-from streamclf.serve import wire
-from streamclf.serve.picture import Columns
+from streamclf.features.spectrum import BANDS, HIGH_HZ
+from streamclf.protocol import wire
+from streamclf.protocol.spectrum import Columns
 from streamclf.types import F32
 
 

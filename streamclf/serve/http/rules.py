@@ -10,7 +10,7 @@ import msgspec
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
-from streamclf.serve.route import Query, Reply
+from streamclf.serve.http.route import Query, Reply
 
 
 class RuleEntry(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The protocol as an AsyncAPI 3 document, generated from the message structs.
 
-`python -m streamclf.serve.asyncapi` rewrites asyncapi.json beside this file; it is served at /v1/schema.
+`python -m streamclf.protocol.asyncapi` rewrites asyncapi.json beside this file; it is served at /v1/schema.
 """
 
 import inspect
@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 
 from streamclf.fields import sentences
-from streamclf.serve import packed, picture, sound, wire
+from streamclf.protocol import packed, sound, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
 _REF = "#/components/schemas/{name}"
 
 _BINARY = (
     ("binary_scores", "Score rows, binary", "Takes the place of `scores` when the encoding is f16 or u8.", packed),
-    ("picture", "Levels and spectrum columns", "Comes as well where `picture` was asked for.", picture),
+    ("picture", "Levels and spectrum columns", "Comes as well where `picture` was asked for.", spectrum),
     ("sound", "Live sound", "Comes as well where `audio` was asked for and may be had.", sound),
 )
 """Of each binary message that the server sends: name, title, summary, and the module whose text is its layout."""

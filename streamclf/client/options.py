@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypedDict
 import msgspec
 
 from streamclf.errors import ServeError
+from streamclf.protocol import wire
 from streamclf.retry import Backoff
-from streamclf.serve import wire
 
 _SPREAD = 0.5
 _LISTS = ("streams", "packs", "labels", "groups")

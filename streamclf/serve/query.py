@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
 
 Wish = TypeVar("Wish", bound=msgspec.Struct)
 

@@ -16,9 +16,9 @@ import msgspec
 
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import ServeError
-from streamclf.serve.asking import asked
-from streamclf.serve.history import LISTS
-from streamclf.serve.route import Query, Reply
+from streamclf.serve.http.history import LISTS
+from streamclf.serve.http.route import Query, Reply
+from streamclf.serve.query import asked
 from streamclf.store.database import reader
 from streamclf.store.hours import LabelHours, label_hours
 

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from streamclf.client.options import Bookmark
 from streamclf.errors import ServeError
-from streamclf.options import Bookmark
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.text import one_line
 
 if TYPE_CHECKING:
-    from streamclf.serve.packed import BinaryScores
+    from streamclf.protocol.packed import BinaryScores
 
 
 class Reader:
@@ -75,7 +75,7 @@ class Reader:
         self.bookmark = Bookmark(max(seq, before.seq), before.instance)
 
     def _binary(self, data: bytes) -> wire.Scores:
-        from streamclf.serve import packed  # needs numpy, which a client of JSON alone can do without
+        from streamclf.protocol import packed  # needs numpy, which a client of JSON alone can do without
 
         return self._scores(packed.decode_binary(data))
 

@@ -24,10 +24,10 @@ from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
 from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
-from streamclf.serve import cookie
-from streamclf.serve.origins import Origins, normal
+from streamclf.serve.http import cookie
+from streamclf.serve.http.origins import Origins, normal
+from streamclf.serve.http.tokens import Tries
 from streamclf.serve.roles import Role
-from streamclf.serve.tokens import Tries
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _SUBPROTOCOL = "token."

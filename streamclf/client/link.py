@@ -24,8 +24,8 @@ from websockets.typing import Subprotocol
 
 from streamclf import __version__
 from streamclf.errors import ServeError
+from streamclf.protocol import wire
 from streamclf.protocol.address import TOKEN_VARIABLE, is_loopback
-from streamclf.serve import wire
 from streamclf.text import one_line
 
 OPEN_LIMIT_S = 10.0

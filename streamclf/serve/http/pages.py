@@ -16,12 +16,12 @@ from websockets.http11 import Request, Response
 
 from streamclf import __version__, metrics
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve import login, site
-from streamclf.serve.access import Access, Refusal
-from streamclf.serve.asking import query_of
+from streamclf.serve.http import login, site
+from streamclf.serve.http.access import Access, Refusal
+from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.hub import Hub
+from streamclf.serve.query import query_of
 from streamclf.serve.roles import Role
-from streamclf.serve.route import NotKeptError, Query, Reply, Route
 
 SOCKET_PATH = "/v1"
 
@@ -67,7 +67,7 @@ class Pages:
         self._access = access
         self._started_s = time.monotonic()
         self._site = site.load()
-        self._schema = files("streamclf.serve").joinpath("asyncapi.json").read_bytes()
+        self._schema = files("streamclf.protocol").joinpath("asyncapi.json").read_bytes()
         self.routes = {
             "/v1/picture": Route(Role.LABELS, self._picture),
             "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
-from streamclf.serve import wire
+from streamclf.protocol import wire
+from streamclf.protocol.sound import SoundBlock
 from streamclf.serve.gallery import Gallery
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.sound import SoundBlock
 from streamclf.serve.subscription import Channel
 from streamclf.types import Picture, Sound
 

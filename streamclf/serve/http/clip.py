@@ -16,8 +16,8 @@ from typing import Annotated
 import msgspec
 
 from streamclf.config import ClipsConfig
-from streamclf.serve.asking import asked
-from streamclf.serve.route import NotKeptError, Query, Reply
+from streamclf.serve.http.route import NotKeptError, Query, Reply
+from streamclf.serve.query import asked
 from streamclf.store.clips import FOLDER
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find

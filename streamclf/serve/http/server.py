@@ -21,16 +21,16 @@ from websockets.typing import Subprotocol
 
 from streamclf import metrics
 from streamclf.errors import ServeError
-from streamclf.serve.access import Access, ServerSettings, check_bind
+from streamclf.protocol.wire import PROTOCOL
+from streamclf.serve.http.access import Access, ServerSettings, check_bind
+from streamclf.serve.http.pages import Pages, unavailable
+from streamclf.serve.http.route import Route
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep, MarkDesk
-from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.roles import Role
-from streamclf.serve.route import Route
 from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, ServedConnection, Subscriber
-from streamclf.serve.wire import PROTOCOL
 from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
 
 __all__ = ["PushSink", "Server", "ServerSettings"]

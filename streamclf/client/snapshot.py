@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.client import Client
+from streamclf.client.client import Client
+from streamclf.client.fetch import fetch
+from streamclf.client.history import StreamHistory
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ServeError, UsageError
-from streamclf.fetch import fetch
-from streamclf.serve import wire
-from streamclf.serve.moments import StreamHistory
-from streamclf.serve.picture import Columns, decode
-from streamclf.serve.wire import ROWS_PER_BATCH
+from streamclf.protocol import wire
+from streamclf.protocol.spectrum import Columns, decode
+from streamclf.protocol.wire import ROWS_PER_BATCH
 from streamclf.text import one_line
 
 MOST_LANES = 12

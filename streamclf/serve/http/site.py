@@ -52,6 +52,6 @@ class SiteFile:
 def load() -> dict[str, SiteFile]:
     """By path: `/` is the page, every other file has its own name."""
     own = os.environ.get(_OWN_BUILD)
-    folder = Path(own) if own else files("streamclf.serve").joinpath("web", "dist")
+    folder = Path(own) if own else files("streamclf").joinpath("web", "dist")
     found = {file.name: SiteFile.of(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()}
     return {"/" if name == _INDEX else f"/{name}": file for name, file in found.items()}
