@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from streamclf.fields import sentences
-from streamclf.protocol import packed, sound, wire
+from streamclf.protocol import packed, sound, spectrum, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
 _REF = "#/components/schemas/{name}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from streamclf.protocol import asyncapi, packed, sound
+from streamclf.protocol import asyncapi, packed, sound, spectrum
 from tools.reference.markdown import anchor, block, code, page, paragraphs, prose, table
 from tools.reference.messages import EXAMPLES
 
