@@ -10,7 +10,7 @@ import pytest
 
 from streamclf.alerts.rules import mistakes as mistakes_module
 from streamclf.alerts.rules.file import RuleFile, load_rules, parse_rules
-from streamclf.alerts.rules.place import Period, Place, TimeRange
+from streamclf.alerts.rules.place import Location, Period, TimeRange
 from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
 from streamclf.alerts.rules.sun import Sun
 from streamclf.alerts.rules.toml import lines_of
@@ -97,7 +97,7 @@ def test_a_good_file_is_what_it_says(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(GOOD)
     file = load_rules(path, known=KNOWN)
-    assert file.place == Place(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
+    assert file.place == Location(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
     assert file.sinks["log"] == NdjsonConfig(path="alerts.ndjson")
     dawn, evening = file.rules
     assert (dawn.labels, dawn.streams, dawn.unless) == (("robin", "group:bird"), ("garden",), ("group:alarm",))
