@@ -11,7 +11,7 @@ restarted daemon as `hello` with another instance and `lagged` with the reason `
 everything else.
 
 Leaving early is clean in every way: `break`, `return`, an exception, a cancelled task, the end of the loop. `Messages`
-is an object and no async generator: who drops it closes its connection at once (connection.py), where a generator has
+is an object and no async generator: who drops it closes its connection at once (link.py), where a generator has
 to be resumed for that, by an event loop that may be ending. A cancelled wait for a message loses nothing.
 """
 
@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 import msgspec
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from streamclf.connection import OPEN_LIMIT_S, Connection, authorization, why_closed, why_not
 from streamclf.errors import ServeError
-from streamclf.options import Place, Reconnect, Subscription, Wish
-from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, Address, parse_url
+from streamclf.link import OPEN_LIMIT_S, Link, authorization, why_closed, why_not
+from streamclf.options import Bookmark, Reconnect, Subscription, Wish
+from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, parse_url
 from streamclf.reader import Reader
 from streamclf.serve import wire
 from streamclf.text import one_line
@@ -39,7 +39,15 @@ from streamclf.text import one_line
 if TYPE_CHECKING:
     from streamclf.serve.sound import SoundBlock
 
-__all__ = ["DEFAULT_URL", "Address", "Client", "Messages", "Place", "Reconnect", "Subscription", "parse_url"]
+__all__ = [
+    "DEFAULT_URL",
+    "Bookmark",
+    "Client",
+    "Messages",
+    "Reconnect",
+    "Subscription",
+    "parse_url",
+]
 
 logger = logging.getLogger("streamclf.client")
 
@@ -80,7 +88,7 @@ class Client:
         self.subscription = subscription or Subscription(**wish)
         if self.subscription.encoding != "json" or self.subscription.audio is not None:
             _need_numpy()
-        self._reader = Reader(place=self.subscription.place)
+        self._reader = Reader(bookmark=self.subscription.bookmark)
         self._on_sound = on_sound
         self._reconnect = Reconnect() if reconnect is True else reconnect or None
         self._latest: weakref.ref[Messages[Any]] | None = None
@@ -91,9 +99,9 @@ class Client:
         return self._reader.hello
 
     @property
-    def place(self) -> Place | None:
+    def bookmark(self) -> Bookmark | None:
         """How far this client has come, for `since` of a later one; None before anything was promised."""
-        return self._reader.place
+        return self._reader.bookmark
 
     @property
     def headers(self) -> dict[str, str]:
@@ -136,11 +144,11 @@ class Client:
         except msgspec.ValidationError as fault:
             raise ServeError(f"this is no mark: {fault}") from None
         try:
-            async with asyncio.timeout(OPEN_LIMIT_S), await self._open() as connection:
-                await connection.send(wish)
+            async with asyncio.timeout(OPEN_LIMIT_S), await self._open() as link:
+                await link.send(wish)
                 while True:
                     # without a subscription nothing comes but hello and the answer
-                    answer = wire.decode_server(await connection.receive())
+                    answer = wire.decode_server(await link.receive())
                     if isinstance(answer, wire.Error):
                         raise ServeError(f"{self.url} keeps no such mark: {one_line(answer.message)}")
                     if isinstance(answer, wire.Marked):
@@ -149,18 +157,18 @@ class Client:
             why = why_not(self.url, fault)
         raise ServeError(why)
 
-    async def _open(self) -> Connection:
-        return await Connection.open(self.url, self._token)
+    async def _open(self) -> Link:
+        return await Link.open(self.url, self._token)
 
-    async def _subscribe(self) -> Connection:
-        connection = await self._open()
+    async def _subscribe(self) -> Link:
+        link = await self._open()
         try:
             self._reader.connected()
-            await connection.send(self.subscription.message(self._reader.place))
+            await link.send(self.subscription.message(self._reader.bookmark))
         except BaseException:
-            connection.abort()
+            link.abort()
             raise
-        return connection
+        return link
 
     def _take(self, data: str | bytes) -> wire.ServerMessage | None:
         if isinstance(data, bytes) and data.startswith(_SOUND):
@@ -188,7 +196,7 @@ class Messages(Generic[T]):
     def __init__(self, client: Client, pick: Callable[[wire.ServerMessage, str | bytes], T]) -> None:
         self._client = client
         self._pick = pick
-        self._connection: Connection | None = None
+        self._link: Link | None = None
         self._failures = 0
         self._waiting = False
         self._ended = asyncio.Event()
@@ -219,9 +227,9 @@ class Messages(Generic[T]):
     async def aclose(self) -> None:
         """Close the connection politely, within a second; there are no further messages. May be called again."""
         self._ended.set()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
 
     def end(self) -> None:
         """As `aclose`, at once."""
@@ -229,9 +237,9 @@ class Messages(Generic[T]):
         self._drop()
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
 
     async def _next(self) -> T:
         while not self._ended.is_set():
@@ -253,14 +261,14 @@ class Messages(Generic[T]):
         raise StopAsyncIteration
 
     async def _receive(self) -> tuple[wire.ServerMessage | None, str | bytes]:
-        if self._connection is None:
+        if self._link is None:
             self._client._begin(self)
-            connection = await self._client._subscribe()
+            link = await self._client._subscribe()
             if self._ended.is_set():
-                connection.abort()
+                link.abort()
                 raise StopAsyncIteration
-            self._connection = connection
-        data = await self._connection.receive()
+            self._link = link
+        data = await self._link.receive()
         message = self._client._take(data)
         if isinstance(message, wire.Subscribed):
             self._failures = 0
@@ -273,7 +281,7 @@ class Messages(Generic[T]):
         policy = self._client._reconnect
         if policy is None:
             raise ServeError(why)
-        delay_s = policy.delay_s(self._failures, random.random())
+        delay_s = policy.delay_s(self._failures, chance=random.random())
         self._failures += 1
         if policy.on_wait is None:
             logger.warning("%s; trying again in %.1f s", why, delay_s)

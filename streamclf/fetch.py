@@ -28,7 +28,7 @@ def fetch(url: str, path: str, query: Mapping[str, str], headers: Mapping[str, s
             body: bytes = answer.read(_MAX_BYTES + 1)
     except urllib.error.HTTPError as refused:
         with refused:
-            said = one_line(refused.read(400).decode(errors="replace")).rstrip(".")
+            said = one_line(refused.read(400).decode(errors="replace"), 300).strip().rstrip(".")
         raise ServeError(f"{place} answered {refused.code}: {said or one_line(refused.reason, 100)}") from None
     except (OSError, http.client.HTTPException) as fault:
         raise ServeError(f"nothing usable came from {place} ({one_line(str(fault), 200)})") from None

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple, TypedDict
 import msgspec
 
 from streamclf.errors import ServeError
+from streamclf.retry import Backoff
 from streamclf.serve import wire
 
+_SPREAD = 0.5
 _LISTS = ("streams", "packs", "labels", "groups")
 
 
-class Place(NamedTuple):
+class Bookmark(NamedTuple):
     """A place in what one start of a daemon publishes, to go on from there (`since`).
 
     seq: the number of the last message had; 0 stands before everything that is held. instance: the start of the
@@ -36,7 +38,7 @@ class Wish(TypedDict, total=False):
     encoding: wire.Encoding
     final: wire.Revision
     audio: str | None
-    since: Place | int | None
+    since: Bookmark | int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class Subscription:
     encoding: wire.Encoding = "json"
     final: wire.Revision = "all"
     audio: str | None = None
-    since: Place | int | None = None
+    since: Bookmark | int | None = None
 
     def __post_init__(self) -> None:
         for name in _LISTS:
@@ -75,18 +77,18 @@ class Subscription:
             if isinstance(value, str):
                 raise ServeError(f"{name} is the text {value!r}; expected a list of names, such as [{value!r}]")
             object.__setattr__(self, name, None if value is None else tuple(value))
-        if self.since is not None and not isinstance(self.since, Place):
-            object.__setattr__(self, "since", Place(self.since))
+        if self.since is not None and not isinstance(self.since, Bookmark):
+            object.__setattr__(self, "since", Bookmark(self.since))
         self.message(None)
 
     @property
-    def place(self) -> Place | None:
+    def bookmark(self) -> Bookmark | None:
         """`since`, as a place."""
-        return Place(self.since) if isinstance(self.since, int) else self.since
+        return Bookmark(self.since) if isinstance(self.since, int) else self.since
 
-    def message(self, place: Place | None) -> wire.Subscribe:
+    def message(self, place: Bookmark | None) -> wire.Subscribe:
         """What is sent, to go on from `place` (None: from `since`). Raises `ServeError`."""
-        place = place or self.place
+        place = place or self.bookmark
         wish: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         wish |= {"since": None if place is None else place.seq, "instance": None if place is None else place.instance}
         try:
@@ -100,8 +102,10 @@ class Reconnect:
     """How a lost connection (or one that never came) is tried again.
 
     first_s, most_s: seconds until the first try, doubled from try to try up to the longest; each is shortened by up to
-    a half, by chance, so that the clients of a daemon that was restarted come one after the other. on_wait: called
-    with the reason and the delay (s) before each try; without it they are logged (logger `streamclf.client`).
+    a half, by chance, so that the clients of a daemon that was restarted do not come all at once. on_wait: called with
+    the reason and the delay (s) before each try; without it they are logged (logger `streamclf.client`).
+
+    Raises `ServeError` unless 0 < first_s <= most_s.
     """
 
     first_s: float = 0.2
@@ -109,12 +113,12 @@ class Reconnect:
     on_wait: Callable[[str, float], object] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.first_s <= self.most_s:
-            raise ServeError(
-                f"tries after {self.first_s} to {self.most_s} s; expected seconds above 0, the first least"
-            )
+        try:
+            self.delay_s(0, chance=0.0)
+        except ValueError:
+            said = f"first_s is {self.first_s} and most_s is {self.most_s}"
+            raise ServeError(f"{said}; expected seconds above 0, and no first delay above the longest") from None
 
-    def delay_s(self, failures: int, chance: float) -> float:
-        """Seconds to wait after so many failures in a row (0: the first). chance: in [0, 1)."""
-        longest: float = min(self.most_s, self.first_s * 2.0 ** min(failures, 64))
-        return longest * (1 - 0.5 * chance)
+    def delay_s(self, failures: int, *, chance: float) -> float:
+        """Seconds to wait after so many failures before the last one (0: it was the first). chance: in [0, 1)."""
+        return Backoff(self.first_s, self.most_s, spread=_SPREAD).delay_s(failures, chance=chance)

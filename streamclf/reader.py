@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from streamclf.errors import ServeError
-from streamclf.options import Place
+from streamclf.options import Bookmark
 from streamclf.serve import wire
 from streamclf.text import one_line
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 class Reader:
     """Decodes what comes from one daemon after the other and keeps the place to resume from. No I/O.
 
-    place: how far it has come, None before anything was promised.
+    bookmark: how far it has come, None before anything was promised.
     """
 
-    def __init__(self, *, place: Place | None = None) -> None:
-        self.place = place
+    def __init__(self, *, bookmark: Bookmark | None = None) -> None:
+        self.bookmark = bookmark
         self.hello: wire.Hello | None = None
         self.subscribed: wire.Subscribed | None = None
         self._connected = False
@@ -57,22 +57,22 @@ class Reader:
     def _begin(self, message: wire.Subscribed) -> None:
         assert self.hello is not None
         self.subscribed = message
-        if self.place is None:
-            self.place = Place(message.seq, self.hello.instance)
-        elif self.place.instance is None:
-            self.place = Place(self.place.seq, self.hello.instance)
+        if self.bookmark is None:
+            self.bookmark = Bookmark(message.seq, self.hello.instance)
+        elif self.bookmark.instance is None:
+            self.bookmark = Bookmark(self.bookmark.seq, self.hello.instance)
 
     def _lag(self, message: wire.Lagged) -> None:
         assert self.hello is not None
         if message.reason == "restart":
-            self.place = Place(0, self.hello.instance)
+            self.bookmark = Bookmark(0, self.hello.instance)
             self._rows.clear()
         else:
             self._reach(message.seq)
 
     def _reach(self, seq: int) -> None:
-        before = self.place or Place(0)
-        self.place = Place(max(seq, before.seq), before.instance)
+        before = self.bookmark or Bookmark(0)
+        self.bookmark = Bookmark(max(seq, before.seq), before.instance)
 
     def _binary(self, data: bytes) -> wire.Scores:
         from streamclf.serve import packed  # needs numpy, which a client of JSON alone can do without

@@ -136,13 +136,11 @@ def _entry(hello: wire.Hello, stream: str | None) -> wire.StreamEntry:
                 return entry
         names = [entry.name for entry in hello.streams]
         hint = wire.nearest(stream, names) or f"; there are {', '.join(names[:8])}"
-        raise ServeError(one_line(f"there is no stream '{stream[:80]}' here{hint}", 1000))
+        raise ServeError(one_line(f"there is no stream '{stream[:80]}' here{hint}"))
     entries = [entry for entry in hello.streams if not entry.test]
     if len(entries) != 1:
         names = [entry.name for entry in entries]
-        raise UsageError(
-            one_line(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream", 1000)
-        )
+        raise UsageError(one_line(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream"))
     return entries[0]
 
 

@@ -40,7 +40,7 @@ _TOO_BIG = 1009
 _BUSY = (500, 502, 503, 504)  # of a full daemon, or of a proxy whose daemon is just starting
 
 
-class Connection:
+class Link:
     """An open websocket of a daemon; also an async context manager, which closes it."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -67,11 +67,11 @@ class Connection:
             max_size=MAX_MESSAGE,
             max_queue=MAX_QUEUE,
         )
-        connection = cls(socket)
+        link = cls(socket)
         if socket.subprotocol != wire.PROTOCOL:
-            await connection.close()
+            await link.close()
             raise ServeError(f"{url} is a websocket, but does not speak {wire.PROTOCOL}; check the address")
-        return connection
+        return link
 
     async def send(self, message: wire.ClientMessage) -> None:
         """Raises `ConnectionClosed`."""
