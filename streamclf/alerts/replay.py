@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
-from streamclf.alerts.rules.memory import Memory
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store.events import StoredEvent
@@ -34,7 +34,7 @@ class Past:
 
 
 def replay(
-    stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Place, per_label: Overrides | None = None
+    stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Location, per_label: Overrides | None = None
 ) -> Past:
     """stretches: scores and levels, each file's in order. per_label: changes of decisions, as `Config.per_label`."""
     found = list(stretches)
@@ -46,7 +46,7 @@ def replay(
     # the rules heard of events as they became known
     events = sorted(past_events(found, per_label=per_label or {}), key=known_ns)
     lateness_ns = LATENESS_NS + max(ahead_ns.values(), default=0)
-    book = RuleBook(rules, place=place, memory=Memory(), lateness_ns=lateness_ns)
+    book = RuleBook(rules, place=place, memory=RuleMemory(), lateness_ns=lateness_ns)
     alerts: list[Alert] = []
     for event in events:
         verdict = book.step(known_ns(event), [event])

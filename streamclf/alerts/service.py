@@ -11,7 +11,7 @@ from typing import Protocol
 from streamclf.alerts import outbox
 from streamclf.alerts.dispatch import Dispatcher, Write
 from streamclf.alerts.rules.file import RuleFile, Vocabulary
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule, names
 from streamclf.alerts.rules.watch import RulesWatch, said
 from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
@@ -35,7 +35,7 @@ class Writing(Protocol):
         """Run `write` in its next transaction."""
         ...
 
-    def use(self, rules: Sequence[Rule], place: Place) -> object:
+    def use(self, rules: Sequence[Rule], place: Location) -> object:
         """Judge by these rules from the next event on."""
         ...
 

@@ -6,8 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from streamclf.alerts.rules.book import RuleBook
-from streamclf.alerts.rules.memory import Memory
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
 from streamclf.clock import StreamClock
 from streamclf.store.database import Store
 from streamclf.store.ledger import Ledger
@@ -19,7 +19,7 @@ LIMIT_S = 20.0
 
 
 def no_rules() -> RuleBook:
-    return RuleBook((), place=Place(), memory=Memory())
+    return RuleBook((), place=Location(), memory=RuleMemory())
 
 
 @contextmanager

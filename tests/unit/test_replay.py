@@ -8,8 +8,8 @@ import pytest
 
 from streamclf.alerts.replay import Past, compare, replay
 from streamclf.alerts.rules.book import RuleBook
-from streamclf.alerts.rules.memory import Memory
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.clock import NS_PER_SECOND
 from streamclf.engine.segment import Decision, Segmenter
@@ -44,7 +44,7 @@ def walk(seed: int, frames: int) -> F32:
 def live(folder: Path, *, frames: int = 4000, gap: int = 2500) -> Past:
     """What the daemon does with the rows of two streams, one of which loses frames [gap, gap + 40)."""
     ledger, log = Ledger("run1", FACTS), ScoreLog(folder, "run1", FACTS)
-    book = RuleBook(RULES, place=Place(), memory=Memory())
+    book = RuleBook(RULES, place=Location(), memory=RuleMemory())
     segmenters = {stream: Segmenter(stream, "birds", LABELS, DECISIONS) for stream in EPOCHS}
     past = Past([], [])
     for first in range(0, frames, 10):
@@ -95,7 +95,7 @@ def heard(folder: Path) -> Past:
 
 
 def again(folder: Path, rules: Any = RULES, **more: Any) -> Past:
-    return replay(scores.read(scores.files(folder), **EVERYTHING), rules, place=Place(), **more)
+    return replay(scores.read(scores.files(folder), **EVERYTHING), rules, place=Location(), **more)
 
 
 def test_the_same_rules_give_the_same_alerts_under_the_same_ids(folder: Path, heard: Past) -> None:

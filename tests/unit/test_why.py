@@ -14,8 +14,8 @@ from streamclf.alerts.nearest import NearMiss, verdict
 from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.file import load_rules
-from streamclf.alerts.rules.memory import Memory
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.why import why
 from streamclf.engine.segment import Decision
@@ -62,7 +62,7 @@ def rules(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, rules: Path) -> Iterator[Path]:
     """A store in which three robins were judged by RULES, without the rule that was written since."""
-    book = RuleBook(load_rules(rules).rules[:2], place=Place(), memory=Memory())
+    book = RuleBook(load_rules(rules).rules[:2], place=Location(), memory=RuleMemory())
     with closing(Store.open(tmp_path / "store")) as store:
         for event in (FIRST, SECOND_, WEAK):
             for stage in (event, ended(event, after_s=1)):

@@ -26,8 +26,8 @@ import msgspec
 from streamclf.alerts.alert import Alert, Gate, Reason, alert_id
 from streamclf.alerts.rules import digest, visits
 from streamclf.alerts.rules.gates import event_gates, telling_gates, told
-from streamclf.alerts.rules.memory import Draft, Memory, MemoryChange, Slot
-from streamclf.alerts.rules.place import Period, Place
+from streamclf.alerts.rules.memory import Draft, MemoryChange, RuleMemory, Slot
+from streamclf.alerts.rules.place import Location, Period
 from streamclf.alerts.rules.rule import Rule, RuleStage, names
 from streamclf.alerts.rules.spans import exact_span
 from streamclf.alerts.rules.template import MESSAGE_LIMIT, Value
@@ -76,7 +76,9 @@ class RuleBook:
     next_ns: when `step` must be called though nothing happens (a window is over), None for never.
     """
 
-    def __init__(self, rules: Sequence[Rule], *, place: Place, memory: Memory, lateness_ns: int = LATENESS_NS) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], *, place: Location, memory: RuleMemory, lateness_ns: int = LATENESS_NS
+    ) -> None:
         self.rules = tuple(rules)
         self._numbers = {rule.name: number for number, rule in enumerate(self.rules)}
         self.place = place
@@ -85,7 +87,7 @@ class RuleBook:
         self._excluding = tuple({label for rule in rules for label in rule.unless})
         self.next_ns = self._next()
 
-    def with_rules(self, rules: Sequence[Rule], *, place: Place) -> "RuleBook":
+    def with_rules(self, rules: Sequence[Rule], *, place: Location) -> "RuleBook":
         """Other rules with this book's memory: what has the same name goes on where it was."""
         return RuleBook(rules, place=place, memory=self.memory, lateness_ns=self._lateness_ns)
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given, near
-from streamclf.alerts.rules.place import Place, TimeRange
+from streamclf.alerts.rules.place import Location, TimeRange
 from streamclf.alerts.rules.rule import Rule, RuleStage
 from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
 from streamclf.alerts.rules.template import Template
@@ -52,7 +52,7 @@ class RuleFile:
 
     rules: tuple[Rule, ...] = ()
     sinks: Mapping[str, SinkConfig] = field(default_factory=dict)
-    place: Place = field(default_factory=Place)
+    place: Location = field(default_factory=Location)
 
 
 def load_rules(path: Path, *, known: Vocabulary | None = None) -> RuleFile:
@@ -119,20 +119,20 @@ class _Reader(TableReader):
             ("place",), raw.get("place", {}), PlaceTable,
             examples=EXAMPLES, checks=_PLACE_CHECKS, elsewhere=_elsewhere,
         )  # fmt: skip
-        place = self._place(place_table) if place_table else Place()
+        place = self._place(place_table) if place_table else Location()
         sinks = self._sinks(raw.get("sink", {}))
         tables = self._rules(raw.get("rule", []), place_table, sinks)
         if self.mistakes:
             return RuleFile()
         return RuleFile(tuple(rule_of(table, sinks=tuple(sinks)) for table in tables), sinks, place)
 
-    def _place(self, table: PlaceTable) -> Place:
+    def _place(self, table: PlaceTable) -> Location:
         for one, other in (("latitude", "longitude"), ("longitude", "latitude")):
             if getattr(table, one) is None and getattr(table, other) is not None:
                 self.wrong(("place", other), f"stands without {one}", f"add {one} = {EXAMPLES[one]}")
         if not table.timezone:
-            return Place(latitude=table.latitude, longitude=table.longitude)
-        return Place(ZoneInfo(table.timezone), table.latitude, table.longitude)
+            return Location(latitude=table.latitude, longitude=table.longitude)
+        return Location(ZoneInfo(table.timezone), table.latitude, table.longitude)
 
     def _sinks(self, raw: Any) -> dict[str, Any]:
         """name -> SinkConfig; None for one that has a mistake, so that rules may name it all the same."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from streamclf.alerts.alert import Gate
 from streamclf.alerts.rules.memory import Draft, Slot
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.alerts.rules.spans import exact_span, round_span
 from streamclf.clock import NS_PER_SECOND
@@ -21,7 +21,7 @@ COUNTED = Slot("counted", list[int])  # key -> ns of each that counts, sorted; b
 HEARD = Slot("heard", int)  # key -> local day on which it was heard last
 
 
-def event_gates(rule: Rule, event: StoredEvent, *, place: Place, on: Sequence[str]) -> list[Gate]:
+def event_gates(rule: Rule, event: StoredEvent, *, place: Location, on: Sequence[str]) -> list[Gate]:
     """What an event must show by itself. on: labels of `rule.unless` that are on in the same stream."""
     gates = []
     if rule.stage is RuleStage.CLOSE:
@@ -60,7 +60,7 @@ def event_gates(rule: Rule, event: StoredEvent, *, place: Place, on: Sequence[st
     return gates
 
 
-def telling_gates(rule: Rule, event: StoredEvent, at_ns: int, *, place: Place, draft: Draft) -> list[Gate]:
+def telling_gates(rule: Rule, event: StoredEvent, at_ns: int, *, place: Location, draft: Draft) -> list[Gate]:
     """What the past allows, for the event that speaks for its visit at `at_ns`. Counts it; marks its day as heard."""
     key = key_of(rule, event)
     gates = []

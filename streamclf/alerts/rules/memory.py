@@ -33,7 +33,7 @@ class MemoryChange(msgspec.Struct, frozen=True):
     value: str | None
 
 
-class Memory:
+class RuleMemory:
     """All entries: kind -> (rule, key) -> JSON. Bounded by rules times labels, and by the events that last."""
 
     def __init__(self, entries: Entries | None = None) -> None:
@@ -52,7 +52,7 @@ class Memory:
 class Draft:
     """A memory as one step sees and changes it; the memory itself stays as it is."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: RuleMemory) -> None:
         self._entries = memory.entries
         self._changed: dict[str, dict[tuple[str, str], str | None]] = {}
 
@@ -97,7 +97,7 @@ class Draft:
         ]
 
 
-def load(connection: sqlite3.Connection) -> Memory:
+def load(connection: sqlite3.Connection) -> RuleMemory:
     """The memory as the store holds it, without what is of events that are over though no rule heard of their end."""
     entries: Entries = {}
     rows = connection.execute(
@@ -107,7 +107,7 @@ def load(connection: sqlite3.Connection) -> Memory:
     )
     for kind, rule, key, value in rows:
         entries.setdefault(kind, {})[rule, key] = value
-    return Memory(entries)
+    return RuleMemory(entries)
 
 
 def write(tx: sqlite3.Connection, changes: Iterable[MemoryChange]) -> None:

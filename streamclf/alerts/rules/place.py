@@ -21,7 +21,7 @@ class Period(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where the microphones are. Latitude and longitude in degrees, north and east positive; None where not given."""
 
     timezone: tzinfo = UTC

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from streamclf.alerts.rules.place import Place
+from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.alerts.rules.spans import exact_span
 
@@ -37,7 +37,7 @@ def limits(rule: Rule) -> str:
     return _joined(parts)
 
 
-def place_in_words(place: Place) -> str:
+def place_in_words(place: Location) -> str:
     """Which zone times are of, and where the sun rises."""
     zone = str(place.timezone)
     if place.latitude is None or place.longitude is None:
