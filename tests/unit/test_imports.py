@@ -85,7 +85,7 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
         ("audio/sources/file.py", "from ..ring import Ring\nfrom ...clock import StreamClock\nimport threading, time"),
         ("commands/train.py", "def f():\n    from streamclf.train.fit import fit"),
         ("alerts/sun.py", "from datetime import datetime\nnoon = datetime(2026, 6, 1, 12)\nlot.today()"),
-        ("daemon.py", "from datetime import date\ntoday = date.today()"),
+        ("daemon/running.py", "from datetime import date\ntoday = date.today()"),
         ("engine/verify.py", "from timeit import timeit"),
         ("train/fit.py", "import torch\nfrom streamclf.engine.engine import Engine\nmodel.eval()"),
         ("model/session.py", "import onnxruntime"),
