@@ -1,6 +1,7 @@
 """A kind of source that somebody brings from outside the package is one like the package's own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,34 @@ def test_the_daemon_listens_to_it(tmp_path: Path) -> None:
     events = [json.loads(line) for line in kept.stdout.splitlines()]
     assert {event["stream"] for event in events} == {"bursts of 3"}
     assert sum(event["label"] == "loud" for event in events) == 3
+
+
+def brought(folder: Path, module: str) -> dict[str, str]:
+    """The environment of somebody who has installed a package that brings the kind `bursts` in that module."""
+    info = folder / "bursts-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bursts\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[streamclf.sources]\nbursts = {module}\n")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+
+
+def test_an_installed_package_brings_it(tmp_path: Path) -> None:
+    env = brought(tmp_path, "tests.support.toysource")
+    pack = stateful_pack(tmp_path / "pack")
+
+    done = run_cli(
+        "run", "-s", "bursts:1", "-m", str(pack), "--fast", "--until-end", "--port", "0", home=tmp_path, env=env
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "bursts of 1: ended: all bursts were given" in done.stderr
+
+
+def test_a_package_that_does_not_load_is_named(tmp_path: Path) -> None:
+    done = run_cli("run", "-s", "bursts:1", home=tmp_path, env=brought(tmp_path, "no.such.module"))
+
+    assert done.returncode == 78
+    assert "the package that brings 'bursts' to streamclf.sources does not load" in done.stderr
 
 
 def test_what_people_are_told_names_it_too(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ KIND = SourceKind(
     recorded=True,
 )
 
+register(KIND)
+
 if __name__ == "__main__":
-    register(KIND)
     main()

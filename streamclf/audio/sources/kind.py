@@ -1,7 +1,9 @@
 """What a kind of source is, and where all kinds are found.
 
 A kind is one module of this folder that holds a `KIND`: how it is written, what it may be told, how it is made. Who
-brings a kind from elsewhere calls `register`. The library that a kind needs is imported when a source of it is made.
+brings a kind from elsewhere calls `register`; a module that an entry point of the group `streamclf.sources` names,
+under the kind's name, is imported when that kind is asked for. The library that a kind needs is imported when a source
+of it is made.
 """
 
 import importlib
@@ -12,12 +14,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamclf.errors import UsageError
-from streamclf.scan import declaring
+from streamclf.scan import declaring, load_brought
 
 if TYPE_CHECKING:
     from streamclf.audio.sources.base import Source
     from streamclf.audio.sources.spec import SourceSpec
 
+GROUP = "streamclf.sources"
 MAX_RATE = 768_000
 MAX_CHANNELS = 256
 MAX_NAME = 64
@@ -89,7 +92,9 @@ def kinds() -> tuple[SourceKind, ...]:
 
 
 def kind_named(name: str) -> SourceKind | None:
-    """The kind of that name, None where there is none."""
+    """The kind of that name, None where there is none. Raises `ConfigError`: the package that brings it is broken."""
+    if name and name not in _kinds():
+        load_brought(GROUP, name)
     return _kinds().get(name)
 
 

@@ -1,11 +1,14 @@
-"""The families of models that can be exported. A new one is a module here with a `FAMILY`, or is registered."""
+"""The families of models that can be exported. A new one is a module here with a `FAMILY`, or is registered.
+
+Modules that entry points of the group `streamclf.families` name are imported first, so that they can register theirs.
+"""
 
 import importlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from streamclf.scan import declaring
+from streamclf.scan import declaring, load_brought
 from streamclf.train.families.family import Family
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
@@ -19,7 +22,8 @@ def register(family: Family) -> None:
 
 
 def families() -> tuple[Family, ...]:
-    """All families, in the order in which they are asked."""
+    """All families, in the order in which they are asked. Raises `ConfigError`: a package that brings one is broken."""
+    _load_brought()
     return tuple(_families())
 
 
@@ -38,6 +42,11 @@ def family_of(checkpoint: Checkpoint) -> Family:
         f"{checkpoint.source} is a {checkpoint.architecture}, which is no classifier of sounds or spectrograms that "
         "can be exported; expected a class that `streamclf export --families` lists"
     )
+
+
+@cache
+def _load_brought() -> None:
+    load_brought("streamclf.families")
 
 
 @cache
