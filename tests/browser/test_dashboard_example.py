@@ -1,9 +1,6 @@
 """The dashboard of examples/, served as its head says, before a hub."""
 
-import functools
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,25 +9,16 @@ from playwright.sync_api import expect
 from streamclf.types import Stage
 from tests.support.browser import HubServer, OpenPage, hub_server, keep_picture
 from tests.support.serving import EPOCH_NS, event, make_hub, scores
+from tests.support.site import serving
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "dashboard"
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def site() -> Iterator[str]:
-    """The origin of a server of the dashboard alone."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(FOLDER)))
-    thread = threading.Thread(target=server.serve_forever, name="site")
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The origin of the dashboard."""
+    with serving(FOLDER) as origin:
+        yield origin
 
 
 def test_it_shows_what_is_heard_and_what_it_missed_while_the_daemon_was_away(open_page: OpenPage, site: str) -> None:

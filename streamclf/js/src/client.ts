@@ -1,13 +1,13 @@
 // A subscription to a running daemon, kept up over reconnections.
 //
-// Theory of operation. `Line` is one connection; `Reader` decodes what comes and keeps the place reached: the largest
+// Theory of operation. `Link` is one connection; `Reader` decodes what comes and keeps the place reached: the largest
 // sequence number and the start of the daemon that counted it. When a connection is lost the client subscribes again
 // with that place, and the daemon sends what was missed. What cannot be sent any more comes as `lagged`, a restarted
 // daemon as `hello` of another instance and `lagged` with the reason `restart`; both are messages like all others.
 
 import { DEFAULT_ADDRESS, parseAddress, withToken } from "./address.js";
 import { Lost, StreamclfError } from "./errors.js";
-import { Line, type SocketMaker } from "./line.js";
+import { Link, type SocketMaker } from "./link.js";
 import { PROTOCOL, type HelloMessage, type SubscribeMessage } from "./protocol.generated.js";
 import { Reader, type Message } from "./reader.js";
 
@@ -128,7 +128,7 @@ export class Client implements AsyncIterable<Message> {
   private async *connection(signal: AbortSignal): AsyncGenerator<Message, never, undefined> {
     signal.throwIfAborted();
     this.reader.connected();
-    const line = new Line(this.Maker, {
+    const link = new Link(this.Maker, {
       url: this.url,
       target: this.target,
       order: () => this.order(),
@@ -137,12 +137,12 @@ export class Client implements AsyncIterable<Message> {
     });
     try {
       for (;;) {
-        const message = this.reader.take(await line.take());
-        if (message?.type === "subscribed" && line.asked > 0) line.asked--;
+        const message = this.reader.take(await link.take());
+        if (message?.type === "subscribed" && link.asked > 0) link.asked--;
         else if (message) yield message;
       }
     } finally {
-      line.close();
+      link.close();
     }
   }
 

@@ -2,7 +2,7 @@
 
 export { Client, type Options, type Subscription } from "./client.js";
 export { StreamclfError } from "./errors.js";
-export type { Socket, SocketMaker } from "./line.js";
+export type { Socket, SocketMaker } from "./link.js";
 export { decibels, type PictureMessage, type SoundMessage } from "./binary.js";
 export type { Message } from "./reader.js";
 export * from "./protocol.generated.js";

@@ -21,7 +21,8 @@ export type SocketMaker = new (url: string, protocols: string[]) => Socket;
 
 const MOST_WAITING = 4096; // messages; policy: see the top; counter: none, the daemon declares what is lost
 const OPEN_LIMIT_MS = 10_000;
-const CHECKS = 10; // in the time that may pass without a message
+const CHECK_MS = 1_000;
+const CHECKS = 10; // at least, in the time that may pass without a message
 const OPEN = 1;
 const NO_CLOSE = 1006;
 const GOOD_BYE = [1000, 1001];
@@ -35,7 +36,7 @@ export interface Destination {
   signal: AbortSignal;
 }
 
-export class Line {
+export class Link {
   /** Answers to our asking for a sign of life that are still to come. */
   asked = 0;
   private readonly socket: Socket;
@@ -61,7 +62,7 @@ export class Line {
       setTimeout(() => this.end(this.whyClosed({ code: NO_CLOSE, reason: "" })));
     };
     this.socket.onclose = (event) => this.end(this.whyClosed(event));
-    this.timer = setInterval(() => this.check(), to.silentMs / CHECKS);
+    this.timer = setInterval(() => this.check(), Math.min(CHECK_MS, to.silentMs / CHECKS));
     to.signal.addEventListener("abort", this.leave);
   }
 
