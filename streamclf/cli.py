@@ -1,57 +1,32 @@
 """The command line: finds the command, runs it, and turns every error into one sentence and an exit code.
 
 Exit codes: 0 done; 1 something failed at run time; 2 the command line cannot be understood; 78 the configuration
-cannot be used; 130 interrupted. Commands are imported when they are called, so that `streamclf --help` stays quick.
+cannot be used; 130 interrupted. A command is a module of `commands`, imported when it is called, so that
+`streamclf --help` stays quick.
 """
 
-import importlib
 import os
 import sys
 
 import click
 
-from streamclf import __version__
-from streamclf.errors import StreamclfError
-
-# command -> (module, attribute, what it does)
-COMMANDS = {
-    "run": ("streamclf.commands.run", "run", "Listen and serve labels live."),
-    "listen": ("streamclf.commands.listen", "listen", "Show what a running daemon hears."),
-    "snapshot": ("streamclf.commands.snapshot", "snapshot", "Draw the last minutes of a stream."),
-    "events": ("streamclf.commands.events", "events", "Show what was heard, from the events that are kept."),
-    "rules": ("streamclf.commands.rules", "rules", "Check and show the rules of alerts."),
-    "why": ("streamclf.commands.why", "why", "Say why an event was told, or was not."),
-    "alerts": ("streamclf.commands.alerts", "alerts", "Show what was told to whom, and send it again."),
-    "scores": ("streamclf.commands.scores", "scores", "List and export the log of score rows."),
-    "replay": ("streamclf.commands.replay", "replay_command", "Try rules and thresholds on what was heard."),
-    "calibrate": ("streamclf.commands.calibrate", "calibrate", "Find thresholds for a budget of false alarms."),
-    "classify": ("streamclf.commands.classify", "classify", "Classify files offline."),
-    "eval": ("streamclf.commands.eval", "evaluate", "Measure packs on labelled recordings."),
-    "train": ("streamclf.commands.train", "train", "Train a pack on labelled recordings."),
-    "export": ("streamclf.commands.export", "export", "Make a pack of a transformers checkpoint."),
-    "models": ("streamclf.commands.models", "models", "List, show, add, remove and verify model packs."),
-    "devices": ("streamclf.commands.devices", "devices", "List audio inputs."),
-    "doctor": ("streamclf.commands.doctor", "doctor", "Check that this machine can run streamclf."),
-    "config": ("streamclf.commands.config", "config", "Check and show the configuration."),
-}
+from streamclf import __version__, commands
+from streamclf.errors import StreamclfError, sentence
 
 
 class _Lazy(click.Group):
     """A group whose commands are imported by name when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return sorted({*commands.commands(), *self.commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return commands.load(cmd_name) if cmd_name in commands.commands() else super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        told = {name: command.get_short_help_str() for name, command in self.commands.items()} | commands.commands()
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+            formatter.write_dl(sorted(told.items()))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,7 +60,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    """One line on standard error, whatever other people's text is in it."""
-    line = " ".join(message.split())
-    click.echo(f"streamclf: error: {line}", err=True)
+    """One line on standard error."""
+    click.echo(sentence(message), err=True)
     sys.exit(code)

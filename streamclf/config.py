@@ -11,13 +11,15 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 
 from streamclf.clock import frames_of_ms
 from streamclf.errors import ConfigError, UsageError
+from streamclf.fields import sentences
 from streamclf.types import Provider
 
 # variables that are ours but are no configuration keys
@@ -27,6 +29,9 @@ RESERVED = frozenset(
 
 MAX_REACH_BACK_MS = 5_000
 """How far an onset may be moved back; so many rows of a stream are held."""
+
+# scheme, host and port; not `null`, which is what sandboxed pages of every site send
+ORIGIN = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
 
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -41,20 +46,23 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the daemon listens and whom it lets in."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; beyond loopback a token is required."""
     port: Port = 8765
+    """Port to listen on; 0 takes a free one."""
     token_file: str = ""
     """A file of mode 0600 that holds the admin's token; required (or STREAMCLF_TOKEN) beyond loopback."""
     audio_token_file: str = ""
-    """The same for who may see and hear, and be heard, but mark nothing."""
+    """A file of mode 0600 with the token of who may see and hear, and be heard, but mark nothing."""
     labels_token_file: str = ""
-    """The same for who may only see."""
+    """A file of mode 0600 with the token of who may only see."""
     origins: tuple[str, ...] = ()
     """Web origins besides the daemon's own whose pages may connect, such as https://dash.example.org."""
     hosts: tuple[str, ...] = ()
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
     base_path: str = ""
-    """Such as /birds, for a reverse proxy that leaves it in the address; all answers below it as well as without it."""
+    """Path such as /birds, for a reverse proxy that leaves it in the address; all answers below it and without it."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
+    """Seconds of messages and spectra that are held, so that a client that was cut off gets what it missed."""
     picture: Literal["always", "watched"] = "always"
     """When spectra are drawn: `always`, so that there is a past to show at once, or only while somebody looks."""
     listening: bool = False
@@ -63,53 +71,72 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(/(?!v1(/|$))[A-Za-z0-9._~-]+)*", self.base_path):
             raise ValueError(f"base_path is {self.base_path!r}, expected something such as /birds, and nothing of /v1")
+        for origin in self.origins:
+            if not ORIGIN.fullmatch(origin):
+                what = "scheme, host and port alone, such as http://localhost:5173"
+                null = "; any site's page can send it, so serve yours over http" if origin == "null" else ""
+                raise ValueError(f"{origin!r} is no web origin that could be let in{null}; expected {what}")
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Events that are kept on disk; never audio, unless clips are switched on."""
 
     enabled: bool = True
+    """Whether events are kept; the section's other keys do nothing where it is false."""
     path: str = ""
-    """Folder of one daemon; empty is `streamclf` in the user's data folder."""
+    """Folder of one daemon alone; empty is `streamclf` in the user's data folder (~/.local/share)."""
     keep_days: Days = 365
+    """Days that an event is kept."""
     max_mb: Megabytes = 1000
-    """Of the database; the oldest events go first."""
+    """Most megabytes of the database; the oldest events go first."""
     headroom_mb: Megabytes = 200
-    """Free space that is left to others: below it clips and score rows wait, and the oldest of them are deleted."""
+    """Megabytes left free to others: below it clips and score rows wait, and the oldest of them are deleted."""
     ballast_mb: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
-    """A file that is given up when the disk is full, so that deletion still has room to work."""
+    """Megabytes of a file that is given up when the disk is full, so that deletion still has room to work."""
 
 
 class ScoresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The log of every score row."""
 
     enabled: bool = False
+    """Whether every score row is logged: to look closer, and to try rules and thresholds on the past."""
     top_k: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     """Classes kept of each row, 0 for all; the others read as 0."""
     keep_days: Days = 14
+    """Days that rows are kept."""
     max_mb: Megabytes = 5000
+    """Most megabytes of the log; the oldest rows go first."""
 
 
 class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sound of events, cut from memory and written to disk."""
 
     enabled: bool = False
+    """Whether the sound of events is kept; no sound is ever written where it is false."""
     labels: tuple[str, ...] = ()
     """Ids or `group:NAME` whose events get a clip; empty takes all."""
     format: Literal["flac", "opus"] = "flac"
+    """How clips are written: `flac` as captured, `opus` much smaller."""
     pre_ms: ClipMilliseconds = 2000
+    """Milliseconds before the onset that a clip holds as well."""
     post_ms: ClipMilliseconds = 2000
+    """Milliseconds after the offset that a clip holds as well."""
     max_ms: Annotated[int, msgspec.Meta(ge=100, le=120_000)] = 15_000
-    """Longest clip, pre-roll and post-roll included."""
+    """Longest clip in milliseconds, pre-roll and post-roll included."""
     visit_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 60_000
-    """Events of one label that follow each other within this are one visit: its best clip is kept."""
+    """Events of one label that follow each other within so many ms are one visit: its best clip is kept."""
     privacy: Literal["off", "mute", "drop"] = "off"
     """What happens to speech: `mute` silences it, `drop` keeps no clip that has any."""
     privacy_labels: tuple[str, ...] = ("speech", "group:voice")
+    """Ids or `group:NAME` that count as speech, of any pack that hears the stream."""
     privacy_threshold: Probability = 0.3
+    """Probability from which a frame counts as speech."""
     privacy_margin_ms: Annotated[int, msgspec.Meta(ge=0, le=5_000)] = 300
+    """Milliseconds around such frames that count as speech, too."""
     keep_days: Days = 30
+    """Days that a clip is kept."""
     max_mb: Megabytes = 1000
+    """Most megabytes of all clips; the oldest go first."""
     keep_per_label: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 10
     """Clips of each label that neither age nor size takes, the best ones."""
 
@@ -129,12 +156,15 @@ class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A known sound that is played into a stream of its own now and then: does its label come out?"""
 
     enabled: bool = False
+    """Whether the daemon tests itself."""
     every_min: Annotated[int, msgspec.Meta(ge=1, le=10_080)] = 60
+    """Minutes from one test to the next."""
     sound: str = ""
     """A recording of at most 30 s; empty is the bird that ships with streamclf."""
     label: str = "bird"
+    """Id of the label that has to come out."""
     budget_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 5000
-    """From the sound's first sample to a subscriber."""
+    """Most milliseconds from the sound's first sample to a subscriber."""
     sinks: tuple[str, ...] = ()
     """Sinks of the rules file that are told of a failure."""
 
@@ -143,15 +173,25 @@ class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; the pack decides the rest."""
 
     enter: Probability | None = None
+    """An event begins where a score reaches it."""
     leave: Probability | None = None
+    """An event ends where scores fall below it."""
     min_on_ms: Milliseconds | None = None
+    """An event is told once it has lasted so long."""
     min_off_ms: Milliseconds | None = None
+    """An event is closed after so much quiet."""
     reach_back_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_REACH_BACK_MS)] | None = None
+    """Its onset is moved back by up to so much, as far as scores have not been under `leave`."""
     n: Count | None = None
+    """An event begins where `n` of the last `m` frames reach `enter`."""
     m: Count | None = None
+    """See `n`; without it the `n` frames follow each other."""
     smoothing: Literal["none", "ema", "median"] | None = None
+    """How scores are smoothed first: an exponential mean (`ema`) or a median."""
     smoothing_ms: Milliseconds | None = None
+    """Milliseconds that smoothing looks back on."""
     enabled: bool | None = None
+    """False: no events of it at all; scores are sent all the same."""
 
     def fields(self) -> dict[str, object]:
         """What was given, with durations in frames, by the names of `engine.segment.Decision`."""
@@ -175,17 +215,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. Names are those of the flags of `streamclf run`."""
 
     source: tuple[str, ...] = ()
+    """Where audio comes from; empty is the default microphone, or the demo where there is none."""
     model: tuple[str, ...] = ()
     """Names or folders of packs; empty takes the default one, `all` every one that is installed."""
     provider: Provider = Provider.AUTO
+    """Where models run; `auto` takes the best that works and says which, any other is an error where it does not."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Threads of a model run."""
     hop_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000, multiple_of=20)] = 0
-    """Time between two window runs; 0 measures what this machine can hold."""
+    """Milliseconds between two runs of a window pack, a multiple of 20; 0 measures what this machine can hold."""
     latency_ms: Milliseconds = 500
-    """How late the final revision of a window pack with frame output comes."""
+    """Milliseconds after which the final revision of a window pack with frame output comes."""
     average: bool = False
+    """Final rows are the mean of all windows that saw the frame, in place of the newest one's."""
     gain: Literal["off", "normalise"] = "off"
+    """`normalise` lifts a quiet microphone for the models; clips and live sound stay as captured."""
     fast: bool = False
+    """Files and pipes as fast as they go, losing nothing."""
     rules: str = ""
     """Rules file of alerts; empty is rules.toml beside the user's configuration file, where there is one."""
     server: ServerConfig = ServerConfig()
@@ -195,21 +241,26 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     selftest: SelftestConfig = SelftestConfig()
     species: SpeciesConfig = SpeciesConfig()
     segmentation: dict[str, DecisionConfig] = {}
+    """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""
 
     def per_label(self) -> dict[str, dict[str, object]]:
         """`segmentation` as the engine takes it."""
         return {key: decision.fields() for key, decision in self.segmentation.items()}
 
 
-# sections of keys, each a table in the file and a prefix of variables
-_SECTIONS: dict[str, type[msgspec.Struct]] = {
-    "server": ServerConfig,
-    "store": StoreConfig,
-    "scores": ScoresConfig,
-    "clips": ClipsConfig,
-    "selftest": SelftestConfig,
-    "species": SpeciesConfig,
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    field.name: field.type
+    for field in msgspec.structs.fields(Config)
+    if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
 }
+"""Sections of keys, each a table in the file and a prefix of variables."""
+
+
+def struct_of(path: list[str]) -> type[msgspec.Struct]:
+    """What holds the key at `path`: the whole configuration, a section, or the decisions of a label."""
+    if len(path) > 1 and path[0].partition("[")[0] == "segmentation":
+        return DecisionConfig
+    return SECTIONS.get(path[0], Config) if len(path) > 1 else Config
 
 
 def store_folder(config: Config) -> Path:
@@ -285,7 +336,9 @@ def _check(data: dict[str, Any], where: str) -> Config:
     except msgspec.ValidationError as fault:
         problem, _, place = str(fault).partition(" - at `$.")
         key = place.rstrip("`") or "the file"
-        raise ConfigError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}".replace("`", "")) from None
+        said = sentences(struct_of(key.split("."))).get(key.rpartition(".")[2], "").rstrip(".")
+        meant = f" ({said})" if said else ""
+        raise ConfigError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}{meant}".replace("`", "")) from None
 
 
 def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, where: str) -> None:
@@ -295,8 +348,8 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
             near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
-        if key in _SECTIONS and isinstance(value, Mapping):
-            _known(value, _SECTIONS[key], f"{key}.", where)
+        if key in SECTIONS and isinstance(value, Mapping):
+            _known(value, SECTIONS[key], f"{key}.", where)
         if key == "segmentation" and isinstance(value, Mapping):
             for label, decision in value.items():
                 if isinstance(decision, Mapping):
@@ -317,36 +370,16 @@ def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
     target[path[-1]] = value
 
 
-def _variables() -> dict[str, list[str]]:
-    names = {f"STREAMCLF_{key.upper()}": [key] for key in Config.__struct_fields__ if key not in _SECTIONS}
-    for section, struct in _SECTIONS.items():
+def variables() -> dict[str, list[str]]:
+    """Environment variable -> the key that it sets, a part of its path each."""
+    names = {f"STREAMCLF_{key.upper()}": [key] for key in Config.__struct_fields__ if key not in SECTIONS}
+    for section, struct in SECTIONS.items():
         names |= {f"STREAMCLF_{section}_{key}".upper(): [section, key] for key in struct.__struct_fields__}
     return names
 
 
-_TEXT_KEYS = {
-    "provider",
-    "gain",
-    "rules",
-    "host",
-    "token_file",
-    "audio_token_file",
-    "labels_token_file",
-    "base_path",
-    "picture",
-    "path",
-    "format",
-    "privacy",
-    "sound",
-    "label",
-    "file",
-    "place",
-}
-_LIST_KEYS = {"source", "model", "origins", "hosts", "labels", "privacy_labels", "sinks", "packs"}
-
-
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    known = _variables()
+    known = variables()
     out: dict[str, Any] = {}
     for name, text in environ.items():
         if not re.fullmatch(r"STREAMCLF_[A-Z0-9_]+", name) or name in RESERVED or name.startswith("STREAMCLF_TEST_"):
@@ -355,16 +388,17 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "see `streamclf config show`"
             raise ConfigError(f"the environment: unknown variable {name}; {hint}")
-        _put(out, known[name], _value(name, known[name][-1], text))
+        _put(out, known[name], _value(name, known[name], text))
     return out
 
 
-def _value(name: str, key: str, text: str) -> Any:
-    if key in _TEXT_KEYS:
+def _value(name: str, path: list[str], text: str) -> Any:
+    kind = {field.name: field.type for field in msgspec.structs.fields(struct_of(path))}[path[-1]]
+    if kind is str or get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, StrEnum)):
         return text
-    if key in _LIST_KEYS and not text.lstrip().startswith("["):
+    if get_origin(kind) is tuple and not text.lstrip().startswith("["):
         return [text] if text else []
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"the environment: {name} holds {text!r}, which is no TOML value for {key}") from None
+        raise ConfigError(f"the environment: {name} holds {text!r}, which is no TOML value for {path[-1]}") from None

@@ -11,6 +11,11 @@ class StreamclfError(Exception):
     exit_code = 1
 
 
+def sentence(message: str) -> str:
+    """`message` as a program tells it: one line, whatever other people's text is in it."""
+    return f"streamclf: error: {' '.join(message.split())}"
+
+
 class UsageError(StreamclfError):
     """The command line itself cannot be understood (exit 2)."""
 

@@ -6,9 +6,8 @@ import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
-from streamclf.alerts.sinks.body import plain
 from streamclf.errors import ServeError
-from streamclf.serve.access import is_loopback
+from streamclf.protocol.address import is_loopback, one_line
 
 _LIMIT_S = 10.0
 _MAX_BYTES = 64 << 20  # an hour of spectrum columns is 18 MB
@@ -28,10 +27,10 @@ def fetch(url: str, path: str, query: Mapping[str, str], headers: Mapping[str, s
             body: bytes = answer.read(_MAX_BYTES + 1)
     except urllib.error.HTTPError as refused:
         with refused:
-            said = plain(refused.read(400).decode(errors="replace"), 300).strip().rstrip(".")
-        raise ServeError(f"{place} answered {refused.code}: {said or plain(refused.reason, 100)}") from None
+            said = one_line(refused.read(400).decode(errors="replace")).rstrip(".")
+        raise ServeError(f"{place} answered {refused.code}: {said or one_line(refused.reason, 100)}") from None
     except (OSError, http.client.HTTPException) as fault:
-        raise ServeError(f"nothing usable came from {place} ({plain(str(fault), 200)})") from None
+        raise ServeError(f"nothing usable came from {place} ({one_line(str(fault), 200)})") from None
     if len(body) > _MAX_BYTES:
         raise ServeError(f"{place} sent over {_MAX_BYTES >> 20} MiB, which is none of ours")
     return body

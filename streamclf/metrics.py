@@ -66,7 +66,7 @@ BORDER_ROWS = Counter(
     "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
 )
 
-# kept (counted by the keeper)
+# kept (counted by the writer)
 STORE_COMMITS = Counter("streamclf_store_commits", "Transactions of the event store", registry=REGISTRY)
 STORE_BACKLOG = Gauge("streamclf_store_backlog", "Events that wait to be written to disk", registry=REGISTRY)
 STORE_LOST = Counter("streamclf_store_lost_events", "Events lost because the disk took none", registry=REGISTRY)
@@ -80,7 +80,7 @@ STORE_DELETED = Counter("streamclf_store_deleted", "What retention deleted", ["k
 CLIPS = Counter("streamclf_clips", "Clips written", registry=REGISTRY)
 CLIPS_LOST = Counter("streamclf_clips_lost", "Clips not kept: no space, no time, or overwritten", registry=REGISTRY)
 STORE_PASSED = Counter(
-    "streamclf_store_passed_over", "Score rows and levels that the keeper had no time for", registry=REGISTRY
+    "streamclf_store_passed_over", "Score rows and levels that the writer had no time for", registry=REGISTRY
 )
 
 # alerts (counted by the dispatcher)

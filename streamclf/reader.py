@@ -1,18 +1,24 @@
 """What comes from a daemon, decoded, and the place to resume from. No I/O; client.py has the theory of operation."""
 
+from typing import TYPE_CHECKING
+
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.options import Place
+from streamclf.protocol.address import one_line
+from streamclf.serve import wire
+
+if TYPE_CHECKING:
+    from streamclf.serve.packed import BinaryScores
 
 
 class Reader:
     """Decodes what comes from one daemon after the other and keeps the place to resume from. No I/O.
 
-    seq: the largest number had, None before anything was promised. instance: the start of the daemon that counted it.
+    place: how far it has come, None before anything was promised.
     """
 
-    def __init__(self, *, since: int | None = None, instance: str | None = None) -> None:
-        self.seq = since
-        self.instance = instance
+    def __init__(self, *, place: Place | None = None) -> None:
+        self.place = place
         self.hello: wire.Hello | None = None
         self.subscribed: wire.Subscribed | None = None
         self._connected = False
@@ -25,7 +31,7 @@ class Reader:
 
     def take(self, data: str | bytes) -> wire.ServerMessage | None:
         """The message in a websocket message, or None for rows that were had before. Raises `ServeError`."""
-        message = self._scores(packed.decode_binary(data)) if isinstance(data, bytes) else wire.decode_server(data)
+        message = self._binary(data) if isinstance(data, bytes) else wire.decode_server(data)
         if not self._connected and not isinstance(message, wire.Hello):
             raise ServeError(f"the server began with something else than the hello of {wire.PROTOCOL}")
         if isinstance(message, wire.Hello):
@@ -51,23 +57,29 @@ class Reader:
     def _begin(self, message: wire.Subscribed) -> None:
         assert self.hello is not None
         self.subscribed = message
-        if self.seq is None:
-            self.seq, self.instance = message.seq, self.hello.instance
-        elif self.instance is None:
-            self.instance = self.hello.instance
+        if self.place is None:
+            self.place = Place(message.seq, self.hello.instance)
+        elif self.place.instance is None:
+            self.place = Place(self.place.seq, self.hello.instance)
 
     def _lag(self, message: wire.Lagged) -> None:
         assert self.hello is not None
         if message.reason == "restart":
-            self.seq, self.instance = 0, self.hello.instance
+            self.place = Place(0, self.hello.instance)
             self._rows.clear()
         else:
             self._reach(message.seq)
 
     def _reach(self, seq: int) -> None:
-        self.seq = max(seq, self.seq or 0)
+        before = self.place or Place(0)
+        self.place = Place(max(seq, before.seq), before.instance)
 
-    def _scores(self, binary: packed.BinaryScores) -> wire.Scores:
+    def _binary(self, data: bytes) -> wire.Scores:
+        from streamclf.serve import packed  # needs numpy, which a client of JSON alone can do without
+
+        return self._scores(packed.decode_binary(data))
+
+    def _scores(self, binary: "BinaryScores") -> wire.Scores:
         if self.hello is None or self.subscribed is None:
             raise ServeError("the server sent score rows before it answered the subscription")
         try:
@@ -93,9 +105,3 @@ class Reader:
             decided_ns=binary.decided_ns,
             sent_ns=binary.sent_ns,
         )
-
-
-def one_line(text: str) -> str:
-    """Words of a stranger for one line of a terminal."""
-    text = " ".join(text.split())[:300]
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -9,20 +9,19 @@ while somebody looks takes the fetch for a look, so what is missing now is there
 import asyncio
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from streamclf.alerts.sinks.body import plain
 from streamclf.client import Client
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ServeError, UsageError
 from streamclf.fetch import fetch
+from streamclf.protocol.address import one_line
 from streamclf.serve import wire
-from streamclf.serve.moments import Heard
+from streamclf.serve.moments import StreamHistory
 from streamclf.serve.picture import Columns, decode
 from streamclf.serve.wire import ROWS_PER_BATCH
 
@@ -47,7 +46,7 @@ class _Reading:
     """What one reading of the replay ring brought."""
 
     def __init__(self, hello: wire.Hello, entry: wire.StreamEntry) -> None:
-        self.heard = Heard(entry, {pack.name: pack for pack in hello.packs})
+        self.heard = StreamHistory(entry, {pack.name: pack for pack in hello.packs})
         self.stream = entry.name
         self.subscribed: wire.Subscribed | None = None
 
@@ -111,7 +110,7 @@ def _client(url: str, token: str | None, **wish: Any) -> Client:
 async def _read(client: Client, stream: str | None) -> _Reading:
     """All that the replay ring holds for the client's wish."""
     reading: _Reading | None = None
-    async with aclosing(client.messages()) as messages:
+    async with client.messages() as messages:
         while True:
             try:
                 async with asyncio.timeout(_QUIET_S if reading is not None and reading.subscribed else _ANSWER_S):
@@ -125,7 +124,7 @@ async def _read(client: Client, stream: str | None) -> _Reading:
     if reading is None or reading.subscribed is None:
         raise ServeError(f"{client.url} ended the connection, or fell silent, before it sent anything; try again")
     if not reading.heard.entry.epoch_ns:
-        raise ServeError(f"there was no sound on stream '{plain(reading.stream, 80)}' yet; try again once there is")
+        raise ServeError(f"there was no sound on stream '{one_line(reading.stream, 80)}' yet; try again once there is")
     return reading
 
 
@@ -137,11 +136,13 @@ def _entry(hello: wire.Hello, stream: str | None) -> wire.StreamEntry:
                 return entry
         names = [entry.name for entry in hello.streams]
         hint = wire.nearest(stream, names) or f"; there are {', '.join(names[:8])}"
-        raise ServeError(plain(f"there is no stream '{stream[:80]}' here{hint}"))
+        raise ServeError(one_line(f"there is no stream '{stream[:80]}' here{hint}", 1000))
     entries = [entry for entry in hello.streams if not entry.test]
     if len(entries) != 1:
         names = [entry.name for entry in entries]
-        raise UsageError(plain(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream"))
+        raise UsageError(
+            one_line(f"there are {len(names)} streams ({', '.join(names[:8])}); name one with --stream", 1000)
+        )
     return entries[0]
 
 
@@ -170,7 +171,7 @@ async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable
         await asyncio.sleep(_LOOK_S)
 
 
-def _compose(heard: Heard, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
+def _compose(heard: StreamHistory, keys: Sequence[Key], columns: Sequence[Columns], seconds: int) -> Snapshot:
     """The last `seconds` of what came."""
     drawn_end = max((part.first_frame + len(part.values) for part in columns), default=0)
     # rows follow the sound by what the model needs; where they have ceased, the spectrum goes on
@@ -178,7 +179,7 @@ def _compose(heard: Heard, keys: Sequence[Key], columns: Sequence[Columns], seco
     held = [part.first_frame for part in columns] + ([] if heard.first_frame is None else [heard.first_frame])
     if not held:
         raise ServeError(
-            f"the daemon holds nothing of stream '{plain(heard.entry.name, 80)}' yet; try again in a moment"
+            f"the daemon holds nothing of stream '{one_line(heard.entry.name, 80)}' yet; try again in a moment"
         )
     moments = heard.moments(keys, columns, max(end - seconds * FRAMES_PER_SECOND, min(held), 0), end)
     return Snapshot(moments, tuple(_notes(moments, seconds)))

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
-I16 = npt.NDArray[np.int16]
+    F32 = npt.NDArray[np.float32]
+    F64 = npt.NDArray[np.float64]
+    U8 = npt.NDArray[np.uint8]
+    I16 = npt.NDArray[np.int16]
+else:
+    # a client of JSON alone imports this room and needs no numpy; nothing asks for these at run time
+    F32 = F64 = U8 = I16 = Any
 
 
 class Shape(StrEnum):
@@ -26,6 +31,83 @@ class Stage(StrEnum):
     OPEN = "open"
     UPDATE = "update"
     CLOSE = "close"
+
+
+class StreamState(StrEnum):
+    """What a status says in one word: of a stream, or (the last two) of a pack or of the pace of it all.
+
+    What a state means is asked of it here, and decided nowhere else. RESUMED is told once: the stream is LIVE then.
+    """
+
+    LIVE = "live"  # heard and scored
+    DEMO = "demo"  # the same, of a recording in a microphone's place
+    WAITING = "waiting"  # nobody has connected to push it yet
+    ENDED = "ended"  # no sample will come any more
+    LOST = "lost"  # its device or its sender is gone
+    RECONNECTING = "reconnecting"  # and is tried again
+    PAUSED = "paused"  # this machine has no time for it
+    RESUMED = "resumed"  # and has again
+    PROBLEM = "problem"  # what came is damaged, or cannot be used
+    BEHIND = "behind"  # less is done, because this machine cannot keep up
+    HOP = "hop"  # how often a pack runs
+
+    @classmethod
+    def read(cls, text: str) -> "StreamState | None":
+        """The state of that word, None for a word that a newer daemon may say."""
+        try:
+            return cls(text)
+        except ValueError:
+            return None
+
+    @property
+    def of_stream(self) -> bool:
+        """Whether it is a stream's own; the others are of a pack or of the pace, and leave its state alone."""
+        return self not in (StreamState.BEHIND, StreamState.HOP)
+
+    @property
+    def settled(self) -> "StreamState":
+        """The state that a stream is in from then on."""
+        return StreamState.LIVE if self is StreamState.RESUMED else self
+
+    @property
+    def heard(self) -> bool:
+        """Whether sound comes and is scored."""
+        return self in (StreamState.LIVE, StreamState.DEMO)
+
+    @property
+    def silent(self) -> bool:
+        """Whether no sound comes."""
+        return self in (StreamState.WAITING, StreamState.ENDED, StreamState.LOST, StreamState.RECONNECTING)
+
+    @property
+    def unread(self) -> bool:
+        """Whether nobody reads what sound there is."""
+        return self in (StreamState.PAUSED, StreamState.ENDED)
+
+    @property
+    def expected(self) -> bool:
+        """Whether all is as it was meant: nothing to warn of."""
+        return self.heard or self is StreamState.ENDED
+
+    @property
+    def broken(self) -> bool:
+        """Whether a stream that should be heard is not."""
+        return self in (StreamState.LOST, StreamState.PROBLEM)
+
+    @property
+    def lessened(self) -> bool:
+        """Whether less is heard than should be, and that for a while."""
+        return self in (StreamState.RECONNECTING, StreamState.PAUSED, StreamState.BEHIND)
+
+
+class GapReason(StrEnum):
+    """Why samples have no scores. A source from outside may state another."""
+
+    LOST = "lost"  # the device or the sender was gone
+    XRUN = "xrun"  # the device lost samples
+    PUSH_GAP = "push-gap"  # a client left them out
+    OVERRUN = "overrun"  # they came faster than they were read
+    PAUSED = "paused"  # the stream was paused
 
 
 class Provider(StrEnum):
@@ -136,13 +218,10 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Something a subscriber must know about a stream or a pack, in a word and a sentence.
-
-    `state` is one of: live, waiting, ended, lost, reconnecting, demo, hop, behind, paused, resumed, problem.
-    """
+    """Something a subscriber must know about a stream or a pack, in a word and a sentence."""
 
     stream: str
-    state: str
+    state: StreamState
     detail: str
     pack: str = ""
 

@@ -9,9 +9,9 @@ from typing import IO, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.daemon import Daemon, clean_env, start_daemon
-from tests.support.daemon import free_port as find_free_port
 from tests.support.packs import PacksUnavailableError, ensure_packs
+from tools.lab.daemon import Daemon, clean_env, start_daemon
+from tools.lab.daemon import free_port as find_free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -24,7 +24,7 @@ from streamclf.train.certificate import ExportReport
 from streamclf.train.export import export_checkpoint
 from streamclf.train.pretrained import quiet
 from streamclf.train.quantise import Variant
-from tests.support.checkpoints import LOGMEL, classes, save_checkpoint
+from tools.lab.checkpoints import LOGMEL, classes, save_checkpoint
 
 _LABELS = {index: f"class {index}" for index in range(50)}
 _BODY = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}

@@ -23,7 +23,7 @@ from streamclf.train.certificate import ExportReport
 from streamclf.train.export import export_checkpoint
 from streamclf.train.families import families
 from streamclf.train.pretrained import quiet
-from tests.support.checkpoints import OWN, classes, own_pack, save_checkpoint
+from tools.lab.checkpoints import OWN, classes, own_pack, save_checkpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What tools/run, tools/test and tools/check share. Sourced, never run; the caller has set `TOOL` (its own name).
+# What the commands in tools/ share. Sourced, never run; the caller has set `TOOL` (its own name).
 # Every step first looks whether its work is done, so that a second run installs nothing and takes about a second.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -11,6 +11,11 @@ say() { printf '%s: %s\n' "$TOOL" "$*" >&2; }
 die() {
   say "error: $*"
   exit 1
+}
+
+usage() {
+  say "error: $*"
+  exit 2
 }
 
 # True where `as_root` can work: as root, or through sudo, which may ask for a password where there is a terminal.
@@ -94,42 +99,110 @@ new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev
 
 makes_venvs() { new_enough "$1" && "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+makes_venvs() { new_enough "$1" && "$1" -c 'import venv, ensurepip' 2>/dev/null; }
+
 PYTHONS='python3|python3.14|python3.13|python3.12|python3.11'
 
-make_venv() {
-  local base
-  if [ -x "$PYTHON" ] && new_enough "$PYTHON"; then
-    "$PYTHON" -c 'import pip' 2>/dev/null || "$PYTHON" -m ensurepip >&2 || die "$VENV has no pip and cannot get one"
-    return 0
-  fi
-  if ! base="$(first_of makes_venvs "$PYTHONS")"; then
+# Prints the newest interpreter from 3.11 to 3.14 that can make environments: of those on PATH and those of pyenv.
+newest_python() {
+  local minor python
+  for minor in 14 13 12 11; do
+    for python in "python3.$minor" python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3."$minor".*/bin/python3; do
+      if "$python" -c "import sys; sys.exit(sys.version_info[:2] != (3, $minor))" 2>/dev/null &&
+        makes_venvs "$python"; then
+        printf '%s\n' "$python"
+        return 0
+      fi
+    done
+  done
+  return 1
+}
+
+# Sets BASE to an interpreter that can make environments: the first of PYTHONS, installed where there is none.
+find_python() {
+  if ! BASE="$(first_of makes_venvs "$PYTHONS")"; then
     # Debian takes `ensurepip` out of Python and ships it as a package of its own
-    if base="$(first_of new_enough "$PYTHONS")"; then
-      base="$("$base" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
-      install_debs "virtual environments" "$base|python3-venv"
+    if BASE="$(first_of new_enough "$PYTHONS")"; then
+      BASE="$("$BASE" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+      install_debs "virtual environments" "$BASE|python3-venv"
     else
       install_debs "Python" python3 python3-venv
     fi
-    base="$(first_of makes_venvs "$PYTHONS")" ||
+    BASE="$(first_of makes_venvs "$PYTHONS")" ||
       die "no Python of 3.11 or newer that can make a virtual environment; install one (Ubuntu 22.04: apt-get install" \
         "python3.11 python3.11-venv)"
   fi
-  say "making $VENV with $("$base" --version) from $(command -v "$base")"
-  "$base" -m venv --clear "$VENV" || die "$base could not make a virtual environment at $VENV"
 }
 
-# install_package STAMP EXTRAS REQUIREMENT...: installs this checkout, editable, and what it needs into the virtual
-# environment, unless nothing that decides the outcome has changed since STAMP was written.
-install_package() {
-  local stamp="$VENV/.streamclf-$1" spec="$ROOT${2:+[$2]}" key
-  shift 2
-  # the path is part of the key: an editable install of a folder that was moved points nowhere
-  key="$( { cat "$ROOT/pyproject.toml"; "$PYTHON" --version; printf '%s\n' "$spec" "$@"; } | sha256sum | cut -d' ' -f1)"
-  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ]; then
+# make_venv FOLDER [PYTHON]: a virtual environment, made with the interpreter of `find_python` where none is named.
+make_venv() {
+  local venv="$1" BASE="${2:-}"
+  if [ -x "$venv/bin/python" ] && new_enough "$venv/bin/python"; then
+    "$venv/bin/python" -c 'import pip' 2>/dev/null || "$venv/bin/python" -m ensurepip >&2 ||
+      die "$venv has no pip and cannot get one"
     return 0
   fi
-  say "installing streamclf${*:+ and $*} into $VENV (the first time takes a few minutes)"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --editable "$spec" "$@" </dev/null >&2 ||
-    die "pip could not install streamclf; its own words are above"
-  printf '%s\n' "$key" >"$stamp"
+  [ -n "$BASE" ] || find_python
+  say "making $venv with $("$BASE" --version) from $(command -v "$BASE")"
+  "$BASE" -m venv --clear "$venv" || die "$BASE could not make a virtual environment at $venv"
+}
+
+# pip_install FOLDER ARGUMENT...: pip in that environment. What it complains of is shown, what it does is not.
+pip_install() {
+  local venv="$1"
+  shift
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null >&2 ||
+    die "pip could not install what was asked for ($*); its own words are above"
+}
+
+# up_to_date STAMP WHAT...: whether nothing that decides the outcome has changed since `stamp` was called.
+up_to_date() { [ -f "$1" ] && [ "$(cat "$1")" = "$(environment_key "$@")" ]; }
+
+stamp() { environment_key "$@" >"$1"; }
+
+# the path is part of the key: an editable install of a folder that was moved points nowhere
+environment_key() {
+  local stamp="$1"
+  shift
+  { cat "$ROOT"/pyproject.toml "$ROOT"/tools/locks/*.txt; "$(dirname "$stamp")/bin/python" --version; printf '%s\n' "$ROOT" "$@"; } |
+    sha256sum | cut -d' ' -f1
+}
+
+# install_locked FOLDER LOCK: this checkout, editable, and what tools/locks/LOCK.txt names, each with its hash checked.
+install_locked() {
+  local venv="$1" lock="$2"
+  up_to_date "$venv/.streamclf" "$lock" && return 0
+  say "installing streamclf and what tools/locks/$lock.txt names into $venv (the first time takes a few minutes)"
+  pip_install "$venv" --require-hashes --no-deps -r "$ROOT/tools/locks/build.txt"
+  pip_install "$venv" --require-hashes --no-deps --no-build-isolation -r "$ROOT/tools/locks/$lock.txt"
+  pip_install "$venv" --no-deps --no-build-isolation --editable "$ROOT"
+  stamp "$venv/.streamclf" "$lock"
+}
+
+# install_latest FOLDER EXTRAS REQUIREMENT...: the same without a lock: whatever the package index serves today.
+install_latest() {
+  local venv="$1" extras="$2"
+  shift 2
+  say "installing streamclf[$extras] without the lock into $venv"
+  pip_install "$venv" --upgrade --editable "$ROOT[$extras]" "$@"
+}
+
+TORCH='torch==2.13.0'
+
+# install_torch FOLDER: the build for CPUs, where pip is offered one. A build for CUDA brings gigabytes of packages that
+# nothing here needs, so it is refused before any of it is fetched.
+install_torch() {
+  local venv="$1" plan
+  "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '${TORCH#*==}')" \
+    2>/dev/null && return 0
+  plan="$("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --dry-run --report - "$TORCH" \
+    </dev/null)" || die "pip finds no $TORCH; its own words are above"
+  if grep -qE '"name": "(nvidia|cuda)[-_]' <<<"$plan"; then
+    die "pip is offered $TORCH only as a build for CUDA, of several gigabytes; name a place of builds for CPU by" \
+      "PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS, or install one into $venv yourself (tools/test unit needs none)"
+  fi
+  say "installing $TORCH"
+  pip_install "$venv" --no-deps "$TORCH"
 }

@@ -17,7 +17,7 @@ import numpy as np
 
 from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.file import open_blocks
-from streamclf.client import Client
+from streamclf.client import Client, Reconnect
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import StreamclfError
 from streamclf.features.frontend import make_frontend
@@ -102,7 +102,9 @@ def live_rows(pack: str, clips: list[Recording], hop_ms: int) -> list[F32]:
         [*command, "--hop-ms", str(hop_ms), *sources], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as daemon:
         try:
-            client = Client(f"127.0.0.1:{port}", tier="frame", final="final", on_wait=lambda why, delay_s: None)
+            client = Client(
+                f"127.0.0.1:{port}", tier="frame", final="final", reconnect=Reconnect(on_wait=lambda why, delay_s: None)
+            )
             for message in client.blocking():
                 if isinstance(message, wire.Lagged):
                     raise StreamclfError("rows were lost on the way; play fewer clips at once (--together)")

@@ -7,6 +7,7 @@ Sounds come from a labelled folder, or, with --label, from every audio file of a
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ def _whole(text: str) -> tuple[int, int]:
 @click.option("--overlap/--no-overlap", default=True, show_default=True)
 @click.option("--bands", default=0.3, show_default=True, help="How often a piece is low-passed.")
 @click.option("--seed", default=0, show_default=True)
-def main(sounds: Path, label: str | None, backgrounds: Path | None, out: Path, count: int, **given) -> None:
+def main(sounds: Path, label: str | None, backgrounds: Path | None, out: Path, count: int, **given: Any) -> None:
     """Write COUNT scenes to OUT."""
     rate = given["rate"]
     files = [path for path in sorted(sounds.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES]

@@ -1,6 +1,6 @@
-"""The README's pictures of the page: a real daemon that hears a recording, a real browser that looks at it.
+"""The pictures of the page, for README and docs: a real daemon hears a recording, a real browser looks at it.
 
-    python tools/take_pictures.py --sound garden.flac [--out tools/pictures] [--after 51]
+    python tools/take_pictures.py --sound garden.flac [--out docs/pictures] [--after 51]
 
 The recording is played at real time and again and again; every picture is taken so many seconds after its beginning.
 """
@@ -9,12 +9,13 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.browser import CHROMIUM, FLAGS
-from tests.support.daemon import clean_env, free_port, start_daemon
+from tools.lab.chromium import CHROMIUM, FLAGS
+from tools.lab.daemon import clean_env, free_port, start_daemon
 
 RULES = """
 [place]
@@ -45,7 +46,7 @@ def main() -> None:
     """Play, look, and keep four pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sound", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("tools/pictures"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     parser.add_argument("--after", type=float, default=51.0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ def main() -> None:
             daemon.process.wait()
 
 
-def opened(browser: Browser, address: str, size: tuple[int, int], scheme: str) -> Page:
+def opened(browser: Browser, address: str, size: tuple[int, int], scheme: Literal["dark", "light"]) -> Page:
     """The page in a window of its own."""
     width, height = size
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()

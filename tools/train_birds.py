@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.annotations import AUDIO_SUFFIXES, Recording, split_by_source
 from streamclf.train.augment import KINDS
-from streamclf.train.fit import Settings
+from streamclf.train.fit import FitSettings
 from streamclf.train.job import Options, train
 from streamclf.train.report import FIGURES
 from streamclf.train.show import say_left_out
@@ -78,7 +78,7 @@ def main() -> None:
         balance=True,
         validation=0.0,
         test_folds=(given.test_fold,),
-        settings=Settings(epochs=given.epochs, threads=given.threads, seed=given.seed),
+        settings=FitSettings(epochs=given.epochs, threads=given.threads, seed=given.seed),
     )
     result = train(
         work / "clips",

@@ -90,7 +90,7 @@ def main() -> None:
             audio, lengths = pad([augment(corpus.audio(r), RATE, ("gain", "noise"), order) for r in part])
             loss = ctc_loss(model, audio, lengths, [spell(r, tokens) for r in part])
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -108,7 +108,7 @@ def make_model(tokens: Sequence[str], folder: Path) -> Wav2Vec2ForCTC:
     config.update({**NET, **DROPPED, "vocab_size": len(tokens), "pad_token_id": 0, "ctc_loss_reduction": "mean"})
     extractor.save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps({token: at for at, token in enumerate(tokens)}), encoding="utf-8")
-    Wav2Vec2CTCTokenizer(
+    Wav2Vec2CTCTokenizer(  # type: ignore[no-untyped-call]
         str(folder / "vocab.json"), pad_token=BLANK, unk_token=UNKNOWN, word_delimiter_token=SPACE
     ).save_pretrained(folder)
     return Wav2Vec2ForCTC(config)
@@ -147,7 +147,7 @@ def ctc_loss(
 
 def heard(model: Wav2Vec2ForCTC, corpus: Corpus, recording: Recording, tokens: Sequence[str]) -> str:
     """The word that the model spells, greedily."""
-    model.eval()
+    model.train(False)
     with torch.no_grad():
         best = model(torch.from_numpy(corpus.audio(recording).copy())[None]).logits[0].argmax(-1).tolist()
     letters = [at for number, at in enumerate(best) if number == 0 or at != best[number - 1]]

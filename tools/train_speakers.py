@@ -27,7 +27,7 @@ from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError
 from streamclf.train import augment
 from streamclf.train.evaluate import Evaluation
-from streamclf.train.fit import Settings
+from streamclf.train.fit import FitSettings
 from streamclf.train.job import Options, default_learning_rate, train
 from streamclf.train.metrics import frame_span, speaker_metrics
 from streamclf.train.report import FIGURES
@@ -103,7 +103,7 @@ def main() -> None:
         train_folds=(LEARN,),
         validation_folds=(STOP,),
         test_folds=(TRY,),
-        settings=Settings(
+        settings=FitSettings(
             epochs=given.epochs,
             batch=16,
             learning_rate=rate,

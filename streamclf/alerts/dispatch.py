@@ -1,8 +1,8 @@
 """The dispatcher: takes what is due from the outbox to the sinks. One task a sink, so that a slow one delays no other.
 
 Theory of operation. A task reads the heads of its sink's queues (the oldest pending delivery of each rule), sends the
-first that is due, and hands the result to the keeper, which writes it. While the outbox shows the delivery as it was
-before, it is *settling* and left alone. Then the task looks again, or sleeps: until the next one is due, the keeper has
+first that is due, and hands the result to the writer, which keeps it. While the outbox shows the delivery as it was
+before, it is *settling* and left alone. Then the task looks again, or sleeps: until the next one is due, the writer has
 committed something, or a few seconds are over. So an alert is sent at least once: where the process dies between
 sending and writing, the next one sends it again with the same id.
 """
@@ -30,17 +30,24 @@ CLOSE_LIMIT_S = 2.0
 
 
 class Dispatcher:
-    """connection: reads the store. record: has a write done in the keeper's next transaction. now_ns: UTC.
+    """connection: reads the store. record: has a write done in the writer's next transaction. now_ns: UTC.
 
-    Lives on the event loop's thread; `committed` may be called from there alone.
+    on_fault: called where the task of a sink has failed, which is a fault of ours. Lives on the event loop's thread;
+    `committed` may be called from there alone.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, record: Callable[[Write], object], *, now_ns: Callable[[], int]
+        self,
+        connection: sqlite3.Connection,
+        record: Callable[[Write], object],
+        *,
+        now_ns: Callable[[], int],
+        on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self._connection = connection
         self._record = record
         self._now_ns = now_ns
+        self._on_fault = on_fault
         self._sinks: dict[str, Sink] = {}
         self._openers: dict[str, Callable[[], Sink]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -67,25 +74,22 @@ class Dispatcher:
             if name not in self._tasks:
                 self._news[name] = asyncio.Event()
                 self._tasks[name] = asyncio.create_task(self._deliver(name))
+                self._tasks[name].add_done_callback(self._ended)
 
     def committed(self) -> None:
-        """The keeper has written something."""
+        """The writer has written something."""
         for news in self._news.values():
             news.set()
 
     def heard(self, events: Sequence[StoredEvent]) -> None:
         """Events that opened, went on or closed, for the sinks that show states."""
         for sink in self._sinks.values():
-            show = getattr(sink, "heard", None)
-            if show is not None:
-                show(events)
+            sink.heard(events)
 
     def scores(self, probabilities: Mapping[tuple[str, str], float]) -> None:
         """(stream, label) -> probability now, for the sinks that show them."""
         for sink in self._sinks.values():
-            show = getattr(sink, "scores", None)
-            if show is not None:
-                show(probabilities)
+            sink.scores(probabilities)
 
     async def stop(self) -> None:
         """What is being sent is given up, and sent again by the next run."""
@@ -95,6 +99,10 @@ class Dispatcher:
         await asyncio.gather(*(_close(sink) for sink in self._sinks.values()), *self._closing)
         self._tasks.clear()
         self._sinks.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._on_fault(fault)
 
     async def _deliver(self, name: str) -> None:
         news = self._news[name]

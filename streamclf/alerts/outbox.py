@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from streamclf.alerts.alert import Alert, Reason
 from streamclf.clock import NS_PER_SECOND
+from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent, find
 
-FIRST_RETRY_S = 1
-LONGEST_RETRY_S = 900
+RETRY = Backoff(first_s=1.0, most_s=900.0)
 GIVE_UP_S = 72 * 3600
 
 
@@ -105,7 +105,7 @@ def sent(tx: sqlite3.Connection, delivery: Delivery, *, now_ns: int) -> None:
 
 def failed(tx: sqlite3.Connection, delivery: Delivery, reason: str, *, now_ns: int, after_s: float = 0.0) -> None:
     """Not this time. after_s: the receiver wants to be left alone so long."""
-    wait_s = max(after_s, backoff_s(delivery.attempts))
+    wait_s = max(after_s, RETRY.delay_s(delivery.attempts))
     dead = now_ns + wait_s * NS_PER_SECOND > delivery.first_ns + GIVE_UP_S * NS_PER_SECOND
     tx.execute(
         "UPDATE deliveries SET attempts = ?, next_ns = ?, last_error = ?, state = ? WHERE alert_id = ? AND sink = ?",
@@ -125,11 +125,6 @@ def refused(tx: sqlite3.Connection, delivery: Delivery, reason: str) -> None:
         "UPDATE deliveries SET state = 'dead', attempts = ?, last_error = ? WHERE alert_id = ? AND sink = ?",
         (delivery.attempts + 1, reason, *delivery.key),
     )
-
-
-def backoff_s(attempts: int) -> float:
-    """1 s, twice as long after each failure, at most 15 min."""
-    return float(min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempts, 16)))
 
 
 def send_again(tx: sqlite3.Connection, alert_ids: Sequence[str], *, sink: str | None, now_ns: int) -> int:

@@ -1,62 +1,35 @@
 """The rules file: TOML in, rules, sinks and a place out; every mistake in it is told with line, key and suggestion.
 
     [place]            timezone, latitude, longitude
-    [sink.NAME]        type and what that type needs (sinks/configs.py)
+    [sink.NAME]        type and what that type needs (sinks/)
     [[rule]]           one for each rule (ruletable.py)
 
 A file is read as a whole: all its mistakes are found, and nothing of it holds unless there is none.
 """
 
-import difflib
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-import msgspec
-
+from streamclf.alerts.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given, near
 from streamclf.alerts.place import Place, TimeRange
 from streamclf.alerts.rule import Rule, RuleStage
-from streamclf.alerts.ruletable import CHOICES, EXAMPLES, PlaceTable, RuleTable, field_types, listed, rule_of
-from streamclf.alerts.sinks.configs import SinkConfig
+from streamclf.alerts.ruletable import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
+from streamclf.alerts.sinks.config import SinkConfig
+from streamclf.alerts.sinks.registry import kind_named, kinds
 from streamclf.alerts.template import Template
 from streamclf.alerts.tomllines import Path as Key
-from streamclf.alerts.tomllines import line_of, lines_of
+from streamclf.alerts.tomllines import TomlFault, deep_line, parse
 from streamclf.errors import ConfigError
 from streamclf.types import Label
 
 MAX_BYTES = 1 << 20
 _TOP = ("place", "sink", "rule")
-_SINKS: dict[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(SinkConfig)}
 _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_WORDS = {
-    "float": "number",
-    "int": "whole number",
-    "str": "text",
-    "array": "list",
-    "object": "table",
-    "bool": "true or false",
-}
-_TOML_FAULT = re.compile(r"(.*) \(at line (\d+), column \d+\)")
-
-S = TypeVar("S", bound=msgspec.Struct)
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing that is wrong: where, what, and what to write instead."""
-
-    line: int
-    key: str
-    problem: str
-    hint: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.problem}; {self.hint}" if self.key else f"{self.problem}; {self.hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +87,38 @@ def read_rules(path: Path) -> str:
 
 def parse_rules(text: str, *, known: Vocabulary | None = None) -> tuple[RuleFile, list[Mistake]]:
     """The file's content and all of its mistakes, by line. With a mistake the content is not to be used."""
+    text = text.removeprefix("\ufeff")  # which editors put in front
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        found = _TOML_FAULT.fullmatch(str(fault))
-        problem, line = (found[1], int(found[2])) if found else (str(fault), text.count("\n") + 1)
-        return RuleFile(), [Mistake(line, "", f"this is not TOML: {problem}", "check quotes, brackets and = there")]
-    reader = _Reader(lines_of(text), known)
-    file = reader.file(raw)
-    return file, sorted(reader.mistakes, key=lambda mistake: mistake.line)
+        raw = parse(text)
+    except TomlFault as fault:
+        problem = f"this is not TOML: {fault}"
+        return RuleFile(), [Mistake(fault.line, "", problem, "check quotes, brackets and = there")]
+    reader = _Reader(Mistakes(text), known)
+    try:
+        file = reader.file(raw)
+    except RecursionError:
+        return RuleFile(), [
+            Mistake(deep_line(text), "", "lists and tables lie too deep in each other", "write them flat")
+        ]
+    return file, reader.mistakes.by_line
 
 
-# what only some sinks have
-_ELSEWHERE = {
-    "picture": f"a picture goes with {', '.join(k for k, v in _SINKS.items() if 'picture' in field_types(v))}"
-}
-
-
-class _Reader:
+class _Reader(TableReader):
     """Goes through the parsed file once and gathers mistakes on the way."""
 
-    def __init__(self, lines: Mapping[Key, int], known: Vocabulary | None) -> None:
-        self.mistakes: list[Mistake] = []
-        self._lines = dict(lines)
+    def __init__(self, mistakes: Mistakes, known: Vocabulary | None) -> None:
+        super().__init__(mistakes, self._told)
         self._known = known
         self._names: dict[Key, str] = {}
 
     def file(self, raw: Mapping[str, Any]) -> RuleFile:
         for key in raw:
             if key not in _TOP:
-                self._wrong((key,), "no such table in a rules file", _near(key, _TOP))
-        place_table = self._table(("place",), raw.get("place", {}), PlaceTable, _PLACE_CHECKS)
+                self.wrong((key,), "no such table in a rules file", self.mistakes.near(key, _TOP))
+        place_table = self.read(
+            ("place",), raw.get("place", {}), PlaceTable,
+            examples=EXAMPLES, checks=_PLACE_CHECKS, elsewhere=_elsewhere,
+        )  # fmt: skip
         place = self._place(place_table) if place_table else Place()
         sinks = self._sinks(raw.get("sink", {}))
         tables = self._rules(raw.get("rule", []), place_table, sinks)
@@ -155,7 +129,7 @@ class _Reader:
     def _place(self, table: PlaceTable) -> Place:
         for one, other in (("latitude", "longitude"), ("longitude", "latitude")):
             if getattr(table, one) is None and getattr(table, other) is not None:
-                self._wrong(("place", other), f"stands without {one}", f"add {one} = {EXAMPLES[one]}")
+                self.wrong(("place", other), f"stands without {one}", f"add {one} = {EXAMPLES[one]}")
         if not table.timezone:
             return Place(latitude=table.latitude, longitude=table.longitude)
         return Place(ZoneInfo(table.timezone), table.latitude, table.longitude)
@@ -164,137 +138,123 @@ class _Reader:
         """name -> SinkConfig; None for one that has a mistake, so that rules may name it all the same."""
         sinks: dict[str, Any] = {}
         if not isinstance(raw, Mapping):
-            self._wrong(("sink",), "is no table of sinks", "write [sink.NAME] with one pair of brackets")
+            self.wrong(("sink",), "is no table of sinks", "write [sink.NAME] with one pair of brackets")
             return sinks
         for name, table in raw.items():
             path: Key = ("sink", name)
-            sinks[name] = None
+            sinks[name] = self._sink(path, table)
             if not _SINK_NAME.fullmatch(name):
-                self._wrong(path, f"{name!r} is no name", "use letters, digits, - and _, such as [sink.phone]")
-            if not isinstance(table, Mapping):
-                self._wrong(path, "is no table", f"write [sink.{name}] in a line of its own")
-            elif "type" not in table:
-                self._wrong(path, "has no type", f"add type = {' or '.join(map(repr, _SINKS))}")
-            elif table["type"] not in list(_SINKS):
-                self._wrong((*path, "type"), f"{table['type']!r} is no kind of sink", _near(table["type"], _SINKS))
-            else:
-                rest = {key: value for key, value in table.items() if key != "type"}
-                sinks[name] = self._table(path, rest, _SINKS[table["type"]], {})
+                self.wrong(path, f"{name!r} is no name", "use letters, digits, - and _, such as [sink.phone]")
         return sinks
+
+    def _sink(self, path: Key, table: Any) -> SinkConfig | None:
+        if not isinstance(table, Mapping):
+            self.wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
+            return None
+        if "type" not in table:
+            self.wrong(path, "has no type", f"add type = {' or '.join(map(repr, kinds()))}")
+            return None
+        name = table["type"]
+        try:
+            kind = kind_named(name) if isinstance(name, str) else None
+        except ConfigError as fault:
+            self.wrong((*path, "type"), str(fault), "mend or remove that package")
+            return None
+        if kind is None:
+            hint = self.mistakes.near(name if isinstance(name, str) else "", kinds())
+            self.wrong((*path, "type"), f"{given(name)} is no kind of sink", hint)
+            return None
+        rest = {key: value for key, value in table.items() if key != "type"}
+        config: SinkConfig | None = self.read(path, rest, kind.config, examples=kind.examples, elsewhere=_elsewhere)
+        return config
 
     def _rules(self, raw: Any, place: PlaceTable | None, sinks: Iterable[str]) -> list[RuleTable]:
         if not isinstance(raw, list) or not all(isinstance(table, Mapping) for table in raw):
-            self._wrong(("rule",), "is one table, and there may be many", "write [[rule]] with two pairs of brackets")
+            self.wrong(("rule",), "is one table, and there may be many", "write [[rule]] with two pairs of brackets")
             return []
-        tables, lines = [], dict[str, int]()
+        tables, first = [], dict[str, Key]()
         for number, entry in enumerate(raw):
             path: Key = ("rule", number)
             name = entry.get("name")
             self._names[path] = f'rule "{name}"' if isinstance(name, str) else f"rule {number + 1}"
-            table = self._table(path, entry, RuleTable, _RULE_CHECKS)
-            if isinstance(name, str) and name in lines:
-                self._wrong((*path, "name"), f"line {lines[name]} has a rule of that name", "give each rule its own")
-            elif isinstance(name, str):
-                lines[name] = line_of(self._lines, (*path, "name"))
+            table = self.read(
+                path, entry, RuleTable,
+                examples=EXAMPLES, choices=CHOICES, checks=_RULE_CHECKS, elsewhere=_elsewhere,
+            )  # fmt: skip
+            if isinstance(name, str) and first.setdefault(name, path) != path:
+                line = self.mistakes.line((*first[name], "name"))
+                self.wrong((*path, "name"), f"line {line} has a rule of that name", "give each rule its own")
             if table is not None:
-                self._rule(path, table, place, sinks)
+                self._keys(path, table)
+                self._where_and_when(path, table, place)
+                self._empty(path, table, entry)
+                self._words(path, table, sinks)
                 tables.append(table)
         return tables
 
-    def _rule(self, path: Key, table: RuleTable, place: PlaceTable | None, sinks: Iterable[str]) -> None:
-        """What keys of one rule, each good by itself, must be to each other and to the rest of the file."""
+    def _keys(self, path: Key, table: RuleTable) -> None:
+        """What keys of one rule, each good by itself, must be to each other."""
         if (table.count is None) != (table.within_min is None):
             here, missing = ("count", "within_min") if table.within_min is None else ("within_min", "count")
-            self._wrong((*path, here), f"stands without {missing}", f"add {missing} = {EXAMPLES[missing]}")
+            self.wrong((*path, here), f"stands without {missing}", f"add {missing} = {EXAMPLES[missing]}")
         if table.first is not None and table.days is not None:
-            self._wrong((*path, "days"), "stands beside first", 'keep one: first = "day" is the same as days = 1')
+            self.wrong((*path, "days"), "stands beside first", 'keep one: first = "day" is the same as days = 1')
         if table.stage is RuleStage.OPEN and table.min_duration_ms is not None:
             hint = 'add stage = "confirmed" (as soon as it has lasted that long) or stage = "close" (at its end)'
-            self._wrong((*path, "min_duration_ms"), "an event that opens has no duration yet", hint)
+            self.wrong((*path, "min_duration_ms"), "an event that opens has no duration yet", hint)
+
+    def _where_and_when(self, path: Key, table: RuleTable, place: PlaceTable | None) -> None:
+        """What `[place]` has to say for these keys; nothing is told where it has mistakes of its own."""
+        if place is None:
+            return
         for key in ("time", "sun", "first", "days", "digest"):
             if not getattr(table, key):
                 continue
-            if place is not None and not place.timezone:
+            if not place.timezone:
                 hint = f"add [place] with timezone = {EXAMPLES['timezone']}"
-                self._wrong((*path, key), "needs the time of day where the microphones are", hint)
-            if key == "sun" and place is not None and place.latitude is None:
+                self.wrong((*path, key), "needs the time of day where the microphones are", hint)
+            if key == "sun" and place.latitude is None:
                 hint = f"add [place] with latitude = {EXAMPLES['latitude']}, longitude = {EXAMPLES['longitude']}"
-                self._wrong((*path, key), "needs to know where the microphones are", hint)
+                self.wrong((*path, key), "needs to know where the microphones are", hint)
+
+    def _empty(self, path: Key, table: RuleTable, entry: Mapping[str, Any]) -> None:
         for key in ("labels", "streams", "time", "sun", "unless"):
-            if getattr(table, key) == () and (*path, key) in self._lines:
+            if key in entry and getattr(table, key) == ():
                 hint = f"name some, such as {EXAMPLES[key]}" if key == "labels" else "leave it out"
-                self._wrong((*path, key), "is empty", hint)
-        for label in listed(table.unless):
-            if label in listed(table.labels):
-                self._wrong((*path, "unless"), f"{label!r} is also in labels", "name only what holds the rule back")
-        self._meant((*path, "sinks"), listed(table.sinks or ()), sinks, "there is no [sink.{}]")
+                self.wrong((*path, key), "is empty", hint)
+
+    def _words(self, path: Key, table: RuleTable, sinks: Iterable[str]) -> None:
+        """Labels, streams and sinks that a rule names."""
+        labels = set(listed(table.labels))
+        for at, label in enumerate(listed(table.unless)):
+            if label in labels:
+                hint = "name only what holds the rule back"
+                self.wrong((*path, "unless"), f"{label!r} is also in labels", hint, entry=at)
+        self._meant((*path, "sinks"), listed(table.sinks or ()), frozenset(sinks), "there is no [sink.{}]")
         if self._known is not None:
-            labels = self._known.labels | {"*"}
+            known = self._known.labels | {"*"}
             for key in ("labels", "unless"):
-                self._meant((*path, key), listed(getattr(table, key)), labels, "the packs in use tell no events of {}")
+                self._meant((*path, key), listed(getattr(table, key)), known, "the packs in use tell no events of {}")
             if self._known.streams is not None:
                 self._meant((*path, "streams"), listed(table.streams), self._known.streams, "there is no stream {}")
 
-    def _meant(self, path: Key, given: Iterable[str], known: Iterable[str], problem: str) -> None:
-        known = sorted(known)
-        for name in given:
-            if name not in known:
-                self._wrong(path, problem.format(name), _near(name, known))
+    def _meant(self, path: Key, names: Iterable[str], known: frozenset[str], problem: str) -> None:
+        unknown = [(at, name) for at, name in enumerate(names) if name not in known]
+        words = sorted(known) if unknown else []
+        for at, name in unknown:
+            self.wrong(path, problem.format(name), self.mistakes.near(name, words), entry=at)
 
-    def _table(self, path: Key, raw: Any, struct: type[S], checks: Mapping[str, Callable[[Any], object]]) -> S | None:
-        """The table as a struct, None where it has a mistake. checks: raise ValueError with problem and hint."""
-        if not isinstance(raw, Mapping):
-            self._wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
-            return None
-        before, types, values = len(self.mistakes), field_types(struct), {}
-        meant = set()
-        for key, value in raw.items():
-            if key not in types:
-                self._wrong((*path, key), "unknown key", _ELSEWHERE.get(key) or _near(key, types))
-                meant.update(difflib.get_close_matches(key, types, n=1, cutoff=0.5))
-                continue
-            try:
-                values[key] = msgspec.convert(value, types[key], strict=True)
-                for part in listed(values[key]) if key in checks else ():
-                    checks[key](part)
-            except msgspec.ValidationError as fault:
-                self._wrong((*path, key), _plainly(str(fault), value), self._example(key, value))
-            except ValueError as fault:
-                problem, _, hint = str(fault).partition("; ")
-                self._wrong((*path, key), problem, hint or self._example(key, value))
-        for item in msgspec.structs.fields(struct):
-            if item.required and item.name not in raw and item.name not in meant:
-                self._wrong(path, f"has no {item.name}", f"add {item.name} = {EXAMPLES[item.name]}")
-        return struct(**values) if len(self.mistakes) == before else None
-
-    def _example(self, key: str, value: Any) -> str:
-        if key in CHOICES and isinstance(value, str):
-            return _near(value, CHOICES[key])
-        return f"write for example {key} = {EXAMPLES[key]}" if key in EXAMPLES else "see the README on alerts"
-
-    def _wrong(self, path: Key, problem: str, hint: str) -> None:
-        names = [self._names.get(path[:2], "") or ".".join(map(str, path[:2])), *map(str, path[2:])]
-        key = ": ".join(names) if path[0] == "rule" else ".".join(map(str, path))
-        self.mistakes.append(Mistake(line_of(self._lines, path), key, problem, hint))
+    def _told(self, path: Key) -> str:
+        if path[0] != "rule":
+            return ".".join(map(str, path))
+        return ": ".join([self._names.get(path[:2], "") or ".".join(map(str, path[:2])), *map(str, path[2:])])
 
 
-def _near(word: object, known: Iterable[str]) -> str:
-    """What was probably meant, or all that there is."""
-    known = list(known)
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
-
-
-def _plainly(fault: str, value: Any) -> str:
-    """A validation error in words that need no knowledge of types."""
-    problem = fault.partition(" - at `")[0].replace("`", "").replace(" | null", "")
-    given = repr(value)[:60]
-    if "matching regex" in problem or problem.startswith("Invalid enum"):
-        return f"{given} cannot stand here"
-    expected = re.sub(r"\b(float|int|str|array|object|bool)\b", lambda word: _WORDS[word[1]], problem.split(",")[0])
-    return f"{expected[0].lower()}{expected[1:]}, got {given}"
+def _elsewhere(key: str) -> str:
+    """Where a key stands that is looked for at many places; "" for any other one."""
+    if key != "picture":
+        return ""
+    return f"a picture goes with {', '.join(name for name, kind in kinds().items() if key in field_types(kind.config))}"
 
 
 def _timezone(name: str) -> None:
@@ -303,19 +263,19 @@ def _timezone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise ValueError(f"{name!r} is no time zone; {_near(name, sorted(available_timezones()))}") from None
+        raise ValueError(f"{name!r} is no time zone; {near(name, sorted(available_timezones()))}") from None
 
 
 def _one_of(key: str) -> Callable[[str], None]:
     def check(word: str) -> None:
         if word not in CHOICES[key]:
-            raise ValueError(f"{word!r} cannot stand here; {_near(word, CHOICES[key])}")
+            raise ValueError(f"{word!r} cannot stand here; {near(word, CHOICES[key])}")
 
     return check
 
 
-_PLACE_CHECKS: Mapping[str, Callable[[Any], object]] = {"timezone": _timezone}
-_RULE_CHECKS: Mapping[str, Callable[[Any], object]] = {
+_PLACE_CHECKS: Mapping[str, Check] = {"timezone": _timezone}
+_RULE_CHECKS: Mapping[str, Check] = {
     "time": TimeRange.parse,
     "sun": _one_of("sun"),
     "first": _one_of("first"),

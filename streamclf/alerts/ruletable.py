@@ -1,6 +1,6 @@
 """What a rules file may say: its tables as structs, an example for every key, and the step from a table to a rule."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -22,35 +22,60 @@ class PlaceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[place]`."""
 
     timezone: str = ""
+    """Name of the time zone of the microphones."""
     latitude: Annotated[float, Meta(ge=-90.0, le=90.0)] | None = None
+    """Degrees north, for dawn and dusk."""
     longitude: Annotated[float, Meta(ge=-180.0, le=180.0)] | None = None
+    """Degrees east, for dawn and dusk."""
 
 
 class RuleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[[rule]]`. Where names are wanted, one may stand by itself."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """What the rule is called: letters, digits, `-` and `_`; each rule has its own."""
     labels: Names
+    """Of which labels: ids, `group:NAME`, or `*` for all."""
     streams: Names = ()
+    """On which streams; left out, on all."""
     stage: RuleStage = RuleStage.OPEN
+    """When an event is judged: at its opening, as soon as it has shown all that is wanted, or at its end."""
     min_peak: Probability | None = None
+    """Its largest probability reached so much."""
     min_mean: Probability | None = None
+    """Its mean probability reached so much."""
     min_duration_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    """It lasted so many milliseconds; needs `stage` `confirmed` or `close`."""
     level_dbfs: Annotated[float, Meta(ge=-120.0, le=0.0)] | None = None
+    """It was at least so loud, full scale being 0."""
     time: Names = ()
+    """It began in one of these hours of the local clock; needs `timezone`."""
     sun: Names = ()
+    """It began at `dawn`, `day`, `dusk` or `night` (civil twilight); needs `timezone` and `latitude`."""
     unless: Names = ()
+    """None of these labels was on in the same stream."""
     count: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    """It is the one that makes so many within `within_min`; then counting begins anew."""
     within_min: Annotated[float, Meta(gt=0, le=10_080)] | None = None
+    """Minutes in which `count` events have to come."""
     cooldown_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
+    """The last one told is so many seconds ago."""
     first: str | None = None
+    """It is the first of the local day."""
     days: Annotated[int, Meta(ge=1, le=3660)] | None = None
+    """It is the first in so many local days; in place of `first`."""
     per: Per = Per.LABEL
+    """Whether cool-down, count and first hold for each label by itself or for the rule as a whole."""
     merge_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    """The same label on several streams within so many milliseconds is one visit: one alert."""
     digest: Period | None = None
+    """Gathers to the full hour or to midnight in place of telling at once."""
     clip_ms: Annotated[int, Meta(ge=100, le=120_000)] | None = None
+    """Longest clip, in milliseconds, of what this rule listens to."""
     sinks: Names | None = None
+    """Names of the sinks that are told; left out, all of the file."""
     message: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    """Text of the alert, with fields such as `{label}`; left out, a plain sentence."""
 
 
 EXAMPLES = {
@@ -79,16 +104,6 @@ EXAMPLES = {
     "clip_ms": "8000",
     "sinks": '["phone"]',
     "message": '"{label} at {time:%H:%M}"',
-    # of sinks
-    "url": '"https://example.org/hook"',
-    "host": '"192.168.1.20"',
-    "port": "9000",
-    "argv": '["/usr/local/bin/on-bird"]',
-    "path": '"alerts.ndjson"',
-    "timeout_s": "5.0",
-    "headers": '{ Authorization = "Bearer ..." }',
-    "address": '"/birds"',
-    "deadline_ms": "500",
 }
 CHOICES = {
     "stage": tuple(RuleStage),
@@ -131,8 +146,3 @@ def rule_of(table: RuleTable, *, sinks: tuple[str, ...]) -> Rule:
         sinks=sinks if table.sinks is None else listed(table.sinks),
         message=message if table.message is None else Template.parse(table.message),
     )
-
-
-def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    """Key -> type of a table's keys."""
-    return {field.name: field.type for field in msgspec.structs.fields(struct)}

@@ -1,4 +1,4 @@
-"""Alerts at work: rules go to the keeper, sinks to the dispatcher, again whenever the rules file changes."""
+"""Alerts at work: rules go to the writer, sinks to the dispatcher, again whenever the rules file changes."""
 
 import asyncio
 import logging
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from streamclf.alerts import outbox
-from streamclf.alerts.dispatch import Dispatcher
-from streamclf.alerts.keeper import Keeper
-from streamclf.alerts.rule import names
+from streamclf.alerts.dispatch import Dispatcher, Write
+from streamclf.alerts.place import Place
+from streamclf.alerts.rule import Rule, names
 from streamclf.alerts.rulefile import RuleFile, Vocabulary
-from streamclf.alerts.sinks import Sink, import_sinks, open_sink
-from streamclf.alerts.sinks.configs import MqttConfig, SinkConfig
+from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.watch import RulesWatch, said
@@ -26,6 +26,18 @@ log = logging.getLogger("streamclf.alerts")
 LOOK_S = 1.0
 
 Probability = Callable[[str, str], float | None]
+
+
+class Writing(Protocol):
+    """What is asked of the writer of events, from any thread."""
+
+    def call(self, write: Write) -> object:
+        """Run `write` in its next transaction."""
+        ...
+
+    def use(self, rules: Sequence[Rule], place: Place) -> object:
+        """Judge by these rules from the next event on."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +62,25 @@ def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: b
 class AlertService:
     """Lives on the event loop's thread. folder: of the store. labels: stream -> those its packs tell events of.
 
-    paint: draws the pictures that some sinks send along.
+    paint: draws the pictures that some sinks send along. on_fault: called where a task of it has failed.
     """
 
     def __init__(
         self,
         folder: Path,
-        keeper: Keeper,
+        writing: Writing,
         rules: RulesWatch,
         labels: Mapping[str, Sequence[Label]],
         *,
         paint: Paint | None = None,
+        on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
-        self._keeper = keeper
+        self._writing = writing
         self._paint = paint
         self._rules = rules
         self._labels = labels
         self._connection = reader(folder)
-        self._dispatcher = Dispatcher(self._connection, keeper.call, now_ns=time.time_ns)
+        self._dispatcher = Dispatcher(self._connection, writing.call, now_ns=time.time_ns, on_fault=on_fault)
         self._openers: dict[str, _Opener] = {}
         self._sensors: tuple[Sensor, ...] = ()
         self._told = asyncio.Event()
@@ -94,12 +107,19 @@ class AlertService:
                     await self._told.wait()
             except TimeoutError:
                 pass
-            if self._rules.look(at_once=self._told.is_set()):
-                await asyncio.to_thread(import_sinks, self._rules.file.sinks.values())
-                self._take(self._rules.file)
+            asked = self._told.is_set()
             self._told.clear()
+            if await asyncio.to_thread(self._look, at_once=asked):
+                self._take(self._rules.file)
             found = {(s.stream, s.label): probability(s.stream, s.label) for s in self._sensors}
             self._dispatcher.scores({key: value for key, value in found.items() if value is not None})
+
+    def _look(self, *, at_once: bool) -> bool:
+        """Whether other rules are in force now, with all that their sinks need; on a thread beside the loop."""
+        changed = self._rules.look(at_once=at_once)
+        if changed:
+            import_sinks(self._rules.file.sinks.values())
+        return changed
 
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """These events are on the disk, and whatever was decided of them."""
@@ -122,11 +142,11 @@ class AlertService:
         self._connection.close()
 
     def _take(self, file: RuleFile) -> None:
-        self._keeper.use(file.rules, file.place)
+        self._writing.use(file.rules, file.place)
         told = tuple(dict.fromkeys(label for rule in file.rules for label in rule.labels))
         openers = {}
         for name, config in file.sinks.items():
-            sensors = self._sensors_of(config.labels or told) if isinstance(config, MqttConfig) else ()
+            sensors = self._sensors_of(kind_of(config).labels(config, told))
             opener = _Opener(name, config, sensors, self._paint)
             # the same object where nothing changed: the dispatcher leaves such a sink alone
             openers[name] = before if (before := self._openers.get(name)) == opener else opener

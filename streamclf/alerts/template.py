@@ -10,7 +10,6 @@ from string import Formatter
 MESSAGE_LIMIT = 500  # characters of a finished message; what is over is cut off
 Value = str | int | float | datetime | None
 
-# field -> its type; the README's table explains each
 FIELDS: Mapping[str, type] = {
     "rule": str,
     "label": str,
@@ -30,6 +29,27 @@ FIELDS: Mapping[str, type] = {
     "time": datetime,
     "at": datetime,
 }
+"""Field -> its type."""
+MEANINGS: Mapping[str, str] = {
+    "rule": "name of the rule",
+    "label": "name of the label, for people",
+    "group": "group of the label",
+    "stream": "name of the stream; of several, the loudest one",
+    "streams": "names of all streams that heard it",
+    "pack": "name of the pack that said so",
+    "stage": "`open`, `confirmed` or `close`",
+    "id": "of the event",
+    "why": "what the rule found, in words",
+    "labels": "of a digest: labels with their counts",
+    "peak": "largest probability",
+    "mean": "mean probability",
+    "level": "loudness in dBFS",
+    "duration": "seconds that it has lasted",
+    "count": "events of the visit, or of the digest",
+    "time": "its onset, local time",
+    "at": "when it was decided, local time",
+}
+"""Field -> what it holds."""
 # widths and precisions have a bound, so that no template makes a message of megabytes
 _FORMATS: Mapping[type, tuple[re.Pattern[str], str]] = {
     str: (re.compile(r"([<>^]?\d{1,2})?(\.\d{1,3})?"), "a width such as {label:>12}"),

@@ -1,75 +1,216 @@
-"""Line numbers of a TOML file: tomllib gives values only, and a mistake should be told with its line."""
+"""TOML with line numbers: tomllib gives values only, and a mistake should be told with its line.
+
+`lines_of` goes once over the tokens of a text that tomllib has taken, so nothing is checked a second time, and it is
+called only where there is a mistake. tomlkit has no line numbers either (it keeps the text of every item, from which
+they could be counted), and takes several times as long for it: tools/bench/rules.py.
+"""
 
 import re
+import sys
 import tomllib
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
 
-_ARRAY_HEADER = re.compile(r"\s*\[\[")
-_HEADER = re.compile(r"\s*\[")
+_TOKEN = re.compile(
+    r'''
+      (?P<text> """(?:[^\\]|\\.)*?"{3,5} | \'\'\'.*?\'{3,5}
+              | """.* | \'\'\'.*  # never closed
+              | "(?:[^"\\\n]|\\.)*" | '[^'\n]*' )
+    | (?P<end> \n )
+    | (?P<mark> [\[\]{}=,.] )
+    | (?P<word> [^\s"'\#\[\]{}=,.]+ )
+    | \#[^\n]*  # a comment
+    ''',
+    re.VERBOSE | re.DOTALL,
+)
+_FAULT = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)")
+_OF_A_STATEMENT = ("Cannot ", "Unclosed ")  # faults that are found only at its end
+_MOST_DEEP = 100
+_END = "end"  # of a line
+_DONE = "done"
+
+
+class TomlFault(Exception):  # noqa: N818 - as `Temporary`: what it says
+    """This is not TOML, or not TOML that can be read. line: from 1."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    line: int
+
+
+_FIRST = _Token("", "", 1)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises `TomlFault`, whatever the text is."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        found = _FAULT.fullmatch(str(fault))
+        problem = found[1] if found else str(fault)
+        line = int(found[2]) if found and found[2] else text.count("\n") + 1
+        if problem.startswith(_OF_A_STATEMENT) or "end of document" in str(fault):
+            line = _statement_line(text, line)
+        raise TomlFault(line, problem) from None
+    except RecursionError:
+        raise TomlFault(deep_line(text), "lists and tables lie too deep in each other") from None
+    except ValueError:
+        # the one thing that tomllib does not catch: Python reads no number of more digits, for it would take too long
+        most = sys.get_int_max_str_digits()
+        long = (token for token in _tokens(text) if token.kind == "word" and len(token.text) > most)
+        raise TomlFault(next(long, _FIRST).line, f"a number has more than {most} digits") from None
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """Path -> line (from 1) of every table and key of `text`, which must be valid TOML.
+    """Path -> line (from 1) of every table, key and list entry of `text`, which must be valid TOML.
 
-    An array of tables counts: the third `[[rule]]` is ("rule", 2), its name ("rule", 2, "name").
+    An array of tables counts: the third `[[rule]]` is ("rule", 2), its name ("rule", 2, "name"), the first of its
+    labels ("rule", 2, "labels", 0).
     """
-    found: dict[Path, int] = {}
-    arrays: dict[Path, int] = {}
-    table: Path = ()
-    lines = text.split("\n")
-    at = 0
-    while at < len(lines):
-        end = at + 1
-        # a statement may go over several lines; it is complete where it can be parsed by itself
-        while (statement := _parsed(lines[at:end])) is None and end < len(lines):
-            end += 1
-        if _HEADER.match(lines[at]):
-            table = ()
-            path = _single_path(statement or {})
-            for depth, key in enumerate(path):
-                table = (*table, key)
-                if depth == len(path) - 1 and _ARRAY_HEADER.match(lines[at]):
-                    arrays[table] = arrays.get(table, -1) + 1
-                    found.setdefault(table, at + 1)
-                if table in arrays:
-                    table = (*table, arrays[table])
-            found[table] = at + 1
-        else:
-            _note(statement or {}, table, at + 1, found)
-        at = end
-    return found
+    return _Scanner(text).lines()
 
 
-def line_of(lines: dict[Path, int], path: Path) -> int:
+def line_of(lines: Mapping[Path, int], path: Path) -> int:
     """The line of `path`, or of the nearest table around it; 1 where there is none."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 1)
 
 
-def _parsed(lines: list[str]) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError:
-        return None
+def _statement_line(text: str, line: int) -> int:
+    """The line at which the statement begins that `line` belongs to. text: good up to there."""
+    begins, depth, first = True, 0, line
+    for kind, mark, at in _tokens("\n".join(text.split("\n")[:line])):
+        if begins and kind not in (_END, _DONE):
+            first, begins = at, False
+        if kind == "mark":
+            depth += (mark in "[{") - (mark in "]}")
+        elif kind == _END and depth == 0:
+            begins = True
+    return first
 
 
-def _single_path(value: Any) -> list[str]:
-    """The keys of a header's one table."""
-    path = []
-    while isinstance(value, dict | list) and value:
-        if isinstance(value, list):
-            value = value[0]
+def deep_line(text: str) -> int:
+    """The first line that is inside of more brackets than anybody writes; 1 where there is none."""
+    depth = 0
+    for kind, mark, at in _tokens(text):
+        if kind == "mark":
+            depth += (mark in "[{") - (mark in "]}")
+            if depth > _MOST_DEEP:
+                return at
+    return 1
+
+
+class _Scanner:
+    """One pass over the tokens of a TOML text."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = _tokens(text)
+        self._at = 0
+        self._found: dict[Path, int] = {}
+
+    def lines(self) -> dict[Path, int]:
+        """See `lines_of`."""
+        arrays: dict[Path, int] = {}
+        table: Path = ()
+        while (token := self._peek()).kind != _DONE:
+            if token.kind == _END:
+                self._at += 1
+            elif token.text == "[" and token.kind == "mark":
+                table = self._header(arrays, token.line)
+            else:
+                self._pair(table)
+        return self._found
+
+    def _header(self, arrays: dict[Path, int], line: int) -> Path:
+        """`[a.b]` or `[[a.b]]`: the path of the table that it opens."""
+        self._at += 1
+        array = self._skip("[")
+        keys = self._key("]")
+        self._at += 2 if array else 1
+        table: Path = ()
+        for depth, key in enumerate(keys, 1):
+            table = (*table, key)
+            self._found.setdefault(table, line)
+            if array and depth == len(keys):
+                arrays[table] = arrays.get(table, -1) + 1
+            if table in arrays:
+                table = (*table, arrays[table])
+        self._found[table] = line
+        return table
+
+    def _pair(self, table: Path) -> None:
+        """`a.b = value`."""
+        line = self._peek().line
+        path = table
+        for key in self._key("="):
+            path = (*path, key)
+            self._found.setdefault(path, line)
+        self._at += 1
+        self._value(path)
+
+    def _value(self, path: Path) -> None:
+        token = self._peek()
+        if token.kind == "mark" and token.text == "[":
+            self._at += 1
+            for at, _ in enumerate(self._until("]")):
+                self._found[*path, at] = self._peek().line
+                self._value((*path, at))
+        elif token.kind == "mark" and token.text == "{":
+            self._at += 1
+            for _ in self._until("}"):
+                self._pair(path)
         else:
-            key, value = next(iter(value.items()))
-            path.append(key)
-    return path
+            # a number or a time may be of several tokens: 1.5, 06:00:00.25, 1979-05-27 07:32:00
+            while token.kind not in (_END, _DONE) and not (token.kind == "mark" and token.text in ",]}"):
+                self._at += 1
+                token = self._peek()
+
+    def _key(self, until: str) -> list[str]:
+        """The parts of a dotted key up to `until`, which is left in place."""
+        parts = []
+        while (token := self._peek()).text != until or token.kind != "mark":
+            self._at += 1
+            if token.kind == "text":
+                parts.append(str(tomllib.loads(f"k = {token.text}")["k"]))
+            elif token.kind == "word":
+                parts.append(token.text)
+        return parts
+
+    def _skip(self, mark: str) -> bool:
+        """Whether `mark` comes next; it is then behind us."""
+        token = self._peek()
+        found = token.kind == "mark" and token.text == mark
+        self._at += found
+        return found
+
+    def _until(self, bracket: str) -> Iterator[None]:
+        """Once for each entry between a bracket and `bracket`, over commas and line ends."""
+        while True:
+            while (token := self._peek()).kind == _END or token[:2] == ("mark", ","):
+                self._at += 1
+            if self._skip(bracket):
+                return
+            yield
+
+    def _peek(self) -> _Token:
+        return self._tokens[self._at]
 
 
-def _note(value: Any, path: Path, line: int, found: dict[Path, int]) -> None:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            found.setdefault((*path, key), line)
-            _note(inner, (*path, key), line, found)
+def _tokens(text: str) -> list[_Token]:
+    found, line = [], 1
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup
+        if kind is not None:
+            found.append(_Token(kind, match[0], line))
+        line += match[0].count("\n")
+    found.append(_Token(_DONE, "", line))
+    return found

@@ -13,9 +13,10 @@ Identity = tuple[int, int, int, int]
 
 
 class RulesWatch:
-    """path: the rules file. known: what rules may name. One thread at a time uses it.
+    """path: the rules file. known: what rules may name.
 
-    file: the rules in force. problem: why the file as it is now is not in force, "" where it is.
+    file: the rules in force. problem: why the file as it is now is not in force, "" where it is. One thread at a time
+    looks; both may be read meanwhile on any other, since each is replaced as a whole.
     """
 
     def __init__(self, path: Path, *, known: Vocabulary, required: bool) -> None:

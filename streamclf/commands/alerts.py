@@ -20,6 +20,8 @@ from streamclf.config import load, store_folder
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
 
+HELP = "Show what was told to whom, and send it again."
+
 _STATES = ("pending", "sent", "dead")
 _SHORT = 12  # digits of an id that a person has to copy
 

@@ -20,6 +20,8 @@ from streamclf.store.database import reader
 from streamclf.store.events import query
 from streamclf.store.scorefile import Header, Stretch
 
+HELP = "Find thresholds for a budget of false alarms."
+
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)/(hour|day|week)")
 _HOURS = {"hour": 1, "day": 24, "week": 168}
 _LEAST_HOURS = 1.0

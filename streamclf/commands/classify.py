@@ -10,11 +10,13 @@ import click
 import numpy as np
 
 from streamclf.commands import formats
-from streamclf.commands.formats import Scores
+from streamclf.commands.formats import FileScores
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.types import F32, Event, FrameScores, Stage
+
+HELP = "Classify files offline."
 
 
 @click.command()
@@ -70,7 +72,9 @@ def classify(
         raise StreamclfError(f"{len(failed)} of {len(files)} files could not be read: {', '.join(map(str, failed))}")
 
 
-def _one(engine: Engine, path: Path, *, native: bool, normalise_gain: bool) -> tuple[list[Scores], list[Event], int]:
+def _one(
+    engine: Engine, path: Path, *, native: bool, normalise_gain: bool
+) -> tuple[list[FileScores], list[Event], int]:
     from streamclf.audio.sources.file import open_blocks
 
     rate, total, blocks = open_blocks(path)
@@ -99,7 +103,7 @@ def _one(engine: Engine, path: Path, *, native: bool, normalise_gain: bool) -> t
     return scores, events, rate
 
 
-def _gather(engine: Engine, stream: str, pack: str, parts: list[FrameScores], rate: int, native: bool) -> Scores:
+def _gather(engine: Engine, stream: str, pack: str, parts: list[FrameScores], rate: int, native: bool) -> FileScores:
     runner = next(r for r in engine.runners if r.name == pack)
     labels, pack_rate = runner.pack.labels, runner.pack.manifest.rate
     empty = np.zeros((0, len(labels)), dtype=np.float32)
@@ -108,10 +112,10 @@ def _gather(engine: Engine, stream: str, pack: str, parts: list[FrameScores], ra
         runs = track.native or []
         starts = [start + j * track.hop for start, run in runs for j in range(len(run))]
         rows = np.concatenate([run for _, run in runs]) if runs else empty
-        return Scores(stream, pack, labels, rate, pack_rate, 0, rows, tuple(starts))
+        return FileScores(stream, pack, labels, rate, pack_rate, 0, rows, tuple(starts))
     first = parts[0].first_frame if parts else 0
     rows = np.concatenate([part.rows for part in parts]) if parts else empty
-    return Scores(stream, pack, labels, rate, pack_rate, first, rows)
+    return FileScores(stream, pack, labels, rate, pack_rate, first, rows)
 
 
 def _with_progress(blocks: Iterable[F32], name: str, total: int) -> Iterator[F32]:
@@ -142,7 +146,7 @@ class _Writer:
         if self._folder is None and form != "npz":
             self._text = _open(out) if out is not None else sys.stdout
 
-    def write(self, scores: list[Scores], events: list[Event], rate: int) -> None:
+    def write(self, scores: list[FileScores], events: list[Event], rate: int) -> None:
         """Results of one file."""
         if self._what == "events":
             stem = f"{scores[0].stream}.{_SUFFIX[self._form]}"

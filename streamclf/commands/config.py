@@ -8,6 +8,8 @@ import msgspec
 from streamclf.config import load, system_file, user_file
 from streamclf.engine.build import check_labels, load_packs
 
+HELP = "Check and show the configuration."
+
 
 @click.group()
 def config() -> None:

@@ -5,6 +5,8 @@ import json
 
 import click
 
+HELP = "List audio inputs."
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")

@@ -18,6 +18,8 @@ from streamclf import __version__
 from streamclf.commands.text import plain
 from streamclf.errors import StreamclfError
 
+HELP = "Check that this machine can run streamclf."
+
 ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
 

@@ -12,6 +12,8 @@ import click
 
 from streamclf.errors import UsageError
 
+HELP = "Measure packs on labelled recordings."
+
 
 @click.command("eval")
 @click.argument("packs", nargs=-1, required=True, metavar="PACK [PACK2 ...]")
@@ -43,7 +45,7 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     from streamclf.config import load
     from streamclf.train import lineup, show
     from streamclf.train.annotations import read_data
-    from streamclf.train.evaluate import Settings
+    from streamclf.train.evaluate import EvaluationSettings
     from streamclf.train.evaluate import evaluate as judge
     from streamclf.train.labelmap import parse_map
     from streamclf.train.report import as_dict
@@ -57,7 +59,7 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     engines, names = lineup.make_engines(packs, config)
     labels = sorted({label for recording in recordings for label in recording.labels})
     label_maps = lineup.label_maps(engines, names, labels, given, everything)
-    settings = Settings(gain=flags["gain"], noise_db=flags["noise_db"], pooling=flags["pooling"])
+    settings = EvaluationSettings(gain=flags["gain"], noise_db=flags["noise_db"], pooling=flags["pooling"])
     with _progress() as progress:
         result = judge(
             engines,

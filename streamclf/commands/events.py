@@ -25,6 +25,8 @@ from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, query
 from streamclf.types import Event, Stage
 
+HELP = "Show what was heard, from the events that are kept."
+
 _POLL_S = 0.2  # a look at a counter in shared memory; the events are read only where it has moved
 _COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "clip")
 _WIDTHS = (22, 7, 12, 28, 5, 6, 8, 0)

@@ -9,6 +9,8 @@ import click
 from streamclf.commands.text import plain, table
 from streamclf.errors import UsageError
 
+HELP = "Make a pack of a transformers checkpoint."
+
 
 def _list_families(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:

@@ -21,7 +21,7 @@ EVENT_FORMATS = ("ndjson", "csv", "audacity", "raven")
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class FileScores:
     """All rows of one pack on one file.
 
     rows: (frames, classes) float32; row i belongs to frame `first_frame + i`, or, with `native`, to the run that
@@ -49,7 +49,7 @@ def plain(cell: str) -> str:
     return "'" + cell if cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
-def scores_ndjson(scores: Scores, out: TextIO, *, batch: int = 50) -> None:
+def scores_ndjson(scores: FileScores, out: TextIO, *, batch: int = 50) -> None:
     """One message of up to `batch` rows a line, shaped like the wire's score message."""
     ids = [label.id for label in scores.labels]
     for at in range(0, len(scores.rows), batch):
@@ -72,7 +72,7 @@ def scores_ndjson(scores: Scores, out: TextIO, *, batch: int = 50) -> None:
         out.write(json.dumps(message, separators=(",", ":")) + "\n")
 
 
-def scores_csv(scores: Scores, out: TextIO) -> None:
+def scores_csv(scores: FileScores, out: TextIO) -> None:
     """A line per row: start in seconds, then one column per label id."""
     writer = csv.writer(out, lineterminator="\n")
     first = "frame" if scores.starts is None else "start_sample"
@@ -85,7 +85,7 @@ def scores_csv(scores: Scores, out: TextIO) -> None:
         writer.writerow([position, f"{start:.3f}", *(f"{p:.6f}" for p in row)])
 
 
-def scores_npz(scores: Scores) -> bytes:
+def scores_npz(scores: FileScores) -> bytes:
     """scores (frames, classes) float32, first_frame, labels, rate (Hz of the file), pack, frame_ms; never pickled."""
     arrays: dict[str, Any] = {
         "scores": scores.rows,

@@ -7,16 +7,18 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from streamclf.client import DEFAULT_URL, Client, parse_url
+from streamclf.client import DEFAULT_URL, Client, Reconnect, parse_url
 from streamclf.errors import ServeError, StreamclfError, UsageError
 from streamclf.serve import wire
-from streamclf.serve.sound import Heard
+from streamclf.serve.sound import SoundBlock
+
+HELP = "Show what a running daemon hears."
 
 DRAWS_PER_SECOND = 10
 MOST_SILENCE_S = 10
@@ -61,7 +63,6 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
     live = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not ndjson
     options = {
         "token": token_of(token_file),
-        "reconnect": not no_reconnect,
         "streams": wish["streams"] or None,
         "packs": wish["packs"] or None,
         "labels": [part for text in wish["labels"] for part in text.split(",") if part] or None,
@@ -71,10 +72,10 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
     }
     try:
         if audio is not None:
-            return _until_interrupted(lambda: _hear(url, options, audio))
+            return _until_interrupted(lambda: _hear(url, options, audio, retry=not no_reconnect))
         if live:
-            return _until_interrupted(lambda: _show(url, options, wish))
-        return _until_interrupted(lambda: _print(url, options, wish))
+            return _until_interrupted(lambda: _show(url, options, wish, retry=not no_reconnect))
+        return _until_interrupted(lambda: _print(url, options, wish, retry=not no_reconnect))
     except BrokenPipeError:
         # the reader has what it wanted; nothing is left in a buffer that could complain at exit
         return 0
@@ -105,16 +106,16 @@ def _until_interrupted(main: Callable[[], Any]) -> int:
 # As messages
 
 
-async def _print(url: str, options: dict[str, Any], wish: dict[str, Any]) -> None:
+async def _print(url: str, options: dict[str, Any], wish: dict[str, Any], *, retry: bool) -> None:
     waits = _Waits()
     rest = {"top_k": wish["top_k"], "min_prob": wish["min_prob"], "final": wish["revision"] or "all"}
-    client = Client(url, on_wait=waits.tell, **options, **rest)
+    client = Client(url, reconnect=retry and Reconnect(on_wait=waits.tell), **options, **rest)
     out = sys.stdout.fileno()
     task = asyncio.current_task()
     assert task is not None
     gone = _when_reader_leaves(out, task.cancel)
     try:
-        async with aclosing(client.received()) as received:
+        async with client.received() as received:
             async for message, text in received:
                 if isinstance(message, wire.Hello):
                     waits.over()
@@ -169,14 +170,14 @@ def _when_reader_leaves(out: int, call: Callable[[], object]) -> Callable[[], ob
 # As sound
 
 
-async def _hear(url: str, options: dict[str, Any], stream: str) -> None:
+async def _hear(url: str, options: dict[str, Any], stream: str, *, retry: bool) -> None:
     """Lost samples are silence of their length, up to `MOST_SILENCE_S`."""
     if sys.stdout.isatty():
         raise UsageError("sound is no text for a terminal; send it to a player or a file, as in `… | aplay -f S16_LE`")
     out = sys.stdout.fileno()
     due: int | None = None
 
-    def write(heard: Heard) -> None:
+    def write(heard: SoundBlock) -> None:
         nonlocal due
         lost = 0 if due is None else max(0, heard.first_sample - due)
         due = heard.first_sample + len(heard.samples)
@@ -184,12 +185,12 @@ async def _hear(url: str, options: dict[str, Any], stream: str) -> None:
 
     waits = _Waits()
     only = {"streams": [stream], "packs": [], "tier": "events", "audio": stream, "since": None}
-    client = Client(url, on_wait=waits.tell, on_sound=write, **(options | only))
+    client = Client(url, reconnect=retry and Reconnect(on_wait=waits.tell), on_sound=write, **(options | only))
     task = asyncio.current_task()
     assert task is not None
     gone = _when_reader_leaves(out, task.cancel)
     try:
-        async with aclosing(client.messages()) as messages:
+        async with client.messages() as messages:
             async for message in messages:
                 if isinstance(message, wire.Hello):
                     waits.over()
@@ -200,7 +201,7 @@ async def _hear(url: str, options: dict[str, Any], stream: str) -> None:
 # As a live view
 
 
-async def _show(url: str, options: dict[str, Any], wish: dict[str, Any]) -> None:
+async def _show(url: str, options: dict[str, Any], wish: dict[str, Any], *, retry: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -216,7 +217,7 @@ async def _show(url: str, options: dict[str, Any], wish: dict[str, Any]) -> None
         url,
         encoding="u8" if bars else "json",
         final=wish["revision"] or "provisional",
-        on_wait=lambda why, delay_s: board.wait(why),
+        reconnect=retry and Reconnect(on_wait=lambda why, delay_s: board.wait(why)),
         **options,
     )
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # it is a terminal's text stream
@@ -230,7 +231,7 @@ async def _show(url: str, options: dict[str, Any], wish: dict[str, Any]) -> None
     )
 
     async def follow() -> None:
-        async with aclosing(client.messages()) as messages:
+        async with client.messages() as messages:
             async for message in messages:
                 board.take(message, now_ns=time.time_ns(), now_s=time.monotonic())
 

@@ -15,7 +15,7 @@ import numpy as np
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
 from streamclf.commands.text import plain
 from streamclf.serve import wire
-from streamclf.types import F32
+from streamclf.types import F32, StreamState
 
 MAX_ENTRIES = 200  # events and notes kept; the oldest is forgotten, nothing is counted: the daemon has them all
 RELEASE_S = 0.4  # half-life of a falling level
@@ -25,8 +25,6 @@ _ENTER, _LEAVE = 0.10, 0.03  # a label gets a line at the one and loses it below
 _CLEARLY = 1.5  # how many times better a label has to be to take another's line or place
 _A_BIT = 0.03
 STALE_S = 3.0  # a stream that gives no rows for so long shows no levels
-_HEARING = {"live", "demo"}
-_OWN_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"}
 
 
 class Bar(NamedTuple):
@@ -38,7 +36,7 @@ class Bar(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class BoardEntry:
     """One line of the list: an event, or (without an id) a note. seconds: None where a note has no length."""
 
     wall_ns: int
@@ -144,7 +142,7 @@ class StreamView:
     @property
     def hearing(self) -> bool:
         """Whether rows are to be expected."""
-        return self.state in _HEARING
+        return _hears(self.state)
 
     def silence(self) -> None:
         """Nothing is known any more."""
@@ -163,7 +161,7 @@ class Board:
         self.streams: dict[str, StreamView] = {}
         self.packs: dict[str, wire.PackEntry] = {}
         self.hops: dict[str, str] = {}
-        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self.entries: deque[BoardEntry] = deque(maxlen=MAX_ENTRIES)
         """Newest first."""
         self.waiting = ""
         """Why there is no connection; empty while there is one."""
@@ -172,7 +170,7 @@ class Board:
         self._instance = ""
         self._named = named
         self._min_prob = min_prob
-        self._open: dict[str, Entry] = {}
+        self._open: dict[str, BoardEntry] = {}
 
     @property
     def demos(self) -> list[str]:
@@ -262,7 +260,9 @@ class Board:
         view = self.streams.get(event.stream)
         entry = self._open.get(event.id)
         if entry is None:
-            entry = Entry(event.onset_ns, self._name(event.pack, event.label), event.stream, id=event.id, open=True)
+            entry = BoardEntry(
+                event.onset_ns, self._name(event.pack, event.label), event.stream, id=event.id, open=True
+            )
             self._open[event.id] = entry
             self.entries.appendleft(entry)
         entry.peak = event.peak
@@ -289,20 +289,21 @@ class Board:
             newest.seconds = (newest.seconds or 0.0) + (seconds or 0.0)
             newest.wall_ns = now_ns
             return
-        self.entries.appendleft(Entry(now_ns, "gap", gap.stream, gap.reason, seconds=seconds))
+        self.entries.appendleft(BoardEntry(now_ns, "gap", gap.stream, gap.reason, seconds=seconds))
 
     def _status(self, status: wire.Status, now_ns: int) -> None:
-        if status.state == "hop":
+        state = StreamState.read(status.state)
+        if state is StreamState.HOP:
             self.hops[status.pack] = plain(status.detail)
             return
         view = self.streams.get(status.stream)
         before = "" if view is None else view.state
-        if view is not None and not status.pack and status.state in _OWN_STATES:
-            view.state = "live" if status.state == "resumed" else status.state
+        if view is not None and not status.pack and state is not None and state.of_stream:
+            view.state = state.settled
             view.detail = status.detail
             if not view.hearing:
                 view.silence()
-        if view is not None and status.state in _HEARING and before in _HEARING:
+        if view is not None and _hears(before) and _hears(status.state):
             return
         detail = " ".join(part for part in (status.pack, status.detail) if part)
         self._note(now_ns, status.state, detail, stream=status.stream)
@@ -313,4 +314,10 @@ class Board:
         return plain(names.get(label, label))
 
     def _note(self, now_ns: int, title: str, detail: str, *, stream: str = "") -> None:
-        self.entries.appendleft(Entry(now_ns, plain(title), stream, plain(detail)))
+        self.entries.appendleft(BoardEntry(now_ns, plain(title), stream, plain(detail)))
+
+
+def _hears(word: str) -> bool:
+    """Whether rows are to be expected of a stream in a state that a daemon tells; some newer ones we do not know."""
+    state = StreamState.read(word)
+    return state is not None and state.heard

@@ -9,23 +9,24 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from streamclf.commands.liveboard import Bar, Board, Entry, Meter, StreamView
+from streamclf.commands.liveboard import Bar, Board, BoardEntry, Meter, StreamView
 from streamclf.commands.text import plain
+from streamclf.types import StreamState
 
 MOST_BARS = 8
 _NAME = 30  # widest name of a label, in cells
 _BAR = 60  # widest bar
 _FEWEST_ENTRIES = 4
-_STATES = {
-    "live": "green",
-    "demo": "bold yellow",
-    "ended": "dim",
-    "paused": "bold yellow",
-    "reconnecting": "bold yellow",
-    "lost": "bold red",
-    "problem": "bold red",
+_STATES: dict[str, str] = {
+    StreamState.LIVE: "green",
+    StreamState.DEMO: "bold yellow",
+    StreamState.ENDED: "dim",
+    StreamState.PAUSED: "bold yellow",
+    StreamState.RECONNECTING: "bold yellow",
+    StreamState.LOST: "bold red",
+    StreamState.PROBLEM: "bold red",
 }
-_BAD_NOTES = {"gap", "lost", "problem", "missed", "error", "behind"}
+_BAD_NOTES = {"gap", "missed", "error", StreamState.LOST, StreamState.PROBLEM, StreamState.BEHIND}
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ class LiveView:
         return lines + [_entry_line(entry, width, many) for entry in entries]
 
 
-def _entry_line(entry: Entry, width: int, many: bool) -> Text:
+def _entry_line(entry: BoardEntry, width: int, many: bool) -> Text:
     at = time.strftime("%H:%M:%S", time.localtime(entry.wall_ns / 1e9))
     stream = f"  {plain(entry.stream)}" if many and entry.stream else ""
     length = "" if entry.seconds is None else _length(entry.seconds)

@@ -8,12 +8,13 @@ from typing import Any
 import click
 import msgspec
 
+from streamclf.commands.complete import complete_pack
 from streamclf.commands.text import plain, table
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
 from streamclf.model.library import (
-    Entry,
+    FoundPack,
     Installed,
     Origin,
     available_packs,
@@ -27,12 +28,15 @@ from streamclf.model.library import (
 from streamclf.model.pack import Manifest, Pack
 from streamclf.types import Shape
 
+HELP = "List, show, add, complete, remove and verify model packs."
+
 
 @click.group()
 def models() -> None:
-    """List, show, add, remove and verify model packs."""
+    """List, show, add, complete, remove and verify model packs."""
 
 
+models.add_command(complete_pack)
 models.add_command(verify)
 
 
@@ -165,7 +169,7 @@ def _same_version(name: str, version: str) -> Path | None:
     return None
 
 
-def _summary(entry: Entry) -> dict[str, Any]:
+def _summary(entry: FoundPack) -> dict[str, Any]:
     return {
         "name": entry.name,
         "version": entry.manifest.version if entry.manifest else None,

@@ -18,6 +18,8 @@ from streamclf.errors import StoreError
 from streamclf.store import scores
 from streamclf.store.database import reader
 
+HELP = "Try rules and thresholds on what was heard."
+
 _NEAR_S = 30  # an alert of the same rule and label within this is the same one, moved
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from streamclf.alerts.rulefile import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.sinks import kind_of
 from streamclf.alerts.watch import said
 from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.commands.text import table
@@ -13,6 +14,8 @@ from streamclf.engine.build import load_packs
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError
+
+HELP = "Check and show the rules of alerts."
 
 _file = click.argument("file", required=False, type=click.Path(path_type=Path))
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -61,7 +64,7 @@ def show(file: Path | None, config_file: Path | None) -> None:
     )
     if found.sinks:
         click.echo()
-        table(("sink", "type"), _sinks(found))
+        table(("sink", "type", "what it does with an alert"), _sinks(found))
 
 
 def _vocabulary(config: Config) -> Vocabulary:
@@ -78,5 +81,5 @@ def _vocabulary(config: Config) -> Vocabulary:
     )
 
 
-def _sinks(file: RuleFile) -> list[tuple[str, str]]:
-    return [(name, str(config.__struct_config__.tag)) for name, config in file.sinks.items()]
+def _sinks(file: RuleFile) -> list[tuple[str, str, str]]:
+    return [(name, (kind := kind_of(config)).name, kind.does) for name, config in file.sinks.items()]

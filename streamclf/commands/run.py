@@ -7,8 +7,24 @@ from typing import Any
 
 import click
 
+HELP = "Listen and serve labels live."
 
-@click.command()
+
+class _RunCommand(click.Command):
+    """Its help lists the kinds of sources that there are."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Behind the options."""
+        from streamclf.audio.sources import kinds
+
+        super().format_options(ctx, formatter)
+        with formatter.section("Sources"):
+            formatter.write_dl([(kind.usage, kind.summary) for kind in kinds()])
+            own = [(f"#{option.name}", f"{kind.name}: {option.summary}") for kind in kinds() for option in kind.options]
+            formatter.write_dl(own)
+
+
+@click.command(cls=_RunCommand)
 @click.option("--source", "-s", "source", multiple=True, metavar="SPEC", help="Where audio comes from; repeatable.")
 @click.option("--model", "-m", "model", multiple=True, metavar="NAME", help="Pack to run, repeatable; all: every one.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), help="Where models run.")
@@ -23,6 +39,7 @@ import click
 @click.option("--host", help="Address to listen on; beyond loopback a token is required.")
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--origin", multiple=True, metavar="URL", help="Origin whose pages may connect as well; repeatable.")
 @click.option("--no-store", is_flag=True, help="Keep no events on disk.")
 @click.option("--rules", metavar="FILE", help="Rules of alerts; default rules.toml beside the configuration file.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -38,35 +55,23 @@ def run(
 ) -> int:
     """Listen, classify every 20 ms, and serve labels on a websocket and a page.
 
-    \b
-    SPEC is one of
-      device[:NAME]              a microphone (streamclf devices lists them)
-      file:PATH                  a recording: wav, flac, ogg, opus, mp3
-      pipe:RATE[,CHANNELS[,s16le|f32le]]   raw PCM on standard input
-      url:ADDRESS                RTSP, HTTP, HLS (extra url)
-      push:NAME[,RATE]           PCM that a client sends
-      demo                       the recording that ships with streamclf
-    with options behind a #:  #ch=1  #name=garden  #loop=yes  #gain=normalise  #priority=5, joined by &.
+    SPEC is a kind of source, listed below, with options behind a #: #ch=1 #name=garden #gain=normalise #priority=5,
+    joined by &.
 
     With no source: the default microphone; where there is none, the demo.
     """
-    from streamclf import daemon
+    from streamclf.audio.sources import with_loop
     from streamclf.config import load
+    from streamclf.daemon.main import main
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
     )
     logging.getLogger("websockets").setLevel(logging.ERROR)
-    given = {key: value for key, value in flags.items() if key not in ("host", "port") and value != ()}
-    given |= {"server.host": flags["host"], "server.port": flags["port"]}
+    given = {key: value for key, value in flags.items() if key not in ("host", "port", "origin") and value != ()}
+    given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None
     given["store.enabled"] = False if no_store else None
     if loop:
-        given["source"] = tuple(_looped(text) for text in flags["source"])
-    return daemon.main(load(flags=given, file=config_file), until_end=until_end)
-
-
-def _looped(text: str) -> str:
-    if not text.startswith("file:") or "loop=" in text:
-        return text
-    return f"{text}{'&' if '#' in text and not text.endswith('#') else '' if text.endswith('#') else '#'}loop=yes"
+        given["source"] = tuple(with_loop(text) for text in flags["source"])
+    return main(load(flags=given, file=config_file), until_end=until_end)

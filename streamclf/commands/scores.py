@@ -18,6 +18,8 @@ from streamclf.store import scores as log
 from streamclf.store.scorefile import Header, ScoreFile, Stretch
 from streamclf.types import F32
 
+HELP = "List and export the log of score rows."
+
 _LARGEST = 4 << 30  # bytes of probabilities in one NPZ: all of it is in memory
 _config = click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Configuration file ([store] path)."

@@ -15,6 +15,8 @@ from streamclf.commands.listen import token_of
 from streamclf.errors import ServeError, UsageError
 from streamclf.snapshot import gather
 
+HELP = "Draw the last minutes of a stream."
+
 
 @click.command()
 @click.option("--url", default=DEFAULT_URL, metavar="URL", help=f"The daemon; default {DEFAULT_URL}.")

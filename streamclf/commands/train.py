@@ -12,6 +12,9 @@ import click
 from streamclf.commands.text import plain, table
 from streamclf.errors import UsageError
 
+HELP = "Train a pack on labelled recordings."
+
+
 # waiting threads must sleep: when they spin, a core that others use too costs four times the time it gives
 _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -118,11 +121,11 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
 
 def _options(flags: dict[str, Any]) -> Any:
     from streamclf.train.augment import parse_kinds
-    from streamclf.train.fit import Settings
+    from streamclf.train.fit import FitSettings
     from streamclf.train.job import Options, default_learning_rate
 
     rate = flags["learning_rate"] or default_learning_rate(flags["arch"], pretrained=bool(flags["source"]))
-    settings = Settings(
+    settings = FitSettings(
         **{
             key: flags[key] for key in ("epochs", "minutes", "patience", "batch", "checkpoint_steps", "threads", "seed")
         },

@@ -24,6 +24,8 @@ from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
 from streamclf.store.scorefile import Header
 
+HELP = "Say why an event was told, or was not."
+
 
 @click.command()
 @click.argument("what", metavar="TIME|EVENT")

@@ -8,14 +8,14 @@ from streamclf.clock import NS_PER_SECOND
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 
 
-class Mark(NamedTuple):
+class Tick(NamedTuple):
     """A moment (ns since 1970) and its words."""
 
     ns: int
     text: str
 
 
-def time_marks(first_ns: int, end_ns: int, *, zone: tzinfo, most: int) -> list[Mark]:
+def time_marks(first_ns: int, end_ns: int, *, zone: tzinfo, most: int) -> list[Tick]:
     """Round moments of local time in [first, end), at most about `most` of them."""
     seconds = (end_ns - first_ns) / NS_PER_SECOND
     step_s = next((step for step in _STEPS_S if seconds / step <= most), _STEPS_S[-1])
@@ -25,7 +25,7 @@ def time_marks(first_ns: int, end_ns: int, *, zone: tzinfo, most: int) -> list[M
     step_ns = step_s * NS_PER_SECOND
     for at_ns in range(-(-(first_ns + shift_ns) // step_ns) * step_ns - shift_ns, end_ns, step_ns):
         moment = datetime.fromtimestamp(at_ns // NS_PER_SECOND, zone)
-        marks.append(Mark(at_ns, f"{moment:%H:%M:%S}" if step_s < 60 else f"{moment:%d %b %H:%M}"))
+        marks.append(Tick(at_ns, f"{moment:%H:%M:%S}" if step_s < 60 else f"{moment:%d %b %H:%M}"))
     return marks
 
 

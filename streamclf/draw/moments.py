@@ -16,7 +16,7 @@ _WORTH = 0.1  # without an event, a lane between the two has to reach this
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class EventBar:
     """An event. Frames are the stream's; offset_frame is one past its last, None while it lasts. peak in [0, 1]."""
 
     onset_frame: int
@@ -32,7 +32,7 @@ class Lane:
     pack: str
     enter: float | None
     values: F32
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[EventBar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

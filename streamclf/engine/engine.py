@@ -13,7 +13,7 @@ from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
 from streamclf.model.pack import Manifest
-from streamclf.types import Gap, Output
+from streamclf.types import Gap, GapReason, Output
 
 
 class Engine:
@@ -94,7 +94,7 @@ class Engine:
         """Go on at the stream's newest whole frame."""
         stream = self.streams[name]
         stream.paused = False
-        return self._restart(name, stream.skip_to_newest("paused"))
+        return self._restart(name, stream.skip_to_newest(GapReason.PAUSED))
 
     def allow(self, packs: Container[str], labels: Container[str]) -> None:
         """Of these packs only events of these label ids begin from now on."""

@@ -1,20 +1,20 @@
 """The model thread: waits for audio, ticks the engine, hands the outputs over. One thread for all streams.
 
-Other threads speak to it in two ways only: `wake` says that a ring has something new, `call` queues a function to be
-run between two ticks. It speaks to the outside in one way: `deliver(outputs, decided_ns)`, once a tick.
+Other threads speak to it in two ways only, both by its `EngineCalls`: `wake` says that a ring has something new, `call`
+queues a function to be run between two ticks. It speaks to the outside in one way: `deliver(outputs, decided_ns)`, once
+a tick.
 """
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from streamclf import metrics
-from streamclf.audio.wake import Wake
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
+from streamclf.engine.calls import EngineCalls, StreamEnd
 from streamclf.engine.engine import Engine
 from streamclf.engine.pace import UP_MS, Ladder, Rung, hop_frames
-from streamclf.types import Output, Shape, Status
+from streamclf.types import Output, Shape, Status, StreamState
 
 Deliver = Callable[[Sequence[Output], int], None]
 
@@ -32,7 +32,8 @@ class ModelThread:
     """Runs `engine` until `stop`, on a thread called `NAME`.
 
     live: pace is kept (ladder, measured hop); otherwise nothing is skipped and `congested` holds the engine back.
-    hop_ms: a fixed hop between window runs, or None for the measured one (live) or 20 ms (not live).
+    hop_ms: a fixed hop between window runs, or None for the measured one (live) or 20 ms (not live). on_fault: called
+    on the thread with what ended it, where that was not `stop`.
     """
 
     NAME = "model"
@@ -42,7 +43,7 @@ class ModelThread:
         engine: Engine,
         deliver: Deliver,
         *,
-        wake: Wake,
+        calls: EngineCalls,
         live: bool,
         hop_ms: int | None = None,
         congested: Callable[[], bool] = lambda: False,
@@ -50,51 +51,37 @@ class ModelThread:
         on_hop: Callable[[str, int], None] = lambda pack, hop_ms: None,
     ) -> None:
         self.engine = engine
-        self.wake = wake
         self._deliver = deliver
         self._live = live
         self._fixed_hop = hop_ms
         self._congested = congested
         self._on_fault = on_fault
         self._on_hop = on_hop
-        self._calls: queue.SimpleQueue[Callable[[], Sequence[Output]]] = queue.SimpleQueue()  # bounded by its callers
+        self._calls = calls
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
         windows = [r for r in engine.runners if r.pack.manifest.shape is not Shape.STATEFUL]
         self._ladder = Ladder(has_windows=bool(windows))
         self._windows = windows
-        self._run_seconds = {r.name: r.session.warm_up() for r in engine.runners}
+        self._run_seconds: dict[str, float] = {}
         self._paused: list[str] = []
-        self._ending: dict[str, tuple[Sequence[Output], Callable[[], object]]] = {}
+        self._ending: dict[str, StreamEnd] = {}
         self.hops: dict[str, int] = {r.name: 1 for r in windows}
 
     def start(self) -> None:
-        """Choose the hops and begin."""
+        """Measure a run of each pack, which may take seconds; choose the hops and begin."""
+        self._run_seconds = {runner.name: runner.session.warm_up() for runner in self.engine.runners}
         for status in self.choose_hops():
             self._deliver([status], time.time_ns())
         self._thread.start()
 
-    def stop(self, timeout_s: float = 5.0) -> bool:
-        """Ask the thread to end and wait for it. Returns whether it did."""
+    def stop(self, limit_s: float) -> bool:
+        """Ask the thread to end and wait for it. Returns whether it did: a run cannot be broken off."""
         self._stopping.set()
-        self.wake.set()
+        self._calls.wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(limit_s)
         return not self._thread.is_alive()
-
-    def call(self, function: Callable[[], Sequence[Output]]) -> None:
-        """Run `function` on the model thread between two ticks; its outputs are delivered."""
-        self._calls.put(function)
-        self.wake.set()
-
-    def end(self, name: str, told: Sequence[Output], done: Callable[[], object] = lambda: None) -> None:
-        """Stream `name` gets no more audio: once its ring is read, its last rows go out, then `told`; then `done()`."""
-
-        def begin() -> Sequence[Output]:
-            self._ending[name] = (told, done)
-            return []
-
-        self.call(begin)
 
     def choose_hops(self) -> list[Output]:
         """Set the hop of every window pack from its measured run time, the streams and the rung; tell what changed."""
@@ -115,13 +102,15 @@ class ModelThread:
             runner.set_hop(frames)
             self.hops[runner.name] = frames
             self._on_hop(runner.name, frames * FRAME_MS)
-            out.append(Status("", "hop", f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name))
+            out.append(
+                Status("", StreamState.HOP, f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
+            )
         return out
 
     def _main(self) -> None:
         try:
             while not self._stopping.is_set():
-                if self.wake.wait(_IDLE_S) and len(self.engine.streams) >= _GATHER_FROM:
+                if self._calls.wake.wait(_IDLE_S) and len(self.engine.streams) >= _GATHER_FROM:
                     self._stopping.wait(min(_GATHER_MOST_S, _GATHER_S_PER_STREAM * len(self.engine.streams)))
                 self._round()
         except BaseException as fault:
@@ -131,8 +120,11 @@ class ModelThread:
         if self._ladder.rung >= Rung.COARSE:
             self._stopping.wait(_COARSE_S)
         while not self._stopping.is_set():
-            while not self._calls.empty():
-                self._hand_over(self._calls.get_nowait()())
+            for asked in self._calls.taken():
+                if isinstance(asked, StreamEnd):
+                    self._ending[asked.stream] = asked
+                else:
+                    self._hand_over(asked())
             backlog = self.engine.backlog_ms
             started = time.perf_counter()
             outputs = self.engine.tick()
@@ -141,16 +133,16 @@ class ModelThread:
                 outputs = outputs + self._keep_pace(backlog)
             self._hand_over(outputs)
             self._finish_ended()
-            if not self.engine.waiting and self._calls.empty():
+            if not self.engine.waiting and not self._calls.waiting:
                 return
             while not self._live and self._congested() and not self._stopping.is_set():
                 self._stopping.wait(_CONGESTED_S)
 
     def _finish_ended(self) -> None:
         for name in [name for name in self._ending if not self.engine.streams[name].readable]:
-            told, done = self._ending.pop(name)
-            self._hand_over([*self.engine.finish(name), *told])
-            done()
+            end = self._ending.pop(name)
+            self._hand_over([*self.engine.finish(name), *end.told])
+            end.done()
 
     def _hand_over(self, outputs: Sequence[Output]) -> None:
         if outputs:
@@ -165,19 +157,21 @@ class ModelThread:
         metrics.LADDER_STEPS.labels("down" if backlog_ms < UP_MS else "up").inc()
         out = self.choose_hops()
         if self._ladder.rung is not before:
-            state = "behind" if self._ladder.rung > before else "live"
+            state = StreamState.BEHIND if self._ladder.rung > before else StreamState.LIVE
             out.append(Status("", state, _sentence(self._ladder.rung, backlog_ms)))
         while len(self._paused) < self._ladder.paused and len(running) > 1:
             name = min(running, key=lambda n: self.engine.priority(n))
             running.remove(name)
             self._paused.append(name)
             self.engine.pause(name)
-            out.append(Status(name, "paused", "this machine cannot keep up with all streams; lowest priority first"))
+            out.append(
+                Status(name, StreamState.PAUSED, "this machine cannot keep up with all streams; lowest priority first")
+            )
         while len(self._paused) > self._ladder.paused:
             name = self._paused.pop()
             if name in self.engine.streams and not self.engine.streams[name].ended:
                 out += self.engine.resume(name)
-                out.append(Status(name, "resumed", "there is time for this stream again"))
+                out.append(Status(name, StreamState.RESUMED, "there is time for this stream again"))
         return out
 
 

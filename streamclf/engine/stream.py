@@ -16,7 +16,7 @@ from streamclf.engine.scope import Scope
 from streamclf.errors import Overrun
 from streamclf.features.frontend import Encode, Frontend, make_frontend
 from streamclf.model.pack import Features
-from streamclf.types import F32, Gap, Levels, Picture, Sound
+from streamclf.types import F32, Gap, GapReason, Levels, Picture, Sound
 
 # one pull takes at most this much, so that no history of features is lapped inside a tick
 PULL_FRAMES = FRAMES_PER_SECOND
@@ -116,10 +116,10 @@ class Stream:
         try:
             block = ring.view(start, stop).copy()
         except Overrun:
-            return self.skip_to_newest("overrun")
+            return self.skip_to_newest(GapReason.OVERRUN)
         if not ring.holds(start):
             # the writer came round while it was being copied
-            return self.skip_to_newest("overrun")
+            return self.skip_to_newest(GapReason.OVERRUN)
         if self._scope.active:
             self.seen = self._scope.push(block)
         if self._gain is not None:

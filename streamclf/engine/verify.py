@@ -34,7 +34,7 @@ _SECONDS = 6
 
 
 @dataclass(slots=True)
-class Report:
+class Verification:
     """What was measured. Differences are the largest over every frame and class; lengths in ms of the pack's audio."""
 
     pack: str
@@ -65,7 +65,7 @@ class Report:
 
 def verify(
     pack: Pack, *, provider: Provider = Provider.CPU, seed: int = 0, cpu_clock: Callable[[], float] = default_timer
-) -> Report:
+) -> Verification:
     """Put the claims to the test. Never raises for a failed claim: it stands in `problems`, a sentence each.
 
     cpu_clock: seconds of CPU of this thread, in which what streaming saves is measured.
@@ -75,14 +75,14 @@ def verify(
     run_seconds = session.warm_up()
     golden = _golden(pack)
     rng = np.random.default_rng(seed)
-    audio = golden[0] if golden is not None else _signal(manifest, rng)
+    audio = golden[0] if golden is not None else signal(manifest, rng)
     first, whole, native = _rows(pack, session, [audio])
     _, cut, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)))
     _, beside, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)), companions=2, rng=rng)
     stateful = manifest.shape is Shape.STATEFUL
     step_ms = manifest.step * 1000 / manifest.rate
     hop_ms = step_ms if stateful else hop_frames(run_seconds, streams=1, window_packs=1) * FRAME_MS
-    report = Report(
+    report = Verification(
         pack=manifest.name,
         provider=session.provider,
         frames=len(whole),
@@ -102,7 +102,7 @@ def verify(
     return report
 
 
-def _judge(report: Report) -> None:
+def _judge(report: Verification) -> None:
     checks = (
         ("the cutting into blocks", report.blocks, STREAM_TOLERANCE),
         ("companions in the batch", report.companions, STREAM_TOLERANCE),
@@ -115,6 +115,11 @@ def _judge(report: Report) -> None:
         report.problems.append(
             f"rows differ from the golden reference by up to {report.golden:.2g}, more than {GOLDEN_TOLERANCE:g}"
         )
+
+
+def native_rows(pack: Pack, audio: F32) -> F32:
+    """Every native row of a fresh stream that hears `audio`, at the pack's rate: (rows, classes)."""
+    return _rows(pack, Session(pack, provider=Provider.CPU), [audio])[2]
 
 
 def _rows(
@@ -179,7 +184,7 @@ def _saves(session: Session, manifest: Manifest, clock: Callable[[], float]) -> 
     """Ratio of the CPU time for 20 ms of audio: a window (of a stateful pack: a second) anew, over what is new."""
     hop = hop_of(manifest.rate)
     span = manifest.window if manifest.shape is not Shape.STATEFUL else manifest.rate
-    audio = _signal(manifest, np.random.default_rng(1))
+    audio = signal(manifest, np.random.default_rng(1))
     run = session.warm_up(clock)
 
     def fresh(samples: int) -> float:
@@ -210,7 +215,7 @@ def _cut(audio: F32, rng: np.random.Generator, rate: int) -> Iterator[F32]:
         at += size
 
 
-def _signal(manifest: Manifest, rng: np.random.Generator) -> F32:
+def signal(manifest: Manifest, rng: np.random.Generator) -> F32:
     """Tones that come and go over noise, with a silence: something for every kind of net to say. 6 s at least."""
     rate = manifest.rate
     n = max(_SECONDS * rate, 2 * manifest.window)

@@ -9,49 +9,72 @@ class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="logme
     """Log-mel spectrogram: periodic window, FFT, mel bank, log. All lengths in samples, frequencies in Hz."""
 
     frame_length: int
+    """Samples of a feature frame."""
     frame_shift: int
+    """Samples from one feature frame to the next; divides the hop of 20 ms (stateful: `step` and `window`)."""
     fft_size: int
+    """Samples of the FFT, at least `frame_length`."""
     bands: int
+    """Bands of a feature frame, 1 to 4096."""
     low_hz: float
+    """Lower end of the lowest band."""
     high_hz: float
+    """Upper end of the highest band, up to half the rate."""
     mel_scale: Literal["htk", "slaney"]
+    """Which formula of the mel scale."""
     mel_slopes: Literal["hz", "mel"] = "hz"
-    """Unit in which the triangles' sides are straight: `hz` as in librosa and torchaudio, `mel` as in TensorFlow."""
+    """Unit in which triangles have straight sides: `hz` as in librosa and torchaudio, `mel` as in TensorFlow."""
     mel_norm: Literal["none", "slaney"] = "none"
+    """`slaney`: each triangle has the same area."""
     spectrum: Literal["magnitude", "power"] = "power"
+    """What the triangles sum up."""
     window: Literal["hann", "hamming"] = "hann"
+    """Shape of the window over a frame."""
     log: Literal["ln", "log10", "db"] = "ln"
+    """Logarithm: natural, to base 10, or ten times that of the power (`db`)."""
     log_offset: float = 0.0
     """Added before the logarithm."""
     log_floor: float = 0.0
-    """Values below are raised to it before the logarithm (0: none)."""
+    """Values below are raised to it before the logarithm; 0 for none. Either this or `log_offset` is over 0."""
     mean: float = 0.0
-    scale: float = 1.0
     """The model gets (value - mean) / scale."""
+    scale: float = 1.0
+    """See `mean`; not 0."""
 
 
 class Fbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fbank", tag_field="kind"):
     """Kaldi filter-bank features, snip_edges, no dither. Lengths in samples, frequencies in Hz."""
 
     frame_length: int
+    """Samples of a feature frame."""
     frame_shift: int
+    """Samples from one feature frame to the next; divides the hop of 20 ms (stateful: `step` and `window`)."""
     bands: int
+    """Bands of a feature frame, 1 to 4096."""
     low_hz: float = 20.0
+    """Lower end of the lowest band."""
     high_hz: float = 0.0
-    """0 is half the rate; a negative value is an offset from it, as in Kaldi."""
+    """Upper end of the highest band; 0 is half the rate, a negative value an offset from it, as in Kaldi."""
     window: Literal["povey", "hanning", "hamming"] = "povey"
+    """Shape of the window over a frame."""
     preemphasis: float = 0.97
+    """Coefficient of the filter y[t] = x[t] - preemphasis * x[t - 1]."""
     remove_dc_offset: bool = True
+    """Whether each frame's mean is taken away first."""
     use_energy: bool = False
+    """Whether a frame's energy is one more value of it."""
     htk_compat: bool = False
+    """Whether the energy stands last, as in HTK."""
     sample_scale: float = 1.0
     """Samples are multiplied by it first: 32768 for models trained on int16 values."""
     mean: float = 0.0
-    scale: float = 1.0
     """The model gets (value - mean) / scale."""
+    scale: float = 1.0
+    """See `mean`; not 0."""
     mean_vector: tuple[float, ...] = ()
+    """A mean for each band, in place of `mean`."""
     scale_vector: tuple[float, ...] = ()
-    """Per band, where given, in place of `mean` and `scale` (what cmvn.ark holds)."""
+    """A scale for each band, in place of `scale` (what cmvn.ark holds)."""
 
 
 class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="waveform", tag_field="kind"):
@@ -69,17 +92,24 @@ class Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="enco
     """
 
     frame_length: int
+    """Samples of a feature frame."""
     frame_shift: int
+    """Samples from one feature frame to the next; divides the hop of 20 ms (stateful: `step` and `window`)."""
     bands: int
+    """Values of an encoded frame, 1 to 4096."""
     input: str
+    """Name of the encoder's input, (n, frame_length)."""
     output: str
+    """Name of the encoder's output, (n, bands)."""
     statistics: str = ""
     """Where rows also rest on what was heard before them: the graph's second input, (n, 1 + taps, taps) float64, as
     `features/statistics.py` makes it. It and the next three are stated together or not at all."""
     taps: int = 0
+    """Neighbouring samples that each of these statistics is of."""
     stride: int = 0
+    """Samples from one of these statistics to the next; divides `frame_shift`."""
     span: int = 0
-    """Statistics of `taps` neighbouring samples, every `stride` samples, over the last `span` frames."""
+    """Frames over which they are taken, 1 or more."""
     decay: float = 1.0
     """What a frame weighs in them, where the next one weighs 1."""
 

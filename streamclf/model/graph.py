@@ -1,6 +1,7 @@
 """Checks that a pack's ONNX graph is what its manifest says, before any of it runs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -30,6 +31,28 @@ def check(pack: Pack) -> None:
                 _check_encoder(features, graph)
         except PackError as error:
             raise PackError(f"{what} differs from its manifest: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a graph takes and gives: name -> dimensions, None for one that it leaves open. halves: those of float16."""
+
+    inputs: dict[str, Dims]
+    outputs: dict[str, Dims]
+    halves: frozenset[str]
+
+
+def interface(what: str, content: bytes) -> Interface:
+    """The inputs and outputs of a graph in the order in which it states them. Raises `PackError`: it is none."""
+    graph = _graph(what, content)
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    halves = {v.name for v in (*inputs, *graph.output) if v.type.tensor_type.elem_type == _ELEMENTS["float16"]}
+    return Interface(
+        {value.name: _dims(value.type.tensor_type) for value in inputs},
+        {value.name: _dims(value.type.tensor_type) for value in graph.output},
+        frozenset(halves),
+    )
 
 
 def _graph(what: str, content: bytes) -> GraphProto:

@@ -44,7 +44,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FoundPack:
     """A pack that was found by looking into the folders. With a `problem` (a sentence) it cannot be used."""
 
     name: str
@@ -100,9 +100,9 @@ def find_pack(name_or_path: str) -> Pack:
     raise PackError(_not_found(name_or_path))
 
 
-def available_packs() -> list[Entry]:
+def available_packs() -> list[FoundPack]:
     """Every pack in the user's folder and every shipped one that it does not hide, by name; all hashes checked."""
-    found: dict[str, Entry] = {}
+    found: dict[str, FoundPack] = {}
     for root, origin in _roots():
         for folder in _folders(root):
             if folder.name not in found:
@@ -221,14 +221,14 @@ def _load_named(folder: Path) -> Pack:
     return pack
 
 
-def _entry(folder: Path, origin: Origin) -> Entry:
+def _entry(folder: Path, origin: Origin) -> FoundPack:
     manifest = None
     try:
         manifest, _ = read_manifest(folder)
         pack = _load_named(folder)
     except PackError as error:
-        return Entry(folder.name, folder, origin, manifest, "", 0, str(error))
-    return Entry(folder.name, folder, origin, manifest, pack.digest, len(pack.labels), None)
+        return FoundPack(folder.name, folder, origin, manifest, "", 0, str(error))
+    return FoundPack(folder.name, folder, origin, manifest, pack.digest, len(pack.labels), None)
 
 
 def _not_found(name: str) -> str:

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -54,9 +55,14 @@ def load_pack(path: Path) -> Pack:
     """Load the pack in folder `path` with every file checked against its hash. Raises `PackError`."""
     manifest, text = read_manifest(path)
     contents = {name: _verified(path / name, digest) for name, digest in manifest.files.items()}
+    return pack_of(manifest, text, contents, path)
+
+
+def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path: Path) -> Pack:
+    """The pack of a checked manifest, its text, and the bytes of its files. Raises `PackError`."""
     pack = Pack(
         manifest=manifest,
-        labels=_labels(contents[LABELS], path / LABELS),
+        labels=labels_of(contents[LABELS], path / LABELS),
         model=contents[MODEL],
         path=str(path),
         digest=hashlib.sha256(text).hexdigest(),
@@ -74,8 +80,12 @@ def read_manifest(path: Path) -> tuple[Manifest, bytes]:
             raise PackError(f"{path} is an archive; unpack it into your packs with `streamclf models add {path}`")
         found = "a file" if path.exists() else "not there"
         raise PackError(f"{path} is {found}; a pack is a folder that holds {MANIFEST}, {MODEL} and {LABELS}")
-    where = path / MANIFEST
-    text = read_regular(where, cap=MANIFEST_CAP)
+    text = read_regular(path / MANIFEST, cap=MANIFEST_CAP)
+    return manifest_of(text, path / MANIFEST), text
+
+
+def manifest_of(text: bytes, where: Path) -> Manifest:
+    """The checked manifest of a pack.toml. where: its path, for messages. Raises `PackError`."""
     try:
         values = tomllib.loads(text.decode(), parse_float=_finite)
     except UnicodeDecodeError as error:
@@ -92,7 +102,7 @@ def read_manifest(path: Path) -> tuple[Manifest, bytes]:
         geometry.check(manifest)
     except PackError as error:
         raise PackError(f"{where}: {error}") from None
-    return manifest, text
+    return manifest
 
 
 def read_regular(path: Path, *, cap: int) -> bytes:
@@ -180,7 +190,8 @@ def _check_files(manifest: Manifest) -> None:
             raise PackError(f"[files] gives {digest[:70]!r} for {name}; expected a sha256 of 64 digits 0-9, a-f")
 
 
-def _labels(content: bytes, where: Path) -> tuple[Label, ...]:
+def labels_of(content: bytes, where: Path) -> tuple[Label, ...]:
+    """The labels of a labels.csv. where: its path, for messages. Raises `PackError`."""
     try:
         rows = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
     except UnicodeDecodeError as error:

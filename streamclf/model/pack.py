@@ -40,9 +40,13 @@ class StateTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     input: str
+    """Name of the graph input that takes it."""
     output: str
+    """Name of the graph output that gives it for the next run."""
     shape: tuple[int, ...]
+    """Its dimensions, with a 0 where the batch stands."""
     dtype: Literal["float32", "float16"] = "float32"
+    """Of its values."""
 
     @property
     def batch_axis(self) -> int:
@@ -54,60 +58,83 @@ class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A graph input that is the same in every run."""
 
     name: str
+    """Name of the graph input."""
     dtype: Literal["int64", "int32", "float32"]
+    """Of its values."""
     value: int | float | list[int | float]
+    """One number, or a list of them."""
 
 
 class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Default decisions of a pack; a label's own `enter` and the user's configuration come before it."""
 
     enter: float = 0.5
+    """An event begins where a probability reaches it."""
     leave: float = 0.35
+    """An event ends where probabilities fall below it; at most `enter`."""
     min_on_ms: int = 100
+    """Milliseconds that an event has to last before it is told."""
     min_off_ms: int = 200
+    """Milliseconds of quiet after which it is closed."""
     reach_back_ms: int = 0
+    """Milliseconds by which an onset may be moved back, up to 5000, as far as scores were not under `leave`."""
     smoothing: Literal["none", "ema", "median"] = "none"
+    """How scores are smoothed first: an exponential mean (`ema`) or a median."""
     smoothing_ms: int = 0
+    """Milliseconds that smoothing looks back on."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Schema of pack.toml. See the module's text for the geometry."""
 
     format: Literal[1]
+    """Version of this format."""
     name: str
+    """What it is called: up to 64 of a-z, 0-9, `.`, `_` and `-`, a letter first. The folder has the same name."""
     version: str
+    """Of the weights: other weights are another version."""
     title: str
+    """What it is, for people, on one line."""
     licence: str
+    """Under which it may be used, for people."""
     source: str
     """Where the weights come from, in words."""
     rate: int
+    """Samples a second, up to 384000; 20 ms have to be a whole number of them."""
     shape: Shape
+    """How rows come out of it; see above."""
     window: int
+    """Samples of one model input, up to 120 s of them. Stateful: `step` and the context before it."""
     look_ahead: int
+    """Samples behind a frame that its row rests on, up to 120 s; window packs: less than `window`."""
     features: Features
+    """What is made of the samples."""
     input: str
-    """Name of the graph input that takes the features: (B, window samples) or (B, feature frames, bands)."""
+    """Name of the graph input that takes the features: (B, samples) or (B, feature frames, bands)."""
     output: str
-    """Name of the graph output: (B, classes), or (B, F, classes) for window-frames."""
+    """Name of the graph output: (B, classes), or (B, F, classes) where a run yields several rows."""
     activation: Literal["none", "sigmoid", "softmax"]
     """What turns the graph's output into probabilities; `none` where the graph does so itself."""
     files: dict[str, str]
-    """File name -> sha256 (hex) of every file but pack.toml."""
+    """File name and sha256 (64 hex digits) of every file but pack.toml."""
     step: int = 0
-    """Stateful only: samples consumed by a run."""
+    """Stateful only: samples that a run consumes, 1 to `window`."""
     row_at: int | None = None
-    """window-row only: sample offset, from the window's start, of the frame the row belongs to."""
+    """window-row only: sample offset, from the window's start, of the frame that the row belongs to."""
     rows_per_window: int = 1
-    """F: rows of a run of window-frames, or of a stateful chunk."""
+    """Rows of a run (F): of window-frames its 20 ms frames, of a stateful pack the frames of a chunk."""
     input_layout: Literal["flat", "time-bands", "channel-time-bands", "channel-bands-time", "bands-time"] = "flat"
-    """How features lie in the input: `flat` for waveforms; `time-bands` is (B, T, bands), `channel-…` (B, 1, …)."""
+    """How features lie in the input: `flat` for waveforms, `time-bands` for (B, T, bands), `channel-…` (B, 1, …)."""
     exclusive: bool = False
     """Exactly one class holds at a time (softmax); otherwise classes are independent."""
     batch: bool = True
     """False where the graph's batch axis is fixed at 1."""
     state: tuple[StateTensor, ...] = ()
+    """Stateful only: the recurrent tensors."""
     constants: tuple[Constant, ...] = ()
+    """Inputs of the graph that are the same in every run."""
     segmentation: Segmentation = Segmentation()
+    """How events are decided, unless a label's `enter` or the user's configuration says otherwise."""
 
     @property
     def framed(self) -> bool:

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
+from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve import cookie
-from streamclf.serve.tokens import TOKEN_VARIABLE, Tries
+from streamclf.serve.origins import Origins, normal
+from streamclf.serve.tokens import Tries
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _SUBPROTOCOL = "token."
@@ -82,12 +83,6 @@ class Refusal(NamedTuple):
     text: str
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
-
-
 def check_bind(settings: ServerSettings) -> None:
     """Raises `ServeError` for a bind that others can reach when there is no token."""
     if settings.token is None and not is_loopback(settings.host):
@@ -108,7 +103,7 @@ class Access:
         self.base_path = settings.base_path
         self._loopback = is_loopback(settings.host)
         self._hosts = {_bare(host) for host in settings.hosts} | {"localhost", _bare(settings.host)}
-        self._origins = {_normal(origin) for origin in settings.origins}
+        self.origins = Origins(settings.origins)
         self._tokens = {role: token.encode() for role, token in settings.tokens.items()}
         self._digests = {role: sha256(token).digest() for role, token in self._tokens.items()}
         self._tries = Tries()
@@ -126,7 +121,7 @@ class Access:
         name = _bare(match["name"])
         if name in self._hosts:
             return None
-        address = _address(name)
+        address = ip_of(name)
         # a name can be made to point here by whoever owns it; an address cannot
         if address is not None and (address.is_loopback or not self._loopback):
             return None
@@ -135,9 +130,9 @@ class Access:
     def check_origin(self, headers: Headers) -> str | None:
         """headers: of a request whose Host is already checked."""
         origins = headers.get_all("Origin")
-        if not origins or _own_origin(headers) or (len(origins) == 1 and _normal(origins[0]) in self._origins):
+        if not origins or _own_origin(headers) or (len(origins) == 1 and self.origins.allows(origins[0])):
             return None
-        return f"origin '{origins[0][:200]}' may not connect; add it to server.origins if it should"
+        return self.origins.why_not(origins)
 
     def role_of(self, headers: Headers, query: Sequence[str] = (), *, peer: str, socket: bool) -> Role | Refusal:
         """What the sender of a request may do. query: values of `token=`; peer: its address; socket: of a websocket.
@@ -207,9 +202,11 @@ def _own_origin(headers: Headers) -> bool:
 
     No page can set X-Forwarded-Host on a websocket, nor on a request that it makes without being allowed to.
     """
-    origins = [_normal(origin) for origin in headers.get_all("Origin")]
+    origins = [normal(origin) for origin in headers.get_all("Origin")]
     hosts = [host.strip().lower() for name in ("Host", "X-Forwarded-Host") for host in headers.get_all(name)]
-    return len(origins) == 1 and any(origins[0] in (f"http://{host}", f"https://{host}") for host in hosts)
+    return len(origins) == 1 and any(
+        origins[0] in (normal(f"http://{host}"), normal(f"https://{host}")) for host in hosts
+    )
 
 
 def _by_own_page(headers: Headers, *, socket: bool) -> bool:
@@ -222,27 +219,12 @@ def _by_own_page(headers: Headers, *, socket: bool) -> bool:
 def _sender(headers: Headers, peer: str) -> str:
     """Whose wrong tokens count together: an address, of IPv6 its network; of a proxy on this machine, its client's."""
     chain = [part.strip() for value in headers.get_all("X-Forwarded-For") for part in value.split(",")]
-    address = _address(chain[-1] if chain and is_loopback(peer) else peer) or _address(peer)
+    address = ip_of(chain[-1] if chain and is_loopback(peer) else peer) or ip_of(peer)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return peer if address is None else str(address)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
-
-
 def _bare(host: str) -> str:
     match = _HOST.fullmatch(host)
     return (match["name"] if match else host).strip("[]").lower().rstrip(".")
-
-
-def _normal(origin: str) -> str:
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc}".lower() if parts.scheme and parts.netloc else origin.lower()

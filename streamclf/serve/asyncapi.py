@@ -3,12 +3,14 @@
 `python -m streamclf.serve.asyncapi` rewrites asyncapi.json beside this file; it is served at /v1/schema.
 """
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from streamclf.fields import sentences
 from streamclf.serve import packed, picture, sound, wire
 
 PATH = Path(__file__).with_name("asyncapi.json")
@@ -26,6 +28,7 @@ def document() -> dict[str, Any]:
     """The whole document."""
     kinds = (*wire.SERVER_MESSAGES, *wire.CLIENT_MESSAGES)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    _explain(schemas)
     messages = {_tag(kind): _message(kind) for kind in kinds}
     for name, title, summary, module in _BINARY:
         messages[name] = {
@@ -71,13 +74,38 @@ def document() -> dict[str, Any]:
             "send": _operation("send", sent),
             "receive": _operation("receive", received),
         },
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {"messages": messages, "schemas": unindented(schemas)},
     }
 
 
 def text() -> str:
     """The document as it is checked in."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _explain(schemas: dict[str, Any]) -> None:
+    """Writes below every field what its struct says of it."""
+    for name, schema in schemas.items():
+        kind = getattr(wire, name, None)
+        for field, text in (
+            sentences(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else {}
+        ).items():
+            schema["properties"][field]["description"] = text
+
+
+def unindented(node: Any) -> Any:
+    """`node` with every `description` free of its docstring's indentation, which msgspec < 0.23 keeps.
+
+    Python 3.13 takes it out by itself, msgspec 0.23 too; so the document is the same whatever made it.
+    """
+    if isinstance(node, dict):
+        return {
+            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else unindented(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [unindented(value) for value in node]
+    return node
 
 
 def _tag(kind: type[wire.Message]) -> str:
@@ -88,7 +116,7 @@ def _message(kind: type[wire.Message]) -> dict[str, Any]:
     return {
         "name": _tag(kind),
         "title": kind.__name__,
-        "summary": (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip(),
+        "summary": " ".join(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].split()),
         "contentType": "application/json",
         "payload": {"$ref": _REF.format(name=kind.__name__)},
     }

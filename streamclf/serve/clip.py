@@ -27,7 +27,7 @@ _NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})/(?P<file>[A-Za-z0-9_-]+\.(?P<kin
 _KINDS = {"flac": "audio/flac", "opus": "audio/ogg"}
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClipQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request. event: its id, as /v1/events gives it."""
 
     event: Annotated[str, msgspec.Meta(max_length=1024)]
@@ -42,7 +42,7 @@ class Clips:
 
     def answer(self, query: Query) -> Reply:
         """The file. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(query.fields, Asked)
+        wish = asked(query.fields, ClipQuery)
         with closing(reader(self._folder)) as connection:
             event = find(connection, wish.event)
         if event is None:

@@ -24,7 +24,7 @@ from streamclf.store.events import query as find_events
 LISTS = ("labels", "streams")
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request. See the module's text."""
 
     labels: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class History:
 
     def answer(self, query: Query) -> Reply:
         """A page as JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(query.fields, Asked, lists=LISTS)
+        wish = asked(query.fields, HistoryQuery, lists=LISTS)
         with closing(reader(self._folder)) as connection:
             connection.execute("BEGIN")  # both reads see the same moment
             (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()

@@ -26,7 +26,7 @@ MAX_DAYS = 31
 MAX_LABELS = 500
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HoursQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request. See the module's text."""
 
     since_ns: int
@@ -36,7 +36,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: tuple[str, ...] = ()
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HoursAnswer(msgspec.Struct, frozen=True):
     """The answer."""
 
     labels: list[LabelHours]
@@ -51,7 +51,7 @@ class Hours:
 
     def answer(self, query: Query) -> Reply:
         """JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(query.fields, Asked, lists=LISTS)
+        wish = asked(query.fields, HoursQuery, lists=LISTS)
         if not 0 <= wish.until_ns - wish.since_ns <= MAX_DAYS * 86_400 * NS_PER_SECOND:
             raise ServeError(f"since_ns and until_ns must be at most {MAX_DAYS} days apart, the earlier one first")
         with closing(reader(self._folder)) as connection:
@@ -64,4 +64,4 @@ class Hours:
                 streams=wish.streams,
             )
         left_out = max(0, len(found) - MAX_LABELS)
-        return Reply(msgspec.json.encode(Answer(found[:MAX_LABELS], left_out)))
+        return Reply(msgspec.json.encode(HoursAnswer(found[:MAX_LABELS], left_out)))

@@ -19,15 +19,12 @@ from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
 from streamclf.serve import wire
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import Hole, Item, Items, Part, Track, place_before, place_of, seq_of
+from streamclf.serve.replay import Item, Items, Part, ReplayHole, RowTrack, place_before, place_of, seq_of
 from streamclf.serve.shown import Shown
-from streamclf.serve.subscription import Channel, Sink, Spec, resolve
+from streamclf.serve.subscription import Channel, Recipient, Spec, resolve
 from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Status
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
-
-# What a status says about the stream itself; the other words are about speed or a pack and leave its state alone.
-_STREAM_STATES = {"live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"}
 
 
 class Grant(NamedTuple):
@@ -41,7 +38,8 @@ class Grant(NamedTuple):
 class Hub:
     """replay_seconds: score rows kept for each track, at least 60. lossless: who falls behind reads on from the ring.
 
-    In a lossless run (a file as fast as it goes) the producer has to wait while `congested`.
+    In a lossless run (a file as fast as it goes) the producer has to wait while `congested`. on_subscribe: called at
+    each subscription. on_picture, on_sound: see `Shown`.
     """
 
     def __init__(
@@ -52,6 +50,9 @@ class Hub:
         replay_seconds: int = 90,
         lossless: bool = False,
         instance: str | None = None,
+        on_subscribe: Callable[[], object] = lambda: None,
+        on_picture: Callable[[bool], object] = lambda wanted: None,
+        on_sound: Callable[[str, bool], object] = lambda stream, wanted: None,
     ) -> None:
         self.streams = {stream.name: stream for stream in streams}
         self.packs = {pack.name: pack for pack in packs}
@@ -60,23 +61,22 @@ class Hub:
         self.seq = 0
         self.congested = False
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
-        self.problems: Callable[[], Sequence[str]] = tuple
-        """What is wrong with what is no stream (store, rules, sinks), in words; the daemon sets it."""
-        self.on_subscribe: Callable[[], object] = lambda: None
-        """Called at each subscription: a daemon that waits for its first listener sets it."""
+        self._on_subscribe = on_subscribe
         self._stream_index = {name: i for i, name in enumerate(self.streams)}
         self._pack_index = {name: i for i, name in enumerate(self.packs)}
         self._max_rows = replay_seconds * FRAMES_PER_SECOND
-        self.tracks: dict[tuple[str, str, bool], Track] = {}
+        self.tracks: dict[tuple[str, str, bool], RowTrack] = {}
         """The score rows that are held, by stream, pack and whether they are final."""
         self.items = Items()
         """Events, gaps, statuses and marks that are held."""
         self._channels: dict[Spec, Channel] = {}
         self._channel_number = 0
-        self._subscribed: dict[Sink, Channel] = {}
-        self._pressed: set[Sink] = set()
+        self._subscribed: dict[Recipient, Channel] = {}
+        self._pressed: set[Recipient] = set()
         self._captured_ns: dict[tuple[str, str], int] = {}
-        self.shown = Shown(self.streams, self._channels, frames=self._max_rows)
+        self.shown = Shown(
+            self.streams, self._channels, frames=self._max_rows, on_picture=on_picture, on_sound=on_sound
+        )
         self._sent_ns = 0
 
     def hello(self) -> wire.Hello:
@@ -90,6 +90,10 @@ class Hub:
             streams=[stream.entry() for stream in self.streams.values()],
             packs=[pack.entry() for pack in self.packs.values()],
         )
+
+    def runs_every(self, pack: str, hop_ms: int) -> None:
+        """From any thread: that is the time between two runs of `pack` from now on."""
+        self.packs[pack].hop_ms = hop_ms
 
     @property
     def oldest_seq(self) -> int:
@@ -184,8 +188,8 @@ class Hub:
         stream = self.streams.get(status.stream)
         if stream is not None:
             self._close_stream(status.stream)
-            if not status.pack and status.state in _STREAM_STATES:
-                stream.state = "live" if status.state == "resumed" else status.state
+            if not status.pack and status.state.of_stream:
+                stream.state = status.state.settled
                 stream.detail = status.detail
         message = wire.Status(
             stream=status.stream, pack=status.pack, state=status.state, detail=status.detail, seq=self.seq
@@ -214,7 +218,7 @@ class Hub:
         for number, track in enumerate(t for t in self.tracks.values() if t.stream == stream):
             self._close(track, place_before(self.seq, number))
 
-    def _close(self, track: Track, place: int) -> None:
+    def _close(self, track: RowTrack, place: int) -> None:
         part = track.close(place)
         if part is None:
             return
@@ -223,15 +227,15 @@ class Hub:
                 self._deliver(channel, channel.encode(part, sent_ns=self._sent_ns))
 
     def _deliver(self, channel: Channel, message: Outgoing) -> None:
-        for sink in channel.sinks:
-            sink.deliver(message)
-        metrics.MESSAGES_SENT.labels(channel.spec.tier).inc(len(channel.sinks))
+        for recipient in channel.recipients:
+            recipient.deliver(message)
+        metrics.MESSAGES_SENT.labels(channel.spec.tier).inc(len(channel.recipients))
 
-    def _track(self, scores: FrameScores) -> Track:
+    def _track(self, scores: FrameScores) -> RowTrack:
         key = scores.stream, scores.pack, scores.final
         track = self.tracks.get(key)
         if track is None:
-            track = self.tracks[key] = Track(
+            track = self.tracks[key] = RowTrack(
                 scores.stream,
                 scores.pack,
                 final=scores.final,
@@ -241,25 +245,25 @@ class Hub:
             )
         return track
 
-    def _takes(self, channel: Channel, track: Track) -> bool:
+    def _takes(self, channel: Channel, track: RowTrack) -> bool:
         return channel.takes(track, has_provisional=(track.stream, track.pack, False) in self.tracks)
 
     # Subscribing
 
-    def subscribe(self, sink: Sink, wish: wire.Subscribe) -> Grant:
-        """Put `sink` on the channel of its wish, in place of a former one. Raises `ServeError`; nothing changes then.
+    def subscribe(self, recipient: Recipient, wish: wire.Subscribe) -> Grant:
+        """Put `recipient` on its wish's channel, in place of a former one. Raises `ServeError`; nothing changes then.
 
         The caller sends the answers, then reads on from the cursor (if any), and drops what `deliver` brings meanwhile.
         """
         spec = resolve(wish, list(self.streams), self.packs)
-        self._leave(sink)
+        self._leave(recipient)
         channel = self._channels.get(spec)
         if channel is None:
             self._channel_number += 1
             channel = self._channels[spec] = Channel(self._channel_number, spec, self.packs)
-        channel.sinks[sink] = None
-        self._subscribed[sink] = channel
-        self.on_subscribe()
+        channel.recipients[recipient] = None
+        self._subscribed[recipient] = channel
+        self._on_subscribe()
         self.shown.ask()
         if wish.since is None:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])
@@ -269,25 +273,25 @@ class Hub:
             return Grant(channel, place_of(0), [channel.answer(seq=self.seq, since=0), restart])
         return Grant(channel, place_of(wish.since), [channel.answer(seq=self.seq, since=wish.since)])
 
-    def detach(self, sink: Sink) -> None:
-        """Forget `sink`. Forgets its channel with its last sink."""
-        self._leave(sink)
+    def detach(self, recipient: Recipient) -> None:
+        """Forget `recipient`. Forgets its channel with its last recipient."""
+        self._leave(recipient)
         self.shown.ask()
 
-    def _leave(self, sink: Sink) -> None:
-        self.press(sink, False)
-        channel = self._subscribed.pop(sink, None)
+    def _leave(self, recipient: Recipient) -> None:
+        self.press(recipient, False)
+        channel = self._subscribed.pop(recipient, None)
         if channel is not None:
-            del channel.sinks[sink]
-            if not channel.sinks:
+            del channel.recipients[recipient]
+            if not channel.recipients:
                 del self._channels[channel.spec]
 
-    def press(self, sink: Sink, full: bool) -> None:
-        """`sink` says whether so much waits for it that a producer that can wait should."""
+    def press(self, recipient: Recipient, full: bool) -> None:
+        """`recipient` says whether so much waits for it that a producer that can wait should."""
         if full:
-            self._pressed.add(sink)
+            self._pressed.add(recipient)
         else:
-            self._pressed.discard(sink)
+            self._pressed.discard(recipient)
         self.congested = bool(self._pressed)
 
     def read(
@@ -302,7 +306,7 @@ class Hub:
         for entry in self._after(channel, cursor):
             if isinstance(entry, Part):
                 message = channel.encode(entry, sent_ns=sent_ns)
-            elif isinstance(entry, Hole):
+            elif isinstance(entry, ReplayHole):
                 message = _vital(entry.place, _lagged(entry))
             else:
                 message = _vital(entry.place, _resent(entry.message, sent_ns))
@@ -312,20 +316,20 @@ class Hub:
                 return out, message.place
         return out, None
 
-    def _after(self, channel: Channel, cursor: int) -> Iterator[Part | Item | Hole]:
+    def _after(self, channel: Channel, cursor: int) -> Iterator[Part | Item | ReplayHole]:
         tracks = [track for track in self.tracks.values() if self._takes(channel, track)]
         frames = channel.spec.tier == "frame"
         forgotten = self.items.forgotten_place
         for track in tracks:
             forgotten = max(forgotten, place_of(track.forgotten_seq) if frames else track.forgotten_place)
         start = max(cursor, forgotten)
-        sources: list[Iterator[Part | Item | Hole]] = [
+        sources: list[Iterator[Part | Item | ReplayHole]] = [
             (item for item in self.items.after(cursor) if channel.takes_item(item)),
             *(track.rows_after(start) if frames else track.groups_after(start) for track in tracks),
         ]
         if cursor < forgotten:
             # last, so that what is still held of the hole's place itself comes before it
-            sources.append(iter([Hole(forgotten, seq_of(cursor) + 1, seq_of(forgotten))]))
+            sources.append(iter([ReplayHole(forgotten, seq_of(cursor) + 1, seq_of(forgotten))]))
         return heapq.merge(*sources, key=lambda entry: entry.place)
 
 
@@ -333,7 +337,7 @@ def _vital(place: int, message: wire.Message) -> Outgoing:
     return Outgoing(wire.text_frame(wire.encode(message)), place, 0, 0, 0, 0)
 
 
-def _lagged(hole: Hole) -> wire.Lagged:
+def _lagged(hole: ReplayHole) -> wire.Lagged:
     return wire.Lagged(
         seq=hole.to_seq,
         from_seq=hole.from_seq,

@@ -1,13 +1,10 @@
 """What `hello` tells about streams and packs. The daemon hands it in and may change the mutable parts."""
 
 from dataclasses import dataclass, field
-from typing import Self
 
-from streamclf.clock import FRAME_MS, StreamClock
-from streamclf.model.geometry import receptive_field
-from streamclf.model.pack import Pack
+from streamclf.clock import StreamClock
 from streamclf.serve import wire
-from streamclf.types import Label, Shape
+from streamclf.types import Label, Shape, StreamState
 
 
 @dataclass(slots=True)
@@ -23,7 +20,7 @@ class StreamInfo:
     test: bool = False
     priority: int = 0
     packs: list[str] = field(default_factory=list)
-    state: str = "live"
+    state: StreamState = StreamState.LIVE
     detail: str = ""
 
     def entry(self) -> wire.StreamEntry:
@@ -64,31 +61,6 @@ class PackInfo:
     hop_ms: int
     provider: str
     latency_ms: int | None = None
-
-    @classmethod
-    def of(cls, pack: Pack, *, hop_ms: int, provider: str, latency_ms: int | None = None) -> Self:
-        """From a loaded pack. Buffering counts as the longest of a frame, a run's step and the hop between runs."""
-        manifest = pack.manifest
-        window_ms = manifest.window * 1000 / manifest.rate
-        look_ahead_ms = manifest.look_ahead * 1000 / manifest.rate
-        field = receptive_field(manifest)
-        stateful = manifest.shape is Shape.STATEFUL
-        buffering_ms = max(FRAME_MS, manifest.step * 1000 / manifest.rate if stateful else hop_ms)
-        return cls(
-            name=manifest.name,
-            version=manifest.version,
-            digest=pack.digest,
-            shape=manifest.shape,
-            labels=pack.labels,
-            exclusive=manifest.exclusive,
-            window_ms=window_ms,
-            look_ahead_ms=look_ahead_ms,
-            algorithmic_latency_ms=look_ahead_ms + buffering_ms,
-            receptive_field_ms=None if field is None else field * 1000 / manifest.rate,
-            hop_ms=hop_ms,
-            provider=provider,
-            latency_ms=latency_ms if manifest.shape is Shape.WINDOW_FRAMES else None,
-        )
 
     def entry(self) -> wire.PackEntry:
         """As in `hello`."""

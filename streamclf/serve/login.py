@@ -14,7 +14,7 @@ PATHS = frozenset({"/v1/session", "/v1/login", "/v1/logout"})
 _OWN_PAGE = "X-Streamclf"
 
 
-class Session(msgspec.Struct):
+class Login(msgspec.Struct):
     """What the page has to know before anything else. why: a login that holds no more, and what to do; else empty."""
 
     needs_token: bool
@@ -39,5 +39,5 @@ def answer(access: Access, path: str, headers: Headers, caller: Role | Refusal) 
 
 
 def _reply(access: Access, role: Role | None, why: str, cookie: str) -> Reply:
-    session = Session(access.needs_token, None if role is None else role.name.lower(), why)
-    return Reply(msgspec.json.encode(session), headers={"Set-Cookie": cookie} if cookie else {})
+    login = Login(access.needs_token, None if role is None else role.name.lower(), why)
+    return Reply(msgspec.json.encode(login), headers={"Set-Cookie": cookie} if cookie else {})

@@ -18,17 +18,19 @@ Keep = Callable[[Write, Callable[[], object]], None]
 
 
 class MarkDesk:
-    """Lives on the loop's thread. It answers once a mark is on the disk, and nothing waits for that."""
+    """Lives on the loop's thread. It answers once a mark is on the disk, and nothing waits for that.
 
-    def __init__(self, hub: Hub) -> None:
-        self.keep: Keep | None = None
-        """Runs a write in the store's next transaction and then calls back, from any thread; None: nothing is kept."""
+    keep: runs a write in the store's next transaction and then calls back, from any thread; None: nothing is kept.
+    """
+
+    def __init__(self, hub: Hub, keep: Keep | None) -> None:
         self._hub = hub
+        self._keep = keep
         self._waiting = 0
 
     def mark(self, subscriber: Subscriber, wish: wire.Mark) -> None:
         """Keep it and tell everybody, soon. Raises `ServeError` where it cannot be kept."""
-        if self.keep is None:
+        if self._keep is None:
             raise ServeError("no events are kept here, so none can be marked; [store] enabled switches it on")
         if wish.label and wish.mark != "wrong":
             raise ServeError(f"a label goes with the mark 'wrong' alone, not with '{wish.mark}'; leave it out")
@@ -41,7 +43,7 @@ class MarkDesk:
             found[:] = [set_mark(tx, wish.event, wish.mark, wish.label)]
 
         loop = asyncio.get_running_loop()
-        self.keep(write, lambda: loop.call_soon_threadsafe(partial(self._kept, subscriber, wish, found)))
+        self._keep(write, lambda: loop.call_soon_threadsafe(partial(self._kept, subscriber, wish, found)))
 
     def _kept(self, subscriber: Subscriber, wish: wire.Mark, found: list[StoredEvent | None]) -> None:
         self._waiting -= 1

@@ -6,14 +6,14 @@ import numpy as np
 
 from streamclf import __version__
 from streamclf.clock import hop_of
-from streamclf.draw.moments import Bar, Break, Key, Lane, Moments, Strip, choose
+from streamclf.draw.moments import Break, EventBar, Key, Lane, Moments, Strip, choose
 from streamclf.features.picture import BANDS, HIGH_HZ
 from streamclf.serve import wire
 from streamclf.serve.picture import Columns
 from streamclf.types import F32
 
 
-class Heard:
+class StreamHistory:
     """Rows, events and gaps of one stream, in the order in which they were told."""
 
     def __init__(self, entry: wire.StreamEntry, packs: Mapping[str, wire.PackEntry]) -> None:
@@ -93,7 +93,7 @@ class Heard:
                     strip.put(frame, values[:, column][:, None])
         label = next(label for label in self._packs[key[0]].labels if label.id == key[1])
         bars = [
-            Bar(event.onset_frame, event.offset_frame, event.peak)
+            EventBar(event.onset_frame, event.offset_frame, event.peak)
             for event in self._between(first, end)
             if (event.pack, event.label) == key
         ]

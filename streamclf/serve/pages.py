@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
@@ -26,9 +26,6 @@ SOCKET_PATH = "/v1"
 
 logger = logging.getLogger("streamclf.serve")
 
-# States of a stream in which nothing can be heard, and that somebody has to look at; the others pass by themselves.
-_BROKEN = {"lost", "problem"}
-_LESSENED = {"reconnecting", "paused", "behind"}
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -48,15 +45,29 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 
 
 class Pages:
-    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones."""
+    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones.
 
-    def __init__(self, hub: Hub, access: Access, routes: Mapping[str, Route] | None = None) -> None:
+    problems: those that are of no stream (store, rules, sinks), in words.
+    """
+
+    routes: Mapping[str, Route]
+    """Every address that wants a role."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        access: Access,
+        routes: Mapping[str, Route] | None = None,
+        *,
+        problems: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._hub = hub
+        self._problems = problems
         self._access = access
         self._started_s = time.monotonic()
         self._site = site.load()
         self._schema = files("streamclf.serve").joinpath("asyncapi.json").read_bytes()
-        self._routes = {
+        self.routes = {
             "/v1/picture": Route(Role.LABELS, self._picture),
             "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
             **(routes or {}),
@@ -82,11 +93,17 @@ class Pages:
             path = path.removeprefix(base)
         socket = path == SOCKET_PATH
         if socket and (why := self._access.check_origin(request.headers)):
-            return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
+            return self._refuse_origin(request.headers.get_all("Origin"), why)
         caller = self._access.role_of(request.headers, tokens, peer=peer, socket=socket)
         if socket:
             return _refuse_caller(caller) if isinstance(caller, Refusal) else caller
         return self._page(path, request, caller)
+
+    def _refuse_origin(self, origins: Sequence[str], why: str) -> Response:
+        """A browser shows its page no word of the answer, so the log has one for who builds it."""
+        if line := self._access.origins.to_log(origins, time.monotonic()):
+            logger.warning(line)
+        return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
 
     def _page(self, path: str, request: Request, caller: Role | Refusal) -> Response | Awaitable[Response]:
         head = request.method == "HEAD"
@@ -104,11 +121,11 @@ class Pages:
             if isinstance(answer, Refusal):
                 return _refuse_caller(answer)
             return _answer(HTTPStatus.OK, answer.body, answer.kind, head=head, more=answer.headers)
-        if path not in self._routes:
+        if path not in self.routes:
             return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
         if isinstance(caller, Refusal):
             return _refuse_caller(caller)
-        route = self._routes[path]
+        route = self.routes[path]
         if caller < route.role:
             wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
             return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)
@@ -123,10 +140,10 @@ class Pages:
 
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
-        broken = bool(states & _BROKEN)
-        problems = list(self._hub.problems())
+        broken = any(state.broken for state in states)
+        problems = list(self._problems())
         health: dict[str, object] = {
-            "status": "degraded" if broken or problems or states & _LESSENED else "ok",
+            "status": "degraded" if broken or problems or any(state.lessened for state in states) else "ok",
             "uptime_s": round(time.monotonic() - self._started_s, 3),
         }
         if detailed:

@@ -18,15 +18,12 @@ came, it may fetch from /v1/picture while it is held.
 """
 
 import struct
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from streamclf.features.picture import steps
-from streamclf.serve.wire import ROWS_PER_BATCH
-from streamclf.types import U8, Picture
+from streamclf.types import U8
 
 _HEADER = struct.Struct("<2sBxHHH2xfq")
 _MAGIC = b"SP"
@@ -59,37 +56,3 @@ def decode(data: bytes) -> Iterator[Columns]:
         values = np.frombuffer(data, np.uint8, count * (bands + 2), at).reshape(count, bands + 2)
         at += values.size
         yield Columns(stream, first, high_hz, values)
-
-
-class Gallery:
-    """Columns of one stream. frames: how many are held (policy: the oldest are forgotten)."""
-
-    def __init__(self, stream: int, *, frames: int) -> None:
-        self._stream = stream
-        self._held: deque[Columns] = deque(maxlen=frames // ROWS_PER_BATCH)  # one entry a message
-        self._open: list[Columns] = []
-
-    def add(self, picture: Picture) -> list[bytes]:
-        """Keep columns. Returns the messages that became complete: five columns, or fewer before a hole."""
-        levels = picture.levels
-        values = np.column_stack([steps(levels.rms**2), steps(levels.peak**2), picture.columns])
-        done: list[bytes] = []
-        for index, column in enumerate(values):
-            frame = levels.first_frame + index
-            if self._open and frame != self._open[-1].first_frame + 1:
-                done.append(self._close())
-            self._open.append(Columns(self._stream, frame, picture.high_hz, column[None]))
-            if (frame + 1) % ROWS_PER_BATCH == 0:
-                done.append(self._close())
-        return done
-
-    def since(self, frame: int) -> bytes:
-        """All messages held that end behind `frame`, one behind the other."""
-        return b"".join(held.encode() for held in self._held if held.first_frame + len(held.values) > frame)
-
-    def _close(self) -> bytes:
-        first = self._open[0]
-        whole = Columns(self._stream, first.first_frame, first.high_hz, np.concatenate([c.values for c in self._open]))
-        self._open = []
-        self._held.append(whole)
-        return whole.encode()

@@ -46,7 +46,7 @@ def seq_of(place: int) -> int:
 class Group:
     """Rows of consecutive frames. rows: (count, classes) float32, longer while the group is open."""
 
-    track: "Track"
+    track: "RowTrack"
     first_frame: int
     rows: F32
     seqs: list[int] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Item(NamedTuple):
     message: wire.Event | wire.Gap | wire.Status | wire.Marked
 
 
-class Hole(NamedTuple):
+class ReplayHole(NamedTuple):
     """Items [from_seq, to_seq] are not held any more."""
 
     place: int
@@ -88,7 +88,7 @@ class Hole(NamedTuple):
     to_seq: int
 
 
-class Track:
+class RowTrack:
     """Score rows of one pack on one stream, of one revision.
 
     max_rows: rows kept (policy: the oldest group is forgotten; a reader that comes too late is told so).

@@ -7,6 +7,7 @@ force, "" where it is.
 
 import msgspec
 
+from streamclf.alerts.sinks import kind_of
 from streamclf.alerts.watch import RulesWatch
 from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.serve.route import Query, Reply
@@ -29,7 +30,7 @@ class SinkEntry(msgspec.Struct, frozen=True):
     type: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class RulesAnswer(msgspec.Struct, frozen=True):
     """The answer."""
 
     place: str
@@ -48,12 +49,12 @@ class Rules:
     def answer(self, query: Query) -> Reply:
         """JSON."""
         file = self._watch.file
-        found = Answer(
+        found = RulesAnswer(
             place=place_in_words(file.place),
             rules=[
                 RuleEntry(rule.name, rule.labels, conditions(rule), limits(rule), rule.sinks) for rule in file.rules
             ],
-            sinks=[SinkEntry(name, str(config.__struct_config__.tag)) for name, config in file.sinks.items()],
+            sinks=[SinkEntry(name, kind_of(config).name) for name, config in file.sinks.items()],
             file=self._watch.path.name,
             problem=self._watch.problem,
         )

@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,14 +23,14 @@ from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve.access import Access, Role, ServerSettings, check_bind
 from streamclf.serve.hub import Hub
-from streamclf.serve.marks import MarkDesk
+from streamclf.serve.marks import Keep, MarkDesk
 from streamclf.serve.pages import Pages, unavailable
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.route import Route
-from streamclf.serve.session import MAX_BINARY, Session
+from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Connection, Subscriber
 from streamclf.serve.wire import PROTOCOL
-from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status
+from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
@@ -48,7 +48,11 @@ _INTERNAL_ERROR = 1011
 
 
 class Server:
-    """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own."""
+    """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
+
+    problems: those that are of no stream, in words. keep: see `MarkDesk`. on_fault: called where a task of the server
+    has failed, without which it cannot go on.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,19 @@ class Server:
         *,
         push_sinks: Mapping[str, PushSink] | None = None,
         routes: Mapping[str, Route] | None = None,
+        problems: Callable[[], Sequence[str]] = tuple,
+        keep: Keep | None = None,
+        on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self.hub = hub
         self.port = settings.port
-        self.marks = MarkDesk(hub)
+        self._marks = MarkDesk(hub, keep)
         self._settings = settings
         self._routes = routes
+        self._problems = problems
+        self._on_fault = on_fault
+        self._server: SocketServer | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
         self._connections: set[Connection] = set()  # bound: MAX_CONNECTIONS; more are answered 503
@@ -91,9 +102,9 @@ class Server:
         _allow_many_files()
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
-        self._pages = Pages(self.hub, self._access, self._routes)
+        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems)
         try:
-            self._server: SocketServer = await serve(
+            self._server = await serve(
                 self._handle,
                 self._settings.host or None,
                 self._settings.port,
@@ -113,10 +124,16 @@ class Server:
             raise ServeError(_bind_sentence(fault, self._settings)) from None
         self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
+        self._sweeper.add_done_callback(self._swept)
 
     async def stop(self, limit_s: float = 6.0) -> None:
-        """End within `limit_s`: what waits may still be read, and a close message behind it, for most of that time."""
+        """End within `limit_s`: what waits may still be read, and a close message behind it, for most of that time.
+
+        May be called where `start` failed.
+        """
         self._stopping = True
+        if self._server is None or self._sweeper is None:
+            return
         self._server.close(close_connections=False)
         self.hub.flush()
         for subscriber in list(self._subscribers):
@@ -151,7 +168,7 @@ class Server:
                 return
         elif self._missed:
             told = [
-                Status(name, "behind", f"{rows} score rows were dropped: the server stood still")
+                Status(name, StreamState.BEHIND, f"{rows} score rows were dropped: the server stood still")
                 for name, rows in self._missed.items()
             ]
             self._missed = {}
@@ -196,7 +213,9 @@ class Server:
         assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
         connection.subscriber = subscriber
-        session = Session(subscriber, self._desk, self.marks, role=connection.role, no_audio=self._settings.no_audio)
+        session = ClientSession(
+            subscriber, self._desk, self._marks, role=connection.role, no_audio=self._settings.no_audio
+        )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:
@@ -231,6 +250,10 @@ class Server:
                 except Exception:  # one bad connection must not leave the others unwatched
                     logger.exception("subscriber %s could not be checked", subscriber.name)
                     subscriber.close(_INTERNAL_ERROR, "internal error")
+
+    def _swept(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._on_fault(fault)
 
     async def _all_gone(self, limit_s: float) -> bool:
         deadline = self._loop.time() + limit_s

@@ -17,7 +17,7 @@ _TOO_BIG = 1009
 _LISTS = {"streams", "packs", "labels", "groups"}
 
 
-class Session:
+class ClientSession:
     """Does what the client asks; what cannot be done is answered with `error` and changes nothing.
 
     no_audio: why nobody may listen live here; empty where who has the role may.

@@ -9,21 +9,31 @@ from typing import Any
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.serve import wire
+from streamclf.serve.gallery import Gallery
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.picture import Gallery
-from streamclf.serve.sound import Heard
+from streamclf.serve.sound import SoundBlock
 from streamclf.serve.subscription import Channel
 from streamclf.types import Picture, Sound
 
 
 class Shown:
-    """streams: in the order of `hello`. channels: the hub's own, as they come and go. frames: how many are held."""
+    """streams: in the order of `hello`. channels: the hub's own, as they come and go. frames: how many are held.
 
-    def __init__(self, streams: Mapping[str, StreamInfo], channels: Mapping[Any, Channel], *, frames: int) -> None:
-        self.on_picture: Callable[[bool], object] = lambda wanted: None
-        """Called when somebody wants to see spectrum columns, and when for a replay's length nobody did."""
-        self.on_sound: Callable[[str, bool], object] = lambda stream, wanted: None
-        """Called when the first listener to a stream has come, and when the last one has gone."""
+    on_picture: called when somebody wants to see spectrum columns, and when for a replay's length nobody did. on_sound:
+    called when the first listener to a stream has come, and when the last one has gone.
+    """
+
+    def __init__(
+        self,
+        streams: Mapping[str, StreamInfo],
+        channels: Mapping[Any, Channel],
+        *,
+        frames: int,
+        on_picture: Callable[[bool], object],
+        on_sound: Callable[[str, bool], object],
+    ) -> None:
+        self._on_picture = on_picture
+        self._on_sound = on_sound
         self._streams = streams
         self._index = {name: i for i, name in enumerate(streams)}
         self._channels = channels
@@ -41,7 +51,7 @@ class Shown:
             self._draw()
         wanted = {spec.audio for spec in specs if spec.audio is not None}
         for stream in sorted(wanted ^ self._tapped):
-            self.on_sound(stream, stream in wanted)
+            self._on_sound(stream, stream in wanted)
         self._tapped = wanted
 
     def columns(self, stream: str, frame: int) -> bytes:
@@ -67,12 +77,12 @@ class Shown:
             self._looked_ns, self._fetched = sent_ns, False
         elif self._drawing and sent_ns - self._looked_ns > self._forget_ns:
             self._drawing = False
-            self.on_picture(False)
+            self._on_picture(False)
 
     def _draw(self) -> None:
         if not self._drawing:
             self._drawing = True
-            self.on_picture(True)
+            self._on_picture(True)
 
     def sound(self, sound: Sound) -> None:
         """Give sound to who listens; there may be nobody any more."""
@@ -81,6 +91,6 @@ class Shown:
             return
         index, rate = self._index[sound.stream], self._streams[sound.stream].rate
         for number, samples in enumerate(sound.samples, sound.first_frame):
-            frame = wire.binary_frame(Heard(index, rate, number * len(samples), samples).encode())
+            frame = wire.binary_frame(SoundBlock(index, rate, number * len(samples), samples).encode())
             for channel in listening:
                 metrics.SOUND_DROPPED.inc(channel.show(frame))

@@ -27,7 +27,7 @@ _MAGIC = b"SA"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SoundBlock:
     """Consecutive samples. samples: (count, ) int16. stream: as in the message. rate: Hz."""
 
     stream: int
@@ -46,11 +46,11 @@ def is_sound(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
-def decode(data: bytes) -> Heard:
-    """Inverse of `Heard.encode`. Raises ValueError where the data are no such message."""
+def decode(data: bytes) -> SoundBlock:
+    """Inverse of `SoundBlock.encode`. Raises ValueError where the data are no such message."""
     if len(data) < _HEADER.size or data[:3] != _MAGIC + b"\x01":
         raise ValueError("these bytes are no sound message")
     _, _, stream, count, rate, first = _HEADER.unpack_from(data)
     if len(data) != _HEADER.size + 2 * count:
         raise ValueError(f"a sound message of {count} samples cannot have {len(data)} bytes")
-    return Heard(stream, rate, first, np.frombuffer(data, "<i2", count, _HEADER.size).astype(np.int16))
+    return SoundBlock(stream, rate, first, np.frombuffer(data, "<i2", count, _HEADER.size).astype(np.int16))

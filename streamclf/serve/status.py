@@ -6,7 +6,7 @@ Counts go from the start of the daemon on; times of runs and ticks, RTF and CPU 
 import msgspec
 
 
-class Problem(msgspec.Struct):
+class DaemonProblem(msgspec.Struct):
     """Something that somebody should look at. streams: whose it is. since_ms: Unix time at which it was seen."""
 
     what: str
@@ -139,11 +139,11 @@ class ProcessStatus(msgspec.Struct):
     memory_bytes: int | None
 
 
-class Status(msgspec.Struct):
+class DaemonStatus(msgspec.Struct):
     """All of it. What is null besides: for the admin alone (server to process), or switched off (store to selftest)."""
 
     now_ms: int
-    problems: list[Problem]
+    problems: list[DaemonProblem]
     streams: list[StreamStatus]
     packs: list[PackStatus]
     pace: PaceStatus

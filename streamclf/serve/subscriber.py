@@ -258,7 +258,7 @@ class Subscriber:
         self._loop.call_later(limit_s, self._transport.abort)
 
     def end(self) -> None:
-        """Take no more from the hub. Whoever delivers is just walking through the sinks, so that leaving comes soon."""
+        """Take no more from the hub. Whoever delivers is walking through the recipients, so leaving comes soon."""
         if not self.ended:
             self.ended = True
             self._direct = False

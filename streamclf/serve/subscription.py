@@ -12,13 +12,13 @@ from streamclf.errors import ServeError
 from streamclf.serve import packed, wire
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import Item, Part, Track
+from streamclf.serve.replay import Item, Part, RowTrack
 from streamclf.types import F32
 
 GROUP_PREFIX = "group:"
 
 
-class Sink(Protocol):
+class Recipient(Protocol):
     """What the hub delivers to."""
 
     def deliver(self, message: Outgoing) -> None:
@@ -118,18 +118,18 @@ class Selection:
 
 
 class Channel:
-    """One distinct subscription: encodes a message once for all its sinks. number: its name on the wire."""
+    """One distinct subscription: encodes a message once for all its recipients. number: its name on the wire."""
 
     def __init__(self, number: int, spec: Spec, packs: Mapping[str, PackInfo]) -> None:
         self.number = number
         self.spec = spec
-        self.sinks: dict[Sink, None] = {}
+        self.recipients: dict[Recipient, None] = {}
         self._streams = frozenset(spec.streams)
         self._selections = {wish.name: Selection(wish, packs[wish.name]) for wish in spec.packs}
 
     def show(self, frame: bytes) -> int:
-        """Send a websocket frame that is worth nothing later to all sinks. Returns how many could not take it."""
-        return sum(not sink.show(frame) for sink in self.sinks)
+        """Send a websocket frame that is worth nothing later to all recipients. Returns how many could not take it."""
+        return sum(not recipient.show(frame) for recipient in self.recipients)
 
     def answer(self, *, seq: int, since: int | None) -> wire.Subscribed:
         """The acknowledgement."""
@@ -149,7 +149,7 @@ class Channel:
             since=since,
         )
 
-    def takes(self, track: Track, *, has_provisional: bool) -> bool:
+    def takes(self, track: RowTrack, *, has_provisional: bool) -> bool:
         """Whether rows of `track` are wanted. has_provisional: its rows also come, earlier, as provisional ones."""
         if self.spec.tier == "events" or track.stream not in self._streams or track.pack not in self._selections:
             return False

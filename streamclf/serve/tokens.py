@@ -9,8 +9,8 @@ from pathlib import Path
 
 from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
+from streamclf.protocol.address import TOKEN_VARIABLE
 
-TOKEN_VARIABLE = "STREAMCLF_TOKEN"
 MIN_TOKEN = 8
 TRIES = 10  # wrong tokens in a row from one address …
 EVERY_S = 6.0  # … and one more each so many seconds

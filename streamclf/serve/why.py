@@ -52,7 +52,7 @@ _LOOP_LIMIT_S = 5.0
 _MS = 1_000_000
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WhyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request. See the module's text."""
 
     event: Annotated[str, msgspec.Meta(max_length=1024)] = ""
@@ -71,7 +71,7 @@ class GateEntry(msgspec.Struct, frozen=True):
     text: str
 
 
-class RuleEntry(msgspec.Struct, frozen=True):
+class RuleOutcome(msgspec.Struct, frozen=True):
     """What a rule said of an event."""
 
     rule: str
@@ -84,7 +84,7 @@ class EventWhy(msgspec.Struct, frozen=True):
     """The answer for an event."""
 
     event: StoredEvent
-    rules: list[RuleEntry]
+    rules: list[RuleOutcome]
     alerts: list[Told]
 
 
@@ -149,7 +149,7 @@ class Why:
 
     def answer(self, query: Query) -> Reply:
         """JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(query.fields, Asked)
+        wish = asked(query.fields, WhyQuery)
         if wish.event and not wish.stream and wish.at_ns is None:
             return Reply(msgspec.json.encode(self._event(wish.event, query.role)))
         if wish.event or not wish.stream or wish.at_ns is None:
@@ -228,7 +228,7 @@ class Why:
 
 def _explained(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule], role: Role) -> EventWhy:
     said_of = [
-        RuleEntry(
+        RuleOutcome(
             said.rule,
             said.passed,
             said.text,

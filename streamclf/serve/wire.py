@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from typing import Annotated, Literal, cast
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 from websockets.frames import Frame, Opcode
 
@@ -46,8 +45,10 @@ class LabelEntry(msgspec.Struct, kw_only=True):
     """One class of a pack."""
 
     id: str
+    """What messages call it: a-z, 0-9 and _."""
     name: Annotated[str, Meta(description="For people; untrusted text, never markup.")]
     group: str
+    """What it belongs to, such as bird; empty where to nothing."""
     hidden: Annotated[bool, Meta(description="Too generic to show; top_k leaves it out unless it is named.")]
     enter: Annotated[float | None, Meta(description="At this probability an event begins; null where none does.")]
 
@@ -56,17 +57,24 @@ class PackEntry(msgspec.Struct, kw_only=True):
     """One model pack and its latency budget."""
 
     name: str
+    """What messages call it."""
     version: str
+    """Of its weights."""
     digest: Annotated[str, Meta(description="sha256 of the pack's manifest, which holds the hash of every file.")]
     shape: Shape
+    """How rows come out of it."""
     labels: list[LabelEntry]
+    """Its classes, in the order of the columns."""
     exclusive: Annotated[bool, Meta(description="Exactly one class holds at a time.")]
     window_ms: float
+    """Sound that one run looks at."""
     look_ahead_ms: float
+    """Sound behind a frame that its row rests on."""
     algorithmic_latency_ms: Annotated[float, Meta(description="Look-ahead and buffering, without computing time.")]
     receptive_field_ms: Annotated[float | None, Meta(description="Null where it is unbounded (recurrent state).")]
     hop_ms: Annotated[int, Meta(description="Time between two runs of the model.")]
     provider: str
+    """What runs it: cpu, cuda or tensorrt."""
     latency_ms: Annotated[int | None, Meta(description="Deadline of the final revision; null where rows come once.")]
 
 
@@ -74,14 +82,21 @@ class StreamEntry(msgspec.Struct, kw_only=True):
     """One line of audio."""
 
     name: str
+    """What messages call it."""
     rate: int
+    """Samples a second, its native rate."""
     epoch_ns: Annotated[int, Meta(description="Wall time of sample 0 (ns since 1970); 0 before the first sample.")]
     source: str
+    """Where its sound comes from, in words."""
     state: str
+    """What the last `status` about it said."""
     detail: str
+    """Why, in a sentence; may be empty."""
     demo: Annotated[bool, Meta(description="A recording that ships with the project, not what can be heard here.")]
     priority: int
+    """Where the machine cannot keep up, streams of the lowest are paused first."""
     packs: list[str]
+    """Names of the packs that hear it."""
     push: Annotated[bool, Meta(description="Takes its samples from a client.")]
     test: Annotated[bool, Meta(description="The self-test's stream: nothing that is heard on it is real.")]
 
@@ -90,12 +105,16 @@ class Hello(Message, tag="hello"):
     """First message of a connection."""
 
     protocol: str
+    """Name and version of this protocol."""
     version: str
+    """Of the daemon."""
     instance: Annotated[str, Meta(description="Another one means that the daemon was restarted.")]
     seq: Seq
     oldest_seq: Annotated[int, Meta(description="Everything from this number on can be replayed with `since`.")]
     streams: list[StreamEntry]
+    """All of them; binary messages name one by its index here."""
     packs: list[PackEntry]
+    """All of them; binary messages name one by its index here."""
     no_audio: Annotated[str, Meta(description="Why `audio` cannot be had on this connection; empty where it can.")] = ""
 
 
@@ -103,55 +122,80 @@ class Scores(Message, tag="scores"):
     """Score rows of one pack on consecutive frames of one stream."""
 
     stream: str
+    """Name of the stream."""
     pack: str
+    """Name of the pack."""
     seq: Seq
     first_frame: Frame20
     count: int
+    """Rows in this message."""
     labels: Annotated[list[str], Meta(description="Ids of the columns; with top_k, best first.")]
     rows: Annotated[list[list[float]], Meta(description="count rows of one probability for each label.")]
     final: Annotated[bool, Meta(description="False: a revision of these frames follows.")]
     captured_ns: Annotated[int, Meta(description="Wall time (ns) of the newest sample that the last row rests on.")]
     decided_ns: Ns
+    """Wall time at which the engine had decided."""
     sent_ns: Ns
+    """Wall time at which it was sent."""
 
 
 class Event(Message, tag="event"):
     """An event opened, goes on or closed."""
 
     stream: str
+    """Name of the stream."""
     pack: str
+    """Name of the pack."""
     seq: Seq
     id: str
+    """The same in all stages of one event."""
     label: str
+    """Id of its label."""
     stage: Literal["open", "update", "close"]
+    """It begins, goes on (told once a second), has ended."""
     onset_frame: Frame20
     offset_frame: Annotated[int | None, Meta(description="One past the last active frame; null while it lasts.")]
     peak: float
+    """Largest probability so far."""
     mean: float
+    """Mean probability over its active frames so far."""
     onset_ns: Ns
+    """Wall time of the onset."""
     offset_ns: int | None
+    """Wall time of the offset; null while it lasts."""
     captured_ns: Ns
+    """Wall time of the newest sample that the decision rests on."""
     decided_ns: Ns
+    """Wall time at which the engine had decided."""
     sent_ns: Ns
+    """Wall time at which it was sent."""
 
 
 class Gap(Message, tag="gap"):
     """Samples first_sample to last_sample, both included, have no scores."""
 
     stream: str
+    """Name of the stream."""
     seq: Seq
     first_sample: int
+    """Index at the stream's own rate."""
     last_sample: int
+    """Index at the stream's own rate."""
     reason: str
+    """In a word or a sentence."""
 
 
 class Status(Message, tag="status"):
     """Something to know about a stream, or about a pack on it."""
 
     stream: str
+    """Name of the stream."""
     pack: str
+    """Name of the pack, empty where it is about the whole stream."""
     state: str
+    """In a word, such as live, waiting, lost, ended, behind, paused."""
     detail: str
+    """In a sentence; may be empty."""
     seq: Seq
 
 
@@ -164,30 +208,39 @@ class Lagged(Message, tag="lagged"):
 
     seq: Seq
     from_seq: int
+    """The first number that is missing, or may be."""
     to_seq: int
+    """The last one."""
     dropped: int
+    """How much is missing, in what `reason` counts."""
     reason: Literal["mailbox", "replay", "restart"]
+    """Why; see above."""
 
 
 class Error(Message, tag="error"):
     """A message of the client was refused; the connection stays, and so does its former subscription."""
 
     code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark"]
+    """What was refused."""
     message: str
+    """Why, in a sentence."""
 
 
 class ChannelPack(msgspec.Struct, kw_only=True):
     """A pack of a subscription and its label ids, the columns of its rows unless top_k or min_prob picks some."""
 
     name: str
+    """Name of the pack."""
     labels: list[str]
+    """Ids, in the order of the columns."""
 
 
 class Subscribed(Message, tag="subscribed"):
-    """Answer to `subscribe`: what is in force now."""
+    """Answer to `subscribe`: what is in force now. Fields as there."""
 
     seq: Seq
     channel: int
+    """Number that binary score rows of this subscription bear."""
     tier: Tier
     encoding: Encoding
     final: Revision
@@ -196,7 +249,9 @@ class Subscribed(Message, tag="subscribed"):
     picture: bool
     audio: str | None
     streams: list[str]
+    """Names of the streams that are sent."""
     packs: list[ChannelPack]
+    """The packs that are sent."""
     since: Annotated[int | None, Meta(description="Replay begins after this number; null: live from now on.")]
 
 
@@ -204,16 +259,22 @@ class Pushing(Message, tag="pushing"):
     """Answer to `push`: binary messages may follow."""
 
     stream: str
+    """Name of the stream."""
     rate: int
+    """Samples a second, as announced."""
     format: PcmFormat
+    """Of the samples, as announced."""
 
 
 class Marked(Message, tag="marked"):
     """Somebody marked an event that is kept; everybody is told. Fields as in `mark`."""
 
     event: str
+    """Its `id` at /v1/events."""
     mark: Verdict
+    """What it was marked as; empty where the mark was taken back."""
     label: str
+    """With `wrong`: what it was instead, where somebody said so."""
     seq: Seq
 
 
@@ -225,17 +286,25 @@ class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
     """
 
     streams: Names | None = None
+    """Names of streams."""
     packs: Names | None = None
+    """Names of packs."""
     labels: Names | None = None
+    """Ids of labels, or `group:NAME`."""
     groups: Names | None = None
+    """Names of groups."""
     top_k: Annotated[int, Meta(ge=1, le=65535)] | None = None
     """The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them."""
     min_prob: Probability = 0.0
     """Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life."""
     tier: Tier = "batch"
+    """`events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms."""
     encoding: Encoding = "json"
+    """Of score rows: JSON, or a binary message with float16 or uint8."""
     since: Annotated[int, Meta(ge=0)] | None = None
+    """Replay what came after this `seq` first."""
     instance: str | None = None
+    """Of the `hello` that `since` is from; another one makes all that is held follow."""
     final: Revision = "all"
     """`final`: settled rows; `provisional`: each row once, as early as it is known; `all`: both."""
     picture: bool = False
@@ -248,9 +317,13 @@ class Push(Message, tag="push", forbid_unknown_fields=True):
     """Announces samples for a `push` stream. Binary messages follow: u64 index of the first sample, then mono PCM."""
 
     stream: str
+    """Name of a `push` stream."""
     rate: int
+    """Samples a second."""
     channels: int = 1
+    """Only 1."""
     format: PcmFormat = "s16le"
+    """16-bit whole numbers or 32-bit floats, little-endian."""
     sender: Annotated[str, Meta(max_length=64)] = ""
     """A secret word of the client's own choice: over a new connection it takes its own place again and counts on."""
 
@@ -260,6 +333,7 @@ class Mark(Message, tag="mark", forbid_unknown_fields=True):
 
     event: Annotated[str, Meta(max_length=1024, description="Its `id` at /v1/events: `hello.instance`, `/`, its id.")]
     mark: Verdict
+    """`right`, `wrong`, or empty to take a mark back."""
     label: Annotated[str, Meta(pattern="^[a-z0-9_]{0,64}$")] = ""
     """With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows."""
 
@@ -281,7 +355,7 @@ def encode(message: Message) -> bytes:
 
 def rounded(rows: F32) -> list[list[float]]:
     """Probabilities as short JSON numbers: (frames, classes) to six decimals."""
-    return cast(list[list[float]], rows.astype(np.float64).round(DECIMALS).tolist())
+    return cast(list[list[float]], rows.astype("float64").round(DECIMALS).tolist())
 
 
 def decode_server(text: bytes | str) -> ServerMessage:

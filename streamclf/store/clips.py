@@ -25,7 +25,7 @@ from streamclf.errors import ConfigError, Overrun
 from streamclf.store.events import StoredEvent
 from streamclf.store.names import safe_name
 from streamclf.store.privacy import SpeechWatch, speech_columns
-from streamclf.types import F32, FrameScores, Label, Levels, Output, Status
+from streamclf.types import F32, FrameScores, Label, Levels, Output, Status, StreamState
 
 FOLDER = "clips"
 SLACK_SECONDS = 10
@@ -34,7 +34,7 @@ _OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ClipSource:
     """What clips are cut from: a stream's ring, its rate (Hz), and the packs that listen to it."""
 
     ring: Ring
@@ -75,7 +75,9 @@ class Clipper:
     Raises ConfigError where privacy is asked for and a stream has no pack that tells speech.
     """
 
-    def __init__(self, config: ClipsConfig, lines: Mapping[str, Line], labels: Mapping[str, Sequence[Label]]) -> None:
+    def __init__(
+        self, config: ClipsConfig, lines: Mapping[str, ClipSource], labels: Mapping[str, Sequence[Label]]
+    ) -> None:
         self.missed = 0
         """Clips that were not cut: overwritten in the ring, or more than `MAX_PLANNED` at once."""
         self.wanted_ms: Callable[[StoredEvent], int | None] = lambda event: None
@@ -111,7 +113,7 @@ class Clipper:
                 self._heard[output.stream] = output.first_frame + len(output.rms)
             elif isinstance(output, FrameScores):
                 self._watch.take(output)
-            elif isinstance(output, Status) and output.state == "ended":
+            elif isinstance(output, Status) and output.state is StreamState.ENDED:
                 self._ended.add(output.stream)
 
     def plan(self, events: Iterable[StoredEvent]) -> None:
@@ -149,7 +151,7 @@ class Clipper:
                     cuts.append(cut)
         return cuts
 
-    def _is_due(self, plan: _Plan, line: Line) -> bool:
+    def _is_due(self, plan: _Plan, line: ClipSource) -> bool:
         stream = plan.event.stream
         if stream in self._ended:
             return True
@@ -160,7 +162,7 @@ class Clipper:
         # what is not judged in time counts as speech
         return line.ring.written - plan.first * hop_of(line.rate) > line.ring.capacity - SLACK_SECONDS // 2 * line.rate
 
-    def _cut(self, plan: _Plan, line: Line) -> Cut | None:
+    def _cut(self, plan: _Plan, line: ClipSource) -> Cut | None:
         event, hop = plan.event, hop_of(line.rate)
         key = event.stream, event.label
         visit = self._visits.get(key)

@@ -30,7 +30,7 @@ class Store:
     def __init__(self, folder: Path, connection: sqlite3.Connection, lock: int) -> None:
         self.folder = folder
         self.connection = connection
-        self._lock = lock
+        self._lock: int | None = lock
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -74,9 +74,11 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Write the WAL back and let go of the folder."""
+        """Write the WAL back and let go of the folder. May be called twice."""
         self.connection.close()
-        os.close(self._lock)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
 
 def obstacle(folder: Path) -> str:

@@ -29,7 +29,7 @@ _BEYOND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class EvaluationSettings:
     """What is done to the audio, and how a clip's frames become one score.
 
     gain: factor on every sample (what goes beyond full scale is clipped). noise_db: white noise at this ratio of the
@@ -104,7 +104,7 @@ def evaluate(
     engines: Sequence[Engine],
     maps: Sequence[LabelMap],
     recordings: Sequence[Recording],
-    settings: Settings,
+    settings: EvaluationSettings,
     *,
     normalise_gain: bool = False,
     progress: Callable[[float], None] = lambda done: None,
@@ -171,7 +171,7 @@ def _listen(
     label_map: LabelMap,
     labels: Sequence[str],
     recording: Recording,
-    settings: Settings,
+    settings: EvaluationSettings,
     normalise_gain: bool,
     progress: Callable[[float], None],
 ) -> _Heard:
@@ -208,7 +208,7 @@ def _listen(
     return _Heard(rows, sum(len(part) for _, part in parts), events, samples / rate)
 
 
-def _alter(block: F32, settings: Settings, noise: Callable[[int], F32] | None) -> F32:
+def _alter(block: F32, settings: EvaluationSettings, noise: Callable[[int], F32] | None) -> F32:
     if noise is not None:
         block = block + noise(len(block))
     if settings.gain != 1.0:
@@ -216,7 +216,7 @@ def _alter(block: F32, settings: Settings, noise: Callable[[int], F32] | None) -
     return np.clip(block, -1.0, 1.0) if settings.gain > 1.0 or noise is not None else block
 
 
-def _noise(recording: Recording, settings: Settings) -> Callable[[int], F32] | None:
+def _noise(recording: Recording, settings: EvaluationSettings) -> Callable[[int], F32] | None:
     """White noise for one recording, the same in every run and for every pack."""
     if settings.noise_db is None:
         return None
@@ -245,7 +245,7 @@ def _judge(
     labels: tuple[str, ...],
     recordings: Sequence[Recording],
     heard: Sequence[_Heard],
-    settings: Settings,
+    settings: EvaluationSettings,
 ) -> PackResult:
     result = PackResult(pack, label_map, scores=np.stack([_pooled(answer, settings.pooling) for answer in heard]))
     result.false_events = _false_events(pack, label_map, recordings, heard)

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from streamclf.errors import StreamclfError
 from streamclf.model.pack import Manifest
 from streamclf.train import augment, runstate
 from streamclf.train.examples import Batch, Examples
 from streamclf.train.extra import need
 from streamclf.train.features import BatchFeatures
+from streamclf.train.loop import Loop
 
 
-class Settings(msgspec.Struct, frozen=True):
+class FitSettings(msgspec.Struct, frozen=True):
     """How to train. learning_rate: at its highest; encoder_share: of it for weights that were trained before.
 
     minutes: stop by then (0: no limit); how fast the learning rate falls then follows the clock, so that such a run
@@ -95,7 +95,7 @@ def fit(
     learner: Learner,
     train: Examples,
     validation: Examples | None,
-    settings: Settings,
+    settings: FitSettings,
     run: Path,
     *,
     resume: bool,
@@ -119,7 +119,7 @@ class _Run:
         learner: Learner,
         train: Examples,
         validation: Examples | None,
-        settings: Settings,
+        settings: FitSettings,
         folder: Path,
         report: Report,
         clock: Callable[[], float],
@@ -129,24 +129,31 @@ class _Run:
         self.settings, self.folder, self.report, self.clock = settings, folder, report, clock
         self.features = BatchFeatures.of(learner.manifest)
         self.exclusive = train.task.exclusive
-        self.optimiser = torch.optim.AdamW(_groups(learner, settings), lr=settings.learning_rate, betas=(0.9, 0.98))
-        self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
-        self.step = self.epoch = self.at = 0
+        self.epoch = self.at = 0
         self.threads = settings.threads or os.cpu_count() or 1
         self.spent = self.cpu_spent = 0.0
         self.loss = math.nan
         self.best: dict[str, Any] = {}
         self.history: list[dict[str, float]] = []
         self.total = settings.epochs * -(-len(train) // settings.batch)
+        self.loop = Loop(
+            self.net,
+            learning_rate=settings.learning_rate,
+            rate=self._rate,
+            decay=settings.decay,
+            average=settings.average,
+            clip=settings.clip,
+            share=lambda name: settings.encoder_share if learner.is_encoder(name) else 1.0,
+        )
 
     def go(self, resume: bool) -> Outcome:
         runstate.seed_all(self.settings.seed)
         if resume:
-            self._restore(runstate.load(self.folder))
+            self._restore()
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True)
         begun, cpu_begun = self.clock() - self.spent, time.process_time() - self.cpu_spent
-        log = need("torch.utils.tensorboard").SummaryWriter(str(self.folder / "log"), purge_step=self.step)
+        log = need("torch.utils.tensorboard").SummaryWriter(str(self.folder / "log"), purge_step=self.loop.step)
         stopped = ""
         try:
             while not stopped:
@@ -156,11 +163,11 @@ class _Run:
         finally:
             log.close()
         best = self.best
-        self.net.load_state_dict(best["weights"] if best else self.average)
+        self.net.load_state_dict(best["weights"] if best else self.loop.averaged)
         self.net.eval()
         return Outcome(
             epochs=self.epoch,
-            steps=self.step,
+            steps=self.loop.step,
             seconds=self.spent,
             cpu_seconds=self.cpu_spent,
             loss=self.loss,
@@ -184,26 +191,27 @@ class _Run:
         settings = self.settings
         self.net.train()
         while self.at < len(self.train):
+            learning_rate = self.loop.learning_rate
             self.loss = self._one_step()
-            self.step += 1
+            step = self.loop.step
             self.at += settings.batch
             self.spent, self.cpu_spent = self.clock() - begun, time.process_time() - cpu_begun
-            log.add_scalar("loss/train", self.loss, self.step)
-            log.add_scalar("learning_rate", self.optimiser.param_groups[0]["lr"], self.step)
-            self.report.step(self.step, self.total, self.loss)
+            log.add_scalar("loss/train", self.loss, step)
+            log.add_scalar("learning_rate", learning_rate, step)
+            self.report.step(step, self.total, self.loss)
             if settings.minutes and self.spent >= settings.minutes * 60:
                 break
-            if self.step % settings.checkpoint_steps == 0 and self.at < len(self.train):
+            if step % settings.checkpoint_steps == 0 and self.at < len(self.train):
                 self._save()
         self.epoch += 1
         self.at = 0
-        told = {"epoch": float(self.epoch), "step": float(self.step), "loss": self.loss}
+        told = {"epoch": float(self.epoch), "step": float(self.loop.step), "loss": self.loss}
         if self.validation is not None:
             told |= self._validate()
         self.spent, self.cpu_spent = self.clock() - begun, time.process_time() - cpu_begun
         self.history.append(told)
         for name in told.keys() - {"epoch", "step", "loss"}:
-            log.add_scalar(name.replace("_", "/", 1), told[name], self.step)
+            log.add_scalar(name.replace("_", "/", 1), told[name], self.loop.step)
         self._save()
         figures = ", ".join(f"{name} {told[name]:.4g}" for name in told if name not in ("epoch", "step"))
         self.report.epoch(f"epoch {self.epoch} of {settings.epochs}: {figures}")
@@ -215,20 +223,8 @@ class _Run:
         masks = self.train.masks(self.epoch, self.at)
         if masks is not None and rows.ndim == 3:
             augment.mask(rows, masks)
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * group["share"] * self._rate()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(self.learner.logits(torch.from_numpy(self.features.lay(rows))), batch, settings.smoothing)
-        if not torch.isfinite(loss):
-            raise StreamclfError(
-                f"the loss is {loss.item()} at step {self.step}; train with a --learning-rate under "
-                f"{settings.learning_rate:g}"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
-        self.optimiser.step()
-        self._average()
-        return float(loss.item())
+        logits = self.learner.logits(torch.from_numpy(self.features.lay(rows)))
+        return self.loop.learn(self._loss(logits, batch, settings.smoothing))
 
     def _loss(self, logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
         targets, weights = torch.from_numpy(batch.targets), torch.from_numpy(batch.weights)
@@ -239,33 +235,23 @@ class _Run:
             each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
         return (each * weights).sum() / weights.sum().clamp(min=1.0)
 
-    def _rate(self) -> float:
+    def _rate(self, step: int) -> float:
         """Share of the highest rate: a linear rise, then half a cosine down to nothing."""
         settings = self.settings
-        done = (self.step + 1) / self.total
+        done = min(1.0, (step + 1) / self.total)
         if settings.minutes:
             done = max(done, min(1.0, self.spent / (settings.minutes * 60)))
         if done < settings.warm_up:
             return done / settings.warm_up
         return 0.5 * (1 + math.cos(math.pi * (done - settings.warm_up) / (1 - settings.warm_up)))
 
-    def _average(self) -> None:
-        # early on the past is short, and the average follows it
-        keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.net.state_dict().items():
-            held = self.average[name]
-            if held.dtype.is_floating_point:
-                held.lerp_(value, 1 - keep)
-            else:
-                held.copy_(value)
-
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None
         live = {name: value.clone() for name, value in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average)
+        self.net.load_state_dict(self.loop.averaged)
         loss, accuracy = self._judge(self.validation)
         if not self.best or loss < self.best["loss"]:
-            weights = {name: value.clone() for name, value in self.average.items()}
+            weights = {name: value.clone() for name, value in self.loop.averaged.items()}
             self.best = {"loss": loss, "accuracy": accuracy, "epoch": self.epoch, "weights": weights}
         self.net.load_state_dict(live)
         return {"validation_loss": loss, "validation_accuracy": accuracy}
@@ -296,38 +282,19 @@ class _Run:
         return sum(loss for loss, _ in losses) / max(weight, 1e-9), right / max(judged, 1e-9)
 
     def _save(self) -> None:
-        runstate.save(
+        self.loop.save(
             self.folder,
-            {
-                "net": self.net.state_dict(),
-                "average": self.average,
-                "optimiser": self.optimiser.state_dict(),
-                "random": runstate.random_states(),
-                "best": self.best,
-                "history": self.history,
-                "counts": [self.step, self.epoch, self.at, self.threads],
-                "spent": [self.spent, self.cpu_spent, self.loss],
-            },
+            best=self.best,
+            history=self.history,
+            counts=[self.loop.step, self.epoch, self.at, self.threads],
+            spent=[self.spent, self.cpu_spent, self.loss],
         )
 
-    def _restore(self, state: runstate.State) -> None:
-        self.net.load_state_dict(state["net"])
-        self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        runstate.restore_random(state["random"])
+    def _restore(self) -> None:
+        state = self.loop.restore(self.folder)
         self.best, self.history = state["best"], state["history"]
-        self.step, self.epoch, self.at, self.threads = state["counts"]
+        _, self.epoch, self.at, self.threads = state["counts"]
         self.spent, self.cpu_spent, self.loss = state["spent"]
-
-
-def _groups(learner: Learner, settings: Settings) -> list[dict[str, Any]]:
-    """Weights that learn: matrices decay, biases and norms do not, and an encoder learns at its share of the rate."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, weight in learner.net.named_parameters():
-        if weight.requires_grad:
-            share = settings.encoder_share if learner.is_encoder(name) else 1.0
-            groups.setdefault((settings.decay if weight.ndim > 1 else 0.0, share), []).append(weight)
-    return [{"params": each, "weight_decay": decay, "share": share} for (decay, share), each in groups.items()]
 
 
 def _agree(scores: Any, targets: Any, exclusive: bool) -> Any:

@@ -28,7 +28,7 @@ from streamclf.train.examples import Cut, Examples
 from streamclf.train.export import Say, check_target, pack_name
 from streamclf.train.families.family import Wishes
 from streamclf.train.features import statistics
-from streamclf.train.fit import Learner, Outcome, Report, Settings, fit
+from streamclf.train.fit import FitSettings, Learner, Outcome, Report, fit
 from streamclf.train.hub import HubNet
 from streamclf.train.judge import Judged, judge
 from streamclf.types import Shape
@@ -66,7 +66,7 @@ class Options(msgspec.Struct, frozen=True):
     train_folds: tuple[int, ...] = ()
     validation_folds: tuple[int, ...] = ()
     test_folds: tuple[int, ...] = ()
-    settings: Settings = Settings()
+    settings: FitSettings = FitSettings()
 
 
 class Trainable(Learner, Protocol):

@@ -8,7 +8,7 @@ from streamclf.config import Config
 from streamclf.engine.engine import Engine
 from streamclf.engine.pace import hop_frames
 from streamclf.train.annotations import Recording
-from streamclf.train.evaluate import Evaluation, Pooling, Settings, evaluate
+from streamclf.train.evaluate import Evaluation, EvaluationSettings, Pooling, evaluate
 from streamclf.train.lineup import label_maps, make_engines
 from streamclf.train.report import figures
 from streamclf.types import Provider
@@ -45,7 +45,7 @@ def judge(
     labels = sorted({label for recording in recordings for label in recording.labels})
     maps = label_maps([engine], [runner.name], labels, {}, recordings)
     pooling: Pooling = "mean" if exclusive else "max"
-    result = evaluate([engine], maps, recordings, Settings(pooling=pooling), progress=progress)
+    result = evaluate([engine], maps, recordings, EvaluationSettings(pooling=pooling), progress=progress)
     return Judged(result, 20 * runner.hop_frames, pooling)
 
 

@@ -18,6 +18,7 @@ from streamclf.errors import StreamclfError, UsageError
 
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
+_CONFIG = "config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NOISY = (
     *("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir", "onnxruntime"),
@@ -33,7 +34,10 @@ class CheckpointError(StreamclfError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """source: as the user wrote it. config: transformers' own. settings: of preprocessor_config.json, or empty."""
+    """source: as the user wrote it. config: transformers' own, or what the family made of config.json.
+
+    architecture: the class that it was trained in. settings: of preprocessor_config.json, or empty.
+    """
 
     source: str
     config: Any
@@ -132,6 +136,22 @@ class Checkpoint:
         """A JSON file of the checkpoint, None where it has none."""
         return _json(self.source, name, local_only=self.local_only)
 
+    def weights(self, name: str = "model.safetensors") -> dict[str, Any]:
+        """The tensors of a file of the checkpoint, by name: for models that transformers does not know.
+
+        Raises `CheckpointError`.
+        """
+        from safetensors.torch import load_file
+
+        path = _cached(self.source, name, local_only=self.local_only)
+        if path is None:
+            raise CheckpointError(f"{self.source} has no {name}; expected the weights there, so save it again")
+        try:
+            tensors: dict[str, Any] = load_file(path)
+        except Exception as fault:  # of the reader's own kinds
+            raise CheckpointError(f"{name} of {self.source} cannot be read: {first_sentence(fault)}") from fault
+        return tensors
+
     def licence(self) -> str:
         """What the model card's header states."""
         path = _cached(self.source, "README.md", local_only=self.local_only)
@@ -144,10 +164,8 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
     """Configuration and preprocessor settings of `source`: a folder, or a model id of the Hugging Face hub.
 
     offline: look into the local cache alone. Raises UsageError where it can be neither, `CheckpointError` where it
-    cannot be read or is no model that transformers knows.
+    cannot be read or is no model that a family or transformers knows.
     """
-    from transformers import AutoConfig
-
     here = Path(source).expanduser()
     if here.exists():
         if not here.is_dir():
@@ -158,17 +176,8 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
             f"{source} is neither a folder that exists nor a model id such as facebook/wav2vec2-base-960h; name one"
         )
     local_only = offline or here.is_dir()
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(source, local_files_only=local_only, trust_remote_code=False)
-    except Exception as fault:  # configurations check themselves, each in its way
-        advice = (
-            "give the folder that `save_pretrained` wrote"
-            if here.is_dir()
-            else "check the id and the network, or download it first and give the folder"
-        )
-        raise CheckpointError(f"no model can be read from {source}: {first_sentence(fault)}; {advice}") from fault
-    classes: Sequence[str] = config.architectures or ()
+    config = _config(source, local_only=local_only)
+    classes: Sequence[str] = getattr(config, "architectures", None) or ()
     if not classes:
         raise CheckpointError(
             f"the config.json of {source} states no `architectures`; expected the class it was trained in, so save it "
@@ -181,6 +190,31 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
         settings=_settings(source, local_only=local_only),
         local_only=local_only,
     )
+
+
+def _config(source: str, *, local_only: bool) -> Any:
+    """What config.json says, read by the family that says it can, else by transformers."""
+    from transformers import AutoConfig
+
+    from streamclf.train.families import family_reading  # here, because families are made of checkpoints
+
+    try:
+        stated = _json(source, _CONFIG, local_only=local_only) or {}
+    except CheckpointError:
+        stated = {}  # transformers says why, better
+    family = family_reading(stated)
+    try:
+        with quiet():
+            if family is not None and family.config is not None:
+                return family.config(stated)
+            return AutoConfig.from_pretrained(source, local_files_only=local_only, trust_remote_code=False)
+    except Exception as fault:  # configurations check themselves, each in its way
+        advice = (
+            "give the folder that `save_pretrained` wrote"
+            if Path(source).is_dir()
+            else "check the id and the network, or download it first and give the folder"
+        )
+        raise CheckpointError(f"no model can be read from {source}: {first_sentence(fault)}; {advice}") from fault
 
 
 @contextlib.contextmanager

@@ -73,11 +73,10 @@ def sounding(server: HubServer) -> Iterator[None]:
         thread.join()
 
 
-def heard_by(hub: Hub) -> list[tuple[str, bool]]:
-    """Grows as streams are tapped and let be."""
+def overheard() -> tuple[Hub, list[tuple[str, bool]]]:
+    """A hub of one stream; the list grows as that is tapped and let be."""
     asked: list[tuple[str, bool]] = []
-    hub.shown.on_sound = lambda stream, wanted: asked.append((stream, wanted))
-    return asked
+    return make_hub(streams=("mic",), on_sound=lambda stream, wanted: asked.append((stream, wanted))), asked
 
 
 def until(page: Page, asked: list[tuple[str, bool]], expected: list[tuple[str, bool]]) -> None:
@@ -89,8 +88,7 @@ def until(page: Page, asked: list[tuple[str, bool]], expected: list[tuple[str, b
 
 
 def test_what_is_heard_is_played_while_the_button_is_pressed_in_and_seen(open_page: OpenPage) -> None:
-    hub = make_hub(streams=("mic",))
-    asked = heard_by(hub)
+    hub, asked = overheard()
     with hub_server(hub) as server, sounding(server):
         page = open_page("about:blank")
         page.add_init_script(OVERHEAR)
@@ -115,8 +113,7 @@ def test_what_is_heard_is_played_while_the_button_is_pressed_in_and_seen(open_pa
 
 
 def test_who_may_not_listen_is_told_why_and_nothing_is_asked_for(open_page: OpenPage) -> None:
-    hub = make_hub(streams=("mic",))
-    asked = heard_by(hub)
+    hub, asked = overheard()
     with hub_server(hub, no_audio="listening is switched off on this daemon") as server, sounding(server):
         page = open_page(server.address)
         button = page.get_by_role("button", name="Listen to mic")

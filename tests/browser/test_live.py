@@ -20,10 +20,10 @@ from streamclf.serve.picture import decode
 from streamclf.types import Levels, Picture
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, hub_server, keep_picture
-from tests.support.daemon import Daemon
 from tests.support.recordings import tone
 from tests.support.serving import make_hub, publish, scores
-from tests.support.tinypack import HOP, RATE, stateful_pack
+from tools.lab.daemon import Daemon
+from tools.lab.tinypack import HOP, RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 

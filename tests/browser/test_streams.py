@@ -1,10 +1,11 @@
 """The health view: problems on top with what to do, many streams in a table that stays readable."""
 
 from streamclf.config import Config
-from streamclf.health import Health
+from streamclf.daemon.health import Health
+from streamclf.daemon.problems import PartProblems
 from streamclf.serve.access import Role
 from streamclf.serve.route import Route
-from streamclf.types import Status
+from streamclf.types import Status, StreamState
 from tests.support.browser import OpenPage, hub_server, keep_picture
 from tests.support.serving import make_hub, publish
 
@@ -15,8 +16,9 @@ ROW = ".stream-table tbody tr"
 def test_a_hundred_streams_are_a_table_with_trouble_first_and_a_filter(open_page: OpenPage) -> None:
     names = [f"box-{number:02}" for number in range(99)] + [f"z{MARKUP}"]
     hub = make_hub(streams=names)
-    publish(hub, Status("box-40", "reconnecting", "why"), Status(names[-1], "lost", MARKUP))
-    health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=False)
+    publish(hub, Status("box-40", StreamState.RECONNECTING, "why"), Status(names[-1], StreamState.LOST, MARKUP))
+    parts = PartProblems(writer=None, selftest=None, alerts=None)
+    health = Health(hub, [], Config(), parts, needs_token=False)
     with hub_server(hub, {"/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}) as server:
         page = open_page(server.address + "#streams")
         page.wait_for_selector(ROW)
@@ -27,7 +29,7 @@ def test_a_hundred_streams_are_a_table_with_trouble_first_and_a_filter(open_page
         page.wait_for_function(f"() => document.querySelectorAll('{ROW}').length === 1")
         found = page.locator(f"{ROW} th").all_text_contents()
         page.fill("input[type=search]", "")
-        server.call(lambda: publish(hub, Status("box-07", "lost", "unplugged")))
+        server.call(lambda: publish(hub, Status("box-07", StreamState.LOST, "unplugged")))
         page.wait_for_function(f"() => document.querySelector('{ROW} th').textContent === 'box-07'")
         summary = page.locator(".health-summary").inner_text()
         injected = page.locator("main img, .health-problem b").count()

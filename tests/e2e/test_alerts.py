@@ -17,13 +17,12 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.file import open_blocks
 from tests.conftest import StartDaemon
-from tests.support import soundserver
 from tests.support.alerts import Receiver, http_receiver
 from tests.support.broker import Broker
-from tests.support.daemon import Daemon, run_cli
-from tests.support.load import patience
 from tests.support.recordings import bursts
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab import soundserver
+from tools.lab.daemon import Daemon, run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 
@@ -167,8 +166,9 @@ def test_birds_at_a_microphone_reach_every_sink_once_a_passage(
     assert [data["id"] for data in heard] == ids
     for path in (tmp_path / "alerts.ndjson", told):
         assert [json.loads(line)["data"]["id"] for line in path.read_text().splitlines()] == ids
-    late_s = [(r.data["event"]["onset_ns"] - begun) / 1e9 for r, begun in zip(receiver.requests, begins, strict=True)]
-    assert all(-0.5 < late < 1.5 * patience() for late in late_s), late_s
+    # each song has its own: the second one's began after the first one's song, not with it
+    onsets = [request.data["event"]["onset_ns"] for request in receiver.requests]
+    assert begins[0] - 500_000_000 < onsets[0] < begins[1] - 500_000_000 < onsets[1]
 
 
 def test_other_rules_hold_from_the_next_event_and_wrong_ones_never(tmp_path: Path, daemon: StartDaemon) -> None:

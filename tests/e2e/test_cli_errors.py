@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import clean_env, hearing_ctrl_c, run_cli
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import clean_env, hearing_ctrl_c, run_cli
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -2,21 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from streamclf.client import Client
+from streamclf.client import Client, Reconnect
 from streamclf.serve import wire
-from streamclf.types import Gap, Stage, Status
+from streamclf.types import Gap, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.following import Waits, collect, published, run
 from tests.support.served import Proxy, answering, served
 from tests.support.serving import Collector, event, make_hub, publish, scores
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 # Receiving
 
@@ -38,7 +37,7 @@ def test_rows_and_events_come_typed_after_hello_and_the_answer() -> None:
             assert (row.stream, row.first_frame, row.labels, row.rows) == ("mic", 7, ["dog"], [[0.75]])
             assert isinstance(opened, wire.Event)
             assert opened.label == "dog"
-            assert (client.seq, client.instance, client.hello) == (2, "here", hello)
+            assert (client.place, client.hello) == ((2, "here"), hello)
 
     run(main())
 
@@ -97,9 +96,9 @@ def history(hub: Any) -> AsyncIterator[None]:
             if tick % 17 == 6:
                 publish(hub, Gap("mic", tick * 320, tick * 320 + 99, "xrun"))
             if tick % 29 == 8:
-                publish(hub, Status("yard", "problem", "clipping"))
+                publish(hub, Status("yard", StreamState.PROBLEM, "clipping"))
             yield
-        publish(hub, Status("mic", "ended", ""))
+        publish(hub, Status("mic", StreamState.ENDED, ""))
 
     return publishing()
 
@@ -114,14 +113,16 @@ def test_cut_anywhere_it_resumes_without_a_gap_or_a_duplicate(tier: wire.Tier, e
         cuts = [0, 100, 1500, 2600, 3001, 4444, 2222, 3003]  # within the handshake, hello, later messages
         waits = Waits()
         async with served(hub) as server, Proxy(server.port, cuts) as proxy:
-            client = Client(f"127.0.0.1:{proxy.port}", tier=tier, encoding=encoding, since=0, on_wait=waits)
+            client = Client(
+                f"127.0.0.1:{proxy.port}", tier=tier, encoding=encoding, since=0, reconnect=Reconnect(on_wait=waits)
+            )
 
             async def live() -> None:
                 async for _ in history(hub):
                     await asyncio.sleep(0.01)
 
             publishing = asyncio.create_task(live())
-            got = await collect(client, lambda got: publishing.done() and client.seq == hub.seq)
+            got = await collect(client, lambda got: publishing.done() and client.place == (hub.seq, hub.instance))
             await publishing
 
         expected = [(message["type"].capitalize(), message["seq"]) for message in uncut.messages]
@@ -140,7 +141,7 @@ def test_what_came_between_two_connections_is_sent_though_nothing_had_come_befor
             client = Client(f"127.0.0.1:{proxy.port}", tier="frame")
             publish(hub, scores(0))
             got: list[wire.ServerMessage] = []
-            async with aclosing(client.messages()) as messages:
+            async with client.messages() as messages:
                 async for message in messages:
                     got.append(message)
                     if isinstance(message, wire.Subscribed) and len(got) == 2:
@@ -161,13 +162,13 @@ def test_a_restart_of_the_daemon_is_declared_and_its_count_begun_anew() -> None:
         waits = Waits()
         async with served(first) as server:
             port = server.port
-            client = Client(f"127.0.0.1:{port}", tier="frame", on_wait=waits)
+            client = Client(f"127.0.0.1:{port}", tier="frame", reconnect=Reconnect(on_wait=waits))
             messages = client.messages()
             got = [await anext(messages), await anext(messages)]
             publish(first, *(scores(frame) for frame in range(9)))
             got += [await anext(messages) for _ in range(9)]
         publish(second, scores(0), scores(1))
-        async with served(second, port=port), aclosing(messages):
+        async with served(second, port=port), messages:
             hello, subscribed, lagged, *rows = [await anext(messages) for _ in range(5)]
 
             assert isinstance(hello, wire.Hello)
@@ -177,7 +178,7 @@ def test_a_restart_of_the_daemon_is_declared_and_its_count_begun_anew() -> None:
             assert lagged.reason == "restart"
             assert published(got)[-1] == ("Scores", 9)
             assert published(rows) == [("Scores", 1), ("Scores", 2)]
-            assert (client.seq, client.instance) == (2, "second")
+            assert client.place == (2, "second")
         assert "the daemon is stopping" in waits[0][0]
 
     run(main())
@@ -192,7 +193,7 @@ def test_a_later_client_goes_on_where_an_earlier_one_ended() -> None:
             early = Client(url, tier="frame", since=0)
             got = await collect(early, lambda got: len(published(got)) == 4)
 
-            late = Client(url, tier="frame", since=early.seq, instance=early.instance)
+            late = Client(url, tier="frame", since=early.place)
             got += await collect(late, lambda got: len(published(got)) == 2)
 
         assert [seq for _, seq in published(got)] == [1, 2, 3, 4, 5, 6]
@@ -206,7 +207,7 @@ def test_what_the_daemon_no_longer_holds_is_declared() -> None:
         publish(hub, *(scores(frame) for frame in range(200)))
         async with served(hub) as server:
             client = Client(f"127.0.0.1:{server.port}", tier="frame", since=10)
-            got = await collect(client, lambda got: client.seq == 200)
+            got = await collect(client, lambda got: client.place == (200, hub.instance))
 
         lagged = next(message for message in got if isinstance(message, wire.Lagged))
         first = published(got)[0][1]
@@ -218,7 +219,7 @@ def test_what_the_daemon_no_longer_holds_is_declared() -> None:
 def test_it_waits_for_a_daemon_that_is_not_there_yet(free_port: int) -> None:
     async def main() -> None:
         waits = Waits()
-        client = Client(f"127.0.0.1:{free_port}", on_wait=waits)
+        client = Client(f"127.0.0.1:{free_port}", reconnect=Reconnect(on_wait=waits))
         first = asyncio.create_task(collect(client, lambda got: len(got) == 1))
         while len(waits) < 3:
             await asyncio.sleep(0.01)
@@ -236,7 +237,9 @@ def test_a_busy_server_is_tried_again() -> None:
         waits = Waits()
         reply = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nAll taken."
         async with answering(reply) as port:
-            task = asyncio.create_task(collect(Client(f"127.0.0.1:{port}", on_wait=waits), lambda got: False))
+            task = asyncio.create_task(
+                collect(Client(f"127.0.0.1:{port}", reconnect=Reconnect(on_wait=waits)), lambda got: False)
+            )
             while len(waits) < 2:
                 await asyncio.sleep(0.01)
             task.cancel()

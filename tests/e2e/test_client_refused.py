@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
-from streamclf.client import Client
+from streamclf.client import Client, Reconnect
 from streamclf.errors import ServeError
 from streamclf.serve import wire
 from tests.support.following import Waits, collect, refusal, run
@@ -66,7 +66,7 @@ def test_a_refused_token_is_not_tried_again(token: str | None, monkeypatch: pyte
     async def main() -> None:
         waits = Waits()
         async with served(make_hub(), token="right-token") as server:
-            said = await refusal(Client(f"127.0.0.1:{server.port}", token=token, on_wait=waits))
+            said = await refusal(Client(f"127.0.0.1:{server.port}", token=token, reconnect=Reconnect(on_wait=waits)))
 
         assert "refused the token" in said
         assert "STREAMCLF_TOKEN" in said
@@ -119,7 +119,7 @@ def test_something_else_at_the_address_is_not_tried_again(reply: bytes, why: str
     async def main() -> None:
         waits = Waits()
         async with answering(reply) as port:
-            said = await refusal(Client(f"127.0.0.1:{port}", token="secret-token", on_wait=waits))
+            said = await refusal(Client(f"127.0.0.1:{port}", token="secret-token", reconnect=Reconnect(on_wait=waits)))
 
         assert why in said
         assert f"127.0.0.1:{port}" in said

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 from tests.support.node import ROOT, WEBSOCKET, build_client, needs_node
+from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
 
 PAGE = ROOT / "docs" / "developers" / "clients.md"
 ADDRESS = "127.0.0.1:8765"  # on the page

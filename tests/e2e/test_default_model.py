@@ -11,8 +11,8 @@ from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.engine.verify import verify
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
-from tests.support.daemon import run_cli
 from tools.default.classes import LABELS
+from tools.lab.daemon import run_cli
 
 FOLDER = Path(__file__).resolve().parents[2] / "models" / "default"
 RATE = 16_000

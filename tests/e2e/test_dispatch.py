@@ -1,9 +1,7 @@
 """The dispatcher between a real outbox and real receivers; the clock alone is ours."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +9,19 @@ import pytest
 
 from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.dispatch import Dispatcher, Write
 from streamclf.alerts.sinks import Sink, Temporary, open_sink
-from streamclf.alerts.sinks.configs import NdjsonConfig, WebhookConfig
+from streamclf.alerts.sinks.ndjson import NdjsonConfig
+from streamclf.alerts.sinks.webhook import WebhookConfig
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import ConfigError
-from streamclf.store.database import Store, reader
+from streamclf.store.database import Store
 from tests.support.alerts import AT_NS, http_receiver, make_alert
-from tests.support.daemon import free_port as find_free_port
+from tests.support.desk import desk_of
+from tools.lab.daemon import free_port as find_free_port
 
 pytestmark = pytest.mark.e2e
 
 pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
-
-
-class Desk:
-    """A store, a dispatcher on it, and what a keeper does for it: write at once, then say so."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.now_ns = AT_NS
-        self.held: list[Write] | None = None
-        """Where it is a list, writes wait in it: a disk that takes its time."""
-        self.connection = reader(store.folder)
-        self.dispatcher = Dispatcher(self.connection, self.record, now_ns=lambda: self.now_ns)
-
-    def record(self, write: Write) -> None:
-        if self.held is not None:
-            self.held.append(write)
-            return
-        self.write(write)
-
-    def write(self, write: Callable[[sqlite3.Connection], object]) -> None:
-        with self.store.transaction() as tx:
-            write(tx)
-        self.dispatcher.committed()
-
-    def put(self, *alerts: Alert) -> None:
-        self.write(lambda tx: outbox.put(tx, alerts, now_ns=self.now_ns))
-
-    def states(self) -> list[str]:
-        return [entry.state for entry in outbox.entries(self.store.connection)]
-
-    async def until(self, there: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not there():
-                await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -64,17 +29,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(tmp_path / "store")
     yield opened
     opened.close()
-
-
-@asynccontextmanager
-async def desk_of(store: Store, **openers: Callable[[], Sink]) -> AsyncIterator[Desk]:
-    desk = Desk(store)
-    desk.dispatcher.use(openers)
-    try:
-        yield desk
-    finally:
-        await desk.dispatcher.stop()
-        desk.connection.close()
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -124,12 +78,9 @@ def test_a_receiver_that_is_down_for_a_day_gets_all_in_order_and_nothing_else_is
 
 
 def test_a_slow_sink_delays_no_other(store: Store) -> None:
-    class Slow:
+    class Slow(Sink):
         async def send(self, alert: Alert) -> None:
             await asyncio.Event().wait()
-
-        async def close(self) -> None:
-            """Nothing is held."""
 
     async def main() -> None:
         with http_receiver() as receiver:
@@ -162,15 +113,12 @@ def test_what_was_sent_is_not_sent_again_while_the_disk_takes_its_time(store: St
 
 
 def test_a_fault_inside_a_sink_loses_no_alert_and_a_sink_that_cannot_open_is_tried_again(store: Store) -> None:
-    class Faulty:
+    class Faulty(Sink):
         broken = True
 
         async def send(self, alert: Alert) -> None:
             if Faulty.broken:
                 raise KeyError("a fault of ours")
-
-        async def close(self) -> None:
-            """Nothing is held."""
 
     opens: list[int] = []
 
@@ -197,7 +145,7 @@ def test_a_fault_inside_a_sink_loses_no_alert_and_a_sink_that_cannot_open_is_tri
 
 
 def test_sinks_are_changed_while_it_runs(store: Store) -> None:
-    class Once:
+    class Once(Sink):
         def __init__(self) -> None:
             self.got: list[Alert] = []
             self.closed = False

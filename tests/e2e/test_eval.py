@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.support.daemon import run_cli
-from tests.support.tinypack import RATE, stateful_pack, window_row_pack
+from tools.lab.daemon import run_cli
+from tools.lab.tinypack import RATE, stateful_pack, window_row_pack
 
 EXTRA = ("sklearn", "scipy", "sed_eval", "dcase_util", "pkg_resources", "pyannote", "matplotlib")
 pytestmark = [

@@ -21,8 +21,8 @@ import pytest
 
 from tests.conftest import StartDaemon
 from tests.support.broker import Broker
-from tests.support.daemon import Daemon, run_cli
-from tests.support.tinypack import RATE, put_file, stateful_pack
+from tools.lab.daemon import Daemon, run_cli
+from tools.lab.tinypack import RATE, put_file, stateful_pack
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WAIT_S = 30.0

@@ -22,9 +22,9 @@ from streamclf.train.ours import OwnNet
 from streamclf.train.parity import signal
 from streamclf.types import F32
 from tests.conftest import StartDaemon
-from tests.support.checkpoints import OWN, classes, edit, exported, own_pack
-from tests.support.daemon import run_cli
 from tests.support.ownrows import log_mel, own_grid
+from tools.lab.checkpoints import OWN, classes, edit, exported, own_pack
+from tools.lab.daemon import run_cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 LIMIT_S = 300.0

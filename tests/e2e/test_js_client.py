@@ -14,9 +14,9 @@ import pytest
 import streamclf
 from tests.conftest import StartDaemon
 from tests.support import pagemessages
-from tests.support.daemon import Daemon
 from tests.support.node import JS, ROOT, WEBSOCKET, build_client, needs_node, run_node, tsc
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import Daemon
+from tools.lab.tinypack import RATE, stateful_pack
 
 TOKEN = "very-secret-token/="
 FAST_S = 120  # of sound, which is more rows than a client lets wait

@@ -12,8 +12,8 @@ import soundfile
 from websockets.sync.client import connect
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, run_cli
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import Daemon, run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

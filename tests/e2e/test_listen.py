@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from streamclf.serve.hub import Hub
-from streamclf.types import Label, Status
+from streamclf.types import Label, Status, StreamState
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, clean_env, hearing_ctrl_c, run_cli
 from tests.support.served import served
 from tests.support.serving import event, make_hub, publish, scores, stream_info
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import Daemon, clean_env, hearing_ctrl_c, run_cli
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 
@@ -130,7 +130,7 @@ def test_a_group_is_chosen_by_name(running: Daemon, tmp_path: Path) -> None:
 
 def test_the_lines_are_the_messages_just_as_they_came(tmp_path: Path) -> None:
     hub = make_hub()
-    publish(hub, Status("mic", "lost", "grün [red]\n\x1b"))
+    publish(hub, Status("mic", StreamState.LOST, "grün [red]\n\x1b"))
 
     async def main() -> list[bytes]:
         async with served(hub) as server:

@@ -1,4 +1,4 @@
-"""Marks over real sockets, a real keeper and a real store: who hears of them, what is kept, what cannot be marked."""
+"""Marks over real sockets, a real writer and a real store: who hears of them, what is kept, what cannot be marked."""
 
 import asyncio
 import json
@@ -10,34 +10,34 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from streamclf.alerts.keeper import Keeper
 from streamclf.client import Client
 from streamclf.errors import ServeError
+from streamclf.serve.marks import Keep
 from streamclf.serve.server import Server
 from streamclf.serve.stored import stored_routes
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
-from tests.support.keeping import keeping
+from streamclf.writer.inbox import Inbox
 from tests.support.rawclient import RawClient
 from tests.support.server import TOKEN, run, serving, subscribed, take, url
 from tests.support.storing import stored
+from tests.support.writing import writing
 
 ROBIN, WREN = stored(1), stored(2, label="wren")
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[Keeper]:
-    """Keeps a store with two events in it."""
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    """Of the writer of a store with two events in it."""
     with closing(Store.open(tmp_path)) as store, store.transaction() as tx:
         put_events(tx, [ROBIN, WREN])
-    with keeping(tmp_path) as (running, _):
-        yield running
+    with writing(tmp_path) as (inbox, _, _):
+        yield inbox
 
 
 @asynccontextmanager
-async def marking(keeper: Keeper, folder: Path, **settings: Any) -> AsyncIterator[Server]:
-    async with serving(routes=stored_routes(folder), **settings) as server:
-        server.marks.keep = keeper.call
+async def marking(keep: Keep, folder: Path, **settings: Any) -> AsyncIterator[Server]:
+    async with serving(routes=stored_routes(folder), keep=keep, **settings) as server:
         yield server
 
 
@@ -52,9 +52,9 @@ def kept(folder: Path) -> list[StoredEvent]:
         return query(connection)
 
 
-def test_a_mark_is_kept_and_everybody_is_told_once(keeper: Keeper, tmp_path: Path) -> None:
+def test_a_mark_is_kept_and_everybody_is_told_once(inbox: Inbox, tmp_path: Path) -> None:
     async def main() -> None:
-        async with marking(keeper, tmp_path) as server, connect(url(server)) as one, connect(url(server)) as other:
+        async with marking(inbox.call, tmp_path) as server, connect(url(server)) as one, connect(url(server)) as other:
             await subscribed(one)
             # whatever else somebody wants to hear of
             await subscribed(other, labels=["dog"], streams=["yard"])
@@ -69,9 +69,9 @@ def test_a_mark_is_kept_and_everybody_is_told_once(keeper: Keeper, tmp_path: Pat
     run(main)
 
 
-def test_a_mark_can_be_changed_and_taken_back(keeper: Keeper, tmp_path: Path) -> None:
+def test_a_mark_can_be_changed_and_taken_back(inbox: Inbox, tmp_path: Path) -> None:
     async def main() -> None:
-        async with marking(keeper, tmp_path) as server, connect(url(server)) as client:
+        async with marking(inbox.call, tmp_path) as server, connect(url(server)) as client:
             await subscribed(client)
             for verdict, label in (("wrong", "wren"), ("right", ""), ("", "")):
                 await mark(client, ROBIN.id, verdict, label=label)
@@ -80,9 +80,9 @@ def test_a_mark_can_be_changed_and_taken_back(keeper: Keeper, tmp_path: Path) ->
     run(main)
 
 
-def test_who_comes_back_hears_of_marks_by_since_and_by_the_cursor(keeper: Keeper, tmp_path: Path) -> None:
+def test_who_comes_back_hears_of_marks_by_since_and_by_the_cursor(inbox: Inbox, tmp_path: Path) -> None:
     async def main() -> None:
-        async with marking(keeper, tmp_path) as server:
+        async with marking(inbox.call, tmp_path) as server:
             page = json.loads((await RawClient.request(server.port, "/v1/events")).body)
             async with connect(url(server)) as one:
                 assert (await take(one))["type"] == "hello"
@@ -108,10 +108,10 @@ def test_who_comes_back_hears_of_marks_by_since_and_by_the_cursor(keeper: Keeper
     ],
 )
 def test_what_cannot_be_marked_is_a_sentence(
-    keeper: Keeper, tmp_path: Path, asked: dict[str, str], code: str, words: str
+    inbox: Inbox, tmp_path: Path, asked: dict[str, str], code: str, words: str
 ) -> None:
     async def main() -> None:
-        async with marking(keeper, tmp_path) as server, connect(url(server)) as client:
+        async with marking(inbox.call, tmp_path) as server, connect(url(server)) as client:
             await subscribed(client)
             await client.send(json.dumps({"type": "mark", **asked}))
             answer = await take(client)
@@ -133,27 +133,32 @@ def test_without_a_store_nothing_can_be_marked() -> None:
     run(main)
 
 
-def test_a_flood_of_marks_is_refused_in_words_and_the_loop_goes_on(tmp_path: Path, keeper: Keeper) -> None:
+def test_a_flood_of_marks_is_refused_in_words_and_the_loop_goes_on(tmp_path: Path, inbox: Inbox) -> None:
     async def main() -> None:
-        async with marking(keeper, tmp_path) as server, connect(url(server)) as client:
+        waiting: list[Any] = []
+        slow = True
+
+        def keep(write: Any, done: Any) -> None:
+            """A disk that takes its time."""
+            waiting.append((write, done)) if slow else inbox.call(write, done)
+
+        async with marking(keep, tmp_path) as server, connect(url(server)) as client:
             await subscribed(client)
-            waiting: list[Any] = []
-            server.marks.keep = lambda write, done: waiting.append((write, done))  # a disk that takes its time
             for _ in range(257):
                 await client.send(json.dumps({"type": "mark", "event": ROBIN.id, "mark": "right"}))
             assert "256 marks wait for the disk" in (await take(client))["message"]
             for write, done in waiting:
-                await asyncio.to_thread(keeper.call, write, done)
+                await asyncio.to_thread(inbox.call, write, done)
             assert [(await take(client))["seq"] for _ in waiting] == list(range(1, 257))
-            server.marks.keep = keeper.call
+            slow = False
             assert (await mark(client, ROBIN.id, "right"))["type"] == "marked"
 
     run(main)
 
 
-def test_the_python_client_marks_and_raises_in_words(keeper: Keeper, tmp_path: Path) -> None:
+def test_the_python_client_marks_and_raises_in_words(inbox: Inbox, tmp_path: Path) -> None:
     async def main() -> None:
-        async with marking(keeper, tmp_path, token=TOKEN, labels_token="only-labels") as server:
+        async with marking(inbox.call, tmp_path, token=TOKEN, labels_token="only-labels") as server:
             client = Client(url(server), token=TOKEN)
             assert (await client.mark(ROBIN.id, "wrong", "wren")).label == "wren"
             assert [(e.mark, e.mark_label) for e in kept(tmp_path)] == [("wrong", "wren"), ("", "")]

@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 from streamclf.features.picture import Spectrogram, decibels
 from streamclf.serve.picture import Columns, decode
 from tests.conftest import StartDaemon
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -16,13 +16,15 @@ from websockets.sync.client import ClientConnection, connect
 
 from streamclf.types import F32
 from tests.conftest import StartDaemon
-from tests.support import soundserver
-from tests.support.daemon import Daemon, run_cli
-from tests.support.load import patience
 from tests.support.oracle import HOP, Oracle
-from tests.support.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab import soundserver
+from tools.lab.daemon import Daemon, run_cli
+from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
 pytestmark = pytest.mark.e2e
+
+MISPLACED_NS = 1_000_000_000
+"""An onset that is misplaced is so by the sound before it, 1.5 s; `tools/bench/latency.py` tells how exact they are."""
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_played_into_a_device_is_heard_where_it_sounded(
     daemon: StartDaemon, packs_dir: Path, speech: Path
 ) -> None:
-    """PulseAudio's null sink is the default microphone; the event's onset is where the speech began, to 100 ms."""
+    """PulseAudio's null sink is the default microphone; the event's onset is where the speech began."""
     if reason := soundserver.missing(pulse=True):
         pytest.skip(reason)
     with soundserver.pulse_microphone() as microphone:
@@ -97,9 +99,7 @@ def test_what_is_played_into_a_device_is_heard_where_it_sounded(
             messages = receive(connection, until=lambda m: m["type"] == "event" and m["stage"] == "open", limit_s=20)
         event = messages[-1]
         assert (event["pack"], event["label"], event["stream"]) == ("silero-vad", "speech", "device")
-        assert abs(event["onset_ns"] - began_ns) < 100_000_000 * patience(), (
-            f"{(event['onset_ns'] - began_ns) / 1e6:.0f} ms off"
-        )
+        assert abs(event["onset_ns"] - began_ns) < MISPLACED_NS, f"{(event['onset_ns'] - began_ns) / 1e6:.0f} ms off"
 
 
 @pytest.mark.capture
@@ -124,9 +124,7 @@ def test_captured_rows_are_the_rows_of_the_definition_sample_for_sample(daemon: 
     expected = Oracle(pack).grid(audio)
     assert sorted(rows) == sorted(expected)
     assert max(np.abs(rows[k] - expected[k]).max() for k in expected) < 1e-5
-    ages = [m["sent_ns"] - m["captured_ns"] for m in messages if m["type"] == "scores"]
     assert all(m["captured_ns"] <= m["decided_ns"] <= m["sent_ns"] for m in messages if m["type"] == "scores")
-    assert np.median(ages) < 100e6 * patience()
 
 
 def scene() -> F32:

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import run_cli
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -9,8 +9,8 @@ pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
 from streamclf.train.parity import signal
-from tests.support.checkpoints import RATE, save_checkpoint
-from tests.support.daemon import run_cli
+from tools.lab.checkpoints import RATE, save_checkpoint
+from tools.lab.daemon import run_cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 LIMIT_S = 300.0

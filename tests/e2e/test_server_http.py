@@ -10,7 +10,7 @@ from websockets.typing import Subprotocol
 
 from streamclf.errors import ServeError
 from streamclf.serve.server import Server, ServerSettings
-from streamclf.types import Status
+from streamclf.types import Status, StreamState
 from tests.support.rawclient import RawClient
 from tests.support.server import TOKEN, run, serving, take, url
 from tests.support.serving import make_hub
@@ -134,7 +134,7 @@ def test_health_is_bad_exactly_while_a_stream_is_lost() -> None:
     async def main() -> None:
         async with serving() as server:
             answers = []
-            for state in ("live", "reconnecting", "lost", "problem", "live"):
+            for state in map(StreamState, ("live", "reconnecting", "lost", "problem", "live")):
                 server.publish([Status("mic", state, "why")], 0)
                 page = await RawClient.request(server.port, "/healthz")
                 answers.append((page.status, json.loads(page.body)["status"]))

@@ -22,12 +22,12 @@ from streamclf.features.picture import BANDS
 from streamclf.serve import wire
 from streamclf.serve.hub import Hub
 from streamclf.snapshot import Snapshot, gather
-from streamclf.types import Event, Gap, Label, Levels, Picture, Stage, Status
+from streamclf.types import Event, Gap, Label, Levels, Picture, Stage, Status, StreamState
 from tests.conftest import StartDaemon
-from tests.support.daemon import run_cli
 from tests.support.served import served
 from tests.support.serving import EPOCH_NS, HOP, LABELS, make_hub, publish, scores
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +54,7 @@ def heard(labels: tuple[Label, ...] = LABELS, **more: Any) -> Hub:
             if frame == at:
                 end = EVENT[1] if stage is Stage.CLOSE else None
                 publish(hub, Event("mic", "big", "e1", "dog", stage, EVENT[0], end, 0.9, 0.9, frame + 5))
-    publish(hub, Status("mic", "ended", ""))
+    publish(hub, Status("mic", StreamState.ENDED, ""))
     return hub
 
 

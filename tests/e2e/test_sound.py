@@ -13,13 +13,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from websockets.asyncio.client import connect as connect_soon
 from websockets.sync.client import ClientConnection, connect
 
-from streamclf.serve.sound import Heard, decode, is_sound
+from streamclf.serve.sound import SoundBlock, decode, is_sound
 from streamclf.types import Sound
 from tests.conftest import StartDaemon
-from tests.support.daemon import clean_env, run_cli
 from tests.support.server import run, serving, subscribed, take, url
 from tests.support.serving import HOP, scores
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import clean_env, run_cli
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 
@@ -33,9 +33,9 @@ def played(folder: Path, seconds: int) -> np.ndarray:
     return samples
 
 
-def hear(client: ClientConnection, samples: int) -> list[Heard]:
+def hear(client: ClientConnection, samples: int) -> list[SoundBlock]:
     """The next messages of sound."""
-    heard: list[Heard] = []
+    heard: list[SoundBlock] = []
     while sum(len(part.samples) for part in heard) < samples:
         message = client.recv(timeout=20)
         if isinstance(message, bytes):
@@ -99,7 +99,7 @@ def test_a_listener_that_never_reads_costs_the_other_nothing_and_a_gap_is_a_jump
             await subscribed(deaf, audio="mic", tier="frame")
             noise = np.random.default_rng(3).integers(-9999, 9999, (50, HOP)).astype(np.int16)
             frames = [frame for frame in range(3000) if frame != 1500]
-            heard: list[Heard] = []
+            heard: list[SoundBlock] = []
 
             async def read() -> None:
                 while len(heard) < len(frames):

@@ -6,18 +6,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streamclf.serve.status import Status
+from streamclf.serve.status import DaemonStatus
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import Daemon
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 
 LIMIT_S = 40.0
 
 
-def told(daemon: Daemon) -> Status:
-    return msgspec.convert(daemon.get_json("/v1/status"), Status)
+def told(daemon: Daemon) -> DaemonStatus:
+    return msgspec.convert(daemon.get_json("/v1/status"), DaemonStatus)
 
 
 def test_a_daemon_tells_how_its_streams_models_disk_and_sinks_are(tmp_path: Path, daemon: StartDaemon) -> None:

@@ -16,8 +16,8 @@ from websockets.sync.client import connect
 
 from streamclf.types import F32
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, clean_env, run_cli
-from tests.support.tinypack import HOP, RATE, stateful_pack
+from tools.lab.daemon import Daemon, clean_env, run_cli
+from tools.lab.tinypack import HOP, RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -16,7 +16,7 @@ import soundfile
 
 from streamclf.train.annotations import read_data
 from tests.support.recordings import RATE, tone, tone_clips
-from tests.support.tinypack import window_row_pack
+from tools.lab.tinypack import window_row_pack
 
 torch = pytest.importorskip("torch", reason="torch is absent (pip install streamclf[train])")
 pytest.importorskip("transformers", reason="transformers is absent (pip install streamclf[train])")

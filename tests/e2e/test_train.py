@@ -20,19 +20,21 @@ from streamclf.engine.verify import verify  # noqa: E402
 from streamclf.errors import StreamclfError, UsageError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
+from streamclf.train import runstate  # noqa: E402
 from streamclf.train.features import BatchFeatures  # noqa: E402
-from streamclf.train.fit import Settings  # noqa: E402
+from streamclf.train.fit import FitSettings  # noqa: E402
 from streamclf.train.job import Options, train  # noqa: E402
+from streamclf.train.loop import averaged_weights  # noqa: E402
 from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
 from streamclf.types import FrameScores, Provider  # noqa: E402
-from tests.support.checkpoints import ctc_checkpoint  # noqa: E402
-from tests.support.daemon import run_cli  # noqa: E402
 from tests.support.recordings import RATE, tone, tone_clips, turns  # noqa: E402
+from tools.lab.checkpoints import ctc_checkpoint  # noqa: E402
+from tools.lab.daemon import run_cli  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RUN_S = 300
-QUICK = Settings(epochs=1, batch=4, threads=1)
+QUICK = FitSettings(epochs=1, batch=4, threads=1)
 ARCHS = [
     ("resnet", "sequence"), ("convnext", "sequence"), ("vit", "sequence"), ("ast", "sequence"),
     ("wav2vec2", "sequence"), ("wav2vec2", "frame"), ("hubert", "sequence"), ("hubert", "frame"),
@@ -151,7 +153,7 @@ def test_clips_become_a_transformer_that_keeps_keys_and_values(tmp_path: Path) -
     data = tone_clips(tmp_path / "clips", count=8)
     options = Options(
         arch="transformer", mode="frame", width=32, bands=32, window_s=1.0, augment=("gain", "noise"), validation=0.0,
-        test=0.25, settings=Settings(epochs=15, batch=4, threads=1, learning_rate=2e-3),
+        test=0.25, settings=FitSettings(epochs=15, batch=4, threads=1, learning_rate=2e-3),
     )  # fmt: skip
 
     result = train(data, tmp_path / "pack", tmp_path / "run", options, watch=Watcher(enough=False), offline=True)
@@ -166,7 +168,7 @@ def test_clips_become_a_transformer_that_keeps_keys_and_values(tmp_path: Path) -
     assert (report.look_ahead_ms, report.reuse) == (80, "keys and values: each step is run once")
 
     own = OwnNet("transformer", result.task, window_s=1.0, shaping=Shaping(width=32, bands=32, chunk_ms=100))
-    own.net.load_state_dict(torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["average"])
+    own.net.load_state_dict(averaged_weights(runstate.load(tmp_path / "run")))
     audio = np.concatenate([soundfile.read(data / name / "0.wav", dtype="float32")[0] for name in ("low", "high")])
     audio = audio[: len(audio) // 1600 * 1600]
     spectra = BatchFeatures.of(pack.manifest)(audio[None])
@@ -184,7 +186,7 @@ def test_a_ctc_checkpoint_gets_a_new_head_over_an_encoder_at_rest(tmp_path: Path
     source = ctc_checkpoint(tmp_path / "ctc")
     options = Options(
         arch="wav2vec2", mode="frame", source=str(source), freeze="encoder", validation=0.0, test=0.34,
-        settings=Settings(epochs=2, batch=4, threads=1, learning_rate=1e-2),
+        settings=FitSettings(epochs=2, batch=4, threads=1, learning_rate=1e-2),
     )  # fmt: skip
 
     result = train(data, tmp_path / "pack", tmp_path / "run", options, watch=Watcher(enough=False), offline=True)

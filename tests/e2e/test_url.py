@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +18,6 @@ from streamclf.audio.sources import Source, open_source, parse_source
 from streamclf.errors import SourceError
 from streamclf.types import F32
 from tests.support.listening import Listening
-from tests.support.load import patience
 
 av = pytest.importorskip("av", reason="PyAV is not installed (extra url)")
 
@@ -132,15 +130,12 @@ def test_at_real_time_the_break_is_a_hole_and_nothing_else_is_missing(
     server: Server, listen: Callable[[Source], Listening]
 ) -> None:
     server.breaks = 1
-    begun_s = time.monotonic()
     listening = listen(server.source("/noise.wav"))
     listening.until_ended()
-    took_s = time.monotonic() - begun_s
-    assert took_s > SECONDS
     (hole,) = listening.ring.holes
     assert hole.reason == "lost"
-    # as long as the connection was away: what is over of the time that it all took
-    assert 0.5 < (hole.end - hole.first) / RATE < took_s - SECONDS + 0.5
+    # half a second at least: so long it waits before it asks again
+    assert (hole.end - hole.first) / RATE > 0.5
     heard = np.concatenate([listening.samples[: hole.first], listening.samples[hole.end :]])
     np.testing.assert_array_equal(heard, decoded(server, "/noise.wav"))
 
@@ -175,9 +170,8 @@ def test_stopping_does_not_wait_for_a_stalled_server(server: Server) -> None:
     server.announce, server.stalling = False, True
     listening = Listening(server.source("/noise.mp3"))
     listening.until(lambda: listening.ring.written > RATE)
-    begun_s = time.monotonic()
     listening.source.stop()
-    assert time.monotonic() - begun_s < 3 * patience()
+    assert not server.stall.is_set(), "the server says nothing until this is set"
     written = listening.ring.written
     server.stall.set()
     assert listening.source.ended

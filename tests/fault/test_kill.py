@@ -20,8 +20,8 @@ import soundfile
 from streamclf.alerts import outbox
 from streamclf.store.database import FILE_NAME, reader
 from tests.support.alerts import Receiver, http_receiver
-from tests.support.daemon import clean_env, free_port, start_daemon
-from tests.support.tinypack import RATE, stateful_pack
+from tools.lab.daemon import clean_env, free_port, start_daemon
+from tools.lab.tinypack import RATE, stateful_pack
 
 KILLS = int(os.environ.get("STREAMCLF_TEST_KILLS", "6"))
 COOLDOWN_S = 3

@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is absent (pip install streamclf[train])")
 pytest.importorskip("transformers", reason="transformers is absent (pip install streamclf[train])")
 
-from tests.support.checkpoints import ctc_checkpoint  # noqa: E402
-from tests.support.daemon import clean_env, run_cli  # noqa: E402
 from tests.support.recordings import tone_clips  # noqa: E402
+from tools.lab.checkpoints import ctc_checkpoint  # noqa: E402
+from tools.lab.daemon import clean_env, run_cli  # noqa: E402
 
 # three cold starts of torch and transformers, on a machine that may be busy
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

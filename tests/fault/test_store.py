@@ -23,7 +23,7 @@ from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import query
 from streamclf.store.retention import BALLAST
 from tests.conftest import StartDaemon
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 MEGABYTE = 1_000_000
 KILLS = 30

@@ -18,7 +18,7 @@ from streamclf.model.loader import load_pack
 from streamclf.model.session import Session
 from streamclf.types import F32, Event, FrameScores, Gap, Output, Provider
 from tests.support.oracle import HOP, Oracle
-from tests.support.tinypack import RATE, chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import RATE, chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
 
 PACKS: dict[str, Callable[[Path], Path]] = {
     "stateful": stateful_pack,

@@ -23,9 +23,9 @@ from streamclf.train import parity
 from streamclf.train.export import export_checkpoint
 from streamclf.train.families.family import Wishes
 from streamclf.types import Provider, Shape
-from tests.support.checkpoints import LABELS, TOKENS, classes, edit, exported, plan_of, save_checkpoint
 from tests.support.liverows import live
 from tests.support.ownrows import own_grid
+from tools.lab.checkpoints import LABELS, TOKENS, classes, edit, exported, plan_of, save_checkpoint
 
 CLASSES = classes()
 NAMED = {

@@ -19,7 +19,7 @@ from streamclf.model.pack import Fbank, LogMel, Manifest, StateTensor, Waveform
 from streamclf.train.export import write_torch_pack
 from streamclf.train.spectra import fbank_images, logmel_images
 from streamclf.types import Label, Shape
-from tests.support.tinypack import LOGMEL
+from tools.lab.tinypack import LOGMEL
 
 BANDS = LOGMEL.bands
 LABELS = [Label("a", "A"), Label("b", "B"), Label("c", "C")]

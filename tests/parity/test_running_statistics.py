@@ -26,7 +26,7 @@ from streamclf.train.export import export_checkpoint  # noqa: E402
 from streamclf.train.families.family import Wishes  # noqa: E402
 from streamclf.train.parity import signal  # noqa: E402
 from streamclf.types import F32, Provider  # noqa: E402
-from tests.support.checkpoints import RATE, save_checkpoint  # noqa: E402
+from tools.lab.checkpoints import RATE, save_checkpoint  # noqa: E402
 
 # an export takes seconds, and the first of a case is part of its first test
 pytestmark = pytest.mark.timeout(300)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamclf.serve import wire
 from streamclf.serve.hub import Hub
-from streamclf.types import Gap, Status
+from streamclf.types import Gap, Status, StreamState
 from tests.support.serving import EPOCH_NS, Collector, event, make_hub, publish, scores
 
 steps = st.lists(
@@ -24,7 +24,7 @@ def play(hub: Hub, script: list[str]) -> None:
         elif step == "gap":
             publish(hub, Gap("mic", number, number, "xrun"))
         elif step == "status":
-            publish(hub, Status("yard", "lost", "unplugged"))
+            publish(hub, Status("yard", StreamState.LOST, "unplugged"))
         elif step == "skip":
             frames["mic big"] = frames.get("mic big", 0) + 2
         else:

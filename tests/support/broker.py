@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import free_port
+from tools.lab.daemon import free_port
 
 
 class Broker:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,23 +14,13 @@ import pytest
 from streamclf.serve.hub import Hub
 from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
+from tools.lab.chromium import CHROMIUM, FLAGS
 
 try:
     from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 except ImportError:  # the extra dev is not installed
     pytest.skip("playwright is not installed (extra dev)", allow_module_level=True)
 
-CHROMIUM = os.environ.get("STREAMCLF_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# a container's root has no sandbox to start, and nothing but our own page is opened
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WAIT_MS = 15_000
 # for every test, also where its file is run alone
 expect.set_options(timeout=WAIT_MS)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 async def collect(client: Client, enough: Callable[[list[wire.ServerMessage]], bool]) -> list[wire.ServerMessage]:
     """Everything until `enough` holds of it."""
     got: list[wire.ServerMessage] = []
-    async with aclosing(client.messages()) as messages:
+    async with client.messages() as messages:
         async for message in messages:
             got.append(message)
             if enough(got):

@@ -11,7 +11,7 @@ import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from streamclf.serve.sound import Heard, decode
+from streamclf.serve.sound import SoundBlock, decode
 from streamclf.types import F64, I16
 
 _TAPS = 24
@@ -21,7 +21,7 @@ class Ear:
     """What was heard of one stream, and told about it, since it began to listen."""
 
     def __init__(self) -> None:
-        self.heard: list[Heard] = []
+        self.heard: list[SoundBlock] = []
         self.told: list[dict[str, Any]] = []
 
     @property
@@ -42,7 +42,7 @@ class Ear:
 
     def runs(self) -> list[tuple[int, I16]]:
         """(first sample, samples) of each run without a jump."""
-        runs: list[list[Heard]] = []
+        runs: list[list[SoundBlock]] = []
         for part in list(self.heard):
             if not runs or part.first_sample != runs[-1][-1].first_sample + len(part.samples):
                 runs.append([])

@@ -64,9 +64,8 @@ def main() -> None:
             save(Path(argument), name, ring, clock, source)
         tell("", "saved", argument)
     for _, source, _, _ in lines:
-        begun = time.monotonic()
         source.stop()
-        tell("", "stopped", f"{time.monotonic() - begun:.3f}")
+        tell("", "stopped", "")
 
 
 if __name__ == "__main__":

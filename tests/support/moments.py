@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.draw.moments import Bar, Break, Lane, Moments
+from streamclf.draw.moments import Break, EventBar, Lane, Moments
 from streamclf.features.picture import BANDS, Spectrogram, steps
 
 RATE = 16_000
@@ -27,7 +27,7 @@ def columns() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.column_stack([*levels, Spectrogram(RATE).push(frames)])
 
 
-def lane(name: str = "Dog", *, bars: tuple[Bar, ...] = (Bar(*EVENT, 0.9),), **fields: Any) -> Lane:
+def lane(name: str = "Dog", *, bars: tuple[EventBar, ...] = (EventBar(*EVENT, 0.9),), **fields: Any) -> Lane:
     """Low, but 0.9 in the event."""
     values = np.full(FRAMES, 0.05, dtype=np.float32)
     values[EVENT[0] - FIRST : EVENT[1] - FIRST] = 0.9

@@ -13,7 +13,7 @@ import numpy as np
 from streamclf.serve import wire
 from streamclf.serve.packed import BinaryScores, encode_binary
 from streamclf.serve.picture import Columns
-from streamclf.serve.sound import Heard
+from streamclf.serve.sound import SoundBlock
 from tests.support.serving import EPOCH_NS, make_hub
 
 FILE = Path(__file__).resolve().parents[2] / "streamclf" / "serve" / "web" / "src" / "messages.json"
@@ -63,7 +63,7 @@ def messages() -> dict[str, Any]:
             "levels": _LEVELS.tolist(),
         },
         "sound": {
-            "bytes": _text(Heard(1, 16_000, 4_800, _SAMPLES).encode()),
+            "bytes": _text(SoundBlock(1, 16_000, 4_800, _SAMPLES).encode()),
             "samples": _SAMPLES.tolist(),
         },
         "event": wire.encode(event).decode(),

@@ -10,6 +10,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection
 
 from streamclf.serve.hub import Hub
+from streamclf.serve.marks import Keep
 from streamclf.serve.push import PushSink
 from streamclf.serve.route import Route
 from streamclf.serve.server import Server, ServerSettings
@@ -26,9 +27,11 @@ async def serving(
     *,
     push_sinks: dict[str, PushSink] | None = None,
     routes: Mapping[str, Route] | None = None,
+    keep: Keep | None = None,
     **settings: Any,
 ) -> AsyncIterator[Server]:
-    server = Server(hub or make_hub(), ServerSettings(port=0, **settings), push_sinks=push_sinks, routes=routes)
+    settled = ServerSettings(port=0, **settings)
+    server = Server(hub or make_hub(), settled, push_sinks=push_sinks, routes=routes, keep=keep)
     await server.start()
     try:
         yield server

@@ -62,14 +62,24 @@ def test_the_host_that_a_proxy_was_asked_for_is_our_own_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin",
-    ["https://evil.example", "http://127.0.0.1:9999", "null", "file://", "https://dash.example.evil.example",
-     "http://[", "chrome-extension://127.0.0.1:8765"],
-)  # fmt: skip
-def test_a_foreign_origin_may_not(origin: str) -> None:
+    ("origin", "said"),
+    [
+        ("https://evil.example", "origin https://evil.example may not connect; if it should"),
+        ("http://127.0.0.1:9999", "server.origins"),
+        ("https://dash.example.evil.example", "server.origins"),
+        ("chrome-extension://127.0.0.1:8765", "server.origins"),
+        ("null", "opened as a file"),
+        ("file://", "opened as a file"),
+        ("http://[", "names no web origin"),
+        ("http://<b>", "names no web origin"),
+        ("https://" + "long." * 100, "names no web origin"),
+    ],
+)
+def test_a_foreign_origin_may_not(origin: str, said: str) -> None:
     refusal = Access(ServerSettings(origins=("https://dash.example",))).check_origin(shown(Origin=origin))
 
-    assert "server.origins" in str(refusal)
+    assert said in str(refusal)
+    assert "<" not in str(refusal)
 
 
 def test_two_origins_are_none() -> None:

@@ -1,5 +1,11 @@
 """The checked-in protocol document is the one that the structs give."""
 
+import inspect
+from typing import Any
+
+import msgspec
+import pytest
+
 from streamclf.serve import asyncapi, wire
 
 
@@ -26,6 +32,24 @@ def test_the_server_sends_and_receives_the_right_way_round() -> None:
     assert {"$ref": "#/channels/v1/messages/scores"} in operations["send"]["messages"]
     assert {"$ref": "#/channels/v1/messages/subscribe"} in operations["receive"]["messages"]
     assert operations["send"]["action"] == "send"
+
+
+@pytest.mark.parametrize("indent", [inspect.cleandoc, lambda text: inspect.cleandoc(text).replace("\n", "\n    ")])
+def test_the_indentation_that_docstrings_bring_makes_no_difference(
+    monkeypatch: pytest.MonkeyPatch, indent: Any
+) -> None:
+    made = msgspec.json.schema_components
+
+    def as_another_release_does(*args: Any, **options: Any) -> Any:
+        components, schemas = made(*args, **options)
+        for schema in schemas.values():
+            if "description" in schema:
+                schema["description"] = indent(schema["description"])
+        return components, schemas
+
+    monkeypatch.setattr(msgspec.json, "schema_components", as_another_release_does)
+
+    assert asyncapi.text() == asyncapi.PATH.read_text(encoding="utf-8")
 
 
 def references(node: object) -> list[str]:

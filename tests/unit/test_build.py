@@ -5,7 +5,7 @@ import pytest
 from streamclf.engine.build import load_packs
 from streamclf.errors import PackError
 from streamclf.model import library
-from tests.support.tinypack import stateful_pack, window_row_pack
+from tools.lab.tinypack import stateful_pack, window_row_pack
 
 
 @pytest.fixture(autouse=True)

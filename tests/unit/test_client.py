@@ -1,12 +1,16 @@
 """The client's parts that need no socket: addresses, delays, decoding, the place to resume from."""
 
+from typing import get_type_hints
+
 import numpy as np
 import pytest
 
-from streamclf.client import DEFAULT_URL, Address, Client, Reader, backoff_s, parse_url
+from streamclf.client import DEFAULT_URL, Address, Client, Place, Reconnect, Subscription, parse_url
 from streamclf.errors import ServeError
+from streamclf.options import Wish
+from streamclf.reader import Reader
 from streamclf.serve import packed, wire
-from streamclf.types import Gap, Status
+from streamclf.types import Gap, Status, StreamState
 from tests.support.serving import Collector, event, make_hub, publish, scores
 
 # Addresses
@@ -77,19 +81,58 @@ def test_a_subscription_that_makes_no_sense_is_refused_before_connecting(wish: d
         Client(DEFAULT_URL, **wish)  # type: ignore[arg-type]
 
 
+# Subscriptions
+
+
+def test_what_to_subscribe_to_is_given_as_a_value_or_by_names() -> None:
+    by_name = Client(labels=["speech"], tier="events")
+
+    assert by_name.subscription == Subscription(labels=("speech",), tier="events")
+    assert Client(DEFAULT_URL, by_name.subscription).subscription is by_name.subscription
+    with pytest.raises(ServeError, match="give tier as a field of the subscription"):
+        Client(DEFAULT_URL, by_name.subscription, tier="frame")
+
+
+def test_names_and_value_and_message_have_the_same_fields() -> None:
+    fields = get_type_hints(Subscription)
+
+    assert fields == get_type_hints(Wish)
+    # picture: spectra are fetched, and nothing here decodes them as they come
+    assert set(fields) | {"instance", "picture"} == set(wire.Subscribe.__struct_fields__)
+
+
+def test_a_place_to_go_on_from_travels_with_its_instance() -> None:
+    message = Subscription(since=Place(7, "here")).message(None)
+
+    assert (message.since, message.instance) == (7, "here")
+    assert Subscription(since=7).message(Place(9, "there")).since == 9
+    assert Subscription(since=0).place == (0, None)
+
+
+def test_one_name_in_place_of_a_list_is_refused() -> None:
+    with pytest.raises(ServeError, match=r"labels is the text 'bird'; expected a list of names, such as \['bird'\]"):
+        Subscription(labels="bird")
+
+
 # Delays
 
 
 def test_the_delay_doubles_from_a_fifth_of_a_second_to_ten_and_stays_there() -> None:
-    delays = [backoff_s(failures, 0.0) for failures in range(8)]
+    delays = [Reconnect().delay_s(failures, 0.0) for failures in range(8)]
 
     assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
-    assert backoff_s(100_000, 0.0) == 10.0
+    assert Reconnect().delay_s(100_000, 0.0) == 10.0
 
 
 def test_chance_spreads_a_delay_over_its_upper_half() -> None:
-    assert backoff_s(3, 0.5) == pytest.approx(1.2)
-    assert 0.8 < backoff_s(3, 0.999) < 0.81
+    assert Reconnect().delay_s(3, 0.5) == pytest.approx(1.2)
+    assert 0.8 < Reconnect().delay_s(3, 0.999) < 0.81
+
+
+@pytest.mark.parametrize(("first_s", "most_s"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
+def test_delays_that_make_no_sense_are_refused(first_s: float, most_s: float) -> None:
+    with pytest.raises(ServeError, match="expected seconds above 0"):
+        Reconnect(first_s=first_s, most_s=most_s)
 
 
 # Decoding
@@ -185,7 +228,7 @@ def test_a_refused_subscription_says_why_in_one_harmless_line() -> None:
 def test_without_since_the_place_is_the_one_that_the_daemon_named() -> None:
     reader, _ = connected_reader(hub_seq=41)
 
-    assert (reader.seq, reader.instance) == (41, "here")
+    assert reader.place == (41, "here")
 
 
 def test_the_place_is_the_largest_number_that_came() -> None:
@@ -193,12 +236,18 @@ def test_the_place_is_the_largest_number_that_came() -> None:
     hub = make_hub()
     sink = Collector()
     hub.subscribe(sink, wire.Subscribe(tier="batch"))
-    publish(hub, scores(0, *[[0.1] * 4] * 5), event(1), Gap("mic", 5, 9, "xrun"), Status("mic", "lost", "unplugged"))
+    publish(
+        hub,
+        scores(0, *[[0.1] * 4] * 5),
+        event(1),
+        Gap("mic", 5, 9, "xrun"),
+        Status("mic", StreamState.LOST, "unplugged"),
+    )
 
     places = []
     for outgoing in sink.outgoing:
         reader.take(payload(outgoing.frame))
-        places.append(reader.seq)
+        places.append(reader.place and reader.place.seq)
 
     assert places == [5, 6, 7, 8]
 
@@ -215,7 +264,8 @@ def test_rows_that_come_again_on_resuming_are_left_out() -> None:
     assert [message.seq for message in map(wire.decode_server, kept)] == [1, 2, 3]  # type: ignore[union-attr]
     reader.take(kept[1])
     reader.take(kept[0])
-    grant = hub.subscribe(again, wire.Subscribe(tier="batch", since=reader.seq, instance="here"))
+    assert reader.place == (2, "here")
+    grant = hub.subscribe(again, wire.Subscribe(tier="batch", since=2, instance="here"))
     assert grant.cursor is not None
 
     resent, _ = hub.read(grant.channel, grant.cursor, sent_ns=0)
@@ -234,12 +284,12 @@ def test_a_restarted_daemon_begins_a_new_count() -> None:
     hello.instance = "another"
     reader.take(wire.encode(hello).decode())
 
-    assert (reader.seq, reader.instance) == (1000, "here"), "the old place has to be named until it is refused"
+    assert reader.place == (1000, "here"), "the old place has to be named until it is refused"
 
     restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=0, reason="restart")
     taken = reader.take(wire.encode(restart).decode())
     assert taken == restart
-    assert (reader.seq, reader.instance) == (0, "another")
+    assert reader.place == (0, "another")
 
 
 def test_what_a_slow_reader_lost_is_declared_and_not_asked_for_again() -> None:
@@ -247,7 +297,7 @@ def test_what_a_slow_reader_lost_is_declared_and_not_asked_for_again() -> None:
     lagged = wire.Lagged(seq=60, from_seq=11, to_seq=60, dropped=25, reason="mailbox")
 
     assert reader.take(wire.encode(lagged).decode()) == lagged
-    assert reader.seq == 60
+    assert reader.place == (60, "here")
 
 
 def payload(frame: bytes) -> str:

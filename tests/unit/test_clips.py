@@ -12,9 +12,9 @@ from streamclf.audio.ring import Ring
 from streamclf.clock import NS_PER_FRAME
 from streamclf.config import ClipsConfig
 from streamclf.errors import ConfigError
-from streamclf.store.clips import FOLDER, MAX_PLANNED, Clipper, Cut, Line, clip_name, write_clip
+from streamclf.store.clips import FOLDER, MAX_PLANNED, Clipper, ClipSource, Cut, clip_name, write_clip
 from streamclf.store.events import StoredEvent
-from streamclf.types import FrameScores, Label, Levels, Status
+from streamclf.types import FrameScores, Label, Levels, Status, StreamState
 from tests.support.storing import START_NS, stored
 
 RATE, HOP = 16_000, 320
@@ -27,7 +27,7 @@ class Bench:
     def __init__(self, *, seconds: int = 60, packs: tuple[str, ...] = ("birds", "vad"), **config: Any) -> None:
         given = {"enabled": True, "pre_ms": 1000, "post_ms": 500, "max_ms": 10_000, "privacy_margin_ms": 100}
         self.ring = Ring(seconds * RATE)
-        self.clipper = Clipper(ClipsConfig(**{**given, **config}), {"mic": Line(self.ring, RATE, packs)}, LABELS)
+        self.clipper = Clipper(ClipsConfig(**{**given, **config}), {"mic": ClipSource(self.ring, RATE, packs)}, LABELS)
 
     def hear(self, frame: int, *, speech: tuple[int, int] | None = None, judged: int | None = None) -> list[Cut]:
         """Up to `frame`; the pack vad has judged up to `judged`, and hears speech in the frames given."""
@@ -143,7 +143,7 @@ def test_at_the_end_of_a_stream_or_of_the_daemon_there_is_less_after_it() -> Non
     bench = Bench()
     bench.event(100, 130)
     assert bench.hear(135) == []
-    bench.clipper.take([Status("mic", "ended", "")])
+    bench.clipper.take([Status("mic", StreamState.ENDED, "")])
     (cut,) = bench.clipper.due()
     assert frames(cut) == (50, 135)
 
@@ -207,7 +207,7 @@ def test_speech_is_looked_for_in_every_class_of_the_row() -> None:
     labels = {"big": [Label(f"c{i}", "", "noise") for i in range(499)] + [Label("whispering", "", "voice")]}
     ring = Ring(60 * RATE)
     config = ClipsConfig(enabled=True, pre_ms=0, post_ms=0, privacy="drop", privacy_margin_ms=0)
-    clipper = Clipper(config, {"mic": Line(ring, RATE, ("big",))}, labels)
+    clipper = Clipper(config, {"mic": ClipSource(ring, RATE, ("big",))}, labels)
     ring.write(np.ones(100 * HOP, dtype=np.float32))
     rows = np.full((100, 500), 0.9, dtype=np.float32)
     rows[:, -1] = 0.31

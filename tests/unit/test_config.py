@@ -94,9 +94,12 @@ def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
         ("hop_ms = '20'", "hop_ms: expected int, got str"),
         ("source = 'device'", "source: expected array, got str"),
         ("provider = 'gpu'", "provider: invalid enum value 'gpu'"),
-        ("[server]\nport = 70000", "server.port: expected int <= 65535"),
+        ("[server]\nport = 70000", "server.port: expected int <= 65535 (Port to listen on; 0 takes a free one)"),
         ("[server]\nbase_path = 'birds/'", "server: base_path is 'birds/', expected something such as /birds"),
-        ("[segmentation.speech]\nenter = 1.5", "enter"),
+        (
+            "[segmentation.speech]\nenter = 1.5",
+            "enter: expected float <= 1.0 (An event begins where a score reaches it)",
+        ),
         ("a = ", "is not TOML"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamclf.audio.ring import Ring
-from streamclf.audio.sources.base import Line
+from streamclf.audio.sources.base import Intake
 from streamclf.audio.sources.capture import FIRST_BLOCK_S, SILENT_S, Capture
 from streamclf.audio.sources.supervisor import Supervisor
 from streamclf.audio.sources.worker import Worker
@@ -21,7 +21,7 @@ HOP = 320
 
 
 def make_capture(channel: int | None = None) -> Capture:
-    line = Line(Ring(RATE * 60), StreamClock(RATE), Wake(), lambda state, detail: None)
+    line = Intake(Ring(RATE * 60), StreamClock(RATE), Wake(), lambda state, detail: None)
     return Capture(line, rate=RATE, channels=2, channel=channel, block=HOP)
 
 
@@ -36,8 +36,8 @@ def test_a_block_is_mixed_and_copied() -> None:
     capture = make_capture()
     block = deliver(capture, 0.25, adc_s=1.0)
     block[:] = 9
-    np.testing.assert_array_equal(capture.line.ring.view(0, HOP), np.full(HOP, 0.5))
-    assert capture.line.wake.wait(0)
+    np.testing.assert_array_equal(capture.intake.ring.view(0, HOP), np.full(HOP, 0.5))
+    assert capture.intake.wake.wait(0)
     assert capture.blocks == 1
 
 
@@ -55,17 +55,17 @@ def test_an_overflow_becomes_a_bounded_hole(adc_s: float, lost: int) -> None:
     deliver(capture, 1, adc_s=1.0)
     deliver(capture, 2, adc_s=adc_s, overflow=True)
     assert capture.xruns == 1
-    hole = capture.line.ring.holes[0]
+    hole = capture.intake.ring.holes[0]
     assert (hole.first, hole.reason) == (HOP, "xrun")
     assert hole.end - hole.first == pytest.approx(lost, abs=1)
-    assert capture.line.ring.view(hole.end, hole.end + 1)[0] == 2
+    assert capture.intake.ring.view(hole.end, hole.end + 1)[0] == 2
 
 
 def test_a_retired_capture_writes_nothing() -> None:
     capture = make_capture()
     capture.retired = True
     deliver(capture, 1, adc_s=1.0)
-    assert capture.line.ring.written == 0
+    assert capture.intake.ring.written == 0
     assert capture.blocks == 0
 
 
@@ -73,9 +73,9 @@ def test_the_next_capture_of_a_line_declares_what_was_missed() -> None:
     first = make_capture()
     deliver(first, 1, adc_s=1.0)
     first.retired = True
-    second = Capture(first.line, rate=RATE, channels=2, channel=None, block=HOP)
+    second = Capture(first.intake, rate=RATE, channels=2, channel=None, block=HOP)
     deliver(second, 1, adc_s=5.0)
-    ring = first.line.ring
+    ring = first.intake.ring
     assert [(hole.first, hole.reason) for hole in ring.holes] == [(HOP, "lost")]
     assert ring.written == HOP + ring.lost + HOP
 

@@ -10,7 +10,7 @@ from streamclf.commands.doctor import doctor
 from streamclf.model import library
 from streamclf.model.library import install
 from streamclf.store.database import Store
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from streamclf.draw import palette
 from streamclf.draw.axis import span_text, time_marks
 from streamclf.draw.canvas import png
 from streamclf.draw.layout import Layout, lay_out
-from streamclf.draw.moments import Bar, Break, Moments, Strip, choose
+from streamclf.draw.moments import Break, EventBar, Moments, Strip, choose
 from streamclf.draw.palette import THEMES, colour, ramp
 from streamclf.draw.snapshot import draw
 from streamclf.errors import UsageError
@@ -78,7 +78,7 @@ def test_an_event_goes_from_its_onset_to_its_offset(size: tuple[int, int]) -> No
 
 
 def test_an_event_that_lasts_goes_on_to_the_end_and_one_that_began_before_from_the_start() -> None:
-    bars = (Bar(FIRST - 40, FIRST + 10, 0.9), Bar(FIRST + 490, None, 0.8))
+    bars = (EventBar(FIRST - 40, FIRST + 10, 0.9), EventBar(FIRST + 490, None, 0.8))
     pixels, layout = drawn(moments(breaks=(), lanes=(lane(bars=bars),)))
     row = (pixels[layout.lanes[0][1] + 1] == THEMES["light"].lanes[0]).all(axis=-1)
 

@@ -6,19 +6,22 @@ import msgspec
 import pytest
 
 from streamclf.config import Config
-from streamclf.health import Health
+from streamclf.daemon.health import Health
+from streamclf.daemon.problems import PartProblems, Problems
 from streamclf.serve.access import Role
 from streamclf.serve.hub import Hub
 from streamclf.serve.route import Query
-from streamclf.serve.status import Status
-from streamclf.types import Gap
+from streamclf.serve.status import DaemonStatus
+from streamclf.types import Gap, StreamState
 from streamclf.types import Status as Said
 from tests.support.serving import make_hub, publish, scores
 
+NO_PARTS = PartProblems(writer=None, selftest=None, alerts=None)
 
-def told(hub: Hub, role: Role = Role.ADMIN) -> Status:
-    health = Health(hub, [], Config(), folder=None, selftest=None, needs_token=True)
-    return msgspec.json.decode(health.answer(Query({}, role)).body, type=Status)
+
+def told(hub: Hub, role: Role = Role.ADMIN) -> DaemonStatus:
+    health = Health(hub, [], Config(), NO_PARTS, needs_token=True)
+    return msgspec.json.decode(health.answer(Query({}, role)).body, type=DaemonStatus)
 
 
 def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
@@ -38,9 +41,9 @@ def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
 
 
 @pytest.mark.parametrize("role", [Role.LABELS, Role.AUDIO])
-def test_who_is_no_admin_sees_streams_and_problems_only(role: Role) -> None:
+def test_other_roles_than_admin_see_streams_and_problems_only(role: Role) -> None:
     hub = make_hub()
-    publish(hub, Said("yard", "lost", "unplugged"))
+    publish(hub, Said("yard", StreamState.LOST, "unplugged"))
 
     status = told(hub, role)
 
@@ -62,7 +65,7 @@ def test_who_is_no_admin_sees_streams_and_problems_only(role: Role) -> None:
 )
 def test_streams_in_trouble_are_named_together_with_what_to_do(states: dict[str, str], what: list[str]) -> None:
     hub = make_hub(streams=tuple(states))
-    publish(hub, *(Said(name, state, "why") for name, state in states.items()))
+    publish(hub, *(Said(name, StreamState(state), "why") for name, state in states.items()))
 
     problems = told(hub).problems
 
@@ -76,15 +79,16 @@ def test_a_problem_of_the_daemon_keeps_the_time_at_which_it_was_first_seen() -> 
         problem = "self-test: bird did not reach a subscriber"
 
     broken: Any = Broken()
-    health = Health(make_hub(), [], Config(), folder=None, selftest=broken, needs_token=False)
-    health._note(5_000_000)
-    health._note(9_000_000)
+    parts = PartProblems(writer=None, selftest=broken, alerts=None)
+    problems = Problems(make_hub().streams.values(), parts)
+    problems.note(5_000_000)
+    problems.note(9_000_000)
 
-    assert health.problems() == [Broken.problem]
-    (problem,) = health._all_problems()
+    assert parts.sentences() == [Broken.problem]
+    (problem,) = problems.found()
     assert (problem.what, problem.since_ms, problem.streams) == (Broken.problem, 5, [])
     broken.problem = ""
-    health._note(11_000_000)
+    problems.note(11_000_000)
     broken.problem = Broken.problem
-    health._note(12_000_000)
-    assert [problem.since_ms for problem in health._all_problems()] == [12]
+    problems.note(12_000_000)
+    assert [problem.since_ms for problem in problems.found()] == [12]

@@ -1,4 +1,4 @@
-"""Score rows, clips and room on the disk, as the keeper has them done: what is written, named, replaced, or said."""
+"""Score rows, clips and room on the disk, as the writer has them done: what is written, named, replaced, or said."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from streamclf import metrics
-from streamclf.alerts.housekeeping import Housekeeping
 from streamclf.audio.ring import Ring
 from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store import scores as log
-from streamclf.store.clips import FOLDER, Clipper, Line
+from streamclf.store.clips import FOLDER, Clipper, ClipSource
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Label, Levels
+from streamclf.writer.housekeeping import Housekeeping
 from tests.support.storing import FACTS, START_NS, stored
 
 RATE, HOP = 16_000, 320
@@ -38,7 +38,9 @@ class House:
             self.store,
             Retention(self.store, limits, ScoresConfig(keep_days=ever), clips),
             scores=ScoreLog(folder, "run1", FACTS),
-            clipper=Clipper(clips, {"mic": Line(self.ring, RATE, ("birds",))}, {"birds": [Label("robin", "Robin")]}),
+            clipper=Clipper(
+                clips, {"mic": ClipSource(self.ring, RATE, ("birds",))}, {"birds": [Label("robin", "Robin")]}
+            ),
         )
         self.heard = 0
 

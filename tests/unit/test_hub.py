@@ -9,7 +9,7 @@ from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve import packed, wire
 from streamclf.serve.hub import Hub
-from streamclf.types import Gap, Stage, Status
+from streamclf.types import Gap, Stage, Status, StreamState
 from tests.support.serving import EPOCH_NS, HOP, Collector, event, make_hub, publish, scores
 
 MS = 1_000_000
@@ -33,7 +33,11 @@ def test_everything_published_has_the_next_number_and_a_frame_message_is_one_row
     sink = listen(hub, tier="frame")
 
     publish(
-        hub, scores(0, [0.1] * 4, [0.2] * 4), event(1), Gap("mic", 5, 9, "xrun"), Status("mic", "lost", "unplugged")
+        hub,
+        scores(0, [0.1] * 4, [0.2] * 4),
+        event(1),
+        Gap("mic", 5, 9, "xrun"),
+        Status("mic", StreamState.LOST, "unplugged"),
     )
 
     assert seqs(sink.messages) == [1, 2, 3, 4, 5]
@@ -72,9 +76,12 @@ def test_an_event_says_when_it_sounded_and_what_it_rests_on() -> None:
 def test_a_status_changes_what_hello_says_of_the_stream() -> None:
     hub = make_hub()
 
-    publish(hub, Status("mic", "lost", "unplugged"), Status("mic", "hop", "40 ms", pack="big"))
+    publish(hub, Status("mic", StreamState.LOST, "unplugged"), Status("mic", StreamState.HOP, "40 ms", pack="big"))
     publish(
-        hub, Status("yard", "paused", "too slow"), Status("yard", "resumed", "time again"), Status("", "behind", "")
+        hub,
+        Status("yard", StreamState.PAUSED, "too slow"),
+        Status("yard", StreamState.RESUMED, "time again"),
+        Status("", StreamState.BEHIND, ""),
     )
 
     assert [(s.state, s.detail) for s in hub.hello().streams] == [("lost", "unplugged"), ("live", "time again")]
@@ -109,7 +116,7 @@ def test_batches_are_five_rows_aligned_to_the_frame_grid() -> None:
     assert sink.messages[1]["rows"] == [[f / 100] * 4 for f in range(5, 10)]
 
 
-@pytest.mark.parametrize("cut", [Gap("mic", 0, 1, "xrun"), Status("mic", "ended", "end of file")])
+@pytest.mark.parametrize("cut", [Gap("mic", 0, 1, "xrun"), Status("mic", StreamState.ENDED, "end of file")])
 def test_a_batch_is_cut_short_by_a_gap_or_status_of_its_stream_and_stands_before_it(cut: Gap | Status) -> None:
     hub = make_hub()
     sink = listen(hub)
@@ -230,7 +237,7 @@ def test_the_events_tier_has_no_rows() -> None:
     hub = make_hub()
     sink = listen(hub, tier="events", top_k=1)
 
-    publish(hub, scores(0), event(1), Gap("mic", 0, 0, "xrun"), Status("", "behind", "slow"))
+    publish(hub, scores(0), event(1), Gap("mic", 0, 0, "xrun"), Status("", StreamState.BEHIND, "slow"))
 
     assert [m["type"] for m in sink.messages] == ["event", "gap", "status"]
 

@@ -9,7 +9,7 @@ from streamclf.commands.liveboard import Board, Meter
 from streamclf.commands.liveview import LiveView
 from streamclf.serve import wire
 from streamclf.serve.hub import Hub
-from streamclf.types import F32, Gap, Label, Output, Stage, Status
+from streamclf.types import F32, Gap, Label, Output, Stage, Status, StreamState
 from tests.support.serving import EPOCH_NS, LABELS, Collector, event, make_hub, publish, scores, stream_info
 
 MS = 1_000_000
@@ -206,7 +206,7 @@ def test_what_was_missed_is_told() -> None:
 
 def test_a_lost_stream_says_so_and_has_no_levels() -> None:
     board = board_of(
-        make_hub(streams=["mic"]), scores(0, [0.9] * 4), Status("mic", "lost", "the microphone was unplugged")
+        make_hub(streams=["mic"]), scores(0, [0.9] * 4), Status("mic", StreamState.LOST, "the microphone was unplugged")
     )
 
     text = picture(board)
@@ -250,7 +250,7 @@ def test_a_restarted_daemon_leaves_no_event_open() -> None:
 
 
 def test_a_new_hop_is_shown_with_its_pack() -> None:
-    board = board_of(make_hub(), Status("", "hop", "big runs every 200 ms", pack="big"))
+    board = board_of(make_hub(), Status("", StreamState.HOP, "big runs every 200 ms", pack="big"))
 
     assert "big runs every 200 ms" in picture(board)
     assert "big runs every 20 ms" not in picture(board)
@@ -267,7 +267,7 @@ def test_it_fits_every_screen_whatever_the_names(many: int) -> None:
     outputs: list[Output] = [
         output for name in streams for output in (scores(0, [0.9] * 4, stream=name), event(1, stream=name))
     ]
-    outputs += [Gap(streams[0], 0, 99, HOSTILE), Status(streams[-1], "lost", HOSTILE)]
+    outputs += [Gap(streams[0], 0, 99, HOSTILE), Status(streams[-1], StreamState.LOST, HOSTILE)]
     board = board_of(hub, *outputs)
     view = LiveView(board, "ws://127.0.0.1:8765/v1")
 

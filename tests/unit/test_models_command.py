@@ -13,7 +13,7 @@ from streamclf.errors import PackError, StreamclfError, UsageError
 from streamclf.model import library
 from streamclf.model.library import Origin, available_packs, find_pack, install, remove, user_models_dir
 from streamclf.model.loader import load_pack
-from tests.support.tinypack import stateful_pack, window_row_pack
+from tools.lab.tinypack import stateful_pack, window_row_pack
 
 
 @pytest.fixture(autouse=True)

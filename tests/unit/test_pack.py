@@ -17,7 +17,7 @@ from streamclf.model.loader import load_pack, read_regular
 from streamclf.model.pack import Constant, Fbank, Manifest, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import manifest_toml, write_pack
 from streamclf.types import Shape
-from tests.support.tinypack import HOP, LOGMEL, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import HOP, LOGMEL, stateful_pack, window_frames_pack, window_row_pack
 
 SHAPES: list[tuple[Callable[..., Path], dict[str, Any], Shape]] = [
     (stateful_pack, {}, Shape.STATEFUL),

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.errors import PackError
 from streamclf.model.loader import load_pack
-from tests.support.tinypack import put_file, stateful_pack
+from tools.lab.tinypack import put_file, stateful_pack
 
 
 def external(model: onnx.ModelProto) -> None:

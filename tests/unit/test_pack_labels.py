@@ -11,7 +11,7 @@ from streamclf.model import loader
 from streamclf.model.loader import load_pack
 from streamclf.model.writer import labels_csv
 from streamclf.types import Label
-from tests.support.tinypack import put_file, stateful_pack
+from tools.lab.tinypack import put_file, stateful_pack
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=30)
 label_lists = st.lists(
@@ -30,7 +30,7 @@ label_lists = st.lists(
 
 @given(label_lists)
 def test_labels_survive_writing_and_reading(labels: list[Label]) -> None:
-    assert list(loader._labels(labels_csv(labels), Path("labels.csv"))) == labels
+    assert list(loader.labels_of(labels_csv(labels), Path("labels.csv"))) == labels
 
 
 LABEL_FAULTS = [

@@ -50,9 +50,8 @@ def test_what_was_shown_can_be_fetched_again_as_long_as_it_is_held() -> None:
 
 
 def test_nobody_draws_until_somebody_looks_nor_long_after_the_last_has_left() -> None:
-    hub, sink, other = make_hub(replay_seconds=60), Collector(), Collector()
     asked: list[bool] = []
-    hub.shown.on_picture = asked.append
+    hub, sink, other = make_hub(replay_seconds=60, on_picture=asked.append), Collector(), Collector()
     hub.subscribe(other, wire.Subscribe())
     assert asked == []
     hub.subscribe(sink, wire.Subscribe(picture=True))

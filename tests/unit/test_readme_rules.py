@@ -1,4 +1,4 @@
-"""What the README says of rules is what a rules file may hold."""
+"""What the page on alerts says of rules is what a rules file may hold."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,7 @@ from streamclf.alerts.rulefile import parse_rules
 from streamclf.alerts.ruletable import RuleTable
 from streamclf.alerts.template import FIELDS
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SECTION = TEXT[TEXT.index("## Alerts\n") : TEXT.index("## Let others in\n")]
+SECTION = (Path(__file__).parents[2] / "docs" / "use" / "alerts.md").read_text("utf-8")
 
 
 def test_its_example_is_a_good_rules_file() -> None:

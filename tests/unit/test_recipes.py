@@ -14,7 +14,7 @@ from streamclf.model.recipes.wheel import Wheel, member
 from streamclf.model.recipes.yamnet import labels as yamnet_labels
 from streamclf.model.writer import write_pack
 from streamclf.types import Label
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 
 @pytest.fixture(autouse=True)

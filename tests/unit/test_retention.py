@@ -86,13 +86,13 @@ def test_what_an_alert_that_waits_tells_of_stays_until_it_is_sent(store: Store) 
                 "VALUES (?, 's', 'r', ?, ?, 0, 0, 0, '')",
                 (str(number), START_NS, state),
             )
-    keeper = retention(store, keep_days=1)
-    keeper.trim(START_NS + 9 * DAY_NS)
+    trimmer = retention(store, keep_days=1)
+    trimmer.trim(START_NS + 9 * DAY_NS)
     assert numbers(store) == [0]
     assert store.connection.execute("SELECT alert_id FROM deliveries").fetchall() == [("0",)]
     with store.transaction() as tx:
         tx.execute("UPDATE deliveries SET state = 'sent'")
-    keeper.trim(START_NS + 9 * DAY_NS)
+    trimmer.trim(START_NS + 9 * DAY_NS)
     assert numbers(store) == []
 
 
@@ -103,10 +103,10 @@ def test_a_database_that_grew_too_large_gives_its_oldest_events_and_its_space_ba
     put(store, *(stored(number, mark="x" * 1000) for number in range(2000)))
     before = (store.folder / "streamclf.db").stat().st_size + (store.folder / "streamclf.db-wal").stat().st_size
     assert before > 2 * MEGABYTE
-    keeper = retention(store, max_mb=1)
-    while keeper.trim(START_NS).more:
+    trimmer = retention(store, max_mb=1)
+    while trimmer.trim(START_NS).more:
         pass
-    keeper.trim(START_NS)
+    trimmer.trim(START_NS)
     kept = numbers(store)
     assert 300 < len(kept) < 1000
     assert kept == list(range(2000 - len(kept), 2000))
@@ -147,10 +147,10 @@ def test_a_clip_that_no_event_names_is_swept_after_an_hour(store: Store) -> None
     lost.write_bytes(b"x")
     os.utime(lost, ns=(START_NS, START_NS))
     os.utime(named, ns=(START_NS, START_NS))
-    keeper = retention(store)
-    keeper.trim(START_NS + 3599 * 10**9)
+    trimmer = retention(store)
+    trimmer.trim(START_NS + 3599 * 10**9)
     assert lost.exists()
-    keeper.trim(START_NS + 3601 * 10**9)
+    trimmer.trim(START_NS + 3601 * 10**9)
     assert not lost.exists()
     assert named.exists()
 
@@ -171,7 +171,7 @@ def test_score_days_go_by_age_and_by_size_but_never_today(store: Store) -> None:
     assert not any(path.exists() for path in days)
 
 
-def free(keeper: Retention, monkeypatch: pytest.MonkeyPatch, *megabytes: int) -> None:
+def free(trimmer: Retention, monkeypatch: pytest.MonkeyPatch, *megabytes: int) -> None:
     """The disk has so much free at each look, the last for ever. A disk that is really full is in tests/fault."""
     left = list(megabytes)
     monkeypatch.setattr(Retention, "free", property(lambda _: (left.pop(0) if len(left) > 1 else left[0]) * MEGABYTE))
@@ -182,55 +182,55 @@ def test_short_of_space_clips_and_score_days_go_until_there_is_enough(
 ) -> None:
     paths = [clip(store, n, peak=0.9 - n / 10) for n in range(4)]
     day, today = score_day(store, "2023-11-10"), score_day(store, "2023-11-14")
-    keeper = retention(store, headroom_mb=100, clips={"keep_per_label": 1})
-    free(keeper, monkeypatch, 50, 60, 70, 120)
-    assert keeper.look()
-    assert keeper.short
-    done = keeper.trim(START_NS)
-    assert not keeper.short
+    trimmer = retention(store, headroom_mb=100, clips={"keep_per_label": 1})
+    free(trimmer, monkeypatch, 50, 60, 70, 120)
+    assert trimmer.look()
+    assert trimmer.short
+    done = trimmer.trim(START_NS)
+    assert not trimmer.short
     assert [path.exists() for path in paths] == [True, False, False, True]
     assert (done.clips, done.scores, day.exists()) == (2, 0, True)
 
-    free(keeper, monkeypatch, 50)
-    assert keeper.look()
-    assert not keeper.look()
-    keeper.trim(START_NS)
+    free(trimmer, monkeypatch, 50)
+    assert trimmer.look()
+    assert not trimmer.look()
+    trimmer.trim(START_NS)
     assert [path.exists() for path in paths] == [True, False, False, False]
     assert (day.exists(), today.exists(), numbers(store)) == (False, True, [0, 1, 2, 3])
 
 
 def test_room_is_made_beside_the_headroom(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [clip(store, n) for n in range(3)]
-    keeper = retention(store, headroom_mb=100, clips={"keep_per_label": 0})
-    free(keeper, monkeypatch, 104, 108, 112)
-    assert keeper.trim(START_NS).clips == 0
-    free(keeper, monkeypatch, 104, 108, 112)
-    assert keeper.trim(START_NS, room=10 * MEGABYTE).clips == 2
+    trimmer = retention(store, headroom_mb=100, clips={"keep_per_label": 0})
+    free(trimmer, monkeypatch, 104, 108, 112)
+    assert trimmer.trim(START_NS).clips == 0
+    free(trimmer, monkeypatch, 104, 108, 112)
+    assert trimmer.trim(START_NS, room=10 * MEGABYTE).clips == 2
     assert [path.exists() for path in paths] == [False, False, True]
 
 
 def test_a_file_must_leave_the_headroom(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = retention(store, headroom_mb=100)
-    free(keeper, monkeypatch, 110)
-    assert keeper.room_for(9 * MEGABYTE)
-    assert not keeper.room_for(11 * MEGABYTE)
+    trimmer = retention(store, headroom_mb=100)
+    free(trimmer, monkeypatch, 110)
+    assert trimmer.room_for(9 * MEGABYTE)
+    assert not trimmer.room_for(11 * MEGABYTE)
 
 
 def test_the_ballast_is_there_is_given_up_once_and_comes_back_with_space(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = retention(store, ballast_mb=2)
+    trimmer = retention(store, ballast_mb=2)
     ballast = store.folder / BALLAST
-    keeper.look()
+    trimmer.look()
     assert ballast.stat().st_size == 2 * MEGABYTE
     assert ballast.stat().st_blocks * 512 >= 2 * MEGABYTE
-    assert keeper.give_up_ballast()
-    assert not keeper.give_up_ballast()
+    assert trimmer.give_up_ballast()
+    assert not trimmer.give_up_ballast()
     with monkeypatch.context() as patch:
-        free(keeper, patch, 2)
-        keeper.look()
+        free(trimmer, patch, 2)
+        trimmer.look()
         assert not ballast.exists()
-    keeper.look()
+    trimmer.look()
     assert ballast.exists()
 
 

@@ -1,15 +1,18 @@
 """A rules file: read as a whole, and every mistake told with its line, its key and what to write instead."""
 
 import os
+import tomllib
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from streamclf.alerts import mistakes as mistakes_module
 from streamclf.alerts.place import Period, Place, TimeRange
 from streamclf.alerts.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
 from streamclf.alerts.rulefile import RuleFile, load_rules, parse_rules
-from streamclf.alerts.sinks.configs import NdjsonConfig
+from streamclf.alerts.sinks.ndjson import NdjsonConfig
 from streamclf.alerts.sun import Sun
 from streamclf.errors import ConfigError
 from tests.support.mistakes import KNOWN, MISTAKES, RULE
@@ -150,3 +153,81 @@ def test_lines_are_found_in_any_layout() -> None:
         (17, 'rule "b": min_peak'),
         (19, "sink.phone.x"),
     ]
+
+
+def labelled(*, last: str = "robin") -> str:
+    """2,000 labels one a line; `last` is on line 2003."""
+    return '[[rule]]\nname = "r"\nlabels = [\n' + 1999 * '  "wren",\n' + f'  "{last}",\n]\n'
+
+
+def test_a_faultless_file_is_parsed_once_and_no_line_of_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def counted(text: str) -> Any:
+        parsed.append(text)
+        return real(text)
+
+    def never(text: str) -> Any:
+        raise AssertionError("no line is needed where there is no mistake")
+
+    real = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", counted)
+    monkeypatch.setattr(mistakes_module, "lines_of", never)
+    for text in (GOOD, labelled()):
+        assert not parse_rules(text, known=KNOWN)[1]
+    assert parsed == [GOOD, labelled()]
+
+
+def test_lines_are_looked_for_once_however_many_mistakes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def counted(text: str) -> Any:
+        looked.append(text)
+        return real(text)
+
+    real = mistakes_module.lines_of
+    monkeypatch.setattr(mistakes_module, "lines_of", counted)
+    _, mistakes = parse_rules(labelled().replace("wren", "wrenn"), known=KNOWN)
+    assert [mistake.line for mistake in mistakes] == list(range(4, 2003))
+    assert mistakes[0].hint == "did you mean wren?"
+    assert mistakes[-1].hint.startswith("there is *, group:alarm"), "a search for each would take seconds"
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_mistake_at_the_end_of_a_long_list_is_told_at_its_own_line(tmp_path: Path, mark: str, ending: str) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_bytes((mark + labelled(last="robbin").replace("\n", ending)).encode())
+    with pytest.raises(ConfigError) as raised:
+        load_rules(path, known=KNOWN)
+    told = 'rule "r": labels: the packs in use tell no events of robbin; did you mean robin?'
+    assert str(raised.value) == f"{path}:2003: {told}"
+    path.write_bytes((mark + labelled().replace("\n", ending)).encode())
+    assert load_rules(path, known=KNOWN).rules[0].labels[-1] == "robin"
+
+
+def test_an_entry_of_the_wrong_kind_is_told_at_its_own_line() -> None:
+    text = labelled().replace('  "robin",', "  3,")
+    assert only(text) == (
+        2003,
+        'rule "r": labels: expected text, got 3; write for example labels = ["robin", "group:bird"]',
+    )
+
+
+@pytest.mark.parametrize("key", ["min_peak", "count", "labels", "name", "message", "type"])
+@pytest.mark.parametrize("number", [5000 * "9", "0x" + 5000 * "f", "1" + 4000 * "0", "-" + 4000 * "9", "1e99999"])
+def test_a_number_of_very_many_digits_is_a_sentence(key: str, number: str) -> None:
+    table = "[sink.a]\n" if key == "type" else RULE.replace(f"{key} =", "sinks =")
+    line, says = only(f"{table}{key} = {number}\n")
+    assert line == table.count("\n") + 1
+    assert len(says) < 400
+
+
+@pytest.mark.parametrize("depth", [50, 200, 300, 400, 450, 480, 500, 1000, 100_000])
+@pytest.mark.parametrize("brackets", ["[]", ("{a=", "}")])
+def test_brackets_in_brackets_are_a_sentence_at_any_depth(depth: int, brackets: tuple[str, str]) -> None:
+    opens, closes = brackets
+    line, says = only(f"{RULE}streams = {depth * opens}1{depth * closes}\n")
+    assert line == 4
+    assert len(says) < 400

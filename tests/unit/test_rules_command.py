@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from streamclf.commands.rules import rules
 from streamclf.errors import ConfigError, PackError
-from tests.support.tinypack import stateful_pack
+from tools.lab.tinypack import stateful_pack
 
 GOOD = """
 [place]
@@ -93,7 +93,7 @@ def test_each_rule_is_shown_in_words(path: Path, tmp_path: Path) -> None:
         "dawn loud peak >= 0.6, lasts 1.5 s, dawn or day told in the last 10 min, another stream had it within 2 s log"
     )
     assert lines[4] == "first * it begins, 22:00-04:00, first of the day a digest of 1h gathers it nobody"
-    assert lines[-1] == "log ndjson"
+    assert lines[-1] == "log ndjson writes a line of JSON to a file"
 
 
 def test_a_bad_file_is_not_shown(path: Path, tmp_path: Path) -> None:

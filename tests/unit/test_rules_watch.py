@@ -65,7 +65,20 @@ def test_a_file_that_is_replaced_by_one_of_the_same_size_and_time_is_seen(path: 
     assert names(watch) == ["two"]
 
 
-@pytest.mark.parametrize("bad", ["[[rule]", text("one", "one"), text("one", label="wrenn"), None])
+BAD = {
+    "no TOML": "[[rule]",
+    "one name twice": text("one", "one"),
+    "an unknown label": text("one", label="wrenn"),
+    "a number of 5,000 digits": text("one") + "min_peak = " + 5000 * "9",
+    "one that only Python cannot print": text("one") + "min_peak = 0x" + 5000 * "f",
+    "brackets without end": text("one") + "sinks = " + 100_000 * "[",
+    "a sink of a number": "[sink.a]\ntype = 0x" + 5000 * "f",
+    "half of what it was": text("one")[:-3],
+    "no file": None,
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_a_bad_file_leaves_the_rules_as_they_are_and_says_so(path: Path, watch: RulesWatch, bad: str | None) -> None:
     if bad is None:
         path.unlink()

@@ -13,12 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from streamclf.errors import PackError, ProviderError
-from streamclf.model.loader import _labels, load_pack, read_manifest
+from streamclf.model.loader import labels_of, load_pack, read_manifest
 from streamclf.model.pack import Constant, Manifest, Pack
 from streamclf.model.session import Session, _probabilities, probe_providers
 from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
-from tests.support.tinypack import stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import stateful_pack, window_frames_pack, window_row_pack
 
 CPU = Provider.CPU
 
@@ -319,7 +319,7 @@ def rewritten(
     if constant is not None:
         changes["constants"] = (Constant("factor", "float32", constant),)
     new: Manifest = msgspec.structs.replace(manifest, **changes)
-    labels = _labels((folder / "labels.csv").read_bytes(), folder)
+    labels = labels_of((folder / "labels.csv").read_bytes(), folder)
     return write_pack(target, new, model=model.SerializeToString(), labels=labels, card="")
 
 

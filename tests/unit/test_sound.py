@@ -7,7 +7,7 @@ from streamclf import metrics
 from streamclf.errors import ServeError
 from streamclf.serve import wire
 from streamclf.serve.hub import Hub
-from streamclf.serve.sound import Heard, decode, is_sound
+from streamclf.serve.sound import SoundBlock, decode, is_sound
 from streamclf.types import Sound
 from tests.support.serving import HOP, RATE, Collector, make_hub, publish
 
@@ -43,9 +43,8 @@ def test_sound_comes_a_frame_a_message_on_the_sample_clock_to_listeners_of_its_s
 
 
 def test_a_stream_is_tapped_from_its_first_listener_to_its_last() -> None:
-    hub = make_hub()
     asked: list[tuple[str, bool]] = []
-    hub.shown.on_sound = lambda stream, wanted: asked.append((stream, wanted))
+    hub = make_hub(on_sound=lambda stream, wanted: asked.append((stream, wanted)))
     listen(hub, None)
     assert asked == []
     one, other = listen(hub, "mic"), listen(hub, "mic", tier="frame")
@@ -85,7 +84,7 @@ def test_bytes_that_are_no_sound_are_refused(data: bytes) -> None:
 
 
 def test_a_message_that_was_cut_short_is_refused() -> None:
-    data = Heard(1, RATE, 640, np.arange(5, dtype=np.int16)).encode()
+    data = SoundBlock(1, RATE, 640, np.arange(5, dtype=np.int16)).encode()
     assert is_sound(data)
     with pytest.raises(ValueError, match="a sound message of 5 samples cannot have 32 bytes"):
         decode(data[:-2])

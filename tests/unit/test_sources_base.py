@@ -7,7 +7,7 @@ import pytest
 
 from streamclf.audio.ring import Hole, Ring
 from streamclf.audio.sources import base, parse_source
-from streamclf.audio.sources.base import Line, Mixer, Pace, backoff_s, check_channel
+from streamclf.audio.sources.base import Intake, Mixer, Pace, backoff_s, check_channel
 from streamclf.audio.wake import Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import SourceError
@@ -16,8 +16,8 @@ from streamclf.types import F32
 RATE = 16_000
 
 
-def make_line() -> Line:
-    return Line(Ring(RATE), StreamClock(RATE), Wake(), lambda state, detail: None)
+def make_line() -> Intake:
+    return Intake(Ring(RATE), StreamClock(RATE), Wake(), lambda state, detail: None)
 
 
 def stereo(count: int) -> F32:

@@ -2,8 +2,10 @@
 
 import pytest
 
-from streamclf.audio.sources import SourceSpec, name_sources, parse_source
-from streamclf.audio.sources.spec import pipe_format, public_url, push_format
+from streamclf.audio.sources import SourceKind, SourceSpec, kinds, name_sources, parse_source, with_loop
+from streamclf.audio.sources.pipe import pipe_format
+from streamclf.audio.sources.push import push_format
+from streamclf.audio.sources.url import public_url
 from streamclf.errors import UsageError
 
 
@@ -13,11 +15,11 @@ from streamclf.errors import UsageError
         ("device", SourceSpec("device", "", "device")),
         ("device:", SourceSpec("device", "", "device")),
         ("device:USB Mic: Audio (hw:1,0)", SourceSpec("device", "USB Mic: Audio (hw:1,0)", "USB Mic- Audio -hw-1-0")),
-        ("device:pulse#ch=2&rate=16000", SourceSpec("device", "pulse", "pulse", channel=1, rate=16000)),
+        ("device:pulse#ch=2&rate=16000", SourceSpec("device", "pulse", "pulse", channel=1, options={"rate": 16000})),
         ("device#ch=mix", SourceSpec("device", "", "device")),
         ("file:/a/b c/song.flac", SourceSpec("file", "/a/b c/song.flac", "song")),
-        ("file:song.flac#loop=yes&name=bird", SourceSpec("file", "song.flac", "bird", loop=True)),
-        ("file:song.flac#loop=no", SourceSpec("file", "song.flac", "song")),
+        ("file:song.flac#loop=yes&name=bird", SourceSpec("file", "song.flac", "bird", options={"loop": True})),
+        ("file:song.flac#loop=no", SourceSpec("file", "song.flac", "song", options={"loop": False})),
         ("file:take #2.wav#", SourceSpec("file", "take #2.wav", "take -2")),
         ("file:take #2.wav#ch=1", SourceSpec("file", "take #2.wav", "take -2", channel=0)),
         ("file:...", SourceSpec("file", "...", "file")),
@@ -26,7 +28,7 @@ from streamclf.errors import UsageError
         ("url:HTTP://host/a#priority=-3", SourceSpec("url", "HTTP://host/a", "host", priority=-3)),
         ("push:kitchen", SourceSpec("push", "kitchen", "kitchen")),
         ("push:Küche,16000", SourceSpec("push", "Küche,16000", "Küche")),
-        ("demo", SourceSpec("demo", "", "demo", loop=True)),
+        ("demo", SourceSpec("demo", "", "demo")),
     ],
 )
 def test_parse(text: str, expected: SourceSpec) -> None:
@@ -40,10 +42,13 @@ def test_parse(text: str, expected: SourceSpec) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "'' is not a kind of source, which is one of device, file, pipe, url, push, demo; a file is written"),
+        ("", "'' begins with no kind of source; expected one of demo, device[:NAME], file:PATH, pipe:RATE"),
         ("devise:x", "did you mean device?"),
-        ("song.flac", "a file is written file:PATH"),
+        ("song.flac", "write file:song.flac"),
+        ("/a b/song", "write file:/a b/song"),
+        ("songs", "an example is demo"),
         ("rtsp://u:secret@host/x", "write url:rtsp://host/x"),
+        ("sftp://u:secret@host/x", "'sftp' begins with no kind of source"),
         ("file:", "file needs a path"),
         ("demo:x", "demo takes no argument, got 'x'"),
         ("device#ch", "'ch' after # is not key=value"),
@@ -82,6 +87,31 @@ def test_mistakes_get_one_sentence(text: str, sentence: str) -> None:
     assert sentence in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+def test_the_example_of_a_kind_can_be_parsed(kind: SourceKind) -> None:
+    spec = parse_source(kind.example)
+
+    assert spec.declared is kind
+    assert kind.usage.startswith(kind.name)
+    assert kind.summary
+
+
+@pytest.mark.parametrize(
+    ("text", "looped"),
+    [
+        ("file:a.wav", "file:a.wav#loop=yes"),
+        ("file:a.wav#ch=1", "file:a.wav#ch=1&loop=yes"),
+        ("file:take #2.wav#", "file:take #2.wav#loop=yes"),
+        ("file:a.wav#loop=no", "file:a.wav#loop=no"),
+        ("demo", "demo"),
+        ("device:x#ch=1", "device:x#ch=1"),
+        ("nothing:x", "nothing:x"),
+    ],
+)
+def test_what_can_loop_is_made_to(text: str, looped: str) -> None:
+    assert with_loop(text) == looped
 
 
 def test_names_become_unique() -> None:

@@ -14,7 +14,7 @@ from streamclf.features.statistics import RunningStatistics
 from streamclf.model.geometry import reach, receptive_field
 from streamclf.model.loader import load_pack
 from streamclf.types import F32, F64
-from tests.support.tinypack import encoded_pack
+from tools.lab.tinypack import encoded_pack
 
 SHIFT, LENGTH, SPAN = 320, 400, 6
 FEATURES = Encoded(

@@ -24,9 +24,8 @@ import psutil
 import websockets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.support.daemon import free_port, start_daemon
-from tests.support.soundserver import _FIFO_CHANNELS as FIFO_CHANNELS
-from tests.support.soundserver import fifo_microphone
+from tools.lab.daemon import free_port, start_daemon
+from tools.lab.soundserver import FIFO_CHANNELS, fifo_microphone
 
 RATE = 16_000
 HOP = RATE // 50

@@ -23,9 +23,9 @@ from playwright.sync_api import CDPSession, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from streamclf.audio.sources.demo import DEMO_FILE
-from tests.support.browser import CHROMIUM, FLAGS
-from tests.support.daemon import Daemon, free_port, start_daemon
-from tests.support.tinypack import stateful_pack
+from tools.lab.chromium import CHROMIUM, FLAGS
+from tools.lab.daemon import Daemon, free_port, start_daemon
+from tools.lab.tinypack import stateful_pack
 
 CLASSES = 31
 SETTLE_S = 15

@@ -18,14 +18,14 @@ from datetime import UTC
 
 import numpy as np
 
+from streamclf.daemon.pictures import SIZE
 from streamclf.draw.canvas import png
-from streamclf.draw.moments import Bar, Lane, Moments
+from streamclf.draw.moments import EventBar, Lane, Moments
 from streamclf.draw.palette import THEMES
 from streamclf.draw.snapshot import draw
 from streamclf.engine.scope import Scope
 from streamclf.features.picture import BANDS
-from streamclf.painter import SIZE
-from streamclf.serve.picture import Gallery
+from streamclf.serve.gallery import Gallery
 from streamclf.types import F32, Picture
 
 FRAME_S = 0.02
@@ -64,7 +64,7 @@ def noise() -> Moments:
     """20 s that compress as badly as any."""
     rng = np.random.default_rng(0)
     lanes = tuple(
-        Lane(f"class {n}", "bench", 0.5, rng.random(SHOWN, dtype=np.float32), (Bar(200 * n, 200 * n + 99, 0.9),))
+        Lane(f"class {n}", "bench", 0.5, rng.random(SHOWN, dtype=np.float32), (EventBar(200 * n, 200 * n + 99, 0.9),))
         for n in range(4)
     )
     values = rng.integers(0, 256, (SHOWN, 2 + BANDS), dtype=np.uint8)

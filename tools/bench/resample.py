@@ -1,16 +1,18 @@
 """What each resampler holds back and costs in blocks of 20 ms: python tools/bench/resample.py."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import soxr
 
 from streamclf.audio.resample import Resampler
+from streamclf.types import F32
 
 SECONDS = 4
 
 
-def measure(push, rate: int, out_rate: int) -> tuple[float, float, float]:
+def measure(push: Callable[[F32], F32], rate: int, out_rate: int) -> tuple[float, float, float]:
     """Least and most ms held back after the first 100 ms, and us a block."""
     audio = np.random.default_rng(0).standard_normal(rate * SECONDS).astype(np.float32)
     hop = rate // 50

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from streamclf.train.certificate import ExportReport
 from streamclf.train.export import export_checkpoint
 from streamclf.train.families.family import Wishes
-from tests.support.checkpoints import save_checkpoint
+from tools.lab.checkpoints import save_checkpoint
 
-_SMALL = {
+_SMALL: dict[str, Any] = {
     "hidden_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -34,7 +34,7 @@ _SMALL = {
     "num_conv_pos_embeddings": 32,
     "num_conv_pos_embedding_groups": 4,
 }
-_BASE = {
+_BASE: dict[str, Any] = {
     "hidden_size": 768,
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
@@ -87,7 +87,8 @@ def _save_fresh(folder: Path) -> None:
         vocab_size=len(tokens), pad_token_id=0, conv_bias=False, mask_time_prob=0.0, layerdrop=0.0, **_SMALL
     )
     transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False)  # type: ignore[no-untyped-call]
+    extractor.save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
 
 

@@ -257,9 +257,10 @@ def speech(folder: Path) -> Iterator[Case]:
         intermediate_size=1024,
         feat_extract_norm="layer",
         conv_bias=True,
-        num_labels=len(CLASSES),
     )
-    model = Wav2Vec2ForAudioFrameClassification(config).eval()
+    config.num_labels = len(CLASSES)
+    model = Wav2Vec2ForAudioFrameClassification(config)
+    model.train(False)
     parts = split(model, normalise=False)
     rows, features = ROWS_A_SECOND, parts.features
     window = (rows - 1) * HOP + features.frame_length
@@ -314,7 +315,8 @@ class _Live:
         self._frontend.push(samples)
         window = self._manifest.window
         self._frontend.window(self._frontend.samples - window, window, self._session.input_rows(1)[0])
-        return self._session.run((0,))[0]
+        row: F32 = self._session.run((0,))[0]
+        return row
 
 
 class _Whole(nn.Module):
@@ -325,7 +327,8 @@ class _Whole(nn.Module):
         self.net = net
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.net.logits(features)[:, -1]
+        logits: Tensor = self.net.logits(features)[:, -1]
+        return logits
 
 
 class _Masked(nn.Module):
@@ -346,7 +349,8 @@ class _Masked(nn.Module):
         nothing = rows.new_zeros((batch, heads // len(net.layers), 0, size))
         for layer in net.layers:
             rows, _ = layer(rows, nothing, bias[None])
-        return net.head(net.norm(rows.reshape(batch, count, -1)[:, -1]))
+        logits: Tensor = net.head(net.norm(rows.reshape(batch, count, -1)[:, -1]))
+        return logits
 
 
 class _Encoder(nn.Module):
@@ -357,7 +361,8 @@ class _Encoder(nn.Module):
         self.frames = frames
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.frames.projection(self.frames.convolutions(features).transpose(1, 2))[0]
+        rows: Tensor = self.frames.projection(self.frames.convolutions(features).transpose(1, 2))[0]
+        return rows
 
 
 def _export(module: nn.Module, example: Tensor) -> bytes:

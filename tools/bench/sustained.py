@@ -24,7 +24,7 @@ import websockets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from streamclf.audio.sources.demo import DEMO_FILE
-from tests.support.daemon import free_port, start_daemon
+from tools.lab.daemon import free_port, start_daemon
 
 
 async def count(port: int, seconds: float) -> tuple[dict[str, set[int]], Counter[str], float]:

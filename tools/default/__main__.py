@@ -21,7 +21,7 @@ from typing import Any
 
 from streamclf.errors import StreamclfError
 from tools.default import card, corpus, fit, gather, pack, pool, thresholds, watch
-from tools.default.fit import Settings
+from tools.default.fit import RecipeSettings
 from tools.default.net import DELAYS, Trainee
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--until", choices=[name for name, _ in STAGES], default=STAGES[-1][0])
     parser.add_argument("--out", type=Path, help="of the pack; models/default, or held-out in the working folder")
     parser.add_argument("--hold-out", action="store_true", help="learn nothing from the recordings of the test")
-    parser.add_argument("--steps", type=int, default=Settings().steps, help="of the training")
+    parser.add_argument("--steps", type=int, default=RecipeSettings().steps, help="of the training")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
@@ -103,7 +103,7 @@ def _told(found: dict[str, Any]) -> str:
 
 
 def _trained(given: argparse.Namespace) -> Trainee:
-    run, settings = given.work / f"run-{_part(given)}", fit.Settings(steps=given.steps)
+    run, settings = given.work / f"run-{_part(given)}", fit.RecipeSettings(steps=given.steps)
     return fit.finished(run, settings) or fit.fit(pool.read(given.work, _part(given), SCENES), settings, run, say=_say)
 
 

@@ -3,6 +3,8 @@
 Banks are made once, from a seed, since a scene must cost next to nothing; which of a bank is used where is drawn.
 """
 
+import math
+
 import numpy as np
 import scipy.fft
 import scipy.signal
@@ -57,7 +59,7 @@ def responses(rng: np.random.Generator) -> list[F32]:
 
 def low_passes(rng: np.random.Generator, count: int = 24) -> list[tuple[float, F32]]:
     """(cut-off in Hz, taps) of causal filters that end the band as a cheap microphone or a telephone does."""
-    cuts = np.sort(np.exp(rng.uniform(*np.log(_BANDS_HZ), count)))
+    cuts = np.sort(np.exp(rng.uniform(math.log(_BANDS_HZ[0]), math.log(_BANDS_HZ[1]), count)))
     return [(float(cut), _minimum_phase_of(_edge(float(cut)))) for cut in cuts]
 
 

@@ -2,20 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from tools.default.corpus import Clip, Split
 from tools.default.sources import audio, clip, shuffled
 
-_TR, _CH, _TE = "train", "choose", "test"
+_TR: Final = "train"
+_CH: Final = "choose"
+_TE: Final = "test"
 # languages, one or a few speakers each, that are kept apart in all sets: who speaks Danish in one may do so in another
-_SPEECH_SPLIT: dict[str, Split] = dict.fromkeys(("da", "it", "lt", "nl", "uk"), "test") | dict.fromkeys(
-    ("de", "el", "sl", "wa"), "choose"
-)
+_SPEECH_SPLIT: dict[str, Split] = {
+    **dict.fromkeys(("da", "it", "lt", "nl", "uk"), _TE),
+    **dict.fromkeys(("de", "el", "sl", "wa"), _CH),
+}
 _MOST_OF_A_SPEAKER = 120
 _NO_WORDS = frozenset({"beep", "beeperr", "silence"})
 
 # package -> (licence, class -> split -> file stems; several of one source are joined by +)
-SOUNDS: dict[str, tuple[str, dict[str | None, dict[str, str]]]] = {
+SOUNDS: dict[str, tuple[str, dict[str | None, dict[Split, str]]]] = {
     "tuxpaint-stamps-default": (
         "GPL-2",
         {
@@ -192,7 +196,8 @@ def speech(unpacked: Path) -> Iterator[Clip]:
         for language, paths in sorted(by_language.items()):
             yield from _spoken(paths, f"{package}-{language}", language, "GPL-2+", package)
     for path in audio(unpacked / "pocketsphinx-testdata"):
-        reader, split = ("librivox", _TE) if "librivox" in path.parts else ("cards", _CH)
+        reader = "librivox" if "librivox" in path.parts else "cards"
+        split: Split = _TE if reader == "librivox" else _CH
         yield clip(path, "speech", "speech", f"pocketsphinx-{reader}", split, "BSD-2-Clause", "pocketsphinx-testdata")
 
 

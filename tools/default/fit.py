@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from streamclf.train import runstate
+from streamclf.train.loop import Loop, averaged_weights
 from tools.default.augment import Varied, varied
 from tools.default.classes import BACKGROUND, CLASSES, LABELS
 from tools.default.net import DELAYS, Trainee
@@ -29,7 +30,7 @@ FRESH = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RecipeSettings:
     """steps: of `batch` scenes. taught: weight of the teacher; frames, clips, winner: of the parts of the truth: each
     row, the highest row of a scene, the right one of ten; guessed: of the highest row of a second against what the
     teacher says of a class of which there is no truth. positive: weight of a row that has a class; fresh: of one in the
@@ -62,75 +63,84 @@ def trainee(taught: int) -> Trainee:
     return Trainee(len(LABELS), taught=taught, window_rows=WINDOW_ROWS, step_rows=STEP_ROWS)
 
 
-def fit(pool: Pool, settings: Settings, run: Path, *, say: Callable[[str], None], every: int = 100) -> Trainee:
+def fit(pool: Pool, settings: RecipeSettings, run: Path, *, say: Callable[[str], None], every: int = 100) -> Trainee:
     """The trained net, from the checkpoint in `run` where there is one. every: steps between two checkpoints."""
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     taught = pool.taught.astype(np.float32)
     centre, spread = taught.mean(axis=(0, 1)), taught.std(axis=(0, 1)) + 0.3
     net = trainee(taught.shape[2])
-    average = {name: value.clone() for name, value in net.state_dict().items()}
-    optimiser = torch.optim.AdamW(_groups(net, settings.decay), lr=settings.learning_rate, betas=(0.9, 0.98))
-    step = 0
+    loop = Loop(
+        net,
+        learning_rate=settings.learning_rate,
+        rate=lambda step: _rate(step, settings),
+        decay=settings.decay,
+        average=settings.average,
+        clip=settings.clip,
+    )
     if (run / runstate.NAME).exists():
-        held = runstate.load(run)
-        net.load_state_dict(held["net"])
-        average, step = held["average"], held["step"]
-        optimiser.load_state_dict(held["optimiser"])
-        torch.set_rng_state(held["random"])
-        say(f"goes on from step {step}")
+        loop.restore(run)
+        say(f"goes on from step {loop.step}")
     run.mkdir(parents=True, exist_ok=True)
-
-    def save() -> None:
-        state = {"net": net.state_dict(), "average": average, "optimiser": optimiser.state_dict(), "step": step}
-        runstate.save(run, state | {"random": torch.get_rng_state()})
-
     net.train()
-    begun, cpu, first, told = time.monotonic(), time.process_time(), step, np.zeros(6)
-    while step < settings.steps:
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _rate(step, settings)
-        batch = varied(pool, _drawn(len(pool.spectra), step, settings), np.random.default_rng([settings.seed, step]))
+    weights = (settings.frames, settings.clips, settings.winner, settings.guessed, settings.taught)
+    told = _Told(settings.steps, loop.step, every)
+    while loop.step < settings.steps:
+        rng = np.random.default_rng([settings.seed, loop.step])
+        batch = varied(pool, _drawn(len(pool.spectra), loop.step, settings), rng)
         parts = _losses(net, batch, centre, spread, settings)
-        weights = (settings.frames, settings.clips, settings.winner, settings.guessed, settings.taught)
-        loss = torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
-        optimiser.step()
-        _follow(average, net, min(settings.average, (1 + step) / (10 + step)))
-        step += 1
-        told += [float(part.detach()) for part in (loss, *parts)]
-        if step % every == 0 or step == settings.steps:
-            save()
-            count = step - first
-            pace = (time.monotonic() - begun) / count
-            shares = " ".join(f"{value / every:.4f}" for value in told)
-            say(
-                f"step {step} of {settings.steps}: loss {shares}; {1000 * pace:.0f} ms a step, "
-                f"{1000 * (time.process_time() - cpu) / count:.0f} of processor, "
-                f"{pace * (settings.steps - step) / 60:.0f} min to go"
-            )
-            told[:] = 0
-    save()
-    net.load_state_dict(average)
+        weighed = [weight * part for weight, part in zip(weights, parts, strict=True)]
+        loss = loop.learn(torch.stack(weighed).sum())
+        told.add([loss, *(float(part.detach()) for part in parts)])
+        if loop.step % every == 0 or loop.step == settings.steps:
+            loop.save(run)
+            say(told.line(loop.step))
+    loop.save(run)
+    net.load_state_dict(loop.averaged)
     return net.eval()
 
 
-def finished(run: Path, settings: Settings) -> Trainee | None:
+class _Told:
+    """What is said of the steps since the last time: the mean loss and its parts, and the pace."""
+
+    def __init__(self, steps: int, first: int, every: int) -> None:
+        self._steps, self._first, self._every = steps, first, every
+        self._begun, self._cpu = time.monotonic(), time.process_time()
+        self._sums = np.zeros(6)
+
+    def add(self, losses: list[float]) -> None:
+        """One step's loss, and its parts."""
+        self._sums += losses
+
+    def line(self, step: int) -> str:
+        """A sentence; sums begin anew."""
+        count = step - self._first
+        pace = (time.monotonic() - self._begun) / count
+        shares = " ".join(f"{value / self._every:.4f}" for value in self._sums)
+        self._sums[:] = 0
+        return (
+            f"step {step} of {self._steps}: loss {shares}; {1000 * pace:.0f} ms a step, "
+            f"{1000 * (time.process_time() - self._cpu) / count:.0f} of processor, "
+            f"{pace * (self._steps - step) / 60:.0f} min to go"
+        )
+
+
+def finished(run: Path, settings: RecipeSettings) -> Trainee | None:
     """The net of a run that has made all its steps; None where there is none."""
     if not (run / runstate.NAME).exists():
         return None
     held = runstate.load(run)
     if held["step"] < settings.steps:
         return None
-    weights = held["average"]
+    weights = averaged_weights(held)
     net = trainee(len(weights["teacher_head.bias"]))
     net.load_state_dict(weights)
     return net.eval()
 
 
-def _losses(net: Trainee, batch: Varied, centre: np.ndarray, spread: np.ndarray, settings: Settings) -> list[Tensor]:
+def _losses(
+    net: Trainee, batch: Varied, centre: np.ndarray, spread: np.ndarray, settings: RecipeSettings
+) -> list[Tensor]:
     """Of rows, of highest rows, of the right one of ten, of classes without truth, of the teacher's answers."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.half):
         logits, answers = net(torch.from_numpy(batch.spectra))
@@ -178,7 +188,7 @@ def _fresh(strong: Tensor) -> Tensor:
     return strong * functional.max_pool1d(before, FRESH + 1, stride=1).transpose(1, 2)
 
 
-def _drawn(count: int, step: int, settings: Settings) -> np.ndarray:
+def _drawn(count: int, step: int, settings: RecipeSettings) -> np.ndarray:
     """The scenes of a step: all of them in another order, again and again."""
     per_epoch = count // settings.batch
     epoch, at = divmod(step, per_epoch)
@@ -186,22 +196,6 @@ def _drawn(count: int, step: int, settings: Settings) -> np.ndarray:
     return order[at * settings.batch : (at + 1) * settings.batch]
 
 
-def _rate(step: int, settings: Settings) -> float:
+def _rate(step: int, settings: RecipeSettings) -> float:
     fall = settings.steps * settings.falling
     return min(1.0, (step + 1) / settings.warm_up, max(0.01, (settings.steps - step) / fall))
-
-
-def _groups(net: nn.Module, decay: float) -> list[dict[str, object]]:
-    weights = list(net.parameters())
-    return [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": decay},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _follow(average: dict[str, Tensor], net: nn.Module, keep: float) -> None:
-    for name, value in net.state_dict().items():
-        if value.dtype.is_floating_point:
-            average[name].lerp_(value, 1 - keep)
-        else:
-            average[name].copy_(value)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import le
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from streamclf.engine.engine import Engine
 from streamclf.errors import StreamclfError
 from streamclf.train import lineup
 from streamclf.train.annotations import Recording, read_data, slug
-from streamclf.train.evaluate import PackResult, Settings, evaluate
+from streamclf.train.evaluate import EvaluationSettings, PackResult, evaluate
 from streamclf.train.metrics import ClipMetrics
 from tools.default import costs, testset
 from tools.default.classes import BY_ESC10, CLASSES, LABELS
@@ -65,14 +67,14 @@ class Judge:
         recordings = lineup.of_folds(read_data(data / "esc10")[0], _FOLD)
         plain = 0.0
         for gain, points in GAINS.items():
-            figures = self._accuracy(recordings, Settings(gain=gain))
+            figures = self._accuracy(recordings, EvaluationSettings(gain=gain))
             if gain == 1.0:
                 plain = figures[self.name] or 0.0
                 what, target, least = "ESC-10 fold 4, ten-way clip accuracy", ">= 88 %", 88.0
             else:
                 what, target, least = f"the same at gain x{gain:g}", f"within {points:g} points", plain - points
-            self.rows.append(Row(what, target, figures, lambda v, least=least: v >= least, "%"))
-        figures = self._accuracy(recordings, Settings(noise_db=NOISE_DB))
+            self.rows.append(Row(what, target, figures, partial(le, least), "%"))
+        figures = self._accuracy(recordings, EvaluationSettings(noise_db=NOISE_DB))
         self.rows.append(Row(f"the same in white noise at {NOISE_DB:g} dB", "costs little", figures, None, "%"))
 
     def birds(self, test: Sequence[Clip], folder: Path) -> None:
@@ -147,17 +149,19 @@ class Judge:
             what = "YAMNet at a 20 ms hop costs, in the same run"
             self.rows.append(Row(what, ">= 15 times", {self.name: ratio}, lambda v: v >= 15, "x"))
 
-    def _accuracy(self, recordings: Sequence[Recording], settings: Settings) -> dict[str, float | None]:
+    def _accuracy(self, recordings: Sequence[Recording], settings: EvaluationSettings) -> dict[str, float | None]:
         shares = {name: _clip(self._ask(name, recordings, settings)).accuracy for name in self.engines}
         return {name: None if share is None else 100 * share for name, share in shares.items()}
 
-    def _ask(self, name: str, recordings: Sequence[Recording], settings: Settings | None = None) -> PackResult:
+    def _ask(
+        self, name: str, recordings: Sequence[Recording], settings: EvaluationSettings | None = None
+    ) -> PackResult:
         engine = self.engines[name]
         labels = sorted({label for recording in recordings for label in recording.labels})
         known = {key for label in engine.runners[0].pack.labels for key in (label.id, slug(label.name))}
         given = {label: tuple(word for word in _words(label) if word in known) for label in labels}
         maps = lineup.label_maps([engine], [name], labels, given, recordings)
-        return evaluate([engine], maps, recordings, settings or Settings()).packs[0]
+        return evaluate([engine], maps, recordings, settings or EvaluationSettings()).packs[0]
 
 
 def _words(label: str) -> list[str]:

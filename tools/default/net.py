@@ -75,7 +75,7 @@ class LevelNet(CausalNet):
         """`forward`, but that the logits of a single row are (B, classes)."""
         # one row goes on without an axis of rows: every product is then a single operation of the graph
         one = x.shape[1] == FRAMES_PER_ROW
-        pairs = x if one else x.unflatten(1, (-1, FRAMES_PER_ROW))
+        pairs = x if one else x.unflatten(1, (-1, FRAMES_PER_ROW))  # type: ignore[no-untyped-call]
         loudness = 2.0 * torch.logsumexp(0.5 * pairs, dim=(-2, -1)) - _SILENT
         levels, level = held_level(loudness[:, None] if one else loudness, level)
         silence = levels + (_QUIETEST - _DEPTH)
@@ -174,7 +174,7 @@ class Trainee(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         rows = self.net.logits(x)
-        logits = self.heads(rows).unflatten(2, (len(DELAYS), self.classes))
+        logits = self.heads(rows).reshape(*rows.shape[:2], len(DELAYS), self.classes)
         return logits, self.teacher_head(self.pool(rows.transpose(1, 2)).transpose(1, 2))
 
     def shipped(self, delay: int) -> LevelNet:
@@ -186,6 +186,9 @@ class Trainee(nn.Module):
             net.head.weight.copy_(self.heads.weight[at : at + self.classes])
             net.head.bias.copy_(self.heads.bias[at : at + self.classes])
         for place, norm in enumerate(net.norms):
-            net.convs[place] = fusion.fuse_conv_bn_eval(net.convs[place], norm)
+            conv = net.convs[place]
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            net.convs[place] = fusion.fuse_conv_bn_eval(conv, norm)
             net.norms[place] = nn.Identity()
         return net

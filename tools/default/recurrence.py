@@ -30,7 +30,7 @@ def recur(pace: Tensor, new: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     if pace.ndim == before.ndim:
         mean = before + pace * (new - before)
         return mean, mean
-    means: Tensor = _Recurrence.apply(pace.float(), new.float(), before)
+    means: Tensor = _Recurrence.apply(pace.float(), new.float(), before)  # type: ignore[no-untyped-call]
     return means.to(pace.dtype), means[:, -1]
 
 

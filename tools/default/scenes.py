@@ -207,7 +207,7 @@ class Scenes:
         bed = self._beds[int(rng.integers(len(self._beds)))]
         mix = mix + _cut_round(bed, rng) * np.float32(10 ** (rng.uniform(*spec.floor_db) / 20))
         if rng.random() < 0.5:
-            mix = np.round(mix * np.float32(32768)) / np.float32(32768)
+            mix = (np.round(mix * np.float32(32768)) / np.float32(32768)).astype(np.float32, copy=False)
         return np.clip(mix, -1.0, 1.0)
 
 

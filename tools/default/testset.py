@@ -81,7 +81,8 @@ def backgrounds(test: Sequence[Clip], folder: Path, hours: float) -> Backgrounds
     beds, made = _beds(), []
     for number in range(round(hours * 3600 / _BACKGROUND_S)):
         if number % 3 == 2 or not real:
-            samples, labels = beds[int(rng.integers(len(beds)))].samples, (NOISE,)
+            samples = beds[int(rng.integers(len(beds)))].samples
+            labels: tuple[str, ...] = (NOISE,)
         else:
             clip = real[int(rng.integers(len(real)))]
             samples, labels = samples_of(clip), tuple(sorted({clip.label or NOISE, *clip.unsure}))

@@ -9,7 +9,6 @@ scene has an event that begins away from the class's sounds exactly where the st
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,12 +119,13 @@ def _strength(scores: F32) -> F32:
     """(scenes, rows): the highest `enter` at which an event begins at each row."""
     padded = np.pad(scores, ((0, 0), (0, MIN_ON - 1)))
     held = np.lib.stride_tricks.sliding_window_view(padded, MIN_ON, axis=1).min(axis=2)
-    return np.minimum(scores, held / RATIO)
+    strength: F32 = np.minimum(scores, held / RATIO)
+    return strength
 
 
-def _widened(strong: npt.NDArray[np.bool_], by: int) -> npt.NDArray[Any]:
+def _widened(strong: npt.NDArray[np.bool_], by: int) -> npt.NDArray[np.bool_]:
     padded = np.pad(strong, ((0, 0), (by, by)))
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis=1).any(axis=2)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis=1).any(axis=2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,33 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
-from streamclf.alerts.sinks.configs import CommandConfig
+from streamclf.alerts.sinks.config import Seconds, SinkConfig
 from streamclf.alerts.sinks.picture import Paint, Painted, painted
-from streamclf.alerts.sinks.sink import Temporary
+from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
+from streamclf.alerts.sinks.sink import Sink, Temporary
 
 PICTURE_VARIABLE = "STREAMCLF_PICTURE"
 _TAIL = 300
 
 
-class Command:
+class CommandConfig(SinkConfig, tag="command", frozen=True):
+    """Run a program with the alert as JSON on its standard input. No shell reads anything of it."""
+
+    argv: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """The program and its arguments, as a list."""
+    picture: bool = False
+    """Also a picture of the seconds around the event: a PNG that STREAMCLF_PICTURE names, there while it runs."""
+    timeout_s: Seconds = 10.0
+    """Seconds after which it is stopped."""
+
+
+class Command(Sink):
     """argv and nothing else: no shell, no part of an alert among the arguments."""
 
     def __init__(self, config: CommandConfig, paint: Paint | None = None) -> None:
@@ -68,9 +83,6 @@ class Command:
             said = told.decode("utf-8", "replace").strip()[-_TAIL:]
             raise Temporary(f"{self._config.argv[0]} ended with {process.returncode}{f': {said}' if said else ''}")
 
-    async def close(self) -> None:
-        """Nothing is held."""
-
 
 @contextmanager
 def _file(png: bytes) -> Iterator[str]:
@@ -79,3 +91,17 @@ def _file(png: bytes) -> Iterator[str]:
         path = Path(folder) / "heard.png"
         path.write_bytes(png)
         yield str(path)
+
+
+def _open(config: CommandConfig, context: SinkContext) -> Command:
+    return Command(config, context.painter(wanted=config.picture))
+
+
+register(
+    SinkKind(
+        CommandConfig,
+        _open,
+        does="runs a program with it",
+        examples={"argv": '["/usr/local/bin/on-bird"]', "picture": "true", "timeout_s": "5.0"},
+    )
+)

@@ -2,16 +2,27 @@
 
 import asyncio
 import html
+from typing import Annotated
+
+from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import plain, title_of
-from streamclf.alerts.sinks.configs import DesktopConfig
-from streamclf.alerts.sinks.sink import Temporary
+from streamclf.alerts.sinks.config import SinkConfig
+from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.sink import Sink, Temporary
 
 _LIMIT_S = 10.0
 
 
-class Desktop:
+class DesktopConfig(SinkConfig, tag="desktop", frozen=True):
+    """A notification on the desktop of the user who runs the daemon, by `notify-send`."""
+
+    seconds: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """How long it is shown."""
+
+
+class Desktop(Sink):
     """Needs `notify-send` and a desktop session."""
 
     def __init__(self, config: DesktopConfig) -> None:
@@ -42,5 +53,12 @@ class Desktop:
         if process.returncode:
             raise Temporary(told.decode("utf-8", "replace").strip()[:300] or f"status {process.returncode}")
 
-    async def close(self) -> None:
-        """Nothing is held."""
+
+register(
+    SinkKind(
+        DesktopConfig,
+        lambda config, context: Desktop(config),
+        does="shows it on the desktop",
+        examples={"seconds": "30.0"},
+    )
+)

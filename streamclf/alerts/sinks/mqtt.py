@@ -20,29 +20,58 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import aiomqtt
 import msgspec
+from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of, plain
-from streamclf.alerts.sinks.configs import MqttConfig
+from streamclf.alerts.sinks.config import Port, SinkConfig, Text
+from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sensor import Sensor
-from streamclf.alerts.sinks.sink import Temporary
+from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
+from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent
+
+if TYPE_CHECKING:
+    import aiomqtt  # slow to import: `needs` says when
 
 log = logging.getLogger("streamclf.alerts")
 
 _QOS = 1
 _CONNECT_S = 5.0
 _ACK_S = 10.0
-_LONGEST_WAIT_S = 60.0
+_RETRY = Backoff(first_s=1.0, most_s=60.0)
 # small messages that wait for each other's acknowledgement would be held back 40 ms each
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 
 
-class Mqtt:
+class MqttConfig(SinkConfig, tag="mqtt", frozen=True):
+    """Publish to a broker with QoS 1; Home Assistant finds each label by itself."""
+
+    host: Text
+    """Name or address of the broker."""
+    port: Port = 1883
+    """Its port; 8883 is usual with `tls`."""
+    username: str = ""
+    """As whom to log in; empty for nobody."""
+    password_file: str = ""
+    """A file that holds the password."""
+    tls: bool = False
+    """Whether the connection is encrypted."""
+    topic: Annotated[str, Meta(pattern=r"^[^#+\x00/][^#+\x00]*$")] = "streamclf"
+    """First levels of every topic."""
+    discovery: bool = True
+    """Whether sensors are announced to Home Assistant."""
+    discovery_topic: Annotated[str, Meta(pattern=r"^[^#+\x00/][^#+\x00]*$")] = "homeassistant"
+    """First levels of the topics where it looks for them."""
+    labels: tuple[str, ...] = ()
+    """Labels and `group:NAME` that become sensors; those of all rules where it is empty."""
+
+
+class Mqtt(Sink):
     """One broker. Raises `ConfigError` where its password cannot be read."""
 
     def __init__(self, config: MqttConfig, sensors: Sequence[Sensor] = ()) -> None:
@@ -62,6 +91,8 @@ class Mqtt:
 
     async def send(self, alert: Alert) -> None:
         """See `Sink`. The broker has acknowledged on return."""
+        import aiomqtt
+
         try:
             async with asyncio.timeout(_CONNECT_S):
                 await self._connected.wait()
@@ -77,6 +108,8 @@ class Mqtt:
 
     async def close(self) -> None:
         """Say offline, and go."""
+        import aiomqtt
+
         client = self._client
         if client is not None:
             with suppress(aiomqtt.MqttError):
@@ -112,8 +145,10 @@ class Mqtt:
             self._news.set()
 
     async def _run(self) -> None:
+        import aiomqtt
+
         config = self._config
-        wait_s = 1.0
+        failures = 0
         while True:
             try:
                 async with aiomqtt.Client(
@@ -126,7 +161,7 @@ class Mqtt:
                     socket_options=_NO_DELAY,
                     timeout=_CONNECT_S,
                 ) as client:
-                    wait_s = 1.0
+                    failures = 0
                     await self._serve(client)
             except* (aiomqtt.MqttError, OSError) as faults:
                 problem = f"{config.host}:{config.port}: {faults.exceptions[0]}"
@@ -136,10 +171,10 @@ class Mqtt:
             finally:
                 self._client = None
                 self._connected.clear()
-            await asyncio.sleep(wait_s)
-            wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)
+            await asyncio.sleep(_RETRY.delay_s(failures))
+            failures += 1
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _serve(self, client: "aiomqtt.Client") -> None:
         if self._config.discovery:
             for topic, payload in self._discovery():
                 await client.publish(topic, payload, qos=_QOS, retain=True)
@@ -152,12 +187,12 @@ class Mqtt:
             group.create_task(self._watch(client))
             group.create_task(self._follow(client))
 
-    async def _watch(self, client: aiomqtt.Client) -> None:
+    async def _watch(self, client: "aiomqtt.Client") -> None:
         """Nothing is subscribed to; the iteration ends, with an error, when the connection is lost."""
         async for _ in client.messages:
             pass
 
-    async def _follow(self, client: aiomqtt.Client) -> None:
+    async def _follow(self, client: "aiomqtt.Client") -> None:
         while True:
             await self._news.wait()
             self._news.clear()
@@ -201,3 +236,29 @@ def _password(path: str) -> str:
         return Path(path).expanduser().read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"password_file {path} cannot be read: {fault}") from None
+
+
+def _open(config: MqttConfig, context: SinkContext) -> Mqtt:
+    return Mqtt(config, context.sensors)
+
+
+register(
+    SinkKind(
+        MqttConfig,
+        _open,
+        does="publishes it, and a sensor for each label",
+        examples={
+            "host": '"192.168.1.20"',
+            "port": "1883",
+            "username": '"streamclf"',
+            "password_file": '"/etc/streamclf/mqtt.password"',
+            "tls": "true",
+            "topic": '"birds"',
+            "discovery": "false",
+            "discovery_topic": '"homeassistant"',
+            "labels": '["robin", "group:bird"]',
+        },
+        needs=("aiomqtt",),
+        labels=lambda config, told: config.labels or told,
+    )
+)

@@ -6,11 +6,19 @@ from pathlib import Path
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
-from streamclf.alerts.sinks.configs import NdjsonConfig
-from streamclf.alerts.sinks.sink import Temporary
+from streamclf.alerts.sinks.config import SinkConfig, Text
+from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.sink import Sink, Temporary
 
 
-class Ndjson:
+class NdjsonConfig(SinkConfig, tag="ndjson", frozen=True):
+    """A line of JSON for each alert at the end of a file."""
+
+    path: Text
+    """The file; it is made where it is not there."""
+
+
+class Ndjson(Sink):
     """Opened anew for each line, so that it may be moved away at any time."""
 
     def __init__(self, config: NdjsonConfig) -> None:
@@ -23,9 +31,6 @@ class Ndjson:
         except OSError as fault:
             raise Temporary(f"{self._path} cannot be written: {fault.strerror}") from None
 
-    async def close(self) -> None:
-        """Nothing is held."""
-
     def _append(self, line: bytes) -> None:
         # one write, so that a line is whole or absent also beside another writer
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -37,3 +42,13 @@ class Ndjson:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+register(
+    SinkKind(
+        NdjsonConfig,
+        lambda config, context: Ndjson(config),
+        does="writes a line of JSON to a file",
+        examples={"path": '"alerts.ndjson"'},
+    )
+)

@@ -4,16 +4,35 @@ import asyncio
 import socket
 import struct
 import time
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
-from streamclf.alerts.sinks.configs import OscConfig
-from streamclf.alerts.sinks.sink import Permanent
+from streamclf.alerts.sinks.config import Port, SinkConfig, Text
+from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.sink import Permanent, Sink
 
 _MAX_DATAGRAM = 65_507
 
 
-class Osc:
+class OscConfig(SinkConfig, tag="osc", frozen=True):
+    """A datagram for what must happen now or not at all (a light, a synthesiser): OSC, or the alert as JSON."""
+
+    host: Text
+    """Name or address of the receiver."""
+    port: Port
+    """Its UDP port."""
+    address: Annotated[str, Meta(pattern=r"^/[^\s#*,?\[\]{}]*$")] = "/streamclf/alert"
+    """OSC address of the message."""
+    format: Literal["osc", "json"] = "osc"
+    """An OSC message, or the alert as JSON."""
+    deadline_ms: Annotated[int, Meta(ge=20, le=60_000)] = 500
+    """Later than this after the sound it is not sent any more."""
+
+
+class Osc(Sink):
     """Arguments: label, stream, stage, rule (strings), peak and seconds since the onset (floats)."""
 
     def __init__(self, config: OscConfig) -> None:
@@ -38,9 +57,6 @@ class Osc:
             # by the time of another try it would be too late
             raise Permanent(f"no datagram could be sent: {fault.strerror or fault}") from None
 
-    async def close(self) -> None:
-        """Nothing is held."""
-
 
 def message(address: str, alert: Alert) -> bytes:
     """One OSC message: address, type tags, arguments, each padded to a multiple of four bytes."""
@@ -60,3 +76,19 @@ def message(address: str, alert: Alert) -> bytes:
 def _padded(text: str) -> bytes:
     data = text.replace("\0", "").encode() + b"\0"
     return data + bytes(-len(data) % 4)
+
+
+register(
+    SinkKind(
+        OscConfig,
+        lambda config, context: Osc(config),
+        does="sends a datagram, in time or never",
+        examples={
+            "host": '"192.168.1.20"',
+            "port": "9000",
+            "address": '"/birds"',
+            "format": '"json"',
+            "deadline_ms": "500",
+        },
+    )
+)

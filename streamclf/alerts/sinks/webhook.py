@@ -11,17 +11,23 @@ import hmac
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
+import msgspec
+from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.addresses import resolve
 from streamclf.alerts.sinks.body import MAX_BYTES, json_of
-from streamclf.alerts.sinks.configs import WebhookConfig
+from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.picture import Paint, Painted, painted
-from streamclf.alerts.sinks.sink import Permanent, Temporary
+from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
+from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.errors import ConfigError
+
+if TYPE_CHECKING:
+    import httpx  # slow to import: `needs` says when
 
 MAX_PICTURE_BYTES = 1 << 20  # in base64
 # The receiver has understood this alert and will never take it. Any other refusal (a wrong token, a path that is not
@@ -30,10 +36,29 @@ _NEVER = {400, 413, 422}
 _MAX_RETRY_AFTER_S = 900.0
 
 
-class Webhook:
+class WebhookConfig(SinkConfig, tag="webhook", frozen=True):
+    """POST to an address, signed as Standard Webhooks has it where there is a secret."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/?#]+\S*$")]
+    """Address that takes the POST."""
+    secret_file: str = ""
+    """A file that holds the secret: `whsec_` and base64, as `openssl rand -base64 24` gives."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    """Further headers of the request, such as Authorization."""
+    private: bool = False
+    """Whether the address may lie in this machine or in the local network."""
+    picture: bool = False
+    """Also a picture of the seconds around the event: `data.picture` of the JSON."""
+    timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
+    """Seconds for all of it."""
+
+
+class Webhook(Sink):
     """One address. Raises `ConfigError` where its secret cannot be read."""
 
     def __init__(self, config: WebhookConfig, paint: Paint | None = None) -> None:
+        import httpx
+
         self._config = config
         self._paint = paint
         self._secret = _secret(config.secret_file) if config.secret_file else None
@@ -54,6 +79,8 @@ class Webhook:
         await self._client.aclose()
 
     async def _send(self, alert: Alert, picture: Painted, most: int) -> None:
+        import httpx
+
         body = json_of(alert, picture)
         if len(body) > most:
             raise Permanent(f"the alert has {len(body)} bytes, and a webhook takes {most}")
@@ -106,7 +133,7 @@ class Webhook:
         return {"webhook-timestamp": now, "webhook-signature": f"v1,{base64.b64encode(digest).decode()}"}
 
 
-def _refused(response: httpx.Response) -> None:
+def _refused(response: "httpx.Response") -> None:
     reason = f"it answered {response.status_code} {response.reason_phrase}".rstrip()
     if response.is_redirect:
         reason += ", and redirects are not followed; give the final address"
@@ -126,3 +153,25 @@ def _secret(path: str) -> bytes:
         raise ConfigError(
             f"secret_file {path} holds no base64; write whsec_ and what `openssl rand -base64 24` gives"
         ) from None
+
+
+def _open(config: WebhookConfig, context: SinkContext) -> Webhook:
+    return Webhook(config, context.painter(wanted=config.picture))
+
+
+register(
+    SinkKind(
+        WebhookConfig,
+        _open,
+        does="posts it to an address",
+        examples={
+            "url": '"https://example.org/hook"',
+            "secret_file": '"/etc/streamclf/webhook.secret"',
+            "headers": '{ Authorization = "Bearer ..." }',
+            "private": "true",
+            "picture": "true",
+            "timeout_s": "5.0",
+        },
+        needs=("httpx",),
+    )
+)

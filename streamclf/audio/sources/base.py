@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from streamclf.audio.sources.spec import SourceSpec
 from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import SourceError, StreamclfError
-from streamclf.types import F32
+from streamclf.types import F32, GapReason, StreamState
 
-Notify = Callable[[str, str], None]
-"""(state, sentence); state: live, waiting, lost, reconnecting, ended or problem. Called from the source's threads."""
+Notify = Callable[[StreamState, str], None]
+"""(state, sentence). Called from the source's threads."""
 Room = Callable[[], int]
 """Samples the reader can still take without losing any."""
 
@@ -33,7 +33,7 @@ class NoInputDeviceError(SourceError):
 
 
 class Source(Protocol):
-    """One line of audio. `open`, `start` and `stop` are called by one thread, in this order."""
+    """Where the samples of one stream come from. `open`, `start` and `stop` are called by one thread, in this order."""
 
     rate: int
     """Hz; known after `open`, as are `channels` and `description`."""
@@ -68,6 +68,25 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """End within 2 s. May be called twice, and before `start`."""
+        ...
+
+
+@runtime_checkable
+class Pushed(Protocol):
+    """A source whose samples clients send. All is called by one thread; `SourceError` says why it is refused."""
+
+    rate: int
+
+    def connect(self, *, again: bool = False) -> None:
+        """A client is there and will feed. again: it is the last one, and counts on."""
+        ...
+
+    def feed(self, first_sample: int, samples: F32) -> None:
+        """Append samples: (n, ) float32 in [-1, 1], the client's index of the first one."""
+        ...
+
+    def disconnect(self) -> None:
+        """The client has gone."""
         ...
 
 
@@ -108,7 +127,7 @@ def check_channel(spec: SourceSpec, channels: int) -> None:
         raise SourceError(f"{spec.public} has {count}, so ch={spec.channel + 1} does not exist; the first one is ch=1")
 
 
-class Line:
+class Intake:
     """The way of one stream's samples into its ring: mended, written, clocked, announced. Used by one thread."""
 
     def __init__(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify) -> None:
@@ -146,7 +165,7 @@ class Line:
         """Declare that the next `count` samples were lost."""
         self.ring.skip(count, reason)
 
-    def resume(self, block: int, reason: str = "lost") -> None:
+    def resume(self, block: int, reason: str = GapReason.LOST) -> None:
         """Call before the first block (of `block` samples) after a break: time tells how many samples were missed.
 
         The clock starts anew with that block, so that an error in the count is none in wall time.
@@ -194,14 +213,14 @@ class Feeder:
         self.xruns = 0
         self._stopping = Halt()
         self._thread: threading.Thread | None = None
-        self._line: Line | None = None
+        self._intake: Intake | None = None
         self._room: Room | None = None
         self._ended = False
 
     @property
     def bad_samples(self) -> int:
         """NaN and infinite samples that were replaced by 0."""
-        return self._line.bad_samples if self._line is not None else 0
+        return self._intake.bad_samples if self._intake is not None else 0
 
     @property
     def ended(self) -> bool:
@@ -216,9 +235,9 @@ class Feeder:
         """Begin to write into `ring`. Raises `SourceError` where it was not opened."""
         if not self.rate or self._thread is not None or self._stopping.is_set():
             raise SourceError(f"{self.description} must be opened, then started once")
-        self._line = Line(ring, clock, wake, notify)
+        self._intake = Intake(ring, clock, wake, notify)
         self._room = room
-        self._thread = threading.Thread(target=self._run, args=(self._line,), name=self.spec.name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._intake,), name=self.spec.name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -231,7 +250,7 @@ class Feeder:
             self._close()
         self._ended = True
 
-    def _feed(self, line: Line) -> str:
+    def _feed(self, intake: Intake) -> str:
         """Write until the end or until `_stopping` is set; returns the sentence that tells why it ended."""
         raise NotImplementedError
 
@@ -241,27 +260,27 @@ class Feeder:
     def _close(self) -> None:
         """Let go of what `open` took, where the thread did not."""
 
-    def _run(self, line: Line) -> None:
+    def _run(self, intake: Intake) -> None:
         detail = "a fault in streamclf ended this source; its log has the traceback"
         try:
-            detail = self._feed(line)
+            detail = self._feed(intake)
         except StreamclfError as fault:
-            line.notify("problem", str(fault))
+            intake.notify(StreamState.PROBLEM, str(fault))
             detail = str(fault)
         finally:
             self._ended = True
             if not self._stopping.is_set():
-                line.notify("ended", detail)
-            line.wake.set()
+                intake.notify(StreamState.ENDED, detail)
+            intake.wake.set()
 
-    def _give(self, line: Line, mono: F32) -> None:
+    def _give(self, intake: Intake, mono: F32) -> None:
         """Write a block of a source that is not live, in pieces as the reader makes room for them."""
         while len(mono) and not self._stopping.is_set():
             room = len(mono) if self._room is None else min(len(mono), self._room())
             if room <= 0:
                 self._stopping.wait(_ROOM_POLL_S)
                 continue
-            line.write(mono[:room], None)
+            intake.write(mono[:room], None)
             mono = mono[room:]
 
 

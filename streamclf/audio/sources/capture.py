@@ -7,8 +7,8 @@ while the stream says it is active. So both are watched: the end that PortAudio 
 import time
 from typing import Any
 
-from streamclf.audio.sources.base import Line, Mixer
-from streamclf.types import F32
+from streamclf.audio.sources.base import Intake, Mixer
+from streamclf.types import F32, GapReason
 
 # a null sink of PulseAudio that idled delivers its first block after 1.9 s, hence the patience with the first
 FIRST_BLOCK_S = 5.0
@@ -22,8 +22,8 @@ class Capture:
     So a ring has one writer at any time: a capture is closed, and only then the next one begins.
     """
 
-    def __init__(self, line: Line, *, rate: int, channels: int, channel: int | None, block: int) -> None:
-        self.line = line
+    def __init__(self, intake: Intake, *, rate: int, channels: int, channel: int | None, block: int) -> None:
+        self.intake = intake
         self.stream: Any = None
         self.blocks = 0
         self.xruns = 0
@@ -42,13 +42,13 @@ class Capture:
         arrived_ns = time.time_ns()
         adc_s = when.inputBufferAdcTime
         if not self.blocks:
-            self.line.resume(frames)
+            self.intake.resume(frames)
         elif status.input_overflow:
             self.xruns += 1
             lost = int((adc_s - self._adc_end_s) * self._rate)
-            self.line.lose(max(1, min(lost, _MOST_LOST_S * self._rate)), "xrun")
+            self.intake.lose(max(1, min(lost, _MOST_LOST_S * self._rate)), GapReason.XRUN)
         self._adc_end_s = adc_s + frames / self._rate
-        self.line.write(self._mix(block), arrived_ns)
+        self.intake.write(self._mix(block), arrived_ns)
         self.blocks += 1
 
     def fault(self, now_s: float) -> str:

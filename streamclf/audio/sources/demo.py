@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from streamclf.audio.sources.file import FileSource
+from streamclf.audio.sources.kind import SourceKind
 from streamclf.audio.sources.spec import SourceSpec
+from streamclf.errors import UsageError
 
 DEMO_FILE = Path(__file__).parent.parent / "demo" / "birds_10s.flac"
 
@@ -14,8 +16,28 @@ class DemoSource(FileSource):
     def __init__(self, spec: SourceSpec, *, fast: bool = False) -> None:
         super().__init__(spec, fast=fast)
         self.path = DEMO_FILE
+        self.loop = True
 
     def open(self) -> None:
         """Open it; the description says aloud that this is no microphone."""
         super().open()
         self.description = f"the built-in demo recording {self.path.name} in a loop, {self.rate} Hz (no live sound)"
+
+
+def _argument(text: str) -> str:
+    if text.strip():
+        raise UsageError(f"demo takes no argument, got {text.strip()!r}; a recording of yours is file:PATH")
+    return ""
+
+
+KIND = SourceKind(
+    name="demo",
+    usage="demo",
+    summary="the recording that ships with streamclf",
+    example="demo",
+    make=DemoSource,
+    argument=_argument,
+    channels=False,
+    recorded=True,
+    demo=True,
+)

@@ -12,14 +12,16 @@ from functools import cache
 from typing import Any, TypeVar
 
 from streamclf.audio.ring import Ring
-from streamclf.audio.sources.base import Line, NoInputDeviceError, Notify, Room, backoff_s, check_channel
+from streamclf.audio.sources.base import Intake, NoInputDeviceError, Notify, Room, backoff_s, check_channel
 from streamclf.audio.sources.capture import Capture
+from streamclf.audio.sources.kind import MAX_RATE, Option, SourceKind, as_name, whole
 from streamclf.audio.sources.spec import SourceSpec
-from streamclf.audio.sources.supervisor import State, Supervisor
+from streamclf.audio.sources.supervisor import DeviceState, Supervisor
 from streamclf.audio.sources.worker import NoAnswerError, Worker
 from streamclf.audio.wake import Wake
 from streamclf.clock import StreamClock, hop_of
 from streamclf.errors import RateError, SourceError
+from streamclf.types import StreamState
 
 T = TypeVar("T")
 
@@ -60,10 +62,10 @@ class DeviceSource:
         self.channels = 0
         self.description = spec.public
         self.live = True
-        self.state = State.NEW
+        self.state = DeviceState.NEW
         self.next_try_s = 0.0
         self._stopped = False
-        self._line: Line | None = None
+        self._intake: Intake | None = None
         self._capture: Capture | None = None
         self._past_xruns = 0
         self._tries = 0
@@ -79,7 +81,7 @@ class DeviceSource:
     @property
     def bad_samples(self) -> int:
         """NaN and infinite samples that were replaced by 0."""
-        return self._line.bad_samples if self._line is not None else 0
+        return self._intake.bad_samples if self._intake is not None else 0
 
     @property
     def ended(self) -> bool:
@@ -102,9 +104,9 @@ class DeviceSource:
 
     def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """Begin to capture into `ring`."""
-        if self.state is not State.NEW or self._stopped or not self.rate:
+        if self.state is not DeviceState.NEW or self._stopped or not self.rate:
             raise SourceError(f"{self.description} must be opened, then started once")
-        self._line = Line(ring, clock, wake, notify)
+        self._intake = Intake(ring, clock, wake, notify)
         _SUPERVISOR.add(self)
         try:
             _call(self.reopen)
@@ -117,18 +119,20 @@ class DeviceSource:
         if self._stopped:
             return
         self._stopped = True
-        capture, line = self._capture, self._line
+        capture, intake = self._capture, self._intake
         if capture is not None:
             capture.retired = True
         _SUPERVISOR.remove(self)
         try:
-            if line is not None:
+            if intake is not None:
                 _WORKER.call(self.drop, limit_s=_CLOSE_S)
             _rest()
         except NoAnswerError:
             _WORKER.submit(self.drop)  # for when PortAudio comes back
-            assert line is not None
-            line.notify("problem", f"{self.description} did not close within {_CLOSE_S:g} s and was left behind")
+            assert intake is not None
+            intake.notify(
+                StreamState.PROBLEM, f"{self.description} did not close within {_CLOSE_S:g} s and was left behind"
+            )
 
     @property
     def running(self) -> bool:
@@ -138,40 +142,40 @@ class DeviceSource:
     @property
     def lost(self) -> bool:
         """Whether it waits to be brought back."""
-        return self.state is State.LOST and not self._stopped
+        return self.state is DeviceState.LOST and not self._stopped
 
     # --- the rest is for the supervisor and the worker
 
     def check(self, now_s: float) -> None:
         """On the supervisor's thread: follow the capture from STARTING to LIVE to LOST."""
-        capture, line = self._capture, self._line
-        if capture is None or line is None or self._stopped or self.state is State.LOST:
+        capture, intake = self._capture, self._intake
+        if capture is None or intake is None or self._stopped or self.state is DeviceState.LOST:
             return
-        if self.state is State.STARTING and capture.blocks:
-            self.state = State.LIVE
+        if self.state is DeviceState.STARTING and capture.blocks:
+            self.state = DeviceState.LIVE
             self._live_since_s = now_s
             self._told = ""
-            line.notify("live", self.description)
+            intake.notify(StreamState.LIVE, self.description)
         if fault := capture.fault(now_s):
             self.lose(fault, now_s)
 
     def lose(self, reason: str, now_s: float) -> None:
         """Give the capture up; the next try comes soon, or later for a device that keeps failing."""
-        capture, line = self._capture, self._line
-        if self._stopped or line is None:
+        capture, intake = self._capture, self._intake
+        if self._stopped or intake is None:
             return
         if capture is not None:
             capture.retired = True
-        if self.state is State.LIVE:
+        if self.state is DeviceState.LIVE:
             if now_s - self._live_since_s > _STABLE_S:
                 self._tries = 0
-            line.notify("lost", f"{self.description}: {reason}")
-        self.state = State.LOST
+            intake.notify(StreamState.LOST, f"{self.description}: {reason}")
+        self.state = DeviceState.LOST
         self.next_try_s = now_s + backoff_s(self._tries, first_s=_FIRST_TRY_S, most_s=_LAST_TRY_S)
 
     def bring_back(self) -> None:
         """On the worker's thread: one try to reopen; tells why not, once for every reason."""
-        assert self._line is not None
+        assert self._intake is not None
         self._tries += 1
         try:
             self.reopen()
@@ -179,17 +183,19 @@ class DeviceSource:
             self.lose(str(fault), time.monotonic())
             if str(fault) != self._told:
                 self._told = str(fault)
-                self._line.notify("reconnecting", f"trying again, at least every {_LAST_TRY_S:g} s: {fault}")
+                self._intake.notify(
+                    StreamState.RECONNECTING, f"trying again, at least every {_LAST_TRY_S:g} s: {fault}"
+                )
 
     def reopen(self) -> None:
         """On the worker's thread: open the device that now has the name, at the rate the ring has."""
         if self._stopped:
             return
-        assert self._line is not None
+        assert self._intake is not None
         index, info = _find(self.spec)
         channels = _channel_count(self.spec, info)
         hop = hop_of(self.rate)
-        capture = Capture(self._line, rate=self.rate, channels=channels, channel=self.spec.channel, block=hop)
+        capture = Capture(self._intake, rate=self.rate, channels=channels, channel=self.spec.channel, block=hop)
 
         def finished() -> None:
             capture.finished = True
@@ -212,7 +218,7 @@ class DeviceSource:
             if capture.stream is not None:
                 capture.stream.close()
             raise SourceError(f"device {info.name!r} cannot be opened: {fault}") from None
-        self.state = State.STARTING
+        self.state = DeviceState.STARTING
         self._capture = capture
         if self._stopped:  # meanwhile, by a caller who gave up waiting
             self.drop()
@@ -349,15 +355,27 @@ def _channel_count(spec: SourceSpec, info: DeviceInfo) -> int:
 def _choose_rate(spec: SourceSpec, index: int, info: DeviceInfo, channels: int) -> int:
     """The rate asked for; else the device's own, or the first common one that it takes and that has a 20 ms frame."""
     sounddevice = _sounddevice()
+    asked: int | None = spec.options.get("rate")
     refusal = ""
-    for rate in dict.fromkeys((spec.rate,) if spec.rate else (info.rate, *_OTHER_RATES)):
+    for rate in dict.fromkeys((asked,) if asked else (info.rate, *_OTHER_RATES)):
         try:
             hop_of(rate)
             sounddevice.check_input_settings(device=index, channels=channels, dtype="float32", samplerate=rate)
             return rate
         except RateError:
-            if spec.rate:
+            if asked:
                 raise
         except (sounddevice.PortAudioError, ValueError) as fault:
             refusal = f"{rate} Hz: {fault}"
     raise SourceError(f"device {info.name!r} cannot be opened with {channels} channels at {refusal}")
+
+
+KIND = SourceKind(
+    name="device",
+    usage="device[:NAME]",
+    summary="a microphone (`streamclf devices` lists them)",
+    example="device:USB Mic#ch=1",
+    make=lambda spec, *, fast: DeviceSource(spec),
+    default_name=as_name,
+    options=(Option("rate", lambda text: whole("rate", text, 1, MAX_RATE), "Hz to ask the device for"),),
+)

@@ -8,26 +8,29 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from streamclf.audio.sources.base import Feeder, Line, Mixer, Pace, check_channel
+from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel
+from streamclf.audio.sources.kind import Option, SourceKind, as_name, yes_no
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import hop_of
-from streamclf.errors import SourceError
-from streamclf.types import F32
+from streamclf.errors import SourceError, UsageError
+from streamclf.types import F32, StreamState
 
 _HOPS_A_BLOCK = 10
 # what a writer that could not seek back leaves in a wav header in place of the true length
 _UNKNOWN_LENGTH = 0x7FFF_0000
 _WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "File ended unexpectedly"
+# something with a dot or a slash: a path, unless it holds what paths hold seldom and addresses often
+_LIKE_A_PATH = re.compile(r"[^:@]*[./\\][^:@]*")
 
 
-class Recording:
+class AudioFile:
     """An open file. `rate` in Hz, `samples` a channel (0: unknown). Use as a context manager."""
 
     def __init__(self, path: Path, spec: SourceSpec) -> None:
@@ -45,7 +48,7 @@ class Recording:
             self._file.close()
             raise
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> "AudioFile":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,11 +96,12 @@ class FileSource(Feeder):
     def __init__(self, spec: SourceSpec, *, fast: bool = False) -> None:
         super().__init__(spec, fast=fast)
         self.path = Path(spec.argument).expanduser()
-        self._recording: Recording | None = None
+        self.loop = bool(spec.options.get("loop"))
+        self._recording: AudioFile | None = None
 
     def open(self) -> None:
         """Open it. Raises `SourceError` with the reason, `RateError` for a rate that has no 20 ms frame."""
-        self._recording = Recording(self.path, self.spec)
+        self._recording = AudioFile(self.path, self.spec)
         self.rate = self._recording.rate
         self.channels = self._recording.channels
         length_s = self._recording.samples / self.rate
@@ -107,23 +111,23 @@ class FileSource(Feeder):
         if self._recording is not None:
             self._recording.close()
 
-    def _feed(self, line: Line) -> str:
+    def _feed(self, intake: Intake) -> str:
         hop = hop_of(self.rate)
         pace = Pace(self.rate, self._stopping)
-        line.begin(time.time_ns())
-        line.notify("live", self.description)
+        intake.begin(time.time_ns())
+        intake.notify(StreamState.LIVE, self.description)
         samples = 0
         # read in long blocks also where they are given out in short ones: libsndfile's calls cost more than its work
-        for block in self._passes(hop * _HOPS_A_BLOCK, lambda text: line.notify("problem", text)):
+        for block in self._passes(hop * _HOPS_A_BLOCK, lambda text: intake.notify(StreamState.PROBLEM, text)):
             if not self.live:
-                self._give(line, block)
+                self._give(intake, block)
             for at in range(0, len(block) if self.live else 0, hop):
                 part = block[at : at + hop]
                 samples += len(part)
                 on_time = pace.wait(samples)
                 if self._stopping.is_set():
                     break
-                line.write(part, time.time_ns() if on_time else None)
+                intake.write(part, time.time_ns() if on_time else None)
             if self._stopping.is_set():
                 break
         return f"{self.path} was played to its end"
@@ -138,11 +142,11 @@ class FileSource(Feeder):
                 for mono in recording.blocks(self.spec, block, problem):
                     empty = False
                     yield mono
-            if not self.spec.loop or empty:
+            if not self.loop or empty:
                 return
             problem = _said_before
             # opened anew, because libsndfile does not come back to the first sample of every mp3
-            recording = Recording(self.path, self.spec)
+            recording = AudioFile(self.path, self.spec)
             if (recording.rate, recording.channels) != (self.rate, self.channels):
                 recording.close()
                 raise SourceError(f"{self.path} has become another recording while it was played; start it anew")
@@ -156,7 +160,7 @@ def open_blocks(
     spec: channel to take; None mixes down. problem: is told what of the file could not be read.
     """
     spec = spec or SourceSpec("file", str(path), path.name)
-    recording = Recording(path, spec)
+    recording = AudioFile(path, spec)
 
     def blocks() -> Iterator[F32]:
         with recording:
@@ -205,3 +209,23 @@ def _reason(fault: Exception) -> str:
 
 def _said_before(_: str) -> None:
     """Damage of a looped file is told once."""
+
+
+def _argument(text: str) -> str:
+    if not text:
+        raise UsageError("file needs a path; write file:PATH")
+    return text  # a path may begin and end with spaces
+
+
+KIND = SourceKind(
+    name="file",
+    usage="file:PATH",
+    summary="a recording: wav, flac, ogg, opus, mp3",
+    example="file:song.flac#loop=yes",
+    make=FileSource,
+    argument=_argument,
+    default_name=lambda argument: as_name(PurePath(argument).stem),
+    means=lambda text: _LIKE_A_PATH.fullmatch(text) is not None,
+    options=(Option("loop", lambda text: yes_no("loop", text), "yes: play it again and again"),),
+    recorded=True,
+)

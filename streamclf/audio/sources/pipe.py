@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.audio.sources.base import Feeder, Line, Mixer, check_channel
-from streamclf.audio.sources.spec import SourceSpec, pipe_format
+from streamclf.audio.sources.base import Feeder, Intake, Mixer, check_channel
+from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_RATE, SourceKind, whole
+from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import hop_of
-from streamclf.errors import SourceError
-from streamclf.types import F32
+from streamclf.errors import SourceError, UsageError
+from streamclf.types import F32, StreamState
 
 _DTYPES: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 # one read takes all that a Linux pipe holds, so that samples of one arrival get one arrival time
@@ -43,7 +44,7 @@ class PipeSource(Feeder):
         self._bell = os.pipe()
         self.description = f"standard input, {self.rate} Hz, {self.channels} ch, {self._form}"
 
-    def _feed(self, line: Line) -> str:
+    def _feed(self, intake: Intake) -> str:
         dtype = _DTYPES[self._form]
         size = dtype.itemsize * self.channels
         mix = Mixer(self.channels, self.spec.channel, _READ_BYTES // size + 1)
@@ -52,11 +53,13 @@ class PipeSource(Feeder):
         while (data := self._read()) is not None:
             if not data:
                 if rest:
-                    line.notify("problem", f"standard input ended within a sample; {len(rest)} bytes were left out")
+                    intake.notify(
+                        StreamState.PROBLEM, f"standard input ended within a sample; {len(rest)} bytes were left out"
+                    )
                 return "standard input came to its end" if heard else "standard input ended before any sample came"
             if not heard:
                 heard = True
-                line.notify("live", self.description)
+                intake.notify(StreamState.LIVE, self.description)
             arrived_ns = time.time_ns()
             data = rest + data
             whole = len(data) - len(data) % size
@@ -64,11 +67,11 @@ class PipeSource(Feeder):
             if whole:
                 mono = mix(_samples(data[:whole], dtype).reshape(-1, self.channels))
                 if self.live:
-                    line.write(mono, arrived_ns)
+                    intake.write(mono, arrived_ns)
                 else:
-                    if not line.clock.started:
-                        line.begin(arrived_ns)
-                    self._give(line, mono)
+                    if not intake.clock.started:
+                        intake.begin(arrived_ns)
+                    self._give(intake, mono)
         return "stopped"
 
     def _read(self) -> bytes | None:
@@ -116,3 +119,31 @@ def _standard_input() -> int:
             "arecord -f S16_LE -r 48000 -t raw | streamclf run --source pipe:48000"
         )
     return fd
+
+
+def pipe_format(argument: str) -> tuple[int, int, str]:
+    """`RATE[,CHANNELS[,s16le|f32le]]` -> (rate in Hz, channels, sample format). `UsageError` where it is not that."""
+    parts = [part.strip() for part in argument.split(",")]
+    if not parts[0] or len(parts) > 3:
+        raise UsageError(f"pipe:{argument} is not pipe:RATE[,CHANNELS[,FORMAT]]; an example is pipe:48000,2,s16le")
+    rate = whole("pipe rate", parts[0], 1, MAX_RATE)
+    channels = whole("pipe channel count", parts[1], 1, MAX_CHANNELS) if len(parts) > 1 else 1
+    form = parts[2] if len(parts) > 2 else "s16le"
+    if form not in _DTYPES:
+        raise UsageError(f"{form!r} is not a sample format a pipe can carry; use {' or '.join(_DTYPES)}")
+    return rate, channels, form
+
+
+def _argument(text: str) -> str:
+    pipe_format(text)
+    return text.strip()
+
+
+KIND = SourceKind(
+    name="pipe",
+    usage="pipe:RATE[,CHANNELS[,s16le|f32le]]",
+    summary="raw PCM on standard input",
+    example="pipe:48000,2,s16le",
+    make=PipeSource,
+    argument=_argument,
+)

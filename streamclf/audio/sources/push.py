@@ -8,19 +8,21 @@ it leaves out is a hole.
 import time
 
 from streamclf.audio.ring import Ring
-from streamclf.audio.sources.base import Line, Notify, Room
-from streamclf.audio.sources.spec import SourceSpec, push_format
+from streamclf.audio.sources.base import Intake, Notify, Room
+from streamclf.audio.sources.kind import MAX_RATE, SourceKind, whole
+from streamclf.audio.sources.spec import SourceSpec
 from streamclf.audio.wake import Wake
 from streamclf.clock import StreamClock, hop_of
-from streamclf.errors import SourceError
-from streamclf.types import F32
+from streamclf.errors import SourceError, UsageError
+from streamclf.types import F32, GapReason, StreamState
 
 MAX_BLOCK_S = 10
 _MAX_JUMP_S = 24 * 3600
+_RATE = 48_000
 
 
 class PushSource:
-    """One named line for one client at a time. `feed`, `connect` and `disconnect` are called by one thread.
+    """One named stream for one client at a time. `feed`, `connect` and `disconnect` are called by one thread.
 
     Bounded by the ring: a block longer than 10 s and a jump beyond a day are refused, nothing is queued.
     """
@@ -34,7 +36,7 @@ class PushSource:
         self.xruns = 0
         self.dropped = 0
         """Samples that came twice or too late."""
-        self._line: Line | None = None
+        self._intake: Intake | None = None
         self._ended = False
         self._connected = False
         # what to add to a client's index to get the ring's; None until the first block of a connection
@@ -43,7 +45,7 @@ class PushSource:
     @property
     def bad_samples(self) -> int:
         """NaN and infinite samples that were replaced by 0."""
-        return self._line.bad_samples if self._line is not None else 0
+        return self._intake.bad_samples if self._intake is not None else 0
 
     @property
     def ended(self) -> bool:
@@ -56,8 +58,8 @@ class PushSource:
 
     def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """From here on `feed` may be called."""
-        self._line = Line(ring, clock, wake, notify)
-        notify("waiting", f"no client has connected yet to push {self.name}")
+        self._intake = Intake(ring, clock, wake, notify)
+        notify(StreamState.WAITING, f"no client has connected yet to push {self.name}")
 
     def stop(self) -> None:
         """Take nothing more."""
@@ -68,33 +70,33 @@ class PushSource:
 
         Raises `SourceError` where another one is, or the source is not running.
         """
-        line = self._running()
+        intake = self._running()
         if self._connected:
             raise SourceError(f"{self.name} is being pushed by another client; use a name of its own for each")
         self._connected = True
         if not again:
             self._offset = None
-        line.notify("live", self.description)
+        intake.notify(StreamState.LIVE, self.description)
 
     def disconnect(self) -> None:
         """The client has gone."""
-        if self._connected and self._line is not None and not self._ended:
-            self._line.notify("waiting", f"the client that pushed {self.name} has disconnected")
+        if self._connected and self._intake is not None and not self._ended:
+            self._intake.notify(StreamState.WAITING, f"the client that pushed {self.name} has disconnected")
         self._connected = False
 
     def feed(self, first_sample: int, samples: F32) -> None:
         """Append samples: (n, ) float32 in [-1, 1], the client's index of the first one. `SourceError` if refused."""
-        line = self._running()
+        intake = self._running()
         if not self._connected:
             raise SourceError(f"no client is connected to push {self.name}; connect first")
         if samples.ndim != 1 or len(samples) > MAX_BLOCK_S * self.rate:
             raise SourceError(f"a block is at most {MAX_BLOCK_S} s of one channel, got shape {samples.shape}")
         if not len(samples):
             return
-        written = line.ring.written
+        written = intake.ring.written
         if self._offset is None:
-            line.resume(len(samples))
-            written = line.ring.written
+            intake.resume(len(samples))
+            written = intake.ring.written
             self._offset = written - first_sample
         ahead = first_sample + self._offset - written
         if ahead > _MAX_JUMP_S * self.rate:
@@ -104,11 +106,37 @@ class PushSource:
             self.dropped += late
             samples = samples[late:]
         elif ahead:
-            line.lose(ahead, "push-gap")
+            intake.lose(ahead, GapReason.PUSH_GAP)
         if len(samples):
-            line.write(samples, time.time_ns())
+            intake.write(samples, time.time_ns())
 
-    def _running(self) -> Line:
-        if self._line is None or self._ended:
+    def _running(self) -> Intake:
+        if self._intake is None or self._ended:
             raise SourceError(f"{self.name} is not running")
-        return self._line
+        return self._intake
+
+
+def push_format(argument: str) -> tuple[str, int]:
+    """`NAME[,RATE]` -> (name, rate in Hz). Raises `UsageError` where it is not that."""
+    name, mark, rate = argument.partition(",")
+    if not name.strip():
+        raise UsageError("push needs a name under which clients send; write push:NAME or push:NAME,RATE")
+    return name.strip(), whole("push rate", rate, 1, MAX_RATE) if mark else _RATE
+
+
+def _argument(text: str) -> str:
+    push_format(text)
+    return text.strip()
+
+
+KIND = SourceKind(
+    name="push",
+    usage="push:NAME[,RATE]",
+    summary="PCM that a client sends: a browser's microphone, a program",
+    example="push:kitchen,16000",
+    make=lambda spec, *, fast: PushSource(spec),
+    argument=_argument,
+    default_name=lambda argument: push_format(argument)[0],
+    channels=False,
+    pushed=True,
+)

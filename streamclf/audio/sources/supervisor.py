@@ -26,7 +26,7 @@ _WATCH_S = 0.25
 _FIRST_DISTURB_S, _LAST_DISTURB_S = 60.0, 600.0
 
 
-class State(Enum):
+class DeviceState(Enum):
     """Life of a device source; see the module's text."""
 
     NEW = auto()

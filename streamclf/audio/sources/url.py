@@ -9,13 +9,16 @@ import errno
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
-from streamclf.audio.sources.base import Feeder, Line, Mixer, Pace, backoff_s, check_channel, steady_ns
-from streamclf.audio.sources.spec import SourceSpec, public_url
+from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, backoff_s, check_channel, steady_ns
+from streamclf.audio.sources.kind import SourceKind, as_name
+from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
-from streamclf.errors import SourceError
-from streamclf.types import F32
+from streamclf.errors import SourceError, UsageError
+from streamclf.types import F32, GapReason, StreamState
 
+SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp")
 STALL_S = 10.0
 _FIRST_TRY_S, _LAST_TRY_S = 1.0, 30.0
 _STABLE_S = 30.0
@@ -59,16 +62,16 @@ class UrlSource(Feeder):
         if connection is not None:
             connection.close()
 
-    def _feed(self, line: Line) -> str:
+    def _feed(self, intake: Intake) -> str:
         tries = 0
         while not self._stopping.is_set():
             if self._connection is None:
-                connected = self._reconnect(line, tries)
+                connected = self._reconnect(intake, tries)
                 tries += 1
                 if not connected:
                     continue
             before, begun_ns = self._position, steady_ns()
-            reason = self._play(line)
+            reason = self._play(intake)
             finite = self._connection is not None and self._connection.finite
             self._close()
             if not reason or (tries and finite and self._position == before):
@@ -76,22 +79,22 @@ class UrlSource(Feeder):
             if self._stopping.is_set():
                 break
             tries = 0 if steady_ns() - begun_ns > _STABLE_S * NS_PER_SECOND else tries
-            line.notify("lost", f"{self.description}: {reason}")
-            line.notify("reconnecting", _SECONDS_LEFT.format(_wait_s(tries)))
+            intake.notify(StreamState.LOST, f"{self.description}: {reason}")
+            intake.notify(StreamState.RECONNECTING, _SECONDS_LEFT.format(_wait_s(tries)))
         return "stopped"
 
-    def _reconnect(self, line: Line, tries: int) -> bool:
+    def _reconnect(self, intake: Intake, tries: int) -> bool:
         self._stopping.wait(_wait_s(tries))
         if self._stopping.is_set():
             return False
         try:
             self._connection = _Connection(self.spec, rate=self.rate)
         except SourceError as fault:
-            line.notify("reconnecting", f"{fault}; " + _SECONDS_LEFT.format(_wait_s(tries + 1)))
+            intake.notify(StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(_wait_s(tries + 1)))
             return False
         return True
 
-    def _play(self, line: Line) -> str:
+    def _play(self, intake: Intake) -> str:
         """Write one connection's audio; returns why it broke, "" at the end of a finite stream."""
         connection = self._connection
         assert connection is not None
@@ -110,12 +113,12 @@ class UrlSource(Feeder):
                     continue
                 if pace is None:
                     pace = Pace(self.rate, self._stopping, speed=1.0 if connection.finite else _BROADCAST_SPEED)
-                    self._begin(line, len(mono))
+                    self._begin(intake, len(mono))
                 if lost:
-                    line.lose(lost, "lost")
+                    intake.lose(lost, GapReason.LOST)
                 samples += lost + len(mono)
                 self._position += len(mono)
-                self._write(line, mono, pace, samples)
+                self._write(intake, mono, pace, samples)
         except _av().FFmpegError as fault:
             return _why(fault)
         if not connection.finite:
@@ -124,22 +127,22 @@ class UrlSource(Feeder):
             return f"it broke off after {self._position / self.rate:.1f} s of {connection.samples / self.rate:.1f} s"
         return ""
 
-    def _begin(self, line: Line, block: int) -> None:
+    def _begin(self, intake: Intake, block: int) -> None:
         if self.live:
-            line.resume(block)
-        elif not line.clock.started:
-            line.begin(time.time_ns())
-        line.notify("live", self.description)
+            intake.resume(block)
+        elif not intake.clock.started:
+            intake.begin(time.time_ns())
+        intake.notify(StreamState.LIVE, self.description)
 
-    def _write(self, line: Line, mono: F32, pace: Pace, samples: int) -> None:
+    def _write(self, intake: Intake, mono: F32, pace: Pace, samples: int) -> None:
         if not self.live:
-            self._give(line, mono)
+            self._give(intake, mono)
             return
         finite = self._connection is not None and self._connection.finite
         on_time = pace.wait(samples, ahead_s=0.0 if finite else _AHEAD_S)
         if not self._stopping.is_set():
             tells = on_time or not finite or samples == len(mono)
-            line.write(mono, time.time_ns() if tells else None)
+            intake.write(mono, time.time_ns() if tells else None)
 
 
 class _Connection:
@@ -245,3 +248,37 @@ def _av() -> Any:
     except ImportError:
         raise SourceError("url: sources need PyAV; run: pip install 'streamclf[url]'") from None
     return av
+
+
+def public_url(url: str) -> str:
+    """A URL without user, password and query."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "a URL"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}{'?…' if parts.query else ''}"
+
+
+def _argument(text: str) -> str:
+    url = text.strip()
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme.lower() not in SCHEMES:
+        shown = f"{scheme}:" if mark else "that"
+        raise UsageError(f"{shown} is no address streamclf opens; use url: and one of {', '.join(SCHEMES)}")
+    if public_url(url) == "a URL" or not urlsplit(url).hostname:
+        raise UsageError("the address after url: has no host; write url:SCHEME://HOST/PATH")
+    return url
+
+
+KIND = SourceKind(
+    name="url",
+    usage="url:ADDRESS",
+    summary="RTSP, RTMP, HTTP, HLS (extra url)",
+    example="url:rtsp://camera.local/stream",
+    make=UrlSource,
+    argument=_argument,
+    default_name=lambda argument: as_name(urlsplit(argument).hostname or ""),
+    shown=public_url,
+    means=lambda text: text.partition(":")[0].lower() in SCHEMES,
+)

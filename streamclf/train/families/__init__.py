@@ -1,26 +1,45 @@
-"""The families of models that can be exported. A new one is a module here with a `FAMILY`, and its name below."""
+"""The families of models that can be exported. A new one is a module here with a `FAMILY`, or is registered."""
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
+from streamclf.scan import declaring
 from streamclf.train.families.family import Family
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
-_MODULES = ("image", "ast", "sequence", "frames", "ctc", "whisper")
+__all__ = ["Family", "families", "family_of", "family_reading", "register"]
 
 
-@cache
+def register(family: Family) -> None:
+    """Add a family from outside this package. It comes first: it may bring what a class of ours cannot export."""
+    if family not in _families():
+        _families().insert(0, family)
+
+
 def families() -> tuple[Family, ...]:
-    """All families, in the order they are shown."""
-    return tuple(importlib.import_module(f"{__name__}.{module}").FAMILY for module in _MODULES)
+    """All families, in the order in which they are asked."""
+    return tuple(_families())
+
+
+def family_reading(config: Mapping[str, Any]) -> Family | None:
+    """The family that reads such a config.json itself, None where that is for transformers."""
+    return next((family for family in families() if family.config is not None and family.takes(config)), None)
 
 
 def family_of(checkpoint: Checkpoint) -> Family:
-    """The family of a checkpoint, by the class that its config.json states. Raises `CheckpointError`."""
+    """The family of a checkpoint, by what its config.json states. Raises `CheckpointError`."""
+    stated = {"architectures": [checkpoint.architecture], "model_type": checkpoint.config.model_type}
     for family in families():
-        if checkpoint.architecture in family.classes:
+        if family.takes(stated):
             return family
     raise CheckpointError(
         f"{checkpoint.source} is a {checkpoint.architecture}, which is no classifier of sounds or spectrograms that "
         "can be exported; expected a class that `streamclf export --families` lists"
     )
+
+
+@cache
+def _families() -> list[Family]:
+    return [importlib.import_module(f"{__name__}.{name}").FAMILY for name in declaring(__path__, "FAMILY")]

@@ -1,9 +1,10 @@
 """What a family of models is: how to recognise its checkpoints and how to turn one into a pack.
 
-A family is one module of this folder with a `FAMILY`; `families/__init__.py` names the modules. Its `plan` reads the
-checkpoint's settings and answers with a `Plan`: the geometry, the features that streamclf computes incrementally, the
-torch module behind them, and a *reference*, which goes from samples to logits through transformers' own feature
-extractor and shares nothing with our features. Export does the rest, the same for every family.
+A family is one module of this folder with a `FAMILY`; who brings one from elsewhere calls `families.register`. Its
+`plan` reads the checkpoint's settings, loads its weights, and answers with a `Plan`: the geometry, the features that
+streamclf computes incrementally, the torch module behind them, and a *reference*, which goes from samples to logits
+through the checkpoint's own feature extractor and shares nothing with our features. Export does the rest, the same for
+every family.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,7 +89,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """title, output: what it is and what comes out, for people. classes: names of architectures, as in config.json."""
+    """title, output: what it is and what comes out, for people. classes: names of architectures, as in config.json.
+
+    plan: loads a checkpoint and tells how it becomes a pack. model_types: that mark a checkpoint, where the classes do
+    not. config: makes `Checkpoint.config` of a config.json's table, for models that transformers does not know; it has
+    `model_type` and `architectures`, and `id2label` and `problem_type` where `Checkpoint.names` and `activation_of` are
+    asked. None: transformers' own.
+    """
 
     title: str
     output: str
@@ -96,6 +103,13 @@ class Family:
     plan: Callable[[Checkpoint, Wishes], Plan]
     takes_settings: bool = False
     """Whether the user may state settings of its features."""
+    model_types: tuple[str, ...] = ()
+    config: Callable[[dict[str, Any]], Any] | None = None
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint with such a config.json is of this family."""
+        stated = config.get("architectures") or [None]
+        return stated[0] in self.classes or config.get("model_type") in self.model_types
 
 
 def activation_of(

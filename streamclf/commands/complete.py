@@ -1,0 +1,140 @@
+"""`streamclf models complete`: a hand-written pack is made whole."""
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from streamclf.commands.text import plain
+from streamclf.errors import PackError, SourceError, UsageError
+from streamclf.model.complete import complete
+from streamclf.model.loader import MANIFEST
+from streamclf.model.pack import Pack
+
+if TYPE_CHECKING:
+    from streamclf.engine.rowposition import Sound
+
+_SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+
+
+@click.command("complete")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the whole pack into this new folder instead.")
+@click.option("--sounds", type=click.Path(path_type=Path), help="Folders of recordings of sudden sounds, for row_at.")
+@click.option("--sound", "classes", multiple=True, metavar="FOLDER=ID,ID",
+              help="Which labels a folder of --sounds raises; repeatable. Default: its name.")  # fmt: skip
+@click.option("--golden", is_flag=True, help="Also keep what comes out here, so that verify can compare later.")
+def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: tuple[str, ...], golden: bool) -> None:
+    """Complete the hand-written pack in FOLDER, which holds pack.toml, model.onnx and labels.csv.
+
+    Fills in what need not be written by hand: the hash of every file, names and sizes that the graph states, row_at out
+    of look_ahead or the other way round (or measured on recordings, --sounds), ids and columns of labels.csv. What is
+    there already stays, comments included. Where something only you can know is missing or does not fit, it says so and
+    changes nothing.
+    """
+    if classes and sounds is None:
+        raise UsageError("--sound says what a folder of --sounds holds; add --sounds FOLDER")
+    if out is not None and os.path.lexists(out):
+        raise UsageError(f"{out} is there already; --out takes a new folder")
+
+    def row_frame(pack: Pack) -> int:
+        from streamclf.engine.rowposition import measure
+
+        assert sounds is not None
+        return measure(pack, list(_sounds(sounds, classes, pack))).frame
+
+    done = complete(folder, row_frame=row_frame if sounds else None, golden=_golden if golden else None)
+    if out is None:
+        _replace(folder, done.contents)
+    else:
+        _make(out, done.contents)
+    for line in done.said:
+        click.echo(plain(line))
+    if done.left:
+        click.echo(f"no part of the pack unless [files] names it: {plain(', '.join(done.left))}")
+    where = out or folder
+    what = "complete" if done.said else "was complete already"
+    click.echo(f"{where} is {what}; prove it with `streamclf models verify {where}`".replace("is was", "was"))
+
+
+def _golden(pack: Pack) -> bytes:
+    from streamclf.engine.verify import native_rows, signal
+
+    audio = signal(pack.manifest, np.random.default_rng(0))
+    content = io.BytesIO()
+    np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
+    return content.getvalue()
+
+
+def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["Sound"]:
+    from streamclf.audio.onsets import read, sudden
+    from streamclf.engine.rowposition import Sound
+
+    ids = [label.id for label in pack.labels]
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is no folder; --sounds takes one that holds a folder of recordings for each class")
+    for name, wanted in (_named(classes) or {entry: (entry,) for entry in ids if (folder / entry).is_dir()}).items():
+        unknown = [one for one in wanted if one not in ids]
+        if unknown:
+            raise UsageError(f"--sound {name}: the pack has no label {unknown[0]!r}; take one of labels.csv")
+        for path in sorted(entry for entry in (folder / name).glob("*") if entry.suffix.lower() in _SOUNDS):
+            cut = sudden(read(path, pack.manifest.rate), pack.manifest.rate)
+            if cut is not None:
+                yield Sound(name, tuple(ids.index(one) for one in wanted), cut)
+
+
+def _named(classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for entry in classes:
+        name, _, labels = entry.partition("=")
+        if not name or not labels:
+            raise UsageError(f"--sound is {entry!r}; expected FOLDER=ID or FOLDER=ID,ID")
+        found[name] = tuple(labels.split(","))
+    return found
+
+
+def _replace(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Put what is new in the place of what was, file by file, pack.toml last: a kill between loses nothing."""
+    try:
+        for name in sorted(contents, key=lambda name: name == MANIFEST):
+            path = folder / name
+            if not path.is_file() or path.read_bytes() != contents[name]:
+                _put(path, contents[name])
+    except OSError as fault:
+        raise PackError(f"{folder} cannot be written: {fault.strerror}; mend its permissions, or use --out") from None
+
+
+def _put(path: Path, content: bytes) -> None:
+    handle, making = tempfile.mkstemp(prefix=".completing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(making, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(making, path)
+    except BaseException:
+        os.unlink(making)
+        raise
+
+
+def _make(out: Path, contents: Mapping[str, bytes]) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=".completing-", dir=out.parent))
+        try:
+            for name, content in contents.items():
+                (making / name).write_bytes(content)
+            making.chmod(0o755)
+            making.rename(out)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+    except OSError as fault:
+        raise PackError(f"{out} cannot be written: {fault.strerror}; choose another folder") from None

@@ -1,0 +1,133 @@
+"""What a daemon stands on, read from its configuration before anything runs. A mistake in it is refused here, in words.
+
+What is opened here and has to be closed again is a part.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+from streamclf.alerts.service import read_rules
+from streamclf.alerts.watch import RulesWatch
+from streamclf.config import Config, rules_file
+from streamclf.daemon.parts import in_thread
+from streamclf.daemon.selftest import STREAM as SELF_TEST
+from streamclf.daemon.selftest import SelfTest, prepare
+from streamclf.engine.build import read_species
+from streamclf.engine.engine import Engine
+from streamclf.engine.species import SpeciesList
+from streamclf.errors import ConfigError
+from streamclf.serve.server import ServerSettings
+from streamclf.serve.tokens import read_tokens
+from streamclf.store.database import Store
+from streamclf.types import Label
+from streamclf.writer.build import open_store
+
+
+class OpenStore:
+    """A part: the store of the configuration, open for the one that writes it. store: None where it is switched off."""
+
+    name = "the store"
+    stop_s = 0.5
+
+    def __init__(self, config: Config) -> None:
+        self.store: Store | None = None
+        self._config = config
+
+    async def start(self) -> None:
+        """Raises `StoreError` and `ConfigError` as `open_store` does."""
+        self.store = await in_thread("opening of the store", partial(open_store, self._config))
+
+    async def stop(self, limit_s: float) -> bool:
+        """Write its journal back and let go of it; whoever wrote has stopped or is left behind."""
+        if self.store is not None:
+            await in_thread("closing of the store", self.store.close)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Seasons:
+    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told."""
+
+    packs: Sequence[str]
+    listed: SpeciesList | None
+
+    def allowed(self, pack: str, day: date) -> frozenset[str] | None:
+        """The labels of `pack` that may be told of on that day, None for all of them."""
+        return self.listed.allowed(day) if self.listed is not None and pack in self.packs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """rules: None where no events are kept. selftest: None where it is off."""
+
+    settings: ServerSettings
+    rules: RulesWatch | None
+    selftest: SelfTest | None
+    seasons: Seasons
+
+
+def read_ground(config: Config, engine: Engine) -> Ground:
+    """Read rules, self-test, species and tokens, for an engine that has its streams.
+
+    Raises `ConfigError` for a mistake in one of them, `SourceError` where the sound of the self-test cannot be read.
+    """
+    rules = _read_rules(config, engine)
+    selftest = prepare(config.selftest, engine)
+    listed = read_species(config, engine)
+    if listed is not None:
+        engine.allow(config.species.packs, listed.allowed(date.today()))
+    return Ground(_settings(config), rules, selftest, Seasons(config.species.packs, listed))
+
+
+def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:
+    """stream -> the labels that its packs tell events of."""
+    return {
+        stream: [
+            label
+            for track in tracks
+            for label, decision in zip(track.segmenter.labels, track.segmenter.decisions, strict=True)
+            if decision.enabled
+        ]
+        for stream, tracks in engine.tracks.items()
+        if stream != SELF_TEST
+    }
+
+
+def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
+    path = rules_file(config)
+    if config.store.enabled:
+        return read_rules(path, decided_labels(engine), required=bool(config.rules))
+    if config.rules or path.is_file():
+        raise ConfigError(
+            f"there are rules of alerts in {path}, but no events are kept, and alerts need them; switch the store on "
+            "([store] enabled, without --no-store) or move the rules away"
+        )
+    return None
+
+
+def _settings(config: Config) -> ServerSettings:
+    server = config.server
+    token, audio_token, labels_token = read_tokens(server, os.environ)
+    return ServerSettings(
+        host=server.host,
+        port=server.port,
+        token=token,
+        audio_token=audio_token,
+        labels_token=labels_token,
+        origins=server.origins,
+        hosts=server.hosts,
+        base_path=server.base_path,
+        no_audio=_no_audio(config),
+    )
+
+
+def _no_audio(config: Config) -> str:
+    """Why nobody may listen live, or an empty text."""
+    if not config.server.listening:
+        return "listening is switched off on this daemon; set listening = true under [server] to allow it"
+    if config.clips.privacy != "off":
+        return f'live sound would carry the speech that clips.privacy = "{config.clips.privacy}" keeps out of clips'
+    return ""

@@ -1,0 +1,107 @@
+"""The daemon, from top to bottom: packs, sources, engine, hub, server; they run until told to stop; all is undone.
+
+Threads: the audio callbacks (they only write rings), the model thread (engine and ONNX Runtime), the writer (events on
+disk), and this one, the event loop (hub and sockets). The model thread crosses to it once a tick, by `server.post`, and
+it alone does so: what a source has to say goes through the model thread too, so that it comes in order. How parts
+start, fail and stop is told in parts.py, who is given what in wiring.py.
+"""
+
+import asyncio
+import gc
+import logging
+import sys
+from contextlib import suppress
+from functools import partial
+
+from streamclf.config import Config
+from streamclf.daemon import running, wiring
+from streamclf.daemon.ground import OpenStore, read_ground
+from streamclf.daemon.parts import InThread, Life, in_thread, live
+from streamclf.daemon.sources import Capture, OpenSources, count
+from streamclf.daemon.wiring import Ears, Memory
+from streamclf.engine.build import build_engine
+from streamclf.engine.calls import EngineCalls
+from streamclf.serve.hub import Hub
+from streamclf.serve.server import Server
+
+log = logging.getLogger("streamclf")
+
+FIRST_SUBSCRIBER_S = 5.0  # with --fast: how long sources wait for somebody to listen, so that nothing is missed
+# a switch every 0.5 ms in place of 5: an audio callback that waits for the interpreter waits that long (measured)
+_SWITCH_INTERVAL_S = 0.0005
+
+
+def main(config: Config, *, until_end: bool = False) -> int:
+    """Run until SIGTERM or SIGINT (or, with until_end, until every source has ended). Returns the exit code."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    live(partial(_start, config=config, until_end=until_end))
+    return 0
+
+
+async def _start(life: Life, *, config: Config, until_end: bool) -> None:
+    """The picture in the README, from left to right. `life` stops what starts here, the other way round."""
+    store = (await life.start(OpenStore(config))).store
+    engine = await in_thread("loading of packs", partial(build_engine, config))
+    sources = await life.start(OpenSources(config, engine))
+    ground = await in_thread("reading of rules", partial(read_ground, config, engine))
+
+    somebody = asyncio.Event()
+    ears = Ears(config, engine, sources, EngineCalls(), ground)
+    hub = wiring.make_hub(ears, on_subscribe=somebody.set)
+    memory = wiring.make_memory(ears, store, hub, life)
+    health = wiring.make_health(ears, memory, hub)
+    server = wiring.make_server(ears, memory, hub, health, life)
+    model = wiring.make_model(ears, memory, hub, server, life)
+
+    await life.start(running.Serving(server))
+    if memory is not None:
+        await life.start(memory.painter)
+        await life.start(InThread("the writer", memory.writer, stop_s=1.5))
+        await life.start(running.Alerting(memory.alerts))
+    # a run of many seconds is not waited for: it cannot be broken off
+    await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
+    _announce(ears, server.address)
+    if not sources.live:
+        await _first(somebody)
+    await life.start(Capture(sources, ears.calls, on_end=life.ask if until_end else _nothing))
+    # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
+    gc.collect()
+    gc.freeze()
+    await life.watch("counts", partial(count, sources.streams))
+    await life.watch("health", health.watch)
+    await life.watch("problems", partial(running.tell_problems, health.parts, server))
+    await _watch_more(life, ears, memory, hub, server)
+
+
+async def _watch_more(life: Life, ears: Ears, memory: Memory | None, hub: Hub, server: Server) -> None:
+    """The tasks that not every daemon has."""
+    seasons, selftest = ears.ground.seasons, ears.ground.selftest
+    if memory is not None:
+        await life.watch("rules", partial(running.watch_rules, memory.alerts, hub))
+    if seasons.listed is not None:
+        await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls))
+    if selftest is not None:
+        record = memory.inbox.call if memory is not None else None
+        token = ears.ground.settings.token
+        await life.watch("self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record))
+
+
+def _announce(ears: Ears, address: str) -> None:
+    for one in ears.sources.streams:
+        log.info("stream %s: %s", one.name, one.info.source)
+    for runner in ears.engine.runners:
+        asked = ears.config.provider
+        wanted = f", asked for {asked}" if asked != runner.session.provider else ""
+        log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.session.provider, wanted)
+    log.info("listening on %s", address)
+
+
+async def _first(somebody: asyncio.Event) -> None:
+    log.info("--fast: sources start with the first subscriber, or in %.0f s", FIRST_SUBSCRIBER_S)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_SUBSCRIBER_S):
+            await somebody.wait()
+
+
+def _nothing() -> None:
+    """What happens at the end of all sources unless the user wants the daemon to end then."""

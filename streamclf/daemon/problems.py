@@ -1,0 +1,111 @@
+"""What is wrong, in words, since when, and what somebody can do about it."""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from types import MappingProxyType
+
+from streamclf import metrics
+from streamclf.alerts.service import AlertService
+from streamclf.daemon.selftest import SelfTest
+from streamclf.engine.pace import Rung
+from streamclf.serve.info import StreamInfo
+from streamclf.serve.status import DaemonProblem
+from streamclf.types import StreamState
+from streamclf.writer.writer import Writer
+
+_NAMED = 5  # streams with the same problem that are named
+_BEHIND = "\nbehind"  # no stream's state, and no sentence, is called so
+_STATES = {StreamState.PROBLEM: "in trouble"}  # where the state is no word to say it with
+
+# what somebody can do about a stream's state, the worst first
+_TO_DO = MappingProxyType(
+    {
+        StreamState.LOST: "see that the device is plugged in, or that its address answers; "
+        "it is tried again all the time",
+        StreamState.RECONNECTING: "wait: it is tried again all the time",
+        StreamState.PROBLEM: "see what the detail says, and the log",
+        StreamState.PAUSED: "give this machine fewer streams or a lighter model, or this stream a higher #priority",
+    }
+)
+
+
+class PartProblems:
+    """Problems that are not a stream's: of the store, the self-test, the rules, the sinks. None: there is none such."""
+
+    def __init__(self, *, writer: Writer | None, selftest: SelfTest | None, alerts: AlertService | None) -> None:
+        self._writer = writer
+        self._selftest = selftest
+        self._alerts = alerts
+
+    def sentences(self) -> list[str]:
+        """What is wrong now."""
+        return [what for what, _ in self.found()]
+
+    def found(self) -> Iterator[tuple[str, str]]:
+        """What is wrong now, and what to do about it."""
+        if self._writer is not None and self._writer.problem:
+            yield self._writer.problem, "make room on that disk, or see that it can be written; events wait"
+        if self._selftest is not None and self._selftest.problem:
+            yield self._selftest.problem, "see whether the machine keeps up and a pack is in use that knows it"
+        if self._alerts is None:
+            return
+        if problem := self._alerts.rules.problem:
+            yield problem, "mend the file, and try it with `streamclf rules check`"
+        for name, reason in sorted(self._alerts.failing.items()):
+            yield f"sink {name}: {reason}", "see that it can be reached; alerts wait for it, and are tried again"
+
+
+class Problems:
+    """All problems, and since when each state and each problem lasts."""
+
+    def __init__(self, streams: Collection[StreamInfo], parts: PartProblems) -> None:
+        self._streams = streams
+        self._parts = parts
+        self._since: dict[str, int] = {}  # of each state and problem that there is now (ns)
+
+    def note(self, now_ns: int) -> None:
+        """Look what there is now: what is new begins at `now_ns`, what is gone is forgotten."""
+        there = [_key(info.name, info.state) for info in list(self._streams)] + self._parts.sentences()
+        if rung():
+            there.append(_BEHIND)
+        self._since = {key: self._since.get(key, now_ns) for key in there}
+
+    def since_ms(self, info: StreamInfo) -> int:
+        """When the stream came into the state that it is in."""
+        return self._since_ms(_key(info.name, info.state))
+
+    def found(self) -> list[DaemonProblem]:
+        """Streams in trouble first, those with the same one together; then the pace, then the parts."""
+        found = list(self._of_streams())
+        if behind := rung():
+            what = f"this machine cannot keep up, and does less: rung {behind} of {max(Rung)} ({behind.name.lower()})"
+            found.append(DaemonProblem(what, [], self._since_ms(_BEHIND), "give it fewer streams, or a lighter model"))
+        return found + [DaemonProblem(what, [], self._since_ms(what), to_do) for what, to_do in self._parts.found()]
+
+    def _of_streams(self) -> Iterator[DaemonProblem]:
+        alike: dict[tuple[StreamState, str], list[str]] = {}
+        for info in list(self._streams):
+            if info.state in _TO_DO:
+                alike.setdefault((info.state, info.detail), []).append(info.name)
+        for (state, detail), names in sorted(alike.items(), key=lambda item: list(_TO_DO).index(item[0][0])):
+            what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
+            since_ms = min(self._since_ms(_key(name, state)) for name in names)
+            yield DaemonProblem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state])
+
+    def _since_ms(self, key: str) -> int:
+        return self._since.get(key, time.time_ns()) // 1_000_000
+
+
+def rung() -> Rung:
+    """Of the ladder on which a daemon that cannot keep up does less."""
+    return Rung(int(sum(metrics.sums(metrics.LADDER).values())))
+
+
+def _key(stream: str, state: str) -> str:
+    return f"{stream}\n{state}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

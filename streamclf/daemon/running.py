@@ -1,0 +1,95 @@
+"""What of a daemon runs on the event loop: the server and the alerts as parts, and tasks that look now and then."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+
+from streamclf.alerts.service import AlertService
+from streamclf.daemon.ground import Seasons
+from streamclf.daemon.problems import PartProblems
+from streamclf.engine.calls import EngineCalls
+from streamclf.engine.engine import Engine
+from streamclf.serve.hub import Hub
+from streamclf.serve.recent import probability
+from streamclf.serve.server import Server
+from streamclf.types import Status, StreamState
+
+_PROBLEMS_S = 1.0
+_DAY_S = 60.0
+
+
+class Serving:
+    """A part: the server. It stops last of what subscribers hear of, and may use up the time: they read what waits."""
+
+    name = "the server"
+    stop_s = 1.0
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def start(self) -> None:
+        """Bind. Raises `ServeError` for a port that is taken."""
+        await self._server.start()
+
+    async def stop(self, limit_s: float) -> bool:
+        """Say good-bye."""
+        await self._server.stop(limit_s)
+        return True
+
+
+class Alerting:
+    """A part: the sinks, and SIGHUP to read the rules again."""
+
+    name = "the alerts"
+    stop_s = 1.0
+
+    def __init__(self, alerts: AlertService) -> None:
+        self._alerts = alerts
+
+    async def start(self) -> None:
+        """Send what waits."""
+        self._alerts.start()
+        if not os.isatty(0):  # a terminal that is closed ends the daemon that runs in it
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._alerts.reload)
+
+    async def stop(self, limit_s: float) -> bool:
+        """Give up what is being sent; the next run sends it again."""
+        await self._alerts.stop()
+        return True
+
+
+async def watch_rules(alerts: AlertService, hub: Hub) -> None:
+    """For ever: has the file of rules changed, and what do sensors show."""
+    await alerts.watch(partial(probability, hub))
+
+
+async def tell_problems(problems: PartProblems, server: Server) -> None:
+    """Once a second: subscribers hear of a problem that is no stream's, and of its end."""
+    before: list[str] = []
+    while True:
+        await asyncio.sleep(_PROBLEMS_S)
+        now = problems.sentences()
+        if now != before:
+            state = StreamState.PROBLEM if now else StreamState.LIVE
+            server.publish([Status("", state, "; ".join(now) or "no problem any more")], time.time_ns())
+        before = now
+
+
+async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls) -> None:
+    """Every minute: on a new day other species may be told of."""
+    before = date.today()
+    while seasons.listed is not None:
+        await asyncio.sleep(_DAY_S)
+        today = date.today()
+        if today != before:
+            before = today
+            calls.call(partial(_allow, engine, seasons.packs, seasons.listed.allowed(today)))
+
+
+def _allow(engine: Engine, packs: Sequence[str], labels: frozenset[str]) -> list[Status]:
+    engine.allow(packs, labels)
+    return []

@@ -1,0 +1,193 @@
+"""Who is given what: makes the parts of a daemon from its configuration. Nothing here runs yet.
+
+Each is made after those it is given. Where two need each other, both are given what lies between them, which is made
+first: the calls to the model thread, the inbox of the writer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from streamclf.alerts.service import AlertService
+from streamclf.clock import FRAME_MS
+from streamclf.config import Config
+from streamclf.daemon.ground import Ground, decided_labels
+from streamclf.daemon.health import Health
+from streamclf.daemon.parts import Life
+from streamclf.daemon.pictures import Painter
+from streamclf.daemon.problems import PartProblems
+from streamclf.daemon.selftest import STREAM as SELF_TEST
+from streamclf.daemon.sources import OpenSources
+from streamclf.engine.calls import EngineCalls
+from streamclf.engine.engine import Engine
+from streamclf.engine.runner import ModelThread
+from streamclf.serve.access import Role
+from streamclf.serve.hub import Hub, PackInfo
+from streamclf.serve.packinfo import pack_info
+from streamclf.serve.route import Route
+from streamclf.serve.server import Server
+from streamclf.serve.stored import stored_routes
+from streamclf.serve.why import Live
+from streamclf.store import clips
+from streamclf.store.database import Store
+from streamclf.types import Label, Output, Shape, Status
+from streamclf.writer.build import make_inbox, make_writer, pack_facts
+from streamclf.writer.inbox import Inbox
+from streamclf.writer.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """What hears: the engine with its packs, the sources, and the calls to the thread that runs the engine."""
+
+    config: Config
+    engine: Engine
+    sources: OpenSources
+    calls: EngineCalls
+    ground: Ground
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What keeps events and tells of them; a daemon without a store has none."""
+
+    store: Store
+    inbox: Inbox
+    writer: Writer
+    alerts: AlertService
+    painter: Painter
+
+
+def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
+    """The hub of all streams. Spectrum columns and sound are made while somebody wants them, or columns always."""
+    config, engine, call = ears.config, ears.engine, ears.calls.call
+    always = config.server.picture == "always" and ears.sources.live
+    if always:
+        engine.draw(True)
+    infos = [one.info for one in ears.sources.streams]
+    if ears.ground.selftest is not None:
+        infos.append(ears.ground.selftest.info)
+    return Hub(
+        streams=infos,
+        packs=_pack_infos(config, engine),
+        replay_seconds=config.server.replay_seconds,
+        lossless=not ears.sources.live,
+        on_subscribe=on_subscribe,
+        on_picture=lambda wanted: None if always else call(partial(_draw, engine, wanted)),
+        on_sound=lambda stream, wanted: call(partial(_tap, engine, stream, wanted)),
+    )
+
+
+def make_memory(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Memory | None:
+    """The writer and the alerts; None without a store."""
+    rules, config, engine = ears.ground.rules, ears.config, ears.engine
+    if store is None or rules is None:
+        return None
+    inbox, painter = make_inbox(config), Painter(hub)
+    alerts = AlertService(store.folder, inbox, rules, decided_labels(engine), paint=painter, on_fault=life.failed)
+    clocks = {one.name: one.clock for one in ears.sources.streams}
+    if ears.ground.selftest is not None:
+        clocks[SELF_TEST] = ears.ground.selftest.clock
+    writer = make_writer(
+        config,
+        store,
+        engine,
+        inbox,
+        rules.file,
+        clocks,
+        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in ears.sources.streams},
+        run=hub.instance,
+        test=(SELF_TEST,),
+        on_commit=life.posting(alerts.committed),
+        on_fault=life.failed,
+    )
+    return Memory(store, inbox, writer, alerts, painter)
+
+
+def make_health(ears: Ears, memory: Memory | None, hub: Hub) -> Health:
+    """What knows the problems of this daemon and answers `GET /v1/status`."""
+    writer, alerts, folder = None, None, None
+    if memory is not None:
+        writer, alerts, folder = memory.writer, memory.alerts, memory.store.folder
+    return Health(
+        hub,
+        ears.sources.streams,
+        ears.config,
+        PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest),
+        needs_token=ears.ground.settings.token is not None,
+        folder=folder,
+        selftest=ears.ground.selftest,
+        alerts=alerts,
+    )
+
+
+def make_server(ears: Ears, memory: Memory | None, hub: Hub, health: Health, life: Life) -> Server:
+    """The server of `hub`, with the addresses that read what is kept, and the daemon's status."""
+    live, folder, keep = None, None, None
+    if memory is not None:
+        folder, keep = memory.store.folder, memory.inbox.call
+        facts = pack_facts(ears.config, ears.engine)
+        live = Live(hub, facts, memory.alerts.rules, ears.ground.seasons.allowed)
+    routes = stored_routes(folder, live, clips=ears.config.clips)
+    routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
+    return Server(
+        hub,
+        ears.ground.settings,
+        push_sinks=ears.sources.push_sinks,
+        routes=routes,
+        problems=health.parts.sentences,
+        keep=keep,
+        on_fault=life.failed,
+    )
+
+
+def make_model(ears: Ears, memory: Memory | None, hub: Hub, server: Server, life: Life) -> ModelThread:
+    """The thread that runs the engine. What it decides goes to subscribers first, then to be kept."""
+    inbox = memory.inbox if memory is not None else None
+    return ModelThread(
+        ears.engine,
+        partial(_deliver, server=server, inbox=inbox),
+        calls=ears.calls,
+        live=ears.sources.live,
+        hop_ms=ears.config.hop_ms or None,
+        congested=lambda: server.congested or (inbox is not None and inbox.congested),
+        on_fault=life.failed,
+        on_hop=hub.runs_every,
+    )
+
+
+def _deliver(outputs: Sequence[Output], decided_ns: int, *, server: Server, inbox: Inbox | None) -> None:
+    server.post(outputs, decided_ns)
+    if inbox is not None:
+        inbox.put(outputs)
+
+
+def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
+    infos = []
+    for runner in engine.runners:
+        stateful = runner.pack.manifest.shape is Shape.STATEFUL
+        step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
+        hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
+        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
+        infos.append(replace(info, labels=_as_decided(engine, info)))
+    return infos
+
+
+def _as_decided(engine: Engine, info: PackInfo) -> tuple[Label, ...]:
+    """The pack's labels with the thresholds in force: of the configuration, else of the pack; none where none holds."""
+    tracks = (track for some in engine.tracks.values() for track in some if track.manifest.name == info.name)
+    decisions = next(tracks).segmenter.decisions
+    return tuple(
+        replace(label, enter=decision.enter if decision.enabled else None)
+        for label, decision in zip(info.labels, decisions, strict=True)
+    )
+
+
+def _draw(engine: Engine, wanted: bool) -> list[Status]:
+    engine.draw(wanted)
+    return []
+
+
+def _tap(engine: Engine, stream: str, wanted: bool) -> list[Status]:
+    engine.tap(stream, wanted)
+    return []

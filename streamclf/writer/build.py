@@ -1,0 +1,108 @@
+"""From a configuration to a writer: where events are kept, and what is known of the packs they come from."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+
+from streamclf.alerts.memory import load as load_memory
+from streamclf.alerts.rulefile import RuleFile
+from streamclf.alerts.rules import RuleBook
+from streamclf.clock import StreamClock
+from streamclf.config import Config, store_folder
+from streamclf.engine.engine import Engine
+from streamclf.errors import ConfigError
+from streamclf.store.clips import Clipper, ClipSource
+from streamclf.store.database import Store
+from streamclf.store.events import StoredEvent
+from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.retention import Retention
+from streamclf.store.scores import ScoreLog
+from streamclf.types import Shape
+from streamclf.writer.housekeeping import Housekeeping
+from streamclf.writer.inbox import Inbox
+from streamclf.writer.writer import Writer
+
+_SLACK_MS = 500  # for blocks of samples, the model and the writer
+
+
+def open_store(config: Config) -> Store | None:
+    """The store of the configuration, None where it is switched off.
+
+    Raises `StoreError` where it cannot be used, ConfigError where it is off and something else would need it.
+    """
+    if config.store.enabled:
+        return Store.open(store_folder(config))
+    for name, wanted in (("scores", config.scores.enabled), ("clips", config.clips.enabled)):
+        if wanted:
+            raise ConfigError(
+                f"{name}.enabled is true, but no events are kept, and {name} go with them; switch the store on "
+                f"([store] enabled, without --no-store) or {name} off"
+            )
+    return None
+
+
+def make_inbox(config: Config) -> Inbox:
+    """Where other threads leave what the writer of `config` is to keep."""
+    return Inbox(rows=config.scores.enabled or config.clips.enabled, cuts=config.clips.enabled)
+
+
+def make_writer(
+    config: Config,
+    store: Store,
+    engine: Engine,
+    inbox: Inbox,
+    rules: RuleFile,
+    clocks: Mapping[str, StreamClock],
+    lines: Mapping[str, ClipSource],
+    *,
+    run: str,
+    test: Container[str],
+    on_commit: Callable[[Sequence[StoredEvent]], object],
+    on_fault: Callable[[BaseException], object],
+) -> Writer:
+    """A writer of what `engine` decides, under `rules` and what they remembered. lines: what clips are cut from.
+
+    run: unique for ever, begins each event's id. test: streams of a self-test.
+    """
+    remembered = load_memory(store.connection)
+    book = RuleBook(rules.rules, place=rules.place, memory=remembered, lateness_ns=_lateness_ns(config, engine))
+    facts = pack_facts(config, engine)
+    labels = {runner.name: runner.pack.labels for runner in engine.runners}
+    house = Housekeeping(
+        store,
+        Retention(store, config.store, config.scores, config.clips),
+        scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k, without=test)
+        if config.scores.enabled
+        else None,
+        clipper=Clipper(config.clips, lines, labels) if config.clips.enabled else None,
+    )
+    house.use(rules.rules)
+    recorder = Recorder(run, facts, test=test)
+    return Writer(store, recorder, clocks, book, inbox, house, on_commit=on_commit, on_fault=on_fault)
+
+
+def _lateness_ns(config: Config, engine: Engine) -> int:
+    """How long after a sound the last pack may tell what it was."""
+    latest_ms = 0.0
+    for runner in engine.runners:
+        manifest = runner.pack.manifest
+        if manifest.shape is Shape.WINDOW_FRAMES:
+            latest_ms = max(latest_ms, config.latency_ms)
+        # on a slow machine windows follow each other without overlap
+        latest_ms = max(latest_ms, (manifest.window + manifest.look_ahead) * 1000 / manifest.rate)
+    return round((latest_ms + _SLACK_MS) * 1_000_000)
+
+
+def pack_facts(config: Config, engine: Engine) -> dict[str, PackFacts]:
+    """What is kept of each pack that listens to a stream; a pack decides alike on all of them."""
+    digests = {runner.name: runner.pack.digest for runner in engine.runners}
+    return {
+        track.manifest.name: PackFacts.of(
+            digests[track.manifest.name],
+            track.segmenter.labels,
+            track.segmenter.decisions,
+            look_ahead_ms=config.latency_ms
+            if track.manifest.shape is Shape.WINDOW_FRAMES
+            else track.manifest.look_ahead * 1000 / track.manifest.rate,
+        )
+        for tracks in engine.tracks.values()
+        for track in tracks
+    }

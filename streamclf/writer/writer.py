@@ -1,0 +1,204 @@
+"""The writer: the one thread that writes the store. What the engine decided is judged by the rules and soon on disk.
+
+Theory of operation. Other threads leave what they have in the inbox, which rings where an event came. The writer drains
+it, makes stored events of what it finds, and commits all of its backlog in one transaction: an event that opened or
+closed at once, the updates of events that last together with the next of these or after `_UPDATES_S`. Where the disk
+does not take it, everything waits in memory and is tried again, health says so, and room is made; nobody else is held
+up.
+
+The rules judge every stage of every event, in order, before it is committed. What they say (alerts for the outbox, what
+they remember, why not) is part of the same transaction, and holds only once that is on the disk; else the same events
+are judged again. So no event is kept whose alert is lost, and no alert is sent whose event is not kept.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from streamclf import metrics
+from streamclf.alerts import memory, outbox
+from streamclf.alerts.rules import RuleBook, Verdict
+from streamclf.clock import NS_PER_SECOND, StreamClock
+from streamclf.store.database import Store
+from streamclf.store.events import StoredEvent, close_stale, put_events
+from streamclf.store.recorder import Recorder
+from streamclf.writer.backlog import Backlog
+from streamclf.writer.housekeeping import Housekeeping
+from streamclf.writer.inbox import Inbox
+
+log = logging.getLogger("streamclf.store")
+
+_ROUND_S = 1.0
+_UPDATES_S = 5.0
+_RETRY_S = 1.0
+
+
+class Writer:
+    """clocks: of each stream. book: the rules, with their memory. house: score rows, clips, room on the disk.
+
+    on_commit: called on the writer's thread with the events that are on the disk now, each in its newest stage.
+    """
+
+    NAME = "writer"
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        clocks: Mapping[str, StreamClock],
+        book: RuleBook,
+        inbox: Inbox,
+        house: Housekeeping | None = None,
+        *,
+        on_commit: Callable[[Sequence[StoredEvent]], object] = lambda events: None,
+        on_fault: Callable[[BaseException], object] = lambda fault: None,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._clocks = clocks
+        self._book = book
+        self._inbox = inbox
+        self._house = house
+        self._on_commit = on_commit
+        self._on_fault = on_fault
+        self._backlog = Backlog()
+        self._problem = ""
+        self._began = False
+        self._committed_s = 0.0
+        self._retry_s = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
+
+    @property
+    def problem(self) -> str:
+        """A sentence while the disk does not take what is given to it, "" while all is well. Any thread may read it."""
+        return self._problem or (self._house.problem if self._house is not None else "")
+
+    def start(self) -> None:
+        """Begin; the first transaction closes what a crash left open."""
+        self._thread.start()
+
+    def stop(self, limit_s: float) -> bool:
+        """Write what is there and close what lasts. Returns whether that was done in time."""
+        self._stopping.set()
+        self._inbox.ring()
+        if self._thread.is_alive():
+            self._thread.join(limit_s)
+        return not self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._inbox.wait(self._patience_s())
+                self._round()
+            self._last_round()
+        except BaseException as fault:
+            self._on_fault(fault)
+
+    def _patience_s(self) -> float:
+        """How long to wait for a ring: a round, or until a window of the rules is over."""
+        next_ns = self._book.next_ns
+        if next_ns is None or self._problem:
+            return _ROUND_S
+        return min(_ROUND_S, (next_ns - time.time_ns()) / NS_PER_SECOND)
+
+    def _round(self) -> None:
+        self._drain()
+        if self._house is not None:
+            self._house.tick()
+        now_s = time.monotonic()
+        if now_s < self._retry_s:
+            return
+        verdict = self._judge()
+        backlog = self._backlog
+        if verdict or backlog.urgent or (backlog.events and now_s >= self._committed_s + _UPDATES_S):
+            self._commit(verdict, now_s)
+
+    def _last_round(self) -> None:
+        self._drain()
+        self._backlog.hold(self._recorder.stop())
+        if self._house is not None:
+            self._house.close()
+            self._drain()
+        self._commit(self._judge(), time.monotonic())
+        if self._backlog.events:
+            log.error("%d events could not be written before the end: %s", len(self._backlog.events), self.problem)
+
+    def _drain(self) -> None:
+        epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
+        for outputs in self._inbox.outputs():
+            events = self._recorder.take(outputs, epochs)
+            self._backlog.hold(events)
+            if self._house is not None:
+                self._house.take(outputs, epochs, events)
+        for write, done in self._inbox.calls():
+            self._backlog.ask(write, done)
+        while self._house is not None and not self._house.writes.empty():
+            self._backlog.ask(self._house.writes.get_nowait())
+
+    def _judge(self) -> Verdict | None:
+        """What the rules say of what is new, where it has to be written at once; why they do not tell can wait."""
+        if (given := self._inbox.rules()) is not None:
+            rules, place = given
+            self._book = self._book.with_rules(rules, place=place)
+            if self._house is not None:
+                self._house.use(rules)
+        now_ns, news = time.time_ns(), self._backlog.news
+        if not news and (self._book.next_ns is None or now_ns < self._book.next_ns):
+            return None
+        # streams are read one after the other; rules take their events in the order of sound, as a replay does
+        news.sort(key=lambda event: event.decided_ns)
+        verdict = self._book.step(now_ns, news)
+        if verdict.alerts or verdict.memory:
+            return verdict
+        self._accept(verdict)
+        return None
+
+    def _accept(self, verdict: Verdict) -> None:
+        self._book.accept(verdict)
+        self._backlog.judged(verdict.reasons)
+
+    def _commit(self, verdict: Verdict | None, now_s: float) -> None:
+        told = list(self._backlog.events.values())
+        try:
+            stale = self._write(told, verdict)
+        except sqlite3.Error as fault:
+            made_room = self._house is not None and self._house.make_room()
+            self._retry_s = 0.0 if made_room else now_s + _RETRY_S
+            self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
+            return
+        if stale:
+            log.warning("%d events were open when the last run ended without being stopped: closed", len(stale))
+        self._began = True
+        if verdict is not None:
+            self._accept(verdict)
+        finished = self._backlog.written(stale)
+        self._committed_s = now_s
+        metrics.STORE_COMMITS.inc()
+        if self._problem:
+            log.warning("events are written again")
+            self._problem = ""
+        self._on_commit(told)
+        for done in finished:
+            done()
+
+    def _write(self, told: Sequence[StoredEvent], verdict: Verdict | None) -> list[StoredEvent]:
+        """The backlog in one transaction. Returns the events of a crashed run that it closed. sqlite3's errors pass."""
+        with self._store.transaction() as tx:
+            stale = [] if self._began else close_stale(tx)
+            put_events(tx, told)
+            outbox.put_reasons(tx, self._backlog.reasons.values())
+            if verdict is not None:
+                outbox.put_reasons(tx, verdict.reasons)
+                outbox.put(tx, verdict.alerts, now_ns=time.time_ns())
+                memory.write(tx, verdict.memory)
+            for write in self._backlog.writes:
+                write(tx)
+        return stale
+
+    def _trouble(self, sentence: str) -> None:
+        before, self._problem = self._problem, sentence  # first, so that whoever reads the log finds it in health
+        if sentence != before:
+            log.error("%s", sentence)

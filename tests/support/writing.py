@@ -1,0 +1,47 @@
+"""A writer that runs, on a real store."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from streamclf.alerts.memory import Memory
+from streamclf.alerts.place import Place
+from streamclf.alerts.rules import RuleBook
+from streamclf.clock import StreamClock
+from streamclf.store.database import Store
+from streamclf.store.recorder import Recorder
+from streamclf.writer.inbox import Inbox
+from streamclf.writer.writer import Writer
+from tests.support.storing import FACTS
+
+LIMIT_S = 20.0
+
+
+def no_rules() -> RuleBook:
+    return RuleBook((), place=Place(), memory=Memory())
+
+
+@contextmanager
+def writing(folder: Path, book: RuleBook | None = None) -> Iterator[tuple[Inbox, threading.Semaphore, Writer]]:
+    """The inbox of a writer that runs; the semaphore counts its commits."""
+    committed = threading.Semaphore(0)
+    faults: list[BaseException] = []
+    inbox = Inbox()
+    with closing(Store.open(folder)) as store:
+        writer = Writer(
+            store,
+            Recorder("run1", FACTS),
+            {"mic": StreamClock(16_000)},
+            book or no_rules(),
+            inbox,
+            on_commit=lambda events: committed.release(),
+            on_fault=faults.append,
+        )
+        writer.start()
+        assert committed.acquire(timeout=LIMIT_S)
+        try:
+            yield inbox, committed, writer
+        finally:
+            assert writer.stop(LIMIT_S)
+    assert not faults

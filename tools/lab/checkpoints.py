@@ -1,0 +1,256 @@
+"""Makes checkpoints of every exportable class: a few thousand random weights, saved as a user would find them.
+
+The weights are larger than a fresh model's, so that the classes' probabilities differ from each other and from window
+to window: a wrong sample, a shifted frame or another normalisation shows.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from streamclf.train.certificate import ExportReport
+from streamclf.train.data import Task
+from streamclf.train.export import export_checkpoint
+from streamclf.train.families import families, family_of
+from streamclf.train.families.family import Plan, Wishes
+from streamclf.train.ours import OwnNet, Shaping
+from streamclf.train.parity import signal
+from streamclf.train.pretrained import load_checkpoint
+
+tr: Any = transformers  # most of its constructors have no types
+
+RATE = 16_000
+LABELS = ("Dog bark", "Rain", "Ocean waves", "Ocean waves")
+LETTERS = ("<pad>", "<unk>", "|", *"abcdefghij")
+TOKENS = ("<pad>", "<unk>", "|", "E", "e", "'", "Ç")
+LOGMEL = {
+    "rate": RATE,
+    "window": 9_840,
+    "layout": "bands-time",
+    "features": {
+        "frame_length": 400,
+        "frame_shift": 160,
+        "fft_size": 512,
+        "bands": 32,
+        "low_hz": 50.0,
+        "high_hz": 7500.0,
+        "mel_scale": "htk",
+        "log_offset": 0.001,
+        "mean": -4.0,
+        "scale": 3.0,
+    },
+}
+_BODY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+_SPEECH = {
+    **_BODY,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "classifier_proj_size": 24,
+}
+
+
+def save_checkpoint(
+    architecture: str, folder: Path, *, seed: int = 0, image: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """A checkpoint of that class in `folder`: config, weights, and preprocessor_config.json (vocab.json for CTC).
+
+    image: what an image model's log-mel is made of, by default `LOGMEL`. changes: of the model's configuration, over
+    the tiny one here.
+    """
+    torch.manual_seed(seed)
+    model = _build(architecture, changes)
+    _enlarge(model)
+    model.save_pretrained(folder)
+    _extractor(architecture, model.config).save_pretrained(folder)
+    if architecture.endswith("ForImageClassification"):
+        edit(folder / "preprocessor_config.json", streamclf=image or LOGMEL)
+    if architecture.endswith("ForCTC"):
+        (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(TOKENS)}))
+        (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "word_delimiter_token": "|"}))
+    _spread(model, folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+def classes() -> list[str]:
+    """Every architecture that can be exported."""
+    return [name for family in families() for name in family.classes]
+
+
+def exported(architecture: str, base: Path) -> tuple[Path, Path, ExportReport]:
+    """A checkpoint, the pack made of it and the export's report; made once for all tests that share `base`."""
+    key = (architecture, base)
+    if key not in _DONE:
+        folder = save_checkpoint(architecture, base / architecture)
+        pack = base / f"{architecture}.pack"
+        _DONE[key] = (folder, pack, export_checkpoint(folder, pack))
+    return _DONE[key]
+
+
+_DONE: dict[tuple[str, Path], tuple[Path, Path, ExportReport]] = {}
+
+
+OWN = {"crnn": 20, "tcn": 20, "transformer": 100}
+"""The project's own causal nets and the ms between two of their runs."""
+
+
+def own_pack(arch: str, folder: Path) -> tuple[OwnNet, ExportReport]:
+    """A small net of `OWN` with random weights, and the report of the pack that `folder` now holds."""
+    torch.manual_seed(1)
+    task = Task(labels=("a", "b", "c"), exclusive=False)
+    own = OwnNet(arch, task, window_s=4.0, shaping=Shaping(width=32, bands=16, chunk_ms=OWN[arch]))
+    own.normalise(lambda *_: (-9.0, 4.0))
+    with torch.no_grad():
+        for weight in own.net.parameters():
+            weight.mul_(2.0 if weight.dim() > 1 else 1.0)
+    own.net.eval()
+    return own, own.export(folder, task, name=arch, licence="", card="", say=lambda _: None)
+
+
+def edit(path: Path, *, remove: tuple[str, ...] = (), **values: Any) -> None:
+    """Change keys of a JSON file."""
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({key: value for key, value in (content | values).items() if key not in remove}))
+
+
+def _build(architecture: str, changes: dict[str, Any]) -> Any:
+    if architecture == "HubertForAudioFrameClassification":
+        from streamclf.train.families.hubert import HubertForAudioFrameClassification
+
+        return HubertForAudioFrameClassification(_config(tr.HubertConfig, _SPEECH, changes))
+    kind = getattr(tr, architecture)
+    settings = next(part for name, part in _SETTINGS.items() if architecture.startswith(name))
+    return kind(_config(kind.config_class, settings, changes))
+
+
+def _config(kind: Any, settings: dict[str, Any], changes: dict[str, Any]) -> Any:
+    labels = {"id2label": dict(enumerate(LABELS)), "label2id": {}, "vocab_size": len(TOKENS), "pad_token_id": 0}
+    return kind(**{**labels, **settings, **changes})
+
+
+# first match by the beginning of the class's name
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "Wav2Vec2Bert": {
+        **_BODY,
+        "feature_projection_input_dim": 160,
+        "position_embeddings_type": "relative_key",
+        "left_max_position_embeddings": 8,
+        "right_max_position_embeddings": 4,
+        "conv_depthwise_kernel_size": 5,
+        "classifier_proj_size": 24,
+        "output_hidden_size": 32,
+    },
+    "Wav2Vec2": {**_SPEECH, "feat_extract_norm": "group"},
+    "Hubert": {**_SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True},
+    "WavLM": {**_SPEECH, "num_buckets": 16, "max_bucket_distance": 40, "feat_extract_norm": "layer"},
+    "Data2VecAudio": {**_SPEECH, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 7},
+    "UniSpeechSat": {**_SPEECH, "use_weighted_layer_sum": True},
+    "SEW": {**_SPEECH, "conv_dim": (16,) * 13, "squeeze_factor": 2},
+    "Whisper": {
+        "d_model": 32,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 48,
+        "num_mel_bins": 80,
+        "max_source_positions": 100,
+        "classifier_proj_size": 24,
+        "vocab_size": 32,
+        "num_hidden_layers": 1,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+    },
+    "AST": {**_BODY, "max_length": 96, "num_mel_bins": 64, "frequency_stride": 10, "time_stride": 10},
+    "ResNet": {
+        "num_channels": 1,
+        "embedding_size": 8,
+        "hidden_sizes": [8, 12, 16, 24],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+    },
+    "ConvNext": {"num_channels": 3, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
+    "ViT": {**_BODY, "num_channels": 1, "image_size": [32, 60], "patch_size": 4},
+}
+
+
+def _extractor(architecture: str, config: Any) -> Any:
+    if architecture.startswith("Wav2Vec2Bert"):
+        return tr.SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80, sampling_rate=RATE, stride=2)
+    if architecture.startswith("Whisper"):
+        return tr.WhisperFeatureExtractor(feature_size=80, chunk_length=config.max_source_positions // 50)
+    if architecture.startswith("AST"):
+        return tr.ASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
+    if architecture.endswith("ForImageClassification"):
+        from transformers.image_processing_utils import BaseImageProcessor
+
+        colours = [0.1, -0.2, 0.3][: config.num_channels]
+        return BaseImageProcessor(do_normalize=True, image_mean=colours, image_std=[0.8, 1.0, 1.3][: len(colours)])
+    layered = getattr(config, "feat_extract_norm", "") == "layer"
+    return tr.Wav2Vec2FeatureExtractor(
+        sampling_rate=RATE, do_normalize=not architecture.startswith("WavLM"), return_attention_mask=layered
+    )
+
+
+def _enlarge(model: Any) -> None:
+    """Weights with the spread that keeps a signal's size through the layers."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() > 1 and "parametrizations" not in name:
+                weight.normal_(0.0, 1.3 / weight[0].numel() ** 0.5)
+
+
+def _spread(model: Any, folder: Path) -> None:
+    """Shift and scale the head so that logits have a mean of 0 and a deviation of 1.5 over windows of sound."""
+    plan = plan_of(folder)
+    audio = signal(plan.rate, plan.window * 12).reshape(12, plan.window)
+    logits = plan.reference(audio).reshape(-1, plan.reference(audio[:1]).shape[-1])
+    gain = float(1.5 / logits.std(axis=0).mean())
+    head = [part for name, part in model.named_modules() if name.startswith(("classifier", "lm_head"))]
+    linear = next(part for part in reversed(head) if isinstance(part, torch.nn.Linear))
+    with torch.no_grad():
+        linear.weight *= gain
+        linear.bias.copy_((linear.bias - torch.from_numpy(logits.mean(axis=0))) * gain)
+
+
+def plan_of(folder: Path, wishes: Wishes | None = None) -> Plan:
+    """How the exporter sees the checkpoint."""
+    checkpoint = load_checkpoint(str(folder))
+    return family_of(checkpoint).plan(checkpoint, wishes or Wishes())
+
+
+def ctc_checkpoint(folder: Path, *, seed: int = 0) -> Path:
+    """A tiny Wav2Vec2ForCTC with dropout, dropped layers and time masks: training draws from every generator."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({letter: at for at, letter in enumerate(LETTERS)}))
+    tokenizer = tr.Wav2Vec2CTCTokenizer(
+        str(folder / "vocab.json"), pad_token="<pad>", unk_token="<unk>", word_delimiter_token="|"
+    )
+    tokenizer.save_pretrained(folder)
+    tr.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=False).save_pretrained(folder)
+    config = tr.Wav2Vec2Config(
+        vocab_size=len(LETTERS),
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(12,) * 7,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        hidden_dropout=0.1,
+        layerdrop=0.2,
+        mask_time_prob=0.2,
+        mask_time_length=3,
+        pad_token_id=0,
+    )
+    torch.manual_seed(seed)
+    tr.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    return folder
