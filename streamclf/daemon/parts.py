@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -88,6 +89,26 @@ class InThread:
     async def stop(self, limit_s: float) -> bool:
         """In another one, so that it comes also where the start hangs."""
         return await in_thread(f"stop of {self.name}", partial(self._thing.stop, min(limit_s, self._most_s)))
+
+
+class Pool:
+    """A part: the threads of `asyncio.to_thread`, so that a request for a disk that hangs holds up no end."""
+
+    name = "the pool of threads"
+    stop_s = 0.2
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(thread_name_prefix="pool")
+
+    async def start(self) -> None:
+        """The loop uses these from now on."""
+        asyncio.get_running_loop().set_default_executor(self._executor)
+
+    async def stop(self, limit_s: float) -> bool:
+        """Wait for what runs in them; what does not run yet never does."""
+        ended = in_thread("end of the pool", partial(self._executor.shutdown, cancel_futures=True))
+        await asyncio.wait([ended], timeout=min(limit_s, self.stop_s))
+        return ended.done()
 
 
 class Background:

@@ -148,6 +148,19 @@ def test_a_part_that_hangs_as_it_stops_is_left_behind_in_its_time(house: House, 
     assert house.left(running) == []
 
 
+def test_a_request_that_hangs_in_its_thread_holds_up_no_end(house: House) -> None:
+    """As one does whose disk does not answer."""
+    running = house.start("request-hangs")
+    running.wait_for("second: live", READY_S * patience())
+    with socket.create_connection(("127.0.0.1", house.port)) as asking:
+        asking.sendall(b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        hangs(running)
+
+        assert running.stop(signal.SIGTERM) == 0
+    assert "left behind, for it did not stop in time: the pool of threads" in running.stderr
+    assert house.left(running) == []
+
+
 def test_a_model_run_that_lasts_is_left_behind_and_events_are_still_written(house: House) -> None:
     running = house.start("model-busy")
 

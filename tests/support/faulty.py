@@ -17,6 +17,7 @@ from streamclf.alerts.dispatch import Dispatcher
 from streamclf.audio.sources.file import FileSource
 from streamclf.cli import main
 from streamclf.daemon import main as daemon
+from streamclf.daemon.disk import Disk
 from streamclf.daemon.health import Health
 from streamclf.engine.engine import Engine
 from streamclf.errors import SourceError
@@ -121,6 +122,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "packs-hang": (daemon, "build_engine", _hang),
     "task-dies": (Health, "watch", _fail_soon),
     "sweep-dies": (Server, "_sweep", _fail_soon),
+    "request-hangs": (Disk, "look", _hang),
     "sink-dies": (Dispatcher, "_next", _fail_soon),
     "hub-dies": (Hub, "publish", _raiser(ValueError("planted"))),
     "model-dies": (Engine, "tick", _raiser(ValueError("planted"))),
