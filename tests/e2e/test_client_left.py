@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartDaemon
-from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
-from tools.lab.tinypack import stateful_pack
+from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
+from tests.support.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.daemon import Daemon
+from tests.support.tinypack import RATE, stateful_pack
 
 import streamclf
 from tests.conftest import StartDaemon
 from tests.support import pagemessages
 from tests.support.node import ROOT, install_locked, needs_node, node_version, run_node
-from tools.lab.daemon import Daemon
-from tools.lab.tinypack import RATE, stateful_pack
 
 JS = ROOT / "streamclf" / "js"
 TOKEN = "very-secret-token/="

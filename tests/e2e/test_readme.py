@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.spec import parse_source
 from streamclf.model.recipes import RECIPES
 from tests.conftest import REPOSITORY
 from tests.support.documents import README, Block, blocks, code, commands
-from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
 
 pytestmark = pytest.mark.e2e
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.support.daemon import READY_S, STOP_S, Daemon, free_port
+from tests.support.tinypack import RATE, stateful_pack
 
 from streamclf.store.database import obstacle, reader
 from streamclf.store.events import query
 from tests.support.faulty import HANGING, start_faulty, survivors
 from tests.support.load import patience
-from tools.lab.daemon import READY_S, STOP_S, Daemon, free_port
-from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

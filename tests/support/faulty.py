@@ -23,7 +23,7 @@ from streamclf.errors import SourceError
 from streamclf.serve.server import Server
 from streamclf.types import Event, Output
 from streamclf.writer.writer import Writer
-from tools.lab.daemon import Daemon, clean_env
+from tests.support.daemon import Daemon, clean_env
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HANGING = "hanging now"

@@ -81,7 +81,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     ),
     # a clock by another name; a session times its first run, and verify what streaming saves
     "timeit": ("model/session.py", "engine/verify.py", "train/"),
-    "concurrent": ("writer/housekeeping.py", "daemon/pictures.py"),  # threads by another name
+    "concurrent": ("daemon/pictures.py", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
     "subprocess": ("model/recipes/", "model/recipes.py"),
