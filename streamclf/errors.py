@@ -4,6 +4,8 @@ The command line turns a `StreamclfError` into that sentence on standard error a
 is therefore always a fault of ours, never of the user.
 """
 
+from streamclf.text import one_line
+
 
 class StreamclfError(Exception):
     """Base of every error that a user can cause and mend. `exit_code` is the process's exit status."""
@@ -13,7 +15,7 @@ class StreamclfError(Exception):
 
 def sentence(message: str) -> str:
     """`message` as a program tells it: one line, whatever other people's text is in it."""
-    return f"streamclf: error: {' '.join(message.split())}"
+    return f"streamclf: error: {one_line(message, None)}"
 
 
 class UsageError(StreamclfError):

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from streamclf.errors import StreamclfError
 from streamclf.train.certificate import ExportReport
-from streamclf.train.export import export_checkpoint
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.pretrained import quiet
 from streamclf.train.quantise import Variant
 from tools.lab.checkpoints import LOGMEL, classes, save_checkpoint

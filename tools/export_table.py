@@ -20,14 +20,14 @@ from streamclf.clock import FRAME_MS
 from streamclf.engine.verify import verify
 from streamclf.model.loader import load_pack
 from streamclf.train.certificate import ExportReport
-from streamclf.train.export import export_checkpoint
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.families import families
 from streamclf.train.pretrained import quiet
 from tools.lab.checkpoints import OWN, classes, own_pack, save_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ExportLine:
     """One pack: what its row of the table shares with others, and its own name and parity."""
 
     family: str
@@ -57,23 +57,23 @@ def main() -> None:
         print(f"| {family} | {', '.join(members)} | {rows} | {look_ahead} | {kept} |")
 
 
-def _exported(name: str, folder: Path) -> Line:
+def _exported(name: str, folder: Path) -> ExportLine:
     family = next(one for one in families() if name in one.classes)
     with quiet():
         checkpoint = save_checkpoint(name, folder / name)
     return _line(family.title, family.output, name, export_checkpoint(checkpoint, folder / "pack"))
 
 
-def _own(arch: str, folder: Path) -> Line:
+def _own(arch: str, folder: Path) -> ExportLine:
     _, report = own_pack(arch, folder / arch)
     together = OWN[arch] // FRAME_MS
     rows = "a row every 20 ms" + (f", {together} at once" if together > 1 else "")
     return _line("causal nets of `streamclf train`", rows, arch, report)
 
 
-def _line(family: str, rows: str, name: str, report: ExportReport) -> Line:
+def _line(family: str, rows: str, name: str, report: ExportReport) -> ExportLine:
     kept = verify(load_pack(report.folder)).reuse.partition(":")[0]
-    return Line(family, rows, f"{report.look_ahead_ms:g} ms", kept, name, report.parity.worst)
+    return ExportLine(family, rows, f"{report.look_ahead_ms:g} ms", kept, name, report.parity.worst)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.clock import FRAME_MS
-from streamclf.serve import asyncapi
+from streamclf.protocol import asyncapi
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = (
-    ROOT / "streamclf" / "serve" / "web" / "src" / "protocol.generated.ts",
-    ROOT / "streamclf" / "js" / "src" / "protocol.generated.ts",
+    ROOT / "streamclf" / "web" / "src" / "protocol.generated.ts",
+    ROOT / "streamclf" / "client" / "js" / "src" / "protocol.generated.ts",
 )
 COMMAND = "python -m tools.protocol_types"
 WIDTH = 120

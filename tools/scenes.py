@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from streamclf.train.annotations import AUDIO_SUFFIXES, Recording, read_data
-from streamclf.train.scenes import Scenes, SceneSpec, Sound, read_sound, sounds_of, write_scenes
+from streamclf.train.scenes import LoneSound, Scenes, SceneSpec, read_sound, sounds_of, write_scenes
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -49,7 +49,7 @@ def main(sounds: Path, label: str | None, backgrounds: Path | None, out: Path, c
     recordings = [r for r in recordings if not given["only"] or any(part in r.path.name for part in given["only"])]
     pieces = [sound for r in recordings for sound in sounds_of(r, rate, read_sound(r.path, rate), label=label)]
     behind = [
-        Sound(read_sound(path, rate), "", path.stem)
+        LoneSound(read_sound(path, rate), "", path.stem)
         for path in (sorted(backgrounds.rglob("*")) if backgrounds else ())
         if path.suffix.lower() in AUDIO_SUFFIXES and not any(part in path.name for part in given["without"])
     ]

@@ -20,13 +20,13 @@ from pathlib import Path
 # waiting threads must sleep, or a shared core is spent on waiting
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from streamclf.commands.evaluation import say_left_out
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.annotations import AUDIO_SUFFIXES, Recording, split_by_source
 from streamclf.train.augment import KINDS
 from streamclf.train.fit import FitSettings
 from streamclf.train.job import Options, train
-from streamclf.train.report import FIGURES
-from streamclf.train.show import say_left_out
+from tools.lab.training import EpochLines, say, tell
 
 BIRD, OTHER = "bird", "other"
 BIRDS = (
@@ -42,18 +42,6 @@ BIRDS = (
 LEFT_OUT = ("ambience/summer-night.*", "ambience/city.*", "ambience/boat.*", "animal_song/simple.*", "*_desc*")
 FOLDERS = ("esc10", "ambience", "clips", "animal_song")
 FOLDS = 4
-
-
-class Lines:
-    """Every fifth epoch is told."""
-
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Nothing is said of a step."""
-
-    def epoch(self, line: str) -> None:
-        """A line, now and then."""
-        if int(line.split()[1]) % 5 == 0:
-            print(line, flush=True)
 
 
 def main() -> None:
@@ -86,18 +74,11 @@ def main() -> None:
         work,
         options,
         replace=True,
-        watch=Lines(),
-        say=lambda text: print(text, flush=True),
+        watch=EpochLines(5),
+        say=say,
         left_out=say_left_out,
     )
-    outcome = result.outcome
-    print(f"trained in {outcome.seconds / 60:.1f} min, {outcome.cpu_seconds / 60:.1f} min of CPU")
-    if result.judged is not None:
-        print(f"on {len(result.judged.evaluation.recordings)} held-out recordings:")
-        for key, value in result.judged.figures.items():
-            if value is not None:
-                title, unit = FIGURES[key]
-                print(f"  {title:24} {100 * value:.1f} %" if unit == "%" else f"  {title:24} {value:.3f} {unit}")
+    tell(result, what="held-out recordings")
 
 
 def recordings(folders: list[Path]) -> Iterator[Recording]:

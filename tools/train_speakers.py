@@ -30,8 +30,8 @@ from streamclf.train.evaluate import Evaluation
 from streamclf.train.fit import FitSettings
 from streamclf.train.job import Options, default_learning_rate, train
 from streamclf.train.metrics import frame_span, speaker_metrics
-from streamclf.train.report import FIGURES
-from streamclf.train.scenes import Scenes, SceneSpec, Sound, audible, read_sound
+from streamclf.train.scenes import LoneSound, Scenes, SceneSpec, audible, read_sound
+from tools.lab.training import EpochLines, say, tell
 
 RATE = 8000
 SUFFIXES = (".flac", ".wav", ".ogg")
@@ -52,20 +52,31 @@ HIGH_HZ = 3750.0
 """Nothing above it is looked at: the recordings end at 4 kHz."""
 
 
-class Lines:
-    """Every second epoch is told."""
-
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Nothing is said of a step."""
-
-    def epoch(self, line: str) -> None:
-        """A line, now and then."""
-        if int(line.split()[1]) % 2 == 0:
-            print(line, flush=True)
-
-
 def main() -> None:
     """Mix, train, export, judge; print the figures."""
+    given = _parser().parse_args()
+    work = given.out.with_name(given.out.name + ".run")
+    if not given.resume:
+        takes = {TRY: range(given.held_out), STOP: range(given.held_out, given.held_out + given.validation)}
+        speakers = write_dialogues(given.data, work / "dialogues", given.dialogues, takes, given.seed)
+        print(f"speakers: {', '.join(speakers)}")
+    result = train(
+        work / "dialogues",
+        given.out,
+        work,
+        _options(given),
+        licence="CC BY-SA 4.0",
+        resume=given.resume,
+        replace=True,
+        watch=EpochLines(2),
+        say=say,
+    )
+    tell(result, what="dialogues of recordings it never heard")
+    if result.judged is not None:
+        print(f"  {'DER of frames all right':24} {100 * least_error(result.judged.evaluation):.1f} %")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -84,14 +95,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
-    given = parser.parse_args()
-    work = given.out.with_name(given.out.name + ".run")
-    if not given.resume:
-        takes = {TRY: range(given.held_out), STOP: range(given.held_out, given.held_out + given.validation)}
-        speakers = write_dialogues(given.data, work / "dialogues", given.dialogues, takes, given.seed)
-        print(f"speakers: {', '.join(speakers)}")
+    return parser
+
+
+def _options(given: argparse.Namespace) -> Options:
     rate = given.learning_rate or default_learning_rate(given.arch, pretrained=bool(given.source))
-    options = Options(
+    return Options(
         arch=given.arch,
         mode="frame",
         source=given.source,
@@ -112,28 +121,6 @@ def main() -> None:
             seed=given.seed,
         ),
     )
-    result = train(
-        work / "dialogues",
-        given.out,
-        work,
-        options,
-        licence="CC BY-SA 4.0",
-        resume=given.resume,
-        replace=True,
-        watch=Lines(),
-        say=lambda text: print(text, flush=True),
-    )
-    outcome, report = result.outcome, result.report
-    print(f"trained in {outcome.seconds / 60:.1f} min, {outcome.cpu_seconds / 60:.1f} min of CPU")
-    if report is not None:
-        print(f"{report.parameters:,} parameters, {report.run_ms:.2f} ms a run, look-ahead {report.look_ahead_ms:g} ms")
-    if result.judged is not None:
-        print(f"on {len(result.judged.evaluation.recordings)} dialogues of recordings it never heard:")
-        for key, value in result.judged.figures.items():
-            if value is not None:
-                title, unit = FIGURES[key]
-                print(f"  {title:24} {100 * value:.1f} %" if unit == "%" else f"  {title:24} {value:.3f} {unit}")
-        print(f"  {'DER of frames all right':24} {100 * least_error(result.judged.evaluation):.1f} %")
 
 
 def least_error(evaluation: Evaluation) -> float:
@@ -154,7 +141,7 @@ def write_dialogues(data: Path, folder: Path, count: int, takes: Mapping[int, ra
 
     count: dialogues to learn from, a quarter as many in each other part. takes: of the other parts.
     """
-    parts: dict[int, list[Sound]] = {fold: [] for fold in (LEARN, *takes)}
+    parts: dict[int, list[LoneSound]] = {fold: [] for fold in (LEARN, *takes)}
     for path in sorted(path for path in data.iterdir() if path.suffix in SUFFIXES):
         word, speaker, take = path.stem.split("_")
         samples = read_sound(path, RATE)
@@ -162,7 +149,7 @@ def write_dialogues(data: Path, folder: Path, count: int, takes: Mapping[int, ra
         if stretches:
             said = samples[stretches[0][0] : stretches[-1][1]]
             fold = next((fold for fold, own in takes.items() if int(take) in own), LEARN)
-            parts[fold].append(Sound(said, speaker, f"{word}-{take}"))
+            parts[fold].append(LoneSound(said, speaker, f"{word}-{take}"))
     if not all(parts.values()):
         raise StreamclfError(f"{data} has too few takes for three parts; lower --held-out or --validation")
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,10 +166,10 @@ def write_dialogues(data: Path, folder: Path, count: int, takes: Mapping[int, ra
     return sorted({sound.label for sound in parts[LEARN]})
 
 
-def room_noises(seed: int, fold: int) -> Sequence[Sound]:
+def room_noises(seed: int, fold: int) -> Sequence[LoneSound]:
     """White, pink and brown noise to speak in, other noise in each part."""
     rng = np.random.default_rng([seed, fold])
-    return [Sound(augment.noise(round(NOISE_S * RATE), 0.1, rng), "", f"noise-{at}") for at in range(NOISES)]
+    return [LoneSound(augment.noise(round(NOISE_S * RATE), 0.1, rng), "", f"noise-{at}") for at in range(NOISES)]
 
 
 if __name__ == "__main__":

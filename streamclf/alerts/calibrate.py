@@ -34,7 +34,7 @@ Spans = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ScoreRun:
     """Consecutive rows of one label on one stream. scores: (frames, ) float32; first_ns: wall time of the first."""
 
     stream: str
@@ -43,7 +43,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class ScoredClip:
     """A recording in which the label is to be heard, as scores: (frames, ) float32."""
 
     name: str
@@ -72,9 +72,9 @@ class Proposal:
     met: bool
 
 
-def runs_of(stretches: Sequence[Stretch], label: str) -> dict[str, list[Run]]:
+def runs_of(stretches: Sequence[Stretch], label: str) -> dict[str, list[ScoreRun]]:
     """Pack -> the rows of `label` in each whole stretch of time, without holes."""
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[ScoreRun]] = {}
     ordered = sorted(stretches, key=lambda s: (s.header.pack, s.header.run, s.header.stream, s.first_ns))
     open_key: tuple[str, str, str] | None = None
     parts: list[F32] = []
@@ -82,7 +82,7 @@ def runs_of(stretches: Sequence[Stretch], label: str) -> dict[str, list[Run]]:
 
     def close() -> None:
         if open_key is not None and parts:
-            found.setdefault(open_key[0], []).append(Run(open_key[2], first_ns, np.concatenate(parts)))
+            found.setdefault(open_key[0], []).append(ScoreRun(open_key[2], first_ns, np.concatenate(parts)))
 
     for stretch in ordered:
         header = stretch.header
@@ -133,12 +133,12 @@ def _segmented(scores: F32, decision: Decision) -> list[int]:
 
 def propose(
     label: str,
-    runs: Sequence[Run],
+    runs: Sequence[ScoreRun],
     decision: Decision,
     *,
     budget: float,
     right: Mapping[str, Spans] | None = None,
-    clips: Sequence[Clip] = (),
+    clips: Sequence[ScoredClip] = (),
 ) -> Proposal:
     """Thresholds that keep `budget` (events an hour and stream). right: stream -> spans (ns) of events that were right.
 
@@ -212,7 +212,7 @@ def _quantile(shape: float, probability: float) -> int:
 
 
 def _lowest(
-    levels: F32, runs: Sequence[Run], decision: Decision, right: Mapping[str, Spans], most: float
+    levels: F32, runs: Sequence[ScoreRun], decision: Decision, right: Mapping[str, Spans], most: float
 ) -> Decision | None:
     """The lowest level within the budget, by bisection: fewer events at a higher one, as good as always."""
     low, high = 0, len(levels) - 1
@@ -229,7 +229,7 @@ def _lowest(
     return at_level(decision, float(levels[high]))
 
 
-def _counts(runs: Sequence[Run], decision: Decision, right: Mapping[str, Spans]) -> npt.NDArray[np.int64]:
+def _counts(runs: Sequence[ScoreRun], decision: Decision, right: Mapping[str, Spans]) -> npt.NDArray[np.int64]:
     """False alarms of every ten minutes: (blocks, ) int64."""
     parts = []
     for run in runs:

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from streamclf.alerts.gates import told_apart
+from streamclf.alerts.rules.gates import told_apart
 from streamclf.clock import FRAME_MS, NS_PER_FRAME
 from streamclf.engine.segment import Decision
 from streamclf.store.scorefile import Stretch
@@ -52,7 +52,7 @@ class Lack(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class NearMiss:
     """The best frame of a label in a stretch of time.
 
     longest_ms: the longest time from a frame at `enter` or above to another one without falling below `leave`.
@@ -82,12 +82,12 @@ class Near:
         return Lack.SMOOTH if decision.smoothing != "none" else Lack.NOTHING
 
 
-def near_misses(excerpts: Iterable[Excerpt], *, top: int, all_labels: bool = False) -> list[Near]:
+def near_misses(excerpts: Iterable[Excerpt], *, top: int, all_labels: bool = False) -> list[NearMiss]:
     """Of every stream and pack the `top` labels whose best score came nearest to their `enter`, nearest first.
 
     all_labels: those that are switched off as well.
     """
-    best: dict[tuple[str, str, str], Near] = {}
+    best: dict[tuple[str, str, str], NearMiss] = {}
     for excerpt in _joined(excerpts):
         rows = excerpt.rows
         frames = rows.argmax(axis=0)
@@ -95,7 +95,7 @@ def near_misses(excerpts: Iterable[Excerpt], *, top: int, all_labels: bool = Fal
             if not decision.enabled and not all_labels:
                 continue
             frame = int(frames[column])
-            near = Near(
+            near = NearMiss(
                 excerpt.first_ns + frame * NS_PER_FRAME,
                 excerpt.stream,
                 excerpt.pack,
@@ -107,13 +107,13 @@ def near_misses(excerpts: Iterable[Excerpt], *, top: int, all_labels: bool = Fal
             key = (excerpt.stream, excerpt.pack, label.id)
             if key not in best or _nearness(near) > _nearness(best[key]):
                 best[key] = near
-    tracks: dict[tuple[str, str], list[Near]] = {}
+    tracks: dict[tuple[str, str], list[NearMiss]] = {}
     for near in sorted(best.values(), key=_nearness, reverse=True):
         tracks.setdefault((near.stream, near.pack), []).append(near)
     return [near for _, found in sorted(tracks.items()) for near in found[:top]]
 
 
-def verdict(near: Near, *, in_season: bool = True) -> str:
+def verdict(near: NearMiss, *, in_season: bool = True) -> str:
     """Why it was no event, as found and wanted stand beside each other in the gates of rules."""
     decision = near.decision
     best, enter = told_apart(near.best, decision.enter)
@@ -136,7 +136,7 @@ def verdict(near: Near, *, in_season: bool = True) -> str:
             return lasted
 
 
-def said(near: Near, *, in_season: bool = True) -> str:
+def said(near: NearMiss, *, in_season: bool = True) -> str:
     """Why no event came of it, as a sentence without its subject, the label."""
     decision = near.decision
     best, enter = told_apart(near.best, decision.enter)
@@ -173,7 +173,7 @@ def _joined(excerpts: Iterable[Excerpt]) -> list[Excerpt]:
     return [replace(run[0], rows=np.concatenate([part.rows for part in run])) for run in runs]
 
 
-def _nearness(near: Near) -> float:
+def _nearness(near: NearMiss) -> float:
     return near.best / max(near.decision.enter, 1e-6)
 
 

@@ -43,7 +43,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DeliveryRow:
     """A delivery as `streamclf alerts` shows it."""
 
     alert: Alert
@@ -140,7 +140,7 @@ def send_again(tx: sqlite3.Connection, alert_ids: Sequence[str], *, sink: str | 
 
 def entries(
     connection: sqlite3.Connection, *, states: Sequence[str] = (), since_ns: int | None = None, limit: int = 1000
-) -> list[Entry]:
+) -> list[DeliveryRow]:
     """Deliveries by the time of their alerts, the newest `limit` of them."""
     where, values = ["TRUE"], list[object]()
     if states:
@@ -154,7 +154,7 @@ def entries(
         f"JOIN alerts ON id = alert_id WHERE {' AND '.join(where)} ORDER BY d.at_ns DESC, sink LIMIT ?",
         (*values, limit),
     )
-    return [Entry(_decode(payload), *rest) for payload, *rest in rows][::-1]
+    return [DeliveryRow(_decode(payload), *rest) for payload, *rest in rows][::-1]
 
 
 def alerts_between(connection: sqlite3.Connection, *, since_ns: int, until_ns: int) -> list[Alert]:

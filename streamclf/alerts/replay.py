@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule
-from streamclf.alerts.rules import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rule import Rule
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store.events import StoredEvent
-from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.ledger import Ledger
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scorefile import Header, Stretch
 from streamclf.types import F32, Event, Label, Levels
 
@@ -33,7 +34,7 @@ class Past:
 
 
 def replay(
-    stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Place, per_label: Overrides | None = None
+    stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Location, per_label: Overrides | None = None
 ) -> Past:
     """stretches: scores and levels, each file's in order. per_label: changes of decisions, as `Config.per_label`."""
     found = list(stretches)
@@ -45,7 +46,7 @@ def replay(
     # the rules heard of events as they became known
     events = sorted(past_events(found, per_label=per_label or {}), key=known_ns)
     lateness_ns = LATENESS_NS + max(ahead_ns.values(), default=0)
-    book = RuleBook(rules, place=place, memory=Memory(), lateness_ns=lateness_ns)
+    book = RuleBook(rules, place=place, memory=RuleMemory(), lateness_ns=lateness_ns)
     alerts: list[Alert] = []
     for event in events:
         verdict = book.step(known_ns(event), [event])
@@ -80,21 +81,21 @@ def _track_events(
     header = track[0].header
     decisions = [changed(decision, label, per_label) for label, decision in _labels(header)]
     facts = PackFacts.of(header.pack_hash, header.labels, decisions)
-    recorder = Recorder(run, {header.pack: facts})
+    ledger = Ledger(run, {header.pack: facts})
     segmenter = Segmenter(header.stream, header.pack, header.labels, decisions)
     loud = iter(sorted(levels, key=lambda stretch: stretch.first_ns))
     heard_ns = 0
     epoch_ns = track[0].epoch_ns
 
     def keep(told: Sequence[Event]) -> list[StoredEvent]:
-        return recorder.take(told, {header.stream: epoch_ns})
+        return ledger.take(told, {header.stream: epoch_ns})
 
     for stretch in sorted(track, key=lambda stretch: stretch.first_ns):
         if segmenter.next_frame != stretch.first_frame:
             yield from keep(segmenter.finish())
         epoch_ns = stretch.epoch_ns
         while heard_ns < stretch.end_ns and (level := next(loud, None)) is not None:
-            recorder.take([_levels(level)], {})
+            ledger.take([_levels(level)], {})
             heard_ns = level.end_ns
         yield from keep(segmenter.push(stretch.first_frame, stretch.rows))
     yield from keep(segmenter.finish())

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from streamclf.alerts import outbox
 from streamclf.alerts.dispatch import Dispatcher, Write
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule, names
-from streamclf.alerts.rulefile import RuleFile, Vocabulary
+from streamclf.alerts.rules.file import RuleFile, Vocabulary
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rule import Rule, names
+from streamclf.alerts.rules.watch import RulesWatch, said
 from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
-from streamclf.alerts.watch import RulesWatch, said
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent
 from streamclf.types import Label
@@ -35,7 +35,7 @@ class Writing(Protocol):
         """Run `write` in its next transaction."""
         ...
 
-    def use(self, rules: Sequence[Rule], place: Place) -> object:
+    def use(self, rules: Sequence[Rule], place: Location) -> object:
         """Judge by these rules from the next event on."""
         ...
 

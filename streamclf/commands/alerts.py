@@ -12,13 +12,14 @@ import click
 import msgspec
 
 from streamclf.alerts import outbox
-from streamclf.alerts.outbox import Entry
+from streamclf.alerts.outbox import DeliveryRow
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
+from streamclf.text import plain
 
 HELP = "Show what was told to whom, and send it again."
 
@@ -120,7 +121,7 @@ def _find(connection: sqlite3.Connection, text: str) -> str:
     return str(found[0])
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
+def _fields(entry: DeliveryRow) -> dict[str, Any]:
     alert: dict[str, Any] = msgspec.to_builtins(entry.alert)
     return {
         "time": iso_time(entry.alert.at_ns),
@@ -133,14 +134,14 @@ def _fields(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _cells(entry: Entry, now_ns: int) -> list[str]:
+def _cells(entry: DeliveryRow, now_ns: int) -> list[str]:
     alert = entry.alert
     return [
         local_time(alert.at_ns), alert.rule, alert.message[:60], entry.sink, _state(entry, now_ns), alert.id[:_SHORT],
     ]  # fmt: skip
 
 
-def _state(entry: Entry, now_ns: int) -> str:
+def _state(entry: DeliveryRow, now_ns: int) -> str:
     if entry.state == "pending" and entry.attempts:
         wait_s = max(0, (entry.next_ns - now_ns) // NS_PER_SECOND)
         return f"failed {entry.attempts} times, next try in {wait_s} s ({entry.last_error[:60]})"

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from streamclf.alerts.calibrate import CONFIDENCE, Clip, Proposal, Spans, propose, runs_of
+from streamclf.alerts.calibrate import CONFIDENCE, Proposal, ScoredClip, Spans, propose, runs_of
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import load, store_folder
@@ -123,7 +123,7 @@ def _right(folder: Path, since_ns: int, until_ns: int) -> Mapping[str, Mapping[s
     return found
 
 
-def _clips(folder: Path, pack: str, label: str) -> list[Clip]:
+def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     """The recordings of `label`, through the pack as it runs live."""
     from streamclf.audio.sources.file import open_blocks
     from streamclf.engine.build import build_engine
@@ -148,7 +148,7 @@ def _clips(folder: Path, pack: str, label: str) -> list[Clip]:
             click.echo(f"left out: {fault}", err=True)
             continue
         if rows:
-            found.append(Clip(path.name, np.concatenate(rows)))
+            found.append(ScoredClip(path.name, np.concatenate(rows)))
     return found
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from streamclf.commands.text import plain
 from streamclf.errors import PackError, SourceError, UsageError
 from streamclf.model.complete import complete
 from streamclf.model.loader import MANIFEST
 from streamclf.model.pack import Pack
+from streamclf.text import plain
 
 if TYPE_CHECKING:
     from streamclf.engine.rowposition import SuddenSound

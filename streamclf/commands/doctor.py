@@ -15,8 +15,8 @@ from importlib import metadata
 import click
 
 from streamclf import __version__
-from streamclf.commands.text import plain
 from streamclf.errors import StreamclfError
+from streamclf.text import plain
 
 HELP = "Check that this machine can run streamclf."
 
@@ -175,7 +175,7 @@ def _store() -> Iterator[Check]:
 
 def _port() -> Iterator[Check]:
     from streamclf.config import load
-    from streamclf.serve.tokens import read_tokens
+    from streamclf.serve.http.tokens import read_tokens
 
     try:
         server = load().server

@@ -42,8 +42,9 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     Clips: accuracy, mAP, AUC, confusion matrix. With onsets and offsets: frame AUC, segment and event F1, onset error;
     for packs whose labels exclude each other also DER. Events are those of the pack's own thresholds.
     """
+    from streamclf.commands import evaluation as told
     from streamclf.config import load
-    from streamclf.train import lineup, show
+    from streamclf.train import lineup
     from streamclf.train.annotations import read_data
     from streamclf.train.evaluate import EvaluationSettings
     from streamclf.train.evaluate import evaluate as judge
@@ -84,15 +85,15 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
             "pooling": settings.pooling,
         },
     }
-    show.say_left_out(result.problems)
-    show.say_unmapped(names, result.packs)
+    told.say_left_out(result.problems)
+    told.say_unmapped(names, result.packs)
     report = {**facts, **as_dict(result, names)}
     if flags["as_json"]:
         click.echo(json.dumps(report, indent=2))
     else:
-        show.show(result, names, facts)
+        told.show(result, names, facts)
     if out is not None:
-        show.save(out, result, names, report)
+        told.save(out, result, names, report)
 
 
 def _folds(text: str | None) -> frozenset[int] | None:

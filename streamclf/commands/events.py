@@ -17,12 +17,13 @@ from click.core import ParameterSource
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands import formats
 from streamclf.commands.marks import export, mark
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import UsageError
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, query
+from streamclf.text import cell, plain
 from streamclf.types import Event, Stage
 
 HELP = "Show what was heard, from the events that are kept."
@@ -156,7 +157,7 @@ def _fields(event: StoredEvent) -> dict[str, Any]:
 
 def _row(writer: Any, event: StoredEvent) -> None:
     fields = _fields(event)
-    writer.writerow([formats.plain(value) if isinstance(value := fields[name], str) else value for name in _CSV])
+    writer.writerow([cell(value) if isinstance(value := fields[name], str) else value for name in _CSV])
     sys.stdout.flush()
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.errors import UsageError
+from streamclf.text import plain
 
 HELP = "Make a pack of a transformers checkpoint."
 
@@ -73,7 +74,7 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
         need(library)
     from streamclf.model.labels import read_lines
     from streamclf.train.certificate import lines
-    from streamclf.train.export import export_checkpoint
+    from streamclf.train.checkpoint import export_checkpoint
     from streamclf.train.families.family import Wishes
     from streamclf.train.quantise import Variant
 

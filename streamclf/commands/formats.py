@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from streamclf.clock import FRAME_MS
+from streamclf.text import cell
 from streamclf.types import F32, Event, Label
 
 SCORE_FORMATS = ("ndjson", "csv", "npz")
@@ -41,12 +42,6 @@ class FileScores:
 def seconds(frame: int) -> float:
     """Start of a frame in seconds."""
     return frame * FRAME_MS / 1000
-
-
-def plain(cell: str) -> str:
-    """A text cell that no spreadsheet runs as a formula and that stays on its line."""
-    cell = "".join(" " if ord(ch) < 32 else ch for ch in cell)
-    return "'" + cell if cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
 def scores_ndjson(scores: FileScores, out: TextIO, *, batch: int = 50) -> None:
@@ -132,11 +127,11 @@ def events_csv(events: Sequence[Event], names: dict[tuple[str, str], str], out: 
     for event in events:
         writer.writerow(
             [
-                plain(event.stream),
+                cell(event.stream),
                 event.pack,
                 *_span(event),
                 event.label,
-                plain(names[event.pack, event.label]),
+                cell(names[event.pack, event.label]),
                 f"{event.peak:.4f}",
                 f"{event.mean:.4f}",
             ]
@@ -147,7 +142,7 @@ def events_audacity(events: Sequence[Event], names: dict[tuple[str, str], str], 
     """Audacity's label track: onset, offset and text, split by tabs."""
     for event in events:
         onset, offset = _span(event)
-        out.write(f"{onset}\t{offset}\t{plain(names[event.pack, event.label])}\n")
+        out.write(f"{onset}\t{offset}\t{cell(names[event.pack, event.label])}\n")
 
 
 def events_raven(events: Sequence[Event], names: dict[tuple[str, str], str], rate: int, out: TextIO) -> None:
@@ -156,7 +151,7 @@ def events_raven(events: Sequence[Event], names: dict[tuple[str, str], str], rat
     out.write("\t".join([*columns, "Annotation", "Score", "Pack"]) + "\n")
     for number, event in enumerate(events, start=1):
         onset, offset = _span(event)
-        name = plain(names[event.pack, event.label])
+        name = cell(names[event.pack, event.label])
         row = [str(number), "Spectrogram 1", "1", onset, offset, "0", str(rate // 2), name]
         out.write("\t".join([*row, f"{event.peak:.4f}", event.pack]) + "\n")
 

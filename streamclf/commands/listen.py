@@ -15,8 +15,8 @@ import click
 
 from streamclf.client import DEFAULT_URL, Client, Reconnect, parse_url
 from streamclf.errors import ServeError, StreamclfError, UsageError
-from streamclf.serve import wire
-from streamclf.serve.sound import SoundBlock
+from streamclf.protocol import wire
+from streamclf.protocol.sound import SoundBlock
 
 HELP = "Show what a running daemon hears."
 
@@ -83,7 +83,7 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
 
 def token_of(file: Path | None) -> str | None:
     """The token in `file`, where one was named; else the client looks into the environment. Raises `ConfigError`."""
-    from streamclf.serve.tokens import read_token
+    from streamclf.serve.http.tokens import read_token
 
     return read_token(file, {}) if file is not None else None
 

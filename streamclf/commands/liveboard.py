@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
-from streamclf.commands.text import plain
-from streamclf.serve import wire
+from streamclf.protocol import wire
+from streamclf.text import plain
 from streamclf.types import F32, StreamState
 
 MAX_ENTRIES = 200  # events and notes kept; the oldest is forgotten, nothing is counted: the daemon has them all

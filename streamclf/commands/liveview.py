@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from streamclf.commands.liveboard import Bar, Board, BoardEntry, Meter, StreamView
-from streamclf.commands.text import plain
+from streamclf.text import plain
 from streamclf.types import StreamState
 
 MOST_BARS = 8

@@ -13,8 +13,7 @@ from pathlib import Path
 import click
 
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands import formats
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import StreamclfError, UsageError
@@ -22,7 +21,8 @@ from streamclf.model.labels import slug
 from streamclf.store import clips
 from streamclf.store.database import Store, obstacle, reader
 from streamclf.store.events import StoredEvent, query, set_mark
-from streamclf.store.names import safe_name
+from streamclf.store.filenames import safe_name
+from streamclf.text import cell, plain
 
 SOURCES = "sources.csv"
 NOT = "not_"
@@ -139,7 +139,7 @@ def _copy(clips_folder: Path, out: Path, events: Iterable[StoredEvent]) -> tuple
                     path.relative_to(out).as_posix(), source_of(event), name, event.id, event.label, event.mark,
                     event.stream, event.pack, event.pack_hash, iso_time(event.onset_ns), f"{event.peak:.4f}",
                 )  # fmt: skip
-                writer.writerow(map(formats.plain, cells))
+                writer.writerow(map(cell, cells))
                 counts[name] += 1
     except OSError as fault:
         raise StreamclfError(f"{out} cannot be written: {fault.strerror}; what is in it is not whole") from None

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from streamclf.commands.complete import complete_pack
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
@@ -26,6 +26,7 @@ from streamclf.model.library import (
     user_models_dir,
 )
 from streamclf.model.pack import Manifest, Pack
+from streamclf.text import plain
 from streamclf.types import Shape
 
 HELP = "List, show, add, complete, remove and verify model packs."

@@ -9,7 +9,7 @@ import click
 
 from streamclf.alerts import outbox
 from streamclf.alerts.replay import Difference, compare, replay
-from streamclf.alerts.rulefile import load_rules
+from streamclf.alerts.rules.file import load_rules
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time

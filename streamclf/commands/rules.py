@@ -4,16 +4,17 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.rulefile import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.rules.watch import said
+from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
-from streamclf.alerts.watch import said
-from streamclf.alerts.words import conditions, limits, place_in_words
 from streamclf.commands.text import table
 from streamclf.config import Config, load, rules_file
 from streamclf.engine.build import load_packs
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError
+from streamclf.text import one_line
 
 HELP = "Check and show the rules of alerts."
 
@@ -41,7 +42,7 @@ def check(file: Path | None, config_file: Path | None) -> None:
         raise ConfigError(f"{path}:{mistakes[0].line}: {mistakes[0]}")
     if mistakes:
         for mistake in mistakes:
-            click.echo(" ".join(f"{path}:{mistake.line}: {mistake}".split()))
+            click.echo(one_line(f"{path}:{mistake.line}: {mistake}", None))
         raise ConfigError(f"{path} has {len(mistakes)} mistakes; mend the lines above")
     click.echo(f"{path} is good: {said(found)}")
 

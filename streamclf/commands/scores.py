@@ -10,12 +10,13 @@ import click
 import numpy as np
 
 from streamclf.clock import NS_PER_FRAME
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.store import scores as log
 from streamclf.store.scorefile import Header, ScoreFile, Stretch
+from streamclf.text import plain
 from streamclf.types import F32
 
 HELP = "List and export the log of score rows."

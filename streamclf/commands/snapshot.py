@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from streamclf.client import DEFAULT_URL, parse_url
+from streamclf.client.snapshot import gather
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.listen import token_of
 from streamclf.errors import ServeError, UsageError
-from streamclf.snapshot import gather
 
 HELP = "Draw the last minutes of a stream."
 

@@ -1,14 +1,11 @@
-"""Text for the terminal: other people's words made harmless, tables that are plain off a terminal."""
+"""Tables for the terminal, plain where none is there."""
 
 import sys
 from collections.abc import Sequence
 
 import click
 
-
-def plain(text: str) -> str:
-    """`text` with everything that could steer a terminal made visible."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+from streamclf.text import plain
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

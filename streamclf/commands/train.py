@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.errors import UsageError
+from streamclf.text import plain
 
 HELP = "Train a pack on labelled recordings."
 
@@ -81,9 +82,9 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
 
     for library in ("torch", "transformers", "onnxscript", "tensorboard"):
         need(library)
+    from streamclf.commands.evaluation import say_left_out
     from streamclf.train.job import train as job
     from streamclf.train.report import FIGURES
-    from streamclf.train.show import say_left_out
 
     options = _options(flags)
     run_folder = run_folder or out.with_name(out.name + ".run")

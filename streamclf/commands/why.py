@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.nearest import Excerpt, Near, near_misses, verdict
-from streamclf.alerts.rule import Rule
-from streamclf.alerts.rulefile import load_rules
-from streamclf.alerts.why import alerts_of, rules_on
+from streamclf.alerts.audit import alerts_of, rules_on
+from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
+from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.rule import Rule
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.text import plain, table
+from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine import species
@@ -23,6 +23,7 @@ from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
 from streamclf.store.scorefile import Header
+from streamclf.text import plain
 
 HELP = "Say why an event was told, or was not."
 
@@ -120,7 +121,7 @@ def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_
         click.echo(f"{plain(stream)}: {max(level for of, level in loud if of == stream):.0f} dBFS at the loudest")
 
 
-def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[Near], bool]:
+def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[NearMiss], bool]:
     """Whether the list of species, where there is one, lets a label be told of at that time."""
     wish = config.species
     if not wish.file:

@@ -10,7 +10,7 @@ from streamclf import metrics
 from streamclf.alerts import outbox
 from streamclf.config import Config
 from streamclf.daemon.samples import total
-from streamclf.serve.status import StoreStatus
+from streamclf.protocol.status import StoreStatus
 from streamclf.store import clips, scores
 from streamclf.store.database import FILE_NAME, reader
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
-from streamclf.alerts.watch import RulesWatch
 from streamclf.config import Config, rules_file
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
@@ -19,8 +19,8 @@ from streamclf.engine.build import read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
 from streamclf.errors import ConfigError
-from streamclf.serve.server import ServerSettings
-from streamclf.serve.tokens import read_tokens
+from streamclf.serve.http.server import ServerSettings
+from streamclf.serve.http.tokens import read_tokens
 from streamclf.store.database import Store
 from streamclf.types import Label
 from streamclf.writer.build import open_store

@@ -19,11 +19,11 @@ from streamclf.daemon.problems import PartProblems, Problems
 from streamclf.daemon.samples import LastMinute, drift_ppm, level, total
 from streamclf.daemon.selftest import SelfTest
 from streamclf.daemon.sources import SourceStream
-from streamclf.serve import status
-from streamclf.serve.access import Role
+from streamclf.protocol import status
+from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.route import Query, Reply
+from streamclf.serve.roles import Role
 
 _LOOK_S = 1.0
 

@@ -16,13 +16,13 @@ from functools import partial
 from streamclf.config import Config
 from streamclf.daemon import running, wiring
 from streamclf.daemon.ground import OpenStore, read_ground
-from streamclf.daemon.parts import InThread, Life, in_thread, live
-from streamclf.daemon.sources import Capture, OpenSources, count
-from streamclf.daemon.wiring import Ears, Memory
+from streamclf.daemon.parts import InThread, Life, Pool, in_thread, live
+from streamclf.daemon.sources import OpenSources, RunningSources, count
+from streamclf.daemon.wiring import Archive, Ears
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
+from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server
 
 log = logging.getLogger("streamclf")
 
@@ -40,6 +40,7 @@ def main(config: Config, *, until_end: bool = False) -> int:
 
 async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     """The picture in the README, from left to right. `life` stops what starts here, the other way round."""
+    await life.start(Pool())
     store = (await life.start(OpenStore(config))).store
     engine = await in_thread("loading of packs", partial(build_engine, config))
     sources = await life.start(OpenSources(config, engine))
@@ -48,40 +49,40 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     somebody = asyncio.Event()
     ears = Ears(config, engine, sources, EngineCalls(), ground)
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
-    memory = wiring.make_memory(ears, store, hub, life)
-    health = wiring.make_health(ears, memory, hub)
-    server = wiring.make_server(ears, memory, hub, health, life)
-    model = wiring.make_model(ears, memory, hub, server, life)
+    archive = wiring.make_archive(ears, store, hub, life)
+    health = wiring.make_health(ears, archive, hub)
+    server = wiring.make_server(ears, archive, hub, health, life)
+    model = wiring.make_model(ears, archive, hub, server, life)
 
     await life.start(running.Serving(server))
-    if memory is not None:
-        await life.start(memory.painter)
-        await life.start(InThread("the writer", memory.writer, stop_s=1.5))
-        await life.start(running.Alerting(memory.alerts))
+    if archive is not None:
+        await life.start(archive.painter)
+        await life.start(InThread("the writer", archive.writer, stop_s=1.5))
+        await life.start(running.Alerting(archive.alerts))
     # a run of many seconds is not waited for: it cannot be broken off
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
     _announce(ears, server.address)
     if not sources.live:
         await _first(somebody)
-    await life.start(Capture(sources, ears.calls, on_end=life.ask if until_end else _nothing))
+    await life.start(RunningSources(sources, ears.calls, on_end=life.ask if until_end else _nothing))
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
     gc.collect()
     gc.freeze()
     await life.watch("counts", partial(count, sources.streams))
     await life.watch("health", health.watch)
     await life.watch("problems", partial(running.tell_problems, health.parts, server))
-    await _watch_more(life, ears, memory, hub, server)
+    await _watch_more(life, ears, archive, hub, server)
 
 
-async def _watch_more(life: Life, ears: Ears, memory: Memory | None, hub: Hub, server: Server) -> None:
+async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub, server: Server) -> None:
     """The tasks that not every daemon has."""
     seasons, selftest = ears.ground.seasons, ears.ground.selftest
-    if memory is not None:
-        await life.watch("rules", partial(running.watch_rules, memory.alerts, hub))
+    if archive is not None:
+        await life.watch("rules", partial(running.watch_rules, archive.alerts, hub))
     if seasons.listed is not None:
         await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls))
     if selftest is not None:
-        record = memory.inbox.call if memory is not None else None
+        record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token
         await life.watch("self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record))
 

@@ -20,6 +20,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -89,6 +91,26 @@ class InThread:
         return await in_thread(f"stop of {self.name}", partial(self._thing.stop, min(limit_s, self._most_s)))
 
 
+class Pool:
+    """A part: the threads of `asyncio.to_thread`, so that a request for a disk that hangs holds up no end."""
+
+    name = "the pool of threads"
+    stop_s = 0.2
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(thread_name_prefix="pool")
+
+    async def start(self) -> None:
+        """The loop uses these from now on."""
+        asyncio.get_running_loop().set_default_executor(self._executor)
+
+    async def stop(self, limit_s: float) -> bool:
+        """Wait for what runs in them; what does not run yet never does."""
+        ended = in_thread("end of the pool", partial(self._executor.shutdown, cancel_futures=True))
+        await asyncio.wait([ended], timeout=min(limit_s, self.stop_s))
+        return ended.done()
+
+
 class Background:
     """A part that is one task, which runs until it is stopped; on_fault is called where it fails before."""
 
@@ -153,12 +175,18 @@ class Life:
         self.ask()
 
     def posting(self, function: Callable[..., object]) -> Callable[..., None]:
-        """A function for any thread that has `function` called on the loop, soon; after the loop's end it is not."""
+        """A function for any thread that has `function` called on the loop, soon; after the loop's end it is not.
 
-        def post(*args: object) -> None:
-            _post(self._loop, function, *args)
+        Where that fails, it is the end.
+        """
 
-        return post
+        def call(*args: object) -> None:
+            try:
+                function(*args)
+            except Exception as fault:
+                self.failed(fault)
+
+        return partial(_post, self._loop, call)
 
     async def run(self, body: Callable[["Life"], Coroutine[Any, Any, None]]) -> None:
         """Live: start what `body` starts, wait for the end, stop it all. Raises `StreamclfError` for a failure."""
@@ -239,11 +267,11 @@ def live(body: Callable[[Life], Coroutine[Any, Any, None]]) -> None:
 
 def end_process(fault: StreamclfError | None) -> NoReturn:
     """At once, with what is to be said and the right code; no thread is waited for and nothing else is tidied up."""
-    if fault is not None:
-        print(sentence(str(fault)), file=sys.stderr)
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # there may be nobody left to tell
+        if fault is not None:
+            print(sentence(str(fault)), file=sys.stderr, flush=True)
+        logging.shutdown()
+        sys.stdout.flush()
     os._exit(fault.exit_code if fault is not None else 0)
 
 
@@ -261,17 +289,18 @@ def _still_running() -> list[str]:
 
 
 async def _stop(part: Part, beginning: asyncio.Future[None], spare_s: float) -> bool:
-    """Whether nothing of `part` runs any more. One whose start still hangs gets its own share, and no spare time."""
-    limit_s = max(part.stop_s, spare_s) if beginning.done() else part.stop_s
+    """Whether nothing of `part` runs any more. A start that is under way may end first, in the part's own share."""
+    await asyncio.wait([beginning], timeout=part.stop_s)
+    limit_s = max(part.stop_s, spare_s)
     stopping = asyncio.ensure_future(part.stop(limit_s))
-    both: list[asyncio.Future[Any]] = [stopping, beginning]
-    await asyncio.wait(both, timeout=limit_s + _GRACE_S)
-    stopping.cancel()
-    beginning.cancel()
-    began, stopped = await asyncio.gather(beginning, stopping, return_exceptions=True)
-    if isinstance(stopped, Exception):
-        raise stopped
-    return stopped is True and not isinstance(began, asyncio.CancelledError)
+    await asyncio.wait([stopping], timeout=limit_s + _GRACE_S)
+    both: list[asyncio.Future[Any]] = [beginning, stopping]
+    if hanging := [one for one in both if not one.done()]:
+        for one in hanging:
+            one.cancel()
+        await asyncio.wait(hanging, timeout=_GRACE_S)
+        return False
+    return stopping.result()
 
 
 def in_thread(name: str, function: Callable[[], T]) -> asyncio.Future[T]:

@@ -12,12 +12,12 @@ from datetime import datetime
 from importlib.util import find_spec
 
 from streamclf.alerts.alert import Alert
+from streamclf.client.history import StreamHistory
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.draw.moments import Key, Moments
 from streamclf.errors import ConfigError, StreamclfError
+from streamclf.protocol.spectrum import decode
 from streamclf.serve.hub import Hub
-from streamclf.serve.moments import StreamHistory
-from streamclf.serve.picture import decode
 from streamclf.store.events import StoredEvent
 
 SIZE = (960, 540)

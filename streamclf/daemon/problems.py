@@ -1,15 +1,16 @@
 """What is wrong, in words, since when, and what somebody can do about it."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from types import MappingProxyType
 
 from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.daemon.selftest import SelfTest
 from streamclf.engine.pace import Rung
+from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.info import StreamInfo
-from streamclf.serve.status import DaemonProblem
+from streamclf.text import some
 from streamclf.types import StreamState
 from streamclf.writer.writer import Writer
 
@@ -88,7 +89,7 @@ class Problems:
             if info.state in _TO_DO:
                 alike.setdefault((info.state, info.detail), []).append(info.name)
         for (state, detail), names in sorted(alike.items(), key=lambda item: list(_TO_DO).index(item[0][0])):
-            what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
+            what = f"{some(names, _NAMED)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
             since_ms = min(self._since_ms(_key(name, state)) for name in names)
             yield DaemonProblem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state])
 
@@ -103,9 +104,3 @@ def rung() -> Rung:
 
 def _key(stream: str, state: str) -> str:
     return f"{stream}\n{state}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) > _NAMED:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

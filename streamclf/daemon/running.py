@@ -13,9 +13,9 @@ from streamclf.daemon.ground import Seasons
 from streamclf.daemon.problems import PartProblems
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
-from streamclf.serve.recent import probability
-from streamclf.serve.server import Server
+from streamclf.serve.lookback import probability
 from streamclf.types import Status, StreamState
 
 _PROBLEMS_S = 1.0

@@ -15,8 +15,8 @@ from streamclf import __version__, metrics
 from streamclf.daemon.problems import rung
 from streamclf.daemon.sources import SourceStream
 from streamclf.metrics import NO_TIMES, Times
+from streamclf.protocol.status import PaceStatus, PackStatus, ProcessStatus
 from streamclf.serve.info import PackInfo
-from streamclf.serve.status import PaceStatus, PackStatus, ProcessStatus
 
 _SAMPLES = 13
 _SAMPLE_S = 5.0  # together the last minute
@@ -48,9 +48,9 @@ class LastMinute:
         if time.monotonic() >= self._samples[-1].at_s + _SAMPLE_S:
             self._samples.append(self._sample())
 
-    def now(self) -> "Span":
+    def now(self) -> "Interval":
         """From the oldest sample that is held to this moment."""
-        return Span(self._samples[0], self._sample(), self._started_s)
+        return Interval(self._samples[0], self._sample(), self._started_s)
 
     def _sample(self) -> Sample:
         heard_s: dict[str, float] = {}
@@ -66,7 +66,7 @@ class LastMinute:
         )
 
 
-class Span(NamedTuple):
+class Interval(NamedTuple):
     """What lies between two samples."""
 
     then: Sample

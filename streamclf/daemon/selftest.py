@@ -30,7 +30,7 @@ from streamclf.config import SelftestConfig
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
 from streamclf.errors import ConfigError, ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.info import StreamInfo
 from streamclf.store.events import StoredEvent
 from streamclf.types import F32, StreamState

@@ -31,6 +31,7 @@ from streamclf.types import Status, StreamState
 
 log = logging.getLogger("streamclf")
 
+STOP_S = 2.2  # each source promises 2 s
 RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
 NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
 
@@ -104,7 +105,7 @@ class OpenSources:
         if not opened:
             return True
         stops = [in_thread(f"stop of {spec.name}", source.stop) for spec, source in opened]
-        done, pending = await asyncio.wait(stops, timeout=limit_s)
+        done, pending = await asyncio.wait(stops, timeout=min(limit_s, STOP_S))
         for fault in (stop.exception() for stop in done):
             if fault is not None:
                 log.error("a source could not be stopped", exc_info=fault)
@@ -154,14 +155,14 @@ class OpenSources:
         return SourceStream(spec, source, ring, clock, stream, info, kept_s * source.rate)
 
 
-class Capture:
+class RunningSources:
     """A part: the sources run, and what they say goes to the log and to the model thread.
 
     on_end: called on the model thread once every stream has ended and its last rows are out.
     """
 
     name = "the sources"
-    stop_s = 2.2  # each of them promises 2 s
+    stop_s = STOP_S
 
     def __init__(self, sources: OpenSources, calls: EngineCalls, *, on_end: Callable[[], object]) -> None:
         self._sources = sources
@@ -175,7 +176,7 @@ class Capture:
 
     async def stop(self, limit_s: float) -> bool:
         """No sample comes any more."""
-        return await self._sources.stop(min(limit_s, self.stop_s))
+        return await self._sources.stop(limit_s)
 
     def _start(self) -> None:
         for one in self._sources.streams:

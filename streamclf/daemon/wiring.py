@@ -21,13 +21,13 @@ from streamclf.daemon.sources import OpenSources
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
-from streamclf.serve.access import Role
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.route import Route
+from streamclf.serve.http.server import Server
+from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
-from streamclf.serve.route import Route
-from streamclf.serve.server import Server
-from streamclf.serve.stored import stored_routes
-from streamclf.serve.why import Live
+from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store
 from streamclf.types import Label, Output, Shape, Status
@@ -48,7 +48,7 @@ class Ears:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Archive:
     """What keeps events and tells of them; a daemon without a store has none."""
 
     store: Store
@@ -78,7 +78,7 @@ def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
     )
 
 
-def make_memory(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Memory | None:
+def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archive | None:
     """The writer and the alerts; None without a store."""
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
@@ -101,14 +101,14 @@ def make_memory(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Memory
         on_commit=life.posting(alerts.committed),
         on_fault=life.failed,
     )
-    return Memory(store, inbox, writer, alerts, painter)
+    return Archive(store, inbox, writer, alerts, painter)
 
 
-def make_health(ears: Ears, memory: Memory | None, hub: Hub) -> Health:
+def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     """What knows the problems of this daemon and answers `GET /v1/status`."""
     writer, alerts, folder = None, None, None
-    if memory is not None:
-        writer, alerts, folder = memory.writer, memory.alerts, memory.store.folder
+    if archive is not None:
+        writer, alerts, folder = archive.writer, archive.alerts, archive.store.folder
     return Health(
         hub,
         ears.sources.streams,
@@ -121,13 +121,13 @@ def make_health(ears: Ears, memory: Memory | None, hub: Hub) -> Health:
     )
 
 
-def make_server(ears: Ears, memory: Memory | None, hub: Hub, health: Health, life: Life) -> Server:
+def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, life: Life) -> Server:
     """The server of `hub`, with the addresses that read what is kept, and the daemon's status."""
     live, folder, keep = None, None, None
-    if memory is not None:
-        folder, keep = memory.store.folder, memory.inbox.call
+    if archive is not None:
+        folder, keep = archive.store.folder, archive.inbox.call
         facts = pack_facts(ears.config, ears.engine)
-        live = Live(hub, facts, memory.alerts.rules, ears.ground.seasons.allowed)
+        live = Live(hub, facts, archive.alerts.rules, ears.ground.seasons.allowed)
     routes = stored_routes(folder, live, clips=ears.config.clips)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     return Server(
@@ -141,9 +141,9 @@ def make_server(ears: Ears, memory: Memory | None, hub: Hub, health: Health, lif
     )
 
 
-def make_model(ears: Ears, memory: Memory | None, hub: Hub, server: Server, life: Life) -> ModelThread:
+def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, life: Life) -> ModelThread:
     """The thread that runs the engine. What it decides goes to subscribers first, then to be kept."""
-    inbox = memory.inbox if memory is not None else None
+    inbox = archive.inbox if archive is not None else None
     return ModelThread(
         ears.engine,
         partial(_deliver, server=server, inbox=inbox),

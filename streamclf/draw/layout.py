@@ -8,7 +8,7 @@ from streamclf.draw.canvas import Box
 from streamclf.draw.moments import Moments
 from streamclf.errors import UsageError
 from streamclf.features.mel import htk_mel
-from streamclf.features.picture import LOW_HZ
+from streamclf.features.spectrum import LOW_HZ
 
 SMALLEST = (480, 320)
 LARGEST = (4096, 4096)

@@ -1,4 +1,4 @@
-"""Colours of pictures: those of the page (serve/web/src/theme.css), light and dark; lanes by Okabe and Ito."""
+"""Colours of pictures: those of the page (web/src/theme.css), light and dark; lanes by Okabe and Ito."""
 
 from typing import Literal, NamedTuple
 

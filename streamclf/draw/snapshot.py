@@ -7,14 +7,14 @@ from datetime import tzinfo
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.alerts.sinks.body import plain
 from streamclf.draw import canvas
 from streamclf.draw.axis import span_text, time_marks
 from streamclf.draw.canvas import Box, Image, ImageDraw
 from streamclf.draw.layout import DEFAULT_SIZE, Layout, lay_out
 from streamclf.draw.moments import Break, Lane, Moments
 from streamclf.draw.palette import Colour, Theme, ink_on, mixed, ramp
-from streamclf.features.picture import decibels
+from streamclf.features.spectrum import decibels
+from streamclf.text import clean
 from streamclf.types import F32, U8
 
 _FLOOR_DB = -72.0  # of the level line, whose top is full scale
@@ -59,7 +59,7 @@ class _Picture:
              width: float | None = None, lines: int = 1) -> None:  # fmt: skip
         """Untrusted words, at most `width` pixels wide."""
         face = canvas.font(size * self.layout.unit)
-        words = plain(words, 300)
+        words = clean(words, 300)
         if width is not None:
             words = canvas.fitted(self.pen, words, face, width, lines=lines)
         self.pen.text(at, words, fill=colour, font=face, anchor=anchor, spacing=2 * self.layout.unit)
@@ -132,7 +132,7 @@ class _Picture:
             left, right = self._span(bar.onset_frame, bar.offset_frame)
             self.pen.rectangle([left, box[1], right, bar_end - 1], fill=paint)
             room, face = right - left - self.px(8), canvas.font(11 * layout.unit)
-            words = next((text for text in (f"{plain(lane.name, 300)} {bar.peak:.2f}", f"{bar.peak:.2f}")
+            words = next((text for text in (f"{clean(lane.name, 300)} {bar.peak:.2f}", f"{bar.peak:.2f}")
                           if self.pen.textlength(text, face) <= room), "")  # fmt: skip
             at = (left + self.px(5), (box[1] + bar_end) / 2)
             self.pen.text(at, words, fill=ink_on(paint), font=face, anchor="lm")
@@ -181,7 +181,7 @@ class _Picture:
         """In the middle of the spectrum, between two pixels, on the card; left out where there is no room."""
         box = self.layout.spectrum
         face = canvas.font(12 * self.layout.unit)
-        words = plain(words, 120)
+        words = clean(words, 120)
         wide = self.pen.textlength(words, face) + self.px(12)
         if wide <= right - left:
             x, y = (left + right) / 2, (box[1] + box[3]) / 2

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, tzinfo
 
 from streamclf.alerts.replay import Difference
-from streamclf.alerts.sinks.body import plain
 from streamclf.draw import canvas
 from streamclf.draw.axis import time_marks
 from streamclf.draw.canvas import Image, ImageDraw
 from streamclf.draw.palette import THEMES, colour
 from streamclf.store.events import StoredEvent
+from streamclf.text import clean
 
 WIDTH, LANE, LEFT, TOP, BOTTOM = 1400, 64, 200, 46, 40
 _PAINTS = {
@@ -45,7 +45,7 @@ def draw(
         pen.text((across(mark.ns), bottom + 6), mark.text, fill=theme.soft, font=small, anchor="ma")
     for lane, rule in enumerate(rules):
         middle = TOP + LANE * lane + LANE // 2
-        pen.text((12, middle), plain(rule, 22), fill=theme.text, font=font, anchor="lm")
+        pen.text((12, middle), clean(rule, 22), fill=theme.text, font=font, anchor="lm")
         pen.line([(LEFT, middle), (WIDTH - 20, middle)], fill=theme.soft)
         labels = {pair.shown.event.label for pair in differences if pair.shown.rule == rule}
         for event in events:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from streamclf.clock import hop_of
-from streamclf.features.picture import Spectrogram
+from streamclf.features.spectrum import Spectrogram
 from streamclf.types import F32, I16, Levels, Picture, Sound
 
 

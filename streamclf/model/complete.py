@@ -67,7 +67,8 @@ def complete(
     contents, left = _files(folder, document)
     said: list[str] = []
     contents[LABELS] = _with_labels(contents[LABELS], folder / LABELS, said)
-    _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), said)
+    classes = len(loader.labels_of(contents[LABELS], folder / LABELS))
+    _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
     _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
     pack = _checked(document, contents, folder)
     if golden is not None:
@@ -161,15 +162,17 @@ def _labels_of_table(head: list[str], rows: list[list[str]], where: Path) -> lis
     return labels
 
 
-def _fill(document: Document, seen: graph.Interface, said: list[str]) -> None:
-    """Keys that the graph states."""
+def _fill(document: Document, seen: graph.Interface, classes: int, said: list[str]) -> None:
+    """Keys that the graph states. classes: labels, which tell scores from other outputs."""
     states, constants = _tables(document, "state"), _tables(document, "constants")
     _set(document, "format", 1, "the only one there is", said)
     fed = {state.get("input") for state in states} | {one.get("name") for one in constants}
     given = {state.get("output") for state in states}
-    for key, names in (("input", set(seen.inputs) - fed), ("output", set(seen.outputs) - given)):
+    free = set(seen.outputs) - given
+    scores = free if len(free) == 1 else {name for name in free if seen.outputs[name][-1:] == [classes]} or free
+    for key, names in (("input", set(seen.inputs) - fed), ("output", scores)):
         if len(names) == 1:
-            _set(document, key, next(iter(names)), f"the graph's only free {key}", said)
+            _set(document, key, next(iter(names)), f"the graph's only {key} that can be meant", said)
         elif names and key not in document:
             shown = ", ".join(f"{key} = {tomlkit.item(name).as_string()}" for name in sorted(names))
             raise PackError(f"nothing says which {key} of the graph is meant; add one of these to {MANIFEST}: {shown}")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.text import clean
 from streamclf.types import Label
 
 _MAX_ID = 64
@@ -50,8 +51,8 @@ def slug(text: str, *, limit: int = _MAX_ID) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` on one line without what steers a terminal, at most 200 characters."""
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:_MAX_NAME].strip()
+    """`text` as a label's name, a title or a source of a pack."""
+    return clean(text, _MAX_NAME)
 
 
 def _slug(text: str) -> str:

@@ -1,7 +1,7 @@
 """Where packs live: the user's folder and the ones that ship with the package. Finding, installing, removing.
 
 Installing is atomic: a pack is copied into a hidden folder beside its place, loaded from there as any pack is, and
-only then renamed. So a pack that can be found is whole, whatever was interrupted.
+only then renamed, as `swap.py` does it. So a pack that can be found is whole, whatever was interrupted.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from streamclf.errors import PackError
+from streamclf.model import swap
 from streamclf.model.loader import (
     FILE_NAME,
     MANIFEST,
@@ -95,6 +96,8 @@ def find_pack(name_or_path: str) -> Pack:
         for folder, _ in _places(name_or_path):
             return _load_named(folder)
     path = Path(name_or_path).expanduser()
+    if path.name:
+        swap.recover(path)
     if path.is_dir() or path.exists() or os.sep in name_or_path:
         return load_pack(path)
     raise PackError(_not_found(name_or_path))
@@ -154,8 +157,9 @@ def place(making: Path, *, replace: bool) -> Installed:
     name = pack.manifest.name
     target = making.parent / name
     making.chmod(0o755)
+    swap.recover(target)
     if not target.exists():
-        making.rename(target)
+        swap.put(making, target)
         return Installed(_moved(pack, target), already=False)
     old = _entry(target, Origin.USER)
     if old.digest == pack.digest and old.problem is None:
@@ -166,13 +170,7 @@ def place(making: Path, *, replace: bool) -> Installed:
             f"a pack named {name} ({what}) is already in {making.parent} and differs from this one "
             f"of version {pack.manifest.version}; add --replace to put the new one in its place"
         )
-    with tempfile.TemporaryDirectory(prefix=".replaced-", dir=making.parent) as aside:
-        target.rename(Path(aside) / "old")
-        try:
-            making.rename(target)
-        except OSError:
-            (Path(aside) / "old").rename(target)
-            raise
+    swap.put(making, target)
     return Installed(_moved(pack, target), already=False)
 
 
@@ -180,6 +178,8 @@ def remove(name: str) -> Path:
     """Delete the user's pack of that name and return where it was. Shipped packs stay."""
     root = user_models_dir()
     path = root / name
+    if NAME.fullmatch(name):
+        swap.recover(path)
     if not NAME.fullmatch(name) or not path.is_dir() or path.is_symlink():
         if NAME.fullmatch(name) and (shipped_models_dir() / name / MANIFEST).is_file():
             raise PackError(f"the pack {name} ships with streamclf and cannot be removed; leave it out with --model")
@@ -203,11 +203,13 @@ def _roots() -> list[tuple[Path, Origin]]:
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
+    swap.recover_all(root)
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _places(name: str) -> Iterator[tuple[Path, Origin]]:
     for root, origin in _roots():
+        swap.recover(root / name)
         if (root / name).is_dir():
             yield root / name, origin
 

@@ -23,6 +23,7 @@ from streamclf.errors import PackError, ProviderError
 from streamclf.model.geometry import layout_dims, row_shape
 from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.state import Places, SlotStates
+from streamclf.text import one_line
 from streamclf.types import F32, F64, Provider
 
 Array = npt.NDArray[Any]
@@ -392,5 +393,4 @@ def _probabilities(raw: F32, activation: str) -> F32:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:300].rstrip(" .;") or type(error).__name__
+    return one_line(str(error)).rstrip(" .;") or type(error).__name__

@@ -1,10 +1,11 @@
-"""Where a daemon is, as people write it, and what may be said of it in one line. What server and client share."""
+"""Where a daemon is, as people write it. What server and client share."""
 
 import ipaddress
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from streamclf.errors import ServeError
+from streamclf.text import one_line
 
 TOKEN_VARIABLE = "STREAMCLF_TOKEN"
 DEFAULT_PORT = 8765
@@ -66,10 +67,3 @@ def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
-
-
-def one_line(text: str, limit: int = 300) -> str:
-    """Words of a stranger for one line of a terminal or log: at most `limit` characters of them, all printable."""
-    text = " ".join(text.split())
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

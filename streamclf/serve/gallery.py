@@ -4,9 +4,9 @@ from collections import deque
 
 import numpy as np
 
-from streamclf.features.picture import steps
-from streamclf.serve.picture import Columns
-from streamclf.serve.wire import ROWS_PER_BATCH
+from streamclf.features.spectrum import steps
+from streamclf.protocol.spectrum import Columns
+from streamclf.protocol.wire import ROWS_PER_BATCH
 from streamclf.types import Picture
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from streamclf.clock import StreamClock
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.types import Label, Shape, StreamState
 
 

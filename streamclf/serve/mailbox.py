@@ -8,7 +8,7 @@ waits, `put` says no and the connection has to end, with a reason, so that the c
 from collections import deque
 from typing import NamedTuple
 
-from streamclf.serve import wire
+from streamclf.protocol import wire
 
 # Bounds of a mailbox. With a write buffer of 64 KiB and the connection itself, a client that never reads stays below
 # 512 KiB whatever the messages' size; 4 s is as old as a live score may get.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
 from streamclf.serve.subscriber import Subscriber
 from streamclf.store.events import StoredEvent, set_mark

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.types import F32
 
 _INDEX_BYTES = 8

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamclf.serve import wire
-from streamclf.serve.wire import ROWS_PER_BATCH
+from streamclf.protocol import wire
+from streamclf.protocol.wire import ROWS_PER_BATCH
 from streamclf.types import F32
 
 MAX_ITEMS = 8192
@@ -61,7 +61,7 @@ class Group:
         return self.first_frame + len(self.seqs)
 
 
-class Part(NamedTuple):
+class RowSlice(NamedTuple):
     """Rows [start, stop) of a group: what one score message carries."""
 
     place: int
@@ -113,7 +113,7 @@ class RowTrack:
         """Whether a row of `frame` belongs to the open group, or there is none."""
         return self.open is None or frame == self.open.next_frame
 
-    def add(self, frame: int, row: F32, *, seq: int, captured_ns: int, decided_ns: int) -> Part:
+    def add(self, frame: int, row: F32, *, seq: int, captured_ns: int, decided_ns: int) -> RowSlice:
         """Keep a row: (classes, ) float32, copied. Closes the group with its last frame."""
         group = self.open
         if group is None:
@@ -128,7 +128,7 @@ class RowTrack:
         self._rows += 1
         while self._rows > self._max_rows and len(self._groups) > 1:
             self._forget()
-        return Part(place_of(seq), group, index, index + 1)
+        return RowSlice(place_of(seq), group, index, index + 1)
 
     @property
     def newest(self) -> F32 | None:
@@ -157,7 +157,7 @@ class RowTrack:
         """Whether the open group has had its last frame."""
         return self.open is not None and self.open.next_frame % ROWS_PER_BATCH == 0
 
-    def close(self, place: int) -> Part | None:
+    def close(self, place: int) -> RowSlice | None:
         """Close the open group, if there is one, and return all of it."""
         group = self.open
         if group is None:
@@ -167,9 +167,9 @@ class RowTrack:
         count = len(group.seqs)
         if count < len(group.rows):
             group.rows = group.rows[:count].copy()
-        return Part(place, group, 0, count)
+        return RowSlice(place, group, 0, count)
 
-    def rows_after(self, place: int) -> Iterator[Part]:
+    def rows_after(self, place: int) -> Iterator[RowSlice]:
         """Single rows with a later place, oldest first."""
         groups = self._groups
         start = bisect_right(groups, place, key=lambda group: place_of(group.seqs[-1]))
@@ -177,14 +177,14 @@ class RowTrack:
             group = groups[at]
             for index, seq in enumerate(group.seqs):
                 if place_of(seq) > place:
-                    yield Part(place_of(seq), group, index, index + 1)
+                    yield RowSlice(place_of(seq), group, index, index + 1)
 
-    def groups_after(self, place: int) -> Iterator[Part]:
+    def groups_after(self, place: int) -> Iterator[RowSlice]:
         """Closed groups with a later place, oldest first."""
         groups = self._groups
         closed = len(groups) - (self.open is not None)
         for at in range(bisect_right(groups, place, 0, closed, key=lambda group: group.place), closed):
-            yield Part(groups[at].place, groups[at], 0, len(groups[at].seqs))
+            yield RowSlice(groups[at].place, groups[at], 0, len(groups[at].seqs))
 
     def _forget(self) -> None:
         group = self._groups.popleft()

@@ -3,12 +3,11 @@
 import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
-from streamclf.serve import wire
-from streamclf.serve.access import Role
-from streamclf.serve.asking import NOT_OURS
+from streamclf.protocol import wire
 from streamclf.serve.marks import MarkDesk
-from streamclf.serve.pages import query_of
 from streamclf.serve.push import PushDesk, PushSession
+from streamclf.serve.query import NOT_OURS, query_of
+from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber
 
 MAX_TEXT = 64 * 1024

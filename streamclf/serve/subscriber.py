@@ -22,10 +22,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Event
 
 from streamclf import metrics
-from streamclf.serve import wire
-from streamclf.serve.access import Role
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Mailbox, Outgoing, answer
+from streamclf.serve.roles import Role
 from streamclf.serve.subscription import Channel
 
 logger = logging.getLogger("streamclf.serve")

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.protocol import packed, wire
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import Item, Part, RowTrack
+from streamclf.serve.replay import Item, RowSlice, RowTrack
 from streamclf.types import F32
 
 GROUP_PREFIX = "group:"
@@ -168,7 +168,7 @@ class Channel:
             return False
         return not item.label or selection.events is None or item.label in selection.events
 
-    def encode(self, part: Part, *, sent_ns: int) -> Outgoing:
+    def encode(self, part: RowSlice, *, sent_ns: int) -> Outgoing:
         """A score message as a websocket frame."""
         group = part.group
         track = group.track

@@ -23,7 +23,7 @@ from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, frames_of_ms, hop_
 from streamclf.config import ClipsConfig
 from streamclf.errors import ConfigError, Overrun
 from streamclf.store.events import StoredEvent
-from streamclf.store.names import safe_name
+from streamclf.store.filenames import safe_name
 from streamclf.store.privacy import SpeechWatch, speech_columns
 from streamclf.types import F32, FrameScores, Label, Levels, Output, Status, StreamState
 
@@ -70,20 +70,20 @@ class _Visit:
 
 
 class Clipper:
-    """Plans and cuts. lines: by stream. labels: by pack, in the order of their rows' columns.
+    """Plans and cuts. streams: by name. labels: by pack, in the order of their rows' columns.
 
     Raises ConfigError where privacy is asked for and a stream has no pack that tells speech.
     """
 
     def __init__(
-        self, config: ClipsConfig, lines: Mapping[str, ClipSource], labels: Mapping[str, Sequence[Label]]
+        self, config: ClipsConfig, streams: Mapping[str, ClipSource], labels: Mapping[str, Sequence[Label]]
     ) -> None:
         self.missed = 0
         """Clips that were not cut: overwritten in the ring, or more than `MAX_PLANNED` at once."""
         self.wanted_ms: Callable[[StoredEvent], int | None] = lambda event: None
         """Longest clip of an event where that is not `max_ms`, which it may not exceed; the rules say so."""
         self._config = config
-        self._lines = lines
+        self._streams = streams
         self._pre = frames_of_ms(config.pre_ms)
         self._post = frames_of_ms(config.post_ms)
         self._longest = frames_of_ms(config.max_ms)
@@ -98,12 +98,12 @@ class Clipper:
             frames=(ring_seconds(config) + SLACK_SECONDS) * FRAMES_PER_SECOND,
         )
         if config.privacy != "off":
-            for name, line in lines.items():
-                if not self._watch.hears(line.packs):
+            for name, source in streams.items():
+                if not self._watch.hears(source.packs):
                     known = ", ".join(config.privacy_labels)
                     raise ConfigError(
                         f'clips.privacy = "{config.privacy}" needs a pack that tells speech, and none of stream {name} '
-                        f"({', '.join(line.packs)}) has a label among {known}; add the pack silero-vad"
+                        f"({', '.join(source.packs)}) has a label among {known}; add the pack silero-vad"
                     )
 
     def take(self, outputs: Iterable[Output]) -> None:
@@ -119,7 +119,7 @@ class Clipper:
     def plan(self, events: Iterable[StoredEvent]) -> None:
         """Events that opened, go on or closed."""
         for event in events:
-            if event.stream not in self._lines:
+            if event.stream not in self._streams:
                 continue  # a self-test's sound is known
             wanted = self._config.labels
             if wanted and event.label not in wanted and f"group:{event.group}" not in wanted:
@@ -143,27 +143,28 @@ class Clipper:
         """What can be cut now. last: nothing more will be heard, so all that is planned."""
         cuts = []
         for plan in list(self._plans.values()):
-            line = self._lines[plan.event.stream]
-            if last or self._is_due(plan, line):
+            source = self._streams[plan.event.stream]
+            if last or self._is_due(plan, source):
                 del self._plans[plan.event.id]
-                cut = self._cut(plan, line)
+                cut = self._cut(plan, source)
                 if cut is not None:
                     cuts.append(cut)
         return cuts
 
-    def _is_due(self, plan: _Plan, line: ClipSource) -> bool:
+    def _is_due(self, plan: _Plan, source: ClipSource) -> bool:
         stream = plan.event.stream
         if stream in self._ended:
             return True
         if self._heard.get(stream, 0) < plan.end:
             return False
-        if self._config.privacy == "off" or self._watch.known(stream, line.packs) >= plan.end + self._margin:
+        if self._config.privacy == "off" or self._watch.known(stream, source.packs) >= plan.end + self._margin:
             return True
         # what is not judged in time counts as speech
-        return line.ring.written - plan.first * hop_of(line.rate) > line.ring.capacity - SLACK_SECONDS // 2 * line.rate
+        ring, rate = source.ring, source.rate
+        return ring.written - plan.first * hop_of(rate) > ring.capacity - SLACK_SECONDS // 2 * rate
 
-    def _cut(self, plan: _Plan, line: ClipSource) -> Cut | None:
-        event, hop = plan.event, hop_of(line.rate)
+    def _cut(self, plan: _Plan, source: ClipSource) -> Cut | None:
+        event, hop = plan.event, hop_of(source.rate)
         key = event.stream, event.label
         visit = self._visits.get(key)
         if visit is not None and event.onset_ns - visit.last_ns > self._config.visit_ms * 1_000_000:
@@ -172,26 +173,26 @@ class Clipper:
             visit.last_ns = max(visit.last_ns, event.offset_ns or event.decided_ns)
             if event.peak <= visit.peak:
                 return None
-        end = min(plan.end, line.ring.written // hop)
+        end = min(plan.end, source.ring.written // hop)
         if end <= plan.first:
             return None
         try:
-            samples = line.ring.view(plan.first * hop, end * hop).copy()
+            samples = source.ring.view(plan.first * hop, end * hop).copy()
         except Overrun:
             self.missed += 1
             return None
-        if not line.ring.holds(plan.first * hop):
+        if not source.ring.holds(plan.first * hop):
             self.missed += 1
             return None
         if self._config.privacy != "off":
-            speech = self._watch.speech(event.stream, line.packs, plan.first, end, margin=self._margin)
+            speech = self._watch.speech(event.stream, source.packs, plan.first, end, margin=self._margin)
             if self._config.privacy == "drop" and speech.any():
                 return None
             samples.reshape(-1, hop)[speech] = 0
         name = clip_name(event, self._config.format)
         replaces = None if visit is None else (visit.event_id, visit.name)
         self._visits[key] = _Visit(event.offset_ns or event.decided_ns, event.id, name, event.peak)
-        return Cut(event, name, samples, line.rate, replaces)
+        return Cut(event, name, samples, source.rate, replaces)
 
 
 def ring_seconds(config: ClipsConfig) -> int:

@@ -76,7 +76,7 @@ STEPS = (
         PRIMARY KEY (event_id, rule)
     ) STRICT, WITHOUT ROWID;
 
-    -- what rules remember: cool-downs, counts, days, open visits, digests (alerts/memory.py)
+    -- what rules remember: cool-downs, counts, days, open visits, digests (alerts/rules/memory.py)
     CREATE TABLE memory (
         kind TEXT NOT NULL,
         rule TEXT NOT NULL,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.labelfiles import LabelFileError, Row, read_rows
+from streamclf.train.labelfiles import LabelFileError, LabelRow, read_rows
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au"})
 LABEL_SUFFIXES = (".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".txt", ".rttm")
@@ -55,7 +55,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LeftOut:
     """A file that was left out, and the reason in a sentence."""
 
     path: Path
@@ -67,7 +67,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def read_data(folder: Path) -> tuple[list[Recording], list[Problem]]:
+def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
     """All labelled recordings below `folder` by path, and the files that were left out.
 
     Raises UsageError where the folder is not there, StreamclfError where it holds no labelled recording at all.
@@ -150,25 +150,25 @@ def _neighbours(audio: Iterable[Path], files: Iterable[Path]) -> dict[Path, list
 
 def _from_neighbours(
     folder: Path, audio: Sequence[Path], beside: dict[Path, list[Path]]
-) -> tuple[list[Recording], list[Problem]]:
+) -> tuple[list[Recording], list[LeftOut]]:
     recordings, problems = [], []
     for path in audio:
         labels = beside.get(path, [])
         if not labels:
-            problems.append(Problem(path, "it has no file of annotations; an empty one says that it holds no event"))
+            problems.append(LeftOut(path, "it has no file of annotations; an empty one says that it holds no event"))
         elif len(labels) > 1:
             names = " and ".join(label.name for label in labels)
-            problems.append(Problem(path, f"it has several files of annotations, {names}; keep one"))
+            problems.append(LeftOut(path, f"it has several files of annotations, {names}; keep one"))
         else:
             try:
                 rows = _own_rows(path, read_rows(labels[0]))
                 recordings.append(_recording(folder, path, rows, strong=True))
             except LabelFileError as fault:
-                problems.append(Problem(labels[0], str(fault)))
+                problems.append(LeftOut(labels[0], str(fault)))
     return recordings, problems
 
 
-def _own_rows(path: Path, rows: list[Row]) -> list[Row]:
+def _own_rows(path: Path, rows: list[LabelRow]) -> list[LabelRow]:
     """Those of the rows that speak of `path`; where all name one file, it is taken to be this one."""
     named = {row.file for row in rows if row.file is not None}
     if len(named) < 2:
@@ -179,7 +179,7 @@ def _own_rows(path: Path, rows: list[Row]) -> list[Row]:
     return own
 
 
-def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[Problem]]:
+def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
     try:
         rows = read_rows(table)
     except LabelFileError as fault:
@@ -191,7 +191,7 @@ def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[
         relative = path.relative_to(folder)
         for key in {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}:
             by_name.setdefault(key, []).append(path)
-    grouped: dict[Path, list[Row]] = {}
+    grouped: dict[Path, list[LabelRow]] = {}
     problems: dict[Path, str] = {}
     for row in rows:
         name = (row.file or "").replace("\\", "/").removeprefix("./")
@@ -212,21 +212,21 @@ def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[
             recordings.append(_recording(folder, path, grouped[path], strong=strong))
         except LabelFileError as fault:
             problems[path] = str(fault)
-    return recordings, [Problem(path, reason) for path, reason in sorted(problems.items())]
+    return recordings, [LeftOut(path, reason) for path, reason in sorted(problems.items())]
 
 
-def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[Problem]]:
+def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
     recordings, problems = [], []
     sources = _sources(folder / _SOURCES)
     for path in audio:
         parts = path.relative_to(folder).parts
         if len(parts) == 1:
-            problems.append(Problem(path, "it lies in no folder of a class and has no annotations"))
+            problems.append(LeftOut(path, "it lies in no folder of a class and has no annotations"))
         else:
             label = "" if parts[0].startswith(_NOT) else parts[0]
-            row = Row(label, source=sources.pop(path.name, None))
+            row = LabelRow(label, source=sources.pop(path.name, None))
             recordings.append(_recording(folder, path, [row], strong=False))
-    problems += [Problem(folder / name, f"{_SOURCES} names it, but it is not there") for name in sorted(sources)]
+    problems += [LeftOut(folder / name, f"{_SOURCES} names it, but it is not there") for name in sorted(sources)]
     return recordings, problems
 
 
@@ -244,7 +244,7 @@ def _sources(table: Path) -> dict[str, str]:
     return {Path(row["file"]).name: row["source"] for row in rows if row["file"] and row["source"]}
 
 
-def _recording(folder: Path, path: Path, rows: Sequence[Row], *, strong: bool) -> Recording:
+def _recording(folder: Path, path: Path, rows: Sequence[LabelRow], *, strong: bool) -> Recording:
     source, fold = _source_of(folder, path)
     source = next((row.source for row in rows if row.source is not None), source)
     fold = next((row.fold for row in rows if row.fold is not None), fold)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from streamclf.train.annotations import Recording
-from streamclf.train.data import BACKGROUND, Split, Task
+from streamclf.train.data import BACKGROUND, Partition, Task
 from streamclf.train.fit import Outcome
 from streamclf.train.judge import Judged
 from streamclf.train.report import FIGURES
 
 
-def parts_line(task: Task, parts: Split) -> str:
+def parts_line(task: Task, parts: Partition) -> str:
     """The division in a sentence."""
     kind = "one at a time" if task.exclusive else "several at once"
     counts = [f"{len(part)} to {verb}" for part, verb in _parts(parts) if part]
@@ -19,7 +19,7 @@ def parts_line(task: Task, parts: Split) -> str:
 def text(
     name: str,
     task: Task,
-    parts: Split,
+    parts: Partition,
     outcome: Outcome,
     judged: Judged | None,
     *,
@@ -60,11 +60,11 @@ def text(
     return "\n".join(lines)
 
 
-def _parts(parts: Split) -> list[tuple[list[Recording], str]]:
+def _parts(parts: Partition) -> list[tuple[list[Recording], str]]:
     return [(parts.train, "learn from"), (parts.validation, "know when to stop"), (parts.test, "be tried on")]
 
 
-def _counts(task: Task, parts: Split) -> list[tuple[str, ...]]:
+def _counts(task: Task, parts: Partition) -> list[tuple[str, ...]]:
     rows = []
     for label in task.labels:
         counts = [sum(label in recording.labels for recording in part) for part, _ in _parts(parts)]

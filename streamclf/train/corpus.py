@@ -15,7 +15,7 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.file import open_blocks
 from streamclf.clock import hop_of
 from streamclf.errors import RateError, SourceError, StreamclfError
-from streamclf.train.annotations import Problem, Recording
+from streamclf.train.annotations import LeftOut, Recording
 from streamclf.types import F32
 
 _SAMPLE_BYTES = 4
@@ -60,7 +60,7 @@ def decode(
     folder: Path,
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Corpus, list[Recording], list[Problem]]:
+) -> tuple[Corpus, list[Recording], list[LeftOut]]:
     """Decode all recordings into `folder`, or take what is there where nothing has changed since.
 
     Returns the corpus, the recordings that could be read, and those that could not with the reason. Raises RateError
@@ -76,7 +76,7 @@ def decode(
         part = where.with_suffix(".part")
         part.write_bytes(msgspec.json.encode(index))
         os.replace(part, where)
-    problems = [Problem(Path(path), reason) for path, reason in index.problems.items()]
+    problems = [LeftOut(Path(path), reason) for path, reason in index.problems.items()]
     lost = {problem.path for problem in problems}
     good = [recording for recording in recordings if recording.path not in lost]
     if not good:

@@ -17,6 +17,7 @@ from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.model.labels import make_labels
 from streamclf.model.pack import Segmentation
+from streamclf.text import some
 from streamclf.train.annotations import Recording, Span, split_by_source
 from streamclf.types import F32, Label
 
@@ -41,7 +42,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Partition:
     """Three parts of the recordings; no source is in two of them."""
 
     train: list[Recording]
@@ -98,7 +99,7 @@ def split(
     validation_folds: Collection[int] = (),
     test_folds: Collection[int] = (),
     seed: int = 0,
-) -> Split:
+) -> Partition:
     """Divide by source recording, never by clip.
 
     validation, test: shares in [0, 1). Where folds are named, `test` does not count, nor does `validation` beside
@@ -123,7 +124,7 @@ def split(
                     f"no recording of {label!r} is left to learn from: all are held out; give recordings of it from "
                     "more than one source, or other folds"
                 )
-    return Split(train, stop, held_out)
+    return Partition(train, stop, held_out)
 
 
 def frame_targets(recording: Recording, task: Task, frames: int, *, first: int = 0) -> F32:
@@ -265,5 +266,4 @@ def _frame(seconds: float) -> int:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:8])
-    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "none"
+    return some(list(map(repr, names)))

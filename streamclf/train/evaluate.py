@@ -18,9 +18,10 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.errors import RateError, SourceError, StreamclfError
 from streamclf.model.pack import Pack
+from streamclf.text import some
 from streamclf.train import metrics
-from streamclf.train.annotations import Problem, Recording, Span
-from streamclf.train.labelmap import LabelMap, some
+from streamclf.train.annotations import LeftOut, Recording, Span
+from streamclf.train.labelmap import LabelMap
 from streamclf.types import F32, Event, FrameScores, Shape, Stage
 
 Pooling = Literal["max", "mean"]
@@ -80,7 +81,7 @@ class Evaluation:
     recordings: list[Recording]
     seconds: list[float]
     packs: list[PackResult]
-    problems: list[Problem]
+    problems: list[LeftOut]
 
     @property
     def strong(self) -> bool:
@@ -116,7 +117,7 @@ def evaluate(
     labels = judged_labels(recordings, maps, [engine.runners[0].name for engine in engines])
     heard: list[list[_Heard]] = [[] for _ in engines]
     used: list[Recording] = []
-    problems: list[Problem] = []
+    problems: list[LeftOut] = []
     for number, recording in enumerate(recordings):
         try:
             answers = []
@@ -130,7 +131,7 @@ def evaluate(
                 tell(1.0)
             _check_spans(recording, answers[0].seconds)
         except (SourceError, RateError) as fault:
-            problems.append(Problem(recording.path, str(fault)))
+            problems.append(LeftOut(recording.path, str(fault)))
             continue
         used.append(recording)
         for pile, answer in zip(heard, answers, strict=True):

@@ -24,7 +24,7 @@ MOST_REPEATS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ExampleCut:
     """How recordings are cut. window, delay: in samples; rows: of one example, in frame mode.
 
     delay: row j tells of the frame that ended so many samples before its own end (a stateful pack's look-ahead).
@@ -58,7 +58,7 @@ class Examples:
         corpus: Corpus,
         recordings: Sequence[Recording],
         task: Task,
-        cut: Cut,
+        cut: ExampleCut,
         *,
         kinds: Sequence[str] = (),
         balance: bool = False,

@@ -65,7 +65,7 @@ class Learner(Protocol):
         """Whether the weight of that name was there before the classes were known."""
 
 
-class Report(Protocol):
+class Watch(Protocol):
     """Who watches a run. Times in seconds."""
 
     def step(self, done: int, total: int, loss: float) -> None:
@@ -99,7 +99,7 @@ def fit(
     run: Path,
     *,
     resume: bool,
-    report: Report,
+    report: Watch,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Train `learner.net` in place; it ends with the averaged weights, those of the best epoch where there is a
@@ -121,7 +121,7 @@ class _Run:
         validation: Examples | None,
         settings: FitSettings,
         folder: Path,
-        report: Report,
+        report: Watch,
         clock: Callable[[], float],
     ) -> None:
         self.learner, self.net = learner, learner.net

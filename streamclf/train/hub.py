@@ -9,8 +9,9 @@ from streamclf.errors import UsageError
 from streamclf.model.pack import Manifest
 from streamclf.train import heads
 from streamclf.train.certificate import ExportReport
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.data import Task
-from streamclf.train.export import Say, export_checkpoint
+from streamclf.train.export import Say
 from streamclf.train.families import family_of
 from streamclf.train.families.family import Wishes, manifest_geometry
 from streamclf.train.ours import UNSTATED

@@ -16,19 +16,20 @@ import msgspec
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError, StreamclfError, UsageError
+from streamclf.model import swap
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
 from streamclf.model.writer import write_pack
 from streamclf.train import annotations, card, data, decisions, heads, ours, runstate, scratch
-from streamclf.train.annotations import Problem, Recording
+from streamclf.train.annotations import LeftOut, Recording
 from streamclf.train.cached import HEADS
 from streamclf.train.certificate import ExportReport
 from streamclf.train.corpus import Corpus, decode
-from streamclf.train.examples import Cut, Examples
+from streamclf.train.examples import ExampleCut, Examples
 from streamclf.train.export import Say, check_target, pack_name
 from streamclf.train.families.family import Wishes
 from streamclf.train.features import statistics
-from streamclf.train.fit import FitSettings, Learner, Outcome, Report, fit
+from streamclf.train.fit import FitSettings, Learner, Outcome, Watch, fit
 from streamclf.train.hub import HubNet
 from streamclf.train.judge import Judged, judge
 from streamclf.types import Shape
@@ -87,9 +88,9 @@ class Result(msgspec.Struct, frozen=True):
 
     pack: Path
     task: data.Task
-    split: data.Split
+    split: data.Partition
     outcome: Outcome
-    problems: list[Problem]
+    problems: list[LeftOut]
     report: ExportReport | None = None
     judged: Judged | None = None
 
@@ -105,9 +106,9 @@ def train(
     resume: bool = False,
     replace: bool = False,
     offline: bool = False,
-    watch: Report,
+    watch: Watch,
     say: Say = lambda _: None,
-    left_out: Callable[[Sequence[Problem]], None] = lambda _: None,
+    left_out: Callable[[Sequence[LeftOut]], None] = lambda _: None,
 ) -> Result:
     """Train on the recordings below `folder` and write the pack `out`. run: the folder of this run.
 
@@ -216,7 +217,7 @@ def _begin(run: Path, options: Options, digest: str, resume: bool) -> None:
     (run / "run.json").write_bytes(msgspec.json.format(msgspec.json.encode(_Begun(options, digest)), indent=2))
 
 
-def _digest(parts: data.Split, task: data.Task) -> str:
+def _digest(parts: data.Partition, task: data.Task) -> str:
     text = repr((task, [[(str(r.path), r.labels, r.spans) for r in part] for part in (parts.train, parts.validation)]))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -229,7 +230,7 @@ def _learner(
     shaping = ours.Shaping(options.rate, options.bands, options.high_hz, options.look_ahead_ms, options.width, chunk_ms)
 
     def measure(features: LogMel | Fbank, rate: int, window: int) -> tuple[float, float]:
-        examples = Examples(corpus, train, task, Cut("sequence", rate, window))
+        examples = Examples(corpus, train, task, ExampleCut("sequence", rate, window))
         batches = islice(examples.ordered(options.settings.batch), _MEASURED)
         return statistics(features, rate, (batch.audio for batch in batches))
 
@@ -256,13 +257,13 @@ def _learner(
     return HubNet(checkpoint, task, wishes=wishes, freeze=options.freeze, pretrained=bool(options.source))
 
 
-def _cut(options: Options, learner: Trainable) -> Cut:
+def _cut(options: Options, learner: Trainable) -> ExampleCut:
     manifest, hop = learner.manifest, hop_of(learner.manifest.rate)
     if options.mode == "sequence":
-        return Cut("sequence", manifest.rate, learner.stretch)
+        return ExampleCut("sequence", manifest.rate, learner.stretch)
     if manifest.shape is Shape.STATEFUL:
-        return Cut("frame", manifest.rate, learner.stretch, rows=learner.stretch // hop, delay=learner.delay)
-    return Cut("frame", manifest.rate, learner.stretch, rows=manifest.rows_per_window)
+        return ExampleCut("frame", manifest.rate, learner.stretch, rows=learner.stretch // hop, delay=learner.delay)
+    return ExampleCut("frame", manifest.rate, learner.stretch, rows=manifest.rows_per_window)
 
 
 def _finish(
@@ -322,8 +323,7 @@ def _rewritten(pack: Pack, out: Path, manifest: Manifest, *, text: str = "") -> 
         extra={name: content for name, content in contents.items() if name != LABELS},
     )
     load_pack(new)
-    shutil.rmtree(out, ignore_errors=True)
-    new.rename(out)
+    swap.put(new, out)
     return load_pack(out)
 
 

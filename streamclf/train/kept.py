@@ -15,14 +15,14 @@ from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import Manifest, Waveform
 from streamclf.train import parity
 from streamclf.train.families.family import Plan, Wishes
-from streamclf.train.split_encoder import Split, obstacle, split
+from streamclf.train.split_encoder import SplitEncoder, obstacle, split
 from streamclf.types import F32
 
 # the extractor adds it to the variance of the samples
 _VARIANCE_FLOOR = 1e-7
 
 
-def keep_encoder(plan: Plan, wishes: Wishes) -> tuple[Plan, Split | None]:
+def keep_encoder(plan: Plan, wishes: Wishes) -> tuple[Plan, SplitEncoder | None]:
     """The plan with its encoder in a graph of its own, whose rows are kept, where that is exact or was asked for.
 
     Raises UsageError where running statistics were asked for and there is nothing that they could stand in for.
@@ -60,7 +60,7 @@ def keep_encoder(plan: Plan, wishes: Wishes) -> tuple[Plan, Split | None]:
     return kept, cut
 
 
-def work_saved(plan: Plan, cut: Split) -> float:
+def work_saved(plan: Plan, cut: SplitEncoder) -> float:
     """Multiplications and additions of a whole window, over those of one frame's encoder and the rest of the model."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -76,7 +76,7 @@ def work_saved(plan: Plan, cut: Split) -> float:
     return whole / count((cut.encoder, cut.examples(1)), (cut.head, [rows]))
 
 
-def running_rows(cut: Split, manifest: Manifest, *, normalise: bool) -> Callable[[F32], F32]:
+def running_rows(cut: SplitEncoder, manifest: Manifest, *, normalise: bool) -> Callable[[F32], F32]:
     """What a pack with running statistics gives for a signal: native rows (runs, F, classes) float32 probabilities.
 
     By definition, from the whole signal and the checkpoint's own layers: the places of each frame before, weighted, and

@@ -34,7 +34,7 @@ class LabelFileError(StreamclfError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelRow:
     """One annotation as it stands in a file. Times in seconds, None where the file gives none (labels of clips).
 
     A label "" says that the recording holds none: a table's line with a file and nothing else.
@@ -48,7 +48,7 @@ class Row:
     fold: int | None = None
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[LabelRow]:
     """All rows of `path` in its order; an empty file is an empty list. Raises `LabelFileError`."""
     text = _text(path)
     if path.suffix.lower() == ".rttm":
@@ -71,7 +71,7 @@ def _text(path: Path) -> str:
         raise LabelFileError("it is no text in UTF-8; save it as that") from None
 
 
-def _audacity(lines: Sequence[str]) -> Iterator[Row]:
+def _audacity(lines: Sequence[str]) -> Iterator[LabelRow]:
     for number, line in enumerate(lines, start=1):
         # a line that begins with a backslash holds the frequency range of the label above it
         if not line.strip() or line.startswith(("\\", "#")):
@@ -80,10 +80,10 @@ def _audacity(lines: Sequence[str]) -> Iterator[Row]:
         if len(cells) < 2:
             raise LabelFileError(f"line {number} is no `onset TAB offset TAB label`")
         onset, offset = _span(cells[0], cells[1], number)
-        yield Row(_label(cells[2] if len(cells) > 2 else "", number), onset, offset)
+        yield LabelRow(_label(cells[2] if len(cells) > 2 else "", number), onset, offset)
 
 
-def _rttm(text: str) -> Iterator[Row]:
+def _rttm(text: str) -> Iterator[LabelRow]:
     for number, line in enumerate(text.splitlines(), start=1):
         cells = line.split()
         if not cells or cells[0].startswith((";", "#")):
@@ -94,10 +94,12 @@ def _rttm(text: str) -> Iterator[Row]:
         if len(cells) < 8:
             raise LabelFileError(f"line {number} has {len(cells)} of the 8 or more fields of an RTTM SPEAKER line")
         onset = _number(cells[3], number)
-        yield Row(_label(cells[7], number), *_checked(onset, onset + _number(cells[4], number), number), file=cells[1])
+        yield LabelRow(
+            _label(cells[7], number), *_checked(onset, onset + _number(cells[4], number), number), file=cells[1]
+        )
 
 
-def _table(lines: Sequence[str], first: str) -> Iterator[Row]:
+def _table(lines: Sequence[str], first: str) -> Iterator[LabelRow]:
     delimiter = max("\t;,", key=first.count)
     reader = csv.reader(lines, delimiter=delimiter)
     columns: Mapping[str, tuple[int, float]] | None = None
@@ -138,7 +140,7 @@ class _Cells:
         return _number(self(what), number) * self.columns[what][1]
 
 
-def _row(cell: _Cells, number: int) -> Row:
+def _row(cell: _Cells, number: int) -> LabelRow:
     onset = offset = None
     empty = bool(cell("file")) and not any(map(cell, ("label", "onset", "offset", "duration")))
     if "onset" in cell.columns and not empty:
@@ -149,7 +151,7 @@ def _row(cell: _Cells, number: int) -> Row:
             offset = onset + cell.seconds("duration", number)
         onset, offset = _checked(onset, offset, number)
     fold = cell("fold")
-    return Row(
+    return LabelRow(
         label="" if empty else _label(cell("label"), number),
         onset_s=onset,
         offset_s=offset,

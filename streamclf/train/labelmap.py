@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import UsageError
+from streamclf.text import some
 from streamclf.train.annotations import slug
 from streamclf.types import Label
 
@@ -83,12 +84,6 @@ def resolve(data_labels: Sequence[str], labels: Sequence[Label], given: Given) -
         else:
             unmapped.append(data)
     return LabelMap(columns, frozenset(background), tuple(unmapped))
-
-
-def some(names: Sequence[str], most: int = 8) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
 
 
 def _entries(text: str) -> list[str]:

@@ -58,38 +58,13 @@ class OwnNet:
 
     def __init__(self, arch: str, task: Task, *, window_s: float, shaping: Shaping) -> None:
         self.arch = arch
-        classes, bands = len(task.labels), shaping.bands
         hop = hop_of(shaping.rate)
-        widths: dict[str, Any] = {}
-        if shaping.width:
-            widths = {_WIDTHS[arch]: shaping.width}
-        states: tuple[StateTensor, ...] = ()
-        self.net: nn.Module
-        if arch == "convnet":
-            self.net = ConvNet(classes, **widths)
-        else:
-            kinds: dict[str, Any] = {"crnn": CausalCRNN, "tcn": CausalTCN, "transformer": CachedTransformer}
-            causal: CausalNet = kinds[arch](classes, bands=bands, **widths)
-            states = tuple(
-                StateTensor(input=f"{key}_in", output=f"{key}_out", shape=shape) for key, shape in causal.states.items()
-            )
-            self.net = causal
+        self.net = _net(arch, len(task.labels), shaping)
+        stateful = isinstance(self.net, CausalNet)
+        rows = _rows_together(shaping, stateful=stateful)
         window = round(window_s * 1000 / FRAME_MS) * hop
-        stateful = bool(states)
-        rows = shaping.chunk_ms // FRAME_MS
-        if rows < 1 or shaping.chunk_ms % FRAME_MS or (rows > 1 and not stateful):
-            raise UsageError(
-                f"--chunk-ms {shaping.chunk_ms} cannot be; expected a multiple of {FRAME_MS}, and {FRAME_MS} itself "
-                "for nets that are not causal"
-            )
         window = -(-window // (rows * hop)) * rows * hop
-        look_ahead = 0 if stateful else middle_look_ahead(window, hop)
-        if shaping.look_ahead_ms is not None:
-            look_ahead = shaping.look_ahead_ms // FRAME_MS * hop
-            if not stateful and look_ahead >= window:
-                raise UsageError(
-                    f"--look-ahead-ms {shaping.look_ahead_ms} reaches over the window of {window_s:g} s; lower it"
-                )
+        look_ahead = _look_ahead(shaping, window, window_s, hop, stateful=stateful)
         self.stretch = window
         """Samples of one training example."""
         self.delay = look_ahead if stateful else 0
@@ -114,7 +89,7 @@ class OwnNet:
             output="scores",
             activation="softmax" if task.exclusive else "sigmoid",
             exclusive=task.exclusive,
-            state=states,
+            state=_states(self.net),
             segmentation=Segmentation(min_on_ms=100, min_off_ms=200),
             files={},
         )
@@ -153,6 +128,41 @@ class OwnNet:
         return write_torch_pack(
             self.for_export(), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say
         )
+
+
+def _net(arch: str, classes: int, shaping: Shaping) -> nn.Module:
+    widths: dict[str, Any] = {_WIDTHS[arch]: shaping.width} if shaping.width else {}
+    if arch == "convnet":
+        return ConvNet(classes, **widths)
+    kinds: dict[str, Any] = {"crnn": CausalCRNN, "tcn": CausalTCN, "transformer": CachedTransformer}
+    net: nn.Module = kinds[arch](classes, bands=shaping.bands, **widths)
+    return net
+
+
+def _states(net: nn.Module) -> tuple[StateTensor, ...]:
+    states = net.states if isinstance(net, CausalNet) else {}
+    return tuple(StateTensor(input=f"{key}_in", output=f"{key}_out", shape=shape) for key, shape in states.items())
+
+
+def _rows_together(shaping: Shaping, *, stateful: bool) -> int:
+    """Rows of one run. Raises UsageError."""
+    rows = shaping.chunk_ms // FRAME_MS
+    if rows < 1 or shaping.chunk_ms % FRAME_MS or (rows > 1 and not stateful):
+        raise UsageError(
+            f"--chunk-ms {shaping.chunk_ms} cannot be; expected a multiple of {FRAME_MS}, and {FRAME_MS} itself "
+            "for nets that are not causal"
+        )
+    return rows
+
+
+def _look_ahead(shaping: Shaping, window: int, window_s: float, hop: int, *, stateful: bool) -> int:
+    """In samples. Raises UsageError where it reaches over the window."""
+    if shaping.look_ahead_ms is None:
+        return 0 if stateful else middle_look_ahead(window, hop)
+    look_ahead = shaping.look_ahead_ms // FRAME_MS * hop
+    if not stateful and look_ahead >= window:
+        raise UsageError(f"--look-ahead-ms {shaping.look_ahead_ms} reaches over the window of {window_s:g} s; lower it")
+    return look_ahead
 
 
 def _folded(net: CausalNet) -> CausalNet:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.text import one_line
 
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
@@ -241,7 +242,7 @@ def quiet() -> Iterator[None]:
 
 def first_sentence(fault: BaseException) -> str:
     """The first sentence of an error of others, on one line, of a length that can be read."""
-    text = " ".join(str(fault).split()) or type(fault).__name__
+    text = one_line(str(fault), None) or type(fault).__name__
     return re.split(r"(?<=[a-z')\]])\.\s", text, maxsplit=1)[0][:240].rstrip(" .;:")
 
 

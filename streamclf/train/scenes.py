@@ -29,7 +29,7 @@ _QUIETEST_RMS = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class LoneSound:
     """A sound alone. samples: (n, ) float32 at the scenes' rate; label: "" for a background."""
 
     samples: F32
@@ -84,10 +84,10 @@ class Scenes:
     """An endless row of scenes. Labels are drawn evenly, whatever number of sounds each has."""
 
     def __init__(
-        self, sounds: Sequence[Sound], backgrounds: Sequence[Sound], spec: SceneSpec, *, seed: int = 0
+        self, sounds: Sequence[LoneSound], backgrounds: Sequence[LoneSound], spec: SceneSpec, *, seed: int = 0
     ) -> None:
         """Raises StreamclfError where there is no sound. backgrounds: none leaves silence between the sounds."""
-        self._by_label: dict[str, list[Sound]] = {}
+        self._by_label: dict[str, list[LoneSound]] = {}
         for sound in sounds:
             if len(sound.samples):
                 self._by_label.setdefault(sound.label, []).append(sound)
@@ -181,7 +181,7 @@ def read_sound(path: Path, rate: int) -> F32:
     return np.concatenate(parts)
 
 
-def sounds_of(recording: Recording, rate: int, samples: F32, *, label: str | None = None) -> list[Sound]:
+def sounds_of(recording: Recording, rate: int, samples: F32, *, label: str | None = None) -> list[LoneSound]:
     """The sounds in a recording's `samples` (at `rate`): its spans, or the audible stretches of a clip of one label.
 
     label: what to call them instead. Only what sounds alone is taken: no span that overlaps another, and nothing of
@@ -189,7 +189,7 @@ def sounds_of(recording: Recording, rate: int, samples: F32, *, label: str | Non
     """
     if recording.spans is not None:
         return [
-            Sound(samples[round(s.onset_s * rate) : round(s.offset_s * rate)], label or s.label, recording.source)
+            LoneSound(samples[round(s.onset_s * rate) : round(s.offset_s * rate)], label or s.label, recording.source)
             for at, s in enumerate(recording.spans)
             if not any(
                 s.onset_s < other.offset_s and other.onset_s < s.offset_s
@@ -200,7 +200,7 @@ def sounds_of(recording: Recording, rate: int, samples: F32, *, label: str | Non
     if len(recording.labels) != 1:
         return []
     own = label or recording.labels[0]
-    return [Sound(samples[first:end], own, recording.source) for first, end in audible(samples, rate)]
+    return [LoneSound(samples[first:end], own, recording.source) for first, end in audible(samples, rate)]
 
 
 def audible(samples: F32, rate: int, *, gap_s: float = 0.2, least_s: float = 0.04) -> list[tuple[int, int]]:

@@ -33,7 +33,7 @@ _VARIANCE_FLOOR = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitEncoder:
     """A model in two parts. encoder: (n, frame_length) samples -> (n, bands). head: (B, F, bands) -> logits.
 
     Where `features` asks for statistics, (n, 1 + taps, taps) float64, the encoder takes them as well. undivided: the
@@ -93,7 +93,7 @@ def obstacle(model: Any, *, normalise: bool, running: bool = False) -> str:
     return ""
 
 
-def split(model: Any, *, normalise: bool, window: int = 0) -> Split:
+def split(model: Any, *, normalise: bool, window: int = 0) -> SplitEncoder:
     """Cut a model. The two parts share its weights; the model itself stays as it was.
 
     window: samples of one; running statistics may stand in for its own. 0 cuts only where rows stay the same. Raises
@@ -133,7 +133,7 @@ def split(model: Any, *, normalise: bool, window: int = 0) -> Split:
         kept["feature_projection"] = _Kept(paired=_gives_pair(projection, layers[-1].out_channels))
     head = _with_parts(model, **{model.base_model_prefix: _with_parts(base, **kept)})
     undivided = UndividedEncoder(base.feature_extractor, projection).eval()
-    parts = Split(encoder.eval(), _RowsHead(head), undivided, features)
+    parts = SplitEncoder(encoder.eval(), _RowsHead(head), undivided, features)
     with torch.inference_mode():
         bands = encoder(*parts.examples(1)).shape[1]
     return replace(parts, features=msgspec.structs.replace(features, bands=bands))

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from streamclf.alerts.memory import load as load_memory
-from streamclf.alerts.rulefile import RuleFile
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.file import RuleFile
+from streamclf.alerts.rules.memory import load as load_memory
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine
@@ -12,7 +12,8 @@ from streamclf.errors import ConfigError
 from streamclf.store.clips import Clipper, ClipSource
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
-from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.ledger import Ledger
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import Shape
@@ -51,14 +52,14 @@ def make_writer(
     inbox: Inbox,
     rules: RuleFile,
     clocks: Mapping[str, StreamClock],
-    lines: Mapping[str, ClipSource],
+    cut_from: Mapping[str, ClipSource],
     *,
     run: str,
     test: Container[str],
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Writer:
-    """A writer of what `engine` decides, under `rules` and what they remembered. lines: what clips are cut from.
+    """A writer of what `engine` decides, under `rules` and what they remembered. cut_from: by stream, for clips.
 
     run: unique for ever, begins each event's id. test: streams of a self-test.
     """
@@ -72,11 +73,11 @@ def make_writer(
         scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k, without=test)
         if config.scores.enabled
         else None,
-        clipper=Clipper(config.clips, lines, labels) if config.clips.enabled else None,
+        clipper=Clipper(config.clips, cut_from, labels) if config.clips.enabled else None,
     )
     house.use(rules.rules)
-    recorder = Recorder(run, facts, test=test)
-    return Writer(store, recorder, clocks, book, inbox, house, on_commit=on_commit, on_fault=on_fault)
+    ledger = Ledger(run, facts, test=test)
+    return Writer(store, ledger, clocks, book, inbox, house, on_commit=on_commit, on_fault=on_fault)
 
 
 def _lateness_ns(config: Config, engine: Engine) -> int:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from streamclf import metrics
-from streamclf.alerts.rule import Rule, clip_ms
+from streamclf.alerts.rules.rule import Rule, clip_ms
 from streamclf.store.clips import FOLDER, Clipper, Cut, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, set_clip

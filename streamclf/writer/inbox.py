@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from streamclf import metrics
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rule import Rule
 from streamclf.audio.wake import Wake
 from streamclf.types import Event, FrameScores, Gap, Levels, Output, Status
 from streamclf.writer.backlog import MAX_BACKLOG, Done, Write
@@ -31,7 +31,7 @@ class Inbox:
         self._outputs: deque[Sequence[Output]] = deque()  # bound: MAX_INBOX, see put
         # bounded by its callers, who wait for an answer
         self._calls: queue.SimpleQueue[tuple[Write, Done | None]] = queue.SimpleQueue()
-        self._rules: tuple[Sequence[Rule], Place] | None = None
+        self._rules: tuple[Sequence[Rule], Location] | None = None
         self._wake = Wake()
 
     @property
@@ -53,7 +53,7 @@ class Inbox:
             if self.congested or any(isinstance(output, Event) for output in wanted):
                 self._wake.set()
 
-    def use(self, rules: Sequence[Rule], place: Place) -> None:
+    def use(self, rules: Sequence[Rule], place: Location) -> None:
         """These are the rules from the next event on. What they remember stays."""
         self._rules = rules, place
         self._wake.set()
@@ -84,7 +84,7 @@ class Inbox:
         while not self._calls.empty():
             yield self._calls.get_nowait()
 
-    def rules(self) -> tuple[Sequence[Rule], Place] | None:
+    def rules(self) -> tuple[Sequence[Rule], Location] | None:
         """The rules that were given last, where that was since the last look."""
         given, self._rules = self._rules, None
         return given

@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from streamclf import metrics
-from streamclf.alerts import memory, outbox
-from streamclf.alerts.rules import RuleBook, Verdict
+from streamclf.alerts import outbox
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import RuleBook, Verdict
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, close_stale, put_events
-from streamclf.store.recorder import Recorder
+from streamclf.store.ledger import Ledger
 from streamclf.writer.backlog import Backlog
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
@@ -46,7 +47,7 @@ class Writer:
     def __init__(
         self,
         store: Store,
-        recorder: Recorder,
+        ledger: Ledger,
         clocks: Mapping[str, StreamClock],
         book: RuleBook,
         inbox: Inbox,
@@ -56,7 +57,7 @@ class Writer:
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self._store = store
-        self._recorder = recorder
+        self._ledger = ledger
         self._clocks = clocks
         self._book = book
         self._inbox = inbox
@@ -118,7 +119,7 @@ class Writer:
 
     def _last_round(self) -> None:
         self._drain()
-        self._backlog.hold(self._recorder.stop())
+        self._backlog.hold(self._ledger.stop())
         if self._house is not None:
             self._house.close()
             self._drain()
@@ -129,7 +130,7 @@ class Writer:
     def _drain(self) -> None:
         epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
         for outputs in self._inbox.outputs():
-            events = self._recorder.take(outputs, epochs)
+            events = self._ledger.take(outputs, epochs)
             self._backlog.hold(events)
             if self._house is not None:
                 self._house.take(outputs, epochs, events)

@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Page, Route
 from websockets.sync.client import connect
 
-from streamclf.features.picture import decibels
-from streamclf.serve.packed import BinaryScores, decode_binary
-from streamclf.serve.picture import decode
+from streamclf.features.spectrum import decibels
+from streamclf.protocol.packed import BinaryScores, decode_binary
+from streamclf.protocol.spectrum import decode
 from streamclf.types import Levels, Picture
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, hub_server, keep_picture

@@ -3,8 +3,8 @@
 from streamclf.config import Config
 from streamclf.daemon.health import Health
 from streamclf.daemon.problems import PartProblems
-from streamclf.serve.access import Role
-from streamclf.serve.route import Route
+from streamclf.serve.http.route import Route
+from streamclf.serve.roles import Role
 from streamclf.types import Status, StreamState
 from tests.support.browser import OpenPage, hub_server, keep_picture
 from tests.support.serving import make_hub, publish

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from streamclf.serve.access import Role, ServerSettings
-from streamclf.serve.route import Query, Reply, Route
-from streamclf.serve.server import Server
-from streamclf.serve.tokens import TRIES
+from streamclf.serve.http.access import ServerSettings
+from streamclf.serve.http.route import Query, Reply, Route
+from streamclf.serve.http.server import Server
+from streamclf.serve.http.tokens import TRIES
+from streamclf.serve.roles import Role
 from tests.support.proxy import proxied
 from tests.support.rawclient import RawClient
 from tests.support.server import TOKEN, run, serving
@@ -170,7 +171,7 @@ def test_a_login_outlives_the_daemon_and_ends_with_its_token() -> None:
 
 def test_too_many_wrong_tokens_have_to_wait_and_who_is_logged_in_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     # on a busy machine a try more could be due before all were made
-    monkeypatch.setattr("streamclf.serve.tokens.EVERY_S", 600.0)
+    monkeypatch.setattr("streamclf.serve.http.tokens.EVERY_S", 600.0)
 
     async def main() -> None:
         async with serving(**ROLES) as server:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streamclf.client import Client, Reconnect
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.types import Gap, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.following import Waits, collect, published, run
@@ -37,7 +37,7 @@ def test_rows_and_events_come_typed_after_hello_and_the_answer() -> None:
             assert (row.stream, row.first_frame, row.labels, row.rows) == ("mic", 7, ["dog"], [[0.75]])
             assert isinstance(opened, wire.Event)
             assert opened.label == "dog"
-            assert (client.place, client.hello) == ((2, "here"), hello)
+            assert (client.bookmark, client.hello) == ((2, "here"), hello)
 
     run(main())
 
@@ -122,7 +122,7 @@ def test_cut_anywhere_it_resumes_without_a_gap_or_a_duplicate(tier: wire.Tier, e
                     await asyncio.sleep(0.01)
 
             publishing = asyncio.create_task(live())
-            got = await collect(client, lambda got: publishing.done() and client.place == (hub.seq, hub.instance))
+            got = await collect(client, lambda got: publishing.done() and client.bookmark == (hub.seq, hub.instance))
             await publishing
 
         expected = [(message["type"].capitalize(), message["seq"]) for message in uncut.messages]
@@ -178,7 +178,7 @@ def test_a_restart_of_the_daemon_is_declared_and_its_count_begun_anew() -> None:
             assert lagged.reason == "restart"
             assert published(got)[-1] == ("Scores", 9)
             assert published(rows) == [("Scores", 1), ("Scores", 2)]
-            assert client.place == (2, "second")
+            assert client.bookmark == (2, "second")
         assert "the daemon is stopping" in waits[0][0]
 
     run(main())
@@ -193,7 +193,7 @@ def test_a_later_client_goes_on_where_an_earlier_one_ended() -> None:
             early = Client(url, tier="frame", since=0)
             got = await collect(early, lambda got: len(published(got)) == 4)
 
-            late = Client(url, tier="frame", since=early.place)
+            late = Client(url, tier="frame", since=early.bookmark)
             got += await collect(late, lambda got: len(published(got)) == 2)
 
         assert [seq for _, seq in published(got)] == [1, 2, 3, 4, 5, 6]
@@ -207,7 +207,7 @@ def test_what_the_daemon_no_longer_holds_is_declared() -> None:
         publish(hub, *(scores(frame) for frame in range(200)))
         async with served(hub) as server:
             client = Client(f"127.0.0.1:{server.port}", tier="frame", since=10)
-            got = await collect(client, lambda got: client.place == (200, hub.instance))
+            got = await collect(client, lambda got: client.bookmark == (200, hub.instance))
 
         lagged = next(message for message in got if isinstance(message, wire.Lagged))
         first = published(got)[0][1]

@@ -8,7 +8,7 @@ from websockets.asyncio.server import serve as serve_websocket
 
 from streamclf.client import Client, Reconnect
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from tests.support.following import Waits, collect, refusal, run
 from tests.support.served import Proxy, answering, served
 from tests.support.serving import make_hub

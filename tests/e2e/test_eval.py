@@ -228,7 +228,7 @@ def test_yamnet_names_real_clips(tmp_path: Path, shared: Path, packs_dir: Path) 
 @pytest.mark.timeout(300)
 def test_silero_hears_when_somebody_speaks(tmp_path: Path, shared: Path, packs_dir: Path) -> None:
     from streamclf.train.annotations import Recording
-    from streamclf.train.scenes import Scenes, SceneSpec, Sound, read_sound, sounds_of, write_scenes
+    from streamclf.train.scenes import LoneSound, Scenes, SceneSpec, read_sound, sounds_of, write_scenes
 
     digits = sorted((shared / "data" / "digits").glob("[0-9]_*_1.flac"))
     sounds = [
@@ -237,7 +237,7 @@ def test_silero_hears_when_somebody_speaks(tmp_path: Path, shared: Path, packs_d
         for sound in sounds_of(Recording(path, path.stem, ("speech",)), RATE, read_sound(path, RATE))
     ]
     behind = [
-        Sound(read_sound(shared / "data" / "ambience" / f"{name}.ogg", RATE), "", name) for name in ("rain", "wind")
+        LoneSound(read_sound(shared / "data" / "ambience" / f"{name}.ogg", RATE), "", name) for name in ("rain", "wind")
     ]
     spec = SceneSpec(seconds=12.0, turns=(2, 4), turn=(2, 5), overlap=False, snr_db=(10.0, 25.0), band_share=0.0)
     maker = Scenes(sounds, behind, spec, seed=5)

@@ -1,7 +1,6 @@
 """The JavaScript client is built, and its own tests run against real daemons that they may restart."""
 
 import json
-import shutil
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -11,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.daemon import Daemon
-from tests.support.tinypack import RATE, stateful_pack
 
 import streamclf
 from tests.conftest import StartDaemon
 from tests.support import pagemessages
-from tests.support.node import ROOT, install_locked, needs_node, node_version, run_node
+from tests.support.node import JS, ROOT, WEBSOCKET, build_client, needs_node, run_node, tsc
+from tools.lab.daemon import Daemon
+from tools.lab.tinypack import RATE, stateful_pack
 
-JS = ROOT / "streamclf" / "js"
 TOKEN = "very-secret-token/="
 FAST_S = 120  # of sound, which is more rows than a client lets wait
 
@@ -28,20 +26,8 @@ pytestmark = needs_node
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as `npm run build` makes it, with the compiler that the page's lock names."""
-    folder = tmp_path_factory.mktemp("client")
-    install_locked(folder)
-    shutil.copytree(JS, folder / "js", ignore=shutil.ignore_patterns("dist", "node_modules"))
-    done = tsc(folder, "-p", "js")
-    assert done == "", done
-    return folder
-
-
-def tsc(folder: Path, *args: str) -> str:
-    """What the compiler complains of."""
-    program = str(folder / "node_modules" / ".bin" / "tsc")
-    done = run_node(program, *args, folder=folder, timeout_s=180)
-    return done.stdout + done.stderr
+    """The package as `npm run build` makes it."""
+    return build_client(tmp_path_factory.mktemp("client"))
 
 
 @contextmanager
@@ -101,12 +87,10 @@ def test_its_own_tests_pass_against_real_daemons(built: Path, daemon: StartDaemo
         return daemon(*quiet, env={"STREAMCLF_TOKEN": TOKEN}).port
 
     routes = {"/": lambda: running[0].port, "/restart": restart, "/fast": fast, "/guarded": guarded}
-    # from 22 on there is a WebSocket without being asked for
-    flags = [] if node_version() >= (22, 0) else ["--experimental-websocket"]
     with control(routes) as address:
         done = run_node(
-            "node", *flags, "--test", "--test-reporter=spec", "test/",
-            folder=built / "js",
+            "node", *WEBSOCKET, "--test", "--test-reporter=spec", "test/",
+            folder=built,
             timeout_s=240,
             env={"STREAMCLF_TEST_CONTROL": address, "STREAMCLF_TEST_MESSAGES": str(pagemessages.FILE)},
         )  # fmt: skip
@@ -116,7 +100,7 @@ def test_its_own_tests_pass_against_real_daemons(built: Path, daemon: StartDaemo
 
 
 def test_its_types_tell_one_message_from_another(built: Path) -> None:
-    (built / "use.ts").write_text(
+    (built.parent / "use.ts").write_text(
         'import { Client, type EventMessage, type Message } from "./js/dist/index.js";\n'
         'const client = new Client("birds.local", { labels: ["bird"], encoding: "u8", WebSocket });\n'
         "export async function first(): Promise<EventMessage | undefined> {\n"
@@ -143,7 +127,7 @@ def test_its_types_tell_one_message_from_another(built: Path) -> None:
         "--types",
         "",
     )
-    complaints = [line for line in tsc(built, *options, "use.ts").splitlines() if line.startswith("use.ts")]
+    complaints = [line for line in tsc(built.parent, *options, "use.ts").splitlines() if line.startswith("use.ts")]
 
     assert [line.partition("(")[2].partition(",")[0] for line in complaints] == ["11", "12"], complaints
 

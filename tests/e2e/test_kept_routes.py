@@ -13,22 +13,22 @@ import pytest
 import soundfile
 
 from streamclf.alerts import outbox
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
-from streamclf.alerts.rulefile import Vocabulary
-from streamclf.alerts.rules import RuleBook
-from streamclf.alerts.watch import RulesWatch
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.file import Vocabulary
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.config import ClipsConfig
 from streamclf.engine.segment import Decision
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.server import Server
+from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server
-from streamclf.serve.stored import stored_routes
-from streamclf.serve.why import Live
 from streamclf.store.clips import Cut, clip_name, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_clip
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Label
 from tests.support.rawclient import RawClient
@@ -220,7 +220,7 @@ def test_hours_count_onsets_in_the_asked_zone(store: Store) -> None:
 
 
 def test_an_event_shows_what_each_rule_said_and_where_its_alerts_went(store: Store, rules: RulesWatch) -> None:
-    book = RuleBook(rules.file.rules, place=Place(), memory=Memory())
+    book = RuleBook(rules.file.rules, place=Location(), memory=RuleMemory())
     strong, weak = stored(1, stage="open", peak=0.99), stored(9, stage="open", peak=0.5)
     for event in (strong, weak):
         said = book.step(event.decided_ns, [event])

@@ -12,9 +12,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from streamclf.client import Client
 from streamclf.errors import ServeError
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.server import Server
 from streamclf.serve.marks import Keep
-from streamclf.serve.server import Server
-from streamclf.serve.stored import stored_routes
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.writer.inbox import Inbox

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import run_cli
 from tests.support.rawclient import RawClient
-from tests.support.tinypack import stateful_pack
+from tools.lab.daemon import run_cli
+from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 

@@ -32,7 +32,7 @@ def test_the_committed_page_is_what_its_sources_build_to(checkout: Path) -> None
     committed = {file.name: file.read_bytes() for file in (WEB / "dist").iterdir()}
     assert set(built) == set(committed)
     other = [name for name in built if built[name] != committed[name]]
-    assert other == [], "run npm ci and npm run build in streamclf/serve/web, and commit dist"
+    assert other == [], "run npm ci and npm run build in streamclf/web, and commit dist"
 
 
 @pytest.mark.timeout(300)

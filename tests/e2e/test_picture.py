@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from websockets.sync.client import connect
 
-from streamclf.features.picture import Spectrogram, decibels
-from streamclf.serve.picture import Columns, decode
+from streamclf.features.spectrum import Spectrogram, decibels
+from streamclf.protocol.spectrum import Columns, decode
 from tests.conftest import StartDaemon
 from tools.lab.tinypack import RATE, stateful_pack
 

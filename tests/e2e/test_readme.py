@@ -1,4 +1,4 @@
-"""Every command and every program of README.md is run, as it stands there, beside a daemon that hears the demo.
+"""Every command and program of README.md is run, as it stands there, beside a daemon that hears the demo.
 
 Three kinds are only looked at, since they install something: `tools/run` and `tools/test` have to be programs that bash
 can read, and the recipe of `streamclf models add` has to exist (tests/parity/test_yamnet_recipe.py installs one). A
@@ -6,6 +6,7 @@ line that speaks to the daemon at port 8765 is given the port of the one that ru
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.daemon import Daemon, clean_env, free_port, start_daemon
 
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.spec import parse_source
 from streamclf.model.recipes import RECIPES
-from tests.conftest import REPOSITORY
-from tests.support.documents import README, Block, blocks, code, commands
+from tests.support.documents import README, ROOT, Block, blocks, code, commands
+from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
 
 pytestmark = pytest.mark.e2e
 
@@ -37,7 +37,10 @@ name = "birds"
 labels = ["group:bird"]
 """
 LIMIT_S = 120.0
+PROGRAMS_ON = (README, ROOT / "docs" / "use" / "labels.md")
 SHELL = [pytest.param(block, id=block.name) for block in blocks(README, "sh")]
+PYTHON = [pytest.param(block, id=block.name) for page in PROGRAMS_ON for block in blocks(page, "python")]
+JAVASCRIPT = [pytest.param(block, id=block.name) for page in PROGRAMS_ON for block in blocks(page, "js")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +106,20 @@ def test_shell(block: Block, house: House, request: pytest.FixtureRequest) -> No
         _run(words, house, request)
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in blocks(README, "python")])
+@pytest.mark.parametrize("block", PYTHON)
 def test_python(block: Block, house: House) -> None:
     program = house.folder / "labels.py"
-    program.write_text(block.text.replace("127.0.0.1:8765", house.url))
+    program.write_text(_here(block, house))
     assert "label='bird'" in house.first_with("Event(", sys.executable, "-u", str(program))
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in blocks(README, "js")])
+@pytest.mark.parametrize("block", JAVASCRIPT)
 def test_javascript(block: Block, house: House) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node here")
     program = house.folder / "labels.js"
-    program.write_text(block.text.replace("127.0.0.1:8765", house.url))
+    program.write_text(_here(block, house))
     # node has the browser's WebSocket from 22 on, and before behind this flag
     assert house.first_with("type: 'scores'", node, "--experimental-websocket", str(program))
 
@@ -128,6 +131,11 @@ def test_sources_can_be_read() -> None:
         parse_source(source)
 
 
+def _here(block: Block, house: House) -> str:
+    """The program, with the address of the daemon that runs here."""
+    return re.sub(r"127\.0\.0\.1:8765|birds\.local", house.url, block.text)
+
+
 def _places(words: list[str]) -> list[int]:
     return [at for at, word in enumerate(words[:-1]) if word == "--source"]
 
@@ -135,8 +143,8 @@ def _places(words: list[str]) -> list[int]:
 def _run(words: list[str], house: House, request: pytest.FixtureRequest) -> None:
     match words:
         case [tool] if tool.startswith("tools/"):
-            assert os.access(REPOSITORY / tool, os.X_OK)
-            house.run("bash", "-n", str(REPOSITORY / tool))
+            assert os.access(ROOT / tool, os.X_OK)
+            house.run("bash", "-n", str(ROOT / tool))
         case ["streamclf", "models", "add", recipe]:
             assert recipe in RECIPES
         case ["streamclf", "run", *options]:
@@ -183,6 +191,6 @@ def _wait_for_scores(house: House) -> None:
 def _make_checkpoint(folder: Path) -> None:
     pytest.importorskip("torch", reason="the extra `train` is not installed")
     pytest.importorskip("transformers", reason="the extra `train` is not installed")
-    from tests.support.checkpoints import save_checkpoint
+    from tools.lab.checkpoints import save_checkpoint
 
     save_checkpoint("Wav2Vec2ForAudioFrameClassification", folder)

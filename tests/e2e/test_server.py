@@ -230,7 +230,7 @@ def test_messages_beyond_their_bounds_end_the_connection() -> None:
                     codes.append(closed.value.rcvd.code)
             while server._connections:
                 await asyncio.sleep(0)
-            left = list(server.hub._subscribed)
+            left = list(server.hub._channels)
 
         assert codes == [1009, 1009]
         assert left == []

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from streamclf.errors import ServeError
-from streamclf.serve.server import Server, ServerSettings
+from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.types import Status, StreamState
 from tests.support.rawclient import RawClient
 from tests.support.server import TOKEN, run, serving, take, url

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from streamclf import metrics
-from streamclf.serve.server import Server, ServerSettings
+from streamclf.serve.http.server import Server, ServerSettings
 from tests.support.rawclient import RawClient
 from tests.support.server import MANY, rows_of, run, serving
 from tests.support.serving import event, make_hub

@@ -183,7 +183,7 @@ def test_a_service_of_apprise_gets_plain_text(tmp_path: Path) -> None:
         with pytest.raises(Temporary, match="the service did not take it"):
             send(AppriseConfig(f"json://127.0.0.1:{receiver.port}/"), make_alert())
 
-    assert (told["title"], told["message"]) == ("streamclf: birds", "<b>x</b>  Subject: y")
+    assert (told["title"], told["message"]) == ("streamclf: birds", "<b>x</b> Subject: y")
 
 
 def test_a_desktop_gets_text_and_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,13 @@ pytest.importorskip("PIL", reason="pillow is absent (pip install streamclf[pictu
 from PIL import Image
 
 from streamclf.client import Client
+from streamclf.client.snapshot import Snapshot, gather
 from streamclf.draw.layout import lay_out
 from streamclf.draw.palette import THEMES
 from streamclf.errors import ServeError
-from streamclf.features.picture import BANDS
-from streamclf.serve import wire
+from streamclf.features.spectrum import BANDS
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
-from streamclf.snapshot import Snapshot, gather
 from streamclf.types import Event, Gap, Label, Levels, Picture, Stage, Status, StreamState
 from tests.conftest import StartDaemon
 from tests.support.served import served

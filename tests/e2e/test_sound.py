@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from websockets.asyncio.client import connect as connect_soon
 from websockets.sync.client import ClientConnection, connect
 
-from streamclf.serve.sound import SoundBlock, decode, is_sound
+from streamclf.protocol.sound import SoundBlock, decode, is_sound
 from streamclf.types import Sound
 from tests.conftest import StartDaemon
 from tests.support.server import run, serving, subscribed, take, url

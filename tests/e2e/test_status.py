@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streamclf.serve.status import DaemonStatus
+from streamclf.protocol.status import DaemonStatus
 from tests.conftest import StartDaemon
 from tools.lab.daemon import Daemon
 from tools.lab.tinypack import stateful_pack

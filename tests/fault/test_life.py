@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.support.daemon import READY_S, STOP_S, Daemon, free_port
-from tests.support.tinypack import RATE, stateful_pack
 
 from streamclf.store.database import obstacle, reader
 from streamclf.store.events import query
 from tests.support.faulty import HANGING, start_faulty, survivors
 from tests.support.load import patience
+from tools.lab.daemon import READY_S, STOP_S, Daemon, free_port
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -74,8 +74,8 @@ def last_line(running: Daemon) -> str:
     return running.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("fault", ["source-fails", "task-dies", "sweep-dies", "sink-dies", "model-dies", "writer-dies",
-                                   "source-bug"])  # fmt: skip
+@pytest.mark.parametrize("fault", ["source-fails", "source-bug", "task-dies", "sweep-dies", "sink-dies", "hub-dies",
+                                   "model-dies", "writer-dies"])  # fmt: skip
 def test_what_fails_while_it_runs_is_told_and_everything_is_stopped(house: House, fault: str) -> None:
     running = house.start(fault)
 
@@ -141,10 +141,23 @@ def test_a_second_signal_ends_it_without_waiting(house: House) -> None:
 )
 def test_a_part_that_hangs_as_it_stops_is_left_behind_in_its_time(house: House, fault: str, left: str) -> None:
     running = house.start(fault)
-    running.wait_ready(READY_S * patience())
+    running.wait_for("second: live", READY_S * patience())
 
     assert running.stop(signal.SIGTERM) == 0
     assert f"left behind, for it did not stop in time: {left}" in running.stderr
+    assert house.left(running) == []
+
+
+def test_a_request_that_hangs_in_its_thread_holds_up_no_end(house: House) -> None:
+    """As one does whose disk does not answer."""
+    running = house.start("request-hangs")
+    running.wait_for("second: live", READY_S * patience())
+    with socket.create_connection(("127.0.0.1", house.port)) as asking:
+        asking.sendall(b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        hangs(running)
+
+        assert running.stop(signal.SIGTERM) == 0
+    assert "left behind, for it did not stop in time: the pool of threads" in running.stderr
     assert house.left(running) == []
 
 
@@ -163,8 +176,11 @@ def test_a_model_run_that_lasts_is_left_behind_and_events_are_still_written(hous
 
 def test_without_a_fault_it_starts_and_stops(house: House) -> None:
     running = house.start("none")
-    running.wait_ready(READY_S * patience())
+    running.wait_for("second: live", READY_S * patience())
+    assert running.get("/healthz")[0] == 200
 
     assert running.stop(signal.SIGINT) == 0
-    assert last_line(running).endswith("stopping")
+    assert "stopping" in running.stderr
+    assert "left behind" not in running.stderr
+    assert SENTENCE not in running.stderr
     assert house.left(running) == []

@@ -20,7 +20,7 @@ from streamclf.model.loader import load_pack
 from streamclf.model.pack import Encoded, Fbank, Waveform
 from streamclf.model.session import Session
 from streamclf.train import parity
-from streamclf.train.export import export_checkpoint
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.families.family import Wishes
 from streamclf.types import Provider, Shape
 from tests.support.liverows import live

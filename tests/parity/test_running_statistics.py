@@ -22,7 +22,7 @@ from streamclf.model.loader import load_pack  # noqa: E402
 from streamclf.model.pack import Encoded, Pack, Waveform  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
 from streamclf.train.certificate import ExportReport, lines  # noqa: E402
-from streamclf.train.export import export_checkpoint  # noqa: E402
+from streamclf.train.checkpoint import export_checkpoint  # noqa: E402
 from streamclf.train.families.family import Wishes  # noqa: E402
 from streamclf.train.parity import signal  # noqa: E402
 from streamclf.types import F32, Provider  # noqa: E402

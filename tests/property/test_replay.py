@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
 from streamclf.types import Gap, Status, StreamState
 from tests.support.serving import EPOCH_NS, Collector, event, make_hub, publish, scores

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.alerts.rulefile import RuleFile, parse_rules
-from streamclf.alerts.ruletable import EXAMPLES, PlaceTable, RuleTable
+from streamclf.alerts.rules.file import RuleFile, parse_rules
+from streamclf.alerts.rules.table import EXAMPLES, PlaceTable, RuleTable
 from tests.support.mistakes import KNOWN
 
 words = st.sampled_from(

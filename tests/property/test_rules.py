@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.alerts import memory
 from streamclf.alerts.alert import Alert, Reason
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Period, Place
-from streamclf.alerts.rule import Per, Rule, RuleStage
-from streamclf.alerts.rules import LATENESS_NS, RuleBook
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location, Period
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent, put_events
 from streamclf.store.schema import STEPS
@@ -23,7 +23,7 @@ from tests.support.heard import DAWN_NS, ended, opened, updated
 
 SECOND = NS_PER_SECOND
 END_NS = DAWN_NS + 30 * 86_400 * SECOND  # every window is over
-BERLIN = Place(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
+BERLIN = Location(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
 Arrival = tuple[int, StoredEvent]
 """When the news came (ns), and what it was."""
 
@@ -106,7 +106,7 @@ def tell(
     """Alerts in the order of sound time, and the newest reason of each event."""
     told: list[Alert] = []
     reasons: dict[str, Reason] = {}
-    book = RuleBook([rule], place=BERLIN, memory=Memory())
+    book = RuleBook([rule], place=BERLIN, memory=RuleMemory())
     with sqlite3.connect(":memory:") as store:
         for step in STEPS:
             store.executescript(step)
@@ -178,7 +178,7 @@ def test_an_event_is_told_at_most_once_and_every_id_is_its_own(rule: Rule, news:
 
 @given(rule=any_rule, news=arrivals())
 def test_a_step_that_is_not_accepted_changes_nothing(rule: Rule, news: list[Arrival]) -> None:
-    book = RuleBook([rule], place=BERLIN, memory=Memory())
+    book = RuleBook([rule], place=BERLIN, memory=RuleMemory())
     for batch in batches(in_order(news), [3]):
         events = [event for _, event in batch]
         first = book.step(batch[-1][0], events)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.protocol import packed, wire
 
 names = st.text(max_size=40)
 numbers = st.integers(-(2**62), 2**62)

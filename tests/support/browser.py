@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from streamclf.serve.http.route import Route
+from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.serve.hub import Hub
-from streamclf.serve.route import Route
-from streamclf.serve.server import Server, ServerSettings
 from tools.lab.chromium import CHROMIUM, FLAGS
 
 try:

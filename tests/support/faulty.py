@@ -17,13 +17,15 @@ from streamclf.alerts.dispatch import Dispatcher
 from streamclf.audio.sources.file import FileSource
 from streamclf.cli import main
 from streamclf.daemon import main as daemon
+from streamclf.daemon.disk import Disk
 from streamclf.daemon.health import Health
 from streamclf.engine.engine import Engine
 from streamclf.errors import SourceError
-from streamclf.serve.server import Server
+from streamclf.serve.http.server import Server
+from streamclf.serve.hub import Hub
 from streamclf.types import Event, Output
 from streamclf.writer.writer import Writer
-from tests.support.daemon import Daemon, clean_env
+from tools.lab.daemon import Daemon, clean_env
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HANGING = "hanging now"
@@ -120,7 +122,9 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "packs-hang": (daemon, "build_engine", _hang),
     "task-dies": (Health, "watch", _fail_soon),
     "sweep-dies": (Server, "_sweep", _fail_soon),
+    "request-hangs": (Disk, "look", _hang),
     "sink-dies": (Dispatcher, "_next", _fail_soon),
+    "hub-dies": (Hub, "publish", _raiser(ValueError("planted"))),
     "model-dies": (Engine, "tick", _raiser(ValueError("planted"))),
     "model-busy": (Engine, "tick", lambda engine: _long_run.tick(engine)),
     "writer-dies": (Writer, "_round", _raiser(ValueError("planted"))),

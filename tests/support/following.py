@@ -8,7 +8,7 @@ import pytest
 
 from streamclf.client import Client
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
 
 LIMIT_S = 60.0
 

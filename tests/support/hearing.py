@@ -11,7 +11,7 @@ import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from streamclf.serve.sound import SoundBlock, decode
+from streamclf.protocol.sound import SoundBlock, decode
 from streamclf.types import F64, I16
 
 _TAPS = 24

@@ -5,36 +5,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# The rooms from the ground up: a module may import its own room and any lower one. "" is streamclf/__init__.py.
+# The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
+# streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (
-    (
-        "",
-        "errors",
-        "clock",
-        "types",
-        "config",
-        "metrics",
-        "retry",
-        "text",
-        "scan",
-        "fields",
-    ),  # "" is streamclf/__init__.py
-    ("protocol",),
-    ("audio",),
+    ("", "errors", "clock", "types", "fields", "text", "retry", "scan", "metrics", "config"),
+    ("protocol", "audio"),
     ("features",),
     ("model",),
     ("engine",),
     ("store",),
     ("alerts",),
-    ("writer",),
-    ("draw",),
-    ("serve",),
-    ("options",),
-    ("reader", "connection"),
-    ("fetch", "client", "snapshot"),
+    ("writer", "draw"),
+    ("serve", "client"),
     ("daemon",),
     ("commands", "cli", "__main__"),
 )
+OPEN_FLOORS = (0, len(ORDER) - 1)
+UPSTAIRS = {"serve": "http"}  # within a room: the folder that the rest of it must not import
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 TRAIN = "train"
 TRAIN_RESTS_ON = "engine"  # train may import the rooms up to this one
@@ -54,9 +41,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "alerts/service.py",
         "alerts/sinks/",
         "serve/",
-        "client.py",
-        "connection.py",
-        "snapshot.py",
+        "client/",
         "daemon/",
         "commands/listen.py",
         "commands/marks.py",
@@ -73,7 +58,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "writer/writer.py",
         "writer/housekeeping.py",
         "serve/",
-        "client.py",
+        "client/",
         "daemon/",
         "commands/",
         "cli.py",
@@ -81,7 +66,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     ),
     # a clock by another name; a session times its first run, and verify what streaming saves
     "timeit": ("model/session.py", "engine/verify.py", "train/"),
-    "concurrent": ("daemon/pictures.py", "writer/housekeeping.py"),  # threads by another name
+    "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
     "subprocess": ("model/recipes/", "model/recipes.py"),
@@ -129,7 +114,7 @@ def _direction(path: str, item: Import) -> str:
         if room != TRAIN and room not in LEVELS:
             return f"{room!r} is no room of the house; give it a place in ORDER"
     if here == there:
-        return ""
+        return _upstairs(path, item)
     if here == TRAIN:
         if LEVELS[there] <= LEVELS[TRAIN_RESTS_ON] or path in TRAIN_TALKS:
             return ""
@@ -138,9 +123,19 @@ def _direction(path: str, item: Import) -> str:
         if here in TRAIN_DOORS and item.lazy:
             return ""
         return "train is imported only by the command line, and there inside a function"
+    if LEVELS[there] == LEVELS[here] and LEVELS[here] not in OPEN_FLOORS:
+        return f"{here} must not import {there}, which stands beside it"
     if LEVELS[there] > LEVELS[here]:
         return f"{here or 'the package itself'} must not import {there}, which stands above it"
     return ""
+
+
+def _upstairs(path: str, item: Import) -> str:
+    room, *rest = path.split("/")
+    above = UPSTAIRS.get(room)
+    if above is None or rest[0] == above or item.name.split(".")[2:3] != [above]:
+        return ""
+    return f"{room} must not import {room}/{above}, which stands above it"
 
 
 def _quarantine(path: str, item: Import) -> str:
@@ -209,9 +204,14 @@ def _called(node: ast.Call) -> str:
     return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
+def _for_types(node: ast.AST) -> bool:
+    """Whether what stands in it is read by type checkers alone."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
 def _walk(node: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node below `node`, with whether it stands inside a function."""
+    """Every node below `node`, with whether it stands inside a function, or is there for types alone."""
     for child in ast.iter_child_nodes(node):
-        inside = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _for_types(child)
         yield child, inside
         yield from _walk(child, inside)

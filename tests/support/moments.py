@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from streamclf.draw.moments import Break, EventBar, Lane, Moments
-from streamclf.features.picture import BANDS, Spectrogram, steps
+from streamclf.features.spectrum import BANDS, Spectrogram, steps
 
 RATE = 16_000
 HOP = RATE // 50

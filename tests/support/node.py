@@ -1,4 +1,4 @@
-"""Node and what the page's lock installs, in a folder of a test: for the page and for the JavaScript client."""
+"""Node, what the page's lock installs, and the JavaScript client that is built with it, in a folder of a test."""
 
 import json
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WEB = ROOT / "streamclf" / "serve" / "web"
+WEB = ROOT / "streamclf" / "web"
+JS = ROOT / "streamclf" / "client" / "js"
 INSTALL_S = 60
 
 
@@ -25,6 +26,8 @@ def node_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
+# from 22 on there is a WebSocket without being asked for
+WEBSOCKET = () if node_version() >= (22, 0) else ("--experimental-websocket",)
 needs_node = pytest.mark.skipif(node_version() < (20, 19), reason="no node of 20.19 or above with npm here")
 
 
@@ -64,6 +67,22 @@ def install_locked(folder: Path) -> None:
         if re.search(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|E40[134]", installed.stderr):
             pytest.skip("npm ci found no registry")
         raise AssertionError(installed.stderr)
+
+
+def build_client(folder: Path) -> Path:
+    """The JavaScript client in `folder`/js, built with the compiler that the page's lock names; returns that folder."""
+    install_locked(folder)
+    shutil.copytree(JS, folder / "js", ignore=shutil.ignore_patterns("dist", "node_modules"))
+    done = tsc(folder, "-p", "js")
+    assert done == "", done
+    return folder / "js"
+
+
+def tsc(folder: Path, *args: str) -> str:
+    """What the compiler that was installed in `folder` complains of."""
+    program = str(folder / "node_modules" / ".bin" / "tsc")
+    done = run_node(program, *args, folder=folder, timeout_s=180)
+    return done.stdout + done.stderr
 
 
 def _installed_as_locked() -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.serve import wire
-from streamclf.serve.packed import BinaryScores, encode_binary
-from streamclf.serve.picture import Columns
-from streamclf.serve.sound import SoundBlock
+from streamclf.protocol import wire
+from streamclf.protocol.packed import BinaryScores, encode_binary
+from streamclf.protocol.sound import SoundBlock
+from streamclf.protocol.spectrum import Columns
 from tests.support.serving import EPOCH_NS, make_hub
 
-FILE = Path(__file__).resolve().parents[2] / "streamclf" / "serve" / "web" / "src" / "messages.json"
+FILE = Path(__file__).resolve().parents[2] / "streamclf" / "web" / "src" / "messages.json"
 _ROWS = np.array([[0.0, 1.0, 0.5], [0.2, 0.25, 0.75]], dtype=np.float32)
 _SAMPLES = np.array([0, 1, -32768, 32767, -2], dtype=np.int16)
 _LEVELS = np.arange(3 * 6, dtype=np.uint8).reshape(3, 6) * 10

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server, ServerSettings
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import ClientConnection
 
+from streamclf.serve.http.route import Route
+from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep
 from streamclf.serve.push import PushSink
-from streamclf.serve.route import Route
-from streamclf.serve.server import Server, ServerSettings
 from streamclf.types import FrameScores, Label
 from tests.support.serving import HOP, make_hub
 

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 
 from streamclf.types import F32
-from tools.default.corpus import RATE, Clip, Kind, Split
+from tools.default.corpus import RATE, CorpusClip, Kind, Split
 
 SPLITS: tuple[Split, ...] = ("train", "choose", "test")
 
@@ -24,14 +24,16 @@ def noise(seconds: float = 3.0, *, seed: int = 0) -> F32:
     return np.asarray(0.05 * np.random.default_rng(seed).standard_normal(round(seconds * RATE)), dtype=np.float32)
 
 
-def recording(path: Path, samples: F32, label: str | None, split: Split, kind: Kind = "event", **more: object) -> Clip:
+def recording(
+    path: Path, samples: F32, label: str | None, split: Split, kind: Kind = "event", **more: object
+) -> CorpusClip:
     """Written at `path`, as a clip that is yet to be decoded."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, int(str(more.pop("rate", RATE))), subtype="PCM_16")
-    return Clip(path, label, kind, path.stem, split, "CC0", "made up", 8000.0, **more)  # type: ignore[arg-type]
+    return CorpusClip(path, label, kind, path.stem, split, "CC0", "made up", 8000.0, **more)  # type: ignore[arg-type]
 
 
-def wanted(folder: Path) -> list[Clip]:
+def wanted(folder: Path) -> list[CorpusClip]:
     """A few clips of each split; every one a source of its own."""
     clips = []
     for at, split in enumerate(SPLITS):

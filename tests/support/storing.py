@@ -5,7 +5,7 @@ from typing import Any
 from streamclf.clock import NS_PER_FRAME
 from streamclf.engine.segment import Decision
 from streamclf.store.events import StoredEvent
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.types import Event, Label, Stage
 
 FACTS = {"birds": PackFacts.of("ab", [Label("robin", "Robin", "bird")], [Decision(enter=0.6, min_on=5, min_off=10)])}

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
 from streamclf.clock import StreamClock
 from streamclf.store.database import Store
-from streamclf.store.recorder import Recorder
+from streamclf.store.ledger import Ledger
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 from tests.support.storing import FACTS
@@ -19,7 +19,7 @@ LIMIT_S = 20.0
 
 
 def no_rules() -> RuleBook:
-    return RuleBook((), place=Place(), memory=Memory())
+    return RuleBook((), place=Location(), memory=RuleMemory())
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def writing(folder: Path, book: RuleBook | None = None) -> Iterator[tuple[Inbox,
     with closing(Store.open(folder)) as store:
         writer = Writer(
             store,
-            Recorder("run1", FACTS),
+            Ledger("run1", FACTS),
             {"mic": StreamClock(16_000)},
             book or no_rules(),
             inbox,

@@ -53,7 +53,7 @@ def test_what_cannot_be_learnt_from_is_left_out_with_a_reason(tmp_path: Path) ->
     bad.write_bytes(b"no sound")
     silent = recording(tmp_path / "in/silent.wav", np.zeros(RATE, np.float32), "dog", "train")
     kept = recording(tmp_path / "in/kept.wav", burst(900, rate=11_025), "dog", "train", rate=11_025)
-    broken = corpus.Clip(bad, "rain", "event", "broken", "train", "CC0", "made up", 8000.0)
+    broken = corpus.CorpusClip(bad, "rain", "event", "broken", "train", "CC0", "made up", 8000.0)
 
     dropped = corpus.build(tmp_path, [broken, silent, kept])
 

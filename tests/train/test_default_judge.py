@@ -13,15 +13,15 @@ from streamclf.train.annotations import read_data
 from streamclf.train.scenes import read_sound
 from tests.support.soundset import noise, recording, wanted
 from tools.default import corpus, costs, testset
-from tools.default.corpus import HEARD_ALL, HELD_OUT, RATE, Clip
-from tools.default.judge import Judge, Row, table
+from tools.default.corpus import HEARD_ALL, HELD_OUT, RATE, CorpusClip
+from tools.default.judge import Judge, Measure, table
 from tools.lab.tinypack import put_file, stateful_pack
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def test_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+def test_clips(tmp_path_factory: pytest.TempPathFactory) -> list[CorpusClip]:
     work = tmp_path_factory.mktemp("corpus")
     corpus.build(work, wanted(work / "in"))
     return [clip for clip in corpus.load(work) if clip.split == "test"]
@@ -39,7 +39,7 @@ def hears_loudness(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_dialogues_are_of_speech_alone_and_can_be_read_from_their_folder(
-    tmp_path: Path, test_clips: list[Clip]
+    tmp_path: Path, test_clips: list[CorpusClip]
 ) -> None:
     made = testset.dialogues(test_clips, tmp_path / "d", 2)
 
@@ -53,7 +53,7 @@ def test_dialogues_are_of_speech_alone_and_can_be_read_from_their_folder(
     assert len(read_sound(made[0].path, RATE)) == 30 * RATE
 
 
-def test_mixed_scenes_say_what_is_implied(tmp_path: Path, test_clips: list[Clip]) -> None:
+def test_mixed_scenes_say_what_is_implied(tmp_path: Path, test_clips: list[CorpusClip]) -> None:
     made = testset.mixed(test_clips, tmp_path / "m", 12)
 
     spans = [span for recording in made for span in recording.spans or ()]
@@ -64,7 +64,7 @@ def test_mixed_scenes_say_what_is_implied(tmp_path: Path, test_clips: list[Clip]
     assert all(any(a <= first and end <= b for a, b in birds) for first, end in roosters)
 
 
-def test_backgrounds_bear_all_that_may_be_in_them(tmp_path: Path, test_clips: list[Clip]) -> None:
+def test_backgrounds_bear_all_that_may_be_in_them(tmp_path: Path, test_clips: list[CorpusClip]) -> None:
     made = testset.backgrounds(test_clips, tmp_path / "b", 0.1)
 
     assert len(made.recordings) == 12
@@ -77,14 +77,14 @@ def test_backgrounds_bear_all_that_may_be_in_them(tmp_path: Path, test_clips: li
 def test_a_row_is_met_or_not_by_the_first_pack() -> None:
     ours, theirs = {"ours": 89.0, "theirs": 20.0}, {"ours": 80.0, "theirs": 99.0}
 
-    assert Row("x", ">= 88 %", ours, lambda v: v >= 88, "%").met is True
-    assert Row("x", ">= 88 %", theirs, lambda v: v >= 88, "%").met is False
-    assert Row("x", "", ours).met is None
-    assert Row("x", ">= 88 %", {"ours": None}, lambda v: v >= 88, "%").met is None
+    assert Measure("x", ">= 88 %", ours, lambda v: v >= 88, "%").met is True
+    assert Measure("x", ">= 88 %", theirs, lambda v: v >= 88, "%").met is False
+    assert Measure("x", "", ours).met is None
+    assert Measure("x", ">= 88 %", {"ours": None}, lambda v: v >= 88, "%").met is None
 
 
 def test_rows_come_from_the_live_engine(
-    tmp_path: Path, hears_loudness: Path, test_clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hears_loudness: Path, test_clips: list[CorpusClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tools.default.judge.DIALOGUES", 3)
     judge = Judge([str(hears_loudness)])

@@ -9,9 +9,9 @@ import pytest
 from tests.support.soundset import wanted
 from tools.default import corpus
 from tools.default.classes import BACKGROUND, COLUMN
-from tools.default.corpus import Clip
+from tools.default.corpus import CorpusClip
 from tools.default.pool import Mixture, Part, source
-from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, Scenes
+from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, FramedScenes
 
 SILENT = replace(
     TRAINING, beds=(1.0, 0.0, 0.0, 0.0), events=(1, 1), whole=0.0, response=0.0, band=0.0, scene_band=0.0, speed=0.0,
@@ -20,18 +20,18 @@ SILENT = replace(
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CorpusClip]:
     work = tmp_path_factory.mktemp("corpus")
     corpus.build(work, wanted(work / "in"))
     return corpus.load(work)
 
 
-def only(clips: list[Clip], *labels: str | None) -> list[Clip]:
+def only(clips: list[CorpusClip], *labels: str | None) -> list[CorpusClip]:
     return [clip for clip in clips if clip.label in labels and clip.kind in ("event", "speech")]
 
 
-def test_a_scene_is_a_function_of_its_number(clips: list[Clip]) -> None:
-    one, same, other = (Scenes(clips, "train", seed=seed) for seed in (1, 1, 2))
+def test_a_scene_is_a_function_of_its_number(clips: list[CorpusClip]) -> None:
+    one, same, other = (FramedScenes(clips, "train", seed=seed) for seed in (1, 1, 2))
     same.scene(7)
 
     for number in range(4):
@@ -40,8 +40,8 @@ def test_a_scene_is_a_function_of_its_number(clips: list[Clip]) -> None:
     assert not np.array_equal(one.scene(3).samples, other.scene(3).samples)
 
 
-def test_a_scene_has_the_shape_that_is_promised(clips: list[Clip]) -> None:
-    scenes = Scenes(clips, "train")
+def test_a_scene_has_the_shape_that_is_promised(clips: list[CorpusClip]) -> None:
+    scenes = FramedScenes(clips, "train")
 
     for number in range(20):
         samples, strong, known = scenes.scene(number)
@@ -54,8 +54,8 @@ def test_a_scene_has_the_shape_that_is_promised(clips: list[Clip]) -> None:
 
 
 @pytest.mark.parametrize("label", ["bird", "speech"])
-def test_the_truth_is_where_the_sound_is(clips: list[Clip], label: str) -> None:
-    scenes = Scenes(only(clips, label), "train", SILENT)
+def test_the_truth_is_where_the_sound_is(clips: list[CorpusClip], label: str) -> None:
+    scenes = FramedScenes(only(clips, label), "train", SILENT)
 
     for number in range(6):
         samples, strong, known = scenes.scene(number)
@@ -67,41 +67,41 @@ def test_the_truth_is_where_the_sound_is(clips: list[Clip], label: str) -> None:
         assert known.all()
 
 
-def test_a_rooster_is_a_bird(clips: list[Clip]) -> None:
-    strong = Scenes(only(clips, "rooster"), "train", SILENT).scene(0).strong
+def test_a_rooster_is_a_bird(clips: list[CorpusClip]) -> None:
+    strong = FramedScenes(only(clips, "rooster"), "train", SILENT).scene(0).strong
 
     assert strong[:, COLUMN["rooster"]].any()
     assert np.array_equal(strong[:, COLUMN["bird"]], strong[:, COLUMN["rooster"]])
 
 
-def test_what_nobody_has_labelled_is_not_known(clips: list[Clip]) -> None:
+def test_what_nobody_has_labelled_is_not_known(clips: list[CorpusClip]) -> None:
     birds = only(clips, "bird")
     forest = [clip for clip in clips if clip.kind == "unlabelled"]
     behind = replace(SILENT, beds=(0.0, 0.0, 0.0, 1.0))
 
-    known = Scenes(birds + forest, "train", behind).scene(0).known
+    known = FramedScenes(birds + forest, "train", behind).scene(0).known
 
     assert not known[COLUMN["bird"]]
     assert not known[BACKGROUND]
     assert known[COLUMN["dog"]]
 
 
-def test_a_sound_of_no_class_is_no_background(clips: list[Clip]) -> None:
-    scene = Scenes(only(clips, None), "train", SILENT).scene(0)
+def test_a_sound_of_no_class_is_no_background(clips: list[CorpusClip]) -> None:
+    scene = FramedScenes(only(clips, None), "train", SILENT).scene(0)
 
     assert not np.delete(scene.strong, BACKGROUND, axis=1).any()
     assert not scene.known[BACKGROUND]
 
 
-def test_nothing_of_another_split_is_heard(clips: list[Clip]) -> None:
+def test_nothing_of_another_split_is_heard(clips: list[CorpusClip]) -> None:
     """All recordings of the other splits are louder than everything; their audio is not even opened."""
     gone = [replace(clip, path=Path("nowhere")) if clip.split != "test" else clip for clip in clips]
 
-    assert np.array_equal(Scenes(gone, "test").scene(5).samples, Scenes(clips, "test").scene(5).samples)
+    assert np.array_equal(FramedScenes(gone, "test").scene(5).samples, FramedScenes(clips, "test").scene(5).samples)
 
 
-def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
-    scenes = Scenes(only(clips, "bird"), "train", replace(SILENT, loud_db=(-60.0, -10.0)))
+def test_loudness_is_drawn_over_the_whole_range(clips: list[CorpusClip]) -> None:
+    scenes = FramedScenes(only(clips, "bird"), "train", replace(SILENT, loud_db=(-60.0, -10.0)))
 
     levels = [20 * np.log10(np.abs(scenes.scene(number).samples).max()) for number in range(40)]
 
@@ -110,7 +110,7 @@ def test_loudness_is_drawn_over_the_whole_range(clips: list[Clip]) -> None:
     assert max(levels) < -10.0 + 4.0
 
 
-def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[Clip]) -> None:
+def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[CorpusClip]) -> None:
     mixture = Mixture(clips, "train")
     talks = [mixture.scene(number) for number in range(60) if number % 10 in (4, 5)]
 
@@ -121,7 +121,7 @@ def test_dialogues_are_speech_and_what_lies_behind_it_is_not_known(clips: list[C
     assert {bool(scene.known[COLUMN["rain"]]) for scene in talks} == {True, False}
 
 
-def test_the_recordings_of_the_test_are_heard_where_nothing_is_held_out(clips: list[Clip]) -> None:
+def test_the_recordings_of_the_test_are_heard_where_nothing_is_held_out(clips: list[CorpusClip]) -> None:
     dogs = [replace(clip, label="dog") if clip.label is None and clip.kind == "event" else clip for clip in clips]
     told = [clip for clip in dogs if clip.label != "dog" or clip.split == "test"]
 

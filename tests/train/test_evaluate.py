@@ -244,7 +244,7 @@ def test_annotations_that_go_on_after_the_end_belong_to_another_recording(tmp_pa
         (
             ("dog", "cat"),
             (),
-            "no label of the data (cat, dog) is one of tiny-stateful; say which ones answer them with ",
+            "no label of the data (cat and dog) is one of tiny-stateful; say which ones answer them with ",
         ),
         (("loud", "loud"), (), "every clip of the data has the label 'loud'"),
         (("dog", "cat"), ("dog=",), '--labels-map "cat=PACK_LABEL"'),

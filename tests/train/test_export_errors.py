@@ -13,7 +13,8 @@ pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.export import export_checkpoint, pack_name
+from streamclf.train.checkpoint import export_checkpoint
+from streamclf.train.export import pack_name
 from streamclf.train.families.family import Wishes
 from streamclf.train.pretrained import quiet
 from tools.lab.checkpoints import LOGMEL, edit, save_checkpoint

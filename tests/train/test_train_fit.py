@@ -18,7 +18,7 @@ from streamclf.train import runstate  # noqa: E402
 from streamclf.train.annotations import read_data  # noqa: E402
 from streamclf.train.corpus import decode  # noqa: E402
 from streamclf.train.data import Task  # noqa: E402
-from streamclf.train.examples import Cut, Examples  # noqa: E402
+from streamclf.train.examples import ExampleCut, Examples  # noqa: E402
 from streamclf.train.fit import FitSettings, Outcome, fit  # noqa: E402
 from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
 from tests.support.recordings import RATE, tone_clips  # noqa: E402
@@ -65,7 +65,7 @@ def train(tmp_path: Path) -> Iterator[Fit]:
     recordings, _ = read_data(tone_clips(tmp_path / "clips", count=6, seconds=0.8))
     corpus, good, _ = decode(recordings, RATE, tmp_path / "audio")
     manifest = OwnNet("convnet", TASK, window_s=0.4, shaping=Shaping(width=4)).manifest
-    cut = Cut("sequence", RATE, manifest.window)
+    cut = ExampleCut("sequence", RATE, manifest.window)
     threads = torch.get_num_threads()
 
     def run(

@@ -6,8 +6,9 @@ import pytest
 from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
-from streamclf.serve.access import Access, Refusal, Role, ServerSettings, check_bind
-from streamclf.serve.tokens import TRIES
+from streamclf.serve.http.access import Access, Refusal, ServerSettings, check_bind
+from streamclf.serve.http.tokens import TRIES
+from streamclf.serve.roles import Role
 
 TOKEN = "0123456789abcdef"
 TOKENS = {Role.ADMIN: TOKEN, Role.AUDIO: "audio-0123456789", Role.LABELS: "labels-0123456789"}

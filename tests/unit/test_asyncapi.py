@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamclf.serve import asyncapi, wire
+from streamclf.protocol import asyncapi, wire
 
 
 def test_the_checked_in_document_is_not_stale() -> None:
-    assert asyncapi.PATH.read_text(encoding="utf-8") == asyncapi.text(), "run: python -m streamclf.serve.asyncapi"
+    assert asyncapi.PATH.read_text(encoding="utf-8") == asyncapi.text(), "run: python -m streamclf.protocol.asyncapi"
 
 
 def test_every_message_is_in_it_and_every_reference_leads_somewhere() -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.alerts.calibrate import Clip, Run, interval, onsets, propose, runs_of
+from streamclf.alerts.calibrate import ScoredClip, ScoreRun, interval, onsets, propose, runs_of
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
 from streamclf.commands.calibrate import calibrate
 from streamclf.engine.segment import Decision, Segmenter
@@ -18,7 +18,7 @@ from streamclf.errors import StoreError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_mark
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Stage
 from tests.support.storing import START_NS, stored
@@ -63,7 +63,7 @@ def test_the_rate_of_other_hours_lies_in_the_interval(burst: float) -> None:
     inside, realised = 0, []
     for seed in range(24):
         row, other = (site(at, 2, per_hour=60, burst=burst) for at in (seed, 1000 + seed))
-        found = propose("x", [Run("mic", 0, row)], Decision(enter=0.4, leave=0.28, min_on=5), budget=8.0)
+        found = propose("x", [ScoreRun("mic", 0, row)], Decision(enter=0.4, leave=0.28, min_on=5), budget=8.0)
         rate = len(onsets(other, found.after)) / 2
         inside += found.low <= rate <= found.high
         realised.append(rate)
@@ -79,8 +79,10 @@ def test_a_longer_minimum_duration_is_taken_where_it_misses_less() -> None:
     row = site(1, 4, per_hour=60)
     bird = np.full(200, 0.45, dtype=np.float32)  # a quiet one that lasts; every bump is over after 15 frames
     decision = Decision(enter=0.4, leave=0.28, min_on=5)
-    with_clips = propose("x", [Run("mic", 0, row)], decision, budget=1.0, clips=[Clip("a", bird), Clip("b", bird)])
-    without = propose("x", [Run("mic", 0, row)], decision, budget=1.0)
+    with_clips = propose(
+        "x", [ScoreRun("mic", 0, row)], decision, budget=1.0, clips=[ScoredClip("a", bird), ScoredClip("b", bird)]
+    )
+    without = propose("x", [ScoreRun("mic", 0, row)], decision, budget=1.0)
 
     assert (with_clips.missed_before, with_clips.missed) == (0, 0)
     assert with_clips.after.min_on > 15
@@ -93,10 +95,10 @@ def test_what_was_right_does_not_count() -> None:
     for at in (1000, 2000, 3000):
         row[at : at + 50] = 0.9
     right = {"mic": [(900 * NS_PER_FRAME, 2100 * NS_PER_FRAME)]}
-    runs = [Run("mic", 0, row)]
+    runs = [ScoreRun("mic", 0, row)]
 
     assert propose("x", runs, Decision(), budget=1.0, right=right).rate == 1.0
-    assert not propose("x", [Run("mic", 0, np.ones(HOUR, dtype=np.float32))], Decision(), budget=0.5).met
+    assert not propose("x", [ScoreRun("mic", 0, np.ones(HOUR, dtype=np.float32))], Decision(), budget=0.5).met
 
 
 def test_no_alarm_in_the_log_still_leaves_room_for_some() -> None:

@@ -6,20 +6,8 @@ import sys
 import pytest
 
 # what `pip install streamclf` brings besides, and what the extras do
-HEAVY = [
-    "av",
-    "click",
-    "httpx",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "prometheus_client",
-    "pyarrow",
-    "rich",
-    "sounddevice",
-    "soundfile",
-    "torch",
-]
+HEAVY = ["av", "click", "httpx", "numpy", "onnx", "onnxruntime", "prometheus_client", "pyarrow", "rich"]
+HEAVY += ["sounddevice", "soundfile", "torch"]
 LIGHT = {"msgspec", "streamclf", "typing_extensions", "websockets"}
 
 BLOCKER = f"""

@@ -14,6 +14,7 @@ from streamclf.cli import cli
 from streamclf.engine.verify import verify
 from streamclf.errors import StreamclfError
 from streamclf.model import complete as completing
+from streamclf.model.library import shipped_models_dir
 from streamclf.model.loader import load_pack
 from streamclf.types import Shape
 from tools.lab import tinypack
@@ -173,7 +174,7 @@ def test_labels_may_be_written_in_several_ways(tmp_path: Path, text: str, ids: l
         ("rate = 16000\n", "", "the key `rate` is missing; state it, nothing is guessed"),
         ("step = 320 ", "step = 999 ", "`step` is 999"),
         ("step = 320 ", "stepp = 320 ", "unknown key `stepp`; did you mean `step`?"),
-        ('output = "state_out"', 'output = "states"', 'these to pack.toml: output = "scores", output = "state_out"'),
+        ('output = "state_out"', 'output = "states"', "it has no output 'states', only 'scores', 'state_out'"),
         ('input = "state_in"', 'input = "audio"', "'state_in' has the shape [2, any, 6], expected [any, 384]"),
         ("name = ", "name = = ", "is not TOML"),
         ('kind = "waveform"', 'kind = "waves"', "wrong value in `features.kind`"),
@@ -197,6 +198,7 @@ def test_what_does_not_fit_is_one_sentence_and_changes_nothing(tmp_path: Path, o
     ("labels", "says"),
     [
         ("id\nloud\nc1\n", "expected [any, 2]"),
+        ("id\nl1\nl2\nl3\nl4\n", "expected [any, 4]"),
         ("mid,display\nx,Loud\n", "expected some of the columns id,name,group,enter,hidden and index"),
         ("id,index\nloud,0\nc1,0\nc2,1\n", "does not count from 0 to 2"),
         ("id,enter\nloud,much\nc1,\nc2,\n", "enter is 'much'"),
@@ -248,3 +250,30 @@ def test_names_and_sizes_come_from_the_graph_alone(tmp_path: Path) -> None:
     told = tomlkit.parse(done.contents["pack.toml"].decode())
     assert (told["input"], told["output"], told["rows_per_window"]) == ("features", "scores", 10)
     assert any("rows that the graph gives" in line for line in done.said)
+
+
+def test_the_pack_that_ships_gets_back_what_was_taken_out_of_it(tmp_path: Path) -> None:
+    shipped = shipped_models_dir() / "default"
+    folder = tmp_path / "default"
+    shutil.copytree(shipped, folder)
+    document = tomlkit.parse((folder / "pack.toml").read_text())
+    for key in ("files", "format", "input", "output"):
+        del document[key]
+    for state in document["state"]:
+        del state["shape"]
+    (folder / "pack.toml").write_text(tomlkit.dumps(document))
+
+    assert run(folder).exit_code == 0
+
+    assert load_pack(folder).manifest == load_pack(shipped).manifest
+
+
+def test_where_two_outputs_could_be_meant_it_says_what_to_add(tmp_path: Path) -> None:
+    # six labels, and a state of six values that nothing takes for one
+    labels = "id\n" + "".join(f"c{number}\n" for number in range(6))
+    folder = by_hand(tmp_path / "pack", Shape.STATEFUL, labels=labels)
+    made = tinypack.stateful_pack(tmp_path / "six", window=384, classes=6)
+    shutil.copy(made / "model.onnx", folder)
+    edit(folder, 'output = "state_out"', 'output = "elsewhere"')
+
+    assert 'add one of these to pack.toml: output = "scores", output = "state_out"' in refused(folder)

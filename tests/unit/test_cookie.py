@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamclf.serve.cookie import KEEP_S, clear_cookie, name_of, set_cookie, shown, who_holds
+from streamclf.serve.http.cookie import KEEP_S, clear_cookie, name_of, set_cookie, shown, who_holds
 
 PORT = 8765
 NOW_S = 1_700_000_000.5

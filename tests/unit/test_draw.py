@@ -42,7 +42,7 @@ def loudness(pixels: Pixels, theme: str) -> Pixels:
 
 @pytest.mark.parametrize(("name", "block"), [("light", ":root {"), ("dark", ':root[data-theme="dark"] {')])
 def test_the_colours_are_those_of_the_page(name: str, block: str) -> None:
-    sheet = Path(palette.__file__).parents[1] / "serve/web/src/theme.css"
+    sheet = Path(palette.__file__).parents[1] / "web/src/theme.css"
     tokens = dict(re.findall(r"--([\w-]+): (#\w{6});", sheet.read_text().partition(block)[2].partition("}")[0]))
     theme = THEMES[name]
 

@@ -6,21 +6,12 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from streamclf.alerts.ruletable import PlaceTable, RuleTable
+from streamclf.alerts.rules.table import PlaceTable, RuleTable
 from streamclf.alerts.sinks import kinds
 from streamclf.config import SECTIONS, Config, DecisionConfig
 from streamclf.fields import JSON_WORDS, keys_of, sentences
-from streamclf.model.pack import (
-    Constant,
-    Encoded,
-    Fbank,
-    LogMel,
-    Manifest,
-    Segmentation,
-    StateTensor,
-    Waveform,
-)
-from streamclf.serve import wire
+from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.protocol import wire
 
 
 class Base(msgspec.Struct):

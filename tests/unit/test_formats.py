@@ -62,12 +62,3 @@ def test_csv_events_are_quoted_and_no_formula() -> None:
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert rows[0]["stream"] == "a,b.wav"
     assert rows[0]["name"] == "'=1+1 Robin"
-
-
-@pytest.mark.parametrize("cell", ["=cmd", "+1", "-1", "@x", "\t=1", "\n=1"])
-def test_plain_never_begins_like_a_formula(cell: str) -> None:
-    assert formats.plain(cell).startswith("'")
-
-
-def test_plain_leaves_ordinary_text_alone() -> None:
-    assert [formats.plain(text) for text in ("", "Bird, song", "1 = 1")] == ["", "Bird, song", "1 = 1"]

@@ -8,10 +8,10 @@ import pytest
 from streamclf.config import Config
 from streamclf.daemon.health import Health
 from streamclf.daemon.problems import PartProblems, Problems
-from streamclf.serve.access import Role
+from streamclf.protocol.status import DaemonStatus
+from streamclf.serve.http.route import Query
 from streamclf.serve.hub import Hub
-from streamclf.serve.route import Query
-from streamclf.serve.status import DaemonStatus
+from streamclf.serve.roles import Role
 from streamclf.types import Gap, StreamState
 from streamclf.types import Status as Said
 from tests.support.serving import make_hub, publish, scores

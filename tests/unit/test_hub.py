@@ -7,7 +7,7 @@ import pytest
 
 from streamclf import metrics
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.protocol import packed, wire
 from streamclf.serve.hub import Hub
 from streamclf.types import Gap, Stage, Status, StreamState
 from tests.support.serving import EPOCH_NS, HOP, Collector, event, make_hub, publish, scores

@@ -71,7 +71,7 @@ def test_a_map_that_cannot_be_understood(texts: list[str], said: str) -> None:
         ("dgo=dog", "'dgo', which is no label of the data; did you mean 'dog'?"),
         ("dog=brk", "'brk', which no label of tiny is; did you mean bark?"),
         ("dog=zzz", "`streamclf models show NAME` lists them"),
-        ("zzz=dog", "it has dog, rain"),
+        ("zzz=dog", "it has dog and rain"),
     ],
 )
 def test_a_map_of_names_that_are_not_there(text: str, said: str) -> None:

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from streamclf.commands.liveboard import Board, Meter
 from streamclf.commands.liveview import LiveView
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
 from streamclf.types import F32, Gap, Label, Output, Stage, Status, StreamState
 from tests.support.serving import EPOCH_NS, LABELS, Collector, event, make_hub, publish, scores, stream_info

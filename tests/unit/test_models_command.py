@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streamclf.commands.models import models
-from streamclf.commands.text import plain
 from streamclf.errors import PackError, StreamclfError, UsageError
 from streamclf.model import library
 from streamclf.model.library import Origin, available_packs, find_pack, install, remove, user_models_dir
 from streamclf.model.loader import load_pack
+from streamclf.text import plain
 from tools.lab.tinypack import stateful_pack, window_row_pack
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamclf.config import ServerConfig
-from streamclf.serve.origins import MOST_TOLD, TOLD_S, Origins, normal
+from streamclf.serve.http.origins import MOST_TOLD, TOLD_S, Origins, normal
 
 
 def test_the_line_of_configuration_keeps_the_origins_that_are_there() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from streamclf.clock import NS_PER_SECOND
-from streamclf.features.picture import BANDS
-from streamclf.serve import wire
-from streamclf.serve.picture import Columns, decode
+from streamclf.features.spectrum import BANDS
+from streamclf.protocol import wire
+from streamclf.protocol.spectrum import Columns, decode
 from streamclf.types import Levels, Picture
 from tests.support.serving import EPOCH_NS, Collector, make_hub, publish, scores
 

@@ -7,7 +7,7 @@ import pytest
 
 from streamclf.daemon.pictures import around
 from streamclf.errors import StreamclfError
-from streamclf.features.picture import BANDS
+from streamclf.features.spectrum import BANDS
 from streamclf.serve.hub import Hub
 from streamclf.store.events import StoredEvent
 from streamclf.types import Event, Gap, Levels, Picture, Stage

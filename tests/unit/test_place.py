@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamclf.alerts.place import Period, Place, TimeRange
+from streamclf.alerts.rules.place import Location, Period, TimeRange
 from streamclf.clock import NS_PER_SECOND
 
-BERLIN = Place(ZoneInfo("Europe/Berlin"))
+BERLIN = Location(ZoneInfo("Europe/Berlin"))
 HOUR_NS = 3600 * NS_PER_SECOND
 
 
@@ -76,7 +76,7 @@ def test_a_day_s_digest_ends_at_local_midnight(at: str, end: str) -> None:
     ],
 )
 def test_an_hour_s_digest_ends_when_the_local_hour_is_full(zone: str, at: str, end: str) -> None:
-    assert Place(ZoneInfo(zone)).period_end(utc(at), Period.HOUR) == utc(end)
+    assert Location(ZoneInfo(zone)).period_end(utc(at), Period.HOUR) == utc(end)
 
 
 def test_fractions_of_a_second_do_not_shift_the_end() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamclf.serve import asyncapi, wire
+from streamclf.protocol import asyncapi, wire
 from tools import protocol_types
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from streamclf.alerts.rulefile import parse_rules
-from streamclf.alerts.ruletable import RuleTable
-from streamclf.alerts.template import FIELDS
+from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.table import RuleTable
+from streamclf.alerts.rules.template import FIELDS
 
 SECTION = (Path(__file__).parents[2] / "docs" / "use" / "alerts.md").read_text("utf-8")
 

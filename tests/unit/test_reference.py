@@ -10,14 +10,14 @@ import click
 import msgspec
 import pytest
 
-from streamclf.alerts.rulefile import parse_rules
-from streamclf.alerts.ruletable import EXAMPLES as RULE_EXAMPLES
-from streamclf.alerts.ruletable import RuleTable
+from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.table import EXAMPLES as RULE_EXAMPLES
+from streamclf.alerts.rules.table import RuleTable
+from streamclf.alerts.rules.template import FIELDS, MEANINGS
 from streamclf.alerts.sinks import kinds
-from streamclf.alerts.template import FIELDS, MEANINGS
 from streamclf.cli import cli
 from streamclf.config import SECTIONS, Config, variables
-from streamclf.serve import asyncapi, packed, picture, sound, wire
+from streamclf.protocol import asyncapi, packed, sound, spectrum, wire
 from streamclf.types import Shape
 from tools.reference import __main__, commands, configuration, http, messages, packs, protocol, rules
 from tools.reference.__main__ import COMMAND
@@ -101,7 +101,7 @@ def test_every_message_has_an_example() -> None:
 
 @pytest.mark.parametrize(
     ("name", "header"),
-    [("binary_scores", packed._HEADER), ("picture", picture._HEADER), ("sound", sound._HEADER)],
+    [("binary_scores", packed._HEADER), ("picture", spectrum._HEADER), ("sound", sound._HEADER)],
     ids=["binary_scores", "picture", "sound"],
 )
 def test_offsets_of_bytes_are_those_of_the_header(name: str, header: struct.Struct) -> None:
@@ -141,7 +141,7 @@ def test_what_a_shape_needs_is_found_by_leaving_it_out() -> None:
 
 
 def test_every_link_between_its_pages_leads_somewhere() -> None:
-    others = {"clients.md", "alerts.md"}  # written by hand
+    others = {"labels.md", "alerts.md"}  # written by hand
     for path, text in PAGES.items():
         for link in re.findall(r"\]\(([^)#:]+\.md)", text()):
             target = (path.parent / link).resolve()

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Place
 from streamclf.alerts.replay import Past, compare, replay
-from streamclf.alerts.rule import Per, Rule, RuleStage
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage
 from streamclf.clock import NS_PER_SECOND
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store import scores
-from streamclf.store.recorder import PackFacts, Recorder
+from streamclf.store.ledger import Ledger
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Levels, Output
 from tests.support.alerts import make_alert
@@ -42,8 +43,8 @@ def walk(seed: int, frames: int) -> F32:
 
 def live(folder: Path, *, frames: int = 4000, gap: int = 2500) -> Past:
     """What the daemon does with the rows of two streams, one of which loses frames [gap, gap + 40)."""
-    recorder, log = Recorder("run1", FACTS), ScoreLog(folder, "run1", FACTS)
-    book = RuleBook(RULES, place=Place(), memory=Memory())
+    ledger, log = Ledger("run1", FACTS), ScoreLog(folder, "run1", FACTS)
+    book = RuleBook(RULES, place=Location(), memory=RuleMemory())
     segmenters = {stream: Segmenter(stream, "birds", LABELS, DECISIONS) for stream in EPOCHS}
     past = Past([], [])
     for first in range(0, frames, 10):
@@ -58,17 +59,17 @@ def live(folder: Path, *, frames: int = 4000, gap: int = 2500) -> Past:
             ]
             outputs += segmenter.push(first, rows)
             log.take(outputs, EPOCHS)
-            step(book, recorder, outputs, past)
+            step(book, ledger, outputs, past)
     for segmenter in segmenters.values():
-        step(book, recorder, segmenter.finish(), past)
+        step(book, ledger, segmenter.finish(), past)
     log.close()
     while book.next_ns is not None:
         finish(book, past)
     return past
 
 
-def step(book: RuleBook, recorder: Recorder, outputs: Any, past: Past) -> None:
-    events = recorder.take(outputs, EPOCHS)
+def step(book: RuleBook, ledger: Ledger, outputs: Any, past: Past) -> None:
+    events = ledger.take(outputs, EPOCHS)
     past.events.extend(events)
     if events:
         verdict = book.step(events[-1].decided_ns, events)
@@ -94,7 +95,7 @@ def heard(folder: Path) -> Past:
 
 
 def again(folder: Path, rules: Any = RULES, **more: Any) -> Past:
-    return replay(scores.read(scores.files(folder), **EVERYTHING), rules, place=Place(), **more)
+    return replay(scores.read(scores.files(folder), **EVERYTHING), rules, place=Location(), **more)
 
 
 def test_the_same_rules_give_the_same_alerts_under_the_same_ids(folder: Path, heard: Past) -> None:

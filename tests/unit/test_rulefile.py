@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamclf.alerts import mistakes as mistakes_module
-from streamclf.alerts.place import Period, Place, TimeRange
-from streamclf.alerts.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
-from streamclf.alerts.rulefile import RuleFile, load_rules, parse_rules
+from streamclf.alerts.rules import mistakes as mistakes_module
+from streamclf.alerts.rules.file import RuleFile, load_rules, parse_rules
+from streamclf.alerts.rules.place import Location, Period, TimeRange
+from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
+from streamclf.alerts.rules.sun import Sun
+from streamclf.alerts.rules.toml import lines_of
 from streamclf.alerts.sinks.ndjson import NdjsonConfig
-from streamclf.alerts.sun import Sun
 from streamclf.errors import ConfigError
 from tests.support.mistakes import KNOWN, MISTAKES, RULE
 
@@ -96,7 +97,7 @@ def test_a_good_file_is_what_it_says(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(GOOD)
     file = load_rules(path, known=KNOWN)
-    assert file.place == Place(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
+    assert file.place == Location(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
     assert file.sinks["log"] == NdjsonConfig(path="alerts.ndjson")
     dawn, evening = file.rules
     assert (dawn.labels, dawn.streams, dawn.unless) == (("robin", "group:bird"), ("garden",), ("group:alarm",))
@@ -185,7 +186,7 @@ def test_lines_are_looked_for_once_however_many_mistakes_there_are(monkeypatch: 
         looked.append(text)
         return real(text)
 
-    real = mistakes_module.lines_of
+    real = lines_of
     monkeypatch.setattr(mistakes_module, "lines_of", counted)
     _, mistakes = parse_rules(labelled().replace("wren", "wrenn"), known=KNOWN)
     assert [mistake.line for mistake in mistakes] == list(range(4, 2003))

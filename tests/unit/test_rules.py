@@ -6,20 +6,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamclf.alerts import memory
 from streamclf.alerts.alert import Alert, Gate, Reason
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.place import Period, Place, TimeRange
-from streamclf.alerts.rule import Per, Rule, RuleStage, clip_ms
-from streamclf.alerts.rules import LATENESS_NS, RuleBook
-from streamclf.alerts.sun import Sun
-from streamclf.alerts.template import Template
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location, Period, TimeRange
+from streamclf.alerts.rules.rule import Per, Rule, RuleStage, clip_ms
+from streamclf.alerts.rules.sun import Sun
+from streamclf.alerts.rules.template import Template
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events
 from tests.support.heard import DAWN_NS, ended, opened, updated
 
-BERLIN = Place(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
+BERLIN = Location(ZoneInfo("Europe/Berlin"), 52.52, 13.4)
 SECOND = NS_PER_SECOND
 HOUR = 3600
 
@@ -28,7 +28,7 @@ class Listener:
     """A book that is stepped with one event at a time, and what it said."""
 
     def __init__(self, *rules: Rule) -> None:
-        self.book = RuleBook(rules, place=BERLIN, memory=Memory())
+        self.book = RuleBook(rules, place=BERLIN, memory=RuleMemory())
         self.reasons: dict[tuple[str, str], Reason] = {}
 
     def hear(self, *events: StoredEvent) -> list[Alert]:
@@ -272,14 +272,14 @@ def test_a_backlog_in_one_step_is_told_as_one_by_one() -> None:
     """More events than are heard between two looks at the windows."""
     merging = rule(labels=("*",), merge_ns=2 * SECOND, cooldown_ns=10 * SECOND, per=Per.RULE)
     events = [opened(f"bird{n % 7}", at_s=n * 0.9, stream=f"mic{n % 3}") for n in range(1000)]
-    book = RuleBook([merging], place=BERLIN, memory=Memory())
+    book = RuleBook([merging], place=BERLIN, memory=RuleMemory())
     at_once = book.step(events[-1].decided_ns, events)
     assert at_once.alerts == Listener(merging).hear(*events)
     assert len(at_once.alerts) > 50
 
 
 def test_sound_that_runs_ahead_of_the_clock_closes_windows_by_itself() -> None:
-    book = RuleBook([rule(merge_ns=2 * SECOND)], place=BERLIN, memory=Memory())
+    book = RuleBook([rule(merge_ns=2 * SECOND)], place=BERLIN, memory=RuleMemory())
     book.accept(book.step(DAWN_NS, [opened()]))
     (alert,) = book.step(DAWN_NS, [opened(at_s=60)]).alerts
     assert alert.event == opened()
@@ -324,7 +324,7 @@ def test_what_ended_while_no_rule_asked_for_it_is_not_on_any_more() -> None:
 
 def test_of_an_event_that_is_over_nothing_is_remembered_though_its_end_was_lost(tmp_path: Path) -> None:
     rules = [rule(stage=RuleStage.CONFIRMED), Rule("owls", ("owl",), unless=("siren",))]
-    book = RuleBook(rules, place=BERLIN, memory=Memory())
+    book = RuleBook(rules, place=BERLIN, memory=RuleMemory())
     over, open_ = [opened(), opened("siren")], [opened(at_s=1), opened("siren", at_s=1)]
     with closing(Store.open(tmp_path)) as store:
         with store.transaction() as tx:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.alerts.rulefile import RuleFile
-from streamclf.alerts.watch import RulesWatch
+from streamclf.alerts.rules.file import RuleFile
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.errors import ConfigError
 from tests.support.mistakes import KNOWN, MISTAKES
 

@@ -9,9 +9,9 @@ import pytest
 from streamclf.errors import StreamclfError
 from streamclf.train.annotations import Recording, Span, read_data
 from streamclf.train.scenes import (
+    LoneSound,
     Scenes,
     SceneSpec,
-    Sound,
     audible,
     low_passed,
     read_sound,
@@ -27,8 +27,8 @@ def tone(seconds: float, hz: float = 500.0) -> F32:
     return np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE).astype(np.float32)
 
 
-SOUNDS = [Sound(tone(0.2 + 0.05 * n, 400 + 300 * n), "abc"[n % 3], f"s{n}") for n in range(6)]
-NOISE = [Sound(np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32), "", "noise")]
+SOUNDS = [LoneSound(tone(0.2 + 0.05 * n, 400 + 300 * n), "abc"[n % 3], f"s{n}") for n in range(6)]
+NOISE = [LoneSound(np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32), "", "noise")]
 PLAIN = SceneSpec(rate=RATE, seconds=4.0, turns=(3, 5), overlap=False, band_share=0.0)
 
 
@@ -62,7 +62,7 @@ def test_a_sound_stands_over_its_background_as_asked(snr_db: float) -> None:
     spec = SceneSpec(
         rate=RATE, seconds=2.0, turns=(1, 1), snr_db=(snr_db, snr_db), level_db=(-40.0, -40.0), band_share=0.0
     )
-    steady = [Sound(tone(1.0), "a", "tone")]
+    steady = [LoneSound(tone(1.0), "a", "tone")]
     scene = Scenes(steady, NOISE, spec).scene(0)
     first, end = (round(at * RATE) for at in (scene.spans[0].onset_s, scene.spans[0].offset_s))
 
@@ -94,7 +94,7 @@ def test_a_turn_is_of_one_label_with_the_pauses_asked_for() -> None:
 
 
 def test_labels_are_drawn_evenly_whatever_they_hold() -> None:
-    many = [Sound(tone(0.1), "common", str(n)) for n in range(50)] + [Sound(tone(0.1), "rare", "one")]
+    many = [LoneSound(tone(0.1), "common", str(n)) for n in range(50)] + [LoneSound(tone(0.1), "rare", "one")]
     scenes = Scenes(many, [], SceneSpec(rate=RATE, seconds=1.0, turns=(1, 1), band_share=0.0))
 
     drawn = [scenes.scene(number).spans[0].label for number in range(100)]
@@ -106,7 +106,7 @@ def test_a_long_sound_is_cut_and_nothing_is_louder_than_full_scale() -> None:
     spec = SceneSpec(
         rate=RATE, seconds=3.0, turns=(1, 1), longest_s=0.5, level_db=(0.0, 0.0), snr_db=(20.0, 20.0), band_share=0.0
     )
-    scene = Scenes([Sound(tone(30.0), "a", "long")], NOISE, spec).scene(0)
+    scene = Scenes([LoneSound(tone(30.0), "a", "long")], NOISE, spec).scene(0)
 
     assert scene.spans[0].offset_s - scene.spans[0].onset_s == pytest.approx(0.5)
     assert np.abs(scene.samples).max() <= 1.0
@@ -115,7 +115,7 @@ def test_a_long_sound_is_cut_and_nothing_is_louder_than_full_scale() -> None:
 
 def test_no_sound_to_make_scenes_of() -> None:
     with pytest.raises(StreamclfError, match="no sound"):
-        Scenes([Sound(np.zeros(0, np.float32), "a", "x")], NOISE, PLAIN)
+        Scenes([LoneSound(np.zeros(0, np.float32), "a", "x")], NOISE, PLAIN)
 
 
 def test_a_low_pass_takes_what_is_above_and_leaves_what_is_below_in_place() -> None:
@@ -128,7 +128,7 @@ def test_a_low_pass_takes_what_is_above_and_leaves_what_is_below_in_place() -> N
 
 
 def test_scenes_are_band_limited_as_often_as_asked() -> None:
-    bright = [Sound(np.random.default_rng(1).standard_normal(RATE).astype(np.float32), "a", "x")]
+    bright = [LoneSound(np.random.default_rng(1).standard_normal(RATE).astype(np.float32), "a", "x")]
     spec = SceneSpec(rate=RATE, seconds=1.0, turns=(1, 1), band_share=1.0, band_hz=(1000.0, 1000.0))
     power = np.abs(np.fft.rfft(Scenes(bright, NOISE, spec).scene(0).samples)) ** 2
 

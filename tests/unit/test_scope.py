@@ -10,7 +10,7 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.scope import Scope
 from streamclf.engine.stream import Stream
 from streamclf.features.mel import htk_mel
-from streamclf.features.picture import BANDS, LOW_HZ, Spectrogram, decibels
+from streamclf.features.spectrum import BANDS, LOW_HZ, Spectrogram, decibels
 from streamclf.types import F32, Gap, Levels, Output, Picture, Sound
 
 RATE, HOP = 8000, 160

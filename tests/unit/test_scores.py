@@ -12,8 +12,8 @@ from streamclf.clock import NS_PER_FRAME
 from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError
 from streamclf.store import scores
-from streamclf.store.names import safe_name
-from streamclf.store.recorder import PackFacts
+from streamclf.store.filenames import safe_name
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scorefile import ScoreFile, Stretch
 from streamclf.store.scores import BLOCK_FRAMES, ScoreLog
 from streamclf.types import FrameScores, Label, Levels

@@ -11,7 +11,7 @@ from streamclf.commands import scores as command
 from streamclf.engine.segment import Decision
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.store import scores as log
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.types import FrameScores, Label, Levels
 from tests.support.storing import START_NS
 

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.rulefile import parse_rules
-from streamclf.alerts.sinks import Sink, SinkConfig, SinkContext, SinkKind, kinds, open_sink, register, registry
+from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.sinks import Sink, SinkConfig, SinkContext, SinkKind, kinds, open_sink, register
+from streamclf.alerts.sinks.kind import GROUP, _kinds
 from streamclf.commands.rules import rules
 from streamclf.errors import ConfigError
 from streamclf.store.database import Store
@@ -66,7 +67,7 @@ BELL = SinkKind(
 def bell() -> Iterator[SinkKind[BellConfig]]:
     register(BELL)
     yield BELL
-    del registry._kinds["toybell"]
+    del _kinds()["toybell"]
 
 
 def problems(text: str) -> list[str]:
@@ -145,7 +146,7 @@ def installed(folder: Path, module: str, text: str, name: str) -> None:
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {module}\n")
 
 
 def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +156,7 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path, monkey
         assert not problems('[sink.g]\ntype = "toygong"\n')
         assert "toygong" in kinds()
     finally:
-        registry._kinds.pop("toygong", None)
+        _kinds().pop("toygong", None)
         sys.modules.pop("toy_gong_package", None)
 
 
@@ -212,13 +213,13 @@ def test_a_sink_that_lacks_its_package_says_what_to_install() -> None:
         with pytest.raises(ConfigError, match=r"sink\.it needs the package no_such_module; install it with: pip .*far"):
             open_sink("it", FarConfig())
     finally:
-        del registry._kinds["toyfar"]
+        del _kinds()["toyfar"]
 
 
 def test_reading_rules_imports_no_library_of_a_sink() -> None:
     script = (
         "import sys\n"
-        "from streamclf.alerts.rulefile import parse_rules\n"
+        "from streamclf.alerts.rules.file import parse_rules\n"
         """assert not parse_rules('[sink.a]\\ntype = "webhook"\\nurl = "https://example.org"\\n')[1]\n"""
         "print([name for name in ('httpx', 'aiomqtt', 'apprise') if name in sys.modules])"
     )

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from streamclf.alerts.sinks.addresses import allowed
-from streamclf.alerts.sinks.body import iso, json_of, plain, title_of
+from streamclf.alerts.sinks.body import iso, json_of, text_of, title_of
 from streamclf.alerts.sinks.mqtt import level
 from streamclf.alerts.sinks.osc import message
 from tests.support.alerts import AT_NS, make_alert
@@ -27,8 +27,8 @@ def test_the_body_says_what_was_heard_when_and_why() -> None:
 
 
 def test_what_people_read_has_no_control_characters_and_a_test_says_so() -> None:
-    assert plain("a\r\nb\x1b[31m\u202ec\u2028d") == "a  b [31mc d"
-    assert plain("x" * 9, 5) == "xxxx…"
+    assert text_of(make_alert(message="a\r\nb\x1b[31m\u202ec\u2028d")) == "a b [31m c d"
+    assert text_of(make_alert(message="x" * 3000)) == "x" * 1999 + "…"
     assert title_of(make_alert(test=True)).startswith("TEST ")
     assert iso(AT_NS) == "2026-05-01T04:31:07.120Z"
 

@@ -5,9 +5,9 @@ import pytest
 
 from streamclf import metrics
 from streamclf.errors import ServeError
-from streamclf.serve import wire
+from streamclf.protocol import wire
+from streamclf.protocol.sound import SoundBlock, decode, is_sound
 from streamclf.serve.hub import Hub
-from streamclf.serve.sound import SoundBlock, decode, is_sound
 from streamclf.types import Sound
 from tests.support.serving import HOP, RATE, Collector, make_hub, publish
 

@@ -7,7 +7,7 @@ import pytest
 
 from streamclf.audio.ring import Hole, Ring
 from streamclf.audio.sources import base, parse_source
-from streamclf.audio.sources.base import Intake, Mixer, Pace, backoff_s, check_channel
+from streamclf.audio.sources.base import Intake, Mixer, Pace, check_channel
 from streamclf.audio.wake import Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import SourceError
@@ -104,8 +104,3 @@ def test_pace_counts_from_its_start_and_never_adds_up_delays(monkeypatch: pytest
     assert not pace.wait(102 * 320)
     assert waits[0] == pytest.approx(0.020)
     assert waits[1:] == pytest.approx([0.013] * 99)
-
-
-def test_backoff_doubles_up_to_its_bound() -> None:
-    assert [backoff_s(i, first_s=0.5, most_s=5) for i in range(6)] == [0.5, 1, 2, 4, 5, 5]
-    assert backoff_s(10_000, first_s=1, most_s=30) == 30

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamclf.alerts.spans import exact_span, round_span
+from streamclf.alerts.rules.spans import exact_span, round_span
 from streamclf.clock import NS_PER_SECOND
 
 

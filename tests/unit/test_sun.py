@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamclf.alerts.sun import CIVIL_TWILIGHT_DEG, RISE_DEG, Sun, position, sun_at
+from streamclf.alerts.rules.sun import CIVIL_TWILIGHT_DEG, RISE_DEG, Sun, position, sun_at
 from streamclf.clock import NS_PER_SECOND
 
 # W 121 55, N 37 24: table "Rise and Set for the Sun for 2008", U.S. Naval Observatory, 8 h west of Greenwich

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from streamclf.alerts.template import FIELDS, MESSAGE_LIMIT, Template
+from streamclf.alerts.rules.template import FIELDS, MESSAGE_LIMIT, Template
 
 VALUES = {
     **{field: "" for field, kind in FIELDS.items() if kind is str},

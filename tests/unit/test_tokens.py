@@ -6,7 +6,7 @@ import pytest
 
 from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
-from streamclf.serve.tokens import EVERY_S, MAX_ADDRESSES, TRIES, Tries, check_apart, read_token, read_tokens
+from streamclf.serve.http.tokens import EVERY_S, MAX_ADDRESSES, TRIES, Tries, check_apart, read_token, read_tokens
 
 TOKEN = "0123456789abcdef"
 

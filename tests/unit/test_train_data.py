@@ -12,16 +12,8 @@ from streamclf.errors import RateError, StreamclfError, UsageError
 from streamclf.model.pack import Segmentation
 from streamclf.train.annotations import Recording, Span, read_data
 from streamclf.train.corpus import decode
-from streamclf.train.data import (
-    BACKGROUND,
-    Task,
-    frame_targets,
-    make_task,
-    pack_labels,
-    segmentation,
-    window_target,
-)
-from streamclf.train.examples import Cut, Examples
+from streamclf.train.data import BACKGROUND, Task, frame_targets, make_task, pack_labels, segmentation, window_target
+from streamclf.train.examples import ExampleCut, Examples
 from streamclf.types import F32
 from tests.support.recordings import RATE, clip, tone, tone_clips
 
@@ -205,13 +197,15 @@ def test_a_rate_without_whole_frames_is_refused(tmp_path: Path, clips: list[Reco
         decode(clips, 22_025, tmp_path / "audio")
 
 
-def made(tmp_path: Path, recordings: list[Recording], cut: Cut, task: Task | None = None, **more: object) -> Examples:
+def made(
+    tmp_path: Path, recordings: list[Recording], cut: ExampleCut, task: Task | None = None, **more: object
+) -> Examples:
     corpus, good, _ = decode(recordings, cut.rate, tmp_path / "audio")
     return Examples(corpus, good, task or Task(("high", "low"), exclusive=True), cut, **more)  # type: ignore[arg-type]
 
 
 def test_examples_are_a_function_of_seed_and_number(tmp_path: Path, clips: list[Recording]) -> None:
-    cut = Cut("sequence", RATE, RATE // 2)
+    cut = ExampleCut("sequence", RATE, RATE // 2)
     kinds = ("gain", "noise", "mixup", "shift", "filter", "room")
     first = made(tmp_path, clips, cut, kinds=kinds, seed=3)
     second = made(tmp_path, clips, cut, kinds=kinds, seed=3)
@@ -227,7 +221,7 @@ def test_examples_are_a_function_of_seed_and_number(tmp_path: Path, clips: list[
 
 
 def test_an_epoch_holds_every_example_once(tmp_path: Path, clips: list[Recording]) -> None:
-    examples = made(tmp_path, clips, Cut("sequence", RATE, RATE // 2))
+    examples = made(tmp_path, clips, ExampleCut("sequence", RATE, RATE // 2))
 
     seen = [number for at in range(0, len(examples), 4) for number in examples.batch(0, at, 4).recordings]
 
@@ -236,7 +230,7 @@ def test_an_epoch_holds_every_example_once(tmp_path: Path, clips: list[Recording
 
 
 def test_stretches_in_order_cover_all_of_a_recording(tmp_path: Path, clips: list[Recording]) -> None:
-    examples = made(tmp_path, clips[:1], Cut("sequence", RATE, RATE // 2))
+    examples = made(tmp_path, clips[:1], ExampleCut("sequence", RATE, RATE // 2))
     whole = soundfile.read(clips[0].path, dtype="float32")[0]
 
     (batch,) = examples.ordered(8)
@@ -246,7 +240,7 @@ def test_stretches_in_order_cover_all_of_a_recording(tmp_path: Path, clips: list
 
 
 def test_a_clip_shorter_than_the_window_lies_whole_in_it_somewhere(tmp_path: Path, clips: list[Recording]) -> None:
-    examples = made(tmp_path, clips[:1], Cut("sequence", RATE, 2 * RATE), kinds=("shift",))
+    examples = made(tmp_path, clips[:1], ExampleCut("sequence", RATE, 2 * RATE), kinds=("shift",))
     whole = soundfile.read(clips[0].path, dtype="float32")[0]
 
     places = set()
@@ -263,7 +257,7 @@ def test_a_silent_stretch_of_a_clip_says_nothing(tmp_path: Path) -> None:
     path = folder / "low" / "0.wav"
     soundfile.write(path, np.concatenate([tone(300, 0.5), np.zeros(RATE // 2, np.float32)]), RATE)
     recordings, _ = read_data(folder)
-    cut = Cut("sequence", RATE, RATE // 2)
+    cut = ExampleCut("sequence", RATE, RATE // 2)
 
     (batch,) = made(tmp_path, [r for r in recordings if r.path == path], cut).ordered(8)
     (several,) = made(tmp_path, [r for r in recordings if r.path == path], cut, Task(("high", "low"), False)).ordered(8)
@@ -280,7 +274,7 @@ def turn_taking(tmp_path: Path) -> Recording:
 
 def rows_of(tmp_path: Path, *, window: int, rows: int, delay: int = 0, exclusive: bool = True) -> tuple[F32, F32]:
     task = Task(("low", BACKGROUND), True) if exclusive else Task(("low",), False)
-    cut = Cut("frame", RATE, window, rows=rows, delay=delay)
+    cut = ExampleCut("frame", RATE, window, rows=rows, delay=delay)
     (batch,) = made(tmp_path, [turn_taking(tmp_path)], cut, task).ordered(8)
     return batch.targets, batch.weights
 
@@ -300,7 +294,7 @@ def test_rows_of_a_net_that_looks_ahead_say_what_held_earlier(tmp_path: Path) ->
 
 
 def test_nothing_is_known_of_a_clips_class_beyond_its_end(tmp_path: Path, clips: list[Recording]) -> None:
-    (batch,) = made(tmp_path, clips[:1], Cut("frame", RATE, 2 * RATE, rows=100)).ordered(8)
+    (batch,) = made(tmp_path, clips[:1], ExampleCut("frame", RATE, 2 * RATE, rows=100)).ordered(8)
 
     assert np.flatnonzero(batch.weights[0]).tolist() == list(range(60))
     assert (batch.targets[0, :60] == [1, 0]).all()
@@ -318,7 +312,7 @@ def test_beyond_the_end_of_an_annotated_recording_nothing_holds(tmp_path: Path) 
 
 def test_rare_classes_come_more_often_when_balanced(tmp_path: Path, clips: list[Recording]) -> None:
     few = [clips[0], *clips[3:]]
-    cut = Cut("sequence", RATE, 2 * RATE)
+    cut = ExampleCut("sequence", RATE, 2 * RATE)
 
     assert len(made(tmp_path, few, cut)) == 4
     assert len(made(tmp_path, few, cut, balance=True)) == 6

@@ -14,8 +14,8 @@ def taken() -> set[str]:
 
 
 def test_of_the_page_it_takes_what_was_built_and_no_source(taken: set[str]) -> None:
-    page = {name.removeprefix("streamclf/serve/web/") for name in taken if name.startswith("streamclf/serve/web/")}
-    built = {f"dist/{file.name}" for file in (ROOT / "streamclf" / "serve" / "web" / "dist").iterdir()}
+    page = {name.removeprefix("streamclf/web/") for name in taken if name.startswith("streamclf/web/")}
+    built = {f"dist/{file.name}" for file in (ROOT / "streamclf" / "web" / "dist").iterdir()}
 
     assert "dist/index.html" in built
     assert page == built

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from streamclf.alerts import memory, outbox
-from streamclf.alerts.memory import Memory
-from streamclf.alerts.nearest import Near, verdict
-from streamclf.alerts.place import Place
-from streamclf.alerts.rulefile import load_rules
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts import outbox
+from streamclf.alerts.nearest import NearMiss, verdict
+from streamclf.alerts.rules import memory
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.place import Location
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.why import why
 from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Levels
 from tests.support.heard import DAWN_NS, ended, opened
@@ -61,7 +62,7 @@ def rules(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, rules: Path) -> Iterator[Path]:
     """A store in which three robins were judged by RULES, without the rule that was written since."""
-    book = RuleBook(load_rules(rules).rules[:2], place=Place(), memory=Memory())
+    book = RuleBook(load_rules(rules).rules[:2], place=Location(), memory=RuleMemory())
     with closing(Store.open(tmp_path / "store")) as store:
         for event in (FIRST, SECOND_, WEAK):
             for stage in (event, ended(event, after_s=1)):
@@ -197,7 +198,7 @@ def test_a_label_out_of_season_says_so(
     ],
 )
 def test_the_verdict_names_what_was_missing(best: float, longest: int, decision: Decision, text: str) -> None:
-    assert verdict(Near(0, "roof", "pack", "owl", best, longest * FRAME_MS, decision)).endswith(text)
+    assert verdict(NearMiss(0, "roof", "pack", "owl", best, longest * FRAME_MS, decision)).endswith(text)
 
 
 def test_what_is_not_there_is_a_sentence(folder: Path, rules: Path, tmp_path: Path) -> None:

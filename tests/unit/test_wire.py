@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamclf.errors import ServeError
-from streamclf.serve import packed, wire
+from streamclf.protocol import packed, wire
 
 
 def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:

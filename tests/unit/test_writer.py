@@ -10,10 +10,10 @@ import pytest
 
 from streamclf import metrics
 from streamclf.alerts import outbox
-from streamclf.alerts.memory import load
-from streamclf.alerts.place import Place
-from streamclf.alerts.rule import Rule, RuleStage
-from streamclf.alerts.rules import RuleBook
+from streamclf.alerts.rules.book import RuleBook
+from streamclf.alerts.rules.memory import load
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rule import Rule, RuleStage
 from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.types import Event, Levels, Stage
@@ -29,7 +29,7 @@ def one_rule(folder: Path, *, cooldown_s: int = 0) -> RuleBook:
     """Robins at their opening, to the sink `here`; what was remembered in `folder` is remembered."""
     rule = Rule("robins", ("robin",), cooldown_ns=cooldown_s * 1_000_000_000, sinks=("here",))
     with closing(Store.open(folder)) as store:
-        return RuleBook([rule], place=Place(), memory=load(store.connection))
+        return RuleBook([rule], place=Location(), memory=load(store.connection))
 
 
 def waiting(folder: Path) -> list[str]:
@@ -195,7 +195,7 @@ def test_rules_are_changed_between_two_events_and_keep_what_they_remember(tmp_pa
         inbox.put([heard(Stage.OPEN)])
         assert committed.acquire(timeout=LIMIT_S)
         rule = Rule("robins", ("robin",), cooldown_ns=600_000_000_000, sinks=("here", "there"))
-        inbox.use([rule, Rule("others", ("robin",), sinks=("here",))], Place())
+        inbox.use([rule, Rule("others", ("robin",), sinks=("here",))], Location())
         inbox.put([heard(Stage.OPEN, onset=200, decided=205)])
         assert committed.acquire(timeout=LIMIT_S)
         with closing(reader(tmp_path)) as connection:
@@ -209,7 +209,7 @@ def test_an_event_that_a_crash_left_open_is_judged_when_it_is_closed(tmp_path: P
         put_events(tx, [stored(1, stage="open")])
     with closing(Store.open(tmp_path)) as store:
         rule = Rule("ended", ("robin",), stage=RuleStage.CLOSE, sinks=("here",))
-        book = RuleBook([rule], place=Place(), memory=load(store.connection))
+        book = RuleBook([rule], place=Location(), memory=load(store.connection))
     with writing(tmp_path, book) as (_, committed, _):
         assert committed.acquire(timeout=LIMIT_S)
         assert waiting(tmp_path) == [stored(1).id]

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from streamclf.clock import StreamClock
+from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
-from streamclf.serve.server import Server, ServerSettings
 from streamclf.types import FrameScores, Label, Shape
 
 RATE = 16000

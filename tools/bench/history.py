@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from streamclf.alerts.rulefile import Vocabulary
-from streamclf.alerts.watch import RulesWatch
+from streamclf.alerts.rules.file import Vocabulary
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.server import Server, ServerSettings
+from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub
-from streamclf.serve.server import Server, ServerSettings
-from streamclf.serve.stored import stored_routes
-from streamclf.serve.why import Live
 from streamclf.store.database import FILE_NAME, Store
 from streamclf.store.events import StoredEvent, put_events
 

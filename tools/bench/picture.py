@@ -24,7 +24,7 @@ from streamclf.draw.moments import EventBar, Lane, Moments
 from streamclf.draw.palette import THEMES
 from streamclf.draw.snapshot import draw
 from streamclf.engine.scope import Scope
-from streamclf.features.picture import BANDS
+from streamclf.features.spectrum import BANDS
 from streamclf.serve.gallery import Gallery
 from streamclf.types import F32, Picture
 

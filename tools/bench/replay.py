@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.alerts.place import Place
 from streamclf.alerts.replay import replay
-from streamclf.alerts.rule import Rule
+from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rule import Rule
 from streamclf.engine.segment import Decision
 from streamclf.store import scores
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Label, Levels
 
@@ -35,7 +35,7 @@ def main() -> None:
             write(Path(folder), given.classes, given.minutes, per_minute)
             began = time.process_time()
             stretches = scores.read(scores.files(Path(folder)), since_ns=0, until_ns=1 << 62)
-            past = replay(stretches, [Rule("all", ("*",), cooldown_ns=60_000_000_000)], place=Place())
+            past = replay(stretches, [Rule("all", ("*",), cooldown_ns=60_000_000_000)], place=Location())
             took_s = time.process_time() - began
         events = sum(event.stage == "close" for event in past.events)
         print(f"{name:9} {events:6} events, {len(past.alerts):5} alerts: {took_s:.2f} s of processor")

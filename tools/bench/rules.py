@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from streamclf.alerts.rulefile import Vocabulary, load_rules
+from streamclf.alerts.rules.file import Vocabulary, load_rules
 from streamclf.errors import ConfigError
 
 

@@ -21,7 +21,7 @@ import transformers
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from streamclf.train.certificate import ExportReport
-from streamclf.train.export import export_checkpoint
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.families.family import Wishes
 from tools.lab.checkpoints import save_checkpoint
 

@@ -18,7 +18,7 @@ from streamclf.engine.segment import Decision
 from streamclf.errors import PackError
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events, query
-from streamclf.store.recorder import PackFacts
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Levels

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.default.classes import BACKGROUND, BY_ESC10, COLUMN, IMPLIED
-from tools.default.corpus import RATE, Clip, samples_of
+from tools.default.corpus import RATE, CorpusClip, samples_of
 from tools.default.teacher import Teacher
 
 _HEARD = 0.2
@@ -20,7 +20,7 @@ _SHORTEST = int(1.1 * RATE)
 _LONGEST = 60 * RATE
 
 
-def checked(clips: Sequence[Clip], work: Path, models: Path) -> tuple[list[Clip], list[str]]:
+def checked(clips: Sequence[CorpusClip], work: Path, models: Path) -> tuple[list[CorpusClip], list[str]]:
     """(clips with what may be in them as well, those left out and why)."""
     kept, wrong = [], []
     scores = heard(clips, work, models)
@@ -43,7 +43,7 @@ def checked(clips: Sequence[Clip], work: Path, models: Path) -> tuple[list[Clip]
     return kept, wrong
 
 
-def heard(clips: Sequence[Clip], work: Path, models: Path) -> dict[str, dict[str, float]]:
+def heard(clips: Sequence[CorpusClip], work: Path, models: Path) -> dict[str, dict[str, float]]:
     """File name -> class -> the best score that any of YAMNet's classes for it has in any second; asked once."""
     held = work / "heard.json"
     scores: dict[str, dict[str, float]] = json.loads(held.read_text()) if held.exists() else {}

@@ -34,7 +34,7 @@ _QUIET = 10 ** (-65 / 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class CorpusClip:
     """One recording, or a part of one.
 
     label: one of `classes.LABELS`; None for a sound of no class, and for backgrounds. source: id of the recording that
@@ -60,7 +60,7 @@ class Clip:
         return self.samples / RATE
 
 
-def build(work: Path, wanted: Iterable[Clip]) -> list[str]:
+def build(work: Path, wanted: Iterable[CorpusClip]) -> list[str]:
     """Decode `wanted` (whose paths are recordings as they came) and write the index; returns what was left out and why.
 
     What has been decoded before is kept.
@@ -91,7 +91,7 @@ def build(work: Path, wanted: Iterable[Clip]) -> list[str]:
     return dropped
 
 
-def write(work: Path, clips: Iterable[Clip]) -> None:
+def write(work: Path, clips: Iterable[CorpusClip]) -> None:
     """The index of the corpus."""
     rows = [{**asdict(clip), "path": clip.path.name} for clip in clips]
     part = work / "corpus.json.part"
@@ -99,12 +99,12 @@ def write(work: Path, clips: Iterable[Clip]) -> None:
     os.replace(part, work / "corpus.json")
 
 
-def load(work: Path) -> list[Clip]:
+def load(work: Path) -> list[CorpusClip]:
     """All clips of the corpus in `work`, by path."""
     rows = json.loads((work / "corpus.json").read_text())
     return sorted(
         (
-            Clip(
+            CorpusClip(
                 **{
                     **row,
                     "path": work / "corpus" / row["path"],
@@ -118,7 +118,7 @@ def load(work: Path) -> list[Clip]:
     )
 
 
-def samples_of(clip: Clip) -> F32:
+def samples_of(clip: CorpusClip) -> F32:
     """(n, ) float32 in [-1, 1]."""
     out: F32 = np.load(clip.path).astype(np.float32) / np.float32(32768)
     return out
@@ -141,7 +141,7 @@ def _save(path: Path, samples: F32) -> None:
     os.replace(part, path)
 
 
-def _stretches(samples: F32, clip: Clip) -> tuple[tuple[int, int], ...]:
+def _stretches(samples: F32, clip: CorpusClip) -> tuple[tuple[int, int], ...]:
     if clip.kind in ("background", "unlabelled"):
         return ((0, len(samples)),)
     if clip.label in _STEADY:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tools.default.corpus import Clip, Split
+from tools.default.corpus import CorpusClip, Split
 from tools.default.sources import audio, clip, shuffled
 
 _TR: Final = "train"
@@ -158,7 +158,7 @@ SOUNDS: dict[str, tuple[str, dict[str | None, dict[Split, str]]]] = {
 }
 
 
-def sounds(unpacked: Path) -> Iterator[Clip]:
+def sounds(unpacked: Path) -> Iterator[CorpusClip]:
     """The sounds that are named above."""
     for package, (licence, classes) in SOUNDS.items():
         by_stem = {path.stem: path for path in reversed(audio(unpacked / package)) if "_desc" not in path.stem}
@@ -170,7 +170,7 @@ def sounds(unpacked: Path) -> Iterator[Clip]:
                         yield clip(by_stem[stem], label, "event", source, split, licence, package)
 
 
-def speech(unpacked: Path) -> Iterator[Clip]:
+def speech(unpacked: Path) -> Iterator[CorpusClip]:
     """Words and sentences, by set and language."""
     own = unpacked / "asterisk-core-sounds"
     for language, speaker in (("en", "allison"), ("es", "allison"), ("fr", "june"), ("it", "carlo"), ("ru", "maxim")):
@@ -213,7 +213,7 @@ def keys(unpacked: Path) -> dict[str, tuple[Split, str, list[Path]]]:
     }
 
 
-def _spoken(paths: list[Path], source: str, language: str, licence: str, origin: str) -> Iterator[Clip]:
+def _spoken(paths: list[Path], source: str, language: str, licence: str, origin: str) -> Iterator[CorpusClip]:
     split = _SPEECH_SPLIT.get(language.split("_")[0], "train")
     # which ones are taken must not hang on where the folder lies
     names = {"/".join(path.parts[-5:]): path for path in paths}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.default import check, corpus, debian, made, packages, sources
 from tools.default.classes import LABELS
-from tools.default.corpus import RATE, Clip, Split
+from tools.default.corpus import RATE, CorpusClip, Split
 
 _MADE = "made from parts"
 
@@ -25,7 +25,7 @@ def gather(data: Path, work: Path, models: Path) -> None:
     (work / "provenance.json").write_text(json.dumps(provenance(clips), indent=1))
 
 
-def wanted(data: Path, work: Path) -> Iterator[Clip]:
+def wanted(data: Path, work: Path) -> Iterator[CorpusClip]:
     """Every recording there is, before it is decoded."""
     unpacked = work / "unpacked"
     yield from sources.shared(data)
@@ -49,9 +49,9 @@ def _some(number: int) -> Split:
     return "choose" if number % 6 == 5 else "train"
 
 
-def provenance(clips: list[Clip]) -> list[dict[str, object]]:
+def provenance(clips: list[CorpusClip]) -> list[dict[str, object]]:
     """By origin: licence, clips, seconds and classes, for the model card."""
-    rows: dict[tuple[str, str], list[Clip]] = {}
+    rows: dict[tuple[str, str], list[CorpusClip]] = {}
     for clip in clips:
         rows.setdefault((clip.origin, clip.licence), []).append(clip)
     return [
@@ -67,7 +67,7 @@ def provenance(clips: list[Clip]) -> list[dict[str, object]]:
     ]
 
 
-def counts(clips: list[Clip]) -> str:
+def counts(clips: list[CorpusClip]) -> str:
     """A table of clips, sources and seconds by class and split."""
     lines = [f"{'class':12} " + " ".join(f"{split:>22}" for split in ("train", "choose", "test"))]
     for label in (*LABELS[:-1], None):

@@ -17,7 +17,7 @@ from streamclf.train.evaluate import EvaluationSettings, PackResult, evaluate
 from streamclf.train.metrics import ClipMetrics
 from tools.default import costs, testset
 from tools.default.classes import BY_ESC10, CLASSES, LABELS
-from tools.default.corpus import HEARD_ALL, HELD_OUT, Clip
+from tools.default.corpus import HEARD_ALL, HELD_OUT, CorpusClip
 
 GAINS = {1.0: 0.0, 0.1: 3.0, 0.02: 8.0}
 """Factor on every sample -> points of accuracy that it may cost."""
@@ -29,7 +29,7 @@ YAMNET = "yamnet"
 
 
 @dataclass(slots=True)
-class Row:
+class Measure:
     """One measure. by_pack: name -> figure, the judged pack first. good: whether a figure is what was asked, None where
     nothing was. unit: %, ms, /h, x or none.
     """
@@ -59,7 +59,7 @@ class Judge:
         self.name = names[0]
         source = engines[0].runners[0].pack.manifest.source
         self.has_heard_the_test = source.startswith(HEARD_ALL) and not source.startswith(HELD_OUT)
-        self.rows: list[Row] = []
+        self.rows: list[Measure] = []
         self.details: dict[str, object] = {}
 
     def clips(self, data: Path) -> None:
@@ -73,11 +73,11 @@ class Judge:
                 what, target, least = "ESC-10 fold 4, ten-way clip accuracy", ">= 88 %", 88.0
             else:
                 what, target, least = f"the same at gain x{gain:g}", f"within {points:g} points", plain - points
-            self.rows.append(Row(what, target, figures, partial(le, least), "%"))
+            self.rows.append(Measure(what, target, figures, partial(le, least), "%"))
         figures = self._accuracy(recordings, EvaluationSettings(noise_db=NOISE_DB))
-        self.rows.append(Row(f"the same in white noise at {NOISE_DB:g} dB", "costs little", figures, None, "%"))
+        self.rows.append(Measure(f"the same in white noise at {NOISE_DB:g} dB", "costs little", figures, None, "%"))
 
-    def birds(self, test: Sequence[Clip], folder: Path) -> None:
+    def birds(self, test: Sequence[CorpusClip], folder: Path) -> None:
         """Bird clips against all others, and every class against the rest."""
         recordings = testset.clips(test, folder)
         # a cock that crows is a bird as well, but it is the other birds that are asked for
@@ -90,9 +90,9 @@ class Judge:
         self.details["AUC by class, clips (and how many have it)"] = {s.label: [s.auc, s.positives] for s in scores}
         count = sum("bird" in r.labels for r in songs)
         what = f"bird ({count} clips) against {len(songs) - count} others, recordings never heard, AUC"
-        self.rows.append(Row(what, ">= 0.97", figures, lambda v: v >= 0.97))
+        self.rows.append(Measure(what, ">= 0.97", figures, lambda v: v >= 0.97))
 
-    def speech(self, test: Sequence[Clip], folder: Path) -> None:
+    def speech(self, test: Sequence[CorpusClip], folder: Path) -> None:
         """Frames of dialogues of unseen speakers in weather, engines and noise."""
         recordings = testset.dialogues(test, folder, DIALOGUES)
         figures: dict[str, float | None] = {}
@@ -100,9 +100,9 @@ class Judge:
             frame = self._ask(name, recordings).frame
             figures[name] = frame.per_class[0].auc if frame else None
         what = "speech frames (20 ms), dialogues of unseen speakers in noise, AUC"
-        self.rows.append(Row(what, ">= 0.94", figures, lambda v: v >= 0.94))
+        self.rows.append(Measure(what, ">= 0.94", figures, lambda v: v >= 0.94))
 
-    def onsets(self, test: Sequence[Clip], folder: Path) -> None:
+    def onsets(self, test: Sequence[CorpusClip], folder: Path) -> None:
         """Events of all classes at known times."""
         recordings = testset.mixed(test, folder, MIXED)
         own = self._ask(self.name, recordings)
@@ -110,25 +110,25 @@ class Judge:
             raise StreamclfError(f"{self.name} has no class that is in the mixed scenes; give a pack with such classes")
         median, p95 = own.onsets.median_ms, own.onsets.p95_ms
         self.rows += [
-            Row("onset error on mixed scenes, median", "<= 60 ms", {self.name: median}, lambda v: v <= 60, "ms"),
-            Row("onset error on mixed scenes, p95", "<= 250 ms", {self.name: p95}, lambda v: v <= 250, "ms"),
-            Row("event F1 on mixed scenes (200 ms)", "", {self.name: own.events.event.f1}),
-            Row("segment F1 on mixed scenes (1 s)", "", {self.name: own.events.segment.f1}),
+            Measure("onset error on mixed scenes, median", "<= 60 ms", {self.name: median}, lambda v: v <= 60, "ms"),
+            Measure("onset error on mixed scenes, p95", "<= 250 ms", {self.name: p95}, lambda v: v <= 250, "ms"),
+            Measure("event F1 on mixed scenes (200 ms)", "", {self.name: own.events.event.f1}),
+            Measure("segment F1 on mixed scenes (1 s)", "", {self.name: own.events.segment.f1}),
         ]
         self.details["frame AUC by class, mixed scenes"] = {s.label: s.auc for s in own.frame.per_class}
         self.details["event F1 by class, mixed scenes"] = {k: v.f1 for k, v in own.events.event_per_class.items()}
         self.details["segment F1 by class, mixed scenes"] = {k: v.f1 for k, v in own.events.segment_per_class.items()}
         self.details["events found and missed, mixed scenes"] = [own.onsets.found, own.onsets.missed]
 
-    def false(self, test: Sequence[Clip], folder: Path, hours: float) -> None:
+    def false(self, test: Sequence[CorpusClip], folder: Path, hours: float) -> None:
         """Events where nothing of the class is to be heard, at the thresholds the pack comes with."""
         made = testset.backgrounds(test, folder, hours)
         counts = {k: v for k, v in self._ask(self.name, made.recordings).false_events.items() if k in _EVENTS}
         rates = {own: false.per_hour or 0.0 for own, false in counts.items()}
         what = f"false events an hour, worst class ({hours:g} h of backgrounds, {made.real_s / 60:.0f} min recorded)"
         self.rows += [
-            Row(what, "<= 1", {self.name: max(rates.values(), default=None)}, lambda v: v <= 1, "/h"),
-            Row(
+            Measure(what, "<= 1", {self.name: max(rates.values(), default=None)}, lambda v: v <= 1, "/h"),
+            Measure(
                 f"classes with more than one an hour, of {len(rates)}",
                 "0",
                 {self.name: float(sum(rate > 1 for rate in rates.values()))},
@@ -143,11 +143,13 @@ class Judge:
         """CPU of one stream, features and engine included; the packs in turn in one run."""
         taken = np.array(costs.per_frame_ms(list(self.engines.values())))
         figures: dict[str, float | None] = dict(zip(self.engines, np.median(taken, axis=0).tolist(), strict=True))
-        self.rows.append(Row("one stream, one thread, CPU per 20 ms", "<= 0.3 ms", figures, lambda v: v <= 0.3, "ms"))
+        self.rows.append(
+            Measure("one stream, one thread, CPU per 20 ms", "<= 0.3 ms", figures, lambda v: v <= 0.3, "ms")
+        )
         if YAMNET in figures:
             ratio = float(np.median(taken[:, list(figures).index(YAMNET)] / taken[:, 0]))
             what = "YAMNet at a 20 ms hop costs, in the same run"
-            self.rows.append(Row(what, ">= 15 times", {self.name: ratio}, lambda v: v >= 15, "x"))
+            self.rows.append(Measure(what, ">= 15 times", {self.name: ratio}, lambda v: v >= 15, "x"))
 
     def _accuracy(self, recordings: Sequence[Recording], settings: EvaluationSettings) -> dict[str, float | None]:
         shares = {name: _clip(self._ask(name, recordings, settings)).accuracy for name in self.engines}

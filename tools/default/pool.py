@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from streamclf.errors import StreamclfError
 from tools.default.classes import CLASSES, LABELS
-from tools.default.corpus import Clip, Split, load
+from tools.default.corpus import CorpusClip, Split, load
 from tools.default.features import spectra
-from tools.default.scenes import EVALUATION, TRAINING, Scene, Scenes
+from tools.default.scenes import EVALUATION, TRAINING, FramedScene, FramedScenes
 from tools.default.teacher import Teacher
 
 SHARD = 100
@@ -58,23 +58,23 @@ class Pool:
         return Pool(*(getattr(self, one.name)[:count] for one in fields(self)))
 
 
-class Source(Protocol):
+class SceneSource(Protocol):
     """A row of scenes."""
 
-    def scene(self, number: int) -> Scene:
+    def scene(self, number: int) -> FramedScene:
         """Scene `number`, from 0 on."""
 
 
 class Mixture:
     """Scenes of several kinds in turn: full ones, and single recordings as they are."""
 
-    def __init__(self, clips: Sequence[Clip], split: Split, *, seed: int = 0) -> None:
-        self._full = Scenes(clips, split, TRAINING if split == "train" else EVALUATION, seed=seed)
-        self._plain = Scenes(clips, split, PLAIN, seed=seed)
-        self._ten = Scenes([clip for clip in clips if clip.label in _TEN], split, PLAIN, seed=seed)
-        self._dialogues = Scenes(_spoken(clips), split, DIALOGUE, seed=seed)
+    def __init__(self, clips: Sequence[CorpusClip], split: Split, *, seed: int = 0) -> None:
+        self._full = FramedScenes(clips, split, TRAINING if split == "train" else EVALUATION, seed=seed)
+        self._plain = FramedScenes(clips, split, PLAIN, seed=seed)
+        self._ten = FramedScenes([clip for clip in clips if clip.label in _TEN], split, PLAIN, seed=seed)
+        self._dialogues = FramedScenes(_spoken(clips), split, DIALOGUE, seed=seed)
 
-    def scene(self, number: int) -> Scene:
+    def scene(self, number: int) -> FramedScene:
         """Scene `number`, from 0 on."""
         kind = number % 10
         if kind < _OF_TEN:
@@ -84,21 +84,21 @@ class Mixture:
         return (self._dialogues if kind < _DIALOGUES else self._full).scene(number)
 
 
-class Backgrounds:
+class BackgroundScenes:
     """In turn: noise of many colours, places, and weather, water and the like by themselves."""
 
-    def __init__(self, clips: Sequence[Clip], split: Split) -> None:
+    def __init__(self, clips: Sequence[CorpusClip], split: Split) -> None:
         steady = [clip for clip in clips if clip.label in BACKGROUNDS]
-        self._noises = [Scenes([], split, _NOISE, seed=seed) for seed in range(_BANKS)]
-        self._others = [Scenes(clips, split, _PLACES), Scenes(steady, split, PLAIN)]
+        self._noises = [FramedScenes([], split, _NOISE, seed=seed) for seed in range(_BANKS)]
+        self._others = [FramedScenes(clips, split, _PLACES), FramedScenes(steady, split, PLAIN)]
 
-    def scene(self, number: int) -> Scene:
+    def scene(self, number: int) -> FramedScene:
         """Scene `number`, from 0 on."""
         turn, kind = divmod(number, 1 + len(self._others))
         return (self._others[kind - 1] if kind else self._noises[turn % _BANKS]).scene(number)
 
 
-def _spoken(clips: Sequence[Clip]) -> list[Clip]:
+def _spoken(clips: Sequence[CorpusClip]) -> list[CorpusClip]:
     """Speech, and what may lie behind it."""
     behind = [
         replace(clip, kind="background", unsure=(*clip.unsure, clip.label))
@@ -108,10 +108,10 @@ def _spoken(clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.kind in ("speech", "background")] + behind
 
 
-def source(part: Part, clips: Sequence[Clip]) -> Source:
+def source(part: Part, clips: Sequence[CorpusClip]) -> SceneSource:
     """The scenes of `part` out of the clips of the whole corpus."""
     if part == "backgrounds":
-        return Backgrounds(clips, "choose")
+        return BackgroundScenes(clips, "choose")
     if part == "all":
         clips = [replace(clip, split="train") if clip.split == "test" else clip for clip in clips]
     return Mixture(clips, "choose" if part == "choose" else "train")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.default.corpus import Clip
+from tools.default.corpus import CorpusClip
 from tools.default.gather import provenance
 
 _CREDITS: dict[str, str] = {
@@ -35,7 +35,7 @@ _CREDITS: dict[str, str] = {
 _CLIP_OF = re.compile(r"([1-5]-\d+-[A-Z])\.ogg.*?\*(?P<author>[^*]+)\* \(\[(?P<licence>CC-BY|CC0)\]")
 
 
-def section(clips: Sequence[Clip], data: Path) -> str:
+def section(clips: Sequence[CorpusClip], data: Path) -> str:
     """Markdown: a table of origins, then the credits that their licences ask for. data: the folder with `esc10`."""
     lines = [
         "| origin | licence | clips | sources | minutes | classes |",

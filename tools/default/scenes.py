@@ -16,7 +16,7 @@ import numpy.typing as npt
 from streamclf.types import F32
 from tools.default.classes import BACKGROUND, COLUMN, IMPLIED, LABELS
 from tools.default.colours import filtered, low_passes, noise_beds, responses
-from tools.default.corpus import RATE, Clip, Split
+from tools.default.corpus import RATE, CorpusClip, Split
 
 SECONDS = 10
 HOP = RATE // 50
@@ -34,7 +34,7 @@ _SILENT = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class FramedSpec:
     """How scenes are drawn; ranges are (least, most), shares are how often.
 
     beds: shares of silence, noise, backgrounds and unlabelled recordings behind the sounds. events: sounds or turns of
@@ -55,13 +55,13 @@ class Spec:
     clip: float = 0.05
 
 
-TRAINING = Spec()
-EVALUATION = Spec(
+TRAINING = FramedSpec()
+EVALUATION = FramedSpec(
     beds=(0.1, 0.3, 0.6, 0.0), events=(1, 4), whole=0.0, snr_db=(0.0, 25.0), loud_db=(-40.0, -10.0), speed=0.0, clip=0.0
 )
 
 
-class Scene(NamedTuple):
+class FramedScene(NamedTuple):
     """samples: (160000, ) float32 in [-1, 1]. strong: (500, classes), where each class sounds (20 ms frames, by their
     middle). known: (classes, ), whether `strong` says all there is to say of the class.
     """
@@ -71,13 +71,15 @@ class Scene(NamedTuple):
     known: Bools
 
 
-class Scenes:
+class FramedScenes:
     """An endless row of scenes out of the clips of one split."""
 
-    def __init__(self, clips: Sequence[Clip], split: Split, spec: Spec = TRAINING, *, seed: int = 0) -> None:
+    def __init__(
+        self, clips: Sequence[CorpusClip], split: Split, spec: FramedSpec = TRAINING, *, seed: int = 0
+    ) -> None:
         """clips: of the whole corpus. All of the split is held in memory, as int16."""
         own = [clip for clip in clips if clip.split == split]
-        self._events: dict[str, list[Clip]] = {}
+        self._events: dict[str, list[CorpusClip]] = {}
         for clip in own:
             if clip.kind in ("event", "speech"):
                 self._events.setdefault(clip.label or "", []).append(clip)
@@ -93,7 +95,7 @@ class Scenes:
         self._spec = spec
         self._beds, self._responses, self._cuts = _bank(*self._seed)
 
-    def scene(self, number: int) -> Scene:
+    def scene(self, number: int) -> FramedScene:
         """Scene `number`, from 0 on."""
         spec = self._spec
         rng = np.random.default_rng([*self._seed, number])
@@ -118,7 +120,7 @@ class Scenes:
         known[[COLUMN[label] for label in unsure]] = False
         strong[:, BACKGROUND] = ~strong.any(axis=1)
         known[BACKGROUND] = quiet and not unsure
-        return Scene(self._heard(mix, rng), strong, known)
+        return FramedScene(self._heard(mix, rng), strong, known)
 
     def _bed(self, rng: np.random.Generator) -> tuple[F32, set[str], bool]:
         """(samples of RMS 1 or silence, classes that may be in it, whether it is known to be nothing but noise)."""
@@ -133,11 +135,11 @@ class Scenes:
         mix = self._shaped(mix, rng)
         return mix / np.float32(max(_rms(mix), _SILENT)), set(clip.unsure), not clip.unsure
 
-    def _drawn(self, label: str, rng: np.random.Generator) -> Clip:
+    def _drawn(self, label: str, rng: np.random.Generator) -> CorpusClip:
         own = self._source(label, rng)
         return own[int(rng.integers(len(own)))]
 
-    def _source(self, label: str, rng: np.random.Generator) -> list[Clip]:
+    def _source(self, label: str, rng: np.random.Generator) -> list[CorpusClip]:
         """One from which there is a hundred times as much is drawn ten times as often."""
         sources = self._by_source[label]
         return sources[int(rng.choice(len(sources), p=self._shares[label]))]
@@ -218,14 +220,14 @@ def _bank(seed: int, split: int) -> tuple[list[F32], list[F32], list[tuple[float
     return noise_beds(rng), responses(rng), low_passes(rng)
 
 
-def _by_source(clips: Sequence[Clip]) -> list[list[Clip]]:
-    groups: dict[str, list[Clip]] = {}
+def _by_source(clips: Sequence[CorpusClip]) -> list[list[CorpusClip]]:
+    groups: dict[str, list[CorpusClip]] = {}
     for clip in clips:
         groups.setdefault(clip.source, []).append(clip)
     return [groups[source] for source in sorted(groups)]
 
 
-def _shares(sources: Sequence[Sequence[Clip]]) -> npt.NDArray[np.float64]:
+def _shares(sources: Sequence[Sequence[CorpusClip]]) -> npt.NDArray[np.float64]:
     lengths = np.array([sum(b - a for clip in own for a, b in clip.stretches) for own in sources], dtype=np.float64)
     shares: npt.NDArray[np.float64] = np.sqrt(lengths) / np.sqrt(lengths).sum()
     return shares

@@ -8,7 +8,7 @@ import soundfile
 
 from streamclf.train.annotations import AUDIO_SUFFIXES
 from tools.default.classes import BY_ESC10
-from tools.default.corpus import RATE, Clip, Kind, Split
+from tools.default.corpus import RATE, CorpusClip, Kind, Split
 
 # name -> class (None: a background of its own), classes that may be in it as well, split, licence
 _AMBIENCE: dict[str, tuple[str | None, tuple[str, ...], Split, str]] = {
@@ -49,7 +49,7 @@ _OUTDOORS = ("bird", "rooster", "insect", "rain", "wind", "thunder", "water", "l
 _CHOOSE_OF_FOLD_3 = 3
 
 
-def shared(data: Path) -> Iterator[Clip]:
+def shared(data: Path) -> Iterator[CorpusClip]:
     """The recordings of the data folder."""
     yield from esc10(data / "esc10")
     for name, (label, unsure, split, licence) in _AMBIENCE.items():
@@ -81,10 +81,10 @@ def clip(
     licence: str,
     origin: str,
     unsure: tuple[str, ...] = (),
-) -> Clip:
+) -> CorpusClip:
     """A recording as it came; its band is what its own rate can hold."""
     high_hz = min(RATE / 2, soundfile.info(path).samplerate * 0.475)
-    return Clip(path, label, kind, source, split, licence, origin, high_hz, unsure=unsure)
+    return CorpusClip(path, label, kind, source, split, licence, origin, high_hz, unsure=unsure)
 
 
 def audio(folder: Path) -> list[Path]:
@@ -97,7 +97,7 @@ def shuffled(sources: set[str]) -> list[str]:
     return sorted(sources, key=lambda source: hashlib.sha256(source.encode()).digest())
 
 
-def esc10(folder: Path) -> Iterator[Clip]:
+def esc10(folder: Path) -> Iterator[CorpusClip]:
     """ESC-10 without its fold 5, which is for acceptance: fold 4 is the test, some sources of fold 3 choose."""
     for kind, label in BY_ESC10.items():
         paths = [path for path in audio(folder / kind) if path.stem[0] in "1234"]

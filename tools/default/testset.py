@@ -13,11 +13,11 @@ import soundfile
 
 from streamclf.train.annotations import Recording, Span
 from streamclf.train.metrics import merged
-from streamclf.train.scenes import Scene, Scenes, SceneSpec, Sound, write_scenes
+from streamclf.train.scenes import LoneSound, Scene, Scenes, SceneSpec, write_scenes
 from streamclf.types import F32
 from tools.default.classes import IMPLIED
 from tools.default.colours import noise_beds
-from tools.default.corpus import RATE, Clip, samples_of
+from tools.default.corpus import RATE, CorpusClip, samples_of
 
 NOISE = "noise"
 """Label of recordings that hold nothing to be named."""
@@ -31,14 +31,14 @@ _BACKGROUND_S = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Backgrounds:
+class BackgroundSet:
     """Recordings without what is to be found. real_s: seconds of different recorded material in them."""
 
     recordings: list[Recording]
     real_s: float
 
 
-def clips(test: Sequence[Clip], folder: Path) -> list[Recording]:
+def clips(test: Sequence[CorpusClip], folder: Path) -> list[Recording]:
     """Every event of the test split by itself, up to 30 s of it; its labels include what is implied."""
     made = []
     for clip in test:
@@ -50,7 +50,7 @@ def clips(test: Sequence[Clip], folder: Path) -> list[Recording]:
     return made
 
 
-def mixed(test: Sequence[Clip], folder: Path, count: int) -> list[Recording]:
+def mixed(test: Sequence[CorpusClip], folder: Path, count: int) -> list[Recording]:
     """Sounds of all classes at known times in noise of many colours."""
     clear = [clip for clip in test if clip.label and not _BESIDE & set(clip.unsure)]
     # a stretch under 0.1 s has no onset that a 20 ms grid could place
@@ -59,11 +59,11 @@ def mixed(test: Sequence[Clip], folder: Path, count: int) -> list[Recording]:
     return _written(folder, [_implied(scenes.scene(number)) for number in range(count)])
 
 
-def dialogues(test: Sequence[Clip], folder: Path, count: int) -> list[Recording]:
+def dialogues(test: Sequence[CorpusClip], folder: Path, count: int) -> list[Recording]:
     """Unseen speakers taking turns, in weather, engines and noise."""
     spoken = [sound for clip in test if clip.kind == "speech" for sound in _sounds(clip)]
     behind = [
-        Sound(samples_of(clip), "", clip.source)
+        LoneSound(samples_of(clip), "", clip.source)
         for clip in test
         if clip.label in _BEHIND_SPEECH and not {"speech", "crowd", "music"} & set(clip.unsure)
     ]
@@ -71,7 +71,7 @@ def dialogues(test: Sequence[Clip], folder: Path, count: int) -> list[Recording]
     return _written(folder, [scenes.scene(number) for number in range(count)])
 
 
-def backgrounds(test: Sequence[Clip], folder: Path, hours: float) -> Backgrounds:
+def backgrounds(test: Sequence[CorpusClip], folder: Path, hours: float) -> BackgroundSet:
     """Weather, water, fire, places and noise, for `hours` in all: a third noise of many colours, the rest recorded.
 
     Each recording bears every label that it has or may have, so that it counts for the others alone.
@@ -89,17 +89,17 @@ def backgrounds(test: Sequence[Clip], folder: Path, hours: float) -> Backgrounds
         heard = _looped(samples, rng) * np.float32(10 ** (rng.uniform(-20.0, 0.0) / 20))
         path = _write(folder / f"background-{number:04d}.flac", heard)
         made.append(Recording(path, f"background-{number}", labels))
-    return Backgrounds(made, sum(clip.seconds for clip in real))
+    return BackgroundSet(made, sum(clip.seconds for clip in real))
 
 
-def _beds() -> list[Sound]:
+def _beds() -> list[LoneSound]:
     made = noise_beds(np.random.default_rng(14))
-    return [Sound(bed * np.float32(0.05), "", f"bed-{number}") for number, bed in enumerate(made)]
+    return [LoneSound(bed * np.float32(0.05), "", f"bed-{number}") for number, bed in enumerate(made)]
 
 
-def _sounds(clip: Clip) -> list[Sound]:
+def _sounds(clip: CorpusClip) -> list[LoneSound]:
     samples = samples_of(clip)
-    return [Sound(samples[first:end], clip.label or "", clip.source) for first, end in clip.stretches]
+    return [LoneSound(samples[first:end], clip.label or "", clip.source) for first, end in clip.stretches]
 
 
 def _looped(samples: F32, rng: np.random.Generator) -> F32:

@@ -8,7 +8,7 @@ import torch
 
 from streamclf.types import F32
 from tools.default.classes import COLUMN
-from tools.default.corpus import RATE, Clip, Split, load, samples_of
+from tools.default.corpus import RATE, CorpusClip, Split, load, samples_of
 from tools.default.features import spectra
 from tools.default.fit import ONE_OF_TEN
 from tools.default.net import DELAYS, Trainee
@@ -30,7 +30,7 @@ def ten_way(net: Trainee, work: Path, split: Split) -> dict[tuple[float, int], f
     return found
 
 
-def _batches(clips: Sequence[Clip]) -> Iterator[F32]:
+def _batches(clips: Sequence[CorpusClip]) -> Iterator[F32]:
     for at in range(0, len(clips), _TOGETHER):
         parts = [samples_of(clip)[:_SAMPLES] for clip in clips[at : at + _TOGETHER]]
         yield np.stack([np.pad(part, (0, _SAMPLES - len(part))) for part in parts])

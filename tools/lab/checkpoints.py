@@ -12,8 +12,8 @@ import torch
 import transformers
 
 from streamclf.train.certificate import ExportReport
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.data import Task
-from streamclf.train.export import export_checkpoint
 from streamclf.train.families import families, family_of
 from streamclf.train.families.family import Plan, Wishes
 from streamclf.train.ours import OwnNet, Shaping

@@ -12,13 +12,14 @@ from msgspec import inspect as kinds
 
 from streamclf import serve
 from streamclf.fields import JSON_WORDS, keys_of
-from streamclf.serve import login
-from streamclf.serve.access import Access, Role, ServerSettings
+from streamclf.protocol.status import DaemonStatus
+from streamclf.serve.http import login
+from streamclf.serve.http.access import Access, ServerSettings
+from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.pages import Pages
+from streamclf.serve.http.route import Route
 from streamclf.serve.hub import Hub
-from streamclf.serve.pages import Pages
-from streamclf.serve.route import Route
-from streamclf.serve.status import DaemonStatus
-from streamclf.serve.stored import stored_routes
+from streamclf.serve.roles import Role
 from tools.reference.markdown import anchor, code, page, paragraphs, prose, table
 
 _SAID = {
@@ -113,7 +114,7 @@ def _address(path: str, module: ModuleType) -> str:
 
 
 def _struct(kind: type[msgspec.Struct]) -> str:
-    query = kind.__name__ == "Asked"
+    query = _is_asked(kind)
     rows = []
     for key in keys_of(kind, words=JSON_WORDS):
         shown = f"{key.kind}{f', {key.limits}' if key.limits else ''}{' or null' if key.null else ''}"
@@ -128,6 +129,11 @@ def _struct(kind: type[msgspec.Struct]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _is_asked(kind: type[msgspec.Struct]) -> bool:
+    """Whether a struct is the query of an address, not a part of its answer."""
+    return kind.__name__.endswith(("Asked", "Query"))
+
+
 def _structs(module: ModuleType) -> list[type[msgspec.Struct]]:
     """The structs of a module, what is asked first, then what is answered: the whole before its parts."""
     own = [
@@ -135,7 +141,7 @@ def _structs(module: ModuleType) -> list[type[msgspec.Struct]]:
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
     ]
-    asked = [kind for kind in own if kind.__name__ == "Asked"]
+    asked = [kind for kind in own if _is_asked(kind)]
     return asked + [kind for kind in reversed(own) if kind not in asked]
 
 

@@ -1,6 +1,6 @@
 """An example of every message of the protocol, for its page. They are the structs themselves: none can be wrong."""
 
-from streamclf.serve import wire
+from streamclf.protocol import wire
 from streamclf.types import Shape
 
 _T = 1_780_000_000_000_000_000

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from streamclf.serve import asyncapi, packed, picture, sound
+from streamclf.protocol import asyncapi, packed, sound, spectrum
 from tools.reference.markdown import anchor, block, code, page, paragraphs, prose, table
 from tools.reference.messages import EXAMPLES
 
-_REST = {"binary_scores": packed, "picture": picture, "sound": sound}
+_REST = {"binary_scores": packed, "picture": spectrum, "sound": sound}
 """Binary messages whose module says more than the table of bytes."""
 
 Schema = Mapping[str, Any]
@@ -30,7 +30,7 @@ def text() -> str:
         "The protocol",
         f"`{document['info']['title']}` is a websocket at `{channel['address']}`. {prose(channel['description'])}",
         f"This page is made of the AsyncAPI {document['asyncapi']} document that a daemon serves at "
-        "[`/v1/schema`](http.md). A client of your own: [clients](clients.md).",
+        "[`/v1/schema`](http.md). How programs read labels: [labels](../use/labels.md).",
         paragraphs(document["info"]["description"].partition("\n\n")[2]),
         "A *frame* is 20 ms of a stream: frame k begins k times 20 ms after the stream's `epoch_ns`. A client ignores "
         "fields that it does not know; the daemon refuses them.",

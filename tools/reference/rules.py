@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from streamclf.alerts.ruletable import CHOICES, EXAMPLES, PlaceTable, RuleTable
+from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable
+from streamclf.alerts.rules.template import FIELDS, MEANINGS, MESSAGE_LIMIT
 from streamclf.alerts.sinks import SinkKind, kinds
-from streamclf.alerts.template import FIELDS, MEANINGS, MESSAGE_LIMIT
 from streamclf.fields import Key, first_paragraph, keys_of
 from tools.reference.markdown import block, code, page, prose, table
 

@@ -1,12 +1,12 @@
-"""Sinks: where alerts go. Each is one file that registers itself (registry.py); `open_sink` makes one of its table."""
+"""Sinks: where alerts go. A new kind is one module here with a `KIND`, or one from elsewhere that is registered."""
 
 import importlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from streamclf.alerts.sinks.config import SinkConfig
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind, kind_of, kinds, register
 from streamclf.alerts.sinks.picture import Paint
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, kind_of, kinds, register
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.errors import ConfigError

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.body import plain, title_of
+from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig, Text
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.picture import Paint, painted
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 
@@ -71,7 +71,7 @@ class Services(Sink):
         return bool(
             await self._apprise.async_notify(
                 title=title_of(alert),
-                body=plain(alert.message),
+                body=text_of(alert),
                 body_format=apprise.NotifyFormat.TEXT,
                 attach=picture,
             )
@@ -89,12 +89,10 @@ def _open(config: AppriseConfig, context: SinkContext) -> Services:
     return Services(config, context.painter(wanted=config.picture))
 
 
-register(
-    SinkKind(
-        AppriseConfig,
-        _open,
-        does="sends it by a service that Apprise knows",
-        examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
-        needs=("apprise", "apprise.attachment.memory"),
-    )
+KIND = SinkKind(
+    AppriseConfig,
+    _open,
+    does="sends it by a service that Apprise knows",
+    examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
+    needs=("apprise", "apprise.attachment.memory"),
 )

@@ -1,6 +1,5 @@
 """An alert as sinks send it: JSON for programs, a title and a text for people. Labels are untrusted text."""
 
-import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +8,10 @@ import msgspec
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.picture import Painted
 from streamclf.clock import NS_PER_SECOND
+from streamclf.text import clean
 
 MAX_BYTES = 64 * 1024
+_MAX_TEXT = 2000
 
 
 def json_of(alert: Alert, picture: Painted = Painted()) -> bytes:  # noqa: B008 - a tuple
@@ -44,14 +45,12 @@ def json_of(alert: Alert, picture: Painted = Painted()) -> bytes:  # noqa: B008 
 
 def title_of(alert: Alert) -> str:
     """One line for people."""
-    return plain(f"{'TEST ' if alert.event.test else ''}streamclf: {alert.rule}")
+    return clean(f"{'TEST ' if alert.event.test else ''}streamclf: {alert.rule}", _MAX_TEXT)
 
 
-def plain(text: str, limit: int = 2000) -> str:
-    """Text without control and format characters (a line break becomes a space), at most `limit` characters."""
-    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    cleaned = "".join(c for c in kept if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
-    return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+def text_of(alert: Alert) -> str:
+    """The message, for people."""
+    return clean(alert.message, _MAX_TEXT)
 
 
 def iso(ns: int) -> str:

@@ -14,8 +14,8 @@ from msgspec import Meta
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Seconds, SinkConfig
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.picture import Paint, Painted, painted
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sink import Sink, Temporary
 
 PICTURE_VARIABLE = "STREAMCLF_PICTURE"
@@ -97,11 +97,9 @@ def _open(config: CommandConfig, context: SinkContext) -> Command:
     return Command(config, context.painter(wanted=config.picture))
 
 
-register(
-    SinkKind(
-        CommandConfig,
-        _open,
-        does="runs a program with it",
-        examples={"argv": '["/usr/local/bin/on-bird"]', "picture": "true", "timeout_s": "5.0"},
-    )
+KIND = SinkKind(
+    CommandConfig,
+    _open,
+    does="runs a program with it",
+    examples={"argv": '["/usr/local/bin/on-bird"]', "picture": "true", "timeout_s": "5.0"},
 )

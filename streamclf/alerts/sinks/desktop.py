@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.body import plain, title_of
+from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig
-from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Sink, Temporary
 
 _LIMIT_S = 10.0
@@ -32,7 +32,7 @@ class Desktop(Sink):
         """See `Sink`."""
         argv = (
             "notify-send", "--app-name=streamclf", f"--expire-time={self._milliseconds}", "--",
-            title_of(alert), html.escape(plain(alert.message)),  # desktops read the text as markup
+            title_of(alert), html.escape(text_of(alert)),  # desktops read the text as markup
         )  # fmt: skip
         try:
             process = await asyncio.create_subprocess_exec(
@@ -54,11 +54,9 @@ class Desktop(Sink):
             raise Temporary(told.decode("utf-8", "replace").strip()[:300] or f"status {process.returncode}")
 
 
-register(
-    SinkKind(
-        DesktopConfig,
-        lambda config, context: Desktop(config),
-        does="shows it on the desktop",
-        examples={"seconds": "30.0"},
-    )
+KIND = SinkKind(
+    DesktopConfig,
+    lambda config, context: Desktop(config),
+    does="shows it on the desktop",
+    examples={"seconds": "30.0"},
 )

@@ -26,14 +26,15 @@ import msgspec
 from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.body import json_of, plain
+from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent
+from streamclf.text import clean
 
 if TYPE_CHECKING:
     import aiomqtt  # slow to import: `needs` says when
@@ -209,11 +210,11 @@ class Mqtt(Sink):
                 "availability_topic": self._status,
                 "device": {
                     "identifiers": [f"{root}_{stream}"],
-                    "name": plain(f"streamclf {sensor.stream}", 100),
+                    "name": clean(f"streamclf {sensor.stream}", 100),
                     "manufacturer": "streamclf",
                 },
             }
-            title = plain(sensor.title, 100)
+            title = clean(sensor.title, 100)
             for kind, what, fields in (
                 ("binary_sensor", "state", {"name": title, "device_class": "sound"}),
                 ("sensor", "score", {"name": f"{title} score", "unit_of_measurement": "%",
@@ -242,23 +243,21 @@ def _open(config: MqttConfig, context: SinkContext) -> Mqtt:
     return Mqtt(config, context.sensors)
 
 
-register(
-    SinkKind(
-        MqttConfig,
-        _open,
-        does="publishes it, and a sensor for each label",
-        examples={
-            "host": '"192.168.1.20"',
-            "port": "1883",
-            "username": '"streamclf"',
-            "password_file": '"/etc/streamclf/mqtt.password"',
-            "tls": "true",
-            "topic": '"birds"',
-            "discovery": "false",
-            "discovery_topic": '"homeassistant"',
-            "labels": '["robin", "group:bird"]',
-        },
-        needs=("aiomqtt",),
-        labels=lambda config, told: config.labels or told,
-    )
+KIND = SinkKind(
+    MqttConfig,
+    _open,
+    does="publishes it, and a sensor for each label",
+    examples={
+        "host": '"192.168.1.20"',
+        "port": "1883",
+        "username": '"streamclf"',
+        "password_file": '"/etc/streamclf/mqtt.password"',
+        "tls": "true",
+        "topic": '"birds"',
+        "discovery": "false",
+        "discovery_topic": '"homeassistant"',
+        "labels": '["robin", "group:bird"]',
+    },
+    needs=("aiomqtt",),
+    labels=lambda config, told: config.labels or told,
 )

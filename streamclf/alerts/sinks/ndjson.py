@@ -7,7 +7,7 @@ from pathlib import Path
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import SinkConfig, Text
-from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Sink, Temporary
 
 
@@ -44,11 +44,9 @@ class Ndjson(Sink):
             os.close(handle)
 
 
-register(
-    SinkKind(
-        NdjsonConfig,
-        lambda config, context: Ndjson(config),
-        does="writes a line of JSON to a file",
-        examples={"path": '"alerts.ndjson"'},
-    )
+KIND = SinkKind(
+    NdjsonConfig,
+    lambda config, context: Ndjson(config),
+    does="writes a line of JSON to a file",
+    examples={"path": '"alerts.ndjson"'},
 )

@@ -11,7 +11,7 @@ from msgspec import Meta
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
-from streamclf.alerts.sinks.registry import SinkKind, register
+from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Permanent, Sink
 
 _MAX_DATAGRAM = 65_507
@@ -78,17 +78,15 @@ def _padded(text: str) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-register(
-    SinkKind(
-        OscConfig,
-        lambda config, context: Osc(config),
-        does="sends a datagram, in time or never",
-        examples={
-            "host": '"192.168.1.20"',
-            "port": "9000",
-            "address": '"/birds"',
-            "format": '"json"',
-            "deadline_ms": "500",
-        },
-    )
+KIND = SinkKind(
+    OscConfig,
+    lambda config, context: Osc(config),
+    does="sends a datagram, in time or never",
+    examples={
+        "host": '"192.168.1.20"',
+        "port": "9000",
+        "address": '"/birds"',
+        "format": '"json"',
+        "deadline_ms": "500",
+    },
 )

@@ -21,8 +21,8 @@ from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.addresses import resolve
 from streamclf.alerts.sinks.body import MAX_BYTES, json_of
 from streamclf.alerts.sinks.config import SinkConfig
+from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.picture import Paint, Painted, painted
-from streamclf.alerts.sinks.registry import SinkContext, SinkKind, register
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.errors import ConfigError
 
@@ -159,19 +159,17 @@ def _open(config: WebhookConfig, context: SinkContext) -> Webhook:
     return Webhook(config, context.painter(wanted=config.picture))
 
 
-register(
-    SinkKind(
-        WebhookConfig,
-        _open,
-        does="posts it to an address",
-        examples={
-            "url": '"https://example.org/hook"',
-            "secret_file": '"/etc/streamclf/webhook.secret"',
-            "headers": '{ Authorization = "Bearer ..." }',
-            "private": "true",
-            "picture": "true",
-            "timeout_s": "5.0",
-        },
-        needs=("httpx",),
-    )
+KIND = SinkKind(
+    WebhookConfig,
+    _open,
+    does="posts it to an address",
+    examples={
+        "url": '"https://example.org/hook"',
+        "secret_file": '"/etc/streamclf/webhook.secret"',
+        "headers": '{ Authorization = "Bearer ..." }',
+        "private": "true",
+        "picture": "true",
+        "timeout_s": "5.0",
+    },
+    needs=("httpx",),
 )

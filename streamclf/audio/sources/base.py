@@ -4,7 +4,6 @@ A source writes its ring from one thread or callback only, at its own native rat
 not finite become 0 and are counted; samples that were lost are declared as a hole, never glued over.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -282,8 +281,3 @@ class Feeder:
                 continue
             intake.write(mono[:room], None)
             mono = mono[room:]
-
-
-def backoff_s(attempt: int, *, first_s: float, most_s: float) -> float:
-    """Seconds to wait before attempt number `attempt` (0 is the first): doubled each time up to `most_s`."""
-    return min(most_s, math.ldexp(first_s, min(attempt, 32)))

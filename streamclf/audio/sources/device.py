@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from streamclf.audio.ring import Ring
-from streamclf.audio.sources.base import Intake, NoInputDeviceError, Notify, Room, backoff_s, check_channel
+from streamclf.audio.sources.base import Intake, NoInputDeviceError, Notify, Room, check_channel
 from streamclf.audio.sources.capture import Capture
 from streamclf.audio.sources.kind import MAX_RATE, Option, SourceKind, as_name, whole
 from streamclf.audio.sources.spec import SourceSpec
@@ -21,6 +21,7 @@ from streamclf.audio.sources.worker import NoAnswerError, Worker
 from streamclf.audio.wake import Wake
 from streamclf.clock import StreamClock, hop_of
 from streamclf.errors import RateError, SourceError
+from streamclf.retry import Backoff
 from streamclf.types import StreamState
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ _OTHER_RATES = (48_000, 44_100, 16_000)
 _ANSWER_S = 10.0
 _CLOSE_S = 1.5
 _REST_S = 0.25
-_FIRST_TRY_S, _LAST_TRY_S = 0.5, 5.0
+_RETRY = Backoff(first_s=0.5, most_s=5.0)
 _STABLE_S = 10.0
 
 
@@ -171,7 +172,7 @@ class DeviceSource:
                 self._tries = 0
             intake.notify(StreamState.LOST, f"{self.description}: {reason}")
         self.state = DeviceState.LOST
-        self.next_try_s = now_s + backoff_s(self._tries, first_s=_FIRST_TRY_S, most_s=_LAST_TRY_S)
+        self.next_try_s = now_s + _RETRY.delay_s(self._tries)
 
     def bring_back(self) -> None:
         """On the worker's thread: one try to reopen; tells why not, once for every reason."""
@@ -184,7 +185,7 @@ class DeviceSource:
             if str(fault) != self._told:
                 self._told = str(fault)
                 self._intake.notify(
-                    StreamState.RECONNECTING, f"trying again, at least every {_LAST_TRY_S:g} s: {fault}"
+                    StreamState.RECONNECTING, f"trying again, at least every {_RETRY.most_s:g} s: {fault}"
                 )
 
     def reopen(self) -> None:

@@ -17,13 +17,13 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
-from streamclf.audio.sources.base import backoff_s
 from streamclf.audio.sources.worker import Worker
 from streamclf.errors import SourceError
+from streamclf.retry import Backoff
 
 _WATCH_S = 0.25
 # how often running sources are disturbed for the sake of a lost one
-_FIRST_DISTURB_S, _LAST_DISTURB_S = 60.0, 600.0
+_DISTURB = Backoff(first_s=60.0, most_s=600.0)
 
 
 class DeviceState(Enum):
@@ -156,10 +156,10 @@ class Supervisor:
 
     def _may_disturb(self, now_s: float) -> bool:
         if not self._disturbed:
-            self._disturb_s = now_s + _FIRST_DISTURB_S
+            self._disturb_s = now_s + _DISTURB.delay_s(0)
             self._disturbed = 1
         if now_s < self._disturb_s:
             return False
-        self._disturb_s = now_s + backoff_s(self._disturbed, first_s=_FIRST_DISTURB_S, most_s=_LAST_DISTURB_S)
+        self._disturb_s = now_s + _DISTURB.delay_s(self._disturbed)
         self._disturbed += 1
         return True

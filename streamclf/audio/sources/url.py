@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, backoff_s, check_channel, steady_ns
+from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, steady_ns
 from streamclf.audio.sources.kind import SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
 from streamclf.errors import SourceError, UsageError
+from streamclf.retry import Backoff
 from streamclf.types import F32, GapReason, StreamState
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp")
 STALL_S = 10.0
-_FIRST_TRY_S, _LAST_TRY_S = 1.0, 30.0
+_RETRY = Backoff(first_s=1.0, most_s=30.0)
 _STABLE_S = 30.0
 _OTHER_RATE = 48_000
 # Segments of HLS come many seconds at a time. A broadcast may run this far ahead of real time, not further; its pace
@@ -80,17 +81,17 @@ class UrlSource(Feeder):
                 break
             tries = 0 if steady_ns() - begun_ns > _STABLE_S * NS_PER_SECOND else tries
             intake.notify(StreamState.LOST, f"{self.description}: {reason}")
-            intake.notify(StreamState.RECONNECTING, _SECONDS_LEFT.format(_wait_s(tries)))
+            intake.notify(StreamState.RECONNECTING, _SECONDS_LEFT.format(_RETRY.delay_s(tries)))
         return "stopped"
 
     def _reconnect(self, intake: Intake, tries: int) -> bool:
-        self._stopping.wait(_wait_s(tries))
+        self._stopping.wait(_RETRY.delay_s(tries))
         if self._stopping.is_set():
             return False
         try:
             self._connection = _Connection(self.spec, rate=self.rate)
         except SourceError as fault:
-            intake.notify(StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(_wait_s(tries + 1)))
+            intake.notify(StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(_RETRY.delay_s(tries + 1)))
             return False
         return True
 
@@ -224,10 +225,6 @@ class _Connection:
                 continue
             bad = 0
             yield from frames
-
-
-def _wait_s(tries: int) -> float:
-    return backoff_s(tries, first_s=_FIRST_TRY_S, most_s=_LAST_TRY_S)
 
 
 def _why(fault: Exception) -> str:

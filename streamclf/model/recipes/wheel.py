@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import PackError
+from streamclf.text import one_line
 
 _WHEEL_CAP = 64 << 20
 _PIP_LIMIT_S = 600
@@ -96,4 +97,4 @@ def _reason(log: str) -> str:
     errors = [line.partition(":")[2].strip() for line in lines if line.startswith("ERROR:")]
     network = [line for line in lines if "Connection" in line or "Temporary failure" in line or "timed out" in line]
     told = network[-1:] or errors[-1:] or lines[-1:] or ["it said nothing"]
-    return " ".join(told[0].split())[:200].rstrip(".")
+    return one_line(told[0], 200).rstrip(".")

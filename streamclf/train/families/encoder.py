@@ -13,14 +13,7 @@ from torch import Tensor, nn
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.model.pack import Features, Waveform
 from streamclf.train.families import seamless
-from streamclf.train.families.family import (
-    DEFAULT_WINDOW_MS,
-    Activation,
-    Layout,
-    Plan,
-    Wishes,
-    extracted,
-)
+from streamclf.train.families.family import DEFAULT_WINDOW_MS, Activation, Layout, Plan, Wishes, extracted
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 

@@ -14,14 +14,7 @@ from torch import Tensor, nn
 
 from streamclf.errors import UsageError
 from streamclf.model.pack import Waveform
-from streamclf.train.families.family import (
-    DEFAULT_WINDOW_MS,
-    Family,
-    Plan,
-    Wishes,
-    activation_of,
-    extracted,
-)
+from streamclf.train.families.family import DEFAULT_WINDOW_MS, Family, Plan, Wishes, activation_of, extracted
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 

@@ -1,0 +1,182 @@
+"""Mistakes in a file that a person writes: each is told with its line, its key, and what to write instead.
+
+Tables become structs here, whatever the file is about. Lines are looked for once there is a mistake, never before.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import msgspec
+
+from streamclf.alerts.rules.toml import Path as Key
+from streamclf.alerts.rules.toml import line_of, lines_of
+
+Check = Callable[[Any], object]
+"""Raises ValueError with a problem and, behind "; ", a hint."""
+
+_MOST_SEARCHES = 20  # for a name that is like a given one; each takes 20 ms among 2,000 names: tools/bench/rules.py
+_WORDS = {
+    "float": "number",
+    "int": "whole number",
+    "str": "text",
+    "array": "list",
+    "object": "table",
+    "bool": "true or false",
+}
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong: where, what, and what to write instead."""
+
+    line: int
+    key: str
+    problem: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.problem}; {self.hint}" if self.key else f"{self.problem}; {self.hint}"
+
+
+class Mistakes:
+    """Those of one file, as they are found. text: of the file, TOML that was parsed."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found: list[Mistake] = []
+        self._searches = 0
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def by_line(self) -> list[Mistake]:
+        """All of them, those of one line in the order in which they were found."""
+        return sorted(self._found, key=lambda mistake: mistake.line)
+
+    def add(self, path: Key, key: str, problem: str, hint: str, *, entry: int | None = None) -> None:
+        """key: what is told of the path. entry: which one of the list at `path` it is about."""
+        self._found.append(Mistake(self.line(path if entry is None else (*path, entry)), key, problem, hint))
+
+    def line(self, path: Key) -> int:
+        """Where `path` stands, or the nearest table around it."""
+        return line_of(self._lines, path)
+
+    def near(self, word: str, known: Iterable[str]) -> str:
+        """A hint: what was probably meant, or all that there is. Of very many mistakes the later ones get the list."""
+        self._searches += 1
+        return near(word, known) if self._searches <= _MOST_SEARCHES else near("", known)
+
+    @cached_property
+    def _lines(self) -> dict[Key, int]:
+        return lines_of(self._text)
+
+
+class TableReader:
+    """Makes structs of tables and gathers what is wrong with them. name: what is told of a path."""
+
+    def __init__(self, mistakes: Mistakes, name: Callable[[Key], str]) -> None:
+        self.mistakes = mistakes
+        self._name = name
+
+    def wrong(self, path: Key, problem: str, hint: str, *, entry: int | None = None) -> None:
+        """A mistake at `path`. entry: of the list there."""
+        self.mistakes.add(path, self._name(path), problem, hint, entry=entry)
+
+    def read(
+        self,
+        path: Key,
+        raw: Any,
+        struct: type[S],
+        *,
+        examples: Mapping[str, str],
+        choices: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        checks: Mapping[str, Check] = MappingProxyType({}),
+        elsewhere: Callable[[str], str] = lambda key: "",
+    ) -> S | None:
+        """The table at `path` as a struct, None where it has a mistake.
+
+        examples: key -> a value in TOML, for hints. choices: key -> all that may stand there. checks: of a key's value,
+        or of each entry where it is a list. elsewhere: a hint for a key that other tables have, or "".
+        """
+        if not isinstance(raw, Mapping):
+            self.wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
+            return None
+        before, types, values, meant = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
+        for key, value in raw.items():
+            if key not in types:
+                self.wrong((*path, key), "unknown key", elsewhere(key) or self.mistakes.near(key, types))
+                meant.update(difflib.get_close_matches(key, types, n=1, cutoff=0.5))
+                continue
+            instead = _instead(key, value, examples, choices)
+            try:
+                values[key] = msgspec.convert(value, types[key], strict=True)
+            except msgspec.ValidationError as fault:
+                entry = _entry(str(fault), value)
+                given = value if entry is None else value[entry]
+                self.wrong((*path, key), _plainly(str(fault), given), instead, entry=entry)
+            else:
+                if key in checks:
+                    self._check((*path, key), values[key], checks[key], instead)
+        for item in msgspec.structs.fields(struct):
+            if item.required and item.name not in raw and item.name not in meant:
+                self.wrong(path, f"has no {item.name}", f"add {item.name} = {examples[item.name]}")
+        return struct(**values) if len(self.mistakes) == before else None
+
+    def _check(self, path: Key, value: Any, check: Check, instead: str) -> None:
+        for at, entry in enumerate(value if isinstance(value, tuple) else (value,)):
+            try:
+                check(entry)
+            except ValueError as fault:
+                problem, _, hint = str(fault).partition("; ")
+                self.wrong(path, problem, hint or instead, entry=at)
+
+
+def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Key -> type of a table's keys."""
+    return {field.name: field.type for field in msgspec.structs.fields(struct)}
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A hint: what of `known` was probably meant, or all that there is."""
+    known = list(known)
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5) if word else []
+    if found:
+        return f"did you mean {found[0]}?"
+    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
+
+
+def given(value: object) -> str:
+    """What stands there, cut off where it is long."""
+    try:
+        return repr(value)[:60]
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of very many digits"
+
+
+def _instead(key: str, value: Any, examples: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> str:
+    if key in choices and isinstance(value, str):
+        return near(value, choices[key])
+    return f"write for example {key} = {examples[key]}" if key in examples else "see the documents on alerts"
+
+
+def _entry(fault: str, value: Any) -> int | None:
+    """Which entry of a list a validation error is about; None where it is about the whole."""
+    found = re.search(r" - at `\$\[(\d+)\]", fault)
+    return int(found[1]) if found is not None and isinstance(value, list) else None
+
+
+def _plainly(fault: str, value: Any) -> str:
+    """A validation error in words that need no knowledge of types."""
+    problem = fault.partition(" - at `")[0].replace("`", "").replace(" | null", "")
+    if "matching regex" in problem or problem.startswith("Invalid enum"):
+        return f"{given(value)} cannot stand here"
+    expected = re.sub(r"\b(float|int|str|array|object|bool)\b", lambda word: _WORDS[word[1]], problem.split(",")[0])
+    return f"{expected[0].lower()}{expected[1:]}, got {given(value)}"

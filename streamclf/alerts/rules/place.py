@@ -1,0 +1,86 @@
+"""The site of a rules file: its time zone and, for the sun, its coordinates. Ranges of the local clock."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from enum import StrEnum
+from typing import Self
+
+from streamclf.alerts.rules.sun import Sun, sun_at
+from streamclf.clock import NS_PER_SECOND
+
+_MINUTES_PER_DAY = 24 * 60
+_RANGE = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+
+
+class Period(StrEnum):
+    """How long a digest gathers: to the full local hour, or to local midnight."""
+
+    HOUR = "1h"
+    DAY = "1d"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the microphones are. Latitude and longitude in degrees, north and east positive; None where not given."""
+
+    timezone: tzinfo = UTC
+    latitude: float | None = None
+    longitude: float | None = None
+
+    def local(self, at_ns: int) -> datetime:
+        """The local date and time, whole microseconds."""
+        seconds, ns = divmod(at_ns, NS_PER_SECOND)
+        return datetime.fromtimestamp(seconds, self.timezone).replace(microsecond=ns // 1000)
+
+    def day(self, at_ns: int) -> int:
+        """The local date as a number that grows by one a day."""
+        return self.local(at_ns).toordinal()
+
+    def sun(self, at_ns: int) -> Sun:
+        """The part of the day. A rules file that asks for it has coordinates, or it is refused."""
+        assert self.latitude is not None
+        assert self.longitude is not None
+        return sun_at(at_ns, latitude=self.latitude, longitude=self.longitude)
+
+    def period_end(self, at_ns: int, period: Period) -> int:
+        """End (ns, exclusive) of the digest period that `at_ns` falls into."""
+        local = self.local(at_ns)
+        if period is Period.HOUR:
+            into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+            # the hour is measured in real time: an hour that the clock repeats is two periods
+            return at_ns // 1000 * 1000 + (timedelta(hours=1) - into) // timedelta(microseconds=1) * 1000
+        midnight = datetime.combine(local.date() + timedelta(days=1), time(), self.timezone)
+        return int(midnight.timestamp()) * NS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Local minutes of the day, from `first` up to and without `end`; over midnight where `end` is the smaller."""
+
+    first: int
+    end: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From "06:00-09:30". Raises ValueError with a sentence."""
+        found = _RANGE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no time of day")
+        hours = [int(part) for part in found.groups()]
+        first, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+        if max(hours[1], hours[3]) > 59 or first >= _MINUTES_PER_DAY or end > _MINUTES_PER_DAY:
+            raise ValueError(f"{text!r} is past the end of an hour or of the day")
+        if first == end:
+            raise ValueError(f"{text!r} is empty")
+        return cls(first, end)
+
+    def holds(self, local: datetime) -> bool:
+        """Whether the clock shows a time within the range; an hour that the clock repeats counts both times."""
+        minute = local.hour * 60 + local.minute
+        if self.first < self.end:
+            return self.first <= minute < self.end
+        return minute >= self.first or minute < self.end
+
+    def __str__(self) -> str:
+        return f"{self.first // 60:02}:{self.first % 60:02}-{self.end // 60:02}:{self.end % 60:02}"

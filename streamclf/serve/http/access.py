@@ -1,0 +1,219 @@
+"""Who may connect, and as whom: Host, Origin, token, login. The websocket library checks none of them by itself.
+
+* Host, against DNS rebinding: a page of a foreign site can point its own name at our address, but the browser then
+  still sends that name. So only names that are ours are let through.
+* Origin, against foreign pages: a browser lets any page open a websocket to us, and says which page it was. No Origin
+  at all is what programs send, and they could send anything.
+* Token, beyond loopback, one for each role: `Authorization: Bearer`, the websocket subprotocol `token.…` (a browser
+  cannot set headers), or `?token=` in the address.
+* Login, a cookie in place of a token (cookie.py). A browser adds it by itself, whichever page asks; SameSite=Strict
+  leaves pages of other ports of this host. So it counts only where the request says that our own page, or the user,
+  made it: Origin, which every websocket of a browser has, and Sec-Fetch-Site. A foreign page can set neither.
+"""
+
+import hmac
+import ipaddress
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, NamedTuple
+
+from websockets.datastructures import Headers
+
+from streamclf.errors import ServeError
+from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
+from streamclf.serve.http import cookie
+from streamclf.serve.http.origins import Origins, normal
+from streamclf.serve.http.tokens import Tries
+from streamclf.serve.roles import Role
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+_SUBPROTOCOL = "token."
+_MOST_TOKENS = 8  # of one request that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where to listen and whom to let in.
+
+    token: of the admin; audio_token, labels_token: of who may do less. origins: web origins besides our own, such as
+    `https://dash.example.org`. hosts: names besides the bind address under which we are reached. base_path: "" or such
+    as "/birds", below which everything answers as well as at the root. no_audio: why nobody may listen live; empty
+    where who has the role may.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    audio_token: str | None = None
+    labels_token: str | None = None
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    base_path: str = ""
+    no_audio: str = ""
+
+    @property
+    def tokens(self) -> dict[Role, str]:
+        """Those that are set."""
+        given = {Role.ADMIN: self.token, Role.AUDIO: self.audio_token, Role.LABELS: self.labels_token}
+        return {role: token for role, token in given.items() if token is not None}
+
+
+class Refusal(NamedTuple):
+    """Why somebody is not let in: a sentence, and what it is about.
+
+    none: nothing was shown. token: a wrong one. stale: a login that holds no more. foreign: a login that was not shown
+    by our own page. wait: too many wrong tokens.
+    """
+
+    reason: Literal["none", "token", "stale", "foreign", "wait"]
+    text: str
+
+
+def check_bind(settings: ServerSettings) -> None:
+    """Raises `ServeError` for a bind that others can reach when there is no token."""
+    if settings.token is None and not is_loopback(settings.host):
+        raise ServeError(
+            f"binding to {settings.host or 'all addresses'} lets other machines listen, and no token is set; "
+            f"set {TOKEN_VARIABLE} or server.token_file, or bind to 127.0.0.1"
+        )
+
+
+class Access:
+    """The rules in force. Each check returns None, or one sentence that says why not."""
+
+    port: int
+    """Where we listen; 0 in the settings leaves it to the system, and the server sets it then."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.port = settings.port
+        self.base_path = settings.base_path
+        self._loopback = is_loopback(settings.host)
+        self._hosts = {_bare(host) for host in settings.hosts} | {"localhost", _bare(settings.host)}
+        self.origins = Origins(settings.origins)
+        self._tokens = {role: token.encode() for role, token in settings.tokens.items()}
+        self._digests = {role: sha256(token).digest() for role, token in self._tokens.items()}
+        self._tries = Tries()
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a token is set. Where none is, everybody is admin."""
+        return bool(self._tokens)
+
+    def check_host(self, values: Sequence[str]) -> str | None:
+        """values: all Host headers of the request."""
+        match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
+        if match is None:
+            return "a request needs one Host header"
+        name = _bare(match["name"])
+        if name in self._hosts:
+            return None
+        address = ip_of(name)
+        # a name can be made to point here by whoever owns it; an address cannot
+        if address is not None and (address.is_loopback or not self._loopback):
+            return None
+        return f"host '{name}' is none of ours; add it to server.hosts if it should be"
+
+    def check_origin(self, headers: Headers) -> str | None:
+        """headers: of a request whose Host is already checked."""
+        origins = headers.get_all("Origin")
+        if not origins or _own_origin(headers) or (len(origins) == 1 and self.origins.allows(origins[0])):
+            return None
+        return self.origins.why_not(origins)
+
+    def role_of(self, headers: Headers, query: Sequence[str] = (), *, peer: str, socket: bool) -> Role | Refusal:
+        """What the sender of a request may do. query: values of `token=`; peer: its address; socket: of a websocket.
+
+        A token that is shown decides, also where a login would have said something else.
+        """
+        if not self._tokens:
+            return Role.ADMIN
+        offered = [*_subprotocol_tokens(headers), *query, *_bearer_tokens(headers)][:_MOST_TOKENS]
+        if offered:
+            return self._role_by_token(offered, _sender(headers, peer))
+        values = self._logins(headers)
+        if not values:
+            return Refusal("none", "a token is needed: log in on the page, or send Authorization: Bearer, or ?token=")
+        if not _by_own_page(headers, socket=socket):
+            return Refusal("foreign", "this browser is logged in, but it was a page of another site that asked")
+        return self._role_by_cookie(values)
+
+    def shows_login(self, headers: Headers) -> bool:
+        """Whether a request brings a cookie of ours, good or not."""
+        return bool(self._logins(headers))
+
+    def login(self, role: Role, *, secure: bool) -> str:
+        """A Set-Cookie header's value that keeps `role` in this browser. secure: over https only."""
+        who = role.name.lower()
+        return cookie.set_cookie(who, self._tokens[role], port=self.port, now_s=time.time(), secure=secure)
+
+    def logout(self, *, secure: bool) -> str:
+        """A Set-Cookie header's value that ends it."""
+        return cookie.clear_cookie(port=self.port, secure=secure)
+
+    def _logins(self, headers: Headers) -> list[str]:
+        return cookie.shown(headers.get_all("Cookie"), self.port)
+
+    def _role_by_token(self, offered: Sequence[str], sender: str) -> Role | Refusal:
+        now_s = time.monotonic()
+        if wait_s := self._tries.wait_s(sender, now_s):
+            return Refusal("wait", f"too many wrong tokens came from {sender}; try again in {wait_s:.0f} s")
+        for token in offered:
+            digest = sha256(token.encode(errors="replace")).digest()
+            # all are compared, always: how long it takes tells nothing
+            found = [role for role, own in self._digests.items() if hmac.compare_digest(digest, own)]
+            if found:
+                return found[0]
+            self._tries.wrong(sender, now_s)
+        return Refusal("token", "a wrong token was given")
+
+    def _role_by_cookie(self, values: Sequence[str]) -> Role | Refusal:
+        tokens = {role.name.lower(): token for role, token in self._tokens.items()}
+        found = [cookie.who_holds(value, tokens, port=self.port, now_s=time.time()) for value in values]
+        roles = [Role[who.upper()] for who, _ in found if who]
+        return max(roles) if roles else Refusal("stale", found[0][1])
+
+
+def _subprotocol_tokens(headers: Headers) -> list[str]:
+    names = [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
+    return [name.removeprefix(_SUBPROTOCOL) for name in names if name.startswith(_SUBPROTOCOL)]
+
+
+def _bearer_tokens(headers: Headers) -> list[str]:
+    values = [value.partition(" ") for value in headers.get_all("Authorization")]
+    return [token.strip() for kind, _, token in values if kind.lower() == "bearer"]
+
+
+def _own_origin(headers: Headers) -> bool:
+    """Whether the one Origin is where the request went, as we see it or as a reverse proxy says that it was seen.
+
+    No page can set X-Forwarded-Host on a websocket, nor on a request that it makes without being allowed to.
+    """
+    origins = [normal(origin) for origin in headers.get_all("Origin")]
+    hosts = [host.strip().lower() for name in ("Host", "X-Forwarded-Host") for host in headers.get_all(name)]
+    return len(origins) == 1 and any(
+        origins[0] in (normal(f"http://{host}"), normal(f"https://{host}")) for host in hosts
+    )
+
+
+def _by_own_page(headers: Headers, *, socket: bool) -> bool:
+    """Whether a browser says that the page that asked was ours, or that it was the user himself."""
+    if socket or headers.get_all("Origin"):
+        return _own_origin(headers)
+    return all(site in ("same-origin", "none") for site in headers.get_all("Sec-Fetch-Site"))
+
+
+def _sender(headers: Headers, peer: str) -> str:
+    """Whose wrong tokens count together: an address, of IPv6 its network; of a proxy on this machine, its client's."""
+    chain = [part.strip() for value in headers.get_all("X-Forwarded-For") for part in value.split(",")]
+    address = ip_of(chain[-1] if chain and is_loopback(peer) else peer) or ip_of(peer)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return peer if address is None else str(address)
+
+
+def _bare(host: str) -> str:
+    match = _HOST.fullmatch(host)
+    return (match["name"] if match else host).strip("[]").lower().rstrip(".")

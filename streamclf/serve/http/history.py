@@ -1,0 +1,74 @@
+"""`GET /v1/events`: events that are kept, a page at a time.
+
+    labels, streams   lists by commas or repetition; a label is an id or group:NAME
+    since_ns, until_ns, min_peak, test=true
+    limit             events of a page, 1 to 1000, default 100
+    after             only events whose newest stage was stored after this one, in that order
+
+Without `after` a page holds the newest events, by onset. Every page says where to go on: `after` is the next request's,
+`more` whether there is more already. Who asks again with it sees each later stage of each event, once.
+"""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from streamclf.serve.http.route import Query, Reply
+from streamclf.serve.query import asked
+from streamclf.store.database import reader
+from streamclf.store.events import StoredEvent
+from streamclf.store.events import query as find_events
+
+LISTS = ("labels", "streams")
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request. See the module's text."""
+
+    labels: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    min_peak: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None = None
+    test: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The answer."""
+
+    events: list[StoredEvent]
+    after: int
+    more: bool
+
+
+class History:
+    """folder: of the store. Any thread may ask; each request has a connection of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def answer(self, query: Query) -> Reply:
+        """A page as JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
+        wish = asked(query.fields, HistoryQuery, lists=LISTS)
+        with closing(reader(self._folder)) as connection:
+            connection.execute("BEGIN")  # both reads see the same moment
+            (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()
+            events = find_events(
+                connection,
+                since_ns=wish.since_ns,
+                until_ns=wish.until_ns,
+                labels=wish.labels,
+                streams=wish.streams,
+                min_peak=wish.min_peak,
+                after_seq=wish.after,
+                limit=wish.limit + (wish.after is not None),
+                test=wish.test,
+            )
+            connection.execute("ROLLBACK")
+        more = wish.after is not None and len(events) > wish.limit
+        page = events[: wish.limit]
+        return Reply(msgspec.json.encode(Page(page, page[-1].seq if more else last, more)))

@@ -1,0 +1,218 @@
+"""Plain HTTP on the websocket's port: the page, /healthz, /metrics, /v1/… A fixed table: no path is joined."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from importlib.resources import files
+from types import MappingProxyType
+
+import msgspec
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from streamclf import __version__, metrics
+from streamclf.errors import ServeError, StreamclfError
+from streamclf.serve.http import login, site
+from streamclf.serve.http.access import Access, Refusal
+from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.hub import Hub
+from streamclf.serve.query import query_of
+from streamclf.serve.roles import Role
+
+SOCKET_PATH = "/v1"
+
+logger = logging.getLogger("streamclf.serve")
+
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "worker-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_GUARDS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class Pages:
+    """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones.
+
+    problems: those that are of no stream (store, rules, sinks), in words.
+    """
+
+    routes: Mapping[str, Route]
+    """Every address that wants a role."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        access: Access,
+        routes: Mapping[str, Route] | None = None,
+        *,
+        problems: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._hub = hub
+        self._problems = problems
+        self._access = access
+        self._started_s = time.monotonic()
+        self._site = site.load()
+        self._schema = files("streamclf.protocol").joinpath("asyncapi.json").read_bytes()
+        self.routes = {
+            "/v1/picture": Route(Role.LABELS, self._picture),
+            "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
+            **(routes or {}),
+        }
+
+    def respond(self, request: Request, peer: str) -> Response | Awaitable[Response] | Role:
+        """The answer, now or soon; or the role of who may go on to have a websocket. peer: the sender's address."""
+        if why := self._access.check_host(request.headers.get_all("Host")):
+            return _refuse(HTTPStatus.FORBIDDEN, "host", why)
+        if request.method not in ("GET", "HEAD"):
+            response = _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "method", f"{request.method[:20]} is not answered here")
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        path, _, fields = request.path.partition("?")
+        try:
+            tokens = query_of(request.path).get("token", [])
+        except ValueError:
+            return _refuse(HTTPStatus.BAD_REQUEST, "query", "that is more query than anything here takes")
+        base = self._access.base_path
+        if base and path == base:
+            return _redirect(f"{base}/{'?' if fields else ''}{fields}")
+        if base and path.startswith(base + "/"):
+            path = path.removeprefix(base)
+        socket = path == SOCKET_PATH
+        if socket and (why := self._access.check_origin(request.headers)):
+            return self._refuse_origin(request.headers.get_all("Origin"), why)
+        caller = self._access.role_of(request.headers, tokens, peer=peer, socket=socket)
+        if socket:
+            return _refuse_caller(caller) if isinstance(caller, Refusal) else caller
+        return self._page(path, request, caller)
+
+    def _refuse_origin(self, origins: Sequence[str], why: str) -> Response:
+        """A browser shows its page no word of the answer, so the log has one for who builds it."""
+        if line := self._access.origins.to_log(origins, time.monotonic()):
+            logger.warning(line)
+        return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
+
+    def _page(self, path: str, request: Request, caller: Role | Refusal) -> Response | Awaitable[Response]:
+        head = request.method == "HEAD"
+        if path in self._site:
+            file = self._site[path]
+            status, body, more = file.answer(request.headers)
+            return _answer(status, body, file.kind, head=head, more=more)
+        if path == "/v1/schema":
+            return _answer(HTTPStatus.OK, self._schema, "application/json", head=head)
+        if path == "/healthz":
+            status, health = self._health(detailed=isinstance(caller, Role))
+            return _answer(status, msgspec.json.encode(health), "application/json", head=head)
+        if path in login.PATHS:
+            answer = login.answer(self._access, path, request.headers, caller)
+            if isinstance(answer, Refusal):
+                return _refuse_caller(answer)
+            return _answer(HTTPStatus.OK, answer.body, answer.kind, head=head, more=answer.headers)
+        if path not in self.routes:
+            return _answer(HTTPStatus.NOT_FOUND, b"There is nothing here.\n", "text/plain; charset=utf-8", head=head)
+        if isinstance(caller, Refusal):
+            return _refuse_caller(caller)
+        route = self.routes[path]
+        if caller < route.role:
+            wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
+            return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)
+        query = Query(query_of(request.path), caller)
+        return _in_thread(route, query, head=head) if route.in_thread else _reply(route, query, head=head)
+
+    def _picture(self, query: Query) -> Reply:
+        stream, frame = query.fields.get("stream", [""])[0], query.fields.get("from", ["0"])[0]
+        if stream not in self._hub.streams or not frame.isdecimal():
+            raise ServeError("say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want")
+        return Reply(self._hub.picture(stream, int(frame)), "application/octet-stream")
+
+    def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
+        states = {stream.state for stream in self._hub.streams.values()}
+        broken = any(state.broken for state in states)
+        problems = list(self._problems())
+        health: dict[str, object] = {
+            "status": "degraded" if broken or problems or any(state.lessened for state in states) else "ok",
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+        }
+        if detailed:
+            health["version"] = __version__
+            health["instance"] = self._hub.instance
+            health["problems"] = problems
+            health["streams"] = [
+                {"name": stream.name, "state": stream.state, "detail": stream.detail, "demo": stream.demo}
+                for stream in self._hub.streams.values()
+            ]
+        return HTTPStatus.SERVICE_UNAVAILABLE if broken else HTTPStatus.OK, health
+
+
+async def _in_thread(route: Route, query: Query, *, head: bool) -> Response:
+    """A search through a year of events must not hold up the loop."""
+    return await asyncio.to_thread(_reply, route, query, head=head)
+
+
+def _reply(route: Route, query: Query, *, head: bool) -> Response:
+    try:
+        reply = route.answer(query)
+    except NotKeptError as fault:
+        return _refuse(HTTPStatus.NOT_FOUND, "missing", str(fault))
+    except ServeError as fault:
+        return _refuse(HTTPStatus.BAD_REQUEST, "query", str(fault))
+    except (StreamclfError, sqlite3.Error) as fault:
+        logger.error("a request could not be answered: %s", fault)
+        return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "fault", f"this cannot be answered now: {fault}")
+    except Exception:
+        logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced by us
+        raise
+    return _answer(HTTPStatus.OK, reply.body, reply.kind, head=head, more=reply.headers)
+
+
+def unavailable(text: str) -> Response:
+    """503, for more connections than we hold."""
+    return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "full", text)
+
+
+def _refuse(status: HTTPStatus, reason: str, text: str) -> Response:
+    metrics.REFUSED.labels(reason).inc()
+    body = f"{text[:1].upper()}{text[1:]}.\n".encode()
+    return _answer(status, body, "text/plain; charset=utf-8", head=False)
+
+
+def _refuse_caller(refusal: Refusal) -> Response:
+    status = _REFUSED.get(refusal.reason, HTTPStatus.UNAUTHORIZED)
+    response = _refuse(status, "token" if status is HTTPStatus.UNAUTHORIZED else refusal.reason, refusal.text)
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="streamclf"'
+    return response
+
+
+def _redirect(place: str) -> Response:
+    return _answer(HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", head=False, more={"Location": place})
+
+
+def _answer(
+    status: HTTPStatus, body: bytes, kind: str, *, head: bool, more: Mapping[str, str] = MappingProxyType({})
+) -> Response:
+    headers = Headers(
+        {
+            "Date": formatdate(usegmt=True),
+            "Connection": "close",
+            "Content-Length": str(len(body)),
+            "Content-Type": kind,
+            **_GUARDS,
+            **more,
+        }
+    )
+    return Response(status.value, status.phrase, headers, b"" if head else body)

@@ -1,0 +1,33 @@
+"""The query of an address: from the fields behind its `?` to a typed request."""
+
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+
+from streamclf.errors import ServeError
+from streamclf.protocol import wire
+
+Wish = TypeVar("Wish", bound=msgspec.Struct)
+
+NOT_OURS = frozenset({"token"})  # looked at before any route is
+
+
+def query_of(path: str) -> Mapping[str, list[str]]:
+    """The query of a request's path. Raises ValueError above 64 fields."""
+    return parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=64)
+
+
+def asked(fields: Mapping[str, list[str]], kind: type[Wish], *, lists: Collection[str] = ()) -> Wish:
+    """The fields as a `kind`; those of `lists` by commas or repetition. Raises `ServeError` with the nearest name."""
+    found: dict[str, object] = {}
+    for name, values in fields.items():
+        if name in lists:
+            found[name] = [part for value in values for part in value.split(",") if part]
+        elif name not in NOT_OURS:
+            found[name] = values[-1]
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except msgspec.ValidationError as fault:
+        raise ServeError(wire.explain(fault, list(kind.__struct_fields__))) from None

@@ -1,0 +1,14 @@
+"""What somebody may do here."""
+
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """What somebody may do here; each role may do what those before it may."""
+
+    LABELS = 1
+    """See labels, events and spectra."""
+    AUDIO = 2
+    """Hear, and be heard: clips, live sound, sending a microphone."""
+    ADMIN = 3
+    """Everything else: marks, measures of the daemon itself."""

@@ -1,0 +1,26 @@
+"""What is kept of a pack with each of its events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from streamclf.engine.segment import Decision
+from streamclf.types import Label
+
+
+@dataclass(frozen=True, slots=True)
+class PackFacts:
+    """What is kept of a pack with each of its events: its hash, and how each label is decided."""
+
+    digest: str
+    labels: Mapping[str, tuple[Label, Decision]]
+    look_ahead_ms: float = 0.0
+    """How much later than its frame a row can be known."""
+
+    @classmethod
+    def of(
+        cls, digest: str, labels: Sequence[Label], decisions: Sequence[Decision], *, look_ahead_ms: float = 0.0
+    ) -> Self:
+        """labels and decisions: one for each class, in the same order."""
+        decided = {label.id: (label, decision) for label, decision in zip(labels, decisions, strict=True)}
+        return cls(digest, decided, look_ahead_ms)
