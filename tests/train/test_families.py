@@ -21,7 +21,7 @@ from streamclf.errors import StreamclfError
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Waveform
 from streamclf.train import families
-from streamclf.train.export import export_checkpoint
+from streamclf.train.checkpoint import export_checkpoint
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
 from streamclf.train.pretrained import Checkpoint, load_checkpoint
 from streamclf.types import F32, Shape
