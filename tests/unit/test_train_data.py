@@ -10,9 +10,10 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.file import open_blocks
 from streamclf.errors import RateError, StreamclfError, UsageError
 from streamclf.model.pack import Segmentation
-from streamclf.train.annotations import Recording, Span, read_data
-from streamclf.train.corpus import decode
-from streamclf.train.data import (
+from streamclf.train.data.annotations import Recording, Span, read_data
+from streamclf.train.data.corpus import decode
+from streamclf.train.data.examples import ExampleCut, Examples
+from streamclf.train.data.tasks import (
     BACKGROUND,
     Task,
     frame_targets,
@@ -21,7 +22,6 @@ from streamclf.train.data import (
     segmentation,
     window_target,
 )
-from streamclf.train.examples import ExampleCut, Examples
 from streamclf.types import F32
 from tests.support.recordings import RATE, clip, tone, tone_clips
 
