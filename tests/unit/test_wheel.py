@@ -25,3 +25,8 @@ def test_it_takes_the_default_model(taken: set[str]) -> None:
     assert {
         f"streamclf/models/default/{name}" for name in ("pack.toml", "model.onnx", "labels.csv", "CARD.md")
     } <= taken
+
+
+def test_it_takes_no_recipe(taken: set[str]) -> None:
+    assert (ROOT / "models" / "default" / "recipe").is_dir()
+    assert not [name for name in taken if name.startswith("streamclf/models/default/recipe/")]
