@@ -21,7 +21,15 @@ def test_of_the_page_it_takes_what_was_built_and_no_source(taken: set[str]) -> N
     assert page == built
 
 
-def test_it_takes_the_default_model(taken: set[str]) -> None:
-    assert {
-        f"streamclf/models/default/{name}" for name in ("pack.toml", "model.onnx", "labels.csv", "CARD.md")
-    } <= taken
+def test_of_a_model_it_takes_the_pack_and_no_recipe(taken: set[str]) -> None:
+    default = {name for name in taken if name.startswith("streamclf/models/")}
+    files = ("pack.toml", "model.onnx", "labels.csv", "golden.npz", "CARD.md")
+
+    assert default == {f"streamclf/models/default/{name}" for name in files}
+
+
+def test_of_the_clients_it_takes_the_python_one_alone(taken: set[str]) -> None:
+    client = {name for name in taken if name.startswith("streamclf/client/")}
+
+    assert "streamclf/client/client.py" in client
+    assert all(name.endswith(".py") for name in client)
