@@ -18,7 +18,11 @@ from tests.support.browser import HubServer, OpenPage, hub_server, keep_picture
 from tests.support.proxy import Proxy
 from tests.support.serving import EPOCH_NS
 
-TOKENS = {"token": "admin-0123456789", "audio_token": "audio-0123456789", "labels_token": "labels-0123456789"}
+TOKENS: dict[str, Any] = {
+    "token": "admin-0123456789",
+    "audio_token": "audio-0123456789",
+    "labels_token": "labels-0123456789",
+}
 OPEN = ".link-state[data-state=open]"
 ASKED = "dialog.login"
 

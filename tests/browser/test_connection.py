@@ -2,14 +2,14 @@
 
 import time
 
-from streamclf.types import Stage
+from streamclf.types import Output, Stage
 from tests.browser.test_now import event, hub, rows
 from tests.conftest import StartDaemon
 from tests.support.browser import HubServer, OpenPage, hub_server
 from tests.support.serving import EPOCH_NS
 
 
-def meanwhile(server: HubServer, *outputs: object) -> None:
+def meanwhile(server: HubServer, *outputs: Output) -> None:
     """Published while nobody can listen."""
     server.call(lambda: server.hub.publish(outputs, decided_ns=EPOCH_NS, sent_ns=time.time_ns()))
 

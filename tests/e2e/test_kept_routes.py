@@ -176,8 +176,7 @@ def test_clips_are_for_who_may_hear(store: Store) -> None:
     keep_clip(store, stored(1))
 
     async def main() -> None:
-        settings = {"token": TOKEN, "labels_token": "only-labels"}
-        async with serving(routes=stored_routes(store.folder), **settings) as server:
+        async with serving(routes=stored_routes(store.folder), token=TOKEN, labels_token="only-labels") as server:
             for token, status in (("only-labels", 403), (TOKEN, 200)):
                 path = f"/v1/clip?{urlencode({'event': stored(1).id, 'token': token})}"
                 assert (await RawClient.request(server.port, path)).status == status
@@ -234,8 +233,8 @@ def test_an_event_shows_what_each_rule_said_and_where_its_alerts_went(store: Sto
             outbox.refused(tx, delivery, "https://example.org/secret-part answered 410")
 
     async def main() -> None:
-        settings = {"token": TOKEN, "labels_token": "only-labels"}
-        async with serving(routes=stored_routes(store.folder, live(rules)), **settings) as server:
+        routes = stored_routes(store.folder, live(rules))
+        async with serving(routes=routes, token=TOKEN, labels_token="only-labels") as server:
             found = await ask(server, "why", event=strong.id, token=TOKEN)
             assert found["event"]["id"] == strong.id
             assert [(rule["rule"], rule["passed"]) for rule in found["rules"]] == [("robins", True), ("owls", None)]

@@ -61,7 +61,7 @@ def closed(messages: list[dict[str, Any]]) -> list[tuple[str, str, int, int]]:
 
 
 def ended(message: dict[str, Any]) -> bool:
-    return message["type"] == "status" and message["state"] == "ended"
+    return (message["type"], message.get("state")) == ("status", "ended")
 
 
 @pytest.fixture(scope="module")

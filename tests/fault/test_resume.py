@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ pytest.importorskip("transformers", reason="transformers is absent (pip install 
 from tests.support.recordings import tone_clips  # noqa: E402
 from tools.lab.checkpoints import ctc_checkpoint  # noqa: E402
 from tools.lab.daemon import clean_env, run_cli  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # three cold starts of torch and transformers, on a machine that may be busy
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -32,7 +36,7 @@ def arguments(tmp_path: Path, name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def weights(run: Path) -> dict[str, "torch.Tensor"]:
+def weights(run: Path) -> dict[str, "Tensor"]:
     """Everything that the last checkpoint of a run holds of tensors, by place."""
     found = {}
 

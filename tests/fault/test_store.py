@@ -145,13 +145,14 @@ def test_on_a_full_disk_events_wait_and_none_is_lost(daemon: StartDaemon, tmp_pa
     # somebody else takes everything, and what is deleted to make room as well
     filler = os.open(small_disk / "filler", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def fill() -> None:
+    def full() -> bool:
         for size in (MEGABYTE // 10, 4096):
             with contextlib.suppress(OSError):
                 while os.write(filler, bytes(size)):
                     pass
+        return "they wait in memory" in problems()
 
-    until(lambda: fill() or "they wait in memory" in problems())
+    until(full)
     assert not (store / BALLAST).exists()
     os.close(filler)
 

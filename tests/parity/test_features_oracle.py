@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import kaldi_native_fbank as knf
 import numpy as np
@@ -104,7 +105,8 @@ def kaldi(
     extractor = knf.OnlineFbank(options)
     extractor.accept_waveform(RATE, signal.tolist())
     extractor.input_finished()
-    return np.stack([extractor.get_frame(i) for i in range(extractor.num_frames_ready)])
+    rows: F32 = np.stack([extractor.get_frame(i) for i in range(extractor.num_frames_ready)])
+    return rows
 
 
 def kaldi_ast(signal: F32) -> F32:
@@ -112,7 +114,8 @@ def kaldi_ast(signal: F32) -> F32:
 
     The bands on either side of it are asked for as banks of their own; band 3 itself hears nothing.
     """
-    mel = np.linspace(*(1127 * math.log(1 + hz / 700) for hz in (20, 8000)), 130)
+    lowest, highest = (1127 * math.log(1 + hz / 700) for hz in (20, 8000))
+    mel = np.linspace(lowest, highest, 130)
     hz = 700 * np.expm1(mel / 1127)
     low = kaldi(signal, bands=3, window="hanning", low_hz=hz[0], high_hz=hz[4])
     high = kaldi(signal, bands=124, window="hanning", low_hz=hz[4], high_hz=8000.0)
@@ -164,7 +167,7 @@ def assert_close_but_for_fft(got: F32, expected: F32) -> None:
 
 @pytest.mark.parametrize("name", [*PLAIN, *TONES])
 def test_yamnets_log_mel_is_that_of_a_plain_computation(name: str) -> None:
-    signal = PLAIN.get(name, TONES.get(name)).astype(np.float32)
+    signal = (PLAIN | TONES)[name].astype(np.float32)
 
     np.testing.assert_allclose(ours(YAMNET, signal), plain_yamnet_log_mel(signal), rtol=0, atol=1e-4)
 
@@ -191,7 +194,12 @@ def plain_yamnet_log_mel(signal: F32) -> F32:
 
 @pytest.mark.parametrize(("scale", "norm"), [("htk", "none"), ("slaney", "none"), ("slaney", "slaney")])
 @pytest.mark.parametrize(("window", "spectrum"), [("hann", "power"), ("hamming", "magnitude")])
-def test_log_mel_is_librosas(scale: str, norm: str, window: str, spectrum: str) -> None:
+def test_log_mel_is_librosas(
+    scale: Literal["htk", "slaney"],
+    norm: Literal["none", "slaney"],
+    window: Literal["hann", "hamming"],
+    spectrum: Literal["magnitude", "power"],
+) -> None:
     librosa = pytest.importorskip("librosa", reason="librosa, the oracle of this test, is not installed")
     signal = (PLAIN["noise"] + TONES["chirp"]).astype(np.float32)
     features = LogMel(
@@ -254,7 +262,8 @@ def test_firered_vad_runs_on_our_fbank_step_by_step_as_on_a_whole_file(shared: P
     expected, _ = run(rows, fresh)
 
     frontend = make_frontend(features, RATE, history=RATE)
-    caches, got = fresh, []
+    caches = fresh
+    got: list[F32] = []
     step = np.empty((2, 80), dtype=np.float32)
     for at in range(0, len(signal), 320):
         frontend.push(signal[at : at + 320])

@@ -12,10 +12,10 @@ from streamclf.model.pack import Fbank, Features, LogMel, Waveform
 from streamclf.types import F32
 
 RATE = 16_000
-FRAMES = {"frame_length": 400, "frame_shift": 160}
 FEATURES: dict[str, Features] = {
     "log-mel": LogMel(
-        **FRAMES,
+        frame_length=400,
+        frame_shift=160,
         fft_size=512,
         bands=64,
         low_hz=125.0,
@@ -37,8 +37,16 @@ FEATURES: dict[str, Features] = {
         log="db",
         log_floor=1e-10,
     ),
-    "fbank": Fbank(**FRAMES, bands=80, sample_scale=32768.0),
-    "fbank-ast": Fbank(**FRAMES, bands=128, window="hanning", htk_compat=True, mean=-4.2677393, scale=9.1379948),
+    "fbank": Fbank(frame_length=400, frame_shift=160, bands=80, sample_scale=32768.0),
+    "fbank-ast": Fbank(
+        frame_length=400,
+        frame_shift=160,
+        bands=128,
+        window="hanning",
+        htk_compat=True,
+        mean=-4.2677393,
+        scale=9.1379948,
+    ),
     "waveform": Waveform(),
 }
 # Values are logarithms: 1e-5 there is 1e-5 relative.
@@ -127,7 +135,7 @@ def test_rows_hold_the_newest_and_know_what_they_lost(
     rows.restart(start)
     end = start
     for n in counts:
-        rows.append(np.arange(end, end + n, dtype=np.float32)[:, None] * [1, -1])
+        rows.append(np.arange(end, end + n, dtype=np.float32)[:, None] * np.array([1, -1], dtype=np.float32))
         end += n
     oldest = max(start, end - capacity)
 

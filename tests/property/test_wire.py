@@ -66,7 +66,8 @@ def test_binary_scores_round_trip_within_the_precision_of_their_type(data: st.Da
         final=data.draw(st.booleans()), captured_ns=data.draw(numbers), decided_ns=data.draw(numbers),
         sent_ns=data.draw(numbers), rows=rows, columns=columns,
     )  # fmt: skip
-    encoding, error = data.draw(st.sampled_from([("f16", 2**-11), ("u8", 0.5 / 255 + 1e-7)]))
+    errors: dict[wire.Encoding, float] = {"f16": 2**-11, "u8": 0.5 / 255 + 1e-7}
+    encoding, error = data.draw(st.sampled_from(list(errors.items())))
 
     got = packed.decode_binary(packed.encode_binary(sent, encoding))
 

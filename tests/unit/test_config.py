@@ -12,7 +12,7 @@ from streamclf.types import Provider
 @pytest.fixture(autouse=True)
 def _no_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(config, "system_file", lambda: tmp_path / "system.toml")
+    monkeypatch.setattr("streamclf.config.loading.system_file", lambda: tmp_path / "system.toml")
 
 
 def write(path: Path, text: str) -> Path:

@@ -18,7 +18,7 @@ from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
-from streamclf.types import FrameScores, Label, Levels
+from streamclf.types import FrameScores, Label, Levels, Output
 from streamclf.writer.housekeeping import Housekeeping
 from tests.support.storing import FACTS, START_NS, stored
 
@@ -48,7 +48,7 @@ class House:
         self.ring.write(np.full(frames * HOP, 0.1, dtype=np.float32))
         level = np.zeros(frames, dtype=np.float32)
         rows = np.zeros((frames, 1), dtype=np.float32)
-        outputs = [Levels("mic", self.heard, level, level), FrameScores("mic", "birds", self.heard, rows, True, 0)]
+        outputs: list[Output] = [Levels("mic", self.heard, level, level), FrameScores("mic", "birds", self.heard, rows, True, 0)]
         self.heard += frames
         self.keeping.take(outputs, {"mic": START_NS}, events)
         self.keeping.tick()

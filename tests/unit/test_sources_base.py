@@ -1,14 +1,12 @@
 """The shared way of samples into a ring: mixing, mending, clock, and the declaration of what was missed."""
 
-import threading
-
 import numpy as np
 import pytest
 
 from streamclf.audio.ring import Hole, Ring
 from streamclf.audio.sources import base, parse_source
 from streamclf.audio.sources.base import Intake, Mixer, Pace, check_channel
-from streamclf.audio.wake import Wake
+from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import SourceError
 from streamclf.types import F32
@@ -88,11 +86,10 @@ def test_pace_counts_from_its_start_and_never_adds_up_delays(monkeypatch: pytest
     now = [0]
     waits: list[float] = []
 
-    class Stop(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            assert timeout is not None
-            waits.append(timeout)
-            now[0] += int(timeout * NS_PER_SECOND) + 7_000_000  # every wait comes back 7 ms late
+    class Stop(Halt):
+        def wait(self, timeout_s: float) -> bool:
+            waits.append(timeout_s)
+            now[0] += int(timeout_s * NS_PER_SECOND) + 7_000_000  # every wait comes back 7 ms late
             return False
 
     monkeypatch.setattr("streamclf.audio.sources.base.time.monotonic_ns", lambda: now[0])

@@ -4,9 +4,9 @@ from datetime import datetime
 
 import pytest
 
-from streamclf.alerts.rules.template import FIELDS, MESSAGE_LIMIT, Template
+from streamclf.alerts.rules.template import FIELDS, MESSAGE_LIMIT, Template, Value
 
-VALUES = {
+VALUES: dict[str, Value] = {
     **{field: "" for field, kind in FIELDS.items() if kind is str},
     "label": "robin",
     "stream": "garden",

@@ -18,9 +18,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,8 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from streamclf.features.frontend import make_frontend
 from streamclf.features.mel import mel_bank
@@ -47,6 +47,7 @@ from streamclf.train.fit.nets import CausalNet, CausalTCN
 from streamclf.train.fit.ours import OwnNet, Shaping, log_mel
 from streamclf.train.pretrained import quiet
 from streamclf.types import F32, Label, Provider, Shape
+from tools.lab.turns import Case, measure, microseconds, report
 
 RATE, HOP, BANDS = 16_000, 320, 64
 ROWS_A_SECOND = 50
@@ -66,21 +67,6 @@ LOGMEL = LogMel(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """streaming: one call serves `frames` frames of 20 ms. again: what each frame costs without it.
-
-    target: what the ratio must reach at least, 0 where nothing was promised. difference: of the rows of the two.
-    """
-
-    name: str
-    streaming: Callable[[], object]
-    again: Callable[[], object]
-    difference: float
-    target: float
-    frames: int = 1
-
-
 def main() -> None:
     """Print one line a case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,40 +81,7 @@ def main() -> None:
         for names, maker in makers.items():
             if chosen.only in names or not chosen.only:
                 cases += maker(Path(folder))
-    taken = measure(cases, chosen.rounds)
-    print(f"{'us for each 20 ms':62} {'streaming':>9} {'again':>9} {'ratio':>7} {'target':>7} {'difference':>11}")
-    missed = False
-    for case, (streaming, again) in zip(cases, taken, strict=True):
-        ratio = again / streaming
-        bad = ratio < case.target or not case.difference < TOLERANCE
-        missed |= bad
-        target = f"{case.target:.0f}x" if case.target else ""
-        print(
-            f"{case.name:62} {streaming:9.1f} {again:9.0f} {ratio:6.1f}x {target:>7} {case.difference:11.1e}"
-            + ("  MISSED" if bad else "")
-        )
-    sys.exit(1 if missed else 0)
-
-
-def measure(cases: list[Case], rounds: int) -> list[tuple[float, float]]:
-    """Thread-CPU microseconds for 20 ms, streaming and again, of each case: the least of the rounds."""
-    taken = np.zeros((rounds, len(cases), 2))
-    for number in range(rounds):
-        for at, case in enumerate(cases):
-            taken[number, at, 0] = _microseconds(case.streaming) / case.frames
-            taken[number, at, 1] = _microseconds(case.again)
-    return [(float(a), float(b)) for a, b in taken.min(axis=0)]
-
-
-def _microseconds(way: Callable[[], object]) -> float:
-    """Of one call, from as many as take about 10 ms, after one that is not counted."""
-    start = time.thread_time_ns()
-    way()
-    count = max(1, int(10e6 / max(1, time.thread_time_ns() - start)))
-    start = time.thread_time_ns()
-    for _ in range(count):
-        way()
-    return (time.thread_time_ns() - start) / 1000 / count
+    sys.exit(0 if report(cases, measure(cases, chosen.rounds), tolerance=TOLERANCE) else 1)
 
 
 def spectra(_: Path) -> Iterator[Case]:
@@ -153,7 +106,7 @@ def spectra(_: Path) -> Iterator[Case]:
         mel: F32 = torch.log(torch.fft.rfft(frames, 512).abs() @ weights + 0.001).numpy()
         return mel
 
-    best = min((ours, by_torch), key=lambda way: min(_microseconds(way) for _ in range(5)))
+    best = min((ours, by_torch), key=lambda way: min(microseconds(way) for _ in range(5)))
     name = "our transform" if best is ours else "torch"
     apart = float(np.abs(by_torch() - rows).max())
     yield Case(f"log-mel, 1 s again by {name}", lambda: live.push(audio[:HOP]), best, apart, 5)

@@ -1,0 +1,60 @@
+"""The layer of the environment: which variable sets which key, and what they set."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, get_origin
+
+import msgspec
+
+from streamclf.config.sections import SECTIONS, Config, struct_of
+from streamclf.errors import ConfigError
+
+# variables that are ours but are no configuration keys
+RESERVED = frozenset(
+    {"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN", "STREAMCLF_WEB_DIST"}
+)
+
+
+def variables() -> dict[str, list[str]]:
+    """Environment variable -> the key that it sets, a part of its path each."""
+    names = {f"STREAMCLF_{key.upper()}": [key] for key in Config.__struct_fields__ if key not in SECTIONS}
+    for section, struct in SECTIONS.items():
+        names |= {f"STREAMCLF_{section}_{key}".upper(): [section, key] for key in struct.__struct_fields__}
+    return names
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the variables set, as a file would. Raises `ConfigError` with the variable and what to do."""
+    known = variables()
+    out: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not re.fullmatch(r"STREAMCLF_[A-Z0-9_]+", name) or name in RESERVED or name.startswith("STREAMCLF_TEST_"):
+            continue
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else "see `streamclf config show`"
+            raise ConfigError(f"the environment: unknown variable {name}; {hint}")
+        put(out, known[name], _value(name, known[name], text))
+    return out
+
+
+def put(target: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set the key at `path`, making the tables on its way."""
+    for part in path[:-1]:
+        target = target.setdefault(part, {})
+    target[path[-1]] = value
+
+
+def _value(name: str, path: list[str], text: str) -> Any:
+    kind = {field.name: field.type for field in msgspec.structs.fields(struct_of(path))}[path[-1]]
+    if kind is str or get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, StrEnum)):
+        return text
+    if get_origin(kind) is tuple and not text.lstrip().startswith("["):
+        return [text] if text else []
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise ConfigError(f"the environment: {name} holds {text!r}, which is no TOML value for {path[-1]}") from None

@@ -1,0 +1,116 @@
+"""The layers of the configuration, merged and checked: files, environment, flags."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamclf.config.environment import from_environment, put
+from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
+from streamclf.errors import ConfigError, UsageError
+from streamclf.fields import sentences
+
+
+def store_folder(config: Config) -> Path:
+    """Where events are kept: `store.path`, or the user's data folder (it need not exist)."""
+    if config.store.path:
+        return Path(config.store.path).expanduser()
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "streamclf"
+
+
+def rules_file(config: Config) -> Path:
+    """Where the rules of alerts are: `rules`, which must exist then, or the default, which need not."""
+    return Path(config.rules).expanduser() if config.rules else user_file().with_name("rules.toml")
+
+
+def user_file() -> Path:
+    """The user's own configuration file (it need not exist)."""
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(home) / "streamclf" / "config.toml"
+
+
+def system_file() -> Path:
+    """The machine's configuration file (it need not exist)."""
+    return Path("/etc/streamclf/config.toml")
+
+
+def load(
+    *, flags: Mapping[str, Any] | None = None, file: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Merge all layers and check the whole. Raises `ConfigError` with the layer, the key and what to do.
+
+    flags: keys as in `Config`, dotted for sections ("server.port"); None values were not given.
+    """
+    environ = os.environ if environ is None else environ
+    if file is None and environ.get("STREAMCLF_CONFIG"):
+        file = Path(environ["STREAMCLF_CONFIG"])
+    merged: dict[str, Any] = {}
+    for path, required in ((system_file(), False), (user_file(), False), (file, True)):
+        if path is not None and (required or path.is_file()):
+            layer = _read(path)
+            _check(layer, str(path))
+            _merge(merged, layer)
+    layer = from_environment(environ)
+    _check(layer, "the environment")
+    _merge(merged, layer)
+    given: dict[str, Any] = {}
+    for key, value in (flags or {}).items():
+        if value is not None:
+            put(given, key.split("."), value)
+    try:
+        _check(given, "the command line")
+    except ConfigError as fault:
+        raise UsageError(str(fault)) from None
+    _merge(merged, given)
+    return _check(merged, "the configuration")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"configuration file {path} does not exist; check the path given to --config") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"configuration file {path} cannot be read: {fault}") from None
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"configuration file {path} is not TOML: {fault}") from None
+
+
+def _check(data: dict[str, Any], where: str) -> Config:
+    _known(data, Config, "", where)
+    try:
+        return msgspec.convert(data, Config, strict=True)
+    except msgspec.ValidationError as fault:
+        problem, _, place = str(fault).partition(" - at `$.")
+        key = place.rstrip("`") or "the file"
+        said = sentences(struct_of(key.split("."))).get(key.rpartition(".")[2], "").rstrip(".")
+        meant = f" ({said})" if said else ""
+        raise ConfigError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}{meant}".replace("`", "")) from None
+
+
+def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, where: str) -> None:
+    names = struct.__struct_fields__
+    for key, value in data.items():
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
+            raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
+        if key in SECTIONS and isinstance(value, Mapping):
+            _known(value, SECTIONS[key], f"{key}.", where)
+        if key == "segmentation" and isinstance(value, Mapping):
+            for label, decision in value.items():
+                if isinstance(decision, Mapping):
+                    _known(decision, DecisionConfig, f"segmentation.{label}.", where)
+
+
+def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
