@@ -59,8 +59,8 @@ for wish in {"encoding": "u8"}, {"audio": "mic"}:
 
 def test_messages_are_read_without_numpy() -> None:
     said = run("""
-from streamclf.reader import Reader
-from streamclf.serve import wire
+from streamclf.client.reader import Reader
+from streamclf.protocol import wire
 reader = Reader()
 reader.connected()
 hello = wire.Hello(protocol=wire.PROTOCOL, version="1", instance="here", seq=1, oldest_seq=1, streams=[], packs=[])

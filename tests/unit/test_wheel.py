@@ -25,3 +25,11 @@ def test_it_takes_the_default_model(taken: set[str]) -> None:
     assert {
         f"streamclf/models/default/{name}" for name in ("pack.toml", "model.onnx", "labels.csv", "CARD.md")
     } <= taken
+
+
+def test_of_the_client_it_takes_the_python_modules_alone(taken: set[str]) -> None:
+    client = {Path(name) for name in taken if name.startswith("streamclf/client/")}
+
+    assert Path("streamclf/client/client.py") in client
+    assert {file.suffix for file in client} == {".py"}
+    assert {file.parent for file in client} == {Path("streamclf/client")}
