@@ -23,9 +23,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from models.default.recipe.corpus import load
+from models.default.recipe.judge import Judge, table
 from streamclf.errors import StreamclfError
-from tools.default.corpus import load
-from tools.default.judge import Judge, table
 
 _ROWS = "clips,birds,speech,onsets,false,cost"
 

@@ -20,10 +20,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from streamclf.errors import StreamclfError
-from streamclf.train.certificate import ExportReport
-from streamclf.train.checkpoint import export_checkpoint
+from streamclf.train.export.certificate import ExportReport
+from streamclf.train.export.checkpoint import export_checkpoint
+from streamclf.train.export.quantise import Variant
 from streamclf.train.pretrained import quiet
-from streamclf.train.quantise import Variant
 from tools.lab.checkpoints import LOGMEL, classes, save_checkpoint
 
 _LABELS = {index: f"class {index}" for index in range(50)}

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from streamclf.clock import FRAME_MS
 from streamclf.engine.verify import verify
 from streamclf.model.loader import load_pack
-from streamclf.train.certificate import ExportReport
-from streamclf.train.checkpoint import export_checkpoint
+from streamclf.train.export.certificate import ExportReport
+from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families import families
 from streamclf.train.pretrained import quiet
 from tools.lab.checkpoints import OWN, classes, own_pack, save_checkpoint

@@ -3,7 +3,7 @@
 # Every step first looks whether its work is done, so that a second run installs nothing and takes about a second.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-VENV="$ROOT/.venv"
+VENV="${STREAMCLF_TOOLS_VENV:-$ROOT/.venv}" # tools/test --latest has another one
 PYTHON="$VENV/bin/python"
 
 say() { printf '%s: %s\n' "$TOOL" "$*" >&2; }

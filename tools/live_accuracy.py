@@ -25,7 +25,7 @@ from streamclf.model.library import find_pack
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session
 from streamclf.protocol import wire
-from streamclf.train.annotations import Recording, read_data, slug
+from streamclf.train.data.annotations import Recording, read_data, slug
 from streamclf.types import F32, Provider, Shape
 
 

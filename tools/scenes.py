@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from streamclf.train.annotations import AUDIO_SUFFIXES, Recording, read_data
-from streamclf.train.scenes import LoneSound, Scenes, SceneSpec, read_sound, sounds_of, write_scenes
+from streamclf.train.data.annotations import AUDIO_SUFFIXES, Recording, read_data
+from streamclf.train.data.scenes import LoneSound, Scenes, SceneSpec, read_sound, sounds_of, write_scenes
 
 
 def _range(text: str) -> tuple[float, float]:

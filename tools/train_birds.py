@@ -22,10 +22,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from streamclf.commands.evaluation import say_left_out
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.annotations import AUDIO_SUFFIXES, Recording, split_by_source
-from streamclf.train.augment import KINDS
-from streamclf.train.fit import FitSettings
-from streamclf.train.job import Options, train
+from streamclf.train.data.annotations import AUDIO_SUFFIXES, Recording, split_by_source
+from streamclf.train.data.augment import KINDS
+from streamclf.train.fit.job import Options, train
+from streamclf.train.fit.training import FitSettings
 from tools.lab.training import EpochLines, say, tell
 
 BIRD, OTHER = "bird", "other"

@@ -23,12 +23,12 @@ import torch
 from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2ForCTC
 
 from streamclf.errors import StreamclfError
-from streamclf.train.annotations import Recording
-from streamclf.train.augment import augment
-from streamclf.train.corpus import Corpus, decode
-from streamclf.train.heads import save
-from streamclf.train.runstate import seed_all
-from streamclf.train.scratch import speech_config
+from streamclf.train.data.annotations import Recording
+from streamclf.train.data.augment import augment
+from streamclf.train.data.corpus import Corpus, decode
+from streamclf.train.fit.newhead import save
+from streamclf.train.fit.runstate import seed_all
+from streamclf.train.fit.scratch import speech_config
 from streamclf.types import F32
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -44,22 +44,22 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     """
     from streamclf.commands import evaluation as told
     from streamclf.config import load
-    from streamclf.train import lineup
-    from streamclf.train.annotations import read_data
-    from streamclf.train.evaluate import EvaluationSettings
-    from streamclf.train.evaluate import evaluate as judge
-    from streamclf.train.labelmap import parse_map
-    from streamclf.train.report import as_dict
+    from streamclf.train.data.annotations import read_data
+    from streamclf.train.data.labelmap import parse_map
+    from streamclf.train.evaluate import inputs
+    from streamclf.train.evaluate.evaluation import EvaluationSettings
+    from streamclf.train.evaluate.evaluation import evaluate as judge
+    from streamclf.train.evaluate.report import as_dict
 
     given = parse_map(maps)
     folds = _folds(flags["folds"])
     live = {key: flags[key] for key in ("hop_ms", "latency_ms", "provider")}
     config = load(flags=live, file=flags["config_file"])
     everything, problems = read_data(data)
-    recordings = lineup.of_folds(everything, folds)
-    engines, names = lineup.make_engines(packs, config)
+    recordings = inputs.of_folds(everything, folds)
+    engines, names = inputs.make_engines(packs, config)
     labels = sorted({label for recording in recordings for label in recording.labels})
-    label_maps = lineup.label_maps(engines, names, labels, given, everything)
+    label_maps = inputs.label_maps(engines, names, labels, given, everything)
     settings = EvaluationSettings(gain=flags["gain"], noise_db=flags["noise_db"], pooling=flags["pooling"])
     with _progress() as progress:
         result = judge(

@@ -13,8 +13,8 @@ from streamclf.errors import StreamclfError
 from streamclf.text import cell, plain, some
 
 if TYPE_CHECKING:
-    from streamclf.train.annotations import LeftOut
-    from streamclf.train.evaluate import Evaluation, PackResult
+    from streamclf.train.data.annotations import LeftOut
+    from streamclf.train.evaluate.evaluation import Evaluation, PackResult
 
 _MOST_FALSE = 10
 
@@ -42,7 +42,7 @@ def say_unmapped(names: Sequence[str], packs: "Sequence[PackResult]") -> None:
 
 def show(result: "Evaluation", names: Sequence[str], facts: dict[str, Any]) -> None:
     """All figures on standard output. names: what to call each pack. facts: what the command adds to the report."""
-    from streamclf.train.report import FIGURES, figures, minus
+    from streamclf.train.evaluate.report import FIGURES, figures, minus
 
     settings = facts["settings"]
     folds = f", folds {', '.join(map(str, facts['folds']))}" if facts["folds"] else ""
@@ -73,7 +73,7 @@ def show(result: "Evaluation", names: Sequence[str], facts: dict[str, Any]) -> N
 
 def save(out: Path, result: "Evaluation", names: Sequence[str], report: dict[str, Any]) -> None:
     """Write report.json, scores.csv and, for clips, a confusion matrix of each pack into the folder `out`."""
-    from streamclf.train.report import clip_rows, confusion_png
+    from streamclf.train.evaluate.report import clip_rows, confusion_png
 
     try:
         out.mkdir(parents=True, exist_ok=True)

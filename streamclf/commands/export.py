@@ -73,10 +73,10 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
     for library in ("torch", "transformers", "onnxscript"):
         need(library)
     from streamclf.model.labels import read_lines
-    from streamclf.train.certificate import lines
-    from streamclf.train.checkpoint import export_checkpoint
+    from streamclf.train.export.certificate import lines
+    from streamclf.train.export.checkpoint import export_checkpoint
+    from streamclf.train.export.quantise import Variant
     from streamclf.train.families.family import Wishes
-    from streamclf.train.quantise import Variant
 
     if options["int8"] and options["fp16"]:
         raise UsageError("--int8 and --fp16 are two variants; export one at a time")

@@ -83,8 +83,8 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
     for library in ("torch", "transformers", "onnxscript", "tensorboard"):
         need(library)
     from streamclf.commands.evaluation import say_left_out
-    from streamclf.train.job import train as job
-    from streamclf.train.report import FIGURES
+    from streamclf.train.evaluate.report import FIGURES
+    from streamclf.train.fit.job import train as job
 
     options = _options(flags)
     run_folder = run_folder or out.with_name(out.name + ".run")
@@ -121,9 +121,9 @@ def train(data: Path, out: Path, run_folder: Path | None, **flags: Any) -> None:
 
 
 def _options(flags: dict[str, Any]) -> Any:
-    from streamclf.train.augment import parse_kinds
-    from streamclf.train.fit import FitSettings
-    from streamclf.train.job import Options, default_learning_rate
+    from streamclf.train.data.augment import parse_kinds
+    from streamclf.train.fit.job import Options, default_learning_rate
+    from streamclf.train.fit.training import FitSettings
 
     rate = flags["learning_rate"] or default_learning_rate(flags["arch"], pretrained=bool(flags["source"]))
     settings = FitSettings(

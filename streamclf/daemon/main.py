@@ -16,7 +16,7 @@ from functools import partial
 from streamclf.config import Config
 from streamclf.daemon import running, wiring
 from streamclf.daemon.ground import OpenStore, read_ground
-from streamclf.daemon.parts import InThread, Life, Pool, in_thread, live
+from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears
 from streamclf.engine.build import build_engine
@@ -40,7 +40,7 @@ def main(config: Config, *, until_end: bool = False) -> int:
 
 async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     """The picture in the README, from left to right. `life` stops what starts here, the other way round."""
-    await life.start(Pool())
+    await life.start(ThreadPool())
     store = (await life.start(OpenStore(config))).store
     engine = await in_thread("loading of packs", partial(build_engine, config))
     sources = await life.start(OpenSources(config, engine))

@@ -91,7 +91,7 @@ class InThread:
         return await in_thread(f"stop of {self.name}", partial(self._thing.stop, min(limit_s, self._most_s)))
 
 
-class Pool:
+class ThreadPool:
     """A part: the threads of `asyncio.to_thread`, so that a request for a disk that hangs holds up no end."""
 
     name = "the pool of threads"

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from models.default.recipe.classes import LABELS
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.engine.verify import verify
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
-from tools.default.classes import LABELS
 from tools.lab.daemon import run_cli
 
 FOLDER = Path(__file__).resolve().parents[2] / "models" / "default"

@@ -18,8 +18,8 @@ pytest.importorskip("transformers", reason="the extra `train` is not installed")
 import torch
 
 from streamclf.model.loader import load_pack
-from streamclf.train.ours import OwnNet
-from streamclf.train.parity import signal
+from streamclf.train.export.parity import signal
+from streamclf.train.fit.ours import OwnNet
 from streamclf.types import F32
 from tests.conftest import StartDaemon
 from tests.support.ownrows import log_mel, own_grid

@@ -8,7 +8,7 @@ import soundfile
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
-from streamclf.train.parity import signal
+from streamclf.train.export.parity import signal
 from tools.lab.checkpoints import RATE, save_checkpoint
 from tools.lab.daemon import run_cli
 

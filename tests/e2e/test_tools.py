@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamclf.train.annotations import read_data
+from streamclf.train.data.annotations import read_data
 from tests.support.recordings import RATE, tone, tone_clips
 from tools.lab.tinypack import window_row_pack
 

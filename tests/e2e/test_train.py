@@ -20,12 +20,12 @@ from streamclf.engine.verify import verify  # noqa: E402
 from streamclf.errors import StreamclfError, UsageError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
-from streamclf.train import runstate  # noqa: E402
-from streamclf.train.features import BatchFeatures  # noqa: E402
-from streamclf.train.fit import FitSettings  # noqa: E402
-from streamclf.train.job import Options, train  # noqa: E402
-from streamclf.train.loop import averaged_weights  # noqa: E402
-from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
+from streamclf.train.data.features import BatchFeatures  # noqa: E402
+from streamclf.train.fit import runstate  # noqa: E402
+from streamclf.train.fit.job import Options, train  # noqa: E402
+from streamclf.train.fit.loop import averaged_weights  # noqa: E402
+from streamclf.train.fit.ours import OwnNet, Shaping  # noqa: E402
+from streamclf.train.fit.training import FitSettings  # noqa: E402
 from streamclf.types import FrameScores, Provider  # noqa: E402
 from tests.support.recordings import RATE, tone, tone_clips, turns  # noqa: E402
 from tools.lab.checkpoints import ctc_checkpoint  # noqa: E402

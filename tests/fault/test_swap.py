@@ -47,7 +47,7 @@ library.install(Path(sys.argv[2]), replace=True)
 """
 EXPORT = """
 import shutil
-from streamclf.train.export import _place
+from streamclf.train.export.packing import _place
 making = Path(sys.argv[3]).with_name(".made")
 shutil.copytree(sys.argv[2], making)
 die_from_here()

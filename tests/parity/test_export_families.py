@@ -19,8 +19,8 @@ from streamclf.errors import StreamclfError
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Encoded, Fbank, Waveform
 from streamclf.model.session import Session
-from streamclf.train import parity
-from streamclf.train.checkpoint import export_checkpoint
+from streamclf.train.export import parity
+from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families.family import Wishes
 from streamclf.types import Provider, Shape
 from tests.support.liverows import live
@@ -241,11 +241,11 @@ def test_parity_compares_the_placing_of_frames(base: Path) -> None:
 
 
 def test_where_parity_fails_nothing_is_written(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamclf.train import export
+    from streamclf.train.export import packing
 
     folder, _, _ = exported("ResNetForImageClassification", base)
-    good = export.parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
-    monkeypatch.setattr(export.parity, "measure", lambda *_: dataclasses.replace(good))
+    good = packing.parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
+    monkeypatch.setattr(packing.parity, "measure", lambda *_: dataclasses.replace(good))
     with pytest.raises(StreamclfError, match=r"0\.002 streaming"):
         export_checkpoint(folder, tmp_path / "pack")
     assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,8 @@ from streamclf.errors import PackError, StreamclfError
 from streamclf.features.frontend import make_frontend
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, StateTensor, Waveform
-from streamclf.train.export import write_torch_pack
-from streamclf.train.spectra import fbank_images, logmel_images
+from streamclf.train.export.packing import write_torch_pack
+from streamclf.train.export.spectra import fbank_images, logmel_images
 from streamclf.types import Label, Shape
 from tools.lab.tinypack import LOGMEL
 

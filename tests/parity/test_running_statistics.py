@@ -21,10 +21,10 @@ from streamclf.errors import UsageError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
 from streamclf.model.pack import Encoded, Pack, Waveform  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
-from streamclf.train.certificate import ExportReport, lines  # noqa: E402
-from streamclf.train.checkpoint import export_checkpoint  # noqa: E402
+from streamclf.train.export.certificate import ExportReport, lines  # noqa: E402
+from streamclf.train.export.checkpoint import export_checkpoint  # noqa: E402
+from streamclf.train.export.parity import signal  # noqa: E402
 from streamclf.train.families.family import Wishes  # noqa: E402
-from streamclf.train.parity import signal  # noqa: E402
 from streamclf.types import F32, Provider  # noqa: E402
 from tools.lab.checkpoints import RATE, save_checkpoint  # noqa: E402
 

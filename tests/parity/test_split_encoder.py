@@ -23,9 +23,9 @@ from streamclf.model.loader import load_pack  # noqa: E402
 from streamclf.model.pack import Manifest  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
 from streamclf.model.writer import write_pack  # noqa: E402
-from streamclf.train.onnxgraph import to_onnx  # noqa: E402
-from streamclf.train.parity import signal  # noqa: E402
-from streamclf.train.split_encoder import ENCODER_FILE, obstacle, split  # noqa: E402
+from streamclf.train.export.onnxgraph import to_onnx  # noqa: E402
+from streamclf.train.export.parity import signal  # noqa: E402
+from streamclf.train.export.split_encoder import ENCODER_FILE, obstacle, split  # noqa: E402
 from streamclf.types import F32, Gap, Label, Provider, Shape  # noqa: E402
 
 RATE, HOP, FIELD, FRAMES = 16_000, 320, 400, 12

@@ -22,8 +22,8 @@ import torch
 
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import LogMel, Manifest, Pack, StateTensor, Waveform
-from streamclf.train.export import pack_name, write_torch_pack
-from streamclf.train.parity import signal
+from streamclf.train.export.packing import pack_name, write_torch_pack
+from streamclf.train.export.parity import signal
 from streamclf.types import F32, Label, Shape
 from tests.support.liverows import HOP, live, placed
 from tests.support.ownrows import log_mel

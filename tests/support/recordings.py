@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.train.annotations import Recording
+from streamclf.train.data.annotations import Recording
 from streamclf.types import F32
 
 RATE = 16_000

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from models.default.recipe.corpus import RATE, CorpusClip, Kind, Split
 from streamclf.types import F32
-from tools.default.corpus import RATE, CorpusClip, Kind, Split
 
 SPLITS: tuple[Split, ...] = ("train", "choose", "test")
 

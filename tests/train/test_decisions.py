@@ -9,9 +9,9 @@ import soundfile
 
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Segmentation
-from streamclf.train.annotations import Recording, Span
-from streamclf.train.data import Task
-from streamclf.train.decisions import choose
+from streamclf.train.data.annotations import Recording, Span
+from streamclf.train.data.tasks import Task
+from streamclf.train.evaluate.decisions import choose
 from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="the extra `train` is not installed")

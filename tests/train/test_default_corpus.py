@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from models.default.recipe import check, corpus, debian, gather, made, packages, provenance, sources
+from models.default.recipe.classes import LABELS
+from models.default.recipe.corpus import RATE
 from streamclf.errors import StreamclfError
 from tests.support.soundset import SPLITS, burst, noise, recording, wanted
-from tools.default import check, corpus, debian, gather, made, packages, provenance, sources
-from tools.default.classes import LABELS
-from tools.default.corpus import RATE
 
 
 def test_a_corpus_is_read_as_it_was_written(tmp_path: Path) -> None:

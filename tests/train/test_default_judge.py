@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.default.recipe import corpus, costs, testset
+from models.default.recipe.corpus import HEARD_ALL, HELD_OUT, RATE, CorpusClip
+from models.default.recipe.judge import Judge, Measure, table
 from streamclf.config import Config
-from streamclf.train import lineup
-from streamclf.train.annotations import read_data
-from streamclf.train.scenes import read_sound
+from streamclf.train.data.annotations import read_data
+from streamclf.train.data.scenes import read_sound
+from streamclf.train.evaluate import inputs
 from tests.support.soundset import noise, recording, wanted
-from tools.default import corpus, costs, testset
-from tools.default.corpus import HEARD_ALL, HELD_OUT, RATE, CorpusClip
-from tools.default.judge import Judge, Measure, table
 from tools.lab.tinypack import put_file, stateful_pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,7 @@ def test_a_row_is_met_or_not_by_the_first_pack() -> None:
 def test_rows_come_from_the_live_engine(
     tmp_path: Path, hears_loudness: Path, test_clips: list[CorpusClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.default.judge.DIALOGUES", 3)
+    monkeypatch.setattr("models.default.recipe.judge.DIALOGUES", 3)
     judge = Judge([str(hears_loudness)])
 
     judge.speech(test_clips, tmp_path / "dialogues")
@@ -147,7 +147,7 @@ def test_the_pack_that_ships_is_judged_by_its_cost_alone(tmp_path: Path) -> None
 
 
 def test_costs_are_measured_in_turns(hears_loudness: Path) -> None:
-    engines, _ = lineup.make_engines([str(hears_loudness)], Config())
+    engines, _ = inputs.make_engines([str(hears_loudness)], Config())
 
     taken = costs.per_frame_ms(engines, rounds=3, frames=5)
 

@@ -1,4 +1,4 @@
-"""The net of tools/default: one row at a time as in bulk, at any loudness, and a run that goes on where it was."""
+"""The net of the default model: one row at a time as in bulk, at any loudness, and a run that goes on where it was."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is absent (pip install streamclf[train])")
 
-from tools.default.classes import BACKGROUND, LABELS  # noqa: E402
-from tools.default.features import BANDS, spectra  # noqa: E402
-from tools.default.fit import FRESH, RecipeSettings, _fresh, finished, fit  # noqa: E402
-from tools.default.net import DELAYS, LevelNet, Trainee  # noqa: E402
-from tools.default.pool import Pool  # noqa: E402
-from tools.default.recurrence import _Recurrence, held_level  # noqa: E402
-from tools.default.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets  # noqa: E402
+from models.default.recipe import pack  # noqa: E402
+from models.default.recipe.classes import BACKGROUND, LABELS  # noqa: E402
+from models.default.recipe.features import BANDS, spectra  # noqa: E402
+from models.default.recipe.fit import FRESH, RecipeSettings, _fresh, finished, fit  # noqa: E402
+from models.default.recipe.net import DELAYS, LevelNet, Trainee  # noqa: E402
+from models.default.recipe.pool import Pool  # noqa: E402
+from models.default.recipe.recurrence import _Recurrence, held_level  # noqa: E402
+from models.default.recipe.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets, probabilities  # noqa: E402
+from streamclf.model.loader import load_pack  # noqa: E402
 
 RATE = 16_000
 
@@ -151,6 +153,27 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> No
         assert torch.equal(value, resumed.state_dict()[name]), name
         assert torch.equal(value, done.state_dict()[name]), name
     assert finished(tmp_path / "killed", replace(settings, steps=5)) is None
+
+
+def test_the_trained_net_becomes_the_pack_beside_its_recipe(tmp_path: Path) -> None:
+    pool = few_scenes()
+    net = fit(pool, RecipeSettings(steps=1, batch=2, threads=1, half=False), tmp_path / "run", say=lambda _: None)
+    scores = probabilities(net, pool)[pack.DELAY]
+    chosen = choose(pool, scores, pool, scores)
+    shipped = tmp_path / "default"
+    (shipped / "recipe").mkdir(parents=True)
+    (shipped / "pack.toml").write_text("the one before")
+
+    pack.write(net, chosen, tmp_path / "made", card="# Sounds", held_out=True, say=lambda _: None)
+    pack.ship(tmp_path / "made", shipped)
+
+    held = load_pack(shipped)
+    assert held.digest == load_pack(tmp_path / "made").digest
+    assert (held.manifest.name, [label.id for label in held.labels]) == ("default", list(LABELS))
+    assert sorted(path.name for path in shipped.iterdir() if path.name not in held.manifest.files) == [
+        "pack.toml",
+        "recipe",
+    ]
 
 
 def test_a_threshold_is_the_lowest_that_keeps_to_its_rate() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.default.recipe import corpus
+from models.default.recipe.classes import BACKGROUND, COLUMN
+from models.default.recipe.corpus import CorpusClip
+from models.default.recipe.pool import Mixture, Part, source
+from models.default.recipe.scenes import FRAMES, HOP, SAMPLES, TRAINING, FramedScenes
 from tests.support.soundset import wanted
-from tools.default import corpus
-from tools.default.classes import BACKGROUND, COLUMN
-from tools.default.corpus import CorpusClip
-from tools.default.pool import Mixture, Part, source
-from tools.default.scenes import FRAMES, HOP, SAMPLES, TRAINING, FramedScenes
 
 SILENT = replace(
     TRAINING, beds=(1.0, 0.0, 0.0, 0.0), events=(1, 1), whole=0.0, response=0.0, band=0.0, scene_band=0.0, speed=0.0,

@@ -13,9 +13,9 @@ from streamclf.engine.build import build_engine
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.errors import StreamclfError
-from streamclf.train.annotations import Recording, Span
-from streamclf.train.evaluate import Evaluation, EvaluationSettings, evaluate
-from streamclf.train.labelmap import parse_map, resolve
+from streamclf.train.data.annotations import Recording, Span
+from streamclf.train.data.labelmap import parse_map, resolve
+from streamclf.train.evaluate.evaluation import Evaluation, EvaluationSettings, evaluate
 from streamclf.types import F32, FrameScores
 from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 

@@ -13,11 +13,12 @@ pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.checkpoint import export_checkpoint
-from streamclf.train.export import pack_name
+from streamclf.train.export.checkpoint import export_checkpoint
+from streamclf.train.export.packing import pack_name
 from streamclf.train.families.family import Wishes
 from streamclf.train.pretrained import quiet
 from tools.lab.checkpoints import LOGMEL, edit, save_checkpoint
+from tools.lab.tinypack import stateful_pack
 
 SEQUENCE, FRAMES, CTC = "Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForCTC"
 AST, IMAGE, VIT = "ASTForAudioClassification", "ResNetForImageClassification", "ViTForImageClassification"
@@ -217,6 +218,13 @@ def test_what_is_no_pack_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(StreamclfError, match="exists and is no pack"):
         export_checkpoint("nobody/nothing", tmp_path, replace=True)
     assert (tmp_path / "thesis.txt").read_text() == "all of it"
+
+
+def test_a_folder_beside_a_pack_is_never_removed_with_it(tmp_path: Path) -> None:
+    (stateful_pack(tmp_path / "own") / "recipe").mkdir()
+    with pytest.raises(StreamclfError, match="holds the folder recipe, which is no part of a pack"):
+        export_checkpoint("nobody/nothing", tmp_path / "own", replace=True)
+    assert (tmp_path / "own" / "recipe").is_dir()
 
 
 @pytest.mark.parametrize(

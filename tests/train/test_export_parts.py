@@ -10,10 +10,10 @@ pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
 from streamclf.clock import hop_of
 from streamclf.model.geometry import frame_of_row
-from streamclf.train import parity
+from streamclf.train.export import parity
+from streamclf.train.export.onnxgraph import Graph, clean
+from streamclf.train.export.quantise import batches, loss, make_variant
 from streamclf.train.families.family import middle_look_ahead, row_geometry
-from streamclf.train.onnxgraph import Graph, clean
-from streamclf.train.quantise import batches, loss, make_variant
 from streamclf.types import F32
 
 

@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is absent (pip install streamclf[train])")
 
 from streamclf.errors import StreamclfError  # noqa: E402
-from streamclf.train import runstate  # noqa: E402
-from streamclf.train.loop import Loop, averaged_weights  # noqa: E402
+from streamclf.train.fit import runstate  # noqa: E402
+from streamclf.train.fit.loop import Loop, averaged_weights  # noqa: E402
 
 
 def looping(*, average: float = 0.9, share: float = 1.0) -> tuple[Any, Loop]:

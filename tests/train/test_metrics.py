@@ -6,8 +6,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from streamclf.train.annotations import Span
-from streamclf.train.metrics import (
+from streamclf.train.data.annotations import Span
+from streamclf.train.evaluate.metrics import (
     ONSET_REACH_S,
     clip_metrics,
     event_metrics,

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="torch is absent (pip install streamclf[trai
 pytest.importorskip("transformers", reason="transformers is absent (pip install streamclf[train])")
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.annotations import read_data
+from streamclf.train.data.annotations import read_data
 from tests.support.recordings import tone
 from tools import train_birds, train_speakers
 

@@ -14,13 +14,13 @@ import msgspec  # noqa: E402
 
 from streamclf.errors import StreamclfError  # noqa: E402
 from streamclf.model.pack import Manifest  # noqa: E402
-from streamclf.train import runstate  # noqa: E402
-from streamclf.train.annotations import read_data  # noqa: E402
-from streamclf.train.corpus import decode  # noqa: E402
-from streamclf.train.data import Task  # noqa: E402
-from streamclf.train.examples import ExampleCut, Examples  # noqa: E402
-from streamclf.train.fit import FitSettings, Outcome, fit  # noqa: E402
-from streamclf.train.ours import OwnNet, Shaping  # noqa: E402
+from streamclf.train.data.annotations import read_data  # noqa: E402
+from streamclf.train.data.corpus import decode  # noqa: E402
+from streamclf.train.data.examples import ExampleCut, Examples  # noqa: E402
+from streamclf.train.data.tasks import Task  # noqa: E402
+from streamclf.train.fit import runstate  # noqa: E402
+from streamclf.train.fit.ours import OwnNet, Shaping  # noqa: E402
+from streamclf.train.fit.training import FitSettings, Outcome, fit  # noqa: E402
 from tests.support.recordings import RATE, tone_clips  # noqa: E402
 
 TASK = Task(("high", "low"), exclusive=True)

@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch", reason="torch is absent (pip install stream
 
 from streamclf.features.frontend import make_frontend  # noqa: E402
 from streamclf.features.spec import Fbank, Features, LogMel, Waveform  # noqa: E402
-from streamclf.train.data import BACKGROUND, Task  # noqa: E402
-from streamclf.train.features import BatchFeatures, statistics  # noqa: E402
-from streamclf.train.nets import CausalCRNN, CausalTCN, ConvNet  # noqa: E402
-from streamclf.train.ours import OwnNet, Shaping, log_mel  # noqa: E402
+from streamclf.train.data.features import BatchFeatures, statistics  # noqa: E402
+from streamclf.train.data.tasks import BACKGROUND, Task  # noqa: E402
+from streamclf.train.fit.nets import CausalCRNN, CausalTCN, ConvNet  # noqa: E402
+from streamclf.train.fit.ours import OwnNet, Shaping, log_mel  # noqa: E402
 from streamclf.types import F32  # noqa: E402
 
 RATE = 16_000

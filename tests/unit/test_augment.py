@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from streamclf.errors import UsageError
-from streamclf.train import augment
-from streamclf.train.augment import KINDS, parse_kinds
+from streamclf.train.data import augment
+from streamclf.train.data.augment import KINDS, parse_kinds
 from streamclf.types import F32
 
 RATE = 16_000

@@ -77,12 +77,8 @@ def test_a_status_changes_what_hello_says_of_the_stream() -> None:
     hub = make_hub()
 
     publish(hub, Status("mic", StreamState.LOST, "unplugged"), Status("mic", StreamState.HOP, "40 ms", pack="big"))
-    publish(
-        hub,
-        Status("yard", StreamState.PAUSED, "too slow"),
-        Status("yard", StreamState.RESUMED, "time again"),
-        Status("", StreamState.BEHIND, ""),
-    )
+    publish(hub, Status("yard", StreamState.PAUSED, "too slow"), Status("yard", StreamState.RESUMED, "time again"))
+    publish(hub, Status("", StreamState.BEHIND, ""))
 
     assert [(s.state, s.detail) for s in hub.hello().streams] == [("lost", "unplugged"), ("live", "time again")]
 

@@ -32,7 +32,7 @@ def test_every_import_of_the_package_is_allowed() -> None:
         ("model/pack.py", "if True:\n    from streamclf.engine.engine import Engine"),
         ("engine/engine.py", "import importlib\nimportlib.import_module('streamclf.serve.hub')"),
         ("serve/hub.py", "from streamclf.daemon.main import main"),
-        ("client.py", "from streamclf.cli import main"),
+        ("client/client.py", "from streamclf.cli import main"),
         ("store/events.py", "from streamclf.alerts.rules.book import Rule"),
         ("garage/car.py", "from streamclf.errors import StreamclfError"),
         ("engine/engine.py", "from streamclf.garage import car"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamclf.errors import UsageError
-from streamclf.train.labelmap import check_map, parse_map, resolve
+from streamclf.train.data.labelmap import check_map, parse_map, resolve
 from streamclf.types import Label
 
 PACK = (

@@ -14,7 +14,7 @@ from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.store.clips import Cut, clip_name, write_clip
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, put_events, query, set_clip, set_mark
-from streamclf.train.annotations import read_data, split_by_source
+from streamclf.train.data.annotations import read_data, split_by_source
 from tests.support.storing import stored
 
 DAY_NS = 86_400 * 10**9

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from streamclf.errors import StreamclfError
-from streamclf.train.annotations import Recording, Span, read_data
-from streamclf.train.scenes import (
+from streamclf.train.data.annotations import Recording, Span, read_data
+from streamclf.train.data.scenes import (
     LoneSound,
     Scenes,
     SceneSpec,

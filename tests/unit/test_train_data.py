@@ -10,10 +10,18 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.file import open_blocks
 from streamclf.errors import RateError, StreamclfError, UsageError
 from streamclf.model.pack import Segmentation
-from streamclf.train.annotations import Recording, Span, read_data
-from streamclf.train.corpus import decode
-from streamclf.train.data import BACKGROUND, Task, frame_targets, make_task, pack_labels, segmentation, window_target
-from streamclf.train.examples import ExampleCut, Examples
+from streamclf.train.data.annotations import Recording, Span, read_data
+from streamclf.train.data.corpus import decode
+from streamclf.train.data.examples import ExampleCut, Examples
+from streamclf.train.data.tasks import (
+    BACKGROUND,
+    Task,
+    frame_targets,
+    make_task,
+    pack_labels,
+    segmentation,
+    window_target,
+)
 from streamclf.types import F32
 from tests.support.recordings import RATE, clip, tone, tone_clips
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.data import split
+from streamclf.train.data.tasks import split
 from tests.support.recordings import clip
 
 

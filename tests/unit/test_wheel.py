@@ -33,3 +33,8 @@ def test_of_the_client_it_takes_the_python_modules_alone(taken: set[str]) -> Non
     assert Path("streamclf/client/client.py") in client
     assert {file.suffix for file in client} == {".py"}
     assert {file.parent for file in client} == {Path("streamclf/client")}
+
+
+def test_it_takes_no_recipe(taken: set[str]) -> None:
+    assert (ROOT / "models" / "default" / "recipe").is_dir()
+    assert not [name for name in taken if name.startswith("streamclf/models/default/recipe/")]

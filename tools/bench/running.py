@@ -20,8 +20,8 @@ import transformers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from streamclf.train.certificate import ExportReport
-from streamclf.train.checkpoint import export_checkpoint
+from streamclf.train.export.certificate import ExportReport
+from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families.family import Wishes
 from tools.lab.checkpoints import save_checkpoint
 

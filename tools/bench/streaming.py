@@ -37,15 +37,15 @@ from streamclf.model.loader import load_pack
 from streamclf.model.pack import Manifest, Pack
 from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
-from streamclf.train.cached import CachedTransformer, chunk_graph, chunk_manifest
-from streamclf.train.data import Task
+from streamclf.train.data.tasks import Task
+from streamclf.train.export.onnxgraph import to_onnx
+from streamclf.train.export.parity import signal
+from streamclf.train.export.split_encoder import ENCODER_FILE, split
 from streamclf.train.families.encoder import WaveformHead
-from streamclf.train.nets import CausalNet, CausalTCN
-from streamclf.train.onnxgraph import to_onnx
-from streamclf.train.ours import OwnNet, Shaping, log_mel
-from streamclf.train.parity import signal
+from streamclf.train.fit.cached import CachedTransformer, chunk_graph, chunk_manifest
+from streamclf.train.fit.nets import CausalNet, CausalTCN
+from streamclf.train.fit.ours import OwnNet, Shaping, log_mel
 from streamclf.train.pretrained import quiet
-from streamclf.train.split_encoder import ENCODER_FILE, split
 from streamclf.types import F32, Label, Provider, Shape
 
 RATE, HOP, BANDS = 16_000, 320, 64

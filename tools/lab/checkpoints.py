@@ -11,13 +11,13 @@ from typing import Any
 import torch
 import transformers
 
-from streamclf.train.certificate import ExportReport
-from streamclf.train.checkpoint import export_checkpoint
-from streamclf.train.data import Task
+from streamclf.train.data.tasks import Task
+from streamclf.train.export.certificate import ExportReport
+from streamclf.train.export.checkpoint import export_checkpoint
+from streamclf.train.export.parity import signal
 from streamclf.train.families import families, family_of
 from streamclf.train.families.family import Plan, Wishes
-from streamclf.train.ours import OwnNet, Shaping
-from streamclf.train.parity import signal
+from streamclf.train.fit.ours import OwnNet, Shaping
 from streamclf.train.pretrained import load_checkpoint
 
 tr: Any = transformers  # most of its constructors have no types

@@ -1,11 +1,11 @@
 """What the example trainings say while they go, and of what came of them."""
 
-from streamclf.train.job import Result
-from streamclf.train.report import FIGURES
+from streamclf.train.evaluate.report import FIGURES
+from streamclf.train.fit.job import Result
 
 
 class EpochLines:
-    """A `fit.Watch` that tells every n-th epoch."""
+    """A `training.Watch` that tells every n-th epoch."""
 
     def __init__(self, every: int) -> None:
         self._every = every

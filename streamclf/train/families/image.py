@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import LogMel
+from streamclf.train.export.spectra import logmel_images
 from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
 from streamclf.train.families.positions import stretch
 from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
-from streamclf.train.spectra import logmel_images
 from streamclf.types import F32, Shape
 
 _KEYS = {field.encode_name for field in msgspec.structs.fields(LogMel)}

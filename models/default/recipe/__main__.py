@@ -1,0 +1,142 @@
+"""The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
+
+    python -m models.default.recipe --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER] [--hold-out]
+        [--steps N] [--until gather|render|fit|choose|pack]
+
+RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes), PACKS the folder that
+holds the pack `yamnet`, the teacher. With --hold-out nothing is learnt from the recordings of the test, and the pack,
+`held-out` in the working folder, can be judged by tools/evaluate_default.py; without, the same is done with the
+recordings of the test among those that are learnt from, and the pack is models/default. Killed at any moment, it goes
+on where it was when it is started again.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from models.default.recipe import card, corpus, fit, gather, pack, pool, thresholds, watch
+from models.default.recipe.fit import RecipeSettings
+from models.default.recipe.net import DELAYS, Trainee
+from streamclf.errors import StreamclfError
+
+
+def main() -> None:
+    """Run the stages in turn."""
+    parser = argparse.ArgumentParser(
+        prog="tools/train_default", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(".run/default"))
+    parser.add_argument("--until", choices=[name for name, _ in STAGES], default=STAGES[-1][0])
+    parser.add_argument("--out", type=Path, help="of the pack; models/default, or held-out in the working folder")
+    parser.add_argument("--hold-out", action="store_true", help="learn nothing from the recordings of the test")
+    parser.add_argument("--steps", type=int, default=RecipeSettings().steps, help="of the training")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    for name, stage in STAGES:
+        print(f"{name}:", flush=True)
+        try:
+            stage(given)
+        except StreamclfError as fault:
+            sys.exit(f"error: {fault}")
+        if name == given.until:
+            break
+
+
+def _gather(given: argparse.Namespace) -> None:
+    if not (given.work / "provenance.json").exists():
+        gather.gather(given.data, given.work, given.models)
+    print(gather.counts(corpus.load(given.work)))
+
+
+def _render(given: argparse.Namespace) -> None:
+    processes = os.cpu_count() or 1
+    pool.render(given.work, _part(given), SCENES, models=given.models, processes=processes, say=_say)
+    pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
+    pool.render(given.work, "backgrounds", BEHIND, models=None, processes=processes, say=_say)
+
+
+def _fit(given: argparse.Namespace) -> None:
+    _trained(given)
+
+
+def _choose(given: argparse.Namespace) -> None:
+    sounds, backgrounds = pool.read(given.work, "choose", CHOOSING), pool.read(given.work, "backgrounds", BEHIND)
+    net = _trained(given)
+    scores, behind = (thresholds.probabilities(net, held) for held in (sounds, backgrounds))
+    right = watch.ten_way(net, given.work, "choose")
+    found: dict[str, dict[str, Any]] = {}
+    for delay in DELAYS:
+        chosen = thresholds.choose(sounds, scores[delay], backgrounds, behind[delay])
+        onsets = thresholds.onsets(sounds.first(BEGUN), scores[delay][:BEGUN], chosen)
+        clips = {f"{gain:g}": right[gain, delay] for gain in watch.GAINS}
+        found[str(delay)] = {"thresholds": [asdict(one) for one in chosen], "onsets": asdict(onsets), "clips": clips}
+        _say(f"look-ahead {delay} rows: {onsets}, ESC-10 kept for choosing {clips}")
+    for one in found[str(pack.DELAY)]["thresholds"]:
+        _say(str(one))
+    _chosen(given).write_text(json.dumps(found, indent=1))
+
+
+def _pack(given: argparse.Namespace) -> None:
+    found = json.loads(_chosen(given).read_text())
+    chosen = [thresholds.Threshold(**one) for one in found[str(pack.DELAY)]["thresholds"]]
+    delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
+    text = card.card(given.work, given.data, chosen, delays)
+    out = given.out or given.work / ("held-out" if given.hold_out else "shipped")
+    report = pack.write(_trained(given), chosen, out, card=text, held_out=given.hold_out, say=_say)
+    _say(f"{report.folder}: {report.parameters:,} parameters, parity {report.parity.worst:.1e}")
+    if not given.out and not given.hold_out:
+        pack.ship(out, SHIPPED)
+        _say(f"{SHIPPED}: as in {out}")
+
+
+SHIPPED = Path("models/default")
+
+
+def _told(found: dict[str, Any]) -> str:
+    onsets = thresholds.Onsets(**found["onsets"])
+    return (
+        f"onsets of {onsets.sounds} sounds kept for choosing off by {onsets.median_ms:.0f} ms (median) and "
+        f"{onsets.p95_ms:.0f} ms (95 %), {100 * onsets.found:.0f} % of them found, "
+        f"{100 * found['clips']['1']:.0f} % of the ESC-10 clips kept for choosing right"
+    )
+
+
+def _trained(given: argparse.Namespace) -> Trainee:
+    run, settings = given.work / f"run-{_part(given)}", fit.RecipeSettings(steps=given.steps)
+    return fit.finished(run, settings) or fit.fit(pool.read(given.work, _part(given), SCENES), settings, run, say=_say)
+
+
+def _part(given: argparse.Namespace) -> pool.Part:
+    return "train" if given.hold_out else "all"
+
+
+def _chosen(given: argparse.Namespace) -> Path:
+    return Path(given.work / f"chosen-{_part(given)}.json")
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
+    ("gather", _gather),
+    ("render", _render),
+    ("fit", _fit),
+    ("choose", _choose),
+    ("pack", _pack),
+)
+SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
+"""Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many
+of those with sounds are cut into events, to see how soon these begin.
+"""
+
+
+if __name__ == "__main__":
+    main()

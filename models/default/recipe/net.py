@@ -1,0 +1,194 @@
+"""The net of the default model: spectra brought to one level as they come, a causal net on them, a head for each delay.
+
+Everything is written once, for any number of rows from the states before them: training runs it over whole scenes from
+a zero state, the pack over one row at a time.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import fusion
+
+from models.default.recipe.features import BANDS
+from models.default.recipe.recurrence import held_level, recur
+from streamclf.train.fit.nets import FRAMES_PER_ROW, CausalNet
+
+DELAYS = (0, 2, 5)
+"""Rows by which a head answers after the frame that it tells of; the heads are trained side by side, one is shipped."""
+
+_CHANNELS = (32, 64, 96, 128)
+_TIMES = (6, 3, 1, 1)
+"""How many frames of 10 ms the first convolution hears, and how many rows the others."""
+_UNITS = 192
+_LAYERS = 3
+_DROPOUT = 0.2
+
+_QUIETEST = -13.0
+"""Level (log of mel power) down to which a sound is lifted: white noise of about -80 dBFS."""
+_DEPTH = 13.8
+"""What lies so far below the level (in log of power: 60 dB) and deeper is as good as silence."""
+_SILENT = _QUIETEST + 2.0 * math.log(FRAMES_PER_ROW * BANDS)
+
+
+class LevelNet(CausalNet):
+    """A level control, four convolutions over time and bands, gated recurrent layers; 20 ms a row.
+
+    forward: x (B, 2 * rows, bands) of log power and the states -> logits (B, rows, classes) and the states behind them.
+
+    The level is the loudest row so far, which fades by 4 dB a second; a fresh stream stands at `_QUIETEST`, which is a
+    state of 0. What the net sees is how far each band stands out of what is as good as silence at that level, so the
+    same sound looks the same at any loudness, and from its first row on, since a louder row raises the level at once.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        before, bands = (1, *_CHANNELS[:-1]), [BANDS >> at for at in range(len(_CHANNELS) + 1)]
+        # the first goes from 10 to 20 ms
+        self.convs = nn.ModuleList(
+            nn.Conv2d(was, now, (high, 3), stride=(1 + (at == 0), 2), padding=(0, 1), bias=False)
+            for at, (was, now, high) in enumerate(zip(before, _CHANNELS, _TIMES, strict=True))
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in _CHANNELS)
+        self.project = nn.Linear(_CHANNELS[-1] * bands[-1], _UNITS)
+        self.layers = nn.ModuleList(_Gated(_UNITS) for _ in range(_LAYERS))
+        self.last = nn.LayerNorm(_UNITS)
+        self.dropout = _Dropout()
+        self.head = nn.Linear(_UNITS, classes)
+        self.states = {
+            "level": (0, 1),
+            "frames": (0, 1, _TIMES[0] - FRAMES_PER_ROW, BANDS),
+            "rows": (0, _CHANNELS[0], _TIMES[1] - 1, bands[1]),
+            **{f"memory{at}": (0, _UNITS) for at in range(_LAYERS)},
+        }
+        # convolutions are quicker with the channels last
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        logits, *after = self.heard(x, *states)
+        return logits[:, None] if logits.ndim == 2 else logits, *after
+
+    def heard(self, x: Tensor, level: Tensor, frames: Tensor, rows: Tensor, *memories: Tensor) -> tuple[Tensor, ...]:
+        """`forward`, but that the logits of a single row are (B, classes)."""
+        # one row goes on without an axis of rows: every product is then a single operation of the graph
+        one = x.shape[1] == FRAMES_PER_ROW
+        pairs = x if one else x.unflatten(1, (-1, FRAMES_PER_ROW))  # type: ignore[no-untyped-call]
+        loudness = 2.0 * torch.logsumexp(0.5 * pairs, dim=(-2, -1)) - _SILENT
+        levels, level = held_level(loudness[:, None] if one else loudness, level)
+        silence = levels + (_QUIETEST - _DEPTH)
+        seen = functional.softplus(x - (silence if one else silence.repeat_interleave(FRAMES_PER_ROW, 1))[:, :, None])
+        joined = torch.cat([frames, seen[:, None]], dim=2)
+        frames = joined[:, :, FRAMES_PER_ROW if one else -frames.shape[2] :]
+        heard = self._convolved(0, joined)
+        # in the type of what is heard: joined to float32, halves would become whole again
+        joined = torch.cat([rows.to(heard.dtype), heard], dim=2)
+        rows = joined[:, :, -rows.shape[2] :]
+        heard = joined
+        for at in range(1, len(self.convs)):
+            heard = self._convolved(at, heard)
+        carried = functional.relu(self.project(heard.flatten(1) if one else heard.transpose(1, 2).flatten(2)))
+        kept = []
+        for layer, before in zip(self.layers, memories, strict=True):
+            carried, memory = layer(carried, before)
+            kept.append(memory)
+        return self.head(self.dropout(self.last(carried))), level, frames, rows, *kept
+
+    def _convolved(self, at: int, x: Tensor) -> Tensor:
+        return functional.relu(self.norms[at](self.convs[at](x)))
+
+
+class Step(nn.Module):
+    """A run of the pack: the spectra of one row and the states -> logits (B, classes) and the states behind it."""
+
+    def __init__(self, net: LevelNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self,
+        x: Tensor,
+        level: Tensor,
+        frames: Tensor,
+        rows: Tensor,
+        memory0: Tensor,
+        memory1: Tensor,
+        memory2: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Named one by one: torch captures a graph by the names of parameters."""
+        return self.net.heard(x, level, frames, rows, memory0, memory1, memory2)
+
+
+class _Dropout(nn.Module):
+    """Leaves out the same units at every row of a scene (Gal and Ghahramani, 2016)."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows: (B, n, units), or (B, units) of one."""
+        if not self.training:
+            return rows
+        return rows * functional.dropout(torch.ones_like(rows[:, :1]), _DROPOUT)
+
+
+class _Gated(nn.Module):
+    """A recurrent layer whose gates depend on its input alone, beside a shortcut (minGRU, Feng et al., 2024).
+
+    Each unit is a running mean with a pace of its own at each row; the mean of bounded values stays bounded, so a
+    stream may go on for days.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(units)
+        self.gates = nn.Linear(units, 2 * units)
+        self.dropout = _Dropout()
+        with torch.no_grad():
+            # units remember for 2 rows to 200
+            rows = torch.logspace(0.3, 2.3, units)
+            self.gates.bias[:units] = -torch.log(rows)
+
+    def forward(self, rows: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """rows: (B, n, units), or (B, units) of one; before: (B, units) -> rows, and the memory behind them."""
+        pace, new = self.gates(self.norm(rows)).chunk(2, dim=-1)
+        memories, last = recur(torch.sigmoid(pace), torch.tanh(new), before)
+        return rows + self.dropout(memories), last
+
+
+class Trainee(nn.Module):
+    """The net with all its heads: classes at every delay, and what YAMNet says of the last second.
+
+    forward: spectra (B, 2 * rows, bands) -> logits (B, rows, len(DELAYS), classes), (B, windows, teacher's classes).
+    """
+
+    def __init__(self, classes: int, *, taught: int, window_rows: int, step_rows: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.net = LevelNet(classes * len(DELAYS))
+        self.heads = self.net.head
+        self.net.head = nn.Identity()  # type: ignore[assignment]
+        self.teacher_head = nn.Linear(_UNITS, taught)
+        # the teacher's window ends with a row, and its own rows are averaged as those of its window are
+        self.pool = nn.AvgPool1d(window_rows, stride=step_rows)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        rows = self.net.logits(x)
+        logits = self.heads(rows).reshape(*rows.shape[:2], len(DELAYS), self.classes)
+        return logits, self.teacher_head(self.pool(rows.transpose(1, 2)).transpose(1, 2))
+
+    def shipped(self, delay: int) -> LevelNet:
+        """A copy of the net with the head for `delay` alone and normalisations folded into what is before them."""
+        at = DELAYS.index(delay) * self.classes
+        net = copy.deepcopy(self.net).eval()
+        net.head = nn.Linear(_UNITS, self.classes)
+        with torch.no_grad():
+            net.head.weight.copy_(self.heads.weight[at : at + self.classes])
+            net.head.bias.copy_(self.heads.bias[at : at + self.classes])
+        for place, norm in enumerate(net.norms):
+            conv = net.convs[place]
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            net.convs[place] = fusion.fuse_conv_bn_eval(conv, norm)
+            net.norms[place] = nn.Identity()
+        return net

@@ -1,0 +1,1 @@
+"""What a pack is worth on labelled recordings."""

@@ -1,0 +1,1 @@
+"""From a model in torch to a verified pack."""
