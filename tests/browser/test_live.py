@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from websockets.sync.client import connect
 from streamclf.features.spectrum import decibels
 from streamclf.protocol.packed import BinaryScores, decode_binary
 from streamclf.protocol.spectrum import decode
-from streamclf.types import Levels, Picture
+from streamclf.types import FrameScores, Levels, Picture
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, hub_server, keep_picture
 from tests.support.recordings import tone
@@ -140,7 +141,7 @@ def played(tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> tuple[Pa
     page.wait_for_selector('.link-state[data-state="open"]')
     heard = push(running, recording())
     newest = max(heard.rows)
-    shown(page, lambda seen: seen["newest"] >= newest and lane_of(seen) and len(lane_of(seen)["spans"]) == len(BURSTS))
+    shown(page, lambda seen: seen["newest"] >= newest and (lane := lane_of(seen)) and len(lane["spans"]) == len(BURSTS))
     page.keyboard.press("+")  # so that a frame is a pixel wide
     page.keyboard.press(" ")
     shown(page, lambda seen: seen["settled"] and not seen["following"] and seen["width"] >= seen["span"])
@@ -150,6 +151,16 @@ def played(tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> tuple[Pa
 def values_of(page: Page) -> list[float]:
     """The values that stand beside the lanes."""
     return [float(value) for value in page.locator(".live-value").all_text_contents() if value[:1].isdecimal()]
+
+
+def says(page: Page, told: object) -> bool:
+    """Whether the values beside the lanes are `told`."""
+    return values_of(page) == told
+
+
+def is_at(frame: int, seen: dict[str, Any]) -> bool:
+    """Whether the pointer is on `frame`."""
+    return bool(seen["cursor"] == frame)
 
 
 def lane_of(seen: dict[str, Any], label: str = "loud") -> dict[str, Any] | None:
@@ -191,7 +202,7 @@ def test_lanes_events_and_the_gap_lie_where_the_recording_says(played: tuple[Pag
         (event["onset_frame"], event["offset_frame"]) for event in heard.events.values() if event["label"] == "loud"
     )
     assert spans == told
-    assert spans == [(pytest.approx(start + a * 50, abs=1), pytest.approx(start + b * 50, abs=1)) for a, b in BURSTS]
+    assert np.array(spans) == pytest.approx(start + np.array(BURSTS) * 50, abs=1)
     (lost,) = heard.gaps
     assert (gap["from"], gap["to"]) == (lost["first_sample"] // HOP, lost["last_sample"] // HOP + 1)
     assert gap["to"] - gap["from"] == pytest.approx((LOST[1] - LOST[0]) * 50, abs=1)
@@ -204,15 +215,14 @@ def test_lanes_events_and_the_gap_lie_where_the_recording_says(played: tuple[Pag
     red, green, blue = (int(part) for part in re.findall(r"\d+", lane["colour"]))
     bar = rows_of_pixels(page, seen, foot + at * layout["lane"], 1)[0] == (red | green << 8 | blue << 16)
     bars = frames_of(seen, across_ticks(bar))
-    assert bars == [(pytest.approx(a, abs=frame), pytest.approx(b, abs=frame)) for a, b in spans]
+    assert np.array(bars) == pytest.approx(np.array(spans), abs=frame)
     sound = rows_of_pixels(page, seen, layout["axis"] + layout["spectrum"] / 2, 16)
     lanes = rows_of_pixels(page, seen, foot - layout["lane"] / 2, layout["lane"] * (len(seen["lanes"]) - 1))
     strokes, ground = (page.evaluate(COLOUR, name) for name in ("text-faint", "live-ground"))
     for picture in (sound, lanes):
         hatched = ((picture == strokes) | (picture == ground)).all(axis=0) & (picture == strokes).any(axis=0)
-        assert frames_of(seen, across_ticks(hatched)) == [
-            (pytest.approx(gap["from"], abs=frame), pytest.approx(gap["to"], abs=frame))
-        ]
+        (across,) = frames_of(seen, across_ticks(hatched))
+        assert across == pytest.approx((gap["from"], gap["to"]), abs=frame)
 
 
 def test_values_under_the_pointer_are_the_rows_and_columns_that_were_sent(
@@ -229,14 +239,14 @@ def test_values_under_the_pointer_are_the_rows_and_columns_that_were_sent(
     for frame in sorted(heard.rows)[130::97]:
         x = (np.ceil(frame * scale - 1e-6) + 0.5 - seen["left"]) / seen["ratio"]
         page.mouse.move(box["x"] + x, box["y"] + 150)  # below the button that lies on the picture
-        assert shown(page, lambda now, frame=frame: now["cursor"] == frame)["cursor"] == frame
+        assert shown(page, partial(is_at, frame))["cursor"] == frame
         rms, peak = (f"{decibels(levels[frame][at : at + 1])[0]:.1f}" for at in (0, 1))
         page.wait_for_selector(f'.live-said:text("{rms} dBFS, peak {peak}")')
         ids = [lane["id"] for lane in seen["lanes"]]
         expected = [heard.rows[frame][["loud", "c1", "c2"].index(label)] for label in ids]
         # two decimals of a byte, whose highest value stands for itself and the one below
         told = pytest.approx(expected, abs=0.0095)
-        until(lambda told=told: values_of(page) == told)
+        until(partial(says, page, told))
     (gap,) = seen["gaps"]
     page.mouse.move(box["x"] + (gap["from"] + 3) * scale - seen["left"], box["y"] + 150)
     page.wait_for_selector('.live-said:text("gap: push-gap")')
@@ -298,6 +308,11 @@ def test_the_picture_is_scrolled_zoomed_and_asked(played: tuple[Page, Heard, Dae
 
 def test_streams_beside_each_other_and_still_pictures(open_page: OpenPage) -> None:
     hub = make_hub()
+
+    def send(rows: list[FrameScores]) -> None:
+        # the page asks for less where rows come late
+        publish(hub, *rows, sent_ns=time.time_ns())
+
     with hub_server(hub) as server:
         page = open_page(server.address, reduced_motion="reduce")
         page.wait_for_selector('.link-state[data-state="open"]')
@@ -305,8 +320,7 @@ def test_streams_beside_each_other_and_still_pictures(open_page: OpenPage) -> No
             rows = [
                 scores(frame + at, [0.1, 0.9, 0.3, 0.9], stream=name) for at in range(5) for name in ("mic", "yard")
             ]
-            # the page asks for less where rows come late
-            server.call(lambda rows=rows: publish(hub, *rows, sent_ns=time.time_ns()))
+            server.call(partial(send, rows))
         seen = shown(page, lambda now: now["newest"] == 399 and len(now["lanes"]) >= 2)
         assert seen["stream"] == "mic"
         # hidden classes have no lane; a picture that must not move goes on by seconds

@@ -46,6 +46,9 @@ def test_a_receiver_that_is_down_for_a_day_gets_all_in_order_and_nothing_else_is
     rules = ("birds", "owls", "bells")
     alerts = [make_alert(i, rule=rule, sinks=("hook", "file")) for i in range(6) for rule in rules]
 
+    def tried_more_than(tries: int) -> Callable[[], bool]:
+        return lambda: sum(head.attempts for head in outbox.heads(store.connection, "hook")) > tries
+
     async def main() -> None:
         file = tmp_path / "alerts.ndjson"
         async with desk_of(store, hook=webhook(port), file=lambda: open_sink("file", NdjsonConfig(str(file)))) as desk:
@@ -57,9 +60,7 @@ def test_a_receiver_that_is_down_for_a_day_gets_all_in_order_and_nothing_else_is
                 desk.now_ns = max(desk.now_ns, heads[0].next_ns)
                 tries = sum(head.attempts for head in heads)
                 desk.dispatcher.committed()
-                await desk.until(
-                    lambda tries=tries: sum(h.attempts for h in outbox.heads(store.connection, "hook")) > tries
-                )
+                await desk.until(tried_more_than(tries))
             assert "hook" in desk.dispatcher.problems
             assert "pending" in desk.states()
             with http_receiver(port) as receiver:

@@ -24,6 +24,7 @@ from streamclf.train.data.features import BatchFeatures  # noqa: E402
 from streamclf.train.fit import runstate  # noqa: E402
 from streamclf.train.fit.job import Options, train  # noqa: E402
 from streamclf.train.fit.loop import averaged_weights  # noqa: E402
+from streamclf.train.fit.nets import CausalNet  # noqa: E402
 from streamclf.train.fit.ours import OwnNet, Shaping  # noqa: E402
 from streamclf.train.fit.training import FitSettings  # noqa: E402
 from streamclf.types import FrameScores, Provider  # noqa: E402
@@ -172,8 +173,10 @@ def test_clips_become_a_transformer_that_keeps_keys_and_values(tmp_path: Path) -
     audio = np.concatenate([soundfile.read(data / name / "0.wav", dtype="float32")[0] for name in ("low", "high")])
     audio = audio[: len(audio) // 1600 * 1600]
     spectra = BatchFeatures.of(pack.manifest)(audio[None])
+    net = own.net.eval()
+    assert isinstance(net, CausalNet)
     with torch.inference_mode():
-        expected = torch.softmax(own.net.eval().logits(torch.from_numpy(spectra)), dim=2)[0].numpy()
+        expected = torch.softmax(net.logits(torch.from_numpy(spectra)), dim=2)[0].numpy()
     engine = Engine([PackRunner(pack, Session(pack, provider=Provider.CPU))])
     outputs = [o for part in run_blocks(engine, "s", rate=RATE, blocks=np.array_split(audio, 17)) for o in part]
     live = np.concatenate([o.rows for o in outputs if isinstance(o, FrameScores)])

@@ -92,7 +92,8 @@ def whole_file(audio: F32) -> F32:
     bias = model.distance[:, back.clamp(0, CONTEXT)].masked_fill(~seen, float("-inf"))
     with torch.inference_mode():
         rows = model.project(torch.from_numpy(spectra[: 2 * count].reshape(1, count, 2 * BANDS)))
-        for layer in model.layers:
+        layers: Any = model.layers
+        for layer in layers:
             heard = layer.norm1(rows)
             three = layer.attend(heard).reshape(1, count, 3, 2, 12)
             query, key, value = (three[:, :, at].transpose(1, 2) for at in range(3))

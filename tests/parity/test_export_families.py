@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -137,7 +137,7 @@ def test_a_longer_ast_window_stretches_positions_along_time_alone(base: Path) ->
 
     folder, _, _ = exported("ASTForAudioClassification", base)
     model = ASTForAudioClassification.from_pretrained(folder)
-    embeddings = model.audio_spectrogram_transformer.embeddings
+    embeddings: Any = model.audio_spectrogram_transformer.embeddings
     rows, columns = embeddings.get_shape(model.config)
     before = embeddings.position_embeddings.detach().numpy()[0]
     stretch_positions(model, 16 + 10 * (2 * columns - 1))
@@ -241,11 +241,9 @@ def test_parity_compares_the_placing_of_frames(base: Path) -> None:
 
 
 def test_where_parity_fails_nothing_is_written(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamclf.train.export import packing
-
     folder, _, _ = exported("ResNetForImageClassification", base)
-    good = packing.parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
-    monkeypatch.setattr(packing.parity, "measure", lambda *_: dataclasses.replace(good))
+    good = parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
+    monkeypatch.setattr(parity, "measure", lambda *_: dataclasses.replace(good))
     with pytest.raises(StreamclfError, match=r"0\.002 streaming"):
         export_checkpoint(folder, tmp_path / "pack")
     assert list(tmp_path.iterdir()) == []

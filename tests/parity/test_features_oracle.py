@@ -88,7 +88,8 @@ def recording(shared: Path, name: str) -> F32:
         pytest.skip(f"the recording {name} is absent")
     samples, rate = sf.read(path, frames=4 * sf.info(path).samplerate, dtype="float32", always_2d=True)
     mono = soxr.resample(samples.mean(axis=1), rate, RATE)
-    return (np.clip(np.round(mono * 32768), -32768, 32767) / 32768).astype(np.float32)
+    stepped: F32 = (np.clip(np.round(mono * 32768), -32768, 32767) / 32768).astype(np.float32)
+    return stepped
 
 
 def kaldi(

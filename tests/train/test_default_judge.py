@@ -128,7 +128,7 @@ def test_weights_that_have_heard_the_test_are_known_by_their_pack(tmp_path: Path
 def test_the_pack_that_ships_is_judged_by_its_cost_alone(tmp_path: Path) -> None:
     corpus.build(tmp_path, [])
     stateful_pack(tmp_path / "all", source=HEARD_ALL)
-    tool = [sys.executable, ROOT / "tools/evaluate_default.py", "--data", tmp_path, "--work", tmp_path]
+    tool = [sys.executable, str(ROOT / "tools/evaluate_default.py"), "--data", str(tmp_path), "--work", str(tmp_path)]
 
     def said(*options: str) -> tuple[int, str]:
         done = subprocess.run([*tool, *options], capture_output=True, text=True, check=False)
@@ -140,7 +140,7 @@ def test_the_pack_that_ships_is_judged_by_its_cost_alone(tmp_path: Path) -> None
     assert code == 2
     assert "has learnt from the recordings of the test; give --only cost" in text
     cost = subprocess.run(
-        [*tool[:2], "--only", "cost", "--pack", tmp_path / "all"], capture_output=True, text=True, check=False
+        [*tool[:2], "--only", "cost", "--pack", str(tmp_path / "all")], capture_output=True, text=True, check=False
     )
     assert cost.returncode == 0
     assert "| one stream, one thread, CPU per 20 ms | <= 0.3 ms |" in cost.stdout

@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is absent (pip install streamclf[train])")
 
+from torch import nn  # noqa: E402
+
 from models.default.recipe import pack  # noqa: E402
 from models.default.recipe.classes import BACKGROUND, LABELS  # noqa: E402
 from models.default.recipe.features import BANDS, spectra  # noqa: E402
@@ -43,25 +45,25 @@ def net() -> LevelNet:
     return LevelNet(5).eval()
 
 
-@torch.inference_mode()
 def test_row_by_row_is_what_it_is_in_bulk(net: LevelNet) -> None:
-    x = torch.from_numpy(spectra(np.stack([sound(2.0), sound(2.0, seed=1)])))
-    states = net.zero_states(2, x)
-    rows = []
-    for at in range(0, x.shape[1], 2):
-        row, *states = net(x[:, at : at + 2], *states)
-        rows.append(row)
+    with torch.inference_mode():
+        x = torch.from_numpy(spectra(np.stack([sound(2.0), sound(2.0, seed=1)])))
+        states = net.zero_states(2, x)
+        rows = []
+        for at in range(0, x.shape[1], 2):
+            row, *states = net(x[:, at : at + 2], *states)
+            rows.append(row)
 
-    torch.testing.assert_close(torch.cat(rows, dim=1), net.logits(x), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(torch.cat(rows, dim=1), net.logits(x), atol=1e-5, rtol=1e-5)
 
 
-@torch.inference_mode()
 def test_the_same_sound_reads_the_same_at_any_loudness(net: LevelNet) -> None:
-    loud = net.logits(torch.from_numpy(spectra(sound(3.0)[None])))
-    for gain in (0.1, 0.02):
-        quiet = net.logits(torch.from_numpy(spectra(sound(3.0)[None] * np.float32(gain))))
-        # what differs is how much of the faintest noise is under the logarithm's floor
-        assert (quiet - loud).abs().mean() < 0.02 * loud.abs().mean()
+    with torch.inference_mode():
+        loud = net.logits(torch.from_numpy(spectra(sound(3.0)[None])))
+        for gain in (0.1, 0.02):
+            quiet = net.logits(torch.from_numpy(spectra(sound(3.0)[None] * np.float32(gain))))
+            # what differs is how much of the faintest noise is under the logarithm's floor
+            assert (quiet - loud).abs().mean() < 0.02 * loud.abs().mean()
 
 
 def test_a_level_rises_at_once_and_fades_by_4_db_a_second() -> None:
@@ -88,20 +90,23 @@ def test_the_gradient_of_the_recurrence_is_its_own() -> None:
     assert torch.autograd.gradcheck(_Recurrence.apply, (pace, new, before))
 
 
-@torch.inference_mode()
 def test_the_shipped_net_is_the_trained_one_with_the_head_of_its_delay() -> None:
-    torch.manual_seed(2)
-    trained = Trainee(4, taught=3, window_rows=48, step_rows=48)
-    with torch.no_grad():
-        for norm in trained.net.norms:
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2.0)
-    trained.eval()
-    x = torch.from_numpy(spectra(sound(1.0)[None]))
-    logits, _ = trained(x)
+    with torch.inference_mode():
+        torch.manual_seed(2)
+        trained = Trainee(4, taught=3, window_rows=48, step_rows=48)
+        with torch.no_grad():
+            for norm in trained.net.norms:
+                assert isinstance(norm, nn.BatchNorm2d)
+                assert norm.running_mean is not None
+                assert norm.running_var is not None
+                norm.running_mean.normal_()
+                norm.running_var.uniform_(0.5, 2.0)
+        trained.eval()
+        x = torch.from_numpy(spectra(sound(1.0)[None]))
+        logits, _ = trained(x)
 
-    for head, delay in enumerate(DELAYS):
-        torch.testing.assert_close(trained.shipped(delay).logits(x), logits[:, :, head], atol=1e-4, rtol=1e-4)
+        for head, delay in enumerate(DELAYS):
+            torch.testing.assert_close(trained.shipped(delay).logits(x), logits[:, :, head], atol=1e-4, rtol=1e-4)
 
 
 def few_scenes() -> Pool:

@@ -1,6 +1,6 @@
 """Each row of the table of measures: what was asked, what the pack gives, what others give on the same recordings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import le
@@ -36,7 +36,7 @@ class Measure:
 
     what: str
     target: str
-    by_pack: dict[str, float | None]
+    by_pack: Mapping[str, float | None]
     good: Callable[[float], bool] | None = None
     unit: str = ""
 
