@@ -22,7 +22,7 @@ from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
 from streamclf.types import Provider
 
-# variables that are ours but are no configuration keys
+# variables that are ours but are not configuration keys
 RESERVED = frozenset(
     {"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN", "STREAMCLF_WEB_DIST"}
 )
@@ -52,9 +52,9 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_file: str = ""
     """A file of mode 0600 that holds the admin's token; required (or STREAMCLF_TOKEN) beyond loopback."""
     audio_token_file: str = ""
-    """A file of mode 0600 with the token of who may see and hear, and be heard, but mark nothing."""
+    """A file of mode 0600 with the token of clients that may see, hear and send sound, but mark nothing."""
     labels_token_file: str = ""
-    """A file of mode 0600 with the token of who may only see."""
+    """A file of mode 0600 with the token of clients that may only see labels."""
     origins: tuple[str, ...] = ()
     """Web origins besides the daemon's own whose pages may connect, such as https://dash.example.org."""
     hosts: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not ORIGIN.fullmatch(origin):
                 what = "scheme, host and port alone, such as http://localhost:5173"
                 null = "; any site's page can send it, so serve yours over http" if origin == "null" else ""
-                raise ValueError(f"{origin!r} is no web origin that could be let in{null}; expected {what}")
+                raise ValueError(f"{origin!r} is not a web origin that could be let in{null}; expected {what}")
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -401,4 +401,4 @@ def _value(name: str, path: list[str], text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"the environment: {name} holds {text!r}, which is no TOML value for {path[-1]}") from None
+        raise ConfigError(f"the environment: {name} holds {text!r}, which is not a TOML value for {path[-1]}") from None
