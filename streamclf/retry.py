@@ -1,8 +1,8 @@
 """The one back-off: how long to wait before what failed is tried again. No clock and no chance of its own.
 
 Theory of operation. A delay doubles with each failure in a row, from `first_s` up to `most_s`: what is back soon is had
-soon, and what stays away costs one try in `most_s`. Who has many like it (the clients of a daemon that was restarted)
-gives a spread: each delay is shortened by up to that share, by chance, so that they do not all come at once.
+soon, and what stays away costs one try in `most_s`. Where there are many at once (the clients of a daemon that was
+restarted) it takes a spread: each delay is shortened by up to that share, by chance, so that not all come at once.
 
 Bounds, for any number of failures and any chance: `first_s * (1 - spread) <= delay <= most_s`; without a spread the
 delays never become shorter from one failure to the next.

@@ -5,7 +5,7 @@ What each function promises holds for any text, lone surrogates too:
     clean      for people (a message, a picture, a name that is kept): one line, printable, tidy, of a bounded length
     plain      for a terminal: nothing is lost, and nothing steers it
     one_line   for a terminal or a log, of an error: one line of a bounded length, printable
-    cell       for a table that a spreadsheet may open: one line that is no formula
+    cell       for a table that a spreadsheet may open: one line that is not a formula
     some       names in a sentence, not more than fit into it
 """
 

@@ -39,7 +39,7 @@ class StartDaemon(Protocol):
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of recordings and reference models that is no part of the repository."""
+    """The folder of recordings and reference models that is not part of the repository."""
     folder = Path(os.environ.get("STREAMCLF_SHARED") or REPOSITORY.parent / "shared")
     if not folder.is_dir():
         pytest.skip("the folder of recordings and reference models is absent (STREAMCLF_SHARED names it)")

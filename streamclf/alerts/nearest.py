@@ -114,7 +114,7 @@ def near_misses(excerpts: Iterable[Excerpt], *, top: int, all_labels: bool = Fal
 
 
 def verdict(near: NearMiss, *, in_season: bool = True) -> str:
-    """Why it was no event, as found and wanted stand beside each other in the gates of rules."""
+    """Why it was not an event, as found and wanted stand beside each other in the gates of rules."""
     decision = near.decision
     best, enter = told_apart(near.best, decision.enter)
     text = f"{near.label} {best} >= enter {enter}"

@@ -142,7 +142,7 @@ class Client:
         try:
             wish = msgspec.convert({"type": "mark", "event": event, "mark": mark, "label": label}, wire.Mark)
         except msgspec.ValidationError as fault:
-            raise ServeError(f"this is no mark: {fault}") from None
+            raise ServeError(f"this is not a mark: {fault}") from None
         try:
             async with asyncio.timeout(OPEN_LIMIT_S), await self._open() as link:
                 await link.send(wish)

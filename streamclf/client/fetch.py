@@ -33,7 +33,7 @@ def fetch(url: str, path: str, query: Mapping[str, str], headers: Mapping[str, s
     except (OSError, http.client.HTTPException) as fault:
         raise ServeError(f"nothing usable came from {place} ({one_line(str(fault), 200)})") from None
     if len(body) > _MAX_BYTES:
-        raise ServeError(f"{place} sent over {_MAX_BYTES >> 20} MiB, which is none of ours")
+        raise ServeError(f"{place} sent over {_MAX_BYTES >> 20} MiB, as no daemon does; check the address")
     return body
 
 

@@ -1,7 +1,8 @@
 """One websocket to a daemon: opened with the token, heard until it ends, and closed in every way that Python has.
 
 Theory of operation. There is no task in the background that could outlive what it serves, and so none to be told when
-that ends: whether a silent daemon is still there is asked by who waits for its next message. What is open is closed by
+that ends: the reader that waits for the next message asks whether a silent daemon is still there. What is open is
+closed by
 
 * `close`, the polite way: a close message, the answer to it, the end of the TCP connection;
 * `abort`, at once, which needs no event loop that runs on; so it is what happens when nobody holds the connection any
@@ -33,7 +34,7 @@ SILENT_S = (
     10.0  # without a message for so long a daemon is pinged; a link that died without a word is found in twice that
 )
 CLOSE_LIMIT_S = 1.0
-MAX_MESSAGE = 16 << 20  # a `hello` with 100,000 labels; more is no message of ours, and the connection ends
+MAX_MESSAGE = 16 << 20  # a `hello` with 100,000 labels; the connection ends at anything larger
 MAX_QUEUE = 256  # messages read ahead; beyond, the socket is not read, and the daemon's mailbox takes over
 
 _TOO_BIG = 1009
@@ -152,7 +153,7 @@ def authorization(token: str | None) -> dict[str, str]:
 def why_closed(url: str, closed: ConnectionClosed) -> str:
     """Why a connection ended."""
     if closed.sent is not None and closed.sent.code == _TOO_BIG and not closed.rcvd_then_sent:
-        raise ServeError(f"{url} sent a message of over {MAX_MESSAGE >> 20} MiB, which is none of ours")
+        raise ServeError(f"{url} sent over {MAX_MESSAGE >> 20} MiB in a message, as no daemon does; check the address")
     if closed.rcvd is None:
         return f"the connection to {url} was lost"
     return f"{url} closed the connection: {one_line(closed.rcvd.reason) or f'code {closed.rcvd.code}'}"

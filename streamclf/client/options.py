@@ -51,8 +51,8 @@ class Subscription:
 
     tier: `events` (no score rows), `batch` (ten messages a second of five rows of 20 ms each) or `frame` (a message
     every 20 ms). encoding: `json`, or the smaller binary `f16` and `u8` (these two need numpy). final: of packs that
-    revise their rows, `final` ones, `provisional` ones or `all`. audio: the live sound of this stream as well, for who
-    may listen (needs numpy).
+    revise their rows, `final` ones, `provisional` ones or `all`. audio: the live sound of this stream as well, where
+    the role may listen (needs numpy).
 
     since: also what came after this place or number, as far as the daemon still holds it; 0 takes all that it holds.
 

@@ -129,7 +129,7 @@ async def _read(client: Client, stream: str | None) -> _Reading:
 
 
 def _entry(hello: wire.Hello, stream: str | None) -> wire.StreamEntry:
-    """Of the stream named, or of the only one that is no test."""
+    """Of the stream named, or of the only one that is not a test."""
     if stream is not None:
         for entry in hello.streams:
             if entry.name == stream:

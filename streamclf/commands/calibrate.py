@@ -53,7 +53,7 @@ def calibrate(
     """
     asked = _BUDGET.fullmatch(budget)
     if asked is None:
-        raise UsageError(f"--budget {budget!r} is no rate; write such as 1/day, 0.5/hour or 3/week")
+        raise UsageError(f"--budget {budget!r} is not a rate; write such as 1/day, 0.5/hour or 3/week")
     rate = float(asked[1]) / _HOURS[asked[2]]
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)

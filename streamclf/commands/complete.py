@@ -78,7 +78,7 @@ def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["Sudde
 
     ids = [label.id for label in pack.labels]
     if not folder.is_dir():
-        raise SourceError(f"{folder} is no folder; --sounds takes one that holds a folder of recordings for each class")
+        raise SourceError(f"{folder} is not a folder; --sounds takes one with a folder of recordings for each class")
     for name, wanted in (_named(classes) or {entry: (entry,) for entry in ids if (folder / entry).is_dir()}).items():
         unknown = [one for one in wanted if one not in ids]
         if unknown:

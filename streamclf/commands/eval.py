@@ -103,7 +103,7 @@ def _folds(text: str | None) -> frozenset[int] | None:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
         if not match or int(match[2] or match[1]) < int(match[1]):
-            raise UsageError(f"--folds {text!r} is no list of folds; write 4 or 1-3 or 1,5")
+            raise UsageError(f"--folds {text!r} is not a list of folds; write 4 or 1-3 or 1,5")
         folds.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return frozenset(folds)
 

@@ -140,7 +140,7 @@ class _Waits:
 
 
 def _write(out: int, text: str | bytes) -> None:
-    """One line, past every buffer: who reads it gets it now, and nothing is left to fail at exit."""
+    """One line, past every buffer: a reader gets it now, and nothing is left to fail at exit."""
     data = text.encode() if isinstance(text, str) else text
     # a line end inside JSON can only stand between two tokens
     _write_all(out, data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
@@ -173,7 +173,7 @@ def _when_reader_leaves(out: int, call: Callable[[], object]) -> Callable[[], ob
 async def _hear(url: str, options: dict[str, Any], stream: str, *, retry: bool) -> None:
     """Lost samples are silence of their length, up to `MOST_SILENCE_S`."""
     if sys.stdout.isatty():
-        raise UsageError("sound is no text for a terminal; send it to a player or a file, as in `… | aplay -f S16_LE`")
+        raise UsageError("sound is not text for a terminal; send it to a player or a file: `… | aplay -f S16_LE`")
     out = sys.stdout.fileno()
     due: int | None = None
 

@@ -43,7 +43,7 @@ def mark(event: str, said: str, label: str, url: str | None, config_file: Path |
     if label and said != "wrong":
         raise UsageError(f"--label says what a wrong event was instead; it does not go with {said}")
     if label != slug(label):
-        raise UsageError(f"--label {label!r} is no id of a label; write {slug(label) or 'a-z, 0-9 and _'}")
+        raise UsageError(f"--label {label!r} is not an id of a label; write {slug(label) or 'a-z, 0-9 and _'}")
     verdict = "" if said == "none" else said
     if url is not None:
         from streamclf.client import Client

@@ -81,7 +81,7 @@ def export(
     stretches = sorted(log.read(files, since_ns=since_ns, until_ns=until_ns), key=lambda s: s.first_ns)
     for file in files:
         if file.torn:
-            click.echo(f"the last {file.torn} bytes of {file.path} are no whole block and were left out", err=True)
+            click.echo(f"the last {file.torn} bytes of {file.path} are not a whole block and were left out", err=True)
     if not stretches:
         raise StreamclfError(
             f"no row was logged between {local_time(since_ns)} and {local_time(until_ns)}; `streamclf scores list` "

@@ -90,7 +90,7 @@ def snapshot(
 def _size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if found is None:
-        raise UsageError(f"--size {text!r} is no size; write WIDTHxHEIGHT in pixels, such as 1280x720")
+        raise UsageError(f"--size {text!r} is not a size; write WIDTHxHEIGHT in pixels, such as 1280x720")
     return int(found[1]), int(found[2])
 
 

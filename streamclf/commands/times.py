@@ -22,7 +22,7 @@ def parse_time(text: str, *, option: str, now_ns: int) -> int:
         moment = datetime.fromisoformat(f"{today}T{text}" if re.match(r"\d\d:", text) else text)
     except ValueError:
         raise UsageError(
-            f"{option} {text!r} is no time; write 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago)"
+            f"{option} {text!r} is not a time; write 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago)"
         ) from None
     return round(moment.replace(microsecond=0).timestamp()) * NS_PER_SECOND + moment.microsecond * 1000
 

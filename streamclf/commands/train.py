@@ -152,7 +152,7 @@ def _folds(text: str, option: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     for part in parts:
         if not part.isdecimal():
-            raise UsageError(f"{option} {text!r} is no list of folds; write 4 or 1,2,3")
+            raise UsageError(f"{option} {text!r} is not a list of folds; write 4 or 1,2,3")
     return tuple(map(int, parts))
 
 

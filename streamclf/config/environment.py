@@ -12,7 +12,7 @@ import msgspec
 from streamclf.config.sections import SECTIONS, Config, struct_of
 from streamclf.errors import ConfigError
 
-# variables that are ours but are no configuration keys
+# variables that are ours but are not configuration keys
 RESERVED = frozenset(
     {"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN", "STREAMCLF_WEB_DIST"}
 )
@@ -57,4 +57,4 @@ def _value(name: str, path: list[str], text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"the environment: {name} holds {text!r}, which is no TOML value for {path[-1]}") from None
+        raise ConfigError(f"the environment: {name} holds {text!r}, which is not a TOML value for {path[-1]}") from None

@@ -33,9 +33,9 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_file: str = ""
     """A file of mode 0600 that holds the admin's token; required (or STREAMCLF_TOKEN) beyond loopback."""
     audio_token_file: str = ""
-    """A file of mode 0600 with the token of who may see and hear, and be heard, but mark nothing."""
+    """A file of mode 0600 with the token of clients that may see, hear and send sound, but mark nothing."""
     labels_token_file: str = ""
-    """A file of mode 0600 with the token of who may only see."""
+    """A file of mode 0600 with the token of clients that may only see labels."""
     origins: tuple[str, ...] = ()
     """Web origins besides the daemon's own whose pages may connect, such as https://dash.example.org."""
     hosts: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not ORIGIN.fullmatch(origin):
                 what = "scheme, host and port alone, such as http://localhost:5173"
                 null = "; any site's page can send it, so serve yours over http" if origin == "null" else ""
-                raise ValueError(f"{origin!r} is no web origin that could be let in{null}; expected {what}")
+                raise ValueError(f"{origin!r} is not a web origin that could be let in{null}; expected {what}")
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

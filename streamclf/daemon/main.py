@@ -3,7 +3,7 @@
 Threads: the audio callbacks (they only write rings), the model thread (engine and ONNX Runtime), the writer (events on
 disk), and this one, the event loop (hub and sockets). The model thread crosses to it once a tick, by `server.post`, and
 it alone does so: what a source has to say goes through the model thread too, so that it comes in order. How parts
-start, fail and stop is told in parts.py, who is given what in wiring.py.
+start, fail and stop is told in parts.py, what each of them is given in wiring.py.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from streamclf.writer.writer import Writer
 
 _NAMED = 5  # streams with the same problem that are named
 _BEHIND = "\nbehind"  # no stream's state, and no sentence, is called so
-_STATES = {StreamState.PROBLEM: "in trouble"}  # where the state is no word to say it with
+_STATES = {StreamState.PROBLEM: "in trouble"}  # where the state's own name does not read well
 
 # what somebody can do about a stream's state, the worst first
 _TO_DO = MappingProxyType(

@@ -68,7 +68,7 @@ async def watch_rules(alerts: AlertService, hub: Hub) -> None:
 
 
 async def tell_problems(problems: PartProblems, server: Server) -> None:
-    """Once a second: subscribers hear of a problem that is no stream's, and of its end."""
+    """Once a second: subscribers hear of problems of the daemon itself, and of their end."""
     before: list[str] = []
     while True:
         await asyncio.sleep(_PROBLEMS_S)

@@ -1,4 +1,4 @@
-"""Who is given what: makes the parts of a daemon from its configuration. Nothing here runs yet.
+"""What each part is given: makes the parts of a daemon from its configuration. Nothing here runs yet.
 
 Each is made after those it is given. Where two need each other, both are given what lies between them, which is made
 first: the calls to the model thread, the inbox of the writer.

@@ -51,7 +51,7 @@ class SpeciesList:
 def read(path: Path, labels: Sequence[Label], *, place: str) -> SpeciesList:
     """The list for `place` (lines without one hold everywhere). labels: those of the packs that it is for.
 
-    Raises `ConfigError` with the line: a label that no pack has, a day that is none.
+    Raises `ConfigError` with the line: a label that no pack has, a day that does not exist.
     """
     try:
         if path.stat().st_size > _LARGEST:
@@ -60,7 +60,7 @@ def read(path: Path, labels: Sequence[Label], *, place: str) -> SpeciesList:
     except OSError as fault:
         raise ConfigError(f"species.file {path} cannot be read: {fault.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"species.file {path} is no UTF-8 text; save it as UTF-8") from None
+        raise ConfigError(f"species.file {path} is not UTF-8 text; save it as UTF-8") from None
     rows = csv.DictReader(io.StringIO(text))
     if "label" not in (rows.fieldnames or ()) or set(rows.fieldnames or ()) - set(_COLUMNS):
         raise ConfigError(
@@ -104,5 +104,5 @@ def _day(text: str | None, default: tuple[int, int], where: str) -> tuple[int, i
         return default
     found = _DAY.fullmatch((text or "").strip())
     if found is None:
-        raise ConfigError(f"{where}: {text!r} is no day of the year; write MM-DD, such as 04-15")
+        raise ConfigError(f"{where}: {text!r} is not a day of the year; write MM-DD, such as 04-15")
     return int(found[1]), int(found[2])

@@ -107,7 +107,7 @@ def species_labels(names: Sequence[str], *, group: str) -> list[Label]:
 def _read(graph: Path) -> bytes:
     try:
         if not graph.is_file() or graph.stat().st_size > _LARGEST:
-            raise PackError(f"{graph} is no ONNX file of at most 2 GiB; give the model's .onnx")
+            raise PackError(f"{graph} is not an ONNX file of at most 2 GiB; give the model's .onnx")
         return graph.read_bytes()
     except OSError as fault:
         raise PackError(f"{graph} cannot be read: {fault.strerror}") from None
@@ -120,7 +120,7 @@ def _parse(path: Path, content: bytes) -> ModelProto:
     except DecodeError:
         model.Clear()
     if not model.graph.node:
-        raise PackError(f"{path} is no ONNX file; a TFLite or SavedModel has to be converted first (tf2onnx)")
+        raise PackError(f"{path} is not an ONNX file; a TFLite or SavedModel has to be converted first (tf2onnx)")
     return model
 
 

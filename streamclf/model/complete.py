@@ -40,7 +40,7 @@ Document = tomlkit.TOMLDocument
 class Completed:
     """A pack that is whole. contents: every file of it. said: what was filled in, a few words each.
 
-    left: files beside it that are no part of it.
+    left: files beside it that are not part of it.
     """
 
     pack: Pack
@@ -61,7 +61,7 @@ def complete(
     nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without.
     """
     if not folder.is_dir():
-        raise PackError(f"{folder} is no folder; name the one that holds {MANIFEST}, {MODEL} and {LABELS}")
+        raise PackError(f"{folder} is not a folder; name the one that holds {MANIFEST}, {MODEL} and {LABELS}")
     written = loader.read_regular(folder / MANIFEST, cap=MANIFEST_CAP)
     document = _parsed(written, folder / MANIFEST)
     contents, left = _files(folder, document)
@@ -94,7 +94,7 @@ def _files(folder: Path, document: Document) -> tuple[dict[str, bytes], tuple[st
     named = document.get("files", {})
     if not isinstance(named, dict):
         raise PackError(
-            f"{folder / MANIFEST}: `files` is no table; write [files] in a line of its own, or leave it out"
+            f"{folder / MANIFEST}: `files` is not a table; write [files] in a line of its own, or leave it out"
         )
     for name in (MODEL, LABELS):
         if not os.path.lexists(folder / name):

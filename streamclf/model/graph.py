@@ -62,7 +62,7 @@ def _graph(what: str, content: bytes) -> GraphProto:
     except DecodeError:
         model.Clear()
     if not model.graph.node:
-        raise PackError(f"{what} is no ONNX file; export it again")
+        raise PackError(f"{what} is not an ONNX file; export it again")
     bodies = [node for function in model.functions for node in function.node]
     if any(_is_external(tensor) for tensor in _tensors(model.graph, bodies)):
         raise PackError(f"{what} keeps weights in another file; save it with all weights inside")

@@ -267,7 +267,7 @@ def _unpack(source: Path, making: Path) -> None:
                     content = file.read(cap_of(name) + 1)
                 total += len(content)
                 if len(content) > cap_of(name) or total > _ZIP_CAP:
-                    raise PackError(f"{source} unpacks {member.filename!r} to over {cap_of(name)} bytes; it is no pack")
+                    raise PackError(f"{source} unpacks {member.filename!r} to over {cap_of(name)} bytes; no pack does")
                 (making / name).write_bytes(content)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
         raise PackError(f"{source} cannot be unpacked: {error}; fetch or make the archive again") from None

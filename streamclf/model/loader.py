@@ -122,7 +122,7 @@ def read_regular(path: Path, *, cap: int) -> bytes:
         raise PackError(f"{path} is not a regular file; a pack holds regular files alone, so replace it by one")
     with os.fdopen(handle, "rb") as file:
         if facts.st_size > cap:
-            raise PackError(f"{path} has {facts.st_size} bytes; at most {cap} are expected, so it is no such file")
+            raise PackError(f"{path} has {facts.st_size} bytes; at most {cap} are expected, so it is not such a file")
         content = file.read(cap + 1)
     if len(content) > cap:
         raise PackError(f"{path} grew over {cap} bytes while it was read; let nothing write to a pack in use")

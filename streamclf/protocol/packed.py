@@ -76,7 +76,7 @@ def encode_binary(scores: BinaryScores, encoding: Encoding) -> bytes:
 def decode_binary(data: bytes) -> BinaryScores:
     """Inverse of `encode_binary`. Raises `ServeError` where the data are not such a message."""
     if len(data) < _HEADER.size or data[:3] != _MAGIC + b"\x01" or data[3] not in (1, 2):
-        raise ServeError(f"{len(data)} bytes are no binary score message of {PROTOCOL}")
+        raise ServeError(f"{len(data)} bytes are not a binary score message of {PROTOCOL}")
     _, _, code, flags, count, classes, stream, pack, channel, seq, first, captured, decided, sent = _HEADER.unpack_from(
         data
     )

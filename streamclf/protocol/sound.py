@@ -1,4 +1,4 @@
-"""Live sound on the wire, for who may listen.
+"""Live sound on the wire, for clients that may listen.
 
 A binary message carries consecutive samples of one stream, little-endian:
 
@@ -47,9 +47,9 @@ def is_sound(data: bytes) -> bool:
 
 
 def decode(data: bytes) -> SoundBlock:
-    """Inverse of `SoundBlock.encode`. Raises ValueError where the data are no such message."""
+    """Inverse of `SoundBlock.encode`. Raises ValueError where the data are not one."""
     if len(data) < _HEADER.size or data[:3] != _MAGIC + b"\x01":
-        raise ValueError("these bytes are no sound message")
+        raise ValueError("these bytes are not a sound message")
     _, _, stream, count, rate, first = _HEADER.unpack_from(data)
     if len(data) != _HEADER.size + 2 * count:
         raise ValueError(f"a sound message of {count} samples cannot have {len(data)} bytes")

@@ -52,7 +52,7 @@ def decode(data: bytes) -> Iterator[Columns]:
         magic, version, stream, count, bands, high_hz, first = _HEADER.unpack_from(data, at)
         at += _HEADER.size
         if magic != _MAGIC or version != 1:
-            raise ValueError("these bytes are no picture message")
+            raise ValueError("these bytes are not a picture message")
         values = np.frombuffer(data, np.uint8, count * (bands + 2), at).reshape(count, bands + 2)
         at += values.size
         yield Columns(stream, first, high_hz, values)

@@ -310,7 +310,7 @@ class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
     picture: bool = False
     """Levels and spectrum columns of each stream as well, in binary messages of their own."""
     audio: str | None = None
-    """The live sound of this stream as well, in binary messages of its own, for who may listen."""
+    """The live sound of this stream as well, in binary messages of its own, for clients that may listen."""
 
 
 class Push(Message, tag="push", forbid_unknown_fields=True):
@@ -363,7 +363,7 @@ def decode_server(text: bytes | str) -> ServerMessage:
     try:
         return _server_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ServeError(f"the server sent what is no {PROTOCOL} message: {error}") from None
+        raise ServeError(f"the server sent something that is not a {PROTOCOL} message: {error}") from None
 
 
 def decode_client(text: bytes | str) -> ClientMessage:

@@ -2,9 +2,9 @@
 
 Rows, events, gaps and statuses come in through `publish`, in order; levels are not for subscribers and passed over.
 Each gets the next sequence number. Subscribers with the same wish share a channel (channels.py), where a message is
-encoded once and delivered as the same bytes to all. Who cannot take it keeps it in a mailbox of its own (mailbox.py);
-who has fallen behind, or comes back with `since`, reads from the replay ring (ring.py) until it has caught up. All of
-it runs on the thread of the event loop.
+encoded once and delivered as the same bytes to all. A subscriber that cannot take it keeps it in its own mailbox
+(mailbox.py); one that has fallen behind, or comes back with `since`, reads from the replay ring (ring.py) until it has
+caught up. All of it runs on the thread of the event loop.
 """
 
 import secrets

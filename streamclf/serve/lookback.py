@@ -1,4 +1,4 @@
-"""What the replay ring holds, for who asks about a moment. On the loop's thread, as the hub is."""
+"""What the replay ring holds about one moment. On the loop's thread, as the hub is."""
 
 from dataclasses import dataclass
 

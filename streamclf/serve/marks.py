@@ -1,4 +1,4 @@
-"""Marks: what people say of events that are kept, on its way to the store and to everybody who listens."""
+"""Marks: what people say of events that are kept, on its way to the store and to every subscriber."""
 
 import asyncio
 import sqlite3

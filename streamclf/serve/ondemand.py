@@ -56,7 +56,7 @@ class OnDemand:
     def columns(self, stream: str, frame: int) -> bytes:
         """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has.
 
-        Who fetches them looks, too: they are made from now on, for a replay's length.
+        A fetch counts as looking: columns are made from now on, for a replay's length.
         """
         held = self._galleries[stream].since(frame)
         self._fetched = True
@@ -64,7 +64,7 @@ class OnDemand:
         return held
 
     def picture(self, picture: Picture, *, sent_ns: int) -> None:
-        """Hold columns and show them to who looks."""
+        """Hold columns and show them to the subscribers that want them."""
         stream = picture.levels.stream
         lookers = [channel for channel in self._channels if channel.spec.picture]
         for message in self._galleries[stream].add(picture):
@@ -84,7 +84,7 @@ class OnDemand:
             self._on_picture(True)
 
     def sound(self, sound: Sound) -> None:
-        """Give sound to who listens; there may be nobody any more."""
+        """Give sound to the subscribers that listen; there may be none any more."""
         listening = [channel for channel in self._channels if channel.spec.audio == sound.stream]
         if not listening:
             return

@@ -3,7 +3,7 @@
 Theory of operation. Score rows of one (stream, pack, revision) form a *track*; a track is cut into *groups* of up to
 five rows on frames [5m, 5m + 5), which is what a `batch` message carries. A group closes with its last frame, or
 earlier when its stream has a gap or a status or when a frame was skipped. Where groups are cut depends on nothing but
-what was published, never on who listens, so a message is the same live and replayed.
+what was published, never on the listeners, so a message is the same live and replayed.
 
 Everything that can be sent has a *place*, an integer that orders it: the sequence number of the item itself, or for
 a group that was closed early a place just before the item that closed it. A reader is one place: it has had

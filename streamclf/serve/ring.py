@@ -1,4 +1,4 @@
-"""The replay ring of a hub: what was published lately, so that who has fallen behind or comes back can read it on."""
+"""The replay ring of a hub: what was published lately, for subscribers that have fallen behind or come back."""
 
 import heapq
 from collections.abc import Iterable, Iterator

@@ -19,7 +19,7 @@ _LISTS = {"streams", "packs", "labels", "groups"}
 class ClientSession:
     """Does what the client asks; what cannot be done is answered with `error` and changes nothing.
 
-    no_audio: why nobody may listen live here; empty where who has the role may.
+    no_audio: why nobody may listen live here; empty where everybody with the role may.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Probabilities in one byte each, so that a decision about a threshold comes out as it did live.
 
 Codes are cells between *edges*. The edges are all multiples of 0.005, a few very close to 0 and 1, and every threshold
-in force: a probability and the middle of its cell lie on the same side of each of them. Of a threshold that is no
+in force: a probability and the middle of its cell lie on the same side of each of them. Of a threshold that is not an
 edge, rows nearer to it than 0.0025 may fall on its other side.
 """
 

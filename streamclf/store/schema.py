@@ -9,7 +9,7 @@ STEPS = (
     CREATE TABLE last_seq (seq INTEGER NOT NULL) STRICT;
     INSERT INTO last_seq VALUES (0);
     CREATE TABLE events (
-        seq INTEGER PRIMARY KEY,                -- order of the newest stages: who reads on from one misses nothing
+        seq INTEGER PRIMARY KEY,                -- order of the newest stages: to read on from one misses nothing
         id TEXT NOT NULL UNIQUE,
         stream TEXT NOT NULL,
         pack TEXT NOT NULL,

@@ -29,7 +29,7 @@ SUFFIX = ".scores"
 _RECORD = struct.Struct("<4sc3xII")
 _BLOCK = struct.Struct("<qqq")
 _MAGIC = b"SCLR"
-_LARGEST = 64 << 20  # bytes of a record; anything longer is no record of ours
+_LARGEST = 64 << 20  # bytes of a record; anything longer is damage
 _LEVEL = 6
 
 
@@ -99,7 +99,7 @@ def block_record(first_frame: int, epoch_ns: int, codes: U8) -> bytes:
 
 
 class ScoreFile:
-    """A file to read. torn: bytes at its end that are no whole record, known once `stretches` has been read."""
+    """A file to read. torn: bytes at its end that are not a whole record, known once `stretches` has been read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,7 +107,7 @@ class ScoreFile:
         with path.open("rb") as file:
             kind, payload = _read_record(file.read(_RECORD.size), file.read)
         if kind != b"H":
-            raise StoreError(f"{path} is no file of score rows: it does not begin as one; move it away")
+            raise StoreError(f"{path} is not a file of score rows: it does not begin as one; move it away")
         try:
             self.header = msgspec.json.decode(payload, type=Header)
         except msgspec.DecodeError as fault:
@@ -140,7 +140,7 @@ def _record(kind: bytes, payload: bytes) -> bytes:
 
 
 def _read_record(head: bytes, read: Callable[[int], bytes]) -> tuple[bytes, bytes]:
-    """Kind and payload; kind is empty where this is no whole record."""
+    """Kind and payload; kind is empty where this is not a whole record."""
     if len(head) == _RECORD.size:
         magic, kind, length, check = _RECORD.unpack(head)
         if magic == _MAGIC and length <= _LARGEST:

@@ -165,7 +165,7 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
     """Configuration and preprocessor settings of `source`: a folder, or a model id of the Hugging Face hub.
 
     offline: look into the local cache alone. Raises UsageError where it can be neither, `CheckpointError` where it
-    cannot be read or is no model that a family or transformers knows.
+    cannot be read or is not a model that a family or transformers knows.
     """
     here = Path(source).expanduser()
     if here.exists():

@@ -24,7 +24,7 @@ class Backlog:
         self.events: dict[str, StoredEvent] = {}  # bound: MAX_BACKLOG
         self.news: list[StoredEvent] = []  # bound: MAX_BACKLOG
         self.reasons: dict[tuple[str, str], Reason] = {}  # bound: rules times events
-        self.writes: list[Write] = []  # bounded by who asks for them
+        self.writes: list[Write] = []  # bounded by those that ask for them
         self.urgent = True
         self._done: list[Done] = []
 

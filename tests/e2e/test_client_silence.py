@@ -1,4 +1,4 @@
-"""A daemon that says nothing is asked whether it is still there, by who waits for it."""
+"""A client that waits asks a silent daemon whether it is still there."""
 
 import asyncio
 from collections.abc import AsyncIterator

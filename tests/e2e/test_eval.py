@@ -136,7 +136,7 @@ def test_two_versions_of_one_pack_are_called_by_their_folders(tmp_path: Path, pa
 
 def test_a_corrupt_clip_among_good_ones_is_named_and_counted(tmp_path: Path, pack: Path, clips: Path) -> None:
     bad = clips / "loud" / "1-101-A.wav"
-    bad.write_bytes(b"this is no audio")
+    bad.write_bytes(b"this is not audio")
 
     done = run_cli("eval", str(pack), "--data", str(clips), "--json", home=tmp_path)
 

@@ -164,7 +164,7 @@ def test_the_python_client_marks_and_raises_in_words(inbox: Inbox, tmp_path: Pat
             assert [(e.mark, e.mark_label) for e in kept(tmp_path)] == [("wrong", "wren"), ("", "")]
             with pytest.raises(ServeError, match="keeps no such mark: there is no event 'run/none'"):
                 await client.mark("run/none", "right")
-            with pytest.raises(ServeError, match="this is no mark: "):
+            with pytest.raises(ServeError, match="this is not a mark: "):
                 await client.mark(ROBIN.id, "good")  # type: ignore[arg-type]
             with pytest.raises(ServeError, match="needs the role admin, and this connection has labels"):
                 await Client(url(server), token="only-labels").mark(ROBIN.id, "right")

@@ -66,5 +66,5 @@ def test_what_is_no_origin_is_a_mistake_of_the_command_line(text: str, tmp_path:
     done = run_cli("run", "--source", "demo", "--origin", text, home=tmp_path)
 
     assert done.returncode == 2
-    assert "is no web origin" in done.stderr
+    assert "is not a web origin" in done.stderr
     assert "Traceback" not in done.stderr

@@ -74,7 +74,7 @@ def test_a_known_sound_comes_back_and_counts_for_nothing(tmp_path: Path, daemon:
     assert {event["stream"] for event in events(tmp_path, env, "--test")} == {"self-test"}
     assert events(tmp_path, env) == []
     assert not (tmp_path / "alerts.ndjson").exists()
-    assert not list((tmp_path / "store").glob("scores/*/*")), "what is no real sound is in no log"
+    assert not list((tmp_path / "store").glob("scores/*/*")), "the sound of the self test is in no log"
 
 
 def test_a_sound_that_does_not_come_back_turns_health_red_and_is_told(tmp_path: Path, daemon: StartDaemon) -> None:

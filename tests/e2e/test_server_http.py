@@ -75,7 +75,7 @@ def test_an_open_bind_needs_a_token_and_a_busy_port_is_one_sentence() -> None:
         async with serving() as server:
             with pytest.raises(ServeError, match=f"port {server.port} on 127.0.0.1 is in use by another program"):
                 await Server(make_hub(), ServerSettings(port=server.port)).start()
-        with pytest.raises(ServeError, match="is no address of this machine"):
+        with pytest.raises(ServeError, match="is not an address of this machine"):
             await Server(make_hub(), ServerSettings(host="192.0.2.1", port=0, token=TOKEN)).start()
 
     run(main)

@@ -142,7 +142,7 @@ def test_the_picture_has_the_event_at_its_frames(tmp_path: Path, theme: str) -> 
         (["--stream", "mick"], 1, "there is no stream 'mick' here; did you mean 'mic'?"),
         ([], 2, "there are 2 streams (mic, yard); name one with --stream"),
         (["--size", "10x10"], 2, "a picture cannot be 10x10 pixels; expected 480x320 to 4096x4096"),
-        (["--size", "big"], 2, "--size 'big' is no size; write WIDTHxHEIGHT in pixels"),
+        (["--size", "big"], 2, "--size 'big' is not a size; write WIDTHxHEIGHT in pixels"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_a_sentence(tmp_path: Path, args: list[str], code: int, said: str) -> None:

@@ -58,7 +58,7 @@ def test_a_resumed_subscriber_misses_nothing_and_gets_nothing_twice(
 
     resumed = resume(hub, tier, since, portion)
 
-    # Batches that one gap cut short stand before it and have older numbers: who is cut off between them and the gap
+    # Batches that one gap cut short stand before it and have older numbers: a reader cut off between them and the gap
     # gets them again, never nothing.
     again = len(resumed) - (len(live) - had)
     assert resumed == live[had - again :]

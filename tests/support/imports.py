@@ -111,7 +111,7 @@ def _direction(path: str, item: Import) -> str:
     there = [*item.name.split("."), ""][1]
     for room in (here, there):
         if room != TRAIN and room not in LEVELS:
-            return f"{room!r} is no room of the house; give it a place in ORDER"
+            return f"{room!r} is not a room of the house; give it a place in ORDER"
     if here == there:
         return _upstairs(path, item)
     if here == TRAIN:

@@ -57,8 +57,8 @@ def absent(*names: str) -> Change:
 
 
 CASES: list[tuple[str, Change, dict[str, Any], str]] = [
-    (SEQUENCE, config(architectures=["Wav2Vec2ForPreTraining"]), {}, "Wav2Vec2ForPreTraining, which is no classifier"),
-    (SEQUENCE, config(architectures=["BertForTokenClassification"], model_type="bert"), {}, "is no classifier"),
+    (SEQUENCE, config(architectures=["Wav2Vec2ForPreTraining"]), {}, "Wav2Vec2ForPreTraining, which is not"),
+    (SEQUENCE, config(architectures=["BertForTokenClassification"], model_type="bert"), {}, "not a classifier"),
     (SEQUENCE, config(architectures=None), {}, "states no `architectures`"),
     (SEQUENCE, config(model_type="nonsense"), {}, "no model can be read from"),
     (SEQUENCE, write("config.json", "{"), {}, "not a valid JSON"),
@@ -100,9 +100,9 @@ CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (IMAGE, logmel(log_offset=0.0), {}, "silence has no logarithm"),
     (IMAGE, settings(streamclf={**LOGMEL, "rate": 11_025}), {}, "11025 Hz has no whole number"),
     (IMAGE, settings(streamclf={**LOGMEL, "layout": "sideways"}), {}, "the layout 'sideways' is unknown"),
-    (IMAGE, settings(streamclf=3), {}, "is no table"),
+    (IMAGE, settings(streamclf=3), {}, "is not a table"),
     (IMAGE, settings(image_mean=[1, 2]), {}, "have 2 and 1 values; expected 1 each"),
-    (IMAGE, config(), {"wishes": Wishes(settings={"band": "64"})}, "band is no setting of log-mel images"),
+    (IMAGE, config(), {"wishes": Wishes(settings={"band": "64"})}, "band is not a setting of log-mel images"),
     (IMAGE, config(), {"wishes": Wishes(window_ms=10)}, "holds no feature frame"),
     (VIT, logmel(bands=2), {}, "images have 2x60 pixels and one patch of the model has 4x4"),
     (VIT, config(), {"wishes": Wishes(settings={"bands": "2"})}, "ask for a longer window or more bands"),
@@ -219,14 +219,14 @@ def test_other_libraries_keep_quiet_while_they_look_for_a_network() -> None:
 
 def test_what_is_no_pack_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("all of it")
-    with pytest.raises(StreamclfError, match="exists and is no pack"):
+    with pytest.raises(StreamclfError, match="exists and is not a pack"):
         export_checkpoint("nobody/nothing", tmp_path, replace=True)
     assert (tmp_path / "thesis.txt").read_text() == "all of it"
 
 
 def test_a_folder_beside_a_pack_is_never_removed_with_it(tmp_path: Path) -> None:
     (stateful_pack(tmp_path / "own") / "recipe").mkdir()
-    with pytest.raises(StreamclfError, match="holds the folder recipe, which is no part of a pack"):
+    with pytest.raises(StreamclfError, match="holds the folder recipe, which is not part of a pack"):
         export_checkpoint("nobody/nothing", tmp_path / "own", replace=True)
     assert (tmp_path / "own" / "recipe").is_dir()
 

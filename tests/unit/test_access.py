@@ -17,7 +17,7 @@ OWN = ["127.0.0.1:8765"]
 
 
 def shown(**headers: str) -> Headers:
-    """What a request to 127.0.0.1:8765 shows. Names have _ for -; an empty value is no header."""
+    """What a request to 127.0.0.1:8765 shows. Names have _ for -; an empty value is not a header."""
     given = {name.replace("_", "-"): value for name, value in headers.items() if value}
     return Headers({"Host": "127.0.0.1:8765", **given})
 

@@ -78,7 +78,7 @@ def test_what_was_given_up_is_due_again(folder: Path) -> None:
         (("send", "ab", "--dead"), "say which alerts to send"),
         (("send", "zz"), "there is no alert 'zz'"),
         (("show", "*"), "there is no alert '\\*'"),
-        (("list", "--since", "soon"), "--since 'soon' is no time"),
+        (("list", "--since", "soon"), "--since 'soon' is not a time"),
     ],
 )
 def test_a_mistake_is_one_sentence(folder: Path, args: tuple[str, ...], sentence: str) -> None:

@@ -158,7 +158,7 @@ def test_marks_say_what_was_no_false_alarm(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "fault", "sentence"),
     [
-        (("--budget", "one"), UsageError, "--budget 'one' is no rate; write such as 1/day"),
+        (("--budget", "one"), UsageError, "--budget 'one' is not a rate; write such as 1/day"),
         (("--budget", "1/day", "--labels", "wren"), UsageError, "no score of 'wren' was logged"),
         (("--budget", "1/day", "--until", "2020-01-01"), StoreError, "no scores were logged"),
     ],

@@ -179,7 +179,7 @@ def test_labels_may_be_written_in_several_ways(tmp_path: Path, text: str, ids: l
         ("name = ", "name = = ", "is not TOML"),
         ('kind = "waveform"', 'kind = "waves"', "wrong value in `features.kind`"),
         ("rate = 16000", "rate = 16001", "16001"),
-        ("[features]", 'files = "none"\n[features]', "`files` is no table"),
+        ("[features]", 'files = "none"\n[features]', "`files` is not a table"),
         ("[features]", '[files]\n"../secret" = "1"\n[features]', "expected plain names"),
         ("[features]", '[files]\n"encoder.onnx" = "1"\n[features]', "encoder.onnx is missing"),
     ],
@@ -214,10 +214,10 @@ def test_labels_that_cannot_be_used_are_refused(tmp_path: Path, labels: str, say
 def test_a_folder_that_lacks_a_file_or_holds_no_graph_is_refused(tmp_path: Path) -> None:
     folder = by_hand(tmp_path / "pack", Shape.STATEFUL)
     (folder / "model.onnx").write_bytes(b"no graph")
-    assert "is no ONNX file" in refused(folder)
+    assert "is not an ONNX file" in refused(folder)
     (folder / "model.onnx").unlink()
     assert "has no model.onnx" in refused(folder)
-    assert "is no folder" in refused(tmp_path / "nowhere")
+    assert "is not a folder" in refused(tmp_path / "nowhere")
 
 
 def test_a_file_that_has_changed_gets_its_new_hash_and_is_told(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_mistake_in_a_file_names_file_and_key(tmp_path: Path, text: str, says:
     ("name", "value", "says"),
     [
         ("STREAMCLF_SERVER_PROT", "1", "did you mean STREAMCLF_SERVER_PORT?"),
-        ("STREAMCLF_SERVER_PORT", "many", "no TOML value for port"),
+        ("STREAMCLF_SERVER_PORT", "many", "not a TOML value for port"),
         ("STREAMCLF_SERVER_PORT", "-1", "server.port"),
     ],
 )

@@ -51,8 +51,8 @@ def test_entries_in_one_text_in_several_and_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (["=dog"], "no entry DATA=PACK"),
-        (["a=x;b"], "no entry DATA=PACK"),
+        (["=dog"], "not an entry DATA=PACK"),
+        (["a=x;b"], "not an entry DATA=PACK"),
         (["absent.map"], "neither an entry"),
         (["a=x", "a=y"], "names 'a' twice"),
         (["*=dog"], "`*=` can only say"),
@@ -68,7 +68,7 @@ def test_a_map_that_cannot_be_understood(texts: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dgo=dog", "'dgo', which is no label of the data; did you mean 'dog'?"),
+        ("dgo=dog", "'dgo', which is not a label of the data; did you mean 'dog'?"),
         ("dog=brk", "'brk', which no label of tiny is; did you mean bark?"),
         ("dog=zzz", "`streamclf models show NAME` lists them"),
         ("zzz=dog", "it has dog and rain"),

@@ -76,7 +76,7 @@ def test_what_cannot_be_marked_is_a_sentence(folder: Path, tmp_path: Path) -> No
         call(folder, "mark", "run/none", "right")
     with pytest.raises(UsageError, match="does not go with right"):
         call(folder, "mark", stored(6).id, "right", "--label", "wren")
-    with pytest.raises(UsageError, match="'Great Tit' is no id of a label; write great_tit"):
+    with pytest.raises(UsageError, match="'Great Tit' is not an id of a label; write great_tit"):
         call(folder, "mark", stored(6).id, "wrong", "--label", "Great Tit")
     with pytest.raises(StoreError, match="no events have been kept"):
         call(tmp_path / "elsewhere", "mark", stored(6).id, "right")

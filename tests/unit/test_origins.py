@@ -69,5 +69,5 @@ def test_an_origin_is_known_as_people_write_it(written: str, sent: str) -> None:
     ["", "null", "file://", "file://x", "dash.example", "*", "http://*.dash", "http://a/b", "http://u@h", "http://a?b"],
 )
 def test_what_is_no_origin_cannot_be_let_in(text: str) -> None:
-    with pytest.raises(ValueError, match="is no web origin that could be let in"):
+    with pytest.raises(ValueError, match="is not a web origin that could be let in"):
         ServerConfig(origins=(text,))

@@ -95,5 +95,5 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None
     folder = stateful_pack(tmp_path / "p")
     put_file(folder, "model.onnx", content)
 
-    with pytest.raises(PackError, match="is no ONNX file"):
+    with pytest.raises(PackError, match="is not an ONNX file"):
         load_pack(folder)

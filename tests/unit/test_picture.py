@@ -68,6 +68,6 @@ def test_nobody_draws_until_somebody_looks_nor_long_after_the_last_has_left() ->
     assert other.shown == []
 
 
-def test_bytes_that_are_no_picture_are_refused() -> None:
-    with pytest.raises(ValueError, match="no picture"):
+def test_bytes_that_are_not_a_picture_are_refused() -> None:
+    with pytest.raises(ValueError, match="not a picture message"):
         columns(b"SC" + bytes(40))

@@ -108,7 +108,7 @@ def test_a_byte_that_changed_is_noticed(tmp_path: Path) -> None:
 
 def test_what_is_no_score_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.scores").write_bytes(b"RIFF" + bytes(100))
-    with pytest.raises(StoreError, match=r"x\.scores is no file of score rows"):
+    with pytest.raises(StoreError, match=r"x\.scores is not a file of score rows"):
         ScoreFile(tmp_path / "x.scores")
 
 

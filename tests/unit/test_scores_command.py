@@ -89,7 +89,7 @@ def test_what_a_crash_cut_off_is_said(folder: Path, tmp_path: Path) -> None:
     (file,) = (f for f in log.files(folder) if f.header.pack == "p")
     file.path.write_bytes(file.path.read_bytes()[:-3])
     said = call(folder, "export", "--npz", str(tmp_path / "out.npz"), *SINCE)
-    assert "are no whole block and were left out" in said
+    assert "are not a whole block and were left out" in said
     assert "60 rows of mic" in said
 
 

@@ -110,7 +110,7 @@ def test_it_is_shown_in_words(bell: SinkKind[BellConfig], tmp_path: Path) -> Non
 
 def test_mistakes_in_its_table_are_told_with_its_own_examples(bell: SinkKind[BellConfig]) -> None:
     assert problems(FILE.replace("toybell", "toybel")) == [
-        "sink.bell.type: 'toybel' is no kind of sink; did you mean toybell?"
+        "sink.bell.type: 'toybel' is not a kind of sink; did you mean toybell?"
     ]
     assert problems(FILE.replace('tower = "north"\n', "")) == ['sink.bell: has no tower; add tower = "north"']
     assert problems(FILE.replace("north", "n").replace("tower", "towr")) == [
@@ -123,7 +123,7 @@ def test_mistakes_in_its_table_are_told_with_its_own_examples(bell: SinkKind[Bel
 
 def test_without_it_its_type_is_unknown() -> None:
     (problem,) = problems(FILE)
-    assert problem.startswith("sink.bell.type: 'toybell' is no kind of sink")
+    assert problem.startswith("sink.bell.type: 'toybell' is not a kind of sink")
 
 
 PACKAGE = """\

@@ -1,4 +1,4 @@
-"""Live sound on its way to listeners: messages, who is asked for it when, and who may not have it."""
+"""Live sound on its way to listeners: messages, which source is asked for it when, and which roles may not have it."""
 
 import numpy as np
 import pytest
@@ -78,8 +78,8 @@ def test_a_stream_that_nothing_has_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("data", [b"SP" + bytes(40), b"SA\x02" + bytes(40), b"SA\x01", b""])
-def test_bytes_that_are_no_sound_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no sound message"):
+def test_bytes_that_are_not_sound_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not a sound message"):
         decode(data)
 
 

@@ -49,7 +49,7 @@ def test_a_species_may_be_told_of_on_its_days_and_in_its_place(tmp_path: Path) -
             "label\nTurdus merulla\n",
             r"species\.csv:2: no pack of the list knows 'Turdus merulla'; did you mean turdus m",
         ),
-        ("label,from\ndog,\nApus apus,4-25\n", r"species\.csv:3: '4-25' is no day of the year; write MM-DD"),
+        ("label,from\ndog,\nApus apus,4-25\n", r"species\.csv:3: '4-25' is not a day of the year; write MM-DD"),
         ("species;from\n", "its header is label, and if they matter from, to and place"),
         ("label,place\ndog,elsewhere\n", "has no line for place 'home'; nothing would ever be told"),
     ],

@@ -33,7 +33,7 @@ def test_a_zone_is_believed() -> None:
 
 @pytest.mark.parametrize("text", ["soon", "", "24", "25:00", "2026-13-01", "-1h", "1w"])
 def test_what_is_no_time_is_refused_by_the_options_name(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--until '{text}' is no time"):
+    with pytest.raises(UsageError, match=f"--until '{text}' is not a time"):
         parse_time(text, option="--until", now_ns=NOON)
 
 

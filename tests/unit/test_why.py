@@ -204,7 +204,7 @@ def test_the_verdict_names_what_was_missing(best: float, longest: int, decision:
 def test_what_is_not_there_is_a_sentence(folder: Path, rules: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no event 'run/garden/x'"):
         ask(folder, rules, "run/garden/x")
-    with pytest.raises(UsageError, match="TIME 'yesterday' is no time"):
+    with pytest.raises(UsageError, match="TIME 'yesterday' is not a time"):
         ask(folder, rules, "yesterday")
     with pytest.raises(StoreError, match="no events have been kept"):
         ask(tmp_path / "nothing", rules, clock(0))

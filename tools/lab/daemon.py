@@ -24,7 +24,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a prox
 def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without any setting of streamclf's, with user folders below `home`, and `extra`.
 
-    An own build of the page (STREAMCLF_WEB_DIST) is no setting and stays.
+    An own build of the page (STREAMCLF_WEB_DIST) is not a setting and stays.
     """
     kept = {"STREAMCLF_WEB_DIST"}
     env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMCLF_") or name in kept}

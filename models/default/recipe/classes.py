@@ -120,7 +120,7 @@ CLASSES: tuple[Class, ...] = (
     ),
     Class("background", "Silence or noise", ("silence",), ("Silence", "White noise", "Pink noise", "Static")),
 )
-"""In the order of the model's outputs. `background` is no event: it holds where nothing else does."""
+"""In the order of the model's outputs. `background` is not an event: it holds where nothing else does."""
 
 WANTED: dict[str, str] = {
     "cat": "two short recordings",

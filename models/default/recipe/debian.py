@@ -1,4 +1,4 @@
-"""Which sound of which Debian package is what. What is not named here, and is no speech, is not used."""
+"""Which sound of which Debian package is what. What is not named here, and is not speech, is not used."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -187,7 +187,7 @@ def _alarm(rng: np.random.Generator, kind: int) -> F32:
             on *= 0.6 + 0.4 * np.sign(np.sin(2 * np.pi * rng.uniform(15, 30) * times))
     phase = 2 * np.pi * np.cumsum(hz) / RATE
     tone = sum(rng.uniform(0.0, 1.0) / n * np.sin(n * phase) for n in range(2, 7)) + np.sin(phase)
-    # edges of 4 ms, so that a beep is no click
+    # edges of 4 ms, so that a beep is not a click
     ramp = np.ones(RATE // 250) / (RATE // 250)
     return np.asarray(tone * np.convolve(on, ramp, mode="same"), dtype=np.float32)
 

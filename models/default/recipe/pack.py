@@ -71,7 +71,7 @@ def write(
 def ship(made: Path, out: Path) -> None:
     """Put the files of the pack `made` into `out`, where its recipe stands beside them; pack.toml, last.
 
-    Killed in between it is no pack until this has run again.
+    Killed in between it is not a pack until this has run again.
     """
     for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):
         part = out / f".{path.name}.part"

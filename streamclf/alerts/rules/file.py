@@ -74,7 +74,7 @@ def read_rules(path: Path) -> str:
         # anything but a regular file could keep the daemon waiting
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
             raise ConfigError(
-                f"rules file {path} is no regular file of at most {MAX_BYTES >> 20} MiB; name another one"
+                f"rules file {path} is not a regular file of at most {MAX_BYTES >> 20} MiB; name another one"
             )
         return path.read_text("utf-8")
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def read_rules(path: Path) -> str:
     except OSError as fault:
         raise ConfigError(f"rules file {path} cannot be read: {fault.strerror}; check its permissions") from None
     except UnicodeDecodeError as fault:
-        raise ConfigError(f"rules file {path} is no UTF-8 text ({fault.reason} at byte {fault.start})") from None
+        raise ConfigError(f"rules file {path} is not UTF-8 text ({fault.reason} at byte {fault.start})") from None
 
 
 def parse_rules(text: str, *, known: Vocabulary | None = None) -> tuple[RuleFile, list[Mistake]]:
@@ -138,18 +138,18 @@ class _Reader(TableReader):
         """name -> SinkConfig; None for one that has a mistake, so that rules may name it all the same."""
         sinks: dict[str, Any] = {}
         if not isinstance(raw, Mapping):
-            self.wrong(("sink",), "is no table of sinks", "write [sink.NAME] with one pair of brackets")
+            self.wrong(("sink",), "is not a table of sinks", "write [sink.NAME] with one pair of brackets")
             return sinks
         for name, table in raw.items():
             path: Key = ("sink", name)
             sinks[name] = self._sink(path, table)
             if not _SINK_NAME.fullmatch(name):
-                self.wrong(path, f"{name!r} is no name", "use letters, digits, - and _, such as [sink.phone]")
+                self.wrong(path, f"{name!r} is not a name", "use letters, digits, - and _, such as [sink.phone]")
         return sinks
 
     def _sink(self, path: Key, table: Any) -> SinkConfig | None:
         if not isinstance(table, Mapping):
-            self.wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
+            self.wrong(path, "is not a table", f"write [{'.'.join(map(str, path))}] in a line of its own")
             return None
         if "type" not in table:
             self.wrong(path, "has no type", f"add type = {' or '.join(map(repr, kinds()))}")
@@ -162,7 +162,7 @@ class _Reader(TableReader):
             return None
         if kind is None:
             hint = self.mistakes.near(name if isinstance(name, str) else "", kinds())
-            self.wrong((*path, "type"), f"{given(name)} is no kind of sink", hint)
+            self.wrong((*path, "type"), f"{given(name)} is not a kind of sink", hint)
             return None
         rest = {key: value for key, value in table.items() if key != "type"}
         config: SinkConfig | None = self.read(path, rest, kind.config, examples=kind.examples, elsewhere=_elsewhere)
@@ -263,7 +263,7 @@ def _timezone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise ValueError(f"{name!r} is no time zone; {near(name, sorted(available_timezones()))}") from None
+        raise ValueError(f"{name!r} is not a time zone; {near(name, sorted(available_timezones()))}") from None
 
 
 def _one_of(key: str) -> Callable[[str], None]:

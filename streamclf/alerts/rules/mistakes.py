@@ -107,7 +107,7 @@ class TableReader:
         or of each entry where it is a list. elsewhere: a hint for a key that other tables have, or "".
         """
         if not isinstance(raw, Mapping):
-            self.wrong(path, "is no table", f"write [{'.'.join(map(str, path))}] in a line of its own")
+            self.wrong(path, "is not a table", f"write [{'.'.join(map(str, path))}] in a line of its own")
             return None
         before, types, values, meant = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
         for key, value in raw.items():

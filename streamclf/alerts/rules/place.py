@@ -66,7 +66,7 @@ class TimeRange:
         """From "06:00-09:30". Raises ValueError with a sentence."""
         found = _RANGE.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r} is no time of day")
+            raise ValueError(f"{text!r} is not a time of day")
         hours = [int(part) for part in found.groups()]
         first, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
         if max(hours[1], hours[3]) > 59 or first >= _MINUTES_PER_DAY or end > _MINUTES_PER_DAY:

@@ -95,7 +95,7 @@ def _part(literal: str, field: str | None, spec: str | None, conversion: str | N
     if field not in FIELDS:
         near = difflib.get_close_matches(re.split(r"[.\[]", field)[0], FIELDS, n=1, cutoff=0.5)
         hint = f"write {{{near[0]}}}" if near else f"there are {', '.join(FIELDS)}"
-        raise ValueError(f"{{{field}}} is no field of a message; {hint}")
+        raise ValueError(f"{{{field}}} is not a field of a message; {hint}")
     kind = FIELDS[field]
     allowed, example = _FORMATS[kind]
     if conversion is not None or allowed.fullmatch(spec or "") is None:

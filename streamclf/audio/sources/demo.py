@@ -19,7 +19,7 @@ class DemoSource(FileSource):
         self.loop = True
 
     def open(self) -> None:
-        """Open it; the description says aloud that this is no microphone."""
+        """Open it; the description says aloud that this is not a microphone."""
         super().open()
         self.description = f"the built-in demo recording {self.path.name} in a loop, {self.rate} Hz (no live sound)"
 

@@ -262,7 +262,7 @@ def _argument(text: str) -> str:
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() not in SCHEMES:
         shown = f"{scheme}:" if mark else "that"
-        raise UsageError(f"{shown} is no address streamclf opens; use url: and one of {', '.join(SCHEMES)}")
+        raise UsageError(f"{shown} is not an address streamclf opens; use url: and one of {', '.join(SCHEMES)}")
     if public_url(url) == "a URL" or not urlsplit(url).hostname:
         raise UsageError("the address after url: has no host; write url:SCHEME://HOST/PATH")
     return url

@@ -38,10 +38,10 @@ _MOST_TOKENS = 8  # of one request that are looked at
 class ServerSettings:
     """Where to listen and whom to let in.
 
-    token: of the admin; audio_token, labels_token: of who may do less. origins: web origins besides our own, such as
-    `https://dash.example.org`. hosts: names besides the bind address under which we are reached. base_path: "" or such
-    as "/birds", below which everything answers as well as at the root. no_audio: why nobody may listen live; empty
-    where who has the role may.
+    token: the admin's; audio_token, labels_token: those of the lesser roles. origins: web origins besides our own, such
+    as `https://dash.example.org`. hosts: names besides the bind address under which we are reached. base_path: "" or
+    such as "/birds", below which everything answers as well as at the root. no_audio: why nobody may listen live; empty
+    where everybody with the role may.
     """
 
     host: str = "127.0.0.1"
@@ -114,7 +114,7 @@ class Access:
         # a name can be made to point here by whoever owns it; an address cannot
         if address is not None and (address.is_loopback or not self._loopback):
             return None
-        return f"host '{name}' is none of ours; add it to server.hosts if it should be"
+        return f"host '{name}' is not a name of this server; add it to server.hosts if it should be"
 
     def check_origin(self, headers: Headers) -> str | None:
         """headers: of a request whose Host is already checked."""

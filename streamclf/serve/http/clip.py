@@ -70,7 +70,7 @@ def _why_none(event: StoredEvent, config: ClipsConfig) -> str:
 
 
 def _read(clips: Path, day: str, file: str) -> bytes:
-    """Raises OSError: also for what is no regular file, and beyond `MAX_BYTES`."""
+    """Raises OSError: also for anything but a regular file, and beyond `MAX_BYTES`."""
     with (
         _opened(clips, os.O_DIRECTORY) as top,
         _opened(day, os.O_DIRECTORY | os.O_NOFOLLOW, top) as folder,
@@ -79,7 +79,7 @@ def _read(clips: Path, day: str, file: str) -> bytes:
     ):
         found = os.fstat(at)
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
-            raise OSError(errno.EINVAL, f"it is no file of at most {MAX_BYTES >> 20} MiB")
+            raise OSError(errno.EINVAL, f"it is not a file of at most {MAX_BYTES >> 20} MiB")
         with open(at, "rb", closefd=False) as opened:
             return opened.read(MAX_BYTES)
 

@@ -6,7 +6,7 @@
     after             only events whose newest stage was stored after this one, in that order
 
 Without `after` a page holds the newest events, by onset. Every page says where to go on: `after` is the next request's,
-`more` whether there is more already. Who asks again with it sees each later stage of each event, once.
+`more` whether there is more already. A client that goes on with it sees each later stage of each event, once.
 """
 
 from contextlib import closing

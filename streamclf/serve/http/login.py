@@ -24,7 +24,7 @@ class Login(msgspec.Struct):
 
 
 def answer(access: Access, path: str, headers: Headers, caller: Role | Refusal) -> Reply | Refusal:
-    """path: one of PATHS. caller: who asks, by what `headers` show."""
+    """path: one of PATHS. caller: the role that `headers` show."""
     secure = "https" in [part.strip() for value in headers.get_all("X-Forwarded-Proto") for part in value.split(",")]
     if path != "/v1/session" and headers.get_all(_OWN_PAGE) != ["page"]:
         return Refusal("foreign", f"logging in and out is for our own page, which sends the header {_OWN_PAGE}: page")
@@ -34,7 +34,7 @@ def answer(access: Access, path: str, headers: Headers, caller: Role | Refusal) 
         if path == "/v1/login":
             return caller
         return _reply(access, None, "" if caller.reason == "none" else caller.text, "")
-    # a login that is shown is kept from now on: who looks every month needs no token again
+    # each use of a login renews it: a person who looks in every month needs no token again
     keep = access.needs_token and (path == "/v1/login" or access.shows_login(headers))
     return _reply(access, caller, "", access.login(caller, secure=secure) if keep else "")
 

@@ -32,7 +32,7 @@ class Origins:
         return normal(origin) in self._allowed
 
     def why_not(self, origins: Sequence[str]) -> str:
-        """One sentence for who was refused. origins: the values that the request came with, as they came."""
+        """One sentence for the client that was refused. origins: the values in the request, as they came."""
         name = _named(origins)
         if name == _NULL:
             return _AS_FILE

@@ -75,7 +75,7 @@ class Pages:
         }
 
     def respond(self, request: Request, peer: str) -> Response | Awaitable[Response] | Role:
-        """The answer, now or soon; or the role of who may go on to have a websocket. peer: the sender's address."""
+        """The answer, now or soon; or the role of a caller that may open a websocket. peer: the sender's address."""
         if why := self._access.check_host(request.headers.get_all("Host")):
             return _refuse(HTTPStatus.FORBIDDEN, "host", why)
         if request.method not in ("GET", "HEAD"):
@@ -101,7 +101,7 @@ class Pages:
         return self._page(path, request, caller)
 
     def _refuse_origin(self, origins: Sequence[str], why: str) -> Response:
-        """A browser shows its page no word of the answer, so the log has one for who builds it."""
+        """A browser hides the answer from its page, so the log tells the person who builds the page."""
         if line := self._access.origins.to_log(origins, time.monotonic()):
             logger.warning(line)
         return _refuse(HTTPStatus.FORBIDDEN, "origin", why)

@@ -284,9 +284,9 @@ def _bind_sentence(fault: OSError, settings: ServerSettings) -> str:
     if fault.errno == errno.EACCES:
         return f"{place} needs rights that this user does not have; choose a port above 1023"
     if fault.errno == errno.EADDRNOTAVAIL:
-        return f"{settings.host} is no address of this machine; use one of its own, or 127.0.0.1"
+        return f"{settings.host} is not an address of this machine; use one of its own, or 127.0.0.1"
     if isinstance(fault, socket.gaierror):
-        return f"{settings.host!r} is no address and no known name; use an address of this machine, or 127.0.0.1"
+        return f"{settings.host!r} is neither an address nor a known name; use an address of this machine, or 127.0.0.1"
     return f"cannot listen on {place}: {fault.strerror or fault}"
 
 

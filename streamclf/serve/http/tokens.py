@@ -29,7 +29,7 @@ def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | Non
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(f"token file {path} is no regular file")
+                raise ConfigError(f"token file {path} is not a regular file")
             if os.name == "posix" and status.st_mode & 0o077:
                 raise ConfigError(
                     f"token file {path} has mode {stat.S_IMODE(status.st_mode):04o}, so that others can use it; "
@@ -83,7 +83,7 @@ def _checked(token: str, where: str) -> str:
 
 
 class Tries:
-    """Wrong tokens by address. Who has tried too many is heard again in a while, and right ones wait as well.
+    """Wrong tokens by address. An address that tried too many waits, and its right ones wait as well.
 
     Otherwise the answer would tell a right one. A login that a browser keeps (cookie.py) cannot be guessed: it passes.
     """

@@ -68,7 +68,7 @@ def _text(path: Path) -> str:
     except OSError as fault:
         raise LabelFileError(f"it cannot be read: {fault.strerror}") from None
     except UnicodeDecodeError:
-        raise LabelFileError("it is no text in UTF-8; save it as that") from None
+        raise LabelFileError("it is not UTF-8 text; save it as UTF-8") from None
 
 
 def _audacity(lines: Sequence[str]) -> Iterator[LabelRow]:
@@ -78,7 +78,7 @@ def _audacity(lines: Sequence[str]) -> Iterator[LabelRow]:
             continue
         cells = line.split("\t")
         if len(cells) < 2:
-            raise LabelFileError(f"line {number} is no `onset TAB offset TAB label`")
+            raise LabelFileError(f"line {number} is not `onset TAB offset TAB label`")
         onset, offset = _span(cells[0], cells[1], number)
         yield LabelRow(_label(cells[2] if len(cells) > 2 else "", number), onset, offset)
 
@@ -89,7 +89,7 @@ def _rttm(text: str) -> Iterator[LabelRow]:
         if not cells or cells[0].startswith((";", "#")):
             continue
         if cells[0] != "SPEAKER":
-            # other types of RTTM lines (SPKR-INFO, NOSCORE ...) say nothing of who speaks when
+            # other types of RTTM lines (SPKR-INFO, NOSCORE ...) do not say who speaks when
             continue
         if len(cells) < 8:
             raise LabelFileError(f"line {number} has {len(cells)} of the 8 or more fields of an RTTM SPEAKER line")

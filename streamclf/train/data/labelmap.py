@@ -39,7 +39,7 @@ def parse_map(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
             data, equals, packs = entry.partition("=")
             data = data.strip()
             if not equals or not data:
-                raise UsageError(f"--labels-map {entry!r} is no entry DATA=PACK,PACK; write `dog_bark=dog,bark`")
+                raise UsageError(f"--labels-map {entry!r} is not an entry DATA=PACK,PACK; write `dog_bark=dog,bark`")
             if data in given:
                 raise UsageError(f"--labels-map names {data!r} twice; give all labels of the pack in one entry")
             given[data] = tuple(name.strip() for name in packs.split(",") if name.strip())
@@ -57,7 +57,7 @@ def check_map(given: Given, data_labels: Collection[str], packs: Mapping[str, Se
         if data != REST and slug(data) not in slugs:
             near = difflib.get_close_matches(data, data_labels, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {some(sorted(data_labels))}"
-            raise UsageError(f"--labels-map names {data!r}, which is no label of the data; {hint}")
+            raise UsageError(f"--labels-map names {data!r}, which is not a label of the data; {hint}")
         for name in names:
             if slug(name) not in known:
                 near = difflib.get_close_matches(slug(name), known, n=1)

@@ -172,8 +172,8 @@ def window_target(recording: Recording, task: Task, onset_s: float, offset_s: fl
 def segmentation(recordings: Sequence[Recording], task: Task) -> Segmentation:
     """Decisions that suit how long the labels of `recordings` last and pause; a pack's own defaults for clips.
 
-    What is half as long as nearly all spans (19 of 20) is no event yet, and what is half as long as nearly all pauses
-    between spans of one label does not end one.
+    Half as long as nearly all spans (19 of 20) is not yet an event, and half as long as nearly all pauses between spans
+    of one label does not end one.
     """
     lengths: list[float] = []
     pauses: list[float] = []

@@ -100,7 +100,7 @@ class OnsetMetrics:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerMetrics:
-    """Who holds when, in shares of the reference's time. der: the names matched to their best; named: as they are."""
+    """Who speaks when, in shares of the reference's time. der: the names matched to their best; named: as they are."""
 
     seconds: float
     der: float | None

@@ -110,9 +110,9 @@ def check_target(out: Path, *, replace: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / "pack.toml").is_file():
-        raise UsageError(f"{out} exists and is no pack; name a folder that does not exist yet")
+        raise UsageError(f"{out} exists and is not a pack; name a folder that does not exist yet")
     if beside := sorted(entry.name for entry in out.iterdir() if entry.is_dir()):
-        raise UsageError(f"{out} holds the folder {beside[0]}, which is no part of a pack; name another folder")
+        raise UsageError(f"{out} holds the folder {beside[0]}, which is not part of a pack; name another folder")
     if not replace:
         raise UsageError(f"{out} holds a pack already; add --replace to put this one in its place")
 

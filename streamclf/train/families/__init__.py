@@ -39,7 +39,7 @@ def family_of(checkpoint: Checkpoint) -> Family:
         if family.takes(stated):
             return family
     raise CheckpointError(
-        f"{checkpoint.source} is a {checkpoint.architecture}, which is no classifier of sounds or spectrograms that "
+        f"{checkpoint.source} is a {checkpoint.architecture}, which is not a classifier of sounds or spectrograms that "
         "can be exported; expected a class that `streamclf export --families` lists"
     )
 

@@ -46,7 +46,7 @@ class Wishes:
 
     def __post_init__(self) -> None:
         for what, value, least in (("window", self.window_ms, 1.0), ("look-ahead", self.look_ahead_ms, 0.0)):
-            # written so that a value which is no number fails too
+            # written so that a value which is not a number fails too
             if value is not None and not least <= value <= 1000.0 * MAX_WINDOW_S:
                 raise UsageError(
                     f"a {what} of {value:g} ms was asked for; expected {least:g} to {1000 * MAX_WINDOW_S} ms"

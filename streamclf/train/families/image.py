@@ -102,7 +102,7 @@ def _stated(checkpoint: Checkpoint, wishes: Wishes) -> dict[str, Any]:
     """`rate`, `window`, `layout`, `features`: what the file states under `streamclf`, the user's wishes before it."""
     section = checkpoint.settings.get("streamclf", {})
     if not isinstance(section, dict) or not isinstance(section.get("features", {}), dict):
-        raise CheckpointError(f"`streamclf` in the {PREPROCESSOR} of {checkpoint.source} is no table; write it as one")
+        raise CheckpointError(f"`streamclf` in the {PREPROCESSOR} of {checkpoint.source} is not a table; write one")
     stated: dict[str, Any] = {"layout": "bands-time", **section, "features": dict(section.get("features", {}))}
     for key, text in wishes.settings.items():
         if key in ("rate", "layout"):
@@ -110,7 +110,7 @@ def _stated(checkpoint: Checkpoint, wishes: Wishes) -> dict[str, Any]:
         elif key in _KEYS:
             stated["features"][key] = text
         else:
-            raise UsageError(f"{key} is no setting of log-mel images; use one of rate, layout, {_list(_KEYS)}")
+            raise UsageError(f"{key} is not a setting of log-mel images; use one of rate, layout, {_list(_KEYS)}")
     needed = {field.encode_name for field in msgspec.structs.fields(LogMel) if field.required}
     outer = ("rate",) if wishes.window_ms is not None else ("rate", "window")
     missing = [key for key in outer if key not in stated] + sorted(needed - set(stated["features"]))

@@ -59,7 +59,7 @@ class Loop:
         return weights
 
     def learn(self, loss: Tensor) -> float:
-        """Make a step down the gradient of `loss`; returns its value. Raises StreamclfError where it is no number."""
+        """Step down the gradient of `loss`; returns its value. Raises StreamclfError where it is not a number."""
         value = float(loss.item())
         if not math.isfinite(value):
             raise StreamclfError(

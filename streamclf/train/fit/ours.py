@@ -23,7 +23,7 @@ from streamclf.train.fit.cached import CachedTransformer, Chunk
 from streamclf.train.fit.nets import FRAMES_PER_ROW, CausalCRNN, CausalNet, CausalTCN, ConvNet
 from streamclf.types import Shape
 
-UNSTATED = "not stated by who trained it"
+UNSTATED = "not stated by its trainer"
 ARCHS: dict[str, Mode] = {"convnet": "sequence", "crnn": "frame", "tcn": "frame", "transformer": "frame"}
 """Architecture -> the only mode it has."""
 

@@ -107,7 +107,7 @@ def fit(
     validation part.
 
     run: folder of the checkpoint and of the log for tensorboard. resume: go on from the checkpoint in it. Raises
-    StreamclfError where the loss is no number any more.
+    StreamclfError where the loss is not a number any more.
     """
     return _Run(learner, train, validation, settings, run, report, clock).go(resume)
 

@@ -52,7 +52,7 @@ class Dialog {
   private readonly submit = element("button", { class: "primary", text: t.login.logIn, attrs: { type: "submit" } });
   private readonly root = element("dialog", { class: "login", attrs: { "aria-labelledby": "login-title" } });
 
-  /** role: of who is in already and may turn back; null where nothing is to be seen before. */
+  /** role: that of a person already logged in, who may turn back; null where nobody is. */
   constructor(
     why: string,
     role: Role | null,

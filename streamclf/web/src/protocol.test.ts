@@ -34,8 +34,8 @@ describe("binary scores", () => {
 
     expect(() => decodeScores(bytes(messages.half))).toThrow("u8 only");
     expect(() => decodeScores(whole.slice(0, -1))).toThrow("not as long");
-    expect(() => decodeScores(whole.slice(0, 20))).toThrow("no score message");
-    expect(() => decodeScores(bytes(messages.picture.bytes))).toThrow("no score message");
+    expect(() => decodeScores(whole.slice(0, 20))).toThrow("not a score message");
+    expect(() => decodeScores(bytes(messages.picture.bytes))).toThrow("not a score message");
   });
 });
 
@@ -57,7 +57,7 @@ describe("binary pictures", () => {
     const whole = bytes(messages.picture.bytes);
 
     expect(() => decodePicture(whole.slice(0, -1))).toThrow("not as long");
-    expect(() => decodePicture(whole.slice(0, 10))).toThrow("no picture message");
+    expect(() => decodePicture(whole.slice(0, 10))).toThrow("not a picture message");
     expect(decodePicture(new ArrayBuffer(0))).toEqual([]);
   });
 });
@@ -75,7 +75,7 @@ describe("text messages", () => {
   });
 
   it("that are none throw", () => {
-    expect(() => decodeText("4")).toThrow("no message");
+    expect(() => decodeText("4")).toThrow("not a message");
     expect(() => decodeText("{")).toThrow();
   });
 

@@ -12,7 +12,7 @@ const NS_PER_MS = 1e6;
 /** A JSON message, its `…_ns` turned into `…_ms`. Throws where it is none; unknown types come through as they are. */
 export function decodeText(text: string): ServerMessage {
   const message: unknown = JSON.parse(text);
-  if (typeof message !== "object" || message === null) throw new Error("the server sent what is no message");
+  if (typeof message !== "object" || message === null) throw new Error("the server sent something that is not a message");
   return inMilliseconds(message) as ServerMessage;
 }
 
@@ -63,7 +63,7 @@ const FLAG_INDEXED = 2;
 export function decodeScores(buffer: ArrayBuffer): ScoreBlock {
   const view = new DataView(buffer);
   if (buffer.byteLength < SCORES_HEADER || magicOf(buffer) !== "SC" || view.getUint8(2) !== 1)
-    throw new Error("these bytes are no score message");
+    throw new Error("these bytes are not a score message");
   if (view.getUint8(3) !== TYPE_U8) throw new Error("this page reads score rows of u8 only");
   const flags = view.getUint8(4);
   const count = view.getUint16(6, true);
@@ -116,7 +116,7 @@ export function decodePicture(buffer: ArrayBuffer): PictureBlock[] {
   let at = 0;
   while (at < bytes.length) {
     if (at + PICTURE_HEADER > bytes.length || bytes[at] !== 0x53 || bytes[at + 1] !== 0x50 || bytes[at + 2] !== 1)
-      throw new Error("these bytes are no picture message");
+      throw new Error("these bytes are not a picture message");
     const count = view.getUint16(at + 6, true);
     const bands = view.getUint16(at + 8, true);
     const block: PictureBlock = {
@@ -156,7 +156,7 @@ const SOUND_HEADER = 24;
 export function decodeSound(buffer: ArrayBuffer): SoundBlock {
   const view = new DataView(buffer);
   if (buffer.byteLength < SOUND_HEADER || magicOf(buffer) !== "SA" || view.getUint8(2) !== 1)
-    throw new Error("these bytes are no sound message");
+    throw new Error("these bytes are not a sound message");
   const count = view.getUint16(6, true);
   if (buffer.byteLength !== SOUND_HEADER + 2 * count) throw new Error("a sound message is not as long as it says");
   return {

@@ -56,7 +56,7 @@ export interface SoundMessage {
 /** What a binary message is: "SC" scores, "SP" picture, "SA" sound. Throws for another version. */
 export function magicOf(buffer: ArrayBuffer): string {
   const [first, second, version] = new Uint8Array(buffer, 0, Math.min(3, buffer.byteLength));
-  if (version !== VERSION) throw new StreamclfError(`${buffer.byteLength} bytes are no message of streamclf.v1`);
+  if (version !== VERSION) throw new StreamclfError(`${buffer.byteLength} bytes are not a message of streamclf.v1`);
   return String.fromCharCode(first!, second!);
 }
 
@@ -137,7 +137,7 @@ export function decibels(value: number): number {
 }
 
 function headed(buffer: ArrayBuffer, header: number): DataView {
-  if (buffer.byteLength < header) throw new StreamclfError(`${buffer.byteLength} bytes are no whole message`);
+  if (buffer.byteLength < header) throw new StreamclfError(`${buffer.byteLength} bytes are not a whole message`);
   return new DataView(buffer);
 }
 

@@ -1,4 +1,4 @@
-/** What the user has to change something for: a wrong address, a subscription to what is not there. */
+/** What the user has to change something for: a wrong address, a subscription to something that does not exist. */
 export class StreamclfError extends Error {
   override name = "StreamclfError";
 }

@@ -305,7 +305,7 @@ export interface SubscribeMessage {
   final?: "all" | "final" | "provisional";
   /** Levels and spectrum columns of each stream as well, in binary messages of their own. */
   picture?: boolean;
-  /** The live sound of this stream as well, in binary messages of its own, for who may listen. */
+  /** The live sound of this stream as well, in binary messages of its own, for clients that may listen. */
   audio?: string | null;
 }
 

@@ -133,7 +133,7 @@ function decodeText(text: string): ServerMessage {
     message = null;
   }
   if (typeof message !== "object" || message === null || !("type" in message))
-    throw new StreamclfError("the server sent what is no message of streamclf; check the address");
+    throw new StreamclfError("the server sent something that is not a message of streamclf; check the address");
   return inMilliseconds(message) as ServerMessage;
 }
 

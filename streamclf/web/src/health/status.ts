@@ -1,4 +1,4 @@
-// What `v1/status` answers. What is not measured is null; server to process are null for who is no admin.
+// What `v1/status` answers. What is not measured is null; server to process are null for roles other than admin.
 
 export interface Problem {
   what: string;

@@ -181,7 +181,7 @@ export const rules = {
   until: "To",
   cooldown: "Then silent for (min)",
   sinksHint: "none chosen: all of them",
-  noSinks: "The file names nobody to tell yet: it needs a [sink.NAME] (see Alerts in the README).",
+  noSinks: "The file names nobody to tell yet: it needs a [sink.NAME] (see docs/use/alerts.md).",
   withPlace: (zone: string): string =>
     `Write [place] with time zone ${zone} as well (only where the file has none; times of day need it)`,
   text: "Text of the rule",

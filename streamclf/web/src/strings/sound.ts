@@ -52,7 +52,7 @@ export const microphone = {
   insecure:
     "Browsers let a page use the microphone only where nobody in between can change it: over https, or on the daemon's own machine at localhost. This page came over plain http.",
   secureHow:
-    "Put a reverse proxy with a certificate in front of the daemon, or forward its port to this device and open http://localhost there; the README says how.",
+    "Put a reverse proxy with a certificate in front of the daemon, or forward its port to this device and open http://localhost there; docs/use/phone.md says how.",
   tooOld: "This browser has no audio worklets, which this page needs; any browser of 2021 or later has them.",
   waiting: "Waiting for the daemon to say which streams it has.",
   role: "Sending sound needs a token with the role audio; this one may only see labels.",
