@@ -31,7 +31,8 @@ def lane(name: str = "Dog", *, bars: tuple[Bar, ...] = (Bar(*EVENT, 0.9),), **fi
     """Low, but 0.9 in the event."""
     values = np.full(FRAMES, 0.05, dtype=np.float32)
     values[EVENT[0] - FIRST : EVENT[1] - FIRST] = 0.9
-    return Lane(**{"name": name, "pack": "big", "enter": 0.5, "values": values, "bars": bars} | fields)
+    given: dict[str, Any] = {"name": name, "pack": "big", "enter": 0.5, "values": values, "bars": bars}
+    return Lane(**given | fields)
 
 
 def moments(**fields: Any) -> Moments:

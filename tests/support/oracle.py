@@ -94,7 +94,7 @@ class Oracle:
             return rows
         frontend = make_frontend(self.manifest.features, self.manifest.rate, history=len(window))
         frontend.push(window)
-        frames = len(window) if not frontend.dims else frontend.available
-        out = np.zeros((frames, *frontend.dims), np.float32)
+        held = len(window) if not frontend.dims else frontend.available
+        out = np.zeros((held, *frontend.dims), np.float32)
         frontend.window(0, len(window), out)
         return out

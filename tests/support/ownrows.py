@@ -59,13 +59,14 @@ def _model(architecture: str, folder: Path) -> Any:
     if architecture == "HubertForAudioFrameClassification":
         from streamclf.train.families.hubert import HubertForAudioFrameClassification
 
-        return HubertForAudioFrameClassification.from_pretrained(folder).eval()
+        hubert: Any = HubertForAudioFrameClassification
+        return hubert.from_pretrained(folder).eval()
     return getattr(tr, architecture).from_pretrained(folder).eval()
 
 
 def _inputs(architecture: str, folder: Path, windows: F32) -> Any:
     if not architecture.endswith("ForImageClassification"):
-        extractor = tr.AutoFeatureExtractor.from_pretrained(folder)
+        extractor = tr.AutoFeatureExtractor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         return extractor(list(windows), sampling_rate=16_000, return_tensors="pt")
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     images = np.stack([log_mel(samples, settings["streamclf"]["features"]).T for samples in windows])

@@ -75,7 +75,8 @@ def test_backgrounds_bear_all_that_may_be_in_them(tmp_path: Path, test_clips: li
 
 
 def test_a_row_is_met_or_not_by_the_first_pack() -> None:
-    ours, theirs = {"ours": 89.0, "theirs": 20.0}, {"ours": 80.0, "theirs": 99.0}
+    ours: dict[str, float | None] = {"ours": 89.0, "theirs": 20.0}
+    theirs: dict[str, float | None] = {"ours": 80.0, "theirs": 99.0}
 
     assert Measure("x", ">= 88 %", ours, lambda v: v >= 88, "%").met is True
     assert Measure("x", ">= 88 %", theirs, lambda v: v >= 88, "%").met is False
@@ -128,7 +129,14 @@ def test_weights_that_have_heard_the_test_are_known_by_their_pack(tmp_path: Path
 def test_the_pack_that_ships_is_judged_by_its_cost_alone(tmp_path: Path) -> None:
     corpus.build(tmp_path, [])
     stateful_pack(tmp_path / "all", source=HEARD_ALL)
-    tool = [sys.executable, ROOT / "tools/evaluate_default.py", "--data", tmp_path, "--work", tmp_path]
+    tool: list[str | Path] = [
+        sys.executable,
+        ROOT / "tools/evaluate_default.py",
+        "--data",
+        tmp_path,
+        "--work",
+        tmp_path,
+    ]
 
     def said(*options: str) -> tuple[int, str]:
         done = subprocess.run([*tool, *options], capture_output=True, text=True, check=False)

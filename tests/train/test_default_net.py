@@ -43,7 +43,7 @@ def net() -> LevelNet:
     return LevelNet(5).eval()
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def test_row_by_row_is_what_it_is_in_bulk(net: LevelNet) -> None:
     x = torch.from_numpy(spectra(np.stack([sound(2.0), sound(2.0, seed=1)])))
     states = net.zero_states(2, x)
@@ -55,7 +55,7 @@ def test_row_by_row_is_what_it_is_in_bulk(net: LevelNet) -> None:
     torch.testing.assert_close(torch.cat(rows, dim=1), net.logits(x), atol=1e-5, rtol=1e-5)
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def test_the_same_sound_reads_the_same_at_any_loudness(net: LevelNet) -> None:
     loud = net.logits(torch.from_numpy(spectra(sound(3.0)[None])))
     for gain in (0.1, 0.02):
@@ -88,12 +88,15 @@ def test_the_gradient_of_the_recurrence_is_its_own() -> None:
     assert torch.autograd.gradcheck(_Recurrence.apply, (pace, new, before))
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def test_the_shipped_net_is_the_trained_one_with_the_head_of_its_delay() -> None:
     torch.manual_seed(2)
     trained = Trainee(4, taught=3, window_rows=48, step_rows=48)
     with torch.no_grad():
         for norm in trained.net.norms:
+            assert isinstance(norm, torch.nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             norm.running_mean.normal_()
             norm.running_var.uniform_(0.5, 2.0)
     trained.eval()

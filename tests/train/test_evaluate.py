@@ -1,6 +1,6 @@
 """Evaluation in this process, on tiny packs whose class `loud` is known to follow the level of the sound."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def test_bursts_are_found_where_they_are(tmp_path: Path, engine: Engine) -> None
 
 
 @pytest.mark.parametrize("make", [window_row_pack, window_frames_pack])
-def test_window_packs_are_judged_at_the_live_hop(tmp_path: Path, make) -> None:
+def test_window_packs_are_judged_at_the_live_hop(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     engine = engine_of(make(tmp_path / "pack"))
     recordings = [strong(tmp_path, "a", [Span(0.6, 1.4, "loud")], audio((0.6, 1.4)))]
 

@@ -49,7 +49,11 @@ def cut(folder: Path) -> None:
 
 
 def absent(*names: str) -> Change:
-    return lambda folder: [(folder / name).unlink() for name in names]
+    def remove(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return remove
 
 
 CASES: list[tuple[str, Change, dict[str, Any], str]] = [

@@ -29,7 +29,7 @@ def test_probabilities_never_overflow() -> None:
     with np.errstate(over="ignore"):
         assert parity.probabilities(logits, "sigmoid").tolist() == [[0.0, 0.5, 1.0]]
     assert parity.probabilities(logits, "softmax").tolist() == [[0.0, 0.0, 1.0]]
-    assert parity.probabilities(logits / 2000, "none").tolist() == [[-0.5, 0.0, 0.5]]
+    assert parity.probabilities(logits / np.float32(2000), "none").tolist() == [[-0.5, 0.0, 0.5]]
 
 
 def test_another_shape_is_an_infinite_difference() -> None:

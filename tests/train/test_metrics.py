@@ -25,7 +25,13 @@ pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in EXTRA), reason="the extra `train` is not installed"
 )
 
-A, B = (lambda onset, offset, label=label: Span(onset, offset, label) for label in "ab")
+
+def A(onset: float, offset: float) -> Span:  # noqa: N802
+    return Span(onset, offset, "a")
+
+
+def B(onset: float, offset: float) -> Span:  # noqa: N802
+    return Span(onset, offset, "b")
 
 
 def rows(*values: list[float]) -> F32:

@@ -1,6 +1,7 @@
 """Layouts of labelled data and the formats of annotations: what is read, and what is named as left out."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -238,7 +239,9 @@ def test_one_rttm_for_several_recordings(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_folder_without_labelled_recordings(tmp_path: Path, make, error, said) -> None:
+def test_a_folder_without_labelled_recordings(
+    tmp_path: Path, make: Callable[[Path], object], error: type[Exception], said: str
+) -> None:
     make(tmp_path)
 
     with pytest.raises(error) as caught:

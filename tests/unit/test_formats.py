@@ -13,7 +13,9 @@ from streamclf.types import Event, Label, Stage
 LABELS = (Label("robin", "=1+1\nRobin"), Label("dog", "Dog"))
 NAMES = {("p", label.id): label.name for label in LABELS}
 EVENT = Event("a,b.wav", "p", "x", "robin", Stage.CLOSE, 50, 75, 0.9, 0.5, 90)
-SCORES = formats.Scores("a.wav", "p", LABELS, 48_000, 16_000, 3, np.arange(8, dtype=np.float32).reshape(4, 2) / 10)
+SCORES = formats.Scores(
+    "a.wav", "p", LABELS, 48_000, 16_000, 3, np.arange(8, dtype=np.float32).reshape(4, 2) / np.float32(10)
+)
 
 
 def test_ndjson_scores_carry_frames_in_order() -> None:

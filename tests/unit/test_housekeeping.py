@@ -46,7 +46,10 @@ class House:
         self.ring.write(np.full(frames * HOP, 0.1, dtype=np.float32))
         level = np.zeros(frames, dtype=np.float32)
         rows = np.zeros((frames, 1), dtype=np.float32)
-        outputs = [Levels("mic", self.heard, level, level), FrameScores("mic", "birds", self.heard, rows, True, 0)]
+        outputs: list[Any] = [
+            Levels("mic", self.heard, level, level),
+            FrameScores("mic", "birds", self.heard, rows, True, 0),
+        ]
         self.heard += frames
         self.keeping.take(outputs, {"mic": START_NS}, events)
         self.keeping.tick()

@@ -37,7 +37,8 @@ EVERYTHING = {"since_ns": 0, "until_ns": 1 << 62}
 def walk(seed: int, frames: int) -> F32:
     """Probabilities that come and go: (frames, 3) float32."""
     steps = np.random.default_rng(seed).normal(0, 0.06, (frames, 3)).cumsum(axis=0)
-    return (0.5 + 0.5 * np.sin(steps)).astype(np.float32)
+    rows: F32 = (0.5 + 0.5 * np.sin(steps)).astype(np.float32)
+    return rows
 
 
 def live(folder: Path, *, frames: int = 4000, gap: int = 2500) -> Past:
@@ -143,7 +144,7 @@ def test_the_picture_shows_what_changed(folder: Path, heard: Past) -> None:
     since_ns = EPOCHS["mic"]
     image = draw(pairs, heard.events, since_ns=since_ns, until_ns=since_ns + 80 * NS_PER_SECOND)
     below_the_legend = image.crop((0, TOP, *image.size))
-    colours = {colour for _, colour in below_the_legend.getcolors(1 << 20)}
+    colours = {colour for _, colour in below_the_legend.getcolors(1 << 20) or ()}
 
     assert {(0x00, 0x9E, 0x73), (0xD5, 0x5E, 0x00)} <= colours, "same, gone"
     assert (0x00, 0x72, 0xB2) not in colours, "nothing is new"

@@ -102,7 +102,7 @@ def test_sound_is_whole_frames_as_captured_and_only_while_somebody_listens() -> 
     engine = Engine([])
     engine.add(Stream("mic", rate=RATE, ring=ring, normalise_gain=True))
     heard = np.random.default_rng(1).integers(-32768, 32768, HOP * 12).astype(np.int16)
-    samples = heard.astype(np.float32) / 32768
+    samples = heard.astype(np.float32) / np.float32(32768)
     ring.write(samples[: HOP + 7])
     assert engine.drain() == []
     engine.tap("mic", True)

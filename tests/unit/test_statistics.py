@@ -136,7 +136,7 @@ def test_before_a_restart_there_is_silence() -> None:
 
 
 def stated(**changes: Any) -> dict[str, Any]:
-    keys = {"frame_length": 400, "frame_shift": 320, "bands": 7, "input": "frames", "output": "rows"}
+    keys: dict[str, Any] = {"frame_length": 400, "frame_shift": 320, "bands": 7, "input": "frames", "output": "rows"}
     return {"features": Encoded(**(keys | changes))}
 
 

@@ -31,7 +31,7 @@ def read(folder: Path, **wish: Any) -> list[StoredEvent]:
 
 
 def test_an_event_comes_back_as_it_was_put(store: Store) -> None:
-    changes = {"level_db": -31.5, "test": True, "group": "", "label": "=1+1\n'"}
+    changes: dict[str, Any] = {"level_db": -31.5, "test": True, "group": "", "label": "=1+1\n'"}
     with store.transaction() as tx:
         put_events(tx, [stored(1, **changes)])
 

@@ -1,12 +1,13 @@
 """Messages: fields and formats, one plain line, and no way out of them."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from streamclf.alerts.template import FIELDS, MESSAGE_LIMIT, Template
 
-VALUES = {
+VALUES: dict[str, Any] = {
     **{field: "" for field, kind in FIELDS.items() if kind is str},
     "label": "robin",
     "stream": "garden",
