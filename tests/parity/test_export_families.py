@@ -241,11 +241,10 @@ def test_parity_compares_the_placing_of_frames(base: Path) -> None:
 
 
 def test_where_parity_fails_nothing_is_written(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamclf.train.export import packing
 
     folder, _, _ = exported("ResNetForImageClassification", base)
-    good = packing.parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
-    monkeypatch.setattr(packing.parity, "measure", lambda *_: dataclasses.replace(good))
+    good = parity.Parity(runs=8, frames=8, batch_1=0.0, batch_4=0.0, streaming=0.002)
+    monkeypatch.setattr(parity, "measure", lambda *_: dataclasses.replace(good))
     with pytest.raises(StreamclfError, match=r"0\.002 streaming"):
         export_checkpoint(folder, tmp_path / "pack")
     assert list(tmp_path.iterdir()) == []

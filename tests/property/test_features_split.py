@@ -1,5 +1,7 @@
 """Features do not depend on how the samples came, nor on when the stream began."""
 
+from typing import Any
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from streamclf.model.pack import Fbank, Features, LogMel, Waveform
 from streamclf.types import F32
 
 RATE = 16_000
-FRAMES = {"frame_length": 400, "frame_shift": 160}
+FRAMES: dict[str, Any] = {"frame_length": 400, "frame_shift": 160}
 FEATURES: dict[str, Features] = {
     "log-mel": LogMel(
         **FRAMES,
@@ -127,7 +129,7 @@ def test_rows_hold_the_newest_and_know_what_they_lost(
     rows.restart(start)
     end = start
     for n in counts:
-        rows.append(np.arange(end, end + n, dtype=np.float32)[:, None] * [1, -1])
+        rows.append(np.arange(end, end + n, dtype=np.float32)[:, None] * np.array([1, -1], dtype=np.float32))
         end += n
     oldest = max(start, end - capacity)
 

@@ -1,5 +1,7 @@
 """Laws of the wire: every message comes back as it went."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,7 @@ def test_binary_scores_round_trip_within_the_precision_of_their_type(data: st.Da
         final=data.draw(st.booleans()), captured_ns=data.draw(numbers), decided_ns=data.draw(numbers),
         sent_ns=data.draw(numbers), rows=rows, columns=columns,
     )  # fmt: skip
+    encoding: Any
     encoding, error = data.draw(st.sampled_from([("f16", 2**-11), ("u8", 0.5 / 255 + 1e-7)]))
 
     got = packed.decode_binary(packed.encode_binary(sent, encoding))

@@ -146,7 +146,7 @@ class Likeness:
 
     def errors(self, heard: I16, played: I16) -> F64:
         """What is left of `heard` less the filtered `played`, in units of the last bit. Both have the same length."""
-        left: F64 = heard[_TAPS : len(played) - _TAPS] - _windows(played) @ self._weights
+        left: F64 = heard[_TAPS : len(played) - _TAPS].astype(np.float64) - _windows(played) @ self._weights
         return left
 
 
