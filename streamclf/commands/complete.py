@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from streamclf.errors import PackError, SourceError, UsageError
+from streamclf.model import swap
 from streamclf.model.complete import complete
 from streamclf.model.loader import MANIFEST
 from streamclf.model.pack import Pack
@@ -132,7 +133,7 @@ def _make(out: Path, contents: Mapping[str, bytes]) -> None:
             for name, content in contents.items():
                 (making / name).write_bytes(content)
             making.chmod(0o755)
-            making.rename(out)
+            swap.put(making, out)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
