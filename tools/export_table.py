@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Exports a small checkpoint of every class and prints what README says of each: parity, look-ahead, what is kept.
+"""Exports a small checkpoint of every class and prints the table of docs/developers/export.md: parity, look-ahead ...
 
     nice python tools/export_table.py [--classes NAME,NAME]
 
@@ -40,7 +40,7 @@ class ExportLine:
 
 def main() -> None:
     """Export, then print the table, one row for all classes of a family that differ in parity alone."""
-    asked = argparse.ArgumentParser(description="Export a small checkpoint of every class; print README's table.")
+    asked = argparse.ArgumentParser(description="Export a small checkpoint of every class; print the table of them.")
     asked.add_argument("--classes", help="Only these, separated by commas; the project's own nets by their --arch.")
     options = asked.parse_args()
     names = options.classes.split(",") if options.classes else [*classes(), *OWN]

@@ -39,7 +39,7 @@ def main(config: Config, *, until_end: bool = False) -> int:
 
 
 async def _start(life: Life, *, config: Config, until_end: bool) -> None:
-    """The picture in the README, from left to right. `life` stops what starts here, the other way round."""
+    """The picture in the README, from top to bottom. `life` stops what starts here, the other way round."""
     await life.start(ThreadPool())
     store = (await life.start(OpenStore(config))).store
     engine = await in_thread("loading of packs", partial(build_engine, config))

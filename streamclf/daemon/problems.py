@@ -31,7 +31,7 @@ _TO_DO = MappingProxyType(
 
 
 class PartProblems:
-    """Problems that are not a stream's: of the store, the self-test, the rules, the sinks. None: there is none such."""
+    """Problems that are not a stream's: of the store, the self-test, the rules, the sinks. None: no such part."""
 
     def __init__(self, *, writer: Writer | None, selftest: SelfTest | None, alerts: AlertService | None) -> None:
         self._writer = writer

@@ -255,7 +255,7 @@ def _hashes(document: Document, contents: Mapping[str, bytes]) -> list[str]:
 
 
 def _tables(document: Document, key: str) -> list[Any]:
-    """The tables of an array of tables; what is none is left to the loader."""
+    """The tables of an array of tables; anything else is left to the loader."""
     found = document.get(key, [])
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 

@@ -43,7 +43,7 @@ class Interface:
 
 
 def interface(what: str, content: bytes) -> Interface:
-    """The inputs and outputs of a graph in the order in which it states them. Raises `PackError`: it is none."""
+    """The inputs and outputs of a graph in the order in which it states them. Raises `PackError` for anything else."""
     graph = _graph(what, content)
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]

@@ -46,7 +46,7 @@ class Columns:
 
 
 def decode(data: bytes) -> Iterator[Columns]:
-    """The messages in `data`, one behind the other. Raises ValueError where they are none."""
+    """The messages in `data`, one behind the other. Raises ValueError where they are not."""
     at = 0
     while at < len(data):
         magic, version, stream, count, bands, high_hz, first = _HEADER.unpack_from(data, at)

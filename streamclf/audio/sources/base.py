@@ -167,7 +167,7 @@ class Intake:
     def resume(self, block: int, reason: str = GapReason.LOST) -> None:
         """Call before the first block (of `block` samples) after a break: time tells how many samples were missed.
 
-        The clock starts anew with that block, so that an error in the count is none in wall time.
+        The clock starts anew with that block, so that an error in the count does not reach wall time.
         """
         if self._seen_ns:
             missed = (steady_ns() - self._seen_ns) * self.clock.rate // NS_PER_SECOND - block

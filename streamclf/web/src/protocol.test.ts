@@ -74,7 +74,7 @@ describe("text messages", () => {
     expect(hello.packs[0]!.labels[2]).toEqual({ id: "bird", name: "Bird", group: "animal", hidden: false, enter: 0.4 });
   });
 
-  it("that are none throw", () => {
+  it("that are not messages throw", () => {
     expect(() => decodeText("4")).toThrow("not a message");
     expect(() => decodeText("{")).toThrow();
   });

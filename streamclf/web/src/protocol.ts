@@ -9,7 +9,7 @@ export const FRAMES_PER_SECOND = 50;
 
 const NS_PER_MS = 1e6;
 
-/** A JSON message, its `…_ns` turned into `…_ms`. Throws where it is none; unknown types come through as they are. */
+/** A JSON message, its `…_ns` turned into `…_ms`. Throws where it is not one; unknown types come through as they are. */
 export function decodeText(text: string): ServerMessage {
   const message: unknown = JSON.parse(text);
   if (typeof message !== "object" || message === null) throw new Error("the server sent something that is not a message");
