@@ -56,9 +56,9 @@ def measure(pack: Pack, sounds: Iterable[SuddenSound]) -> Position:
     onset = max(_BEFORE_S * rate, 2 * pack.manifest.window) // hop * hop
     for sound in sounds:
         tried += 1
-        line = random.normal(scale=_NOISE, size=onset + _AFTER_S * rate + pack.manifest.window).astype(np.float32)
-        line[onset : onset + len(sound.samples)] += sound.samples
-        scores = _rows(session, pack, line, hop)[:, list(sound.columns)].max(axis=1)
+        signal = random.normal(scale=_NOISE, size=onset + _AFTER_S * rate + pack.manifest.window).astype(np.float32)
+        signal[onset : onset + len(sound.samples)] += sound.samples
+        scores = _rows(session, pack, signal, hop)[:, list(sound.columns)].max(axis=1)
         for threshold in THRESHOLDS:
             (first,) = np.nonzero(scores >= threshold)
             if len(first) and first[0] > 0:
@@ -71,13 +71,13 @@ def measure(pack: Pack, sounds: Iterable[SuddenSound]) -> Position:
     return Position(leads, tried)
 
 
-def _rows(session: Session, pack: Pack, line: F32, hop: int) -> F32:
+def _rows(session: Session, pack: Pack, signal: F32, hop: int) -> F32:
     """Scores of every window at a hop of 20 ms: (windows, classes)."""
     window = pack.manifest.window
-    frontend = make_frontend(pack.manifest.features, pack.manifest.rate, history=len(line), encode=session.encode)
-    frontend.push(line)
+    frontend = make_frontend(pack.manifest.features, pack.manifest.rate, history=len(signal), encode=session.encode)
+    frontend.push(signal)
     found = []
-    starts = range(0, len(line) - window + 1, hop)
+    starts = range(0, len(signal) - window + 1, hop)
     for at in range(0, len(starts), _BATCH):
         chunk = starts[at : at + _BATCH]
         inputs = session.input_rows(len(chunk))

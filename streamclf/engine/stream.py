@@ -1,4 +1,4 @@
-"""A stream: one audio line. Reads its ring, resamples, feeds the features of every pack that listens to it.
+"""A stream: the sound of one source. Reads its ring, resamples, feeds the features of every pack that listens to it.
 
 All that changes while audio flows belongs to one `Stream` and to its tracks. `pull` takes what the ring holds; where
 samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
@@ -24,7 +24,7 @@ _SLACK_FRAMES = 2 * PULL_FRAMES
 
 
 @dataclass(slots=True)
-class _Line:
+class _Branch:
     """Audio of the stream at one pack rate: a resampler and the frontends behind it."""
 
     rate: int
@@ -44,7 +44,7 @@ class _Line:
 
 
 class Stream:
-    """One audio line of native `rate` (Hz), read from `ring`.
+    """The sound of one source at its native `rate` (Hz), read from `ring`.
 
     consumed: native sample index up to which the ring has been read. levels: also measure how loud each frame is.
     """
@@ -63,7 +63,7 @@ class Stream:
         self.seen: list[Levels | Picture | Sound] = []
         """Of the frames that the last `pull` made whole."""
         self._scope = Scope(name, rate, levels=levels)
-        self._lines: dict[int, _Line] = {}
+        self._branches: dict[int, _Branch] = {}
         self._lost_seen = 0
 
     def listen(self, features: Features, rate: int, *, window: int, encode: Encode | None = None) -> Frontend:
@@ -73,13 +73,13 @@ class Stream:
         features; packs share its rows only where it is the same.
         """
         hop = hop_of(rate)
-        line = self._lines.get(rate)
-        if line is None:
-            line = self._lines[rate] = _Line(rate, Resampler(self.rate, rate), {})
-        frontend = line.frontends.get((features, encode))
+        branch = self._branches.get(rate)
+        if branch is None:
+            branch = self._branches[rate] = _Branch(rate, Resampler(self.rate, rate), {})
+        frontend = branch.frontends.get((features, encode))
         if frontend is None:
             frontend = make_frontend(features, rate, history=window + _SLACK_FRAMES * hop, encode=encode)
-            line.frontends[features, encode] = frontend
+            branch.frontends[features, encode] = frontend
         return frontend
 
     @property
@@ -90,7 +90,7 @@ class Stream:
     @property
     def held_back_ms(self) -> float:
         """The longest present delay of the stream's resamplers."""
-        return max((line.resampler.held_back * 1000 / line.rate for line in self._lines.values()), default=0.0)
+        return max((branch.resampler.held_back * 1000 / branch.rate for branch in self._branches.values()), default=0.0)
 
     @property
     def readable(self) -> bool:
@@ -124,8 +124,8 @@ class Stream:
             self.seen = self._scope.push(block)
         if self._gain is not None:
             block = self._gain.apply(block)
-        for line in self._lines.values():
-            line.push(block)
+        for branch in self._branches.values():
+            branch.push(block)
         self.consumed = stop
         return None
 
@@ -149,9 +149,9 @@ class Stream:
         """
         frames = -(-self.consumed // self.hop)
         self.ended = True
-        for rate, line in self._lines.items():
-            line.push(np.zeros(0, dtype=np.float32), last=True)
-            for frontend in line.frontends.values():
+        for rate, branch in self._branches.items():
+            branch.push(np.zeros(0, dtype=np.float32), last=True)
+            for frontend in branch.frontends.values():
                 rest = max(needed.get(rate, 0), frames * hop_of(rate)) - frontend.samples
                 if rest > 0:
                     frontend.push(np.zeros(rest, dtype=np.float32))
@@ -162,8 +162,8 @@ class Stream:
         end = max(hole.end, first + 1)
         self.started_at = -(-end // self.hop)
         self.consumed = self.started_at * self.hop
-        for line in self._lines.values():
-            line.restart(self.started_at)
+        for branch in self._branches.values():
+            branch.restart(self.started_at)
         self._scope.restart(self.consumed)
         if self._gain is not None:
             self._gain.restart()

@@ -79,7 +79,7 @@ class PackEntry(msgspec.Struct, kw_only=True):
 
 
 class StreamEntry(msgspec.Struct, kw_only=True):
-    """One line of audio."""
+    """The sound of one source."""
 
     name: str
     """What messages call it."""

@@ -17,7 +17,7 @@ from streamclf.protocol import wire
 from streamclf.serve.channels import Channels
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.ondemand import Shown
+from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
@@ -38,7 +38,7 @@ class Hub:
     """replay_seconds: score rows kept for each track, at least 60. lossless: who falls behind reads on from the ring.
 
     In a lossless run (a file as fast as it goes) the producer has to wait while `congested`. on_subscribe: called at
-    each subscription. on_picture, on_sound: see `Shown`.
+    each subscription. on_picture, on_sound: see `OnDemand`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Hub:
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
         self._captured_ns: dict[tuple[str, str], int] = {}
-        self._shown = Shown(
+        self._on_demand = OnDemand(
             self.streams, self._channels, frames=self._ring.max_rows, on_picture=on_picture, on_sound=on_sound
         )
         self._sent_ns = 0
@@ -116,9 +116,9 @@ class Hub:
             elif isinstance(output, Gap):
                 self._publish_gap(output)
             elif isinstance(output, Picture):
-                self._shown.picture(output, sent_ns=sent_ns)
+                self._on_demand.picture(output, sent_ns=sent_ns)
             elif isinstance(output, Sound):
-                self._shown.sound(output)
+                self._on_demand.sound(output)
             elif isinstance(output, Status):
                 self._publish_status(output)
 
@@ -207,7 +207,7 @@ class Hub:
 
     def picture(self, stream: str, frame: int) -> bytes:
         """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""
-        return self._shown.columns(stream, frame)
+        return self._on_demand.columns(stream, frame)
 
     def _publish_item(self, item: Item) -> None:
         self._ring.items.add(item)
@@ -237,7 +237,7 @@ class Hub:
         """
         channel = self._channels.join(recipient, wish)
         self._on_subscribe()
-        self._shown.ask()
+        self._on_demand.ask()
         if wish.since is None:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])
         elsewhere = wish.instance is not None and wish.instance != self.instance
@@ -249,7 +249,7 @@ class Hub:
     def detach(self, recipient: Recipient) -> None:
         """Forget `recipient`. Forgets its channel with its last recipient."""
         self._channels.leave(recipient)
-        self._shown.ask()
+        self._on_demand.ask()
 
     def press(self, recipient: Recipient, full: bool) -> None:
         """`recipient` says whether so much waits for it that a producer that can wait should."""

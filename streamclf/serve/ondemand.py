@@ -15,7 +15,7 @@ from streamclf.serve.subscription import Channel
 from streamclf.types import Picture, Sound
 
 
-class Shown:
+class OnDemand:
     """streams: in the order of `hello`. channels: the hub's own, as they come and go. frames: how many are held.
 
     on_picture: called when somebody wants to see spectrum columns, and when for a replay's length nobody did. on_sound:

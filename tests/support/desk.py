@@ -14,7 +14,7 @@ from tests.support.alerts import AT_NS
 
 
 class Desk:
-    """A store, a dispatcher on it, and what a keeper does for it: write at once, then say so."""
+    """A store, a dispatcher on it, and what a writer does for it: write at once, then say so."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

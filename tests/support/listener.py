@@ -47,23 +47,23 @@ def save(folder: Path, name: str, ring: Ring, clock: StreamClock, source: Source
 
 def main() -> None:
     """Capture until told to stop."""
-    lines: list[tuple[str, Source, Ring, StreamClock]] = []
+    streams: list[tuple[str, Source, Ring, StreamClock]] = []
     for spec in name_sources([parse_source(text) for text in sys.argv[1:]]):
         source = open_source(spec)
         source.open()
         ring, clock = Ring(source.rate * HELD_S), StreamClock(source.rate)
-        lines.append((spec.name, source, ring, clock))
-    for name, source, ring, clock in lines:
+        streams.append((spec.name, source, ring, clock))
+    for name, source, ring, clock in streams:
         source.start(ring, clock, Wake(), lambda s, d, name=name, ring=ring: tell(name, s, d, ring.written))  # type: ignore[misc]
-    tell("", "ready", "; ".join(source.description for _, source, _, _ in lines))
+    tell("", "ready", "; ".join(source.description for _, source, _, _ in streams))
     for command in sys.stdin:
         word, _, argument = command.strip().partition(" ")
         if word == "stop":
             break
-        for name, source, ring, clock in lines:
+        for name, source, ring, clock in streams:
             save(Path(argument), name, ring, clock, source)
         tell("", "saved", argument)
-    for _, source, _, _ in lines:
+    for _, source, _, _ in streams:
         source.stop()
         tell("", "stopped", "")
 

@@ -28,8 +28,9 @@ def test_of_a_model_it_takes_the_pack_and_no_recipe(taken: set[str]) -> None:
     assert default == {f"streamclf/models/default/{name}" for name in files}
 
 
-def test_of_the_clients_it_takes_the_python_one_alone(taken: set[str]) -> None:
-    client = {name for name in taken if name.startswith("streamclf/client/")}
+def test_of_the_client_it_takes_the_python_modules_alone(taken: set[str]) -> None:
+    client = {Path(name) for name in taken if name.startswith("streamclf/client/")}
 
-    assert "streamclf/client/client.py" in client
-    assert all(name.endswith(".py") for name in client)
+    assert Path("streamclf/client/client.py") in client
+    assert {file.suffix for file in client} == {".py"}
+    assert {file.parent for file in client} == {Path("streamclf/client")}

@@ -77,7 +77,7 @@ export class EventList {
   }
 }
 
-/** One line of audio. */
+/** The sound of one source. */
 export class StreamModel {
   readonly tracks = new Map<string, Track>();
   readonly picture = new PictureRing();

@@ -25,7 +25,7 @@ export interface HelloMessage {
   no_audio: string;
 }
 
-/** One line of audio. */
+/** The sound of one source. */
 export interface StreamEntry {
   /** What messages call it. */
   name: string;
