@@ -65,8 +65,8 @@ describe("binary messages", { skip: FILE ? false : "STREAMCLF_TEST_MESSAGES is n
   it("that are cut short, of another kind or another version are refused", () => {
     const whole = bytes(messages.scores.bytes);
     assert.throws(() => decodeScores(whole.slice(0, -1)), /where it says/);
-    assert.throws(() => decodeScores(whole.slice(0, 20)), /no whole message/);
-    assert.throws(() => magicOf(new Uint8Array([83, 67, 9]).buffer), /no message of streamclf.v1/);
+    assert.throws(() => decodeScores(whole.slice(0, 20)), /not a whole message/);
+    assert.throws(() => magicOf(new Uint8Array([83, 67, 9]).buffer), /not a message of streamclf.v1/);
     assert.throws(() => new Reader().take(new Uint8Array([1, 2, 1]).buffer), /not known here/);
     assert.throws(() => new Reader().take(whole), /fit the packs/);
   });
@@ -74,8 +74,8 @@ describe("binary messages", { skip: FILE ? false : "STREAMCLF_TEST_MESSAGES is n
   it("of JSON have milliseconds, and begin with hello", () => {
     const reader = new Reader();
     assert.throws(() => reader.take(messages.event), /check the address/);
-    assert.throws(() => reader.take("[]"), /no message of streamclf/);
-    assert.throws(() => reader.take("what?"), /no message of streamclf/);
+    assert.throws(() => reader.take("[]"), /not a message of streamclf/);
+    assert.throws(() => reader.take("what?"), /not a message of streamclf/);
     assert.equal(reader.take(messages.hello).streams[0].epoch_ms, messages.epochMs);
     const event = reader.take(messages.event);
     assert.equal(event.onset_ms, messages.epochMs + 200);
