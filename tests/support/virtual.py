@@ -6,6 +6,7 @@ Nothing is measured and nothing waits, so a minute passes in a moment and always
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ class World(Machine):
 
     cost: computing time for a second of sound of one stream, and run_s that of a run of the pack, by the time;
     waits: [(from, seconds)], stretches in which the thread does not run; gaps: stream -> the same, in which its
-    source loses sound.
+    source loses sound; says: what sources tell, and when.
     """
 
     rings: dict[str, Ring]
@@ -47,8 +48,10 @@ class World(Machine):
     run_s: Callable[[float], float] = lambda now_s: 0.0
     waits: Sequence[tuple[float, float]] = ()
     gaps: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    says: Sequence[tuple[float, Status]] = ()
     loud: float = 0.2
     until_s: float = 60.0
+    calls: EngineCalls = field(default_factory=EngineCalls)
     over: threading.Event = field(default_factory=threading.Event)
     _now_s: float = 0.0
     _cpu_s: float = 0.0
@@ -62,6 +65,9 @@ class World(Machine):
 
     def listen(self, wake: Wake, limit_s: float) -> bool:
         self.go((self._blocks + 1) * BLOCK_S - self._now_s)
+        while self.says and self.says[0][0] <= self._now_s:
+            (_, status), *self.says = self.says
+            self.calls.call(partial(list[Output], [status]))
         return True
 
     def rest(self, stopping: threading.Event, seconds: float) -> None:
@@ -140,7 +146,6 @@ def run(folder: Path, world: World, *, lowest: str = "yard") -> Run:
         engine.add(Stream(name, rate=RATE, ring=ring), priority=-1 if name == lowest else 0)
     told: list[Told] = []
     faults: list[BaseException] = []
-    calls = EngineCalls()
 
     def fault(found: BaseException) -> None:
         faults.append(found)
@@ -149,7 +154,7 @@ def run(folder: Path, world: World, *, lowest: str = "yard") -> Run:
     thread = ModelThread(
         engine,
         lambda outputs, decided_ns: told.extend((world.now_s(), output) for output in outputs),
-        calls=calls,
+        calls=world.calls,
         live=True,
         hop_ms=FRAME_MS,
         on_fault=fault,

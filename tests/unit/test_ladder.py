@@ -137,6 +137,29 @@ def test_events_of_a_paused_stream_are_closed_and_the_log_and_metrics_tell(
     assert metrics.sums(metrics.PAUSED, "stream")["yard"] == 0
 
 
+def test_events_of_a_stream_that_is_lost_are_closed_at_once(tmp_path: Path) -> None:
+    world = World(rings("mic"), gaps={"mic": [(5.0, 20.0)]}, loud=0.9, until_s=30)
+    world.says = [(5.1, Status("mic", StreamState.LOST, "unplugged")), (25.0, Status("mic", StreamState.LIVE, ""))]
+    found = run(stateful_pack(tmp_path / "p"), world)
+    events = [(at, o) for at, o in found.told if isinstance(o, Event)]
+    assert not lasting([o for at, o in found.told if at < 6], "mic")
+    assert not [at for at, _ in events if 6 <= at < 25]
+    assert lasting([o for _, o in found.told], "mic"), "and begin anew when it is back"
+
+
+def test_a_paused_stream_whose_source_comes_back_is_still_paused(tmp_path: Path) -> None:
+    world = World(rings("mic", "yard"), cost=overloaded)
+    world.says = [(20.0, Status("yard", StreamState.LOST, "unplugged")), (21.0, Status("yard", StreamState.LIVE, ""))]
+    found = run(stateful_pack(tmp_path / "p"), world)
+    assert [status.state for _, status in found.statuses("yard")] == [
+        StreamState.PAUSED,
+        StreamState.LOST,
+        StreamState.LIVE,
+        StreamState.PAUSED,
+        StreamState.RESUMED,
+    ]
+
+
 def lasting(told: list[Output], stream: str) -> set[str]:
     events = [o for o in told if isinstance(o, Event) and o.stream == stream]
     return {e.id for e in events} - {e.id for e in events if e.stage is Stage.CLOSE}
