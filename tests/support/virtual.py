@@ -40,7 +40,8 @@ class World(Machine):
 
     cost: computing time for a second of sound of one stream, and run_s that of a run of the pack, by the time;
     waits: [(from, seconds)], stretches in which the thread does not run; gaps: stream -> the same, in which its
-    source loses sound; says: what sources tell, and when.
+    source loses sound; says: what sources tell, and when; threads: of the session, of which the
+    thread itself does the least if there are more.
     """
 
     rings: dict[str, Ring]
@@ -50,6 +51,7 @@ class World(Machine):
     gaps: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     says: Sequence[tuple[float, Status]] = ()
     loud: float = 0.2
+    threads: int = 1
     until_s: float = 60.0
     calls: EngineCalls = field(default_factory=EngineCalls)
     over: threading.Event = field(default_factory=threading.Event)
@@ -76,7 +78,7 @@ class World(Machine):
     def work(self, sound_s: float, runs: float) -> None:
         """Score so much sound of a stream, by so many runs."""
         took_s = sound_s * self.cost(self._now_s) + runs * self.run_s(self._now_s)
-        self._cpu_s += took_s
+        self._cpu_s += 0 if self.threads > 1 else took_s
         self.go(took_s)
 
     def go(self, seconds: float) -> None:
@@ -139,7 +141,7 @@ class Run:
 
 def run(folder: Path, world: World, *, lowest: str = "yard") -> Run:
     """Run the pack in `folder` on the model thread until the world's end. lowest: stream that is paused first."""
-    runner = PackRunner(load_pack(folder), Session(load_pack(folder), provider=Provider.CPU))
+    runner = PackRunner(load_pack(folder), Session(load_pack(folder), provider=Provider.CPU, threads=world.threads))
     engine = _Worked([runner])
     engine.world = world
     for name, ring in world.rings.items():

@@ -160,6 +160,12 @@ def test_a_paused_stream_whose_source_comes_back_is_still_paused(tmp_path: Path)
     ]
 
 
+def test_what_other_threads_compute_for_a_run_is_work_too(tmp_path: Path) -> None:
+    found = run(stateful_pack(tmp_path / "p"), World(rings("mic", "yard"), cost=overloaded, threads=2))
+    assert [status.state for _, status in found.statuses("yard")] == [StreamState.PAUSED, StreamState.RESUMED]
+    assert heard_whole(found, "mic", 59)
+
+
 def lasting(told: list[Output], stream: str) -> set[str]:
     events = [o for o in told if isinstance(o, Event) and o.stream == stream]
     return {e.id for e in events} - {e.id for e in events if e.stage is Stage.CLOSE}
