@@ -91,8 +91,8 @@ class Meter:
                 return None
             fresh = {name: total - self._scored_s.get(name, 0.0) for name, total in scored_s.items()}
             heard = frozenset(name for name, seconds in fresh.items() if seconds > 0)
-            # streams are scored side by side: a second of all of them is as many seconds of sound
-            share = (cpu_s - self._cpu_s) * len(heard) / sum(fresh[name] for name in heard) if heard else 0.0
+            # streams are scored side by side; so the one that was heard most has heard what the window gave
+            share = (cpu_s - self._cpu_s) / max(fresh[name] for name in heard) if heard else 0.0
             load = Load(share, now_s - began_s, heard)
         self._began_s, self._cpu_s, self._scored_s = now_s, cpu_s, dict(scored_s)
         return load

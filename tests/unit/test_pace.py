@@ -100,7 +100,8 @@ def test_load_is_own_time_for_sound_that_was_scored() -> None:
     assert noted(5.0, 5.0, now_s=5.0, cpu_s=6.0) == (0.2, 4.0, 2), "a stall, then all of it at once"
     assert noted(5.5, 5.5, now_s=7.0, cpu_s=6.1) == (0.2, 2.0, 2), "little of the time was ours"
     assert noted(6.5, 5.5, now_s=8.0, cpu_s=6.2) == (0.1, 1.0, 1), "the other stream had a gap"
-    assert noted(6.5, 5.5, now_s=9.0, cpu_s=6.2) == (0.0, 1.0, 0)
+    assert noted(7.5, 5.52, now_s=9.0, cpu_s=6.3) == (0.1, 1.0, 2), "and was heard for a moment"
+    assert noted(7.5, 5.52, now_s=10.0, cpu_s=6.3) == (0.0, 1.0, 0)
 
 
 def test_a_gap_is_no_backlog() -> None:
