@@ -49,6 +49,14 @@ TICK_SECONDS = Histogram(
 HOP_MS = Gauge("streamclf_hop_milliseconds", "Time between two runs of a pack, in force", ["pack"], registry=REGISTRY)
 LADDER = Gauge("streamclf_ladder_rung", "How far down the ladder of falling behind (0: all well)", registry=REGISTRY)
 LADDER_STEPS = Counter("streamclf_ladder_steps", "Steps on that ladder", ["direction"], registry=REGISTRY)
+MODEL_LOAD = Gauge(
+    "streamclf_model_load", "Computing time of the model thread for a second of sound of all streams", registry=REGISTRY
+)
+KEPT_WAITING = Counter(
+    "streamclf_kept_waiting", "Times rows were late though the work fits: nothing is left out", registry=REGISTRY
+)
+PAUSES = Counter("streamclf_pauses", "Times the stream was paused", ["stream"], registry=REGISTRY)
+PAUSED = Gauge("streamclf_paused", "Whether the stream is paused (0 or 1)", ["stream"], registry=REGISTRY)
 
 # delivered (counted by the hub and the server)
 SUBSCRIBERS = Gauge("streamclf_subscribers", "Connections that are open", registry=REGISTRY)

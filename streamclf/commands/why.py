@@ -22,6 +22,7 @@ from streamclf.errors import ConfigError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
+from streamclf.store.gaps import overlapping_gaps
 from streamclf.store.scorefile import Header
 from streamclf.text import plain
 
@@ -53,8 +54,14 @@ def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
         at_ns = parse_time(what, option="TIME", now_ns=time.time_ns())
         since_ns, until_ns = (at_ns + round(sign * seconds * NS_PER_SECOND) for sign in (-1, 1))
         events = overlapping(connection, since_ns=since_ns, until_ns=until_ns)
+        gaps = overlapping_gaps(connection, since_ns=since_ns, until_ns=until_ns)
         for event in events:
             _explain(connection, event, rules)
+    for gap in gaps:
+        click.echo(
+            f"{plain(gap.stream)}: nothing was heard from {local_time(gap.since_ns)} to {local_time(gap.until_ns)}: "
+            f"{plain(gap.reason)}\n"
+        )
     if not events:
         click.echo(f"no event from {local_time(since_ns)} to {local_time(until_ns)}\n")
     _scores(config, events, since_ns, until_ns, top)

@@ -112,7 +112,7 @@ class Health:
         rms, peak = level(one) if one is not None and not info.state.silent else (None, None)
         backlog_ms = None
         if one is not None and not info.state.unread:
-            backlog_ms = round(one.stream.waiting * 1000 / info.rate, 1)
+            backlog_ms = round(one.stream.backlog * 1000 / info.rate, 1)
         return status.StreamStatus(
             name=info.name,
             source=info.source,

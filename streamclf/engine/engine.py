@@ -86,15 +86,31 @@ class Engine:
         """Priority of a stream: the lowest is paused first."""
         return self.tracks[name][0].priority if self.tracks[name] else 0
 
-    def pause(self, name: str) -> None:
-        """Stop reading the stream; what is captured meanwhile becomes a gap at `resume`."""
+    def pause(self, name: str) -> list[Output]:
+        """Stop reading the stream and close its events; what is captured meanwhile becomes a gap, see `pass_over`."""
         self.streams[name].paused = True
+        return self.close_events(name)
+
+    def pass_over(self, name: str) -> list[Output]:
+        """The gap of a paused stream, up to its newest whole frame; nothing where there is none."""
+        stream = self.streams[name]
+        if stream.ended or stream.waiting < stream.hop:
+            return []
+        return self._restart(name, stream.skip_to_newest(GapReason.PAUSED))
 
     def resume(self, name: str) -> list[Output]:
         """Go on at the stream's newest whole frame."""
-        stream = self.streams[name]
-        stream.paused = False
-        return self._restart(name, stream.skip_to_newest(GapReason.PAUSED))
+        outputs = self.pass_over(name)
+        self.streams[name].paused = False
+        return outputs
+
+    def close_events(self, name: str) -> list[Output]:
+        """Give what rows are due and close what events last: the stream is not heard for a while."""
+        outputs: list[Output] = []
+        for track in self.tracks[name]:
+            outputs += track.take()
+            outputs += track.finish()
+        return outputs
 
     def allow(self, packs: Container[str], labels: Container[str]) -> None:
         """Of these packs only events of these label ids begin from now on."""
@@ -135,9 +151,9 @@ class Engine:
 
     @property
     def backlog_ms(self) -> float:
-        """How much sound waits of the stream where most does; of one that is paused nothing is waited for."""
+        """How much sound waits of the stream where most does. A gap is no sound; a paused stream waits for none."""
         readable = [stream for stream in self.streams.values() if stream.readable]
-        return max((stream.waiting * 1000 / stream.rate for stream in readable), default=0.0)
+        return max((stream.backlog * 1000 / stream.rate for stream in readable), default=0.0)
 
     def drain(self) -> list[Output]:
         """Tick until the rings are empty."""
@@ -148,7 +164,8 @@ class Engine:
 
     def finish(self, name: str) -> list[Output]:
         """The source of stream `name` has ended: give the rows of its last frames and close its events."""
-        outputs = self.drain()
+        outputs = self.resume(name) if self.streams[name].paused else []
+        outputs += self.drain()
         stream, tracks = self.streams[name], self.tracks[name]
         frames = -(-stream.consumed // stream.hop)
         needed: dict[int, int] = {}

@@ -55,6 +55,8 @@ class Stream:
         self.hop = hop_of(rate)
         self.ring = ring
         self.consumed = 0
+        self.scored = 0
+        """Native samples that went to the packs: those of gaps are not among them."""
         self.started_at = 0
         """Frame of the last restart: no earlier frame will be scored any more."""
         self.ended = False
@@ -86,6 +88,15 @@ class Stream:
     def waiting(self) -> int:
         """Native samples in the ring that were not read yet."""
         return self.ring.written - self.consumed
+
+    @property
+    def backlog(self) -> int:
+        """Those of them that are sound: a gap is stepped over, and so is never work that waits."""
+        ring, start = self.ring, self.consumed
+        waiting = ring.written - start
+        if ring.lost != self._lost_seen:
+            waiting -= sum(hole.end - max(hole.first, start) for hole in tuple(ring.holes) if hole.end > start)
+        return max(0, waiting)
 
     @property
     def held_back_ms(self) -> float:
@@ -127,6 +138,7 @@ class Stream:
         for branch in self._branches.values():
             branch.push(block)
         self.consumed = stop
+        self.scored += stop - start
         return None
 
     def draw(self, on: bool) -> None:

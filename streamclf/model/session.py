@@ -66,6 +66,8 @@ class Session:
         self._manifest = manifest
         self._session, taken = _open(pack, provider, threads)
         self.provider = taken.value
+        self.elsewhere = threads > 1 or taken is not Provider.CPU
+        """Whether runs are computed by more than the calling thread."""
         self._goes_of = max_batch if manifest.batch else 1
         self._row_dims = (manifest.rows_per_window, self.classes)
         self._output_dims = self._row_dims if manifest.framed else (self.classes,)

@@ -10,7 +10,7 @@ from streamclf.engine.segment import Decision
 from streamclf.store.events import StoredEvent, closed
 from streamclf.store.loudness import Loudness, codes_of_rms
 from streamclf.store.packfacts import PackFacts
-from streamclf.types import Event, Gap, Levels, Output, Stage
+from streamclf.types import Event, Gap, Levels, Output, Stage, Status, StreamState
 
 
 class Ledger:
@@ -24,11 +24,15 @@ class Ledger:
         self._run = run
         self._packs = packs
         self._test = test
+        self._states: dict[str, StreamState] = {}
         self._loudness: dict[str, Loudness] = {}
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> list[StoredEvent]:
         """The events among `outputs`, in their order. epochs: stream -> wall time (ns) of its frame 0."""
         broken = {output.stream for output in outputs if isinstance(output, Gap)}
+        for output in outputs:
+            if isinstance(output, Status) and output.stream and output.state.of_stream:
+                self._states[output.stream] = output.state.settled
         taken = []
         for output in outputs:
             if isinstance(output, Levels):
@@ -71,7 +75,7 @@ class Ledger:
             min_on_ms=decision.min_on * FRAME_MS,
             min_off_ms=decision.min_off * FRAME_MS,
             level_db=loudness.level_db(event.onset_frame, end) if loudness else None,
-            ended_by=_ended_by(event, decision, broken) if event.stage is Stage.CLOSE else "",
+            ended_by=self._ended_by(event, decision, broken) if event.stage is Stage.CLOSE else "",
             test=event.stream in self._test,
         )
         if event.stage is Stage.CLOSE:
@@ -80,9 +84,12 @@ class Ledger:
             self.lasting[name] = stored
         return stored
 
-
-def _ended_by(event: Event, decision: Decision, broken: Container[str]) -> str:
-    assert event.offset_frame is not None
-    if event.decided_frame - event.offset_frame >= decision.min_off:
-        return "quiet"
-    return "gap" if event.stream in broken else "end"
+    def _ended_by(self, event: Event, decision: Decision, broken: Container[str]) -> str:
+        assert event.offset_frame is not None
+        state = self._states.get(event.stream)
+        if event.decided_frame - event.offset_frame >= decision.min_off:
+            return "quiet"
+        if state is StreamState.PAUSED:
+            return "paused"
+        unheard = state is not None and state.silent and state is not StreamState.ENDED
+        return "gap" if unheard or event.stream in broken else "end"

@@ -88,5 +88,15 @@ STEPS = (
     """
     ALTER TABLE events ADD COLUMN mark_label TEXT NOT NULL DEFAULT '';  -- what a person says it really was
     """,
+    """
+    CREATE TABLE gaps (                         -- gaps.py
+        stream TEXT NOT NULL,
+        since_ns INTEGER NOT NULL,
+        until_ns INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (stream, since_ns)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX gaps_by_time ON gaps (until_ns);
+    """,
 )
 VERSION = len(STEPS)

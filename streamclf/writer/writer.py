@@ -24,6 +24,7 @@ from streamclf.alerts.rules.book import RuleBook, Verdict
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, close_stale, put_events
+from streamclf.store.gaps import GapsWaiting
 from streamclf.store.ledger import Ledger
 from streamclf.writer.backlog import Backlog
 from streamclf.writer.housekeeping import Housekeeping
@@ -65,6 +66,7 @@ class Writer:
         self._on_commit = on_commit
         self._on_fault = on_fault
         self._backlog = Backlog()
+        self._gaps = GapsWaiting()
         self._problem = ""
         self._began = False
         self._committed_s = 0.0
@@ -114,7 +116,7 @@ class Writer:
             return
         verdict = self._judge()
         backlog = self._backlog
-        if verdict or backlog.urgent or (backlog.events and now_s >= self._committed_s + _UPDATES_S):
+        if verdict or backlog.urgent or ((backlog.events or self._gaps) and now_s >= self._committed_s + _UPDATES_S):
             self._commit(verdict, now_s)
 
     def _last_round(self) -> None:
@@ -132,6 +134,7 @@ class Writer:
         for outputs in self._inbox.outputs():
             events = self._ledger.take(outputs, epochs)
             self._backlog.hold(events)
+            self._gaps.take(outputs, self._clocks)
             if self._house is not None:
                 self._house.take(outputs, epochs, events)
         for write, done in self._inbox.calls():
@@ -176,6 +179,7 @@ class Writer:
         if verdict is not None:
             self._accept(verdict)
         finished = self._backlog.written(stale)
+        self._gaps.written()
         self._committed_s = now_s
         metrics.STORE_COMMITS.inc()
         if self._problem:
@@ -190,6 +194,7 @@ class Writer:
         with self._store.transaction() as tx:
             stale = [] if self._began else close_stale(tx)
             put_events(tx, told)
+            self._gaps.write(tx)
             outbox.put_reasons(tx, self._backlog.reasons.values())
             if verdict is not None:
                 outbox.put_reasons(tx, verdict.reasons)

@@ -18,7 +18,7 @@ from streamclf.alerts.rules.file import Vocabulary
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.watch import RulesWatch
-from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND, StreamClock
 from streamclf.config import ClipsConfig
 from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
@@ -28,9 +28,10 @@ from streamclf.serve.hub import Hub
 from streamclf.store.clips import Cut, clip_name, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_clip
+from streamclf.store.gaps import GapsWaiting
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
-from streamclf.types import FrameScores, Label
+from streamclf.types import FrameScores, Gap, Label
 from tests.support.rawclient import RawClient
 from tests.support.server import TOKEN, run, serving
 from tests.support.serving import EPOCH_NS, LABELS, make_hub, publish, scores
@@ -89,6 +90,13 @@ def put(store: Store, *events: Any) -> None:
 
 def live(rules: RulesWatch, hub: Hub | None = None, *, allowed: frozenset[str] | None = None) -> Live:
     return Live(hub or make_hub(), FACTS, rules, lambda pack, day: allowed)
+
+
+def keep_gaps(store: Store, *gaps: Gap) -> None:
+    waiting = GapsWaiting()
+    waiting.take(gaps, {"mic": StreamClock(16_000, epoch_ns=EPOCH_NS)})
+    with store.transaction() as tx:
+        waiting.write(tx)
 
 
 async def ask(server: Server, path: str, *, status: int = 200, **fields: Any) -> Any:
@@ -305,6 +313,13 @@ def test_what_memory_has_forgotten_comes_from_the_log_and_else_says_so(store: St
             nothing = await ask(server, "why", **moment(100))
             assert (nothing["packs"], nothing["rows"]) == ([], "")
             assert "[scores] enabled = true" in nothing["no_rows"]
+            assert nothing["gaps"] == []
+            keep_gaps(store, Gap("mic", 0, 160_000 - 1, "paused"))
+            paused = await ask(server, "why", **moment(100))
+            assert paused["no_rows"] == "nothing was heard then: paused"
+            assert paused["gaps"] == [
+                {"stream": "mic", "since_ns": EPOCH_NS, "until_ns": EPOCH_NS + 10 * NS_PER_SECOND, "reason": "paused"}
+            ]
             publish(hub, scores(0, *rows))
             log = ScoreLog(store.folder, "run", FACTS)
             log.take([FrameScores("mic", "big", 0, rows, True, 0)], {"mic": EPOCH_NS})

@@ -1,5 +1,6 @@
 """Files at real time, against the real clock."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -7,9 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamclf.audio.ring import Ring
 from streamclf.audio.sources import open_source, parse_source
 from streamclf.clock import NS_PER_FRAME
+from streamclf.engine.batch import PackRunner
+from streamclf.engine.calls import EngineCalls
+from streamclf.engine.engine import Engine
+from streamclf.engine.runner import ModelThread
+from streamclf.engine.stream import Stream
+from streamclf.model.loader import load_pack
+from streamclf.model.session import Session
+from streamclf.types import FrameScores, Gap, Output, Status
 from tests.support.listening import Listening
+from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
 
@@ -36,3 +47,38 @@ def test_the_demo_streams_and_stops_before_its_end() -> None:
     listening.source.stop()
     assert "ended" not in listening.states
     assert np.abs(listening.samples).max() > 0
+
+
+def test_two_freezes_pause_nothing_and_lose_no_row(tmp_path: Path) -> None:
+    """The real clock and the real computing time of the thread: what it sleeps is not work."""
+    engine = Engine([PackRunner(load_pack(stateful_pack(tmp_path / "p")), Session(load_pack(tmp_path / "p")))])
+    rings = {name: Ring(RATE * 10) for name in ("mic", "yard")}
+    for name, ring in rings.items():
+        engine.add(Stream(name, rate=RATE, ring=ring))
+    told: list[Output] = []
+    calls = EngineCalls()
+    model = ModelThread(engine, lambda outputs, decided_ns: told.extend(outputs), calls=calls, live=True)
+    model.start()
+    began_s, frames = time.monotonic(), 0
+    while frames < 250:
+        if frames in (60, 130):
+            calls.call(freeze)
+        for ring in rings.values():
+            ring.write(np.zeros(RATE // 50, dtype=np.float32))
+        frames += 1
+        calls.wake.set()
+        time.sleep(max(0.0, began_s + frames / 50 - time.monotonic()))
+    ended = threading.Semaphore(0)
+    for name in rings:
+        calls.end(name, [], ended.release)
+    assert all(ended.acquire(timeout=30) for _ in rings)
+    assert model.stop(30)
+    assert not [output for output in told if isinstance(output, Gap | Status)]
+    for name in rings:
+        rows = [o for o in told if isinstance(o, FrameScores) and o.stream == name]
+        assert [o.first_frame + i for o in rows for i in range(len(o.rows))] == list(range(250))
+
+
+def freeze() -> list[Output]:
+    time.sleep(0.6)
+    return []

@@ -6,7 +6,7 @@ import pytest
 from streamclf.clock import NS_PER_FRAME
 from streamclf.store.ledger import Ledger
 from streamclf.store.loudness import KEPT_FRAMES, Loudness, codes_of_rms, decibels_of_codes
-from streamclf.types import Gap, Levels, Stage
+from streamclf.types import Gap, Levels, Stage, Status, StreamState
 from tests.support.storing import FACTS, heard
 
 EPOCH = 1_000 * NS_PER_FRAME
@@ -48,6 +48,18 @@ def test_why_an_event_ended() -> None:
 
     assert [e.ended_by for e in (by_gap, by_end, by_stop)] == ["gap", "end", "stop"]
     assert (by_stop.stage, by_stop.offset_frame, ledger.lasting) == ("close", 105, {})
+
+
+@pytest.mark.parametrize(
+    ("state", "ended_by"),
+    [(StreamState.PAUSED, "paused"), (StreamState.LOST, "gap"), (StreamState.RECONNECTING, "gap"),
+     (StreamState.ENDED, "end"), (StreamState.RESUMED, "end"), (StreamState.BEHIND, "end")],
+)  # fmt: skip
+def test_an_event_of_a_stream_that_is_not_heard_says_so(state: StreamState, ended_by: str) -> None:
+    cut = heard(Stage.CLOSE, offset=120, decided=121)
+    ledger = Ledger("run1", FACTS)
+    (closed,) = ledger.take([cut, Status("mic", state, "why")], {"mic": EPOCH})
+    assert closed.ended_by == ended_by
 
 
 def test_self_test_streams_are_marked() -> None:

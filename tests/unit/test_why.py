@@ -16,15 +16,16 @@ from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
-from streamclf.clock import FRAME_MS, NS_PER_SECOND
+from streamclf.clock import FRAME_MS, NS_PER_SECOND, StreamClock
 from streamclf.commands.why import why
 from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events
+from streamclf.store.gaps import GapsWaiting
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
-from streamclf.types import F32, FrameScores, Label, Levels
+from streamclf.types import F32, FrameScores, Gap, Label, Levels
 from tests.support.heard import DAWN_NS, ended, opened
 
 RULES = """
@@ -68,6 +69,7 @@ def folder(tmp_path: Path, rules: Path) -> Iterator[Path]:
             for stage in (event, ended(event, after_s=1)):
                 keep(store, book, stage)
         keep(store, book, opened(at_s=200, test=True))
+        keep_gap(store, Gap("yard", 400 * 16_000, 420 * 16_000 - 1, "paused"))
         yield store.folder
 
 
@@ -79,6 +81,13 @@ def keep(store: Store, book: RuleBook, event: StoredEvent) -> None:
         outbox.put_reasons(tx, verdict.reasons)
         memory.write(tx, verdict.memory)
     book.accept(verdict)
+
+
+def keep_gap(store: Store, gap: Gap) -> None:
+    waiting = GapsWaiting()
+    waiting.take([gap], {gap.stream: StreamClock(16_000, epoch_ns=DAWN_NS)})
+    with store.transaction() as tx:
+        waiting.write(tx)
 
 
 def log_scores(folder: Path, rows: F32) -> None:
@@ -145,6 +154,14 @@ def test_a_time_without_event_and_scores_says_what_it_would_take(folder: Path, r
     said = ask(folder, rules, clock(60))
     assert said[0].startswith("no event from ")
     assert said[-1].startswith("no score was logged then: without [scores] enabled = true only events can be explained")
+
+
+def test_a_time_in_which_nothing_was_heard_says_why(folder: Path, rules: Path) -> None:
+    assert any(
+        line.startswith("yard: nothing was heard from ") and line.endswith(": paused")
+        for line in ask(folder, rules, clock(410))
+    )
+    assert not any("nothing was heard" in line for line in ask(folder, rules, clock(430)))
 
 
 def test_a_time_shows_the_labels_that_came_nearest(folder: Path, rules: Path) -> None:

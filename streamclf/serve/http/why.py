@@ -8,10 +8,11 @@ Of an event: `{"event", "rules": [{"rule", "passed", "text", "gates": [{"gate", 
 /v1/events. `passed` of a rule is null where it said nothing, and `text` says why. `last_error` is for admins.
 
 Of a moment: `{"events": [as above], "packs": [{"pack", "labels": [{"label", "name", "at_ns", "best", "enter", "leave",
-"longest_ms", "min_on_ms", "event", "said"}]}], "rows", "no_rows"}`: the events that were on, 100 at most, and of each
-pack the 8 labels that came nearest to being one. `said` is a sentence whose subject is the label; `event` the id of its
-event there, "" where there is none. `rows` says where the scores come from: `ring` (memory, while it has all of that
-time), `log` (the score log), or "" where there are none, and `no_rows` then says why.
+"longest_ms", "min_on_ms", "event", "said"}]}], "rows", "no_rows", "gaps"}`: the events that were on, 100 at most, and
+of each pack the 8 labels that came nearest to being one. `said` is a sentence whose subject is the label; `event` the
+id of its event there, "" where there is none. `rows` says where the scores come from: `ring` (memory, while it has all
+of that time), `log` (the score log), or "" where there are none, and `no_rows` then says why. `gaps` are the times of
+it in which nothing was heard, each `{"stream", "since_ns", "until_ns", "reason"}`.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ from streamclf.serve.roles import Role
 from streamclf.store import scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, find, overlapping
+from streamclf.store.gaps import StoredGap, overlapping_gaps
 from streamclf.store.packfacts import PackFacts
 
 MAX_EVENTS = 100
@@ -117,6 +119,7 @@ class InstantWhy(msgspec.Struct, frozen=True):
     packs: list[PackNear]
     rows: str
     no_rows: str
+    gaps: list[StoredGap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,7 @@ class Why:
             explained = [
                 _explained(connection, event, self._live.rules.file.rules, role) for event in events[:MAX_EVENTS]
             ]
+            gaps = overlapping_gaps(connection, **span._asdict())
         rows, excerpts = "ring", self._from_ring(span)
         if not excerpts or excerpts[0].first_ns >= span.since_ns + NS_PER_FRAME:
             # the log has what memory has forgotten, but for the last seconds
@@ -178,7 +182,7 @@ class Why:
                 ((name, some) for name, some in (("log", self._from_log(span)), ("ring", excerpts)) if some), ("", [])
             )
         if not excerpts:
-            return InstantWhy(explained, [], "", self._why_no_rows(span))
+            return InstantWhy(explained, [], "", self._why_no_rows(span, gaps), gaps)
         told = {(event.pack, event.label): event.id for event in events}
         day = datetime.fromtimestamp(span.since_ns // NS_PER_SECOND).date()
         names = {(part.pack, label.id): label.name for part in excerpts for label in part.labels}
@@ -188,7 +192,7 @@ class Why:
             in_season = allowed is None or near.label in allowed
             name, event_id = names[near.pack, near.label], told.get((near.pack, near.label), "")
             packs.setdefault(near.pack, []).append(_entry(near, name, event_id, in_season=in_season))
-        return InstantWhy(explained, [PackNear(pack, labels) for pack, labels in packs.items()], rows, "")
+        return InstantWhy(explained, [PackNear(pack, labels) for pack, labels in packs.items()], rows, "", gaps)
 
     def _from_ring(self, span: _Span) -> list[Excerpt]:
         """What memory has of that time."""
@@ -217,9 +221,12 @@ class Why:
         ]
         return _bounded(map(Excerpt.of, scores.read(files, since_ns=span.since_ns, until_ns=span.until_ns)))
 
-    def _why_no_rows(self, span: _Span) -> str:
+    def _why_no_rows(self, span: _Span, gaps: Sequence[StoredGap]) -> str:
         if span.since_ns > time.time_ns():
             return "that is still to come"
+        for gap in gaps:
+            if gap.since_ns <= span.since_ns and gap.until_ns >= span.until_ns:
+                return f"nothing was heard then: {gap.reason}"
         return (
             "no score row of that time is held: memory has the last seconds, and all of them are kept where "
             "[scores] enabled = true"
