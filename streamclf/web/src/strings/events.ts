@@ -52,6 +52,7 @@ export const events = {
   endedBy: {
     quiet: "by quiet",
     gap: "by lost samples",
+    paused: "as the stream was paused",
     end: "with the source",
     stop: "as the daemon stopped",
     crash: "as the daemon crashed",
