@@ -15,6 +15,9 @@ from tools.lab.daemon import free_port as find_free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# for tests that import ONNX Runtime themselves, as the package does it for its own
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # tests speak to this machine alone, and a proxy setting must not catch that
 if (_spared := os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "") != "*":
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{_spared},127.0.0.1,localhost".lstrip(",")

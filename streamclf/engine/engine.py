@@ -141,7 +141,9 @@ class Engine:
                 heard += self.tracks[name]
         self._run(heard)
         for track in heard:
-            outputs += track.take()
+            # the last rows of a stream that has ended are given by `finish`, when all of its runs are made
+            if not self.streams[track.stream].ended:
+                outputs += track.take()
         return outputs
 
     @property
@@ -151,8 +153,11 @@ class Engine:
 
     @property
     def backlog_ms(self) -> float:
-        """How much sound waits of the stream where most does. A gap is no sound; a paused stream waits for none."""
-        readable = [stream for stream in self.streams.values() if stream.readable]
+        """How much sound waits of the stream where most does.
+
+        A gap is not sound; for one that is paused or has ended nobody waits.
+        """
+        readable = [stream for stream in self.streams.values() if stream.readable and not stream.ended]
         return max((stream.backlog * 1000 / stream.rate for stream in readable), default=0.0)
 
     def drain(self) -> list[Output]:
@@ -162,10 +167,11 @@ class Engine:
             outputs += self.tick()
         return outputs
 
-    def finish(self, name: str) -> list[Output]:
-        """The source of stream `name` has ended: give the rows of its last frames and close its events."""
-        outputs = self.resume(name) if self.streams[name].paused else []
-        outputs += self.drain()
+    def end(self, name: str) -> None:
+        """The source of stream `name` has ended: the ticks that follow hear as much silence as its last rows rest on.
+
+        Its ring must be empty. When the stream is no longer `readable`, `finish` gives those rows at once.
+        """
         stream, tracks = self.streams[name], self.tracks[name]
         frames = -(-stream.consumed // stream.hop)
         needed: dict[int, int] = {}
@@ -175,7 +181,15 @@ class Engine:
             track.end(frames)
         stream.end(needed)
         self._run(tracks)
-        for track in tracks:
+
+    def finish(self, name: str) -> list[Output]:
+        """The source of stream `name` has ended: give the rows of its last frames and close its events."""
+        outputs = self.resume(name) if self.streams[name].paused else []
+        outputs += self.drain()
+        if not self.streams[name].ended:
+            self.end(name)
+            outputs += self.drain()
+        for track in self.tracks[name]:
             outputs += track.take()
             outputs += track.finish()
         return outputs

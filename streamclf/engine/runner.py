@@ -136,10 +136,17 @@ class ModelThread:
                 self._stopping.wait(_CONGESTED_S)
 
     def _finish_ended(self) -> None:
-        for name in [name for name in self._ending if not self.engine.streams[name].readable]:
-            end = self._ending.pop(name)
-            self._hand_over([*self.engine.finish(name), *end.told])
-            end.done()
+        for name, end in list(self._ending.items()):
+            stream = self.engine.streams[name]
+            if stream.paused and not stream.ended:
+                self._hand_over(self.engine.resume(name))  # what was passed over is told; the last samples are read
+            if not stream.readable and not stream.ended:
+                self.engine.end(name)
+            # between the seconds of silence behind the end of one stream, the others are heard
+            if not stream.readable:
+                del self._ending[name]
+                self._hand_over([*self.engine.finish(name), *end.told])
+                end.done()
 
     def _hand_over(self, outputs: Sequence[Output]) -> None:
         if outputs:

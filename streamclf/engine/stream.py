@@ -4,6 +4,7 @@ All that changes while audio flows belongs to one `Stream` and to its tracks. `p
 samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,20 @@ class _Branch:
     rate: int
     resampler: Resampler
     frontends: dict[tuple[Features, Encode | None], Frontend]
+    silent_to: int = 0
+    """Sample up to which silence follows the end of the source."""
+
+    @property
+    def hushed(self) -> bool:
+        """Whether all of that silence was heard."""
+        return all(frontend.samples >= self.silent_to for frontend in self.frontends.values())
+
+    def hush(self) -> None:
+        """Hear more of that silence, as much as one pull takes."""
+        for frontend in self.frontends.values():
+            count = min(self.silent_to - frontend.samples, PULL_FRAMES * hop_of(self.rate))
+            if count > 0:
+                frontend.push(np.zeros(count, dtype=np.float32))
 
     def push(self, samples: F32, *, last: bool = False) -> None:
         out = self.resampler.push(samples, last=last)
@@ -105,12 +120,18 @@ class Stream:
 
     @property
     def readable(self) -> bool:
-        """Whether `pull` has something to read."""
-        return self.waiting > 0 and not self.ended and not self.paused
+        """Whether `pull` has something to read: samples, or the silence behind the end of the source."""
+        if self.ended:
+            return not all(branch.hushed for branch in self._branches.values())
+        return self.waiting > 0 and not self.paused
 
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
         self.seen = []
+        if self.ended:
+            for branch in self._branches.values():
+                branch.hush()
+            return None
         if not self.readable:
             return None
         ring, start = self.ring, self.consumed
@@ -154,8 +175,8 @@ class Stream:
         newest = max(self.ring.written // self.hop * self.hop, self.consumed)
         return self._jump(Hole(self.consumed, newest, reason))
 
-    def end(self, needed: "dict[int, int]") -> int:
-        """The source has ended: complete the last frame with silence. Returns the number of frames of the stream.
+    def end(self, needed: Mapping[int, int]) -> None:
+        """The source has ended. Silence completes its last frame and follows it: `pull` gives that, a second at a time.
 
         needed: pack rate -> samples to be heard there so that every frame gets its row.
         """
@@ -163,11 +184,7 @@ class Stream:
         self.ended = True
         for rate, branch in self._branches.items():
             branch.push(np.zeros(0, dtype=np.float32), last=True)
-            for frontend in branch.frontends.values():
-                rest = max(needed.get(rate, 0), frames * hop_of(rate)) - frontend.samples
-                if rest > 0:
-                    frontend.push(np.zeros(rest, dtype=np.float32))
-        return frames
+            branch.silent_to = max(needed.get(rate, 0), frames * hop_of(rate))
 
     def _jump(self, hole: Hole) -> Gap:
         first = max(hole.first, self.consumed)

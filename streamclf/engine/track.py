@@ -70,7 +70,9 @@ class Track:
                 hop=self.hop, look_ahead=manifest.look_ahead, backfill=manifest.shape is Shape.WINDOW_ROW
             )
         self.start = 0
+        self._given_to = 0  # sample up to which the last run gave rows of frames
         self._frames: int | None = None
+        self._last = 0  # once the stream has ended: sample at which its last run is complete
 
     def restart(self, frame: int) -> list[Output]:
         """Begin anew at `frame` (the stream's start, or the first whole frame after a gap). Closes open events."""
@@ -83,8 +85,11 @@ class Track:
         return events
 
     def set_hop(self, frames: int) -> None:
-        """Frames between two window runs; at most one window, so that no frame stays without a row."""
-        if not self._stateful:
+        """Frames between two window runs; at most one window, so that no frame stays without a row.
+
+        Once the stream has ended it stays as it is.
+        """
+        if not self._stateful and self._frames is None:
             widest = max(1, self.manifest.rows_per_window if self._is_frames else self._span // self.hop)
             self._advance = min(frames, widest) * self.hop
 
@@ -94,7 +99,7 @@ class Track:
         complete = self.start + self._span
         if self.paused or self.frontend.samples < complete:
             return False
-        return self._frames is None or complete <= self.needed(self._frames)
+        return self._frames is None or complete <= self._last
 
     def fill(self, out: F32) -> None:
         """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""
@@ -108,6 +113,7 @@ class Track:
                 self._rows.add(complete + index * self.hop, row)
         else:
             self._rows.add(self.start // self.hop, complete, rows)
+            self._given_to = self.start + len(rows) * self.hop
         if self.native is not None:
             self.native.append((self.start, rows))
         self.start += self._advance
@@ -133,16 +139,19 @@ class Track:
 
     def needed(self, frames: int) -> int:
         """Samples to be heard so that each of a stream's `frames` frames gets its row (silence follows its end)."""
-        if self._is_frames:
-            beyond = self.manifest.window - self.manifest.rows_per_window * self.hop
-        else:
-            beyond = self.manifest.look_ahead
-        whole = frames * self.hop + beyond
+        whole = frames * self.hop
+        if not self._is_frames:
+            whole += self.manifest.look_ahead
+        elif self.fresh or self._given_to < whole:
+            # windows run on, each a hop behind the one before, until one holds the last frame
+            ahead = max(0, whole - self.manifest.rows_per_window * self.hop - self.start)
+            whole = self.start + -(-ahead // self._advance) * self._advance + self._span
         # a stream (or what follows its last gap) may be shorter than one window: it is run once all the same
         return max(whole, self.start + self._span) if self.fresh and not self._stateful else whole
 
     def end(self, frames: int) -> None:
         """The stream has ended after `frames` frames; the next `take` gives all that is left."""
+        self._last = self.needed(frames)
         self._frames = frames
 
     def finish(self) -> list[Event]:

@@ -1,11 +1,14 @@
 """`verify`: proof, pack by pack, that streaming equals offline and that the manifest's geometry is true.
 
-Four claims are put to the test on one signal, comparing every frame:
+Five claims are put to the test on one signal, comparing every frame:
 
 1. any cutting into blocks gives the rows of one pass (`blocks`);
 2. companions in the batch change nothing (`companions`);
 3. the native rows are those of the golden reference, where the pack has one (`golden`);
-4. what is heard later than the stated look-ahead changes no row already due (`look_ahead`).
+4. what is heard later than the stated look-ahead changes no row already due (`look_ahead`);
+5. where the signal ends, its last frame has a row (`last`).
+
+`hears_out` tries the last one alone, in a few runs.
 """
 
 import io
@@ -19,18 +22,21 @@ from streamclf.audio.ring import Ring
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
+from streamclf.engine.offline import run_blocks
 from streamclf.engine.pace import hop_frames
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import TrackOptions
-from streamclf.errors import PackError
+from streamclf.errors import Overrun, PackError
 from streamclf.features.frontend import make_frontend
 from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
 from streamclf.model.session import Session
-from streamclf.types import F32, FrameScores, Provider, Shape
+from streamclf.types import F32, FrameScores, Output, Provider, Shape
 
 STREAM_TOLERANCE = 1e-5
 GOLDEN_TOLERANCE = 1e-3
 _SECONDS = 6
+# of `hears_out`: few enough runs for a pack that takes a second for each
+_WIDE_HOP = 20
 
 
 @dataclass(slots=True)
@@ -66,12 +72,14 @@ class Verification:
 def verify(
     pack: Pack, *, provider: Provider = Provider.CPU, seed: int = 0, cpu_clock: Callable[[], float] = default_timer
 ) -> Verification:
-    """Put the claims to the test. Never raises for a failed claim: it stands in `problems`, a sentence each.
+    """Put the claims to the test. One that fails stands in `problems`, a sentence each.
 
+    Raises `PackError` where a signal is not heard out, because then no rows can be compared.
     cpu_clock: seconds of CPU of this thread, in which what streaming saves is measured.
     """
     manifest = pack.manifest
     session = Session(pack, provider=provider)
+    hears_out(pack, session)
     run_seconds = session.warm_up()
     golden = _golden(pack)
     rng = np.random.default_rng(seed)
@@ -120,6 +128,29 @@ def _judge(report: Verification) -> None:
 def native_rows(pack: Pack, audio: F32) -> F32:
     """Every native row of a fresh stream that hears `audio`, at the pack's rate: (rows, classes)."""
     return _rows(pack, Session(pack, provider=Provider.CPU), [audio])[2]
+
+
+def hears_out(pack: Pack, session: Session) -> None:
+    """Raises `PackError` where a recording that ends has no row for its last frame. A trial of few runs."""
+    manifest = pack.manifest
+    hop = hop_of(manifest.rate)
+    # the last frame is not whole
+    samples = max(manifest.window, manifest.rate) + hop // 3
+    noise = np.random.default_rng(0).standard_normal(samples).astype(np.float32) * np.float32(0.1)
+    runner = PackRunner(pack, session)
+    runner.set_hop(_WIDE_HOP)
+    engine = Engine([runner], options=TrackOptions(latency_ms=0))
+    what = f"pack {manifest.name} does not come to the end of a recording of {samples / manifest.rate:.2f} s"
+    outputs: list[Output] = []
+    try:
+        for part in run_blocks(engine, "recording", rate=manifest.rate, blocks=[noise]):
+            outputs += part
+    except Overrun as fault:
+        raise PackError(f"{what}: {fault}") from fault
+    frames = samples // hop + 1
+    given = max((o.first_frame + len(o.rows) for o in outputs if isinstance(o, FrameScores) and o.final), default=0)
+    if given != frames:
+        raise PackError(f"{what}: of its {frames} frames the last {frames - given} get no row")
 
 
 def _rows(

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +35,9 @@ from streamclf.model.pack import Manifest, Pack
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ZIP_CAP = MODEL_CAP
+
+Prove = Callable[[Pack], None]
+"""Raises `PackError` where a pack that is whole does not do what it states."""
 
 
 class Origin(StrEnum):
@@ -113,8 +116,8 @@ def available_packs() -> list[FoundPack]:
     return [found[name] for name in sorted(found)]
 
 
-def install(source: Path, *, replace: bool = False) -> Installed:
-    """Copy the pack at `source`, a folder or a .zip archive, into the user's folder.
+def install(source: Path, *, replace: bool = False, prove: Prove | None = None) -> Installed:
+    """Copy the pack at `source`, a folder or a .zip archive, into the user's folder, once `prove` lets it pass.
 
     Does nothing where the same pack (by digest) is there. Raises `PackError` where the pack is not whole, or where
     another one of its name is there and `replace` is not set.
@@ -128,7 +131,7 @@ def install(source: Path, *, replace: bool = False) -> Installed:
         else:
             found = "neither a folder nor a .zip archive" if source.exists() else "not there"
             raise PackError(f"{source} is {found}; name a pack's folder, its .zip, or a recipe")
-        return place(making, replace=replace)
+        return place(making, replace=replace, prove=prove)
 
 
 @contextlib.contextmanager
@@ -151,9 +154,11 @@ def staging(root: Path) -> Iterator[Path]:
         shutil.rmtree(making, ignore_errors=True)
 
 
-def place(making: Path, *, replace: bool) -> Installed:
-    """Move a complete pack from its staging folder to its name beside it."""
+def place(making: Path, *, replace: bool, prove: Prove | None = None) -> Installed:
+    """Move a complete pack from its staging folder to its name beside it, once `prove` lets it pass."""
     pack = load_pack(making)
+    if prove is not None:
+        prove(pack)
     name = pack.manifest.name
     target = making.parent / name
     making.chmod(0o755)

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.e2e
 
 MISPLACED_NS = 1_000_000_000
 """An onset that is misplaced is so by the sound before it, 1.5 s; `tools/bench/latency.py` tells how exact they are."""
+LENGTHS_S = {"short": 8.0, "odd": 12.013, "long": 30.0}
 
 
 @contextmanager
@@ -135,6 +136,29 @@ def scene() -> F32:
     tone = 0.3 * np.sin(2 * np.pi * (300 + 150 * time_s) * time_s) * (np.sin(2 * np.pi * 0.4 * time_s) > 0.2)
     noise = rng.standard_normal(n) * np.where(np.sin(2 * np.pi * 0.9 * time_s) > 0.5, 0.2, 0.001)
     return np.clip(tone + noise, -1, 1).astype(np.float32)
+
+
+def test_a_recording_ends_beside_another_under_a_pack_that_looks_5_s_ahead(daemon: StartDaemon, tmp_path: Path) -> None:
+    """Each has every row, to its last frame, and the daemon goes on."""
+    pack = window_row_pack(tmp_path / "pack", window=400 + 1023 * 160, row_frame=256, features="fbank")
+    rng = np.random.default_rng(6)
+    sounds = {name: (0.1 * rng.standard_normal(round(s * RATE))).astype(np.float32) for name, s in LENGTHS_S.items()}
+    sources = []
+    for name, sound in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", sound, RATE, subtype="FLOAT")
+        sources += ["--source", f"file:{tmp_path}/{name}.wav"]
+    running = daemon(*sources, "--fast", "--hop-ms", "200", "--model", str(pack))
+    with listening(running, "tier=frame&since=0") as connection:
+        messages = []
+        for _ in LENGTHS_S:
+            messages += receive(connection, until=ended, limit_s=60)
+    assert not [m for m in messages if m["type"] in ("lagged", "gap")]
+    for name, sound in sounds.items():
+        rows = grid([m for m in messages if m.get("stream") == name], "tiny-window-row")
+        expected = Oracle(pack).grid(sound, hop=10)
+        assert sorted(rows) == sorted(expected) == list(range(-(-len(sound) // HOP)))
+        assert max(np.abs(rows[k] - expected[k]).max() for k in expected) < 1e-4
+    assert running.process.poll() is None
 
 
 def test_fast_classify_and_any_blocks_agree_for_the_real_packs(

@@ -14,6 +14,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from streamclf.commands.models import models
+from streamclf.engine.track import Track
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError
 from streamclf.features.frontend import SpectralFrontend
@@ -149,3 +150,47 @@ def put(pack: Pack, folder: Path, model: bytes, *, golden: bytes | None = None, 
     """The pack with another graph, written anew."""
     manifest = msgspec.structs.replace(pack.manifest, files={}, **changes)
     return load_pack(write_pack(folder, manifest, model=model, labels=pack.labels, card="", golden=golden))
+
+
+@pytest.mark.parametrize("make", [window_row_pack, window_frames_pack])
+def test_packs_that_look_far_ahead_are_heard_out(make: Make, tmp_path: Path) -> None:
+    changes = {"row_frame": 80} if make is window_row_pack else {"held": 70}
+    report = verify(load_pack(make(tmp_path / "pack", window=250 * 320, **changes)))
+    assert report.problems == []
+
+
+def all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault that `hears_out` was written for: the silence behind the end comes in one piece."""
+    monkeypatch.setattr("streamclf.engine.stream.PULL_FRAMES", 10_000)
+
+
+def test_a_recording_that_is_not_heard_out_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = window_row_pack(tmp_path / "pack", window=250 * 320, row_frame=80)
+    all_at_once(monkeypatch)
+    with pytest.raises(PackError, match=r"tiny-window-row does not come to the end .* 5\.01 s: sample .* overwritten"):
+        verify(load_pack(folder))
+    done = CliRunner().invoke(models, ["verify", str(folder)])
+    assert isinstance(done.exception, PackError)
+
+
+def test_last_frames_without_a_row_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = stateful_pack(tmp_path / "pack", look_ahead=960)
+    monkeypatch.setattr(Track, "needed", lambda _, frames: (frames - 3) * 320)
+    monkeypatch.setattr(Track, "end", lambda self, frames: setattr(self, "_frames", frames - 3))
+    with pytest.raises(PackError, match="of its 51 frames the last 3 get no row"):
+        verify(load_pack(folder))
+
+
+def test_a_pack_that_does_not_hear_out_a_recording_is_not_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "packs"))
+    folder = window_row_pack(tmp_path / "made", window=250 * 320, row_frame=80)
+    with monkeypatch.context() as planted:
+        all_at_once(planted)
+        done = CliRunner().invoke(models, ["add", str(folder)])
+        assert isinstance(done.exception, PackError)
+        assert list((tmp_path / "packs").iterdir()) == []
+    done = CliRunner().invoke(models, ["add", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "packs" / "tiny-window-row" / "pack.toml").is_file()

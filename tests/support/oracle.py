@@ -66,8 +66,8 @@ class Oracle:
 
     def _frames_grid(self, audio: F32, frames: int, *, hop: int, latency: int) -> dict[int, F32]:
         manifest = self.manifest
-        whole = frames * HOP + manifest.window - manifest.rows_per_window * HOP
-        whole = max(whole, manifest.window)
+        # the first window that holds the last frame is the last one
+        whole = -(-max(0, frames - manifest.rows_per_window) // hop) * hop * HOP + manifest.window
         heard = np.concatenate([audio, np.zeros(max(0, whole - len(audio)), np.float32)])[:whole]
         native = self.native(heard, hop=hop)
         rows = {}

@@ -11,8 +11,9 @@ does not depend on them. Exits with 1 where a target is missed or the rows diffe
 
 import os
 
-# one thread, as in the daemon; must be set before numpy is imported
+# one thread and no telemetry, as in the daemon; must be set before numpy and onnxruntime are imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import argparse
 import importlib.util

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.model.pack import Encoded, Features, LogMel, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.pack import Encoded, Fbank, Features, LogMel, Manifest, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
@@ -32,6 +32,7 @@ LOGMEL = LogMel(
     spectrum="magnitude",
     log_offset=0.001,
 )
+FBANK = Fbank(frame_length=400, frame_shift=160, bands=BANDS, mean=-4.0, scale=4.0)
 
 
 def stateful_pack(
@@ -116,7 +117,7 @@ def window_row_pack(
     seed: int = 2,
     **changes: Any,
 ) -> Path:
-    """One row a window: (B, window) or, with features="logmel", (B, feature frames, 8) -> (B, classes).
+    """One row a window: (B, window) or, with features="logmel" or "fbank", (B, feature frames, 8) -> (B, classes).
 
     row_frame: the frame of the window, from 0, that the row belongs to (the last one: no look-ahead).
     """
@@ -124,7 +125,7 @@ def window_row_pack(
     flat = graph.add("Reshape", source, graph.constant(np.array([0, size], np.int64)))
     hidden = graph.add("Tanh", graph.dense(flat, size, 6))
     scores = graph.add("Sigmoid", graph.dense(hidden, 6, classes - 1))
-    energy = graph.loudness(flat, axis=1, logmel=features == "logmel")
+    energy = graph.loudness(flat, axis=1, logmel=features != "waveform")
     graph.output("scores", graph.add("Concat", energy, scores, axis=1), ["batch", classes])
     manifest = _manifest(
         name,
@@ -148,10 +149,14 @@ def window_frames_pack(
     classes: int = 3,
     features: str = "waveform",
     look_ahead: int = 0,
+    held: int = 0,
     seed: int = 3,
     **changes: Any,
 ) -> Path:
-    """F rows a window, each a function of its own 20 ms and, more weakly, of the whole window (so revisions differ)."""
+    """F rows a window, each a function of its own 20 ms and, more weakly, of the whole window (so revisions differ).
+
+    held: frames of the window's beginning that get a row; 0 for all.
+    """
     spec, graph, source, size = _windowed(window, features, seed)
     rows = window // HOP if features == "waveform" else (size // BANDS) // 2
     each = HOP if features == "waveform" else 2 * BANDS
@@ -163,14 +168,17 @@ def window_frames_pack(
     hidden = graph.add("Tanh", graph.add("Add", own, whole))
     scores = graph.add("Sigmoid", graph.dense(hidden, 6, classes - 1))
     energy = graph.loudness(grid, axis=2, logmel=features == "logmel")
-    graph.output("scores", graph.add("Concat", energy, scores, axis=2), ["batch", rows, classes])
+    all_rows = graph.add("Concat", energy, scores, axis=2)
+    held = held or rows
+    first = graph.add("Slice", all_rows, *(graph.constant(np.array([i], np.int64)) for i in (0, held, 1)))
+    graph.output("scores", first if held < rows else all_rows, ["batch", held, classes])
     manifest = _manifest(
         name,
         Shape.WINDOW_FRAMES,
         window=window,
         features=spec,
         look_ahead=look_ahead,
-        rows_per_window=rows,
+        rows_per_window=held,
         input="features",
         input_layout="flat" if features == "waveform" else "time-bands",
         changes=changes,
@@ -259,7 +267,8 @@ def _windowed(window: int, features: str, seed: int) -> tuple[Features, _Graph, 
     if features == "waveform":
         return Waveform(), graph, graph.input("features", ["batch", window]), window
     frames = (window - LOGMEL.frame_length) // LOGMEL.frame_shift + 1
-    return LOGMEL, graph, graph.input("features", ["batch", frames, BANDS]), frames * BANDS
+    spec = LOGMEL if features == "logmel" else FBANK
+    return spec, graph, graph.input("features", ["batch", frames, BANDS]), frames * BANDS
 
 
 def _manifest(name: str, shape: Shape, *, changes: dict[str, Any], **own: Any) -> Manifest:

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from streamclf.clock import hop_of
+from streamclf.engine.verify import hears_out
 from streamclf.errors import UsageError
 from streamclf.features.frontend import make_frontend
 from streamclf.model import geometry, swap
@@ -162,7 +163,7 @@ def export_pack(export: Export, out: Path, *, replace: bool, say: Say) -> Export
             golden=parity.golden_file(made.audio, made.rows),
             extra=made.extra,
         )
-        load_pack(making)
+        hears_out(load_pack(making), made.session)
         _place(making, out, replace=replace)
     return report
 
