@@ -2,7 +2,7 @@
 
 Theory of operation. Rows can be late for two reasons. The packs may cost more time than there is: then less must be
 done. Or the thread is kept waiting, by a stall of the machine or by busy neighbours: then doing less helps nobody, so
-nothing is left out, and the rows come late, in batches, from the ring. `Meter` tells the two apart by what the thread
+nothing is left out, and the rows come late, in batches, from the ring. `LoadMeter` tells the two apart by what the thread
 *itself* computes for a second of sound (its load), which neither a stall nor a neighbour nor a gap makes larger. Each
 rung of the ladder buys time, is announced to subscribers and counted:
 
@@ -76,7 +76,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class Meter:
+class LoadMeter:
     """Sets the thread's own computing time against the sound that it scored meanwhile, window by window."""
 
     _began_s: float | None = None

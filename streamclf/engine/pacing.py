@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from streamclf import metrics
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.engine import Engine
-from streamclf.engine.pace import UP_MS, Ladder, Load, Meter, Rung, hop_frames
+from streamclf.engine.pace import UP_MS, Ladder, Load, LoadMeter, Rung, hop_frames
 from streamclf.types import Output, Shape, Status, StreamState
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Pacer:
         self._on_hop = on_hop
         self._windows = [r for r in engine.runners if r.pack.manifest.shape is not Shape.STATEFUL]
         self._ladder = Ladder(has_windows=bool(self._windows))
-        self._meter = Meter()
+        self._meter = LoadMeter()
         self._run_seconds: Mapping[str, float] = {}
         self._paused: list[str] = []
         self._silent: dict[str, bool] = {}  # streams that no sound comes from; whether their events are closed

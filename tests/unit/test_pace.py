@@ -5,7 +5,7 @@ import pytest
 
 from streamclf.audio.ring import Ring
 from streamclf.engine.engine import Engine
-from streamclf.engine.pace import FITS, FULL, TRIAL_S, UP_MS, WINDOW_S, Ladder, Load, Meter, Rung, hop_frames
+from streamclf.engine.pace import FITS, FULL, TRIAL_S, UP_MS, WINDOW_S, Ladder, Load, LoadMeter, Rung, hop_frames
 from streamclf.engine.stream import Stream
 
 RATE = 16000
@@ -88,7 +88,7 @@ def test_as_many_streams_come_back_as_fit() -> None:
 
 
 def test_load_is_own_time_for_sound_that_was_scored() -> None:
-    meter = Meter()
+    meter = LoadMeter()
 
     def noted(mic_s: float, yard_s: float, *, now_s: float, cpu_s: float) -> tuple[float, float, int] | None:
         found = meter.note({"mic": mic_s, "yard": yard_s}, now_s=now_s, cpu_s=cpu_s)
