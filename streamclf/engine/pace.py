@@ -2,9 +2,9 @@
 
 Theory of operation. Rows can be late for two reasons. The packs may cost more time than there is: then less must be
 done. Or the thread is kept waiting, by a stall of the machine or by busy neighbours: then doing less helps nobody, so
-nothing is left out, and the rows come late, in batches, from the ring. `LoadMeter` tells the two apart by what the thread
-*itself* computes for a second of sound (its load), which neither a stall nor a neighbour nor a gap makes larger. Each
-rung of the ladder buys time, is announced to subscribers and counted:
+nothing is left out, and the rows come late, in batches, from the ring. `LoadMeter` tells the two apart by what the
+thread *itself* computes for a second of sound (its load), which neither a stall nor a neighbour nor a gap makes larger.
+Each rung of the ladder buys time, is announced to subscribers and counted:
 
     NORMAL   everything as configured
     HOP_2, HOP_4, HOP_8   window packs run that many times less often; rows are held in between

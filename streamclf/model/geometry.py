@@ -1,5 +1,7 @@
 """Checks that a manifest's numbers can be true together. The geometry itself is told in model/pack.py."""
 
+from collections import Counter
+
 from streamclf.clock import hop_of
 from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
@@ -181,9 +183,9 @@ def _check_names(manifest: Manifest) -> None:
     inputs = [manifest.input, *(t.input for t in manifest.state), *(c.name for c in manifest.constants)]
     outputs = [manifest.output, *(t.output for t in manifest.state)]
     for names in (inputs, outputs):
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise PackError(f"the graph's {twice.pop()!r} is named twice; each input and output has one purpose")
+        name, times = Counter(names).most_common(1)[0]
+        if times > 1:
+            raise PackError(f"the graph's {name!r} is named twice; each input and output has one purpose")
     for tensor in manifest.state:
         if tensor.shape.count(0) != 1 or min(tensor.shape) < 0:
             raise PackError(

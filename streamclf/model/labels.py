@@ -18,7 +18,7 @@ def make_labels(names: Sequence[str], *, hidden: Collection[int] = ()) -> tuple[
 
     hidden: indexes of classes that displays leave out, such as a tokenizer's padding.
     """
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     labels = []
     for index, name in enumerate(names):
         ident = _unique(_slug(name) or f"class_{index}", taken)
@@ -60,11 +60,13 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_MAX_ID].strip("_")
 
 
-def _unique(ident: str, taken: set[str]) -> str:
-    candidate, number = ident, 1
+def _unique(ident: str, taken: dict[str, int]) -> str:
+    """taken: every id given so far -> the number at the end of the last one that was made of it, 1 for none."""
+    candidate, number = ident, taken.get(ident, 1)
     while candidate in taken:
         number += 1
         ending = f"_{number}"
         candidate = ident[: _MAX_ID - len(ending)] + ending
-    taken.add(candidate)
+    taken[ident] = number
+    taken.setdefault(candidate, 1)
     return candidate

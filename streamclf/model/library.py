@@ -6,11 +6,13 @@ only then renamed, as `swap.py` does it. So a pack that can be found is whole, w
 
 import contextlib
 import difflib
+import lzma
 import os
 import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,9 +34,12 @@ from streamclf.model.loader import (
     read_regular,
 )
 from streamclf.model.pack import Manifest, Pack
+from streamclf.text import one_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ZIP_CAP = MODEL_CAP
+# what reading a damaged archive may raise; RuntimeError for a password, OSError for places outside of it and by bz2
+_UNZIPPING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
 
 Prove = Callable[[Pack], None]
 """Raises `PackError` where a pack that is whole does not do what it states."""
@@ -261,6 +266,11 @@ def _copy_folder(source: Path, making: Path) -> None:
 
 def _unpack(source: Path, making: Path) -> None:
     """Write the archive's files, checked one by one, into `making`; at its top or in one folder of it."""
+    for name, content in _unpacked(source):
+        (making / name).write_bytes(content)
+
+
+def _unpacked(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(source) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -273,9 +283,11 @@ def _unpack(source: Path, making: Path) -> None:
                 total += len(content)
                 if len(content) > cap_of(name) or total > _ZIP_CAP:
                     raise PackError(f"{source} unpacks {member.filename!r} to over {cap_of(name)} bytes; no pack does")
-                (making / name).write_bytes(content)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise PackError(f"{source} cannot be unpacked: {error}; fetch or make the archive again") from None
+                yield name, content
+    except _UNZIPPING as error:
+        raise PackError(
+            f"{source} cannot be unpacked: {one_line(str(error))}; fetch or make the archive again"
+        ) from None
 
 
 def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -16,6 +16,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from streamclf.errors import PackError
 from streamclf.model import geometry, graph
 from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import LABEL_COLUMNS
+from streamclf.text import clean
 from streamclf.types import Label
 
 MANIFEST = "pack.toml"
@@ -44,6 +46,10 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL_ID = re.compile(r"[a-z0-9_]{1,64}")
 _GROUP = re.compile(r"[a-z0-9_]{0,64}")
+_MAX_SHOWN = 70
+_MAX_PARTS = 32
+_STRING = re.compile(r"""\"(?:[^"\\]|\\.)*"|'[^']*'""")
+_BETWEEN_KEYS = re.compile(r"[=,{}\[\]]")
 _KEYS = {
     field.encode_name
     for struct in (Manifest, LogMel, Fbank, Waveform, Encoded, StateTensor, Constant, Segmentation)
@@ -86,12 +92,7 @@ def read_manifest(path: Path) -> tuple[Manifest, bytes]:
 
 def manifest_of(text: bytes, where: Path) -> Manifest:
     """The checked manifest of a pack.toml. where: its path, for messages. Raises `PackError`."""
-    try:
-        values = tomllib.loads(text.decode(), parse_float=_finite)
-    except UnicodeDecodeError as error:
-        raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8 TOML") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PackError(f"{where} is not TOML: {str(error).rstrip('.')}; mend that line") from None
+    values = _values(text, where)
     try:
         manifest = msgspec.convert(values, Manifest)
     except msgspec.ValidationError as error:
@@ -103,6 +104,32 @@ def manifest_of(text: bytes, where: Path) -> Manifest:
     except PackError as error:
         raise PackError(f"{where}: {error}") from None
     return manifest
+
+
+def _values(text: bytes, where: Path) -> dict[str, Any]:
+    try:
+        decoded = text.decode()
+        if line := _long_key(decoded):
+            raise PackError(f"{where} is no manifest: the key in line {line} has more than {_MAX_PARTS} parts")
+        return tomllib.loads(decoded, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8 TOML") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PackError(f"{where} is not TOML: {str(error).rstrip('.')}; mend that line") from None
+    except RecursionError:
+        raise PackError(f"{where} holds lists or tables too deep in each other; expected the manifest's keys") from None
+    except ValueError:  # what tomllib leaves to Python, which reads no number of thousands of digits
+        raise PackError(f"{where} holds a number of too many digits; correct it") from None
+
+
+def _long_key(text: str) -> int:
+    """The line, from 1, of a key with too many dots, 0 for none: tomllib takes minutes for a key of 1 MB."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") >= _MAX_PARTS:
+            bare = _STRING.sub("", line).partition("#")[0]
+            if any(part.count(".") >= _MAX_PARTS for part in _BETWEEN_KEYS.split(bare)):
+                return number
+    return 0
 
 
 def read_regular(path: Path, *, cap: int) -> bytes:
@@ -123,9 +150,10 @@ def read_regular(path: Path, *, cap: int) -> bytes:
     with os.fdopen(handle, "rb") as file:
         if facts.st_size > cap:
             raise PackError(f"{path} has {facts.st_size} bytes; at most {cap} are expected, so it is not such a file")
-        content = file.read(cap + 1)
-    if len(content) > cap:
-        raise PackError(f"{path} grew over {cap} bytes while it was read; let nothing write to a pack in use")
+        # a read makes room for all that it asks for, so no more is asked than there is, and a byte to see it grow
+        content = file.read(facts.st_size + 1)
+    if len(content) > facts.st_size:
+        raise PackError(f"{path} grew while it was read; let nothing write to a pack in use")
     return content
 
 
@@ -158,9 +186,9 @@ def _in_words(message: str) -> str:
     at = where.strip("`").removeprefix("$").removeprefix(".")
     inside = f" in `{at}`" if at else ""
     if unknown := re.search(r"unknown field `(.*)`", what):
-        near = difflib.get_close_matches(unknown[1], _KEYS, n=1)
+        near = difflib.get_close_matches(unknown[1][:_MAX_SHOWN], _KEYS, n=1)
         advice = f"did you mean `{near[0]}`?" if near else "remove it"
-        return f"unknown key `{unknown[1]}`{inside}; {advice}"
+        return f"unknown key `{clean(unknown[1], _MAX_SHOWN)}`{inside}; {advice}"
     if missing := re.search(r"missing required field `(.*)`", what):
         return f"the key `{missing[1]}`{inside} is missing; state it, nothing is guessed"
     return f"wrong value{inside}: {what[:1].lower()}{what[1:]}; correct it"

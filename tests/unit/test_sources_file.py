@@ -197,6 +197,23 @@ def test_a_rate_without_a_whole_frame(tmp_path: Path) -> None:
         open_blocks(path)
 
 
+@pytest.mark.parametrize("rate", [1_700_000_000, 768_050])
+def test_a_rate_beyond_any_device(tmp_path: Path, rate: int) -> None:
+    """The ring of seconds at 1.7 GHz would take 125 GiB."""
+    path = tmp_path / "fast.wav"
+    soundfile.write(path, np.zeros(100), rate)
+    with pytest.raises(SourceError, match=rf"fast\.wav states a rate of {rate} Hz; at most 768000 are expected"):
+        open_blocks(path)
+    with pytest.raises(SourceError, match="at most 768000"):
+        open_source(parse_source(f"file:{path}")).open()
+
+
+def test_the_highest_rate_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "fast.wav"
+    soundfile.write(path, np.zeros(100), 768_000)
+    assert open_blocks(path)[0] == 768_000
+
+
 def test_stopping_comes_at_once_and_may_come_twice_or_first(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, noise(160_000), 16_000)

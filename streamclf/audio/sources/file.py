@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel
-from streamclf.audio.sources.kind import Option, SourceKind, as_name, yes_no
+from streamclf.audio.sources.kind import MAX_RATE, Option, SourceKind, as_name, yes_no
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import hop_of
 from streamclf.errors import SourceError, UsageError
@@ -40,6 +40,10 @@ class AudioFile:
         self.channels: int = self._file.channels
         self.samples: int = self._file.frames
         try:
+            if self.rate > MAX_RATE:  # memory goes by it, and a damaged header states anything
+                raise SourceError(
+                    f"{path} states a rate of {self.rate} Hz; at most {MAX_RATE} are expected, so its header is damaged"
+                )
             hop_of(self.rate)
             check_channel(spec, self.channels)
             if self.samples == 0:
