@@ -38,9 +38,9 @@ ADD = """
 from streamclf.model import library
 real = library.place
 
-def place(making, *, replace):
+def place(making, **wishes):
     die_from_here()
-    return real(making, replace=replace)
+    return real(making, **wishes)
 
 library.place = place
 library.install(Path(sys.argv[2]), replace=True)
