@@ -41,6 +41,11 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return out
 
 
+def for_children(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a program that we start gets of it: nothing of ours, which may be a token or a camera's password."""
+    return {name: value for name, value in environ.items() if not name.startswith("STREAMCLF_")}
+
+
 def put(target: dict[str, Any], path: list[str], value: Any) -> None:
     """Set the key at `path`, making the tables on its way."""
     for part in path[:-1]:
