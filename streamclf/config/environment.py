@@ -11,6 +11,7 @@ import msgspec
 
 from streamclf.config.sections import SECTIONS, Config, struct_of
 from streamclf.errors import ConfigError
+from streamclf.text import hide_secrets
 
 # variables that are ours but are not configuration keys
 RESERVED = frozenset(
@@ -62,4 +63,7 @@ def _value(name: str, path: list[str], text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"the environment: {name} holds {text!r}, which is not a TOML value for {path[-1]}") from None
+        shown = hide_secrets(text)
+        raise ConfigError(
+            f"the environment: {name} holds {shown!r}, which is not a TOML value for {path[-1]}"
+        ) from None

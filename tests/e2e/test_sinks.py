@@ -227,6 +227,7 @@ def test_a_desktop_gets_text_and_no_markup(tmp_path: Path, monkeypatch: pytest.M
         (WebhookConfig("http://h/", "/etc/hostname/x"), "sink.it: secret_file"),
         (MqttConfig("h", password_file="/no/password"), "sink.it: password_file /no/password cannot be read"),
         (AppriseConfig("nonsense://x"), "sink.it: Apprise knows no service behind an address of 'nonsense'"),
+        (AppriseConfig("tk_secret"), "sink.it: Apprise knows no service behind an address of ''"),
     ],
 )
 def test_a_sink_that_cannot_be_opened_says_why(config: SinkConfig, sentence: str) -> None:
