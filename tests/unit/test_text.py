@@ -63,3 +63,8 @@ def test_names_in_a_sentence(names: str, said: str) -> None:
 def test_no_secret_of_a_url_stays_in_a_text(text: str, with_paths: str, without: str) -> None:
     assert hide_secrets(text) == with_paths
     assert hide_secrets(text, paths=False) == without
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "http://" + ")" * 200_000 + "a"])
+def test_a_long_text_is_read_once(text: str) -> None:
+    assert hide_secrets(text) == text
