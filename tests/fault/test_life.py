@@ -113,6 +113,17 @@ def test_a_mistake_in_the_rules_is_a_mistake_of_the_configuration(house: House) 
     assert house.left(running) == []
 
 
+def test_rules_that_everybody_can_write_are_refused_at_the_start(house: House) -> None:
+    (house.folder / "rules.toml").chmod(0o666)
+    running = house.start("none")
+
+    assert running.wait(READY_S * patience()) == 78
+    (line,) = running.stderr.splitlines()
+    assert line.startswith(f"{SENTENCE}rules file ")
+    assert "has mode 0666" in line
+    assert house.left(running) == []
+
+
 @pytest.mark.parametrize("fault", ["packs-hang", "source-hangs-opening"])
 def test_a_signal_in_the_middle_of_the_start_ends_it_at_once(house: House, fault: str) -> None:
     running = house.start(fault)
