@@ -9,7 +9,7 @@ from streamclf.errors import ConfigError
 
 log = logging.getLogger("streamclf.alerts")
 
-Identity = tuple[int, int, int, int, int, int]
+Identity = tuple[int, int, int, int, int]
 
 
 class RulesWatch:
