@@ -18,9 +18,9 @@ import re
 from collections.abc import Sequence
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
-# Behind the URL may come the end of its sentence, of a quotation or of brackets. What is repeated has a bound, so that
-# the time goes with the length of a text.
-_URL = re.compile(rf"{_SCHEME.pattern}://\S*?(?=[)}}>'\",;:.!?…]{{0,8}}(?:\s|$))")
+# Behind the URL may come the end of its sentence, of a quotation, of a list or of brackets; "]" alone ends an IPv6
+# address. What is repeated has a bound, so that the time goes with the length of a text.
+_URL = re.compile(rf"{_SCHEME.pattern}://\S*?(?=(?:['\"]\]{{1,4}})?[)}}>'\",;:.!?…]{{0,8}}(?:\s|$))")
 _HOST = re.compile(r"(\[[^\s\[\]@]*\]|[^\s:@]*)(:[0-9]*)?")
 
 

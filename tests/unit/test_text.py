@@ -56,6 +56,12 @@ def test_names_in_a_sentence(names: str, said: str) -> None:
             "see (http://a:80), or ws://b/…;",
         ),
         ("'https://hooks.example/T1/B2'", "'https://hooks.example/T1/B2'", "'https://hooks.example/…'"),
+        (
+            'set ["http://a:80", "http://u:p@b/c"], so',
+            'set ["http://a:80", "http://b/c"], so',
+            'set ["http://a:80", "http://b/…"], so',
+        ),
+        ("http://[::1] (http://u:p@[::1]:8/x)", "http://[::1] (http://[::1]:8/x)", "http://[::1] (http://[::1]:8/…)"),
         ("url:rtsp://u:a#b@cam/x fails", "url:rtsp://… fails", "url:rtsp://… fails"),
         ("at 10:30 // no URL, a@b.c", "at 10:30 // no URL, a@b.c", "at 10:30 // no URL, a@b.c"),
     ],
