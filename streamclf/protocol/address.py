@@ -29,7 +29,7 @@ def parse_url(text: str) -> Address:
     `ServeError`.
     """
     expected = f"; expected something like {DEFAULT_URL} or birds.local:{DEFAULT_PORT}"
-    shown = one_line(public_url(text))
+    shown = one_line(public_url(text) if set(text) & set("@?#") else text)  # a secret stands before @ or behind ?
     if not text or " " in text or not text.isprintable():
         raise ServeError(f"the address '{shown}' cannot be used{expected}")
     scheme, found, _ = text.partition("://")
@@ -41,7 +41,7 @@ def parse_url(text: str) -> Address:
         host, port = parts.hostname, parts.port
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=8)
     except ValueError:  # whose text repeats what may be the half of a password
-        raise ServeError(f"the address '{shown}' cannot be used: its host or port is none{expected}") from None
+        raise ServeError(f"the address '{shown}' cannot be used: its host or port cannot be read{expected}") from None
     if not host or host.isdigit():
         raise ServeError(f"the address '{shown}' names no host{expected}")
     if parts.username is not None or parts.password is not None:
