@@ -23,12 +23,10 @@ def no_rules() -> RuleBook:
 
 
 @contextmanager
-def writing(
-    folder: Path, book: RuleBook | None = None, *, faults: list[BaseException] | None = None
-) -> Iterator[tuple[Inbox, threading.Semaphore, Writer]]:
-    """The inbox of a writer that runs; the semaphore counts its commits. faults: gathers them, else there are none."""
+def writing(folder: Path, book: RuleBook | None = None) -> Iterator[tuple[Inbox, threading.Semaphore, Writer]]:
+    """The inbox of a writer that runs; the semaphore counts its commits."""
     committed = threading.Semaphore(0)
-    found: list[BaseException] = [] if faults is None else faults
+    faults: list[BaseException] = []
     inbox = Inbox()
     with closing(Store.open(folder)) as store:
         writer = Writer(
@@ -38,7 +36,7 @@ def writing(
             book or no_rules(),
             inbox,
             on_commit=lambda events: committed.release(),
-            on_fault=found.append,
+            on_fault=faults.append,
         )
         writer.start()
         assert committed.acquire(timeout=LIMIT_S)
@@ -46,4 +44,4 @@ def writing(
             yield inbox, committed, writer
         finally:
             assert writer.stop(LIMIT_S)
-    assert faults is not None or not found
+    assert not faults
