@@ -4,7 +4,7 @@ The command line turns a `StreamclfError` into that sentence on standard error a
 is therefore always a fault of ours, never of the user.
 """
 
-from streamclf.text import one_line
+from streamclf.text import hide_secrets, one_line
 
 
 class StreamclfError(Exception):
@@ -14,8 +14,8 @@ class StreamclfError(Exception):
 
 
 def sentence(message: str) -> str:
-    """`message` as a program tells it: one line, whatever other people's text is in it."""
-    return f"streamclf: error: {one_line(message, None)}"
+    """`message` as a program tells it: one line, whatever other people's text is in it, and no secret of a URL."""
+    return f"streamclf: error: {one_line(hide_secrets(message), None)}"
 
 
 class UsageError(StreamclfError):

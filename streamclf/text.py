@@ -7,9 +7,21 @@ What each function promises holds for any text, lone surrogates too:
     one_line   for a terminal or a log, of an error: one line of a bounded length, printable
     cell       for a table that a spreadsheet may open: one line that is not a formula
     some       names in a sentence, not more than fit into it
+
+and what keeps a URL's secrets out of all that is shown, logged or kept:
+
+    public_url      one URL, of which no more is shown than is surely not secret
+    hide_secrets    any text, in which URLs may stand
 """
 
+import re
 from collections.abc import Sequence
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
+# Behind the URL may come the end of its sentence, of a quotation, of a list or of brackets; "]" alone ends an IPv6
+# address. What is repeated has a bound, so that the time goes with the length of a text.
+_URL = re.compile(rf"{_SCHEME.pattern}://\S*?(?=(?:['\"]\]{{1,4}})?[)}}>'\",;:.!?…]{{0,8}}(?:\s|$))")
+_HOST = re.compile(r"(\[[^\s\[\]@]*\]|[^\s:@]*)(:[0-9]*)?")
 
 
 def clean(text: str, limit: int) -> str:
@@ -43,6 +55,33 @@ def some(names: Sequence[str], most: int = 8) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names) or "none"
+
+
+def public_url(url: str) -> str:
+    """A URL without user, password and query: "rtsp://camera/x?…".
+
+    A password that was not quoted (with a / or # in it) makes it unclear where the host begins: then it is "rtsp://…".
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):
+        scheme, mark, rest = "", "", url
+    place, path, query = re.fullmatch(r"([^/?#\\]*)([^?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    host = place.rpartition("@")[2]
+    if "@" in path + query or not _HOST.fullmatch(host):
+        return f"{scheme}{mark}…"
+    return f"{scheme}{mark}{host}{path}{'?…' if query[:1] == '?' else ''}"
+
+
+def hide_secrets(text: str, *, paths: bool = True) -> str:
+    """`text` with every URL in it as `public_url`. paths: whether those may be shown; a webhook's is its secret."""
+    return _URL.sub(lambda url: _shown(url[0], path=paths), text)
+
+
+def _shown(url: str, *, path: bool) -> str:
+    shown = public_url(url)
+    scheme, _, rest = shown.partition("://")
+    host, slash, _ = rest.partition("/")
+    return shown if path or not slash else f"{scheme}://{host}/…"
 
 
 def _cut(text: str, limit: int) -> str:

@@ -20,6 +20,7 @@ from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import StreamclfError
 from streamclf.store.events import StoredEvent
+from streamclf.text import hide_secrets, one_line
 
 log = logging.getLogger("streamclf.alerts")
 
@@ -139,7 +140,7 @@ class Dispatcher:
         try:
             await _send(sink, delivery)
         except Temporary as fault:
-            reason, after_s, now_ns = str(fault), fault.retry_after_s, self._now_ns()
+            reason, after_s, now_ns = _reason(fault), fault.retry_after_s, self._now_ns()
             self._trouble(name, reason)
             metrics.DELIVERIES.labels(name, "failed").inc()
 
@@ -147,7 +148,7 @@ class Dispatcher:
                 outbox.failed(tx, delivery, reason, now_ns=now_ns, after_s=after_s)
 
         except Permanent as fault:
-            reason = str(fault)
+            reason = _reason(fault)
             log.error("sink %s will never take alert %s: %s", name, delivery.alert.id, reason)
             metrics.DELIVERIES.labels(name, "refused").inc()
 
@@ -172,13 +173,18 @@ class Dispatcher:
             try:
                 sink = self._sinks[name] = self._openers[name]()
             except StreamclfError as fault:
-                self._trouble(name, str(fault))
+                self._trouble(name, _reason(fault))
         return sink
 
     def _trouble(self, name: str, reason: str) -> None:
         if self.problems.get(name) != reason:
             log.warning("sink %s: %s", name, reason)
         self.problems[name] = reason
+
+
+def _reason(fault: Exception) -> str:
+    """For the log, the outbox and `/healthz`: a receiver's or a program's own words are in it."""
+    return one_line(hide_secrets(str(fault), paths=False))
 
 
 async def _send(sink: Sink, delivery: Delivery) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from streamclf.config import load, system_file, user_file
 from streamclf.engine.build import check_labels, load_packs
+from streamclf.text import hide_secrets
 
 HELP = "Check and show the configuration."
 
@@ -33,5 +34,13 @@ def check(file: Path | None) -> None:
 @config.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def show(file: Path | None) -> None:
-    """Print every key with the value in force, as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(load(file=file)), indent=2).decode())
+    """Print every key with the value in force, as JSON; of a source's address no user, password and query."""
+    loaded = load(file=file)
+    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)))
+    click.echo(msgspec.json.format(msgspec.json.encode(loaded), indent=2).decode())
+
+
+def _public(source: str) -> str:
+    """A source as it is written, with its options."""
+    argument, mark, options = source.rpartition("#")
+    return hide_secrets(argument) + mark + options if mark and "@" not in options else hide_secrets(source)

@@ -1,7 +1,5 @@
 """`streamclf run`: listen and serve labels live."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +60,10 @@ def run(
     """
     from streamclf.audio.sources import with_loop
     from streamclf.config import load
+    from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
 
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
-    )
-    logging.getLogger("websockets").setLevel(logging.ERROR)
+    to_stderr(quiet=quiet)
     given = {key: value for key, value in flags.items() if key not in ("host", "port", "origin") and value != ()}
     given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None

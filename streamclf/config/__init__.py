@@ -6,7 +6,7 @@ Every key has an environment variable: `STREAMCLF_` and the key in capitals, `se
 A value that is not plain text is written there as in TOML: STREAMCLF_SOURCE='["device", "file:song.flac"]'.
 """
 
-from streamclf.config.environment import RESERVED, variables
+from streamclf.config.environment import RESERVED, for_children, variables
 from streamclf.config.loading import load, rules_file, store_folder, system_file, user_file
 from streamclf.config.sections import (
     MAX_REACH_BACK_MS,
@@ -36,6 +36,7 @@ __all__ = [
     "ServerConfig",
     "SpeciesConfig",
     "StoreConfig",
+    "for_children",
     "load",
     "rules_file",
     "store_folder",

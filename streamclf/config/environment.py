@@ -11,6 +11,7 @@ import msgspec
 
 from streamclf.config.sections import SECTIONS, Config, struct_of
 from streamclf.errors import ConfigError
+from streamclf.text import hide_secrets
 
 # variables that are ours but are not configuration keys
 RESERVED = frozenset(
@@ -41,6 +42,11 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return out
 
 
+def for_children(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a program that we start gets of it: nothing of ours, which may be a token or a camera's password."""
+    return {name: value for name, value in environ.items() if not name.startswith("STREAMCLF_")}
+
+
 def put(target: dict[str, Any], path: list[str], value: Any) -> None:
     """Set the key at `path`, making the tables on its way."""
     for part in path[:-1]:
@@ -57,4 +63,7 @@ def _value(name: str, path: list[str], text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"the environment: {name} holds {text!r}, which is not a TOML value for {path[-1]}") from None
+        shown = hide_secrets(text)
+        raise ConfigError(
+            f"the environment: {name} holds {shown!r}, which is not a TOML value for {path[-1]}"
+        ) from None

@@ -13,6 +13,7 @@ from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
+from streamclf.trust import check_trusted
 
 
 def store_folder(config: Config) -> Path:
@@ -72,7 +73,9 @@ def load(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        with path.open(encoding="utf-8") as file:
+            check_trusted(os.fstat(file.fileno()), "configuration file", path)
+            return tomllib.loads(file.read())
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist; check the path given to --config") from None
     except (OSError, UnicodeDecodeError) as fault:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from streamclf.errors import ServeError
-from streamclf.text import one_line
+from streamclf.text import one_line, public_url
 
 TOKEN_VARIABLE = "STREAMCLF_TOKEN"
 DEFAULT_PORT = 8765
@@ -29,18 +29,19 @@ def parse_url(text: str) -> Address:
     `ServeError`.
     """
     expected = f"; expected something like {DEFAULT_URL} or birds.local:{DEFAULT_PORT}"
-    shown = one_line(text)
+    shown = one_line(public_url(text) if set(text) & set("@?#") else text)  # a secret stands before @ or behind ?
     if not text or " " in text or not text.isprintable():
         raise ServeError(f"the address '{shown}' cannot be used{expected}")
     scheme, found, _ = text.partition("://")
     if found and scheme.lower() not in _SCHEMES:
-        raise ServeError(f"the address '{shown}' begins with {one_line(scheme)}://{expected}")
+        begin = f"{one_line(scheme)}://" if "://" in shown else "no scheme"
+        raise ServeError(f"the address '{shown}' begins with {begin}{expected}")
     try:
         parts = urlsplit(text if found else f"ws://{text}")
         host, port = parts.hostname, parts.port
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=8)
-    except ValueError as fault:
-        raise ServeError(f"the address '{shown}' cannot be used: {one_line(str(fault))}{expected}") from None
+    except ValueError:  # whose text repeats what may be the half of a password
+        raise ServeError(f"the address '{shown}' cannot be used: its host or port cannot be read{expected}") from None
     if not host or host.isdigit():
         raise ServeError(f"the address '{shown}' names no host{expected}")
     if parts.username is not None or parts.password is not None:

@@ -28,6 +28,10 @@ class Backlog:
         self.urgent = True
         self._done: list[Done] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.events or self.reasons or self.writes)
+
     def hold(self, events: Sequence[StoredEvent]) -> None:
         """New stages of events."""
         self.news += events

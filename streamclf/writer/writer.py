@@ -22,6 +22,7 @@ from streamclf.alerts import outbox
 from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook, Verdict
 from streamclf.clock import NS_PER_SECOND, StreamClock
+from streamclf.errors import StoreError
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, close_stale, put_events
 from streamclf.store.gaps import GapsWaiting
@@ -68,6 +69,7 @@ class Writer:
         self._backlog = Backlog()
         self._gaps = GapsWaiting()
         self._problem = ""
+        self._refusal: sqlite3.Error | None = None  # of the last transaction that was tried
         self._began = False
         self._committed_s = 0.0
         self._retry_s = 0.0
@@ -84,12 +86,18 @@ class Writer:
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:
-        """Write what is there and close what lasts. Returns whether that was done in time."""
+        """Write what is there and close what lasts. Returns whether that was done in time.
+
+        on_fault hears of what stays unwritten, as of every other fault.
+        """
         self._stopping.set()
         self._inbox.ring()
         if self._thread.is_alive():
             self._thread.join(limit_s)
-        return not self._thread.is_alive()
+        if not self._thread.is_alive():
+            return True
+        self._on_fault(self._lost("the disk did not take it in time"))
+        return False
 
     def _main(self) -> None:
         try:
@@ -125,9 +133,26 @@ class Writer:
         if self._house is not None:
             self._house.close()
             self._drain()
-        self._commit(self._judge(), time.monotonic())
-        if self._backlog.events:
-            log.error("%d events could not be written before the end: %s", len(self._backlog.events), self.problem)
+        if not self._commit_last():
+            raise self._lost(str(self._refusal))
+
+    def _commit_last(self) -> bool:
+        """Whether nothing stays unwritten. Where the disk was full and room could be made, a second try is due."""
+        for _ in range(2):
+            verdict, now_s = self._judge(), time.monotonic()
+            if self._commit(verdict, now_s):
+                return True
+            if not (verdict or self._backlog or self._gaps):
+                return True  # what a crash left open is closed by the next run
+            if self._retry_s > now_s:
+                return False
+        return False
+
+    def _lost(self, reason: str) -> StoreError:
+        """What to say where the end comes before all is written."""
+        count = len(self._backlog.events)
+        what = f"{count} event{'s' * (count != 1)}" if count else "the last notes about events"
+        return StoreError(f"{what} could not be written to {self._store.folder} before the end: {reason}")
 
     def _drain(self) -> None:
         epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
@@ -164,15 +189,17 @@ class Writer:
         self._book.accept(verdict)
         self._backlog.judged(verdict.reasons)
 
-    def _commit(self, verdict: Verdict | None, now_s: float) -> None:
+    def _commit(self, verdict: Verdict | None, now_s: float) -> bool:
+        """Whether the disk took it."""
         told = list(self._backlog.events.values())
         try:
             stale = self._write(told, verdict)
         except sqlite3.Error as fault:
             made_room = self._house is not None and self._house.make_room()
             self._retry_s = 0.0 if made_room else now_s + _RETRY_S
+            self._refusal = fault
             self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
-            return
+            return False
         if stale:
             log.warning("%d events were open when the last run ended without being stopped: closed", len(stale))
         self._began = True
@@ -188,6 +215,7 @@ class Writer:
         self._on_commit(told)
         for done in finished:
             done()
+        return True
 
     def _write(self, told: Sequence[StoredEvent], verdict: Verdict | None) -> list[StoredEvent]:
         """The backlog in one transaction. Returns the events of a crashed run that it closed. sqlite3's errors pass."""

@@ -8,7 +8,7 @@ import pytest
 from streamclf.serve.http.access import ServerSettings
 from streamclf.serve.http.route import Query, Reply, Route
 from streamclf.serve.http.server import Server
-from streamclf.serve.http.tokens import TRIES
+from streamclf.serve.http.tokens import TOGETHER, TRIES
 from streamclf.serve.roles import Role
 from tests.support.proxy import proxied
 from tests.support.rawclient import RawClient
@@ -188,6 +188,34 @@ def test_too_many_wrong_tokens_have_to_wait_and_who_is_logged_in_does_not(monkey
         assert waiting.body.startswith(b"Too many wrong tokens came from 127.0.0.1; try again in ")
         assert json.loads(known.body)["role"] == "labels"
         assert page.status == 200
+
+    run(main)
+
+
+def test_naming_a_new_client_each_time_gives_a_program_of_this_machine_no_endless_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # on a busy machine a try more could be due before all were made
+    monkeypatch.setattr("streamclf.serve.http.tokens.EVERY_S", 6000.0)
+
+    async def main() -> None:
+        async with serving(**ROLES) as server:
+            cookie = await logged_in(server.port, "labels")
+            wrong = {"Authorization": "Bearer wrong-token", **OWN_PAGE}
+            tries = [
+                await status_of(server.port, "/v1/login", **wrong, X_Forwarded_For=f"192.0.2.{number}")
+                for number in range(TRIES * TOGETHER)
+            ]
+            right = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "198.51.100.1", **OWN_PAGE}
+            waiting = await RawClient.request(server.port, "/v1/login", headers=right)
+            socket = await RawClient.websocket(server.port, headers={"Authorization": f"Bearer {TOKEN}"})
+            known = await RawClient.request(server.port, "/v1/session", headers={"Cookie": cookie})
+
+        assert set(tries) == {401}
+        assert waiting.status == 429
+        assert waiting.body.startswith(b"Too many wrong tokens came from this machine or through its proxy; try again ")
+        assert socket.status == 429
+        assert json.loads(known.body)["role"] == "labels"
 
     run(main)
 

@@ -231,6 +231,18 @@ def test_configuration_value_of_the_wrong_type(tmp_path: Path) -> None:
     assert "server.port" in sentence(run_cli("run", "--config", str(file), home=tmp_path), status=78)
 
 
+def test_files_that_everybody_can_write(tmp_path: Path) -> None:
+    config, rules = tmp_path / "streamclf.toml", tmp_path / "rules.toml"
+    for file in (config, rules):
+        file.write_text("")
+        file.chmod(0o666)
+
+    for command in (["run", "--config"], ["config", "check"], ["rules", "check", str(rules), "--config"]):
+        assert f"chmod o-w {config}" in sentence(run_cli(*command, str(config), home=tmp_path), status=78)
+    config.chmod(0o644)
+    assert f"chmod o-w {rules}" in sentence(run_cli("rules", "check", str(rules), home=tmp_path), status=78)
+
+
 def test_missing_configuration_file(tmp_path: Path) -> None:
     absent = tmp_path / "absent.toml"
 

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -130,6 +131,22 @@ def test_a_command_gets_the_alert_on_standard_input_and_nothing_in_its_arguments
     assert [path.name for path in tmp_path.iterdir()] == ["told"]
 
 
+def test_a_program_gets_no_variable_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STREAMCLF_TOKEN", "STREAMCLF_SOURCE", "STREAMCLF_PICTURE", "OWN_SETTING"):
+        monkeypatch.setenv(name, "secret")
+    script = "import os, sys; open(sys.argv[1], 'w').write(' '.join(os.environ))"
+    send(CommandConfig((sys.executable, "-c", script, str(tmp_path / "command"))), make_alert())
+    notify = tmp_path / "notify-send"
+    notify.write_text(f'#!/bin/sh\nenv > "{tmp_path}/desktop"\n')
+    notify.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    send(DesktopConfig(), make_alert())
+
+    for told in ("command", "desktop"):
+        assert "OWN_SETTING" in (tmp_path / told).read_text()
+        assert "STREAMCLF_" not in (tmp_path / told).read_text()
+
+
 def test_a_command_that_hangs_or_fails_is_told_and_leaves_nobody_behind(tmp_path: Path) -> None:
     mark = tmp_path / "late"
     hang = ("sh", "-c", f"(sleep 1; touch {mark}) & sleep 60")
@@ -210,6 +227,7 @@ def test_a_desktop_gets_text_and_no_markup(tmp_path: Path, monkeypatch: pytest.M
         (WebhookConfig("http://h/", "/etc/hostname/x"), "sink.it: secret_file"),
         (MqttConfig("h", password_file="/no/password"), "sink.it: password_file /no/password cannot be read"),
         (AppriseConfig("nonsense://x"), "sink.it: Apprise knows no service behind an address of 'nonsense'"),
+        (AppriseConfig("tk_secret"), "sink.it: Apprise knows no service behind an address of ''"),
     ],
 )
 def test_a_sink_that_cannot_be_opened_says_why(config: SinkConfig, sentence: str) -> None:

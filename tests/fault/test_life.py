@@ -3,8 +3,11 @@
 The faults are planted by tests/support/faulty.py; all else is the program itself.
 """
 
+import re
 import signal
 import socket
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamclf.store.database import obstacle, reader
+from streamclf.store.database import FILE_NAME, obstacle, reader
 from streamclf.store.events import query
 from tests.support.faulty import HANGING, start_faulty, survivors
 from tests.support.load import patience
@@ -113,6 +116,17 @@ def test_a_mistake_in_the_rules_is_a_mistake_of_the_configuration(house: House) 
     assert house.left(running) == []
 
 
+def test_rules_that_everybody_can_write_are_refused_at_the_start(house: House) -> None:
+    (house.folder / "rules.toml").chmod(0o666)
+    running = house.start("none")
+
+    assert running.wait(READY_S * patience()) == 78
+    (line,) = running.stderr.splitlines()
+    assert line.startswith(f"{SENTENCE}rules file ")
+    assert "has mode 0666" in line
+    assert house.left(running) == []
+
+
 @pytest.mark.parametrize("fault", ["packs-hang", "source-hangs-opening"])
 def test_a_signal_in_the_middle_of_the_start_ends_it_at_once(house: House, fault: str) -> None:
     running = house.start(fault)
@@ -172,6 +186,23 @@ def test_a_model_run_that_lasts_is_left_behind_and_events_are_still_written(hous
         found = query(connection)
     assert {event.stream for event in found} == {"first", "second"}
     assert {(event.stage, event.ended_by) for event in found} == {("close", "stop")}
+
+
+def test_an_end_that_leaves_events_unwritten_says_so_and_is_a_failure(house: House) -> None:
+    """Another program holds the lock of the database for as long as the daemon has to stop."""
+    running = house.start("none")
+    running.wait_for("second: live", READY_S * patience())
+    with closing(sqlite3.connect(house.folder / "store" / FILE_NAME, isolation_level=None)) as other:
+        while not other.execute("SELECT count(*) FROM events WHERE stage = 'open'").fetchone()[0]:
+            assert running.process.poll() is None
+            time.sleep(0.05)
+        other.execute("BEGIN IMMEDIATE")
+        code = running.stop(signal.SIGTERM)
+        other.execute("ROLLBACK")
+
+    assert code == 1
+    assert re.match(rf"{SENTENCE}\d+ events? could not be written to .* before the end: ", last_line(running))
+    assert house.left(running) == []
 
 
 def test_without_a_fault_it_starts_and_stops(house: House) -> None:

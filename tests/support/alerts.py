@@ -77,10 +77,11 @@ class Request:
 
 @dataclass
 class Receiver:
-    """answers: (status, headers, body) of the next requests, the last one for all that follow."""
+    """answers: (status, headers, body) of the next requests, the last one for all that follow. reason: if unusual."""
 
     port: int
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=lambda: [(204, {}, b"")])
+    reason: str | None = None
     requests: list[Request] = field(default_factory=list)
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
@@ -109,7 +110,7 @@ def http_receiver(port: int = 0) -> Iterator[Receiver]:
                     receiver.answers.pop(0)
                 receiver.requests.append(Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 receiver.arrived.notify_all()
-            self.send_response(status)
+            self.send_response(status, receiver.reason)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer)))

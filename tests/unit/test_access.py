@@ -7,7 +7,7 @@ from websockets.datastructures import Headers
 
 from streamclf.errors import ServeError
 from streamclf.serve.http.access import Access, Refusal, ServerSettings, check_bind
-from streamclf.serve.http.tokens import TRIES
+from streamclf.serve.http.tokens import TOGETHER, TRIES
 from streamclf.serve.roles import Role
 
 TOKEN = "0123456789abcdef"
@@ -236,6 +236,55 @@ def test_tries_are_counted_for_whom_a_proxy_of_this_machine_names(peer: str, cha
         other = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For=chain)
         waits = isinstance(access.role_of(other, peer=peer, socket=False), Refusal)
     assert waits == same
+
+
+def named(number: int) -> str:
+    return f"203.0.{number // 256}.{number % 256}"
+
+
+@pytest.mark.parametrize("peers", [["127.0.0.1"], ["::1"], [f"127.0.0.{last}" for last in range(1, 255)]])
+def test_a_program_of_this_machine_that_makes_up_clients_runs_out_of_tries(peers: list[str]) -> None:
+    access = Access(SETTINGS)
+    refused = [
+        access.role_of(
+            shown(Authorization="Bearer wrong-token", X_Forwarded_For=named(number)),
+            peer=peers[number % len(peers)],
+            socket=False,
+        )
+        for number in range(3 * TRIES * TOGETHER)
+    ]
+    reasons = [refusal.reason for refusal in refused if isinstance(refusal, Refusal)]
+    right = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For="198.51.100.1")
+    waiting = access.role_of(right, peer="127.0.0.1", socket=False)
+    cookie = access.login(Role.LABELS, secure=False).partition(";")[0]
+
+    assert reasons.count("token") <= TRIES * TOGETHER + 1  # one more may be due on a slow machine
+    assert isinstance(waiting, Refusal)
+    assert "came from this machine or through its proxy; try again in " in waiting.text
+    # who does not come through this machine, and who is logged in, is not held up
+    assert access.role_of(right, peer="10.0.0.1", socket=False) is Role.ADMIN
+    assert access.role_of(shown(Cookie=cookie), peer="127.0.0.1", socket=False) is Role.LABELS
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("127.0.0.1", ""), ("127.0.0.2", "")),
+        (("127.0.0.1", ""), ("::1", "")),
+        (("127.0.0.1", ""), ("::ffff:127.0.0.1", "")),
+        (("127.0.0.1", "127.0.0.7"), ("127.0.0.1", "127.0.0.8")),
+        (("127.0.0.1", "::ffff:192.0.2.9"), ("::1", "192.0.2.9")),
+        (("127.0.0.1", "2001:db8::1%eth0"), ("127.0.0.1", "2001:db8::2%eth1")),
+        (("::ffff:10.0.0.5", ""), ("10.0.0.5", "")),
+    ],
+)
+def test_other_names_of_the_same_sender_are_no_further_tries(first: tuple[str, str], second: tuple[str, str]) -> None:
+    access = Access(SETTINGS)
+    for _ in range(TRIES):
+        access.role_of(shown(Authorization="Bearer wrong-token", X_Forwarded_For=first[1]), peer=first[0], socket=False)
+
+    right = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For=second[1])
+    assert isinstance(access.role_of(right, peer=second[0], socket=False), Refusal)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.1.5", "birds.local"])

@@ -108,6 +108,31 @@ def test_every_mistake_leaves_the_running_rules_as_they_are(path: Path, mistake:
     assert suggests in watch.problem
 
 
+def test_a_file_that_everybody_can_write_is_not_read_until_that_is_mended(path: Path, watch: RulesWatch) -> None:
+    path.write_text(text("planted"))
+    path.chmod(0o646)
+    watch.look()
+    assert not watch.look()
+    assert names(watch) == ["one"]
+    assert f"the rules that were read before hold, for rules file {path} has mode 0646" in watch.problem
+    path.chmod(0o644)
+    watch.look()
+    assert watch.look()
+    assert (names(watch), watch.problem) == (["planted"], "")
+
+
+def test_a_mode_that_is_changed_later_is_told_and_a_reload_asked_for_refuses_as_well(
+    path: Path, watch: RulesWatch
+) -> None:
+    path.chmod(0o666)
+    watch.look()
+    assert not watch.look()
+    assert "run: chmod o-w" in watch.problem
+    assert not watch.look(at_once=True)
+    assert names(watch) == ["one"]
+    assert "run: chmod o-w" in watch.problem
+
+
 def test_a_bad_file_is_told_once(path: Path, watch: RulesWatch, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text("[[rule]")
     for _ in range(5):

@@ -5,8 +5,8 @@ import pytest
 from streamclf.audio.sources import SourceKind, SourceSpec, kinds, name_sources, parse_source, with_loop
 from streamclf.audio.sources.pipe import pipe_format
 from streamclf.audio.sources.push import push_format
-from streamclf.audio.sources.url import public_url
 from streamclf.errors import UsageError
+from streamclf.text import public_url
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,12 @@ def test_parse(text: str, expected: SourceSpec) -> None:
         ("url:concat://a|b", "concat: is not an address streamclf opens"),
         ("url:http://", "has no host"),
         ("url:http://host:port/", "has no host"),
+        ("url:rtsp://u:sec#secret@cam/x", "write / ? # @ % as %2F %3F %23 %40 %25"),
+        ("url:rtsp://u:sec#name=secret@cam/x", "write / ? # @ % as %2F %3F %23 %40 %25"),
+        ("url:rtsp://u:5#secret#ch=2@cam/x", "write / ? # @ % as %2F %3F %23 %40 %25"),
+        ("url:rtsp://u:5#secret@cam/x#ch=1", "write / ? # @ % as %2F %3F %23 %40 %25"),
+        ("url:rtsp://u:secret/x@cam", "write / ? # @ % as %2F %3F %23 %40 %25"),
+        ("rtsp://u:5#secret@cam/x", "write url:rtsp://…"),
     ],
 )
 def test_mistakes_get_one_sentence(text: str, sentence: str) -> None:
@@ -130,7 +136,15 @@ def test_a_long_name_stays_within_its_bound_when_made_unique() -> None:
     [
         ("rtsp://user:secret@cam:554/x?token=secret", "rtsp://cam:554/x?…"),
         ("http://host/a.mp3", "http://host/a.mp3"),
-        ("http://[::1]:secret/", "a URL"),
+        ("http://[::1]:secret/", "http://…"),
+        ("rtsp://user:sec#ret@cam/x", "rtsp://…"),
+        ("rtsp://user:5/ecret@cam/x", "rtsp://…"),
+        ("rtsp://user:5", "rtsp://user:5"),
+        ("rtsp://us:secret://@cam", "rtsp://…"),
+        ("us:secret://cam", "…"),
+        ("user:secret@cam:554", "cam:554"),
+        ("http://[fe80::1]:80/x?secret#secret", "http://[fe80::1]:80/x?…"),
+        ("rtsp://user:secret@cret@cam", "rtsp://cam"),
     ],
 )
 def test_secrets_of_a_url_are_never_shown(url: str, shown: str) -> None:

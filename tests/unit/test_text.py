@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamclf.text import cell, clean, one_line, plain, some
+from streamclf.text import cell, clean, hide_secrets, one_line, plain, some
 
 
 def test_clean_text_is_one_tidy_line() -> None:
@@ -45,3 +45,32 @@ def test_a_cell_stays_on_its_line() -> None:
 )
 def test_names_in_a_sentence(names: str, said: str) -> None:
     assert some(list(names), 3) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "with_paths", "without"),
+    [
+        (
+            "see (http://u:p@a:80), or ws://b/c/d?x=1;",
+            "see (http://a:80), or ws://b/c/d?…;",
+            "see (http://a:80), or ws://b/…;",
+        ),
+        ("'https://hooks.example/T1/B2'", "'https://hooks.example/T1/B2'", "'https://hooks.example/…'"),
+        (
+            'set ["http://a:80", "http://u:p@b/c"], so',
+            'set ["http://a:80", "http://b/c"], so',
+            'set ["http://a:80", "http://b/…"], so',
+        ),
+        ("http://[::1] (http://u:p@[::1]:8/x)", "http://[::1] (http://[::1]:8/x)", "http://[::1] (http://[::1]:8/…)"),
+        ("url:rtsp://u:a#b@cam/x fails", "url:rtsp://… fails", "url:rtsp://… fails"),
+        ("at 10:30 // no URL, a@b.c", "at 10:30 // no URL, a@b.c", "at 10:30 // no URL, a@b.c"),
+    ],
+)
+def test_no_secret_of_a_url_stays_in_a_text(text: str, with_paths: str, without: str) -> None:
+    assert hide_secrets(text) == with_paths
+    assert hide_secrets(text, paths=False) == without
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "http://" + ")" * 200_000 + "a"])
+def test_a_long_text_is_read_once(text: str) -> None:
+    assert hide_secrets(text) == text

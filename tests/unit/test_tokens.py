@@ -97,6 +97,16 @@ def test_tries_run_out_and_come_back() -> None:
     assert tries.wait_s("a", 100.0 + 100 * TRIES * EVERY_S) == 0
 
 
+def test_several_times_the_tries_come_back_as_many_times_as_fast() -> None:
+    tries = Tries(times=5)
+    for _ in range(5 * TRIES):
+        assert tries.wait_s("a", 100.0) == 0
+        tries.wrong("a", 100.0)
+
+    assert tries.wait_s("a", 100.0) == pytest.approx(EVERY_S / 5)
+    assert tries.wait_s("a", 100.0 + EVERY_S / 5) == pytest.approx(0)
+
+
 def test_so_many_addresses_are_remembered_and_the_quietest_is_forgotten() -> None:
     tries = Tries()
     for _ in range(TRIES):

@@ -1,7 +1,9 @@
 """The writer on a real database: what is put is on the disk, and nothing is lost while the disk takes nothing."""
 
+import queue
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,12 +16,14 @@ from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.memory import load
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule, RuleStage
+from streamclf.errors import StoreError
 from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.types import Event, Levels, Stage
 from streamclf.writer import backlog as backlog_module
 from streamclf.writer import inbox as inbox_module
 from streamclf.writer import writer as writer_module
+from streamclf.writer.backlog import Write
 from streamclf.writer.inbox import Inbox
 from tests.support.storing import heard, stored
 from tests.support.writing import LIMIT_S, writing
@@ -30,6 +34,28 @@ def one_rule(folder: Path, *, cooldown_s: int = 0) -> RuleBook:
     rule = Rule("robins", ("robin",), cooldown_ns=cooldown_s * 1_000_000_000, sinks=("here",))
     with closing(Store.open(folder)) as store:
         return RuleBook([rule], place=Location(), memory=load(store.connection))
+
+
+class MakesRoom:
+    """Stands for housekeeping on a full disk. make: whether it made room."""
+
+    problem = ""
+
+    def __init__(self, make: Callable[[], bool]) -> None:
+        self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()
+        self._make = make
+
+    def make_room(self) -> bool:
+        return self._make()
+
+    def take(self, *_: object) -> None:
+        """Keeps nothing."""
+
+    def tick(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 def waiting(folder: Path) -> list[str]:
@@ -83,6 +109,73 @@ def test_while_the_disk_takes_nothing_events_wait_and_the_bound_holds(
 
         assert running.problem == ""
         assert [e.onset_frame for e in kept(tmp_path)] == [300, 400, 500, 600, 700]
+
+
+def test_what_the_disk_does_not_take_before_the_end_is_a_failure_that_says_how_much(tmp_path: Path) -> None:
+    faults: list[BaseException] = []
+    with (
+        writing(tmp_path, faults=faults) as (inbox, committed, running),
+        closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other,
+    ):
+        inbox.put([heard(Stage.OPEN)])
+        assert committed.acquire(timeout=LIMIT_S)
+        running._store.connection.execute("PRAGMA busy_timeout=0")
+        other.execute("BEGIN IMMEDIATE")
+        inbox.put([closing_event(200), closing_event(300)])
+        assert running.stop(LIMIT_S)
+        other.execute("ROLLBACK")
+
+    (fault,) = faults
+    assert isinstance(fault, StoreError)
+    assert str(fault) == f"3 events could not be written to {tmp_path} before the end: database is locked"
+
+
+def test_a_disk_that_takes_its_time_at_the_end_is_told_as_well(tmp_path: Path) -> None:
+    faults: list[BaseException] = []
+    with writing(tmp_path, faults=faults) as (inbox, _, running):
+        taken, go_on = threading.Event(), threading.Event()
+
+        def slow(tx: sqlite3.Connection) -> None:
+            taken.set()
+            assert go_on.wait(LIMIT_S)
+
+        inbox.put([closing_event(100)])
+        inbox.call(slow)
+        assert taken.wait(LIMIT_S)
+        assert not running.stop(0.0)
+        assert "before the end: the disk did not take it in time" in str(faults[0])
+        go_on.set()
+
+
+def test_an_end_with_nothing_to_write_is_no_failure_on_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    with (
+        writing(tmp_path) as (_, _, running),
+        closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other,
+    ):
+        running._store.connection.execute("PRAGMA busy_timeout=0")
+        other.execute("BEGIN IMMEDIATE")
+        assert running.stop(LIMIT_S)
+        other.execute("ROLLBACK")
+
+
+def test_room_that_is_made_at_the_end_is_used(tmp_path: Path) -> None:
+    with (
+        writing(tmp_path) as (inbox, _, running),
+        closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, check_same_thread=False)) as other,
+    ):
+
+        def make() -> bool:
+            if running._stopping.is_set():
+                other.execute("ROLLBACK")
+            return running._stopping.is_set()
+
+        running._store.connection.execute("PRAGMA busy_timeout=0")
+        running._house = MakesRoom(make)  # type: ignore[assignment]
+        other.execute("BEGIN IMMEDIATE")
+        inbox.put([closing_event(100)])
+        assert running.stop(LIMIT_S)
+
+    assert [event.onset_frame for event in kept(tmp_path)] == [100]
 
 
 def test_a_call_writes_in_a_transaction_of_the_writers(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def text() -> str:
         "Every command ends with one of these; where it is not 0, one sentence on standard error says what came, what "
         "was expected and what to do. A traceback is always a fault of ours.",
         table(("Code", "When"), ((code(number), rows[number]) for number in sorted(rows, key=int))),
-        "The daemon ends with 0 after SIGTERM or SIGINT, when all of it has stopped.",
+        "The daemon ends with 0 after SIGTERM or SIGINT, when all of it has stopped, and with 1 where events could not "
+        "be written before that.",
     )
 
 

@@ -7,6 +7,7 @@
 A file is read as a whole: all its mistakes are found, and nothing of it holds unless there is none.
 """
 
+import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ from streamclf.alerts.rules.toml import TomlFault, deep_line, parse
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_named, kinds
 from streamclf.errors import ConfigError
+from streamclf.trust import check_trusted
 from streamclf.types import Label
 
 MAX_BYTES = 1 << 20
@@ -76,7 +78,9 @@ def read_rules(path: Path) -> str:
             raise ConfigError(
                 f"rules file {path} is not a regular file of at most {MAX_BYTES >> 20} MiB; name another one"
             )
-        return path.read_text("utf-8")
+        with path.open(encoding="utf-8") as file:
+            check_trusted(os.fstat(file.fileno()), "rules file", path)
+            return file.read()
     except FileNotFoundError:
         raise ConfigError(f"rules file {path} does not exist; make it, or check the path") from None
     except OSError as fault:

@@ -15,6 +15,7 @@ import msgspec
 
 from streamclf.alerts.rules.toml import Path as Key
 from streamclf.alerts.rules.toml import line_of, lines_of
+from streamclf.text import hide_secrets
 
 Check = Callable[[Any], object]
 """Raises ValueError with a problem and, behind "; ", a hint."""
@@ -154,9 +155,9 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def given(value: object) -> str:
-    """What stands there, cut off where it is long."""
+    """What stands there, cut off where it is long, and of URLs no more than the host."""
     try:
-        return repr(value)[:60]
+        return hide_secrets(repr(value), paths=False)[:60]
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of very many digits"
 

@@ -9,7 +9,7 @@ from streamclf.errors import ConfigError
 
 log = logging.getLogger("streamclf.alerts")
 
-Identity = tuple[int, int, int, int]
+Identity = tuple[int, int, int, int, int]
 
 
 class RulesWatch:
@@ -56,9 +56,9 @@ def said(file: RuleFile) -> str:
 
 
 def _identity(path: Path) -> Identity | None:
-    """What changes when a file is changed or replaced; None where there is none."""
+    """What changes when a file is changed or replaced, or others get at it; None where there is none."""
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode

@@ -47,7 +47,7 @@ class Services(Sink):
                 raise ConfigError(f"url_file {config.url_file} cannot be read: {fault}") from None
         self._apprise = apprise.Apprise()
         if not url or not self._apprise.add(url):
-            scheme = url.partition(":")[0]
+            scheme = url.partition("://")[0] if "://" in url else ""  # without one it may all be a token
             raise ConfigError(
                 f"Apprise knows no service behind an address of {scheme!r}; see its list for the form, "
                 "such as ntfy://TOPIC or mailto://USER:PASSWORD@HOST"

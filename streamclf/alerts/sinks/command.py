@@ -17,6 +17,7 @@ from streamclf.alerts.sinks.config import Seconds, SinkConfig
 from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.picture import Paint, Painted, painted
 from streamclf.alerts.sinks.sink import Sink, Temporary
+from streamclf.config import for_children
 
 PICTURE_VARIABLE = "STREAMCLF_PICTURE"
 _TAIL = 300
@@ -55,7 +56,7 @@ class Command(Sink):
 
     async def _run(self, body: bytes, picture: str | None) -> None:
         """picture: path of the PNG."""
-        environment = {name: value for name, value in os.environ.items() if name != PICTURE_VARIABLE}
+        environment = for_children(os.environ)
         if picture is not None:
             environment[PICTURE_VARIABLE] = picture
         try:

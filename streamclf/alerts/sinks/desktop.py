@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import os
 from typing import Annotated
 
 from msgspec import Meta
@@ -11,6 +12,7 @@ from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Sink, Temporary
+from streamclf.config import for_children
 
 _LIMIT_S = 10.0
 
@@ -40,6 +42,7 @@ class Desktop(Sink):
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
+                env=for_children(os.environ),
             )
         except FileNotFoundError:
             raise Temporary("notify-send is not installed (package libnotify-bin)") from None

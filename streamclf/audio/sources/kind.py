@@ -24,6 +24,8 @@ GROUP = "streamclf.sources"
 MAX_RATE = 768_000
 MAX_CHANNELS = 256
 MAX_NAME = 64
+QUOTING = "in a user name or password write / ? # @ % as %2F %3F %23 %40 %25"
+UNQUOTED = f"an @ stands behind a #, where nothing but options may stand; {QUOTING}"
 _YES_NO = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 
@@ -74,6 +76,11 @@ class SourceKind:
     recorded: bool = False
     demo: bool = False
     pushed: bool = False
+
+    @property
+    def hides(self) -> bool:
+        """Whether its argument may hold a secret."""
+        return self.shown is not str
 
     def takes(self, option: str) -> bool:
         """Whether it has an option of its own of that name."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
-from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_NAME, SourceKind, kind_named, kinds, whole
+from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_NAME, UNQUOTED, SourceKind, kind_named, kinds, whole
 from streamclf.errors import UsageError
 
 Gain = Literal["off", "normalise"]
@@ -44,7 +44,7 @@ class SourceSpec:
         """What its kind declares of itself. Raises `UsageError` where there is no such kind."""
         kind = kind_named(self.kind)
         if kind is None:
-            raise UsageError(_unknown_kind(self.kind, self.kind))
+            raise UsageError(_unknown_kind(self.kind, self.kind, self.kind))
         return kind
 
     @property
@@ -60,7 +60,9 @@ def parse_source(text: str) -> SourceSpec:
     name, _, argument = body.partition(":")
     kind = kind_named(name)
     if kind is None:
-        raise UsageError(_unknown_kind(name, body))
+        raise UsageError(_unknown_kind(name, body, text))
+    if kind.hides and "@" in options_text:
+        raise UsageError(UNQUOTED)  # no option has an @: it is the rest of an address, with its password
     given = _options(kind, options_text)
     argument = kind.argument(argument)
     name = given.get("name") or kind.default_name(argument) or kind.name
@@ -104,14 +106,14 @@ def with_loop(text: str) -> str:
     return f"{text}{'&' if options else '' if mark else '#'}loop=yes"
 
 
-def _unknown_kind(name: str, body: str) -> str:
+def _unknown_kind(name: str, body: str, text: str) -> str:
     near = difflib.get_close_matches(name, [kind.name for kind in kinds()], n=1)
     meant = next((kind for kind in kinds() if kind.means(body)), None)
     if near:
         hint = f"did you mean {near[0]}?"
     elif meant is not None:
-        hint = f"write {meant.name}:{meant.shown(body)}"
-        name = meant.shown(body)
+        name = meant.shown(text if meant.hides else body)
+        hint = f"write {meant.name}:{name}"
     else:
         hint = f"an example is {kinds()[0].example}"
     return f"{name!r} begins with no kind of source; expected one of {', '.join(k.usage for k in kinds())}; {hint}"

@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, steady_ns
-from streamclf.audio.sources.kind import SourceKind, as_name
+from streamclf.audio.sources.kind import QUOTING, UNQUOTED, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
 from streamclf.errors import SourceError, UsageError
 from streamclf.retry import Backoff
+from streamclf.text import public_url
 from streamclf.types import F32, GapReason, StreamState
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp")
@@ -247,25 +248,31 @@ def _av() -> Any:
     return av
 
 
-def public_url(url: str) -> str:
-    """A URL without user, password and query."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "a URL"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}{'?…' if parts.query else ''}"
-
-
 def _argument(text: str) -> str:
     url = text.strip()
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() not in SCHEMES:
         shown = f"{scheme}:" if mark else "that"
         raise UsageError(f"{shown} is not an address streamclf opens; use url: and one of {', '.join(SCHEMES)}")
-    if public_url(url) == "a URL" or not urlsplit(url).hostname:
-        raise UsageError("the address after url: has no host; write url:SCHEME://HOST/PATH")
+    if "@" in url.partition("#")[2]:
+        raise UsageError(UNQUOTED)
+    if not _host(url):
+        raise UsageError(f"the address after url: has no host, or no number as its port; {QUOTING}")
     return url
+
+
+def _host(url: str) -> str:
+    """Its host, or "" where it has none, or none that can be told from a password."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return ""
+    return host or ""
+
+
+def _name(url: str) -> str:
+    return "" if public_url(url).endswith("://…") else as_name(_host(url))
 
 
 KIND = SourceKind(
@@ -275,7 +282,7 @@ KIND = SourceKind(
     example="url:rtsp://camera.local/stream",
     make=UrlSource,
     argument=_argument,
-    default_name=lambda argument: as_name(urlsplit(argument).hostname or ""),
+    default_name=_name,
     shown=public_url,
     means=lambda text: text.partition(":")[0].lower() in SCHEMES,
 )

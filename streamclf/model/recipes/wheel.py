@@ -6,6 +6,7 @@ checked are the bytes that are opened, and only the wanted member is read, into 
 
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamclf.config import for_children
 from streamclf.errors import PackError
 from streamclf.text import one_line
 
@@ -59,6 +61,7 @@ class Wheel:
                 [*command, f"{self.name}=={self.version}"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
+                env=for_children(os.environ),
                 text=True,
                 timeout=_PIP_LIMIT_S,
                 check=False,

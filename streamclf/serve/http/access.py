@@ -26,7 +26,7 @@ from streamclf.errors import ServeError
 from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve.http import cookie
 from streamclf.serve.http.origins import Origins, normal
-from streamclf.serve.http.tokens import Tries
+from streamclf.serve.http.tokens import Guesses, Sender
 from streamclf.serve.roles import Role
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
@@ -95,7 +95,7 @@ class Access:
         self.origins = Origins(settings.origins)
         self._tokens = {role: token.encode() for role, token in settings.tokens.items()}
         self._digests = {role: sha256(token).digest() for role, token in self._tokens.items()}
-        self._tries = Tries()
+        self._guesses = Guesses()
 
     @property
     def needs_token(self) -> bool:
@@ -156,17 +156,17 @@ class Access:
     def _logins(self, headers: Headers) -> list[str]:
         return cookie.shown(headers.get_all("Cookie"), self.port)
 
-    def _role_by_token(self, offered: Sequence[str], sender: str) -> Role | Refusal:
+    def _role_by_token(self, offered: Sequence[str], sender: Sender) -> Role | Refusal:
         now_s = time.monotonic()
-        if wait_s := self._tries.wait_s(sender, now_s):
-            return Refusal("wait", f"too many wrong tokens came from {sender}; try again in {wait_s:.0f} s")
+        if why := self._guesses.why_wait(sender, now_s):
+            return Refusal("wait", why)
         for token in offered:
             digest = sha256(token.encode(errors="replace")).digest()
             # all are compared, always: how long it takes tells nothing
             found = [role for role, own in self._digests.items() if hmac.compare_digest(digest, own)]
             if found:
                 return found[0]
-            self._tries.wrong(sender, now_s)
+            self._guesses.wrong(sender, now_s)
         return Refusal("token", "a wrong token was given")
 
     def _role_by_cookie(self, values: Sequence[str]) -> Role | Refusal:
@@ -205,13 +205,30 @@ def _by_own_page(headers: Headers, *, socket: bool) -> bool:
     return all(site in ("same-origin", "none") for site in headers.get_all("Sec-Fetch-Site"))
 
 
-def _sender(headers: Headers, peer: str) -> str:
-    """Whose wrong tokens count together: an address, of IPv6 its network; of a proxy on this machine, its client's."""
+def _sender(headers: Headers, peer: str) -> Sender:
+    """Who tries: of a proxy on this machine, the client that it names last; it may have let others pass before."""
+    address = _address(peer)
+    here = address is not None and address.is_loopback
     chain = [part.strip() for value in headers.get_all("X-Forwarded-For") for part in value.split(",")]
-    address = ip_of(chain[-1] if chain and is_loopback(peer) else peer) or ip_of(peer)
+    named = _address(chain[-1]) if here and chain else None
+    return Sender(_network(named or address) or peer, here)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `text` is, an IPv4 one also where IPv6 carries it; without the name of an interface."""
+    found = ip_of(text.partition("%")[0])
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
+
+
+def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> str:
+    """Those that one sender may well have all of: an address, of IPv6 its network; all of this machine's own."""
+    if address is None:
+        return ""
+    if address.is_loopback:
+        return "127.0.0.1"
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
-    return peer if address is None else str(address)
+    return str(address)
 
 
 def _bare(host: str) -> str:

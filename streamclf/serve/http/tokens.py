@@ -6,6 +6,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
@@ -14,6 +15,7 @@ from streamclf.protocol.address import TOKEN_VARIABLE
 MIN_TOKEN = 8
 TRIES = 10  # wrong tokens in a row from one address …
 EVERY_S = 6.0  # … and one more each so many seconds
+TOGETHER = 10  # times as many of all that come over this machine's own addresses, whoever they say they are
 MAX_ADDRESSES = 1024  # remembered; the one that was quiet the longest is forgotten
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
@@ -82,18 +84,57 @@ def _checked(token: str, where: str) -> str:
     return token
 
 
-class Tries:
-    """Wrong tokens by address. An address that tried too many waits, and its right ones wait as well.
+class Sender(NamedTuple):
+    """address: whose wrong tokens count together. here: whether the request itself came from this machine.
 
-    Otherwise the answer would tell a right one. A login that a browser keeps (cookie.py) cannot be guessed: it passes.
+    Then a proxy may have said what the address is, or a program of this machine that goes without a token may have
+    made it up.
+    """
+
+    address: str
+    here: bool
+
+
+class Guesses:
+    """Wrong tokens of each address, and of all together that came from this machine.
+
+    So a program of this machine that names a new client each time is held up as well; and with it, for as long as it
+    tries, those who show a token through a proxy. A login that a browser keeps (cookie.py) cannot be guessed: it
+    passes.
     """
 
     def __init__(self) -> None:
+        self._each = Tries()
+        self._here = Tries(times=TOGETHER)
+
+    def why_wait(self, sender: Sender, now_s: float) -> str:
+        """A sentence while `sender` may not try, else "". now_s: of a clock that only goes forward."""
+        if wait_s := self._each.wait_s(sender.address, now_s):
+            return f"too many wrong tokens came from {sender.address}; try again in {wait_s:.0f} s"
+        if sender.here and (wait_s := self._here.wait_s("", now_s)):
+            return f"too many wrong tokens came from this machine or through its proxy; try again in {wait_s:.1f} s"
+        return ""
+
+    def wrong(self, sender: Sender, now_s: float) -> None:
+        """`sender` tried a wrong token."""
+        self._each.wrong(sender.address, now_s)
+        if sender.here:
+            self._here.wrong("", now_s)
+
+
+class Tries:
+    """Wrong tokens by address. An address that tried too many waits, and its right ones wait as well.
+
+    Otherwise the answer would tell a right one. times: as many tries as an address has.
+    """
+
+    def __init__(self, *, times: int = 1) -> None:
+        self._times = times
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> (tries spent, at which time)
 
     def wait_s(self, address: str, now_s: float) -> float:
         """Seconds until `address` may try again; 0 now. now_s: of a clock that only goes forward."""
-        return max(0.0, (self._owed(address, now_s) - (TRIES - 1)) * EVERY_S)
+        return max(0.0, (self._owed(address, now_s) - (TRIES * self._times - 1)) * EVERY_S / self._times)
 
     def wrong(self, address: str, now_s: float) -> None:
         """`address` tried a wrong token."""
@@ -104,4 +145,4 @@ class Tries:
 
     def _owed(self, address: str, now_s: float) -> float:
         spent, at_s = self._spent.get(address, (0.0, now_s))
-        return max(0.0, spent - (now_s - at_s) / EVERY_S)
+        return max(0.0, spent - (now_s - at_s) * self._times / EVERY_S)

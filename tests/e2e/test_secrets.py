@@ -1,0 +1,106 @@
+"""Secrets stay where their user put them: no log, state, list, error or child of a real daemon has them."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartDaemon
+from tests.support.alerts import Receiver, http_receiver
+from tests.support.recordings import bursts
+from tools.lab.daemon import run_cli
+from tools.lab.tinypack import stateful_pack
+
+pytestmark = pytest.mark.e2e
+
+SECRET = "s3cr3t-word"
+PROGRAM = """import json, os, sys
+with open(sys.argv[1] + ".new", "w") as file:
+    json.dump(dict(os.environ), file)
+os.replace(file.name, sys.argv[1])"""
+RULE = '[[rule]]\nname = "each"\nlabels = ["loud"]\nsinks = ["hook", "program"]\n'
+
+
+def write_rules(folder: Path, receiver: Receiver) -> Path:
+    """A webhook with a secret path and query, and a program that writes down its environment."""
+    argv = json.dumps([sys.executable, "-c", PROGRAM, str(folder / "environment")])
+    hook = f'[sink.hook]\ntype = "webhook"\nprivate = true\nurl = "{receiver.url}/{SECRET}?key={SECRET}"\n'
+    rules = folder / "rules.toml"
+    rules.write_text(f'{hook}[sink.program]\ntype = "command"\nargv = {argv}\n{RULE}')
+    return rules
+
+
+def wait_for_file(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} did not come"
+        time.sleep(0.02)
+
+
+def test_a_daemon_tells_no_secret_and_no_escapes_of_a_receiver(tmp_path: Path, daemon: StartDaemon) -> None:
+    pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
+    sound = bursts(tmp_path / "garden.wav", [0.5], seconds=1.5)
+    with http_receiver() as receiver:
+        receiver.answers = [(503, {"Retry-After": "1"}, b""), (204, {}, b"")]
+        receiver.reason = f"\x1b[31mnot now, see https://u:{SECRET}@hooks.example/{SECRET}"
+        env = {
+            "STREAMCLF_RULES": str(write_rules(tmp_path, receiver)),
+            "STREAMCLF_STORE_PATH": str(tmp_path / "store"),
+            "STREAMCLF_TOKEN": SECRET,
+            "STREAMCLF_SERVER_TOKEN_FILE": "",
+            "OWN_SETTING": "kept",
+        }
+        running = daemon("--source", f"file:{sound}", "--model", str(stateful_pack(tmp_path / "pack")), env=env)
+        receiver.wait_for(1)
+        running.wait_for("sink hook: it answered 503", 20)
+        problems = running.get(f"/healthz?token={SECRET}")[1].decode()
+        receiver.wait_for(2)
+        running.wait_for("sink hook takes alerts again", 20)
+        wait_for_file(tmp_path / "environment")
+        running.stop()
+    listed = run_cli("alerts", "list", home=tmp_path, env=env).stdout
+    child = json.loads((tmp_path / "environment").read_text())
+
+    assert receiver.requests[0].path == f"/hook/{SECRET}?key={SECRET}"
+    for told in (running.stderr, running.stdout, problems, listed):
+        assert SECRET not in told
+        assert "\x1b" not in told
+    assert "503 \\\\x1b[31mnot now, see https://hooks.example/…" in problems
+    assert child["OWN_SETTING"] == "kept"
+    assert [name for name, value in child.items() if name.startswith("STREAMCLF_") or value == SECRET] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"url:rtsp://u:a#{SECRET}@cam/x",
+        f"url:rtsp://u:5#name={SECRET}@cam/x",
+        f"url:rtsp://u:{SECRET}/b@cam/x",
+        f"rtsp://u:5#{SECRET}@cam/x",
+    ],
+)
+def test_a_password_that_cannot_be_read_is_in_no_error(source: str, tmp_path: Path) -> None:
+    pack = stateful_pack(tmp_path / "pack")
+    result = run_cli("run", "--source", source, "--model", str(pack), home=tmp_path)
+
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert SECRET not in result.stderr + result.stdout
+
+
+def test_what_is_wrong_in_a_setting_or_in_rules_is_told_without_its_secret(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[sink.hook]\ntype = "webhook"\nurl = "htps://hooks.example/{SECRET}"\n')
+    source = f"url:rtsp://u:{SECRET}@cam/x?key={SECRET}#ch=2"
+    checked = run_cli("rules", "check", str(rules), home=tmp_path)
+    wrong = run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": f'["{source}"'})
+    shown = run_cli("config", "show", home=tmp_path, env={"STREAMCLF_SOURCE": source})
+    asked = run_cli("listen", f"ws://u:{SECRET}@birds.local:port", home=tmp_path)
+
+    assert "htps://hooks.example/…" in checked.stdout + checked.stderr
+    assert json.loads(shown.stdout)["source"] == ["url:rtsp://cam/x?…#ch=2"]
+    assert wrong.returncode == 78
+    for result in (checked, wrong, shown, asked):
+        assert SECRET not in result.stdout + result.stderr
