@@ -100,7 +100,7 @@ class Housekeeping:
         if self._retention.short and self._keeps_sound:
             self._shortage = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
-                "headroom_mb: no clips and no score rows are kept"
+                f"{self._retention.wanted}: no clips and no score rows are kept"
             )
         if now_s >= self._failed_s + _FORGET_S:
             self._failure = ""
