@@ -17,11 +17,11 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.file import open_blocks
 from tests.conftest import StartDaemon
-from tests.support.alerts import Receiver, http_receiver
 from tests.support.broker import Broker
 from tests.support.recordings import bursts
 from tools.lab import soundserver
 from tools.lab.daemon import Daemon, run_cli
+from tools.lab.receiver import Receiver, http_receiver
 from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e

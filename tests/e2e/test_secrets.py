@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartDaemon
-from tests.support.alerts import Receiver, http_receiver
 from tests.support.recordings import bursts
 from tools.lab.daemon import run_cli
+from tools.lab.receiver import Receiver, http_receiver
 from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
