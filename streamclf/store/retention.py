@@ -52,7 +52,10 @@ class Retention:
         self._clips = clip_limits
 
     def look(self) -> bool:
-        """How much is free: sets `short`, gets the ballast back where there is room. Whether it has become short."""
+        """How much is free: sets `short`, gets the ballast back where there is room. Whether it has become short.
+
+        OSError passes.
+        """
         before = self.short
         missing = self._missing_ballast
         self.short = self.free < self._config.headroom_mb * MEGABYTE + missing
@@ -79,7 +82,7 @@ class Retention:
         """The disk is full: make room. Whether there was any to make."""
         try:
             (self._store.folder / BALLAST).unlink()
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 
@@ -176,14 +179,19 @@ class Retention:
         done.events, done.more = len(chosen), len(chosen) == _CHUNK
         # as a script: it frees one page a step, and sqlite3 takes but one step of a statement without columns
         connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+        self._store.written()
 
 
 def _allocate(path: Path, size: int) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Where that fails, the next look tries again."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
     try:
         os.posix_fallocate(file, 0, size)
     except OSError:
-        path.unlink()
+        path.unlink(missing_ok=True)
     finally:
         os.close(file)
 

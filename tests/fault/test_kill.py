@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.lab.kills import Outcome, kill_daemons, kill_writers
+from tools.lab.kills import KillReport, kill_daemons, kill_writers
 
 KILLS = int(os.environ.get("STREAMCLF_TEST_KILLS", "6"))
 
@@ -22,7 +22,7 @@ pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[aler
 
 @pytest.mark.parametrize("kill", [kill_daemons, kill_writers])
 def test_nothing_is_lost_or_told_wrongly_however_often_it_is_killed(
-    tmp_path: Path, kill: Callable[[Path, int], Outcome]
+    tmp_path: Path, kill: Callable[[Path, int], KillReport]
 ) -> None:
     outcome = kill(tmp_path, KILLS)
 

@@ -30,7 +30,7 @@ import soundfile
 from streamclf.alerts import outbox
 from streamclf.store.database import FILE_NAME, reader
 from tools.lab.daemon import clean_env, free_port, start_daemon
-from tools.lab.receiver import Receiver, http_receiver
+from tools.lab.receiver import WebhookReceiver, http_receiver
 from tools.lab.tinypack import RATE, stateful_pack
 
 COOLDOWN_S = 3
@@ -42,7 +42,7 @@ _EVERY = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class KillReport:
     """What a campaign found. Promised: seen on the disk before a kill. twice: arrived more than once, with one id."""
 
     kills: int
@@ -100,7 +100,7 @@ class Witness(threading.Thread):
                 raise
 
 
-def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> Outcome:
+def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> KillReport:
     """Daemons on four recordings, each killed within two seconds after it is ready."""
     sound, pack, store = _beeps(folder / "beeps.wav"), stateful_pack(folder / "pack"), folder / "store"
     env = clean_env(folder, {"STREAMCLF_RULES": str(folder / "rules.toml"), "STREAMCLF_STORE_PATH": str(store)})
@@ -129,7 +129,7 @@ def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lam
     return _campaign(folder, times, live, finish, say)
 
 
-def kill_writers(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> Outcome:
+def kill_writers(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> KillReport:
     """Writers without ears (tools/lab/killed.py), each killed within a second after it has written."""
     store = folder / "store"
 
@@ -163,7 +163,7 @@ def _campaign(
     live: Callable[[random.Random, int], None],
     finish: Callable[[], None],
     say: Callable[[str], object],
-) -> Outcome:
+) -> KillReport:
     chance, witness = random.Random(7), Witness(folder / "store")
     with http_receiver() as receiver:
         _write_rules(folder / "rules.toml", receiver)
@@ -179,7 +179,7 @@ def _campaign(
     return _judge(folder / "store", times, witness, receiver)
 
 
-def _judge(store: Path, times: int, witness: Witness, receiver: Receiver) -> Outcome:
+def _judge(store: Path, times: int, witness: Witness, receiver: WebhookReceiver) -> KillReport:
     faults = list(witness.faults)
     with closing(reader(store)) as connection:
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -202,7 +202,7 @@ def _judge(store: Path, times: int, witness: Witness, receiver: Receiver) -> Out
     ):
         if wrong:
             faults.append(what)
-    return Outcome(
+    return KillReport(
         kills=times,
         events_promised=len(witness.events),
         events_lost=sum(_STAGES.get(events.get(name, ""), -1) < _STAGES[at] for name, at in witness.events.items()),
@@ -227,7 +227,7 @@ def _until_empty(store: Path, times: int) -> None:
             time.sleep(0.5)
 
 
-def _write_rules(path: Path, receiver: Receiver) -> None:
+def _write_rules(path: Path, receiver: WebhookReceiver) -> None:
     path.write_text(
         f'[sink.hook]\ntype = "webhook"\nurl = "{receiver.url}"\nprivate = true\n'
         '[[rule]]\nname = "each"\nlabels = ["loud"]\nsinks = ["hook"]\n'

@@ -25,7 +25,7 @@ class Request:
 
 
 @dataclass
-class Receiver:
+class WebhookReceiver:
     """answers: (status, headers, body) of the next requests, the last one for all that follow. reason: if unusual."""
 
     port: int
@@ -48,7 +48,7 @@ class Receiver:
 
 
 @contextmanager
-def http_receiver(port: int = 0) -> Iterator[Receiver]:
+def http_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
     """A real HTTP server on 127.0.0.1. port: 0 for a free one."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ def http_receiver(port: int = 0) -> Iterator[Receiver]:
             """Silent."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    receiver = Receiver(server.server_port)
+    receiver = WebhookReceiver(server.server_port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
