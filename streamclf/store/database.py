@@ -133,7 +133,7 @@ class Store:
         self.given_seq = max(self.given_seq, seq)
 
     def written(self) -> None:
-        """What the journal looks like now is this connection's own work. The database itself changes by check-points."""
+        """What the journal looks like now is this connection's own work; the database changes by check-points alone."""
         journal = seen(journal_of(self._path))
         self._journal = journal if self._journal is None or same(journal, self._journal) else self._journal
 
@@ -369,9 +369,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT}")
-        connection.execute(
-            "PRAGMA wal_autocheckpoint=0"
-        )  # `transaction` does it, and knows then who wrote into the file
+        # `transaction` makes check-points, so that it knows what this connection wrote into the file
+        connection.execute("PRAGMA wal_autocheckpoint=0")
         for number in range(_check_version(connection, path), VERSION):
             connection.executescript(f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version={number + 1}; COMMIT;")
     except BaseException:
