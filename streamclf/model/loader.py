@@ -13,13 +13,13 @@ import math
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from streamclf import toml
 from streamclf.errors import PackError
 from streamclf.model import geometry, graph
 from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
@@ -47,9 +47,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL_ID = re.compile(r"[a-z0-9_]{1,64}")
 _GROUP = re.compile(r"[a-z0-9_]{0,64}")
 _MAX_SHOWN = 70
-_MAX_PARTS = 32
-_STRING = re.compile(r"""\"(?:[^"\\]|\\.)*"|'[^']*'""")
-_BETWEEN_KEYS = re.compile(r"[=,{}\[\]]")
 _KEYS = {
     field.encode_name
     for struct in (Manifest, LogMel, Fbank, Waveform, Encoded, StateTensor, Constant, Segmentation)
@@ -108,28 +105,11 @@ def manifest_of(text: bytes, where: Path) -> Manifest:
 
 def _values(text: bytes, where: Path) -> dict[str, Any]:
     try:
-        decoded = text.decode()
-        if line := _long_key(decoded):
-            raise PackError(f"{where} is no manifest: the key in line {line} has more than {_MAX_PARTS} parts")
-        return tomllib.loads(decoded, parse_float=_finite)
+        return toml.parse(text.decode(), parse_float=_finite)
     except UnicodeDecodeError as error:
         raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8 TOML") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PackError(f"{where} is not TOML: {str(error).rstrip('.')}; mend that line") from None
-    except RecursionError:
-        raise PackError(f"{where} holds lists or tables too deep in each other; expected the manifest's keys") from None
-    except ValueError:  # what tomllib leaves to Python, which reads no number of thousands of digits
-        raise PackError(f"{where} holds a number of too many digits; correct it") from None
-
-
-def _long_key(text: str) -> int:
-    """The line, from 1, of a key with too many dots, 0 for none: tomllib takes minutes for a key of 1 MB."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") >= _MAX_PARTS:
-            bare = _STRING.sub("", line).partition("#")[0]
-            if any(part.count(".") >= _MAX_PARTS for part in _BETWEEN_KEYS.split(bare)):
-                return number
-    return 0
+    except toml.TomlFault as error:
+        raise PackError(f"{where}, line {error.line} is not TOML: {error}; mend that line") from None
 
 
 def read_regular(path: Path, *, cap: int) -> bytes:
