@@ -5,6 +5,7 @@ memory, and it is these bytes that are hashed and then used. Nothing in a pack c
 one leads anywhere else.
 """
 
+import contextlib
 import csv
 import difflib
 import hashlib
@@ -13,9 +14,9 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -112,8 +113,9 @@ def _values(text: bytes, where: Path) -> dict[str, Any]:
         raise PackError(f"{where}, line {error.line} is not TOML: {error}; mend that line") from None
 
 
-def read_regular(path: Path, *, cap: int) -> bytes:
-    """The content of `path`, which must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
+@contextlib.contextmanager
+def open_regular(path: Path, *, cap: int) -> Iterator[tuple[IO[bytes], int]]:
+    """`path` to read, and its size; it must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
@@ -130,9 +132,15 @@ def read_regular(path: Path, *, cap: int) -> bytes:
     with os.fdopen(handle, "rb") as file:
         if facts.st_size > cap:
             raise PackError(f"{path} has {facts.st_size} bytes; at most {cap} are expected, so it is not such a file")
+        yield file, facts.st_size
+
+
+def read_regular(path: Path, *, cap: int) -> bytes:
+    """The content of `path`, which must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
+    with open_regular(path, cap=cap) as (file, size):
         # a read makes room for all that it asks for, so no more is asked than there is, and a byte to see it grow
-        content = file.read(facts.st_size + 1)
-    if len(content) > facts.st_size:
+        content = file.read(size + 1)
+    if len(content) > size:
         raise PackError(f"{path} grew while it was read; let nothing write to a pack in use")
     return content
 
@@ -146,11 +154,16 @@ def _verified(path: Path, expected: str) -> bytes:
     content = read_regular(path, cap=cap_of(path.name))
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise PackError(
-            f"{path} has sha256 {found[:12]}…, but {MANIFEST} expects {expected[:12]}…: it was changed or damaged; "
-            "remove the pack and add it again"
-        )
+        raise damaged(path, found, expected)
     return content
+
+
+def damaged(path: Path, found: str, expected: str) -> PackError:
+    """Says that a file is not the one of the manifest. found, expected: sha256."""
+    return PackError(
+        f"{path} has sha256 {found[:12]}…, but {MANIFEST} expects {expected[:12]}…: it was changed or damaged; "
+        "remove the pack and add it again"
+    )
 
 
 def _finite(text: str) -> float:
