@@ -31,7 +31,7 @@ def archived(tmp_path: Path, *, how: int = zipfile.ZIP_DEFLATED, **instead: byte
     path = tmp_path / "pack.zip"
     with zipfile.ZipFile(path, "w", how) as archive:
         for file in sorted(folder.iterdir()):
-            archive.writestr(file.name, instead.pop(file.name.replace(".", "_"), None) or file.read_bytes())
+            archive.writestr(file.name, instead.pop(file.name.replace(".", "_"), b"") or file.read_bytes())
         for name, content in instead.items():
             archive.writestr(name.replace("_", "."), content)
     return path
