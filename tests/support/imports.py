@@ -68,7 +68,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
-    "subprocess": ("model/recipes/", "model/recipes.py"),
+    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py"),
     # what can execute code out of data
     **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
 }
