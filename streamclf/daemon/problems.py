@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection, Iterator
-from types import MappingProxyType
 
 from streamclf import metrics
 from streamclf.alerts.service import AlertService
@@ -11,23 +10,13 @@ from streamclf.engine.pace import Rung
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.info import StreamInfo
 from streamclf.text import some
-from streamclf.types import StreamState
+from streamclf.types import MEANINGS, StreamState
 from streamclf.writer.writer import Writer
 
 _NAMED = 5  # streams with the same problem that are named
 _BEHIND = "\nbehind"  # no stream's state, and no sentence, is called so
-_STATES = {StreamState.PROBLEM: "in trouble"}  # where the state's own name does not read well
-
-# what somebody can do about a stream's state, the worst first
-_TO_DO = MappingProxyType(
-    {
-        StreamState.LOST: "see that the device is plugged in, or that its address answers; "
-        "it is tried again all the time",
-        StreamState.RECONNECTING: "wait: it is tried again all the time",
-        StreamState.PROBLEM: "see what the detail says, and the log",
-        StreamState.PAUSED: "give this machine fewer streams or a lighter model, or this stream a higher #priority",
-    }
-)
+# states of a stream that are a problem, the worst first
+_WRONG = [state for state, meaning in MEANINGS.items() if meaning.of_stream and meaning.to_do]
 
 
 class PartProblems:
@@ -86,12 +75,12 @@ class Problems:
     def _of_streams(self) -> Iterator[DaemonProblem]:
         alike: dict[tuple[StreamState, str], list[str]] = {}
         for info in list(self._streams):
-            if info.state in _TO_DO:
+            if info.state in _WRONG:
                 alike.setdefault((info.state, info.detail), []).append(info.name)
-        for (state, detail), names in sorted(alike.items(), key=lambda item: list(_TO_DO).index(item[0][0])):
-            what = f"{some(names, _NAMED)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
+        for (state, detail), names in sorted(alike.items(), key=lambda item: _WRONG.index(item[0][0])):
+            what = f"{some(names, _NAMED)} {'is' if len(names) == 1 else 'are'} {state.meaning.words}"
             since_ms = min(self._since_ms(_key(name, state)) for name in names)
-            yield DaemonProblem(f"{what}: {detail}" if detail else what, names, since_ms, _TO_DO[state])
+            yield DaemonProblem(f"{what}: {detail}" if detail else what, names, since_ms, state.meaning.to_do)
 
     def _since_ms(self, key: str) -> int:
         return self._since.get(key, time.time_ns()) // 1_000_000

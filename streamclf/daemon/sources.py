@@ -192,8 +192,8 @@ class RunningSources:
     def _heard(self, one: SourceStream, state: StreamState, detail: str) -> None:
         """A source speaks, from a thread of its own."""
         log.log(logging.INFO if state.expected else logging.WARNING, "%s: %s: %s", one.name, state, detail)
-        if state is StreamState.ENDED:
-            self._calls.end(one.name, [Status(one.name, StreamState.ENDED, detail)], partial(self._ended, one.name))
+        if state.over:
+            self._calls.end(one.name, [Status(one.name, state, detail)], partial(self._ended, one.name))
             return
         if detail == one.info.source:
             detail = ""  # the stream's entry says it already

@@ -76,6 +76,7 @@ class PackEntry(msgspec.Struct, kw_only=True):
     provider: str
     """What runs it: cpu, cuda or tensorrt."""
     latency_ms: Annotated[int | None, Meta(description="Deadline of the final revision; null where rows come once.")]
+    problem: Annotated[str, Meta(description="Why it does not score; empty where it does.")] = ""
 
 
 class StreamEntry(msgspec.Struct, kw_only=True):

@@ -21,9 +21,11 @@ from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
-from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Status
+from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Status, StreamState
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
+
+_OF_PACKS = (StreamState.PACK_PROBLEM, StreamState.PACK_BACK)
 
 
 class Grant(NamedTuple):
@@ -193,6 +195,10 @@ class Hub:
             if not status.pack and status.state.of_stream:
                 stream.state = status.state.settled
                 stream.detail = status.detail
+        if status.pack in self.packs and status.state in _OF_PACKS:
+            # a sentence there must be: an empty one would mean that all is well
+            wrong = status.state is StreamState.PACK_PROBLEM
+            self.packs[status.pack].problem = (status.detail or status.state.meaning.what) if wrong else ""
         message = wire.Status(
             stream=status.stream, pack=status.pack, state=status.state, detail=status.detail, seq=self.seq
         )

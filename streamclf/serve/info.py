@@ -45,7 +45,8 @@ class PackInfo:
     """One pack as it runs here. Times in ms. `hop_ms` may change while the daemon runs.
 
     receptive_field_ms: None where recurrent state makes it unbounded. latency_ms: deadline of the final revision of
-    window-frames packs, None where each row comes once.
+    window-frames packs, None where each row comes once. problem: why it does not score, "" where it does; it
+    follows the statuses that the hub publishes.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PackInfo:
     hop_ms: int
     provider: str
     latency_ms: int | None = None
+    problem: str = ""
 
     def entry(self) -> wire.PackEntry:
         """As in `hello`."""
@@ -81,4 +83,5 @@ class PackInfo:
             hop_ms=self.hop_ms,
             provider=self.provider,
             latency_ms=self.latency_ms,
+            problem=self.problem,
         )

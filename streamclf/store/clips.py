@@ -25,7 +25,7 @@ from streamclf.errors import ConfigError, Overrun
 from streamclf.store.events import StoredEvent
 from streamclf.store.filenames import safe_name
 from streamclf.store.privacy import SpeechWatch, speech_columns
-from streamclf.types import F32, FrameScores, Label, Levels, Output, Status, StreamState
+from streamclf.types import F32, FrameScores, Label, Levels, Output, Status
 
 FOLDER = "clips"
 SLACK_SECONDS = 10
@@ -113,7 +113,7 @@ class Clipper:
                 self._heard[output.stream] = output.first_frame + len(output.rms)
             elif isinstance(output, FrameScores):
                 self._watch.take(output)
-            elif isinstance(output, Status) and output.state is StreamState.ENDED:
+            elif isinstance(output, Status) and output.state.over:
                 self._ended.add(output.stream)
 
     def plan(self, events: Iterable[StoredEvent]) -> None:

@@ -91,5 +91,5 @@ class Ledger:
             return "quiet"
         if state is StreamState.PAUSED:
             return "paused"
-        unheard = state is not None and state.silent and state is not StreamState.ENDED
+        unheard = state is not None and state.silent and not state.over
         return "gap" if unheard or event.stream in broken else "end"

@@ -74,6 +74,19 @@ def test_streams_in_trouble_are_named_together_with_what_to_do(states: dict[str,
     assert sorted(name for problem in problems for name in problem.streams) == sorted(states if what else [])
 
 
+def test_a_pack_has_a_problem_from_its_status_until_it_is_back() -> None:
+    hub = make_hub()
+    before = hub.hello().streams
+
+    publish(hub, Said("", StreamState.PACK_PROBLEM, "big hangs since 5 s", pack="big"))
+    assert [pack.problem for pack in hub.hello().packs] == ["big hangs since 5 s", ""]
+    publish(hub, Said("", StreamState.PACK_PROBLEM, "", pack="vad"), Said("", StreamState.PACK_BACK, "", pack="big"))
+    big, vad = (pack.problem for pack in hub.hello().packs)
+
+    assert (big, bool(vad)) == ("", True), "a problem without a sentence is still one"
+    assert hub.hello().streams == before
+
+
 def test_a_problem_of_the_daemon_keeps_the_time_at_which_it_was_first_seen() -> None:
     class Broken:
         problem = "self-test: bird did not reach a subscriber"

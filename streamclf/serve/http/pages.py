@@ -141,7 +141,7 @@ class Pages:
 
     def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
         states = {stream.state for stream in self._hub.streams.values()}
-        broken = any(state.broken for state in states)
+        broken = any(state.deaf for state in states) or any(pack.problem for pack in self._hub.packs.values())
         problems = list(self._problems())
         health: dict[str, object] = {
             "status": "degraded" if broken or problems or any(state.lessened for state in states) else "ok",

@@ -79,6 +79,8 @@ export interface PackEntry {
   provider: string;
   /** Deadline of the final revision; null where rows come once. */
   latency_ms: number | null;
+  /** Why it does not score; empty where it does. */
+  problem: string;
 }
 
 /** The three shapes of a model pack (how rows come out of it). */
