@@ -1,7 +1,7 @@
 """What runs in the process of a pack's trial, see `trial`: it limits itself, runs the pack and says what came of it.
 
-Its argument is a `TrialTask`, and a `TrialReport` goes to standard output, a file. Where a graph takes this process with it, the
-exit status alone says how.
+Its argument is a `TrialTask`, and a `TrialReport` goes to standard output, a file. Where a graph takes this process
+with it, the exit status alone says how.
 """
 
 import contextlib
