@@ -165,7 +165,7 @@ def test_a_pack_whose_files_change_meanwhile_is_not_passed(tmp_path: Path) -> No
 
 def test_larger_graphs_may_take_more(tmp_path: Path) -> None:
     pack = load_pack(window_row_pack(tmp_path / "pack"))
-    assert memory_limit(pack) == (1536 << 20) + 4 * len(pack.model)
+    assert memory_limit(pack) == (1536 << 20) + 8 * len(pack.model)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
