@@ -151,10 +151,18 @@ def _check_size(source: Path, member: zipfile.ZipInfo, cap: int) -> None:
     name = clean(member.filename, 100)
     if member.file_size > cap:
         raise PackError(f"{source} unpacks {name} to over {cap} bytes; no pack does")
+    try:
+        check_swelling(member)
+    except ValueError as fault:
+        raise PackError(f"{source} cannot be unpacked: {fault}; make the archive again, with deflate") from None
+
+
+def check_swelling(member: zipfile.ZipInfo) -> None:
+    """Raises ValueError where a member would take much more memory or room than anything that a pack has."""
+    name = clean(member.filename, 100)
     if member.file_size > max(_SMALL, _MOST_SWELLING * member.compress_size):
-        raise PackError(
-            f"{source} unpacks {name} from {member.compress_size} bytes to {member.file_size}; weights never shrink "
-            "so far, so this is no model"
+        raise ValueError(
+            f"{name} goes from {member.compress_size} bytes to {member.file_size}, and numbers never shrink so far"
         )
     if member.compress_type not in _METHODS:
-        raise PackError(f"{source} packs {name} by method {member.compress_type}; make the archive with deflate")
+        raise ValueError(f"{name} is packed by method {member.compress_type}")
