@@ -27,12 +27,12 @@ _TIMEOUT_S = 30.0
 _PAGES = 20  # of an answer that comes in parts
 
 
-class NoAnswerError(Exception):
+class UnansweredError(Exception):
     """The database cannot be reached, or what it says cannot be read."""
 
 
 def known(database: str, held: Sequence[LockedPackage]) -> list[tuple[LockedPackage, str]]:
-    """(package, id of what is known of it), in the order of packages. Raises `NoAnswerError`."""
+    """(package, id of what is known of it), in the order of packages. Raises `UnansweredError`."""
     found: list[tuple[LockedPackage, str]] = []
     waiting = [(package, "") for package in held]
     for _ in range(_PAGES):
@@ -44,21 +44,21 @@ def known(database: str, held: Sequence[LockedPackage]) -> list[tuple[LockedPack
             ]
             results = _ask(database, "/v1/querybatch", {"queries": queries}).get("results")
             if not isinstance(results, list) or len(results) != len(part):
-                raise NoAnswerError(f"{public_url(database)} did not answer for each of {len(part)} packages")
+                raise UnansweredError(f"{public_url(database)} did not answer for each of {len(part)} packages")
             for (package, _page), result in zip(part, results, strict=True):
                 found += [(package, clean(str(each["id"]), 60)) for each in (result or {}).get("vulns", [])]
                 if token := (result or {}).get("next_page_token"):
                     waiting.append((package, str(token)))
         if not waiting:
             return sorted(found, key=lambda pair: (pair[0].scope != "required", pair[0].purl, pair[1]))
-    raise NoAnswerError(f"{public_url(database)} does not come to an end of its answer")
+    raise UnansweredError(f"{public_url(database)} does not come to an end of its answer")
 
 
 def _summary(database: str, name: str) -> str:
     """What it is, in a line; "" where the database does not say."""
     try:
         told = _ask(database, f"/v1/vulns/{urllib.parse.quote(name, safe='')}", None)
-    except NoAnswerError:
+    except UnansweredError:
         return ""
     aliases = [str(each) for each in told.get("aliases") or []]
     return clean(
@@ -73,12 +73,12 @@ def _ask(database: str, path: str, body: dict[str, Any] | None) -> dict[str, Any
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
             text = answer.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
-            raise NoAnswerError(f"{public_url(database)} answered with more than {_MOST_BYTES >> 20} MiB")
+            raise UnansweredError(f"{public_url(database)} answered with more than {_MOST_BYTES >> 20} MiB")
         told = json.loads(text)
     except (OSError, urllib.error.URLError, ValueError) as fault:
-        raise NoAnswerError(f"{public_url(database)} gave no answer that can be read: {fault}") from None
+        raise UnansweredError(f"{public_url(database)} gave no answer that can be read: {fault}") from None
     if not isinstance(told, dict):
-        raise NoAnswerError(f"{public_url(database)} answered with something else than an object")
+        raise UnansweredError(f"{public_url(database)} answered with something else than an object")
     return told
 
 
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(
                 f"{package.name} {package.version} ({package.scope}): {name} {_summary(given.database, name)}".rstrip()
             )
-    except NoAnswerError as fault:
+    except UnansweredError as fault:
         print(f"tools.audit: error: nothing was checked: {fault}", file=sys.stderr)
         return NO_ANSWER
     print(
