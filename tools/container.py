@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.lab.daemon import free_port
-from tools.lab.dockerfile import Instruction, ImageStage, context, stages
+from tools.lab.dockerfile import ImageStage, Instruction, context, stages
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "examples" / "deploy" / "Dockerfile"
