@@ -61,6 +61,8 @@ def install_service(
         _remove(file, system=of_system, name=name, force=force)
         return
     service, config = _service(name, config_file, system=of_system)
+    if root == Path("/") and (not of_system or os.geteuid() == 0):  # who cannot read the tokens of root leaves them
+        _check_access(config)
     text = unit_text(service)
     if only_print:
         click.echo(text, nl=False)
@@ -86,6 +88,15 @@ def _service(name: str, config_file: Path | None, *, system: bool) -> tuple[Serv
     needs = needs_of(config, rules=rules, gpu=_cuda_works(config), home=not system)
     sealed = system and file is not None and not _everybody_reads(file)
     return Service(name, _program(), file, sealed, system, needs), config
+
+
+def _check_access(config: Config) -> None:
+    """Raises `ConfigError` and `ServeError` as a start would: for tokens that cannot be used, and for a lack of them."""
+    from streamclf.serve.http.access import ServerSettings, check_bind
+    from streamclf.serve.http.tokens import read_tokens
+
+    admin, _, _ = read_tokens(config.server, {})
+    check_bind(ServerSettings(host=config.server.host, token=admin))
 
 
 def _program() -> tuple[str, ...]:

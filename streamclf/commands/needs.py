@@ -13,6 +13,7 @@ from streamclf.config import Config, store_folder
 from streamclf.errors import ConfigError
 from streamclf.model.library import shipped_models_dir
 from streamclf.model.loader import NAME
+from streamclf.protocol.address import is_loopback
 from streamclf.types import Provider
 
 # Kinds that reach no other machine. What is not named here may, so a new kind works before somebody adds it.
@@ -20,7 +21,6 @@ LOCAL_SOURCES = frozenset({"demo", "device", "file", "pipe", "push"})
 LOCAL_SINKS = frozenset({"desktop", "ndjson"})
 SECRET_FILES = ("token_file", "audio_token_file", "labels_token_file")
 """Keys of `[server]` that name a file which nobody but the daemon may read."""
-_LOOPBACK = ("127.", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,8 @@ def program_folders() -> list[Path]:
 
 
 def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, SinkConfig]) -> Iterable[str]:
-    host = config.server.host
-    if not host.startswith(_LOOPBACK):
-        yield f"it listens on {host}"
+    if not is_loopback(config.server.host):
+        yield f"it listens on {config.server.host or 'all addresses'}"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)
     for name, sink in sinks.items():
         kind = str(sink.__struct_config__.tag)

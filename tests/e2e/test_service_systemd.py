@@ -20,13 +20,17 @@ CONFIG = """source = [{source}]
 [server]
 token_file = "/etc/streamclf/token"
 """
+NOTIFIES = importlib.util.find_spec("streamclf.daemon.notify") is not None
+UNWATCHED = "Type=exec\nWatchdogSec=0\n"
 SOUND = ROOT / "streamclf/audio/demo/birds_10s.flac"
-LIBRARY = f"""
+PLACED = f"""
 python='{PLACE}/bin/python'
 '{sys.executable}' -m venv --without-pip '{PLACE}'
 cat > "$(echo '{PLACE}'/lib/python*/site-packages)/checkout.pth" <<'END'
 {SITES}
 END
+"""
+LIBRARY = f"""
 ask() {{ "$python" -c '
 import sys, urllib.request as u, urllib.error
 request = u.Request("http://127.0.0.1:8765/" + sys.argv[1])
@@ -68,6 +72,45 @@ echo "== stopped"; systemctl stop streamclf; state Result; state ExecMainStatus
 echo 'sauce = 1' >> /etc/streamclf/config.toml
 echo "== mistake"; systemctl start streamclf; until_is ActiveState failed; state ExecMainStatus; state NRestarts
 """
+OF_A_USER = r"""
+"$python" -c 'import sys
+from pathlib import Path
+for path in map(Path, [sys.base_prefix, *sys.path]):
+    for folder in [path, *path.parents] if path.is_dir() else []: folder.chmod(folder.stat().st_mode | 0o5)'
+useradd --create-home --home-dir /srv/ann ann; mkdir -p /run/ann; chown ann /run/ann
+cat > /etc/systemd/system/manager.service <<'END'
+[Unit]
+DefaultDependencies=no
+[Service]
+User=ann
+Delegate=yes
+Environment=XDG_RUNTIME_DIR=/run/ann
+Type=notify
+ExecStart=/lib/systemd/systemd --user --unit=none.target
+END
+mkdir -p /srv/ann/.config/systemd/user; echo '[Unit]' > /srv/ann/.config/systemd/user/none.target
+chown -R ann /srv/ann; systemctl daemon-reload; systemctl start manager
+cat > /run/out/ann <<END
+export HOME=/srv/ann XDG_RUNTIME_DIR=/run/ann
+cd /
+mkdir -p ~/.config/streamclf
+sed 's#/etc/streamclf/token#/srv/ann/token#' /etc/streamclf/config.toml > ~/.config/streamclf/config.toml
+(umask 077; echo 0123456789abcdef > ~/token)
+'$python' -m streamclf install-service
+mkdir -p ~/.config/systemd/user/streamclf.service.d
+cp /etc/systemd/system/streamclf.service.d/user.conf ~/.config/systemd/user/streamclf.service.d/
+systemctl --user daemon-reload
+systemctl --user start streamclf
+echo "== started"; echo \$?
+for _ in \$(seq 300); do ls ~/.local/share/streamclf/streamclf.db > /dev/null 2>&1 && break; sleep 0.1; done
+systemctl --user show streamclf -p ActiveState --value
+echo "== process"
+grep -E '^(Uid|NoNewPrivs|Seccomp):' /proc/\$(systemctl --user show streamclf -p MainPID --value)/status
+echo "== stopped"; systemctl --user stop streamclf; systemctl --user show streamclf -p Result --value
+ls ~/.local/share/streamclf
+END
+su ann -s /bin/bash /run/out/ann
+"""
 MICROPHONE = r"""
 echo "== health"; ask healthz 0123456789abcdef
 systemctl stop streamclf
@@ -80,15 +123,16 @@ def heard(tmp_path: Path, script: str, source: str, **etc: str) -> dict[str, str
     # without what every machine starts first, and would do to the kernel that is this machine's as well
     checkout = f"[Unit]\nDefaultDependencies=no\n[Service]\nBindReadOnlyPaths={shown}\n"
     checkout += "Environment=ALSA_CONFIG_PATH=/etc/streamclf/asound.conf\n"
-    if importlib.util.find_spec("streamclf.daemon.notify") is None:
-        checkout += "Type=exec\nWatchdogSec=0\n"
+    if not NOTIFIES:
+        checkout += UNWATCHED
     answer = booted(
         tmp_path,
-        LIBRARY + script,
+        PLACED + (script if "manager" in script else LIBRARY + script),
         {
             "streamclf/config.toml": CONFIG.format(source=source),
             "streamclf/token": (TOKEN, 0o600),
             "systemd/system/streamclf.service.d/checkout.conf": checkout,
+            "systemd/system/streamclf.service.d/user.conf": "[Service]\n" + ("" if NOTIFIES else UNWATCHED),
             **{name.replace("_", "/", 1).replace("_", "."): text for name, text in etc.items()},
         },
     )
@@ -134,3 +178,13 @@ def test_a_microphone_is_heard_within_the_walls(tmp_path: Path) -> None:
     assert said["started"].split() == ["0", "active"], said
     (stream,) = json.loads(said["health"])["streams"]
     assert stream["name"] == "made"
+
+
+def test_the_unit_of_a_user(tmp_path: Path) -> None:
+    said = heard(tmp_path, OF_A_USER, f'"file:{SOUND}#loop=yes"')
+
+    assert said["started"].split() == ["0", "active"], said
+    assert "NoNewPrivs:\t1" in said["process"].splitlines()
+    assert "Seccomp:\t2" in said["process"].splitlines()
+    assert said["stopped"].split()[0] == "success"
+    assert "streamclf.db" in said["stopped"].split()

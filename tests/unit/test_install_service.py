@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from streamclf.cli import cli
 from streamclf.commands import install_service
 from streamclf.commands.unit import escaped, is_ours
-from streamclf.errors import ConfigError, StreamclfError, UsageError
+from streamclf.errors import ConfigError, ServeError, StreamclfError, UsageError
 
 LIMIT = 2.0  # of systemd-analyze's exposure, where 0 is closed and 10 is open
 RULES = """
@@ -192,6 +192,19 @@ def test_a_configuration_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     done = called("--print", "--config", str(configured(tmp_path / "conf", "sauce = 1\n")))
 
     assert isinstance(done.exception, ConfigError)
+
+
+def test_a_service_that_would_not_start_is_refused(tmp_path: Path) -> None:
+    file = configured(tmp_path / "conf", OPEN)
+    (file.parent / "token").chmod(0o644)
+    readable = called("--print", "--user", "--config", str(file))
+    file.write_text('[server]\nhost = "0.0.0.0"\n')
+    alone = called("--print", "--user", "--config", str(file))
+
+    assert isinstance(readable.exception, ConfigError)
+    assert "chmod 600" in str(readable.exception)
+    assert isinstance(alone.exception, ServeError)
+    assert "no token is set" in str(alone.exception)
 
 
 def test_it_is_written_renewed_and_removed(tmp_path: Path) -> None:
