@@ -91,7 +91,7 @@ def _service(name: str, config_file: Path | None, *, system: bool) -> tuple[Serv
 
 
 def _check_access(config: Config) -> None:
-    """Raises `ConfigError` and `ServeError` as a start would: for tokens that cannot be used, and for a lack of them."""
+    """Raises `ConfigError` and `ServeError` as a start would: for tokens that cannot be used, or lack."""
     from streamclf.serve.http.access import ServerSettings, check_bind
     from streamclf.serve.http.tokens import read_tokens
 
