@@ -150,6 +150,13 @@ class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sinks of the rules file that are told of a failure."""
 
 
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the daemon writes to standard error."""
+
+    format: Literal["auto", "text", "json"] = "auto"
+    """Form of a line: `text`, a `json` object, or `auto`: text on a terminal and in systemd's journal, else JSON."""
+
+
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; the pack decides the rest."""
 
@@ -220,6 +227,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
     clips: ClipsConfig = ClipsConfig()
     selftest: SelftestConfig = SelftestConfig()
+    log: LogConfig = LogConfig()
     species: SpeciesConfig = SpeciesConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""

@@ -24,6 +24,8 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a prox
 def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without any setting of streamclf's, with user folders below `home`, and `extra`.
 
+    But the log is text, which a person reads where a test fails.
+
     An own build of the page (STREAMCLF_WEB_DIST) is not a setting and stays.
     """
     kept = {"STREAMCLF_WEB_DIST"}
@@ -31,6 +33,7 @@ def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, s
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         env[f"XDG_{name}_HOME"] = str(home / name.lower())
     env["PYTHONUNBUFFERED"] = "1"
+    env["STREAMCLF_LOG_FORMAT"] = "text"
     return env | dict(extra or {})
 
 
