@@ -37,6 +37,8 @@ class _RunCommand(click.Command):
 @click.option("--host", help="Address to listen on; beyond loopback a token is required.")
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--certificate", metavar="FILE", help="PEM file of a certificate: https and wss in place of http and ws.")
+@click.option("--key", metavar="FILE", help="PEM file of its private key; default the certificate's file.")
 @click.option("--origin", multiple=True, metavar="URL", help="Origin whose pages may connect as well; repeatable.")
 @click.option("--no-store", is_flag=True, help="Keep no events on disk.")
 @click.option("--rules", metavar="FILE", help="Rules of alerts; default rules.toml beside the configuration file.")
@@ -64,10 +66,11 @@ def run(
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
 
-    apart = ("host", "port", "origin", "log_format")
+    apart = ("host", "port", "origin", "certificate", "key", "log_format")
     given = {key: value for key, value in flags.items() if key not in apart and value != ()}
     given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None
+    given |= {"server.certificate": flags["certificate"], "server.key": flags["key"]}
     given["log.format"] = flags["log_format"]
     given["store.enabled"] = False if no_store else None
     if loop:

@@ -42,6 +42,14 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
     base_path: str = ""
     """Path such as /birds, for a reverse proxy that leaves it in the address; all answers below it and without it."""
+    certificate: str = ""
+    """PEM file of a certificate and its chain: https and wss in place of http and ws; a renewed one is taken up."""
+    key: str = ""
+    """PEM file of its private key, without a password, not for every user to read; empty is the certificate's file."""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 4096
+    """Most connections at once; further ones are refused with 503."""
+    connections_each: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 256
+    """Most connections of one address (of IPv6: of 64 bits), but for this machine's own."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
     """Seconds of messages and spectra that are held, so that a client that was cut off gets what it missed."""
     picture: Literal["always", "watched"] = "always"
