@@ -84,7 +84,9 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
     if selftest is not None:
         record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token
-        await life.watch("self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record))
+        await life.watch(
+            "self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record, server.trust)
+        )
 
 
 def _announce(ears: Ears, address: str) -> None:

@@ -24,6 +24,8 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a prox
 def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without any setting of streamclf's, with user folders below `home`, and `extra`.
 
+    But the log is text, which a person reads where a test fails.
+
     An own build of the page (STREAMCLF_WEB_DIST) is not a setting and stays. STREAMCLF_TEST_CACHE is taken for the
     folder of caches, so that a pack is not tried again by each of many daemons.
     """
@@ -34,6 +36,7 @@ def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, s
     if shared := os.environ.get("STREAMCLF_TEST_CACHE"):
         env["XDG_CACHE_HOME"] = shared
     env["PYTHONUNBUFFERED"] = "1"
+    env["STREAMCLF_LOG_FORMAT"] = "text"
     return env | dict(extra or {})
 
 
