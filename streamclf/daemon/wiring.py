@@ -153,6 +153,7 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
         congested=lambda: server.congested or (inbox is not None and inbox.congested),
         on_fault=life.failed,
         on_hop=hub.runs_every,
+        on_back=hub.runs_on,
     )
 
 
@@ -168,7 +169,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         stateful = runner.pack.manifest.shape is Shape.STATEFUL
         step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
         hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
-        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
+        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.provider, latency_ms=config.latency_ms)
         infos.append(replace(info, labels=_as_decided(engine, info)))
     return infos
 

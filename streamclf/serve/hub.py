@@ -85,6 +85,10 @@ class Hub:
         """From any thread: that is the time between two runs of `pack` from now on."""
         self.packs[pack].hop_ms = hop_ms
 
+    def runs_on(self, pack: str, provider: str) -> None:
+        """From any thread: `pack` has a new session, on that provider."""
+        self.packs[pack].provider = provider
+
     @property
     def oldest_seq(self) -> int:
         """Everything from this number on is still held."""
