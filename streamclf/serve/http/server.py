@@ -33,6 +33,7 @@ from streamclf.serve.http.senders import HERE, sender_of
 from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep, MarkDesk
+from streamclf.serve.problems import Problems
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.roles import Role
 from streamclf.serve.session import MAX_BINARY, ClientSession
@@ -58,7 +59,7 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems: those that are of no stream, in words. keep: see `MarkDesk`. on_fault: called where something has
+    problems: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -69,7 +70,7 @@ class Server:
         *,
         push_sinks: Mapping[str, PushSink] | None = None,
         routes: Mapping[str, Route] | None = None,
-        problems: Callable[[], Sequence[str]] = tuple,
+        problems: Problems | None = None,
         keep: Keep | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
