@@ -56,9 +56,10 @@ def run(
     SPEC is a kind of source, listed below, with options behind a #: #ch=1 #name=garden #gain=normalise #priority=5,
     joined by &.
 
-    With no source: the default microphone; where there is none, the demo.
+    With no source: the default microphone; until there is one, the demo. A microphone or an address that is not there
+    yet is waited for.
     """
-    from streamclf.audio.sources import with_loop
+    from streamclf.audio.sources import parse_source, with_loop
     from streamclf.config import load
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
@@ -68,6 +69,8 @@ def run(
     given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None
     given["store.enabled"] = False if no_store else None
+    for text in flags["source"]:
+        parse_source(text)  # a mistake of the command line is told as one
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
     return main(load(flags=given, file=config_file), until_end=until_end)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from streamclf.errors import StoreError
+from streamclf.errors import StoreError, StoreTakenError
 from streamclf.store.schema import STEPS, VERSION
 
 FILE_NAME = "streamclf.db"
@@ -51,7 +51,7 @@ class Store:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StoreError(
+                raise StoreTakenError(
                     f"another daemon keeps its events in {folder}; stop it, give this one a folder of its own with "
                     "[store] path, or keep no events with --no-store ([store] enabled = false)"
                 ) from None

@@ -196,7 +196,7 @@ def test_a_store_has_one_daemon_and_no_store_keeps_nothing(daemon: StartDaemon, 
     first = daemon(*args)
     env = {"STREAMCLF_STORE_PATH": str(tmp_path / "store-0")}
     second = run_cli("run", *args, "--port", "0", home=tmp_path, env=env)
-    assert second.returncode == 1
+    assert second.returncode == 75
     assert second.stderr.count("\n") == 1
     assert "another daemon keeps its events in" in second.stderr
     assert first.get("/v1/events")[0] == 200

@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from streamclf import metrics
-from streamclf.errors import ServeError
+from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
 from streamclf.serve.http.pages import Pages, unavailable
@@ -42,6 +42,7 @@ logging.getLogger("streamclf.serve.websockets").setLevel(logging.CRITICAL)
 MAX_CONNECTIONS = 4096
 MAX_POSTED = 1024  # ticks handed over and not yet taken: 20 s; score rows beyond are dropped, counted and told
 BUSY_POSTED = 16
+_NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up yet
 _SWEEP_S = 0.25
 _NORMAL = 1000
 _GOING_AWAY = 1001
@@ -98,7 +99,10 @@ class Server:
         return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
 
     async def start(self) -> None:
-        """Bind and serve. Raises `ServeError`: a bind that needs a token, a busy port, an address that is not ours."""
+        """Bind and serve.
+
+        Raises `ConfigError` for a bind that needs a token, `PortTakenError`, `ServeError`.
+        """
         check_bind(self._settings)
         _allow_many_files()
         self._loop = asyncio.get_running_loop()
@@ -122,7 +126,8 @@ class Server:
                 backlog=1024,
             )
         except OSError as fault:
-            raise ServeError(_bind_sentence(fault, self._settings)) from None
+            kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
+            raise kind(_bind_sentence(fault, self._settings)) from None
         self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
         self._sweeper.add_done_callback(self._swept)
