@@ -99,12 +99,21 @@ class StreamRows:
     """What came of one stream. times_s: monotonic, of each message of rows; holes: frames [first, after the last)."""
 
     next_frame: int | None = None
+    first: tuple[float, int] | None = None
+    """(monotonic time, frame) of the first row."""
     times_s: list[float] = field(default_factory=list)
     rows: int = 0
     holes: list[tuple[int, int]] = field(default_factory=list)
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
     """(first frame, after the last, reason)."""
     states: list[tuple[float, str, str]] = field(default_factory=list)
+
+    @property
+    def behind_s(self) -> float:
+        """How much less time its frames have counted than has gone by; what was glued together is missing there."""
+        if self.first is None or self.next_frame is None:
+            return 0.0
+        return self.times_s[-1] - self.first[0] - (self.next_frame - self.first[1]) / 50
 
     def unexplained(self) -> list[tuple[int, int]]:
         """Holes of the frames that no gap told of."""
@@ -181,6 +190,7 @@ class RowWatch:
                 rows.holes.append((rows.next_frame, first))
             rows.next_frame = max(rows.next_frame or 0, first + count)
             rows.times_s.append(time.monotonic())
+            rows.first = rows.first or (rows.times_s[0], first + count)
             rows.rows += count
         elif kind == "gap":
             hop = self._rates.get(message["stream"], 16_000) // 50
