@@ -10,6 +10,7 @@ from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
+from streamclf.engine.trial import pass_trial
 from streamclf.errors import ConfigError, PackError
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
@@ -29,6 +30,8 @@ def build_engine(config: Config, *, native: bool = False) -> Engine:
     """
     packs = load_packs(config.model)
     check_labels(config, packs)
+    for pack in packs:
+        pass_trial(pack)
     runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
     if config.hop_ms:
         for runner in runners:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from streamclf.errors import PackError, ProviderError
+from streamclf.model.driver import worth_trying
 from streamclf.model.geometry import layout_dims, row_shape
 from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.state import Places, SlotStates
@@ -35,8 +36,6 @@ _EXECUTION_PROVIDERS = {
 }
 # TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
 _OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
-# what `auto` tries before the CPU; TensorRT builds engines for minutes, so it is taken on demand only
-_AUTO = (Provider.CUDA,)
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4
 _FEW = 4096
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
@@ -284,7 +283,7 @@ def _probe(provider: Provider) -> str:
 
 def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
     if wanted is Provider.AUTO:
-        for provider in _AUTO:
+        for provider in worth_trying():
             if not _probe(provider):
                 with contextlib.suppress(PackError):
                     return _load(pack, pack.model, provider, threads), provider

@@ -24,12 +24,15 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a prox
 def clean_env(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without any setting of streamclf's, with user folders below `home`, and `extra`.
 
-    An own build of the page (STREAMCLF_WEB_DIST) is not a setting and stays.
+    An own build of the page (STREAMCLF_WEB_DIST) is not a setting and stays. STREAMCLF_TEST_CACHE is taken for the
+    folder of caches, so that a pack is not tried again by each of many daemons.
     """
     kept = {"STREAMCLF_WEB_DIST"}
     env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMCLF_") or name in kept}
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         env[f"XDG_{name}_HOME"] = str(home / name.lower())
+    if shared := os.environ.get("STREAMCLF_TEST_CACHE"):
+        env["XDG_CACHE_HOME"] = shared
     env["PYTHONUNBUFFERED"] = "1"
     return env | dict(extra or {})
 

