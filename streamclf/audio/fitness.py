@@ -20,6 +20,8 @@ MUTED_S = 8.0
 SECONDS = 10
 """Judged together."""
 _BEGIN, _CEASE = 8, 3  # of them, for a finding to begin, and for it to last
+# of a stuck value, which a sound server that resamples leaves; silence has none
+_RIPPLE = 2e-4
 _FULL_SCALE = 0.9997  # 32,757 of 32,768: what clips lies on a plateau there, or a step below
 _INT16 = 32_768
 _LEAST_BITS = 10  # of 16 that must change: an 8-bit sound card fails, a quiet 16-bit one does not
@@ -146,9 +148,10 @@ class Fitness:
         if not len(block):
             return
         low, high = float(block.min()), float(block.max())
-        if low != high:
+        ripple = _RIPPLE * abs(low + high) / 2
+        if high - low > ripple:
             self._value, self._still = None, 0
-        elif low == self._value:
+        elif self._value is not None and abs(low - self._value) <= ripple:
             self._still += len(block)
         else:
             self._value, self._still = low, len(block)

@@ -98,6 +98,16 @@ def test_one_value_for_eight_seconds_is_muted_and_any_other_ends_it(value: float
     assert fitness.muted == "", "a moment later it is not muted again"
 
 
+def test_a_stuck_value_that_was_resampled_is_still_one_and_a_microphone_with_an_offset_is_none() -> None:
+    ripple = RNG.uniform(-1, 1, 10 * RATE).astype(np.float32)
+    stuck, offset = Fitness(RATE), Fitness(RATE)
+    for at in range(0, 10 * RATE, RATE // 5):
+        stuck.hear(np.float32(0.244) + ripple[at : at + RATE // 5] * np.float32(2e-5))
+        offset.hear(np.float32(0.244) + ripple[at : at + RATE // 5] * np.float32(2e-3))
+    assert "a stuck value" in stuck.muted
+    assert offset.muted == ""
+
+
 def test_muted_for_ever_is_allowed_where_somebody_wants_it() -> None:
     fitness = Fitness(RATE, muted_s=0)
     for _ in range(60):
