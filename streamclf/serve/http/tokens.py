@@ -11,6 +11,7 @@ from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
 from streamclf.protocol.address import TOKEN_VARIABLE
 from streamclf.serve.http.senders import Sender
+from streamclf.trust import others_may_use
 
 MIN_TOKEN = 8
 TRIES = 10  # wrong tokens in a row from one address …
@@ -32,7 +33,7 @@ def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | Non
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError(f"token file {path} is not a regular file")
-            if os.name == "posix" and status.st_mode & 0o077:
+            if others_may_use(status, path):
                 raise ConfigError(
                     f"token file {path} has mode {stat.S_IMODE(status.st_mode):04o}, so that others can use it; "
                     f"run: chmod 600 {path}"
