@@ -84,6 +84,14 @@ BORDER_ROWS = Counter(
     "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
 )
 
+# said (counted by the log)
+LOG_DROPPED = Counter(
+    "streamclf_log_lines_dropped",
+    "Lines of the log that were not written: nobody read them (unread), or they only repeat others (repeated)",
+    ["reason"],
+    registry=REGISTRY,
+)
+
 # kept (counted by the writer)
 STORE_COMMITS = Counter("streamclf_store_commits", "Transactions of the event store", registry=REGISTRY)
 STORE_BACKLOG = Gauge("streamclf_store_backlog", "Events that wait to be written to disk", registry=REGISTRY)

@@ -72,7 +72,9 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     gc.freeze()
     await life.watch("counts", partial(count, sources.streams))
     await life.watch("health", health.watch)
-    await life.watch("problems", partial(running.tell_problems, health.parts, server))
+    tell = partial(running.tell_seen, server=server, calls=ears.calls)
+    await life.watch("hearing", partial(health.hearing.watch, tell))
+    await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))
     await _watch_more(life, ears, archive, hub, server)
     await life.start(Notifying(model, hub, sources.streams, life.failed))
 
@@ -87,7 +89,9 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
     if selftest is not None:
         record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token
-        await life.watch("self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record))
+        await life.watch(
+            "self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record, server.trust)
+        )
 
 
 def _announce(ears: Ears, address: str) -> None:

@@ -13,6 +13,7 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.making import Made, Making
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
+from streamclf.engine.trial import pass_trial
 from streamclf.errors import ConfigError, PackError
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
@@ -37,6 +38,8 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
     packs = load_packs(config.model)
     check_labels(config, packs)
     if patience_s is None:
+        for pack in packs:
+            pass_trial(pack)
         runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
     else:
         runners = _patiently(config, packs, patience_s)
@@ -71,6 +74,7 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
 
 
 def _session(brake: Brake, *, pack: Pack, provider: Provider, threads: int) -> Session:
+    pass_trial(pack)
     return Session(pack, provider=provider, threads=threads, brake=brake)
 
 

@@ -21,6 +21,7 @@ import onnxruntime as ort
 
 from streamclf.errors import PackError, ProviderError
 from streamclf.model.activation import probabilities
+from streamclf.model.driver import worth_trying
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
 from streamclf.model.graph import tiny_graph
 from streamclf.model.pack import Encoded, Pack
@@ -37,8 +38,6 @@ _EXECUTION_PROVIDERS = {
 }
 # TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
 _OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
-# what `auto` tries before the CPU; TensorRT builds engines for minutes, so it is taken on demand only
-_AUTO = (Provider.CUDA,)
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4
 _FEW = 4096
 
@@ -322,7 +321,7 @@ def _probe(provider: Provider) -> str:
 
 def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
     if wanted is Provider.AUTO:
-        for provider in _AUTO:
+        for provider in worth_trying():
             if not _probe(provider):
                 with contextlib.suppress(PackError):
                     return _load(pack, pack.model, provider, threads), provider

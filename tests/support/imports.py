@@ -8,7 +8,7 @@ from pathlib import Path
 # The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
 # streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "clock", "types", "fields", "text", "trust", "retry", "scan", "metrics", "config"),
+    ("", "errors", "clock", "types", "fields", "text", "toml", "trust", "retry", "scan", "metrics", "config"),
     ("protocol", "audio"),
     ("features",),
     ("model",),
@@ -78,7 +78,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
-    "subprocess": ("model/recipes/", "model/recipes.py"),
+    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py"),
     # what can execute code out of data
     **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
 }
