@@ -87,13 +87,19 @@ class PortTakenError(ServeError):
 
 
 class StoreError(StreamclfError):
-    """The event store cannot be opened, read or written: damaged, of a newer version, a full disk."""
+    """The event store cannot be opened, read or written: damaged, read-only, a full disk."""
 
 
-class StoreTakenError(StoreError):
-    """Another daemon keeps its events in the folder (exit 75)."""
+class StoreLockedError(StoreError):
+    """Another daemon keeps its events in the folder of the event store (exit 75)."""
 
     exit_code = TEMPORARY
+
+
+class StorePlaceError(StoreError):
+    """The event store cannot be where it should: no folder, not permitted, a newer version (exit 78)."""
+
+    exit_code = CONFIGURATION
 
 
 class Overrun(StreamclfError):  # noqa: N818 - the field's own word

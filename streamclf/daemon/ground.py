@@ -4,6 +4,7 @@ What is opened here and has to be closed again is a part.
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -38,7 +39,7 @@ class OpenStore:
 
     async def start(self) -> None:
         """Raises `StoreError` and `ConfigError` as `open_store` does."""
-        self.store = await in_thread("opening of the store", partial(open_store, self._config))
+        self.store = await in_thread("opening of the store", partial(open_store, self._config, now_ns=time.time_ns()))
 
     async def stop(self, limit_s: float) -> bool:
         """Write its journal back and let go of it; whoever wrote has stopped or is left behind."""

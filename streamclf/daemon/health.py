@@ -67,10 +67,7 @@ class Health:
             await asyncio.sleep(_LOOK_S)
 
     def answer(self, query: Query) -> Reply:
-        """The `DaemonStatus` as JSON; streams, packs and problems alone for other roles than admin.
-
-        Raises `StoreError`; sqlite3's errors pass.
-        """
+        """The `DaemonStatus` as JSON; streams, packs and problems alone for other roles than admin."""
         with self._lock:
             now_s = time.monotonic()
             if now_s >= self._answered_s + _LOOK_S:

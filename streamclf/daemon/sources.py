@@ -24,7 +24,7 @@ from streamclf.daemon.parts import in_thread
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
-from streamclf.errors import AbsentError, ConfigError, StreamclfError, UsageError
+from streamclf.errors import AbsentError, ConfigError, SourceError, StreamclfError, UsageError
 from streamclf.serve.info import StreamInfo
 from streamclf.store import clips
 from streamclf.types import Status, StreamState
@@ -166,8 +166,9 @@ class OpenSources:
             # another one, since the first is still being opened
             source = await in_thread(f"source of {spec.name}", partial(self._made, spec))
             return self._expecting(spec, source, f"it has not answered within {OPEN_S:g} s")
-        except AbsentError as fault:
-            if not patient:
+        except SourceError as fault:
+            # where nobody has named a source, the demo is heard in its place, whatever the reason is
+            if not patient or (self._config.source and not isinstance(fault, AbsentError)):
                 raise
             return self._expecting(spec, source, str(fault))
         return source, ""

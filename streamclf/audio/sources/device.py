@@ -84,9 +84,7 @@ class DeviceSource:
         def look() -> None:
             try:
                 self._look()
-            except portaudio.NoPortAudioError:
-                raise
-            except SourceError:
+            except AbsentError:
                 if _SUPERVISOR.busy:
                     raise
                 portaudio.start_anew()  # it may have been plugged in after the last look

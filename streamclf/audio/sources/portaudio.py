@@ -40,8 +40,8 @@ class DeviceInfo:
     default: bool
 
 
-class NoPortAudioError(NoInputDeviceError):
-    """There is no PortAudio on this machine: no microphone can come before somebody installs it."""
+class NoPortAudioError(SourceError):
+    """There is no PortAudio on this machine: no microphone can come before somebody installs it and starts anew."""
 
 
 class RateNotTakenError(SourceError):
@@ -50,19 +50,24 @@ class RateNotTakenError(SourceError):
 
 @cache
 def _loaded() -> Any:
-    """The module, or the sentence that says why there is none: looking for it again and again would cost processes."""
+    """The module, or the sentence that says why there is none: looking for it again and again would cost processes.
+
+    Raises `AbsentError` where there is PortAudio and it does not start.
+    """
     _cards_listed.update(cards())
     try:
         import sounddevice
-    except Exception as fault:  # OSError without the library, PortAudioError where it does not initialise
+    except (ImportError, OSError) as fault:
         return f"PortAudio, which reads microphones, cannot be used ({fault}); on Debian: apt install libportaudio2"
+    except Exception as fault:  # its own; it was not imported, so its class cannot be named
+        raise AbsentError(f"PortAudio cannot be started: {fault}") from None
     for function in _leaving:  # so they run before the module's own exit handler, which was registered by the import
         atexit.register(function)
     return sounddevice
 
 
 def sounddevice() -> Any:
-    """The module. Raises `NoPortAudioError`."""
+    """The module. Raises `NoPortAudioError`, and `AbsentError` where it does not start."""
     module = _loaded()
     if isinstance(module, str):
         raise NoPortAudioError(module)
