@@ -87,7 +87,7 @@ class PortTakenError(ServeError):
 
 
 class StoreError(StreamclfError):
-    """The event store cannot be opened, read or written: damaged, read-only, a full disk."""
+    """The event store cannot be opened, read or written: damaged, a full disk."""
 
 
 class StoreLockedError(StoreError):

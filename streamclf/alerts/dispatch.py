@@ -180,6 +180,8 @@ class Dispatcher:
                 sink = self._sinks[name] = self._openers[name]()
             except StreamclfError as fault:
                 self._trouble(name, _reason(fault))
+            except Exception as fault:  # of a library, or of ours: the other sinks go on
+                self._trouble(name, f"it cannot be opened: {_reason(fault) or type(fault).__name__}")
         return sink
 
     def _trouble(self, name: str, reason: str) -> None:

@@ -50,6 +50,11 @@ class UrlSource(Feeder):
         self._position = 0
         self._expected = ""
 
+    @property
+    def finite(self) -> bool:
+        """It ends by itself only where its address is that of a recording."""
+        return True
+
     def open(self) -> None:
         """Connect. Raises `AbsentError` and `SourceError` with the reason, without the URL's secrets."""
         connection = _Connection(self.spec, rate=None)
