@@ -15,6 +15,7 @@ from streamclf.audio.sources import (
     Source,
     SourceSpec,
     name_sources,
+    not_there,
     open_source,
     parse_source,
 )
@@ -127,7 +128,7 @@ class OpenSources:
         for spec, (source, absent) in zip(specs, found, strict=True):
             one = await in_thread(f"stream of {spec.name}", partial(self._stream_of, spec, source))
             if absent:
-                one.info.state, one.info.detail = StreamState.LOST, f"not there since the start: {absent}"
+                one.info.state, one.info.detail = StreamState.LOST, not_there("soon", absent)
             if spec is stand_in:
                 one.stands_in_for = specs[1].name
             self.streams.append(one)
