@@ -54,6 +54,18 @@ class StoreError(StreamclfError):
     """The event store cannot be opened, read or written: another daemon's, damaged, of a newer version, a full disk."""
 
 
+class StoreLockedError(StoreError):
+    """Another daemon keeps its events in the folder of the event store (exit 75, `EX_TEMPFAIL` of sysexits)."""
+
+    exit_code = 75
+
+
+class StorePlaceError(StoreError):
+    """The event store cannot be where it should: no folder, not permitted, a newer version (exit 78, `EX_CONFIG`)."""
+
+    exit_code = 78
+
+
 class Overrun(StreamclfError):  # noqa: N818 - the field's own word
     """A reader was lapped by the ring's writer. `first_valid` is the oldest sample index still held."""
 

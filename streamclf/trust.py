@@ -1,10 +1,15 @@
-"""Whose files are believed: what decides what this program does must not be writable by every user of the machine."""
+"""Whose files are believed: what decides what this program does must not be writable by every user of the machine.
+
+Such a file is read here: once, in a bounded way, and as text.
+"""
 
 import os
 import stat
 from pathlib import Path
 
 from streamclf.errors import ConfigError
+
+MOST_BYTES = 1 << 20
 
 
 def others_may_use(found: os.stat_result, path: Path) -> bool:
@@ -33,3 +38,32 @@ def check_trusted(found: os.stat_result, kind: str, path: Path) -> None:
         raise ConfigError(
             f"{kind} {path} has mode {mode:04o}, so that every user of this machine can write it; run: chmod o-w {path}"
         )
+
+
+def read_trusted(path: Path, kind: str, *, missing: str, regular: bool = False) -> str:
+    """The text of a file that decides what this program does, of at most `MOST_BYTES`.
+
+    missing: what to do where there is none. regular: nothing but a regular file, for a pipe may keep us waiting.
+    Raises `ConfigError`, whatever the path and the file are.
+    """
+    waiting = 0 if not regular else getattr(os, "O_NONBLOCK", 0)
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
+            found = os.fstat(file.fileno())
+            if found.st_size > MOST_BYTES or (regular and not stat.S_ISREG(found.st_mode)):
+                raise ConfigError(
+                    f"{kind} {path} is not a regular file of at most {MOST_BYTES >> 20} MiB; name another one"
+                )
+            check_trusted(found, kind, path)
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError(f"{kind} {path} goes on for more than {MOST_BYTES >> 20} MiB; name another one")
+        return content.decode().removeprefix("\ufeff")  # which editors put in front
+    except FileNotFoundError:
+        raise ConfigError(f"{kind} {path} does not exist; {missing}") from None
+    except OSError as fault:
+        raise ConfigError(f"{kind} {path} cannot be read: {fault.strerror}; check its permissions") from None
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{kind} {path} is not UTF-8 text ({fault.reason} at byte {fault.start})") from None
+    except ValueError as fault:  # of a path with a zero byte or half a character
+        raise ConfigError(f"{kind} {str(path)!r} cannot be read: {fault}; name another one") from None

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Protocol
@@ -17,6 +18,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # for tests that import ONNX Runtime themselves, as the package does it for its own
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# packs are tried once by all tests of a run, and what came of it stays out of the user's folder
+_cache = tempfile.TemporaryDirectory(prefix="streamclf-tests-")
+os.environ["XDG_CACHE_HOME"] = os.environ["STREAMCLF_TEST_CACHE"] = _cache.name
 
 # tests speak to this machine alone, and a proxy setting must not catch that
 if (_spared := os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "") != "*":

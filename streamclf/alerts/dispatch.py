@@ -11,14 +11,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from streamclf import metrics
 from streamclf.alerts import outbox
 from streamclf.alerts.outbox import Delivery
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.clock import NS_PER_SECOND
-from streamclf.errors import StreamclfError
+from streamclf.errors import StoreError, StreamclfError
 from streamclf.store.events import StoredEvent
 from streamclf.text import hide_secrets, one_line
 
@@ -31,7 +31,7 @@ CLOSE_LIMIT_S = 2.0
 
 
 class Dispatcher:
-    """connection: reads the store. record: has a write done in the writer's next transaction. now_ns: UTC.
+    """read: opens the store for reading. record: has a write done in the writer's next transaction. now_ns: UTC.
 
     on_fault: called where the task of a sink has failed, which is a fault of ours. Lives on the event loop's thread;
     `committed` may be called from there alone.
@@ -39,13 +39,13 @@ class Dispatcher:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        read: Callable[[], sqlite3.Connection],
         record: Callable[[Write], object],
         *,
         now_ns: Callable[[], int],
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
-        self._connection = connection
+        self._read = read
         self._record = record
         self._now_ns = now_ns
         self._on_fault = on_fault
@@ -55,6 +55,7 @@ class Dispatcher:
         self._news: dict[str, asyncio.Event] = {}
         self._closing: set[asyncio.Future[None]] = set()
         self._settling: dict[str, dict[str, Delivery]] = {}  # sink -> alert id; bound: one of each rule
+        self._unread: set[str] = set()  # sinks whose problem is the outbox
         self.problems: dict[str, str] = {}
         """Sink -> why its last try failed; a sink that takes what it gets is not in it."""
 
@@ -112,7 +113,8 @@ class Dispatcher:
             try:
                 sink = self._open(name)
                 wait_s = await self._next(name, sink) if sink is not None else LOOK_S
-            except sqlite3.Error as fault:
+            except (sqlite3.Error, StoreError) as fault:
+                self._unread.add(name)
                 self._trouble(name, f"the outbox cannot be read: {fault}")
                 wait_s = LOOK_S
             if wait_s > 0:
@@ -122,7 +124,11 @@ class Dispatcher:
 
     async def _next(self, name: str, sink: Sink) -> float:
         """Send what is due first. Returns how long there is nothing to do (s)."""
-        heads = outbox.heads(self._connection, name)
+        with closing(self._read()) as connection:  # a new one each time: the database may be another one by now
+            heads = outbox.heads(connection, name)
+        if name in self._unread:
+            self._unread.discard(name)
+            self.problems.pop(name, None)
         before = self._settling.get(name, {})
         self._settling[name] = {head.alert.id: head for head in heads if before.get(head.alert.id) == head}
         due = [head for head in heads if head.alert.id not in self._settling[name]]
@@ -174,6 +180,8 @@ class Dispatcher:
                 sink = self._sinks[name] = self._openers[name]()
             except StreamclfError as fault:
                 self._trouble(name, _reason(fault))
+            except Exception as fault:  # of a library, or of ours: the other sinks go on
+                self._trouble(name, f"it cannot be opened: {_reason(fault) or type(fault).__name__}")
         return sink
 
     def _trouble(self, name: str, reason: str) -> None:

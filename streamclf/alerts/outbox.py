@@ -12,7 +12,8 @@ order. Times are UTC ns and come in as arguments.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec.structs import replace
@@ -54,6 +55,14 @@ class DeliveryRow:
     first_ns: int
     last_error: str
     sent_ns: int | None
+
+
+@dataclass(slots=True)
+class Carried:
+    """Alerts that are still to be sent, on their way from one database to another: rows of the tables."""
+
+    alerts: list[tuple[object, ...]] = field(default_factory=list)
+    deliveries: list[tuple[object, ...]] = field(default_factory=list)
 
 
 def put(tx: sqlite3.Connection, alerts: Iterable[Alert], *, now_ns: int) -> None:
@@ -174,6 +183,24 @@ def waiting(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     ):
         counts.setdefault(sink, {})[state] = count
     return counts
+
+
+def carried(connection: sqlite3.Connection) -> Carried:
+    """What waits in a database that is about to be left, as far as that can be read."""
+    kept = Carried()
+    with suppress(sqlite3.Error):
+        kept.alerts += connection.execute(
+            "SELECT * FROM alerts WHERE id IN (SELECT alert_id FROM deliveries WHERE state = 'pending')"
+        )
+        kept.deliveries += connection.execute("SELECT * FROM deliveries WHERE state = 'pending'")
+    return kept
+
+
+def put_carried(tx: sqlite3.Connection, kept: Carried) -> None:
+    """Write it into another one. What is there already stays as it is."""
+    for table, rows in (("alerts", kept.alerts), ("deliveries", kept.deliveries)):
+        if rows:
+            tx.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 def _with_clips(tx: sqlite3.Connection, alert: Alert) -> Alert:

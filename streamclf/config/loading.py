@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
-from streamclf.trust import check_trusted
+from streamclf.text import clean
+from streamclf.toml import TomlFault, parse
+from streamclf.trust import read_trusted
 
 
 def store_folder(config: Config) -> Path:
@@ -72,16 +73,11 @@ def load(
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = read_trusted(path, "configuration file", missing="check the path given to --config")
     try:
-        with path.open(encoding="utf-8") as file:
-            check_trusted(os.fstat(file.fileno()), "configuration file", path)
-            return tomllib.loads(file.read())
-    except FileNotFoundError:
-        raise ConfigError(f"configuration file {path} does not exist; check the path given to --config") from None
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"configuration file {path} cannot be read: {fault}") from None
-    except tomllib.TOMLDecodeError as fault:
-        raise ConfigError(f"configuration file {path} is not TOML: {fault}") from None
+        return parse(text)
+    except TomlFault as fault:
+        raise ConfigError(f"configuration file {path} is not TOML: line {fault.line}: {fault}; mend it") from None
 
 
 def _check(data: dict[str, Any], where: str) -> Config:
@@ -102,7 +98,7 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
-            raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
+            raise ConfigError(f"{where}: unknown key {prefix}{clean(key, 60)}; {hint}")
         if key in SECTIONS and isinstance(value, Mapping):
             _known(value, SECTIONS[key], f"{key}.", where)
         if key == "segmentation" and isinstance(value, Mapping):

@@ -4,6 +4,7 @@ What is opened here and has to be closed again is a part.
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +20,7 @@ from streamclf.engine.build import read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
 from streamclf.errors import ConfigError
+from streamclf.serve.http import tls
 from streamclf.serve.http.server import ServerSettings
 from streamclf.serve.http.tokens import read_tokens
 from streamclf.store.database import Store
@@ -38,7 +40,7 @@ class OpenStore:
 
     async def start(self) -> None:
         """Raises `StoreError` and `ConfigError` as `open_store` does."""
-        self.store = await in_thread("opening of the store", partial(open_store, self._config))
+        self.store = await in_thread("opening of the store", partial(open_store, self._config, now_ns=time.time_ns()))
 
     async def stop(self, limit_s: float) -> bool:
         """Write its journal back and let go of it; whoever wrote has stopped or is left behind."""
@@ -121,6 +123,9 @@ def _settings(config: Config) -> ServerSettings:
         hosts=server.hosts,
         base_path=server.base_path,
         no_audio=_no_audio(config),
+        certificate=tls.load(server.certificate, server.key),
+        connections=server.connections,
+        connections_each=server.connections_each,
     )
 
 

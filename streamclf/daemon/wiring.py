@@ -13,9 +13,11 @@ from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.ground import Ground, decided_labels
 from streamclf.daemon.health import Health
+from streamclf.daemon.hearing import Hearing
+from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
-from streamclf.daemon.problems import PartProblems
+from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
 from streamclf.engine.calls import EngineCalls
@@ -109,11 +111,15 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     writer, alerts, folder = None, None, None
     if archive is not None:
         writer, alerts, folder = archive.writer, archive.alerts, archive.store.folder
+    microphones = Microphones(ears.sources.streams, muted_s=ears.config.health.muted_s)
+    hearing = Hearing(hub, ears.sources.streams, muted=microphones.muted)
+    parts = PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest)
     return Health(
         hub,
         ears.sources.streams,
         ears.config,
-        PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest),
+        hearing,
+        DaemonProblems(hub, parts, hearing, microphones),
         needs_token=ears.ground.settings.token is not None,
         folder=folder,
         selftest=ears.ground.selftest,
@@ -135,7 +141,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         ears.ground.settings,
         push_sinks=ears.sources.push_sinks,
         routes=routes,
-        problems=health.parts.sentences,
+        problems=health.problems,
         keep=keep,
         on_fault=life.failed,
     )
@@ -153,6 +159,7 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
         congested=lambda: server.congested or (inbox is not None and inbox.congested),
         on_fault=life.failed,
         on_hop=hub.runs_every,
+        on_back=hub.runs_on,
     )
 
 
@@ -168,7 +175,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         stateful = runner.pack.manifest.shape is Shape.STATEFUL
         step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
         hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
-        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.session.provider, latency_ms=config.latency_ms)
+        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.provider, latency_ms=config.latency_ms)
         infos.append(replace(info, labels=_as_decided(engine, info)))
     return infos
 

@@ -11,7 +11,6 @@ Five claims are put to the test on one signal, comparing every frame:
 `hears_out` tries the last one alone, in a few runs.
 """
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from timeit import default_timer, timeit
@@ -28,9 +27,9 @@ from streamclf.engine.stream import Stream
 from streamclf.engine.track import TrackOptions
 from streamclf.errors import Overrun, PackError
 from streamclf.features.frontend import make_frontend
+from streamclf.model.golden import read_golden
 from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
 from streamclf.model.session import Session
-from streamclf.text import one_line
 from streamclf.types import F32, FrameScores, Output, Provider, Shape
 
 STREAM_TOLERANCE = 1e-5
@@ -82,7 +81,7 @@ def verify(
     session = Session(pack, provider=provider)
     hears_out(pack, session)
     run_seconds = session.warm_up()
-    golden = _golden(pack)
+    golden = None if pack.golden is None else read_golden(pack.golden, manifest.name, classes=len(pack.labels))
     rng = np.random.default_rng(seed)
     audio = golden[0] if golden is not None else signal(manifest, rng)
     first, whole, native = _rows(pack, session, [audio])
@@ -257,18 +256,3 @@ def signal(manifest: Manifest, rng: np.random.Generator) -> F32:
     audio = 0.25 * sweep + 0.1 * pulses + 0.003 * rng.standard_normal(n)
     audio[n // 2 : n // 2 + rate // 2] = 0.0
     return audio.astype(np.float32)
-
-
-def _golden(pack: Pack) -> tuple[F32, F32] | None:
-    """(audio at the pack's rate, native rows) of golden.npz."""
-    if pack.golden is None:
-        return None
-    try:
-        with np.load(io.BytesIO(pack.golden), allow_pickle=False) as data:
-            audio, native = data["audio"].astype(np.float32), data["native"].astype(np.float32)
-        return audio.reshape(-1), native.reshape(-1, len(pack.labels))
-    except Exception as fault:  # numpy and what unpacks for it raise a dozen unrelated types
-        why = one_line(str(fault)) or type(fault).__name__
-        raise PackError(
-            f"golden.npz of pack {pack.manifest.name} cannot be used ({why}); it must hold `audio` and `native`"
-        ) from None

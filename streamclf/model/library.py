@@ -6,13 +6,9 @@ only then renamed, as `swap.py` does it. So a pack that can be found is whole, w
 
 import contextlib
 import difflib
-import lzma
 import os
 import shutil
-import stat
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,24 +18,11 @@ import msgspec
 
 from streamclf.errors import PackError
 from streamclf.model import swap
-from streamclf.model.loader import (
-    FILE_NAME,
-    MANIFEST,
-    MAX_FILES,
-    MODEL_CAP,
-    NAME,
-    cap_of,
-    load_pack,
-    read_manifest,
-    read_regular,
-)
+from streamclf.model.archive import store, unpack
+from streamclf.model.loader import MANIFEST, NAME, cap_of, load_pack, open_regular, read_manifest
 from streamclf.model.pack import Manifest, Pack
-from streamclf.text import one_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_ZIP_CAP = MODEL_CAP
-# what reading a damaged archive may raise; RuntimeError for a password, OSError for places outside of it and by bz2
-_UNZIPPING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
 
 Prove = Callable[[Pack], None]
 """Raises `PackError` where a pack that is whole does not do what it states."""
@@ -132,7 +115,7 @@ def install(source: Path, *, replace: bool = False, prove: Prove | None = None) 
         if source.is_dir():
             _copy_folder(source, making)
         elif source.suffix == ".zip" and source.is_file():
-            _unpack(source, making)
+            unpack(source, making)
         else:
             found = "neither a folder nor a .zip archive" if source.exists() else "not there"
             raise PackError(f"{source} is {found}; name a pack's folder, its .zip, or a recipe")
@@ -259,51 +242,8 @@ def _not_found(name: str) -> str:
 
 
 def _copy_folder(source: Path, making: Path) -> None:
-    manifest, _ = read_manifest(source)
-    for name in (MANIFEST, *manifest.files):
-        (making / name).write_bytes(read_regular(source / name, cap=cap_of(name)))
-
-
-def _unpack(source: Path, making: Path) -> None:
-    """Write the archive's files, checked one by one, into `making`; at its top or in one folder of it."""
-    for name, content in _unpacked(source):
-        (making / name).write_bytes(content)
-
-
-def _unpacked(source: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            _check_members(source, members)
-            total = 0
-            for member in members:
-                name = member.filename.rpartition("/")[2]
-                with archive.open(member) as file:
-                    content = file.read(cap_of(name) + 1)
-                total += len(content)
-                if len(content) > cap_of(name) or total > _ZIP_CAP:
-                    raise PackError(f"{source} unpacks {member.filename!r} to over {cap_of(name)} bytes; no pack does")
-                yield name, content
-    except _UNZIPPING as error:
-        raise PackError(
-            f"{source} cannot be unpacked: {one_line(str(error))}; fetch or make the archive again"
-        ) from None
-
-
-def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
-    if len(members) > MAX_FILES:
-        raise PackError(f"{source} holds {len(members)} files; at most {MAX_FILES} are expected in a pack")
-    folders = set()
-    for member in members:
-        folder, _, name = member.filename.rpartition("/")
-        folders.add(folder)
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        plain = FILE_NAME.fullmatch(name) and (not folder or FILE_NAME.fullmatch(folder))
-        if not plain or kind not in (0, stat.S_IFREG):
-            raise PackError(
-                f"{source} holds {member.filename[:100]!r}; expected plain files at its top or in one folder"
-            )
-    if len(folders) > 1 or len({member.filename for member in members}) < len(members):
-        raise PackError(
-            f"{source} spreads its files over several folders; expected one pack, at its top or in one folder"
-        )
+    manifest, text = read_manifest(source)
+    (making / MANIFEST).write_bytes(text)
+    for name, expected in manifest.files.items():
+        with open_regular(source / name, cap=cap_of(name)) as (file, _):
+            store(file, making / name, expected, where=source / name)

@@ -5,6 +5,7 @@ memory, and it is these bytes that are hashed and then used. Nothing in a pack c
 one leads anywhere else.
 """
 
+import contextlib
 import csv
 import difflib
 import hashlib
@@ -13,13 +14,13 @@ import math
 import os
 import re
 import stat
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
+from streamclf import toml
 from streamclf.errors import PackError
 from streamclf.model import geometry, graph
 from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
@@ -47,9 +48,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL_ID = re.compile(r"[a-z0-9_]{1,64}")
 _GROUP = re.compile(r"[a-z0-9_]{0,64}")
 _MAX_SHOWN = 70
-_MAX_PARTS = 32
-_STRING = re.compile(r"""\"(?:[^"\\]|\\.)*"|'[^']*'""")
-_BETWEEN_KEYS = re.compile(r"[=,{}\[\]]")
 _KEYS = {
     field.encode_name
     for struct in (Manifest, LogMel, Fbank, Waveform, Encoded, StateTensor, Constant, Segmentation)
@@ -108,32 +106,16 @@ def manifest_of(text: bytes, where: Path) -> Manifest:
 
 def _values(text: bytes, where: Path) -> dict[str, Any]:
     try:
-        decoded = text.decode()
-        if line := _long_key(decoded):
-            raise PackError(f"{where} is no manifest: the key in line {line} has more than {_MAX_PARTS} parts")
-        return tomllib.loads(decoded, parse_float=_finite)
+        return toml.parse(text.decode(), parse_float=_finite)
     except UnicodeDecodeError as error:
         raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8 TOML") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PackError(f"{where} is not TOML: {str(error).rstrip('.')}; mend that line") from None
-    except RecursionError:
-        raise PackError(f"{where} holds lists or tables too deep in each other; expected the manifest's keys") from None
-    except ValueError:  # what tomllib leaves to Python, which reads no number of thousands of digits
-        raise PackError(f"{where} holds a number of too many digits; correct it") from None
+    except toml.TomlFault as error:
+        raise PackError(f"{where}, line {error.line} is not TOML: {error}; mend that line") from None
 
 
-def _long_key(text: str) -> int:
-    """The line, from 1, of a key with too many dots, 0 for none: tomllib takes minutes for a key of 1 MB."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") >= _MAX_PARTS:
-            bare = _STRING.sub("", line).partition("#")[0]
-            if any(part.count(".") >= _MAX_PARTS for part in _BETWEEN_KEYS.split(bare)):
-                return number
-    return 0
-
-
-def read_regular(path: Path, *, cap: int) -> bytes:
-    """The content of `path`, which must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
+@contextlib.contextmanager
+def open_regular(path: Path, *, cap: int) -> Iterator[tuple[IO[bytes], int]]:
+    """`path` to read, and its size; it must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
@@ -150,9 +132,15 @@ def read_regular(path: Path, *, cap: int) -> bytes:
     with os.fdopen(handle, "rb") as file:
         if facts.st_size > cap:
             raise PackError(f"{path} has {facts.st_size} bytes; at most {cap} are expected, so it is not such a file")
+        yield file, facts.st_size
+
+
+def read_regular(path: Path, *, cap: int) -> bytes:
+    """The content of `path`, which must be a regular file (no link, no device, no pipe) of at most `cap` bytes."""
+    with open_regular(path, cap=cap) as (file, size):
         # a read makes room for all that it asks for, so no more is asked than there is, and a byte to see it grow
-        content = file.read(facts.st_size + 1)
-    if len(content) > facts.st_size:
+        content = file.read(size + 1)
+    if len(content) > size:
         raise PackError(f"{path} grew while it was read; let nothing write to a pack in use")
     return content
 
@@ -166,11 +154,16 @@ def _verified(path: Path, expected: str) -> bytes:
     content = read_regular(path, cap=cap_of(path.name))
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise PackError(
-            f"{path} has sha256 {found[:12]}…, but {MANIFEST} expects {expected[:12]}…: it was changed or damaged; "
-            "remove the pack and add it again"
-        )
+        raise damaged(path, found, expected)
     return content
+
+
+def damaged(path: Path, found: str, expected: str) -> PackError:
+    """Says that a file is not the one of the manifest. found, expected: sha256."""
+    return PackError(
+        f"{path} has sha256 {found[:12]}…, but {MANIFEST} expects {expected[:12]}…: it was changed or damaged; "
+        "remove the pack and add it again"
+    )
 
 
 def _finite(text: str) -> float:

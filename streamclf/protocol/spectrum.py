@@ -49,6 +49,8 @@ def decode(data: bytes) -> Iterator[Columns]:
     """The messages in `data`, one behind the other. Raises ValueError where they are not."""
     at = 0
     while at < len(data):
+        if len(data) - at < _HEADER.size:
+            raise ValueError("a picture message is cut off in its header")
         magic, version, stream, count, bands, high_hz, first = _HEADER.unpack_from(data, at)
         at += _HEADER.size
         if magic != _MAGIC or version != 1:

@@ -344,6 +344,7 @@ ClientMessage = Subscribe | Push | Mark
 SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing, Marked)
 CLIENT_MESSAGES = (Subscribe, Push, Mark)
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for lists deep in unknown fields
 _encoder = msgspec.json.Encoder()
 _server_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
@@ -363,7 +364,7 @@ def decode_server(text: bytes | str) -> ServerMessage:
     """A server's JSON message. Unknown fields are ignored, so that an older client reads a newer server."""
     try:
         return _server_decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ServeError(f"the server sent something that is not a {PROTOCOL} message: {error}") from None
 
 
@@ -371,7 +372,7 @@ def decode_client(text: bytes | str) -> ClientMessage:
     """A client's JSON message. Raises `ServeError`, one sentence, with the nearest name for an unknown field."""
     try:
         return _client_decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ServeError(explain(error, [f for kind in CLIENT_MESSAGES for f in kind.__struct_fields__])) from None
 
 

@@ -23,7 +23,7 @@ from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, frames_of_ms, hop_
 from streamclf.config import ClipsConfig
 from streamclf.errors import ConfigError, Overrun
 from streamclf.store.events import StoredEvent
-from streamclf.store.filenames import safe_name
+from streamclf.store.filenames import make_below, safe_name
 from streamclf.store.privacy import SpeechWatch, speech_columns
 from streamclf.types import F32, FrameScores, Label, Levels, Output, Status
 
@@ -212,8 +212,8 @@ def clip_name(event: StoredEvent, form: str) -> str:
 
 def write_clip(folder: Path, cut: Cut) -> None:
     """Write a clip below the store's `folder`, whole or not at all. Raises OSError."""
-    path = folder / FOLDER / cut.name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    *days, name = cut.name.split("/")
+    path = make_below(folder, FOLDER, *days) / name
     part = path.with_name(f"{path.name}.part")
     samples, rate = cut.samples, cut.rate
     form, subtype = ("OGG", "OPUS") if path.suffix == ".opus" else ("FLAC", "PCM_16")

@@ -1,7 +1,7 @@
 """Events as they are kept: one row each, the newest stage with everything needed to judge it later."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
@@ -17,8 +17,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
     decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
     level_db: mean power from onset to offset, None where no level was measured.
     enter, leave, min_on_ms, min_off_ms: the thresholds in force.
-    ended_by: "" while it lasts; quiet, gap (samples were lost), paused (the stream), end (of the source), stop or
-        crash (of the daemon).
+    ended_by: "" while it lasts; quiet, gap (samples were lost, or its pack failed), paused (the stream), end (of the
+        source), stop or crash (of the daemon).
     test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
     mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
     """
@@ -70,9 +70,13 @@ def put_events(tx: sqlite3.Connection, events: Iterable[StoredEvent]) -> None:
     tx.execute("UPDATE last_seq SET seq = ?", (seq,))
 
 
-def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash") -> list[StoredEvent]:
-    """Close what a daemon that is gone left open, where it was last known to go on. Returns these events."""
-    stale = _read(tx.execute(f"SELECT {_COLUMNS} FROM events WHERE stage <> 'close' ORDER BY seq"))
+def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash", lasting: Container[str] = ()) -> list[StoredEvent]:
+    """Close what a daemon that is gone left open, where it was last known to go on. Returns these events.
+
+    lasting: ids of events that go on.
+    """
+    found = _read(tx.execute(f"SELECT {_COLUMNS} FROM events WHERE stage <> 'close' ORDER BY seq"))
+    stale = [event for event in found if event.id not in lasting]
     ended = [closed(event, ended_by=ended_by) for event in stale]
     put_events(tx, ended)
     return ended
@@ -88,6 +92,11 @@ def closed(event: StoredEvent, *, ended_by: str) -> StoredEvent:
         offset_ns=event.onset_ns + frames * NS_PER_FRAME,
         ended_by=ended_by,
     )
+
+
+def raise_seq(tx: sqlite3.Connection, seq: int) -> None:
+    """The next `seq` is above this one: to those who read on from one, another database must not begin anew."""
+    tx.execute("UPDATE last_seq SET seq = MAX(seq, ?)", (seq,))
 
 
 def set_clip(tx: sqlite3.Connection, event_id: str, clip: str) -> None:

@@ -3,7 +3,8 @@
 By age and size: events, score rows and clips each have their own limits. By headroom: while the disk has less free
 space than is left to others, no clip and no score row is written, and clips (but the best of each label), then whole
 days of score rows go, oldest first. Events only go by their own age and size. Where the disk is full all the same, the
-ballast file is given up, so that there is room to store events and to delete; it comes back when there is space.
+ballast file is given up, so that there is room to store events and to delete. Until it is back, its size counts as
+headroom: clips would else take the room that it needs, and keep it for good.
 
 Times come in as arguments; the thread that writes the store calls all of this.
 """
@@ -41,7 +42,7 @@ class Trimmed:
 
 
 class Retention:
-    """short: whether free space is below the headroom, as the last look found it."""
+    """short: whether free space was below the headroom (and a missing ballast) when the last look was taken."""
 
     def __init__(self, store: Store, config: StoreConfig, score_limits: ScoresConfig, clip_limits: ClipsConfig) -> None:
         self.short = False
@@ -51,15 +52,15 @@ class Retention:
         self._clips = clip_limits
 
     def look(self) -> bool:
-        """How much is free: sets `short`, gets the ballast back where there is room. Whether it has become short."""
+        """How much is free: sets `short`, gets the ballast back where there is room. Whether it has become short.
+
+        OSError passes.
+        """
         before = self.short
-        headroom = self._config.headroom_mb * MEGABYTE
-        ballast = self._config.ballast_mb * MEGABYTE
-        free = self.free
-        self.short = free < headroom
-        path = self._store.folder / BALLAST
-        if ballast and free >= headroom + ballast and not path.exists():
-            _allocate(path, ballast)
+        missing = self._missing_ballast
+        self.short = self.free < self._config.headroom_mb * MEGABYTE + missing
+        if missing and not self.short:
+            _allocate(self._store.folder / BALLAST, missing)
         return self.short and not before
 
     @property
@@ -68,15 +69,20 @@ class Retention:
         disk = os.statvfs(self._store.folder)
         return disk.f_bavail * disk.f_frsize
 
+    @property
+    def wanted(self) -> str:
+        """The settings that say how much is to be free."""
+        return "headroom_mb and ballast_mb" if self._missing_ballast else "headroom_mb"
+
     def room_for(self, size: int) -> bool:
         """Whether a file of `size` bytes leaves the headroom."""
-        return self.free - size >= self._config.headroom_mb * MEGABYTE
+        return self.free - size >= self._config.headroom_mb * MEGABYTE + self._missing_ballast
 
     def give_up_ballast(self) -> bool:
         """The disk is full: make room. Whether there was any to make."""
         try:
             (self._store.folder / BALLAST).unlink()
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 
@@ -91,6 +97,11 @@ class Retention:
         self._trim_events(now_ns, done)
         self.look()
         return done
+
+    @property
+    def _missing_ballast(self) -> int:
+        """Bytes that the ballast still needs."""
+        return 0 if (self._store.folder / BALLAST).exists() else self._config.ballast_mb * MEGABYTE
 
     def _trim_clips(self, now_ns: int, room: int, done: Trimmed) -> None:
         folder = self._store.folder / clips.FOLDER
@@ -168,14 +179,19 @@ class Retention:
         done.events, done.more = len(chosen), len(chosen) == _CHUNK
         # as a script: it frees one page a step, and sqlite3 takes but one step of a statement without columns
         connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+        self._store.written()
 
 
 def _allocate(path: Path, size: int) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Where that fails, the next look tries again."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
     try:
         os.posix_fallocate(file, 0, size)
     except OSError:
-        path.unlink()
+        path.unlink(missing_ok=True)
     finally:
         os.close(file)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME, NS_PER_SECOND
-from streamclf.store.filenames import safe_name
+from streamclf.store.filenames import make_below, safe_name
 from streamclf.store.loudness import codes_of_rms, decibels_of_codes
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.quantise import edges_of, encode, keep_top, values_of
@@ -123,13 +123,13 @@ class ScoreLog:
         first_ns = track.epoch_ns + track.first_frame * NS_PER_FRAME
         began = datetime.fromtimestamp(first_ns // NS_PER_SECOND, UTC)
         day = began.date().isoformat()
-        if day != track.day:
-            _close(track)
+        if day != track.day or (track.file >= 0 and not os.fstat(track.file).st_nlink):
+            _close(track)  # or it was deleted
         if track.file < 0:
-            (self._folder / day).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = make_below(self._folder.parent, FOLDER, day)
             name = f"{safe_name(track.header.stream)}~{safe_name(track.header.pack)}~{began:%H%M%S}-{self._run}{SUFFIX}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            track.file = os.open(self._folder / day / name, flags, 0o600)
+            track.file = os.open(folder / name, flags, 0o600)
             track.day = day
         size = os.fstat(track.file).st_size
         whole = record if size else header_record(track.header) + record

@@ -1,7 +1,7 @@
 """The writer's backlog: what is not on the disk yet, with a bound and a counter for what goes beyond it."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from streamclf import metrics
 from streamclf.alerts.alert import Reason
@@ -17,7 +17,7 @@ class Backlog:
     """Lives on the writer's thread.
 
     events: in their newest stage, in the order of change. news: every stage that no rule has judged, in order.
-    urgent: whether it has to be written at once.
+    urgent: whether it has to be written at once. lost: how many were dropped since the disk took some.
     """
 
     def __init__(self) -> None:
@@ -26,6 +26,7 @@ class Backlog:
         self.reasons: dict[tuple[str, str], Reason] = {}  # bound: rules times events
         self.writes: list[Write] = []  # bounded by those that ask for them
         self.urgent = True
+        self.lost = 0
         self._done: list[Done] = []
 
     def __bool__(self) -> bool:
@@ -45,8 +46,14 @@ class Backlog:
             self.urgent = self.urgent or event.stage != "update"
         while len(self.events) > MAX_BACKLOG:
             del self.events[next(iter(self.events))]
+            self.lost += 1
             metrics.STORE_LOST.inc()
         metrics.STORE_BACKLOG.set(len(self.events))
+
+    def repeat(self, lasting: Mapping[str, StoredEvent]) -> None:
+        """Events that go on, which the rules know: another database has to get them, too."""
+        self.events = {**lasting, **self.events}
+        self.urgent = True
 
     def ask(self, write: Write, done: Done | None = None) -> None:
         """Have `write` run in the next transaction, and `done` once that is on the disk."""
@@ -66,6 +73,7 @@ class Backlog:
         self.reasons.clear()
         self.writes.clear()
         self.urgent = bool(stale)
+        self.lost = 0
         metrics.STORE_BACKLOG.set(0)
         done, self._done = self._done, []
         return done

@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 
 from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.file import RuleFile
-from streamclf.alerts.rules.memory import load as load_memory
+from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine
@@ -24,13 +24,13 @@ from streamclf.writer.writer import Writer
 _SLACK_MS = 500  # for blocks of samples, the model and the writer
 
 
-def open_store(config: Config) -> Store | None:
-    """The store of the configuration, None where it is switched off.
+def open_store(config: Config, *, now_ns: int) -> Store | None:
+    """The store of the configuration, None where it is switched off. What may pass is waited for, see `Store.begin`.
 
-    Raises `StoreError` where it cannot be used, ConfigError where it is off and something else would need it.
+    Raises `StoreError` where it can never be used, ConfigError where it is off and something else would need it.
     """
     if config.store.enabled:
-        return Store.open(store_folder(config))
+        return Store.begin(store_folder(config), now_ns=now_ns)
     for name, wanted in (("scores", config.scores.enabled), ("clips", config.clips.enabled)):
         if wanted:
             raise ConfigError(
@@ -59,12 +59,12 @@ def make_writer(
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Writer:
-    """A writer of what `engine` decides, under `rules` and what they remembered. cut_from: by stream, for clips.
+    """A writer of what `engine` decides, under `rules`. cut_from: by stream, for clips.
 
     run: unique for ever, begins each event's id. test: streams of a self-test.
     """
-    remembered = load_memory(store.connection)
-    book = RuleBook(rules.rules, place=rules.place, memory=remembered, lateness_ns=_lateness_ns(config, engine))
+    lateness_ns = _lateness_ns(config, engine)
+    book = RuleBook(rules.rules, place=rules.place, memory=RuleMemory(), lateness_ns=lateness_ns)
     facts = pack_facts(config, engine)
     labels = {runner.name: runner.pack.labels for runner in engine.runners}
     house = Housekeeping(

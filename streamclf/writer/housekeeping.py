@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from streamclf import metrics
@@ -78,7 +79,7 @@ class Housekeeping:
             self._clipper.take(outputs)
             self._clipper.plan(events)
         if self._scores is not None:
-            if self._retention.short:
+            if self._retention.short or not self._store.is_open:
                 metrics.STORE_PASSED.inc(sum(isinstance(output, FrameScores) for output in outputs))
             else:
                 self._log(partial(self._scores.take, outputs, epochs))
@@ -90,7 +91,13 @@ class Housekeeping:
         if now_s < self._looked_s + _LOOK_S:
             return
         self._looked_s = now_s
-        became_short = self._retention.look()
+        if not self._store.is_open:
+            return
+        try:
+            became_short = self._retention.look()
+        except OSError as fault:
+            self._trouble(f"{self._store.folder} cannot be looked at: {fault.strerror}")
+            return
         if became_short or self._more or now_s >= self._trimmed_s + _TRIM_S:
             self._trimmed_s = now_s
             self.trim()
@@ -100,7 +107,7 @@ class Housekeeping:
         if self._retention.short and self._keeps_sound:
             self._shortage = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
-                "headroom_mb: no clips and no score rows are kept"
+                f"{self._retention.wanted}: no clips and no score rows are kept"
             )
         if now_s >= self._failed_s + _FORGET_S:
             self._failure = ""
@@ -110,6 +117,8 @@ class Housekeeping:
         try:
             done = self._retention.trim(time.time_ns(), room=room)
         except (OSError, sqlite3.Error) as fault:
+            if isinstance(fault, sqlite3.Error):
+                self._store.suspect(fault)
             self._trouble(f"nothing can be deleted in {self._store.folder}: {fault}")
             return
         self._more = done.more
@@ -121,7 +130,8 @@ class Housekeeping:
     def make_room(self) -> bool:
         """The disk is full. Whether there is more room than before."""
         gave = self._retention.give_up_ballast()
-        self._retention.look()
+        with suppress(OSError):
+            self._retention.look()
         self.trim()
         return gave
 
@@ -144,14 +154,21 @@ class Housekeeping:
             return
         for cut in self._clipper.due(last=last):
             size = 2 * len(cut.samples)  # at most, and it has to fit beside the headroom
-            if not self._retention.room_for(size):
+            if self._store.is_open and not self._room_for(size):
                 self.trim(room=_ROOM * size)
-            if not self._retention.room_for(size) or not self._places.acquire(blocking=False):
+            if not self._room_for(size) or not self._places.acquire(blocking=False):
                 metrics.CLIPS_LOST.inc()
                 continue
             self._writer.submit(self._write, cut)
         metrics.CLIPS_LOST.inc(self._clipper.missed - self._missed)
         self._missed = self._clipper.missed
+
+    def _room_for(self, size: int) -> bool:
+        """Whether a clip of so many bytes can be written."""
+        try:
+            return self._store.is_open and self._retention.room_for(size)
+        except OSError:
+            return False
 
     def _write(self, cut: Cut) -> None:
         """On the clips' thread."""
@@ -166,7 +183,8 @@ class Housekeeping:
         metrics.CLIPS.inc()
         self.writes.put(partial(_name_clip, cut))
         if cut.replaces is not None:
-            (self._store.folder / FOLDER / cut.replaces[1]).unlink(missing_ok=True)
+            with suppress(OSError):  # nobody names it any more: it is swept later
+                (self._store.folder / FOLDER / cut.replaces[1]).unlink(missing_ok=True)
 
     def _trouble(self, sentence: str) -> None:
         """From either thread."""

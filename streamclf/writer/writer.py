@@ -6,6 +6,11 @@ closed at once, the updates of events that last together with the next of these 
 does not take it, everything waits in memory and is tried again, health says so, and room is made; nobody else is held
 up.
 
+Twice a second, and after each transaction, it looks whether what is open is still what the folder has, as told in
+store/database.py. Where it is not, nothing counts as written; the store is opened again as soon as it can be. Another
+database than before gets what the writer knows and it does not: what waits, the events that last, the alerts that are
+still to be sent, and all that the rules remember.
+
 The rules judge every stage of every event, in order, before it is committed. What they say (alerts for the outbox, what
 they remember, why not) is part of the same transaction, and holds only once that is on the disk; else the same events
 are judged again. So no event is kept whose alert is lost, and no alert is sent whose event is not kept.
@@ -23,23 +28,26 @@ from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook, Verdict
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import StoreError
-from streamclf.store.database import Store
-from streamclf.store.events import StoredEvent, close_stale, put_events
+from streamclf.store.database import Change, Store
+from streamclf.store.events import StoredEvent, close_stale, put_events, raise_seq
 from streamclf.store.gaps import GapsWaiting
 from streamclf.store.ledger import Ledger
-from streamclf.writer.backlog import Backlog
+from streamclf.writer.backlog import MAX_BACKLOG, Backlog
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 
 log = logging.getLogger("streamclf.store")
 
-_ROUND_S = 1.0
+_ROUND_S = 0.5
 _UPDATES_S = 5.0
 _RETRY_S = 1.0
+_STUCK = 3  # refusals of an open database, one after the other, after which it is opened anew
+_NOTICE_S = 60.0  # health says for so long that a database was set aside or is another one
+_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # to open it anew would not help
 
 
 class Writer:
-    """clocks: of each stream. book: the rules, with their memory. house: score rows, clips, room on the disk.
+    """clocks: of each stream. book: the rules; the store has what they remember. house: score rows, clips, room there.
 
     on_commit: called on the writer's thread with the events that are on the disk now, each in its newest stage.
     """
@@ -69,7 +77,12 @@ class Writer:
         self._backlog = Backlog()
         self._gaps = GapsWaiting()
         self._problem = ""
-        self._refusal: sqlite3.Error | None = None  # of the last transaction that was tried
+        self._notice = (store.notice, time.monotonic() + _NOTICE_S)
+        self._refusal: sqlite3.Error | StoreError | None = None  # of the last transaction that was tried
+        self._refusals = 0
+        self._remembers = False
+        self._carried: outbox.Carried | None = None  # of a database that was left
+        self._another = False
         self._began = False
         self._committed_s = 0.0
         self._retry_s = 0.0
@@ -79,10 +92,17 @@ class Writer:
     @property
     def problem(self) -> str:
         """A sentence while the disk does not take what is given to it, "" while all is well. Any thread may read it."""
-        return self._problem or (self._house.problem if self._house is not None else "")
+        if problem := self._problem:
+            return f"{problem}, but for the oldest: there are too many" if self._backlog.lost else problem
+        notice, until_s = self._notice
+        if notice and time.monotonic() < until_s:
+            return notice
+        return self._house.problem if self._house is not None else ""
 
     def start(self) -> None:
         """Begin; the first transaction closes what a crash left open."""
+        if self._store.notice:
+            log.error("%s", self._store.notice)
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:
@@ -120,16 +140,17 @@ class Writer:
         if self._house is not None:
             self._house.tick()
         now_s = time.monotonic()
-        if now_s < self._retry_s:
+        if now_s < self._retry_s or not self._attend(now_s):
             return
         verdict = self._judge()
         backlog = self._backlog
-        if verdict or backlog.urgent or ((backlog.events or self._gaps) and now_s >= self._committed_s + _UPDATES_S):
+        due = (backlog.events or self._gaps) and now_s >= self._committed_s + _UPDATES_S
+        if verdict or backlog.urgent or due or self._problem:
             self._commit(verdict, now_s)
 
     def _last_round(self) -> None:
         self._drain()
-        self._backlog.hold(self._ledger.stop())
+        self._hold(self._ledger.stop())
         if self._house is not None:
             self._house.close()
             self._drain()
@@ -139,8 +160,10 @@ class Writer:
     def _commit_last(self) -> bool:
         """Whether nothing stays unwritten. Where the disk was full and room could be made, a second try is due."""
         for _ in range(2):
-            verdict, now_s = self._judge(), time.monotonic()
-            if self._commit(verdict, now_s):
+            now_s = time.monotonic()
+            attended = self._attend(now_s)
+            verdict = self._judge() if attended else None
+            if attended and self._commit(verdict, now_s):
                 return True
             if not (verdict or self._backlog or self._gaps):
                 return True  # what a crash left open is closed by the next run
@@ -154,11 +177,50 @@ class Writer:
         what = f"{count} event{'s' * (count != 1)}" if count else "the last notes about events"
         return StoreError(f"{what} could not be written to {self._store.folder} before the end: {reason}")
 
+    def _attend(self, now_s: float) -> bool:
+        """Whether the store can be written, as far as can be seen. Opens it again where it was not."""
+        why = self._store.look()
+        if why:
+            self._trouble(f"{why}; events wait in memory")
+        if (why or self._refusals >= _STUCK) and not self._reopen(now_s):
+            return False
+        if self._remembers:
+            return True
+        try:
+            self._book = self._book.remembering(memory.load(self._store.connection))
+        except sqlite3.Error as fault:
+            self._refused(fault, now_s)
+            return False
+        self._remembers = True
+        return True
+
+    def _reopen(self, now_s: float) -> bool:
+        """Whether that could be done."""
+        if self._store.is_open:
+            self._carried = outbox.carried(self._store.connection)
+        try:
+            change = self._store.reopen(now_ns=time.time_ns())
+        except StoreError as fault:
+            self._retry_s = now_s + _RETRY_S
+            self._refusal = fault
+            self._trouble(f"{fault}; events wait in memory")
+            return False
+        self._refusals = 0
+        if change is Change.SAME:
+            self._carried = None
+        elif self._remembers:
+            self._another, self._began = True, False
+            self._backlog.repeat(self._ledger.lasting)
+        if self._store.notice:
+            log.error("%s", self._store.notice)
+            self._notice = self._store.notice, now_s + _NOTICE_S
+        return True
+
     def _drain(self) -> None:
         epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
         for outputs in self._inbox.outputs():
             events = self._ledger.take(outputs, epochs)
-            self._backlog.hold(events)
+            self._hold(events)
             self._gaps.take(outputs, self._clocks)
             if self._house is not None:
                 self._house.take(outputs, epochs, events)
@@ -166,6 +228,12 @@ class Writer:
             self._backlog.ask(write, done)
         while self._house is not None and not self._house.writes.empty():
             self._backlog.ask(self._house.writes.get_nowait())
+
+    def _hold(self, events: Sequence[StoredEvent]) -> None:
+        before = self._backlog.lost
+        self._backlog.hold(events)
+        if self._backlog.lost and not before:
+            log.error("more than %d events wait for the disk: the oldest are dropped, and counted", MAX_BACKLOG)
 
     def _judge(self) -> Verdict | None:
         """What the rules say of what is new, where it has to be written at once; why they do not tell can wait."""
@@ -195,32 +263,49 @@ class Writer:
         try:
             stale = self._write(told, verdict)
         except sqlite3.Error as fault:
-            made_room = self._house is not None and self._house.make_room()
-            self._retry_s = 0.0 if made_room else now_s + _RETRY_S
-            self._refusal = fault
-            self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
+            self._refused(fault, now_s)
+            return False
+        if self._store.look():  # it may have been written to a file that was just deleted
+            self._inbox.ring()
             return False
         if stale:
             log.warning("%d events were open when the last run ended without being stopped: closed", len(stale))
-        self._began = True
+        self._began, self._another, self._carried, self._refusals = True, False, None, 0
         if verdict is not None:
             self._accept(verdict)
+        lost = self._backlog.lost
         finished = self._backlog.written(stale)
         self._gaps.written()
         self._committed_s = now_s
         metrics.STORE_COMMITS.inc()
         if self._problem:
-            log.warning("events are written again")
+            log.warning("events are written again%s", f"; {lost} were dropped" if lost else "")
             self._problem = ""
         self._on_commit(told)
         for done in finished:
             done()
         return True
 
+    def _refused(self, fault: sqlite3.Error, now_s: float) -> None:
+        """The database did not do it. Room is made, in case that helps; a damaged one is set aside in a moment."""
+        self._refusal = fault
+        damaged = self._store.suspect(fault)
+        code: int = getattr(fault, "sqlite_errorcode", 0)
+        self._refusals = 0 if code & 0xFF in _PASSING else self._refusals + 1
+        made_room = not damaged and self._house is not None and self._house.make_room()
+        self._retry_s = 0.0 if made_room or damaged else now_s + _RETRY_S
+        self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
+        if damaged:
+            self._inbox.ring()
+
     def _write(self, told: Sequence[StoredEvent], verdict: Verdict | None) -> list[StoredEvent]:
         """The backlog in one transaction. Returns the events of a crashed run that it closed. sqlite3's errors pass."""
         with self._store.transaction() as tx:
-            stale = [] if self._began else close_stale(tx)
+            if self._another:
+                raise_seq(tx, self._store.given_seq)
+                memory.write_all(tx, self._book.memory)
+                outbox.put_carried(tx, self._carried or outbox.Carried())
+            stale = [] if self._began else close_stale(tx, lasting=self._ledger.lasting)
             put_events(tx, told)
             self._gaps.write(tx)
             outbox.put_reasons(tx, self._backlog.reasons.values())

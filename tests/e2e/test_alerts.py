@@ -17,11 +17,11 @@ from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.file import open_blocks
 from tests.conftest import StartDaemon
-from tests.support.alerts import Receiver, http_receiver
 from tests.support.broker import Broker
 from tests.support.recordings import bursts
 from tools.lab import soundserver
 from tools.lab.daemon import Daemon, run_cli
+from tools.lab.receiver import WebhookReceiver, http_receiver
 from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +31,7 @@ pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[aler
 LIMIT_S = 30.0
 
 
-def write_rules(path: Path, receiver: Receiver, *rules: str, sinks: str = "") -> None:
+def write_rules(path: Path, receiver: WebhookReceiver, *rules: str, sinks: str = "") -> None:
     hook = f'[sink.hook]\ntype = "webhook"\nurl = "{receiver.url}"\nprivate = true\n'
     path.write_text("\n".join([hook, sinks, *(f"[[rule]]\n{rule}\n" for rule in rules)]))
 

@@ -15,9 +15,10 @@ from streamclf.alerts.sinks.webhook import WebhookConfig
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import ConfigError
 from streamclf.store.database import Store
-from tests.support.alerts import AT_NS, http_receiver, make_alert
+from tests.support.alerts import AT_NS, make_alert
 from tests.support.desk import desk_of
 from tools.lab.daemon import free_port as find_free_port
+from tools.lab.receiver import http_receiver
 
 pytestmark = pytest.mark.e2e
 

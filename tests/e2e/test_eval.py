@@ -252,3 +252,14 @@ def test_silero_hears_when_somebody_speaks(tmp_path: Path, shared: Path, packs_d
     assert figures["frame_auc"] >= 0.9
     assert figures["segment_f1"] >= 0.9
     assert figures["onset_median_ms"] <= 60
+
+
+def test_an_annotation_beyond_the_end_costs_itself_alone(pack: Path, scenes: Path, tmp_path: Path) -> None:
+    before = report(run_cli("eval", str(pack), "--data", str(scenes), "--json", home=tmp_path))
+    with (scenes / "a.txt").open("a") as labels:
+        labels.write("1.9\t60\tLoud\n")
+
+    done = run_cli("eval", str(pack), "--data", str(scenes), "--json", home=tmp_path)
+
+    assert report(done)["packs"] == before["packs"]
+    assert "the annotation 'Loud' goes from 1.90 to 60.00 s; it is left out" in done.stderr

@@ -27,8 +27,9 @@ from streamclf.daemon.pictures import SIZE
 from streamclf.draw.palette import THEMES
 from streamclf.errors import StreamclfError
 from tests.conftest import StartDaemon
-from tests.support.alerts import http_receiver, make_alert
+from tests.support.alerts import make_alert
 from tests.support.recordings import bursts
+from tools.lab.receiver import http_receiver
 from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e

@@ -66,12 +66,12 @@ def daemon(home: Path, *, sound: str = "long") -> list[str]:
 
 
 @pytest.mark.parametrize("quiet", [None, "0", ""], ids=["unset", "0", "empty"])
-def test_nothing_but_the_store_is_kept_in_the_home(home: Path, quiet: str | None) -> None:
+def test_nothing_but_the_store_and_the_trial_of_a_pack_is_kept_in_the_home(home: Path, quiet: str | None) -> None:
     ran(*classify(home), home=home, quiet=quiet)
-    assert kept(home) == []
+    trial = (".cache", "streamclf", "trials")
+    assert {Path(name).parts[:3] for name in kept(home)} == {trial}
     ran(*daemon(home, sound="noise"), home=home, quiet=quiet)
-    assert kept(home) != []
-    assert {Path(name).parts[:3] for name in kept(home)} == {(".local", "share", "streamclf")}
+    assert {Path(name).parts[:3] for name in kept(home)} == {trial, (".local", "share", "streamclf")}
 
 
 @pytest.mark.parametrize("process", [classify, daemon])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartDaemon
-from tests.support.alerts import Receiver, http_receiver
 from tests.support.recordings import bursts
 from tools.lab.daemon import run_cli
+from tools.lab.receiver import WebhookReceiver, http_receiver
 from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
@@ -23,7 +23,7 @@ os.replace(file.name, sys.argv[1])"""
 RULE = '[[rule]]\nname = "each"\nlabels = ["loud"]\nsinks = ["hook", "program"]\n'
 
 
-def write_rules(folder: Path, receiver: Receiver) -> Path:
+def write_rules(folder: Path, receiver: WebhookReceiver) -> Path:
     """A webhook with a secret path and query, and a program that writes down its environment."""
     argv = json.dumps([sys.executable, "-c", PROGRAM, str(folder / "environment")])
     hook = f'[sink.hook]\ntype = "webhook"\nprivate = true\nurl = "{receiver.url}/{SECRET}?key={SECRET}"\n'

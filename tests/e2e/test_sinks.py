@@ -28,8 +28,9 @@ from streamclf.alerts.sinks.osc import OscConfig
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.webhook import WebhookConfig
 from streamclf.errors import ConfigError
-from tests.support.alerts import http_receiver, make_alert, make_event
+from tests.support.alerts import make_alert, make_event
 from tests.support.broker import Broker
+from tools.lab.receiver import http_receiver
 
 pytestmark = pytest.mark.e2e
 

@@ -196,7 +196,7 @@ def test_a_store_has_one_daemon_and_no_store_keeps_nothing(daemon: StartDaemon, 
     first = daemon(*args)
     env = {"STREAMCLF_STORE_PATH": str(tmp_path / "store-0")}
     second = run_cli("run", *args, "--port", "0", home=tmp_path, env=env)
-    assert second.returncode == 1
+    assert second.returncode == 75, "another try may find it free"
     assert second.stderr.count("\n") == 1
     assert "another daemon keeps its events in" in second.stderr
     assert first.get("/v1/events")[0] == 200
@@ -225,8 +225,10 @@ def test_a_configuration_that_cannot_be_is_refused(env: dict[str, str], words: s
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(pack: Path, tmp_path: Path) -> None:
-    env = {"STREAMCLF_STORE_PATH": "/proc/streamclf"}
+@pytest.mark.parametrize("place", ["/proc/streamclf", "file", "file/store"])
+def test_a_folder_that_can_never_be_is_a_sentence(place: str, pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    env = {"STREAMCLF_STORE_PATH": str(tmp_path / place)}
     done = run_cli("run", "--source", "demo", "--model", str(pack), "--port", "0", home=tmp_path, env=env)
-    assert done.returncode == 1
+    assert done.returncode == 78, "another try does not help"
     assert "--no-store" in done.stderr

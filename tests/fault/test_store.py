@@ -5,7 +5,6 @@ import itertools
 import os
 import random
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +22,7 @@ from streamclf.store.database import FILE_NAME, Store, reader
 from streamclf.store.events import query
 from streamclf.store.retention import BALLAST
 from tests.conftest import StartDaemon
+from tests.support.disks import mounted
 from tools.lab.tinypack import stateful_pack
 
 MEGABYTE = 1_000_000
@@ -77,17 +77,9 @@ def test_killed_at_any_moment_no_committed_event_is_lost(tmp_path: Path) -> None
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 20 MB."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("a file system of 20 MB can be mounted by root alone")
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(disk, "-t", "tmpfs", "-o", "size=20m", "tmpfs"):
+        yield disk
 
 
 def until(condition: Callable[[], object], *, limit_s: float = 60.0) -> None:

@@ -1,6 +1,7 @@
 """`verify` says what is true of a pack, what it keeps and saves, and finds what is not true."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,7 @@ def test_a_pack_that_does_not_hear_out_a_recording_is_not_added(
     folder = window_row_pack(tmp_path / "made", window=250 * 320, row_frame=80)
     with monkeypatch.context() as planted:
         all_at_once(planted)
+        planted.setattr(sys, "executable", "")  # the fault is planted here, where it is heard if nowhere else
         done = CliRunner().invoke(models, ["add", str(folder)])
         assert isinstance(done.exception, PackError)
         assert list((tmp_path / "packs").iterdir()) == []

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.alerts.rules.toml import Path, TomlFault, lines_of, parse
+from streamclf.toml import Path, TomlFault, lines_of, parse
 
 text = st.text(st.sampled_from("ab\"'[]{}=,.# \n\\é"), max_size=6)
 scalars = st.one_of(text, st.integers(-9, 9), st.floats(-9, 9), st.booleans())

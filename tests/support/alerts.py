@@ -1,11 +1,5 @@
-"""Alerts as a rule would make them, and receivers to send them to."""
+"""Alerts as a rule would make them."""
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from streamclf.alerts.alert import Alert, Gate, StreamShare, alert_id
@@ -58,75 +52,3 @@ def make_alert(
         gates=(Gate("peak", True, "0.75", "0.50", "blackbird peak 0.75 >= 0.50"),),
         sinks=sinks,
     )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a receiver got."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """`data` of an alert's JSON."""
-        found: dict[str, Any] = json.loads(self.body)["data"]
-        return found
-
-
-@dataclass
-class Receiver:
-    """answers: (status, headers, body) of the next requests, the last one for all that follow. reason: if unusual."""
-
-    port: int
-    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=lambda: [(204, {}, b"")])
-    reason: str | None = None
-    requests: list[Request] = field(default_factory=list)
-    arrived: threading.Condition = field(default_factory=threading.Condition)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
-
-    def wait_for(self, count: int, limit_s: float = 20.0) -> list[Request]:
-        """The requests, once there are `count` of them."""
-        with self.arrived:
-            there = self.arrived.wait_for(lambda: len(self.requests) >= count, limit_s)
-            assert there, f"{len(self.requests)} of {count} requests came within {limit_s:.0f} s"
-            return list(self.requests)
-
-
-@contextmanager
-def http_receiver(port: int = 0) -> Iterator[Receiver]:
-    """A real HTTP server on 127.0.0.1. port: 0 for a free one."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            with receiver.arrived:
-                status, headers, answer = receiver.answers[0]
-                if len(receiver.answers) > 1:
-                    receiver.answers.pop(0)
-                receiver.requests.append(Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-                receiver.arrived.notify_all()
-            self.send_response(status, receiver.reason)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    receiver = Receiver(server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

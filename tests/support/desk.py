@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
@@ -21,8 +22,7 @@ class Desk:
         self.now_ns = AT_NS
         self.held: list[Write] | None = None
         """Where it is a list, writes wait in it: a disk that takes its time."""
-        self.connection = reader(store.folder)
-        self.dispatcher = Dispatcher(self.connection, self.record, now_ns=lambda: self.now_ns)
+        self.dispatcher = Dispatcher(partial(reader, store.folder), self.record, now_ns=lambda: self.now_ns)
 
     def record(self, write: Write) -> None:
         if self.held is not None:
@@ -55,4 +55,3 @@ async def desk_of(store: Store, **openers: Callable[[], Sink]) -> AsyncIterator[
         yield desk
     finally:
         await desk.dispatcher.stop()
-        desk.connection.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 # The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
 # streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "clock", "types", "fields", "text", "trust", "retry", "scan", "metrics", "config"),
+    ("", "errors", "clock", "types", "fields", "text", "toml", "trust", "retry", "scan", "metrics", "config"),
     ("protocol", "audio"),
     ("features",),
     ("model",),
@@ -46,7 +46,15 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "commands/marks.py",
         "commands/snapshot.py",
     ),
-    "threading": ("audio/", "engine/runner.py", "writer/writer.py", "writer/housekeeping.py", "daemon/"),
+    "threading": (
+        "audio/",
+        "engine/runner.py",
+        "engine/making.py",
+        "engine/watch.py",
+        "writer/writer.py",
+        "writer/housekeeping.py",
+        "daemon/",
+    ),
     "_thread": ("audio/", "engine/runner.py"),
     "time": (
         "alerts/service.py",
@@ -54,6 +62,8 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "audio/sources/",
         "audio/wake.py",
         "engine/runner.py",
+        "engine/making.py",
+        "engine/watch.py",
         "writer/writer.py",
         "writer/housekeeping.py",
         "serve/",
@@ -68,7 +78,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
-    "subprocess": ("model/recipes/", "model/recipes.py"),
+    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py"),
     # what can execute code out of data
     **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
 }

@@ -101,6 +101,13 @@ def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
             "enter: expected float <= 1.0 (An event begins where a score reaches it)",
         ),
         ("a = ", "is not TOML"),
+        ("threads = " + 5000 * "9", "line 1: a number has more than 4300 digits"),
+        ("threads = 0x" + 5000 * "f", "threads: expected int <= "),
+        ("[segmentation.speech]\nenter = 0x" + 5000 * "f", "number out of range"),
+        ("threads = " + 100_000 * "[", "line 1: lists and tables lie too deep in each other"),
+        (100_000 * "a." + "a = 1", "line 1: a key has more than 32 parts"),
+        (500_000 * "a" + " = 1", "unknown key aaa"),
+        ("#" * (1 << 20) + "\n", "is not a regular file of at most 1 MiB"),
     ],
 )
 def test_a_mistake_in_a_file_names_file_and_key(tmp_path: Path, text: str, says: str) -> None:
@@ -110,6 +117,18 @@ def test_a_mistake_in_a_file_names_file_and_key(tmp_path: Path, text: str, says:
     assert says in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("path", ["half\udcff", "zero\0byte", "/proc/self/mem", "."])
+def test_whatever_a_file_is_it_is_refused_in_a_sentence(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"^configuration file .+ (cannot be read|does not exist)"):
+        config.load(file=Path(path), environ={})
+
+
+def test_a_file_without_end_is_left(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="goes on for more than 1 MiB"):
+        config.load(file=Path("/dev/zero"), environ={})
 
 
 @pytest.mark.parametrize(
@@ -118,6 +137,8 @@ def test_a_mistake_in_a_file_names_file_and_key(tmp_path: Path, text: str, says:
         ("STREAMCLF_SERVER_PROT", "1", "did you mean STREAMCLF_SERVER_PORT?"),
         ("STREAMCLF_SERVER_PORT", "many", "not a TOML value for port"),
         ("STREAMCLF_SERVER_PORT", "-1", "server.port"),
+        ("STREAMCLF_SERVER_PORT", 5000 * "9", "not a TOML value for port"),
+        ("STREAMCLF_SERVER_PORT", 100_000 * "[", "not a TOML value for port"),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(name: str, value: str, says: str) -> None:

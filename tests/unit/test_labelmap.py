@@ -83,3 +83,11 @@ def test_a_map_of_names_that_are_not_there(text: str, said: str) -> None:
 
 def test_a_map_may_name_what_one_of_two_packs_has() -> None:
     check_map(parse_map(["Dog=dog,lion;*="]), ["dog", "rain"], {"tiny": PACK, "zoo": (Label("lion", "Lion"),)})
+
+
+@pytest.mark.parametrize("text", [5000 * "9", "half\udcff", "zero\0byte", "."])
+def test_what_cannot_be_a_path_is_told_in_a_sentence(text: str) -> None:
+    with pytest.raises(UsageError, match="--labels-map ") as caught:
+        parse_map([text])
+
+    assert len(str(caught.value)) < 250

@@ -29,13 +29,13 @@ PARTS = 100_000  # which tomllib takes 5 s for
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (f"{'a.' * PARTS}a = 1", "line 1 has more than 32 parts"),
-        (f"# fine\n[{'a . ' * PARTS}a]", "line 2 has more than 32 parts"),
-        (f"""{'"a".' * PARTS}'a' = 1""", "line 1 has more than 32 parts"),
-        (f"a = {{ {'a.' * PARTS}a = 1 }}", "line 1 has more than 32 parts"),
+        (f"{'a.' * PARTS}a = 1", "line 1 is not TOML: a key has more than 32 parts"),
+        (f"# fine\n[{'a . ' * PARTS}a]", "line 2 is not TOML: a key has more than 32 parts"),
+        (f"""{'"a".' * PARTS}'a' = 1""", "line 1 is not TOML: a key has more than 32 parts"),
+        (f"a = {{ {'a.' * PARTS}a = 1 }}", "line 1 is not TOML: a key has more than 32 parts"),
         (f"a = {'[' * 50_000}{']' * 50_000}", "too deep in each other"),
         (f"a = {'{a=' * 50_000}1{'}' * 50_000}", "too deep in each other"),
-        (f"rate = {'9' * 6000}", "too many digits"),
+        (f"rate = {'9' * 6000}", "more than 4300 digits"),
         (f"{'a' * 500_000} = 1", "unknown key `aaaa"),
     ],
 )

@@ -234,6 +234,27 @@ def test_the_ballast_is_there_is_given_up_once_and_comes_back_with_space(
     assert ballast.exists()
 
 
+def test_clips_do_not_take_the_room_of_a_ballast_that_was_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They grew up to the headroom as soon as the disk had room again, and the ballast never came back."""
+    paths = [clip(store, n) for n in range(3)]
+    trimmer = retention(store, headroom_mb=100, ballast_mb=10, clips={"keep_per_label": 0})
+    free(trimmer, monkeypatch, 105)
+    assert not trimmer.room_for(MEGABYTE)
+    assert trimmer.look()
+    assert trimmer.wanted == "headroom_mb and ballast_mb"
+    assert not (store.folder / BALLAST).exists()
+
+    free(trimmer, monkeypatch, 105, 108, 120)
+    assert trimmer.trim(START_NS).clips == 2
+    assert [path.exists() for path in paths] == [False, False, True]
+    assert (store.folder / BALLAST).stat().st_size == 10 * MEGABYTE
+    assert (trimmer.wanted, trimmer.short) == ("headroom_mb", False)
+    free(trimmer, monkeypatch, 105)
+    assert trimmer.room_for(4 * MEGABYTE)
+
+
 def test_nothing_to_do_does_nothing(store: Store) -> None:
     put(store, stored(1))
     assert retention(store).trim(START_NS) == Trimmed()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamclf.alerts.rules.toml import Path, TomlFault, line_of, lines_of, parse
+from streamclf.toml import Path, TomlFault, line_of, lines_of, parse
 
 TEXT = '''\
 # a comment with [brackets] and "quotes
@@ -79,6 +79,12 @@ WANTED = {
 }
 
 
+def test_dots_that_are_not_those_of_a_key_are_let_be() -> None:
+    numbers = ", ".join(["0.5"] * 200)
+    text = f'a = "{"." * 200}"  # {"." * 200}\nb = [{numbers}]\nc = """\n{"x." * 200}\n"""\n'
+    assert parse(text)["b"] == [0.5] * 200
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_every_path_has_its_line(ending: str) -> None:
     text = TEXT.replace("\n", ending)
@@ -111,6 +117,10 @@ FAULTS = {
     "no such day": ("a = 1\nb = 2026-02-30\n", 2),
     "number of many digits": ('a = "1"\nb = ' + 5000 * "9" + "\n", 2),
     "number of many digits in a list": ("a = [\n1,\n" + 5000 * "9" + ",\n]\n", 3),
+    "a key of many dots": ("b = 1\n" + 100_000 * "a." + "a = 1\n", 2),
+    "a key of dots and foreign line ends": ("b = 1\n" + 100_000 * '"\u2028".' + "a = 1\n", 2),
+    "a table of many dots": ("b = 1\n[" + 100_000 * "a . " + "a]\n", 2),
+    "quotes without end": ("b = 1\na = " + 200_000 * '"\\' + "\n", 2),
     "brackets without end": ("a = 1\nb = " + 100_000 * "[" + "\n", 2),
 }
 

@@ -65,6 +65,7 @@ def test_probabilities_are_short_and_within_a_millionth() -> None:
         ('{"type":"scores"}', "invalid value 'scores' - at `$.type`"),
         ("[]", "expected `object`, got `array`"),
         ("{", "input data was truncated"),
+        ('{"of": ' + 20_000 * "[", "maximum recursion depth exceeded while deserializing an object"),
     ],
 )
 def test_a_message_that_does_not_fit_gets_one_sentence(text: str, sentence: str) -> None:

@@ -91,6 +91,10 @@ class RuleBook:
         """Other rules with this book's memory: what has the same name goes on where it was."""
         return RuleBook(rules, place=place, memory=self.memory, lateness_ns=self._lateness_ns)
 
+    def remembering(self, memory: RuleMemory) -> "RuleBook":
+        """The same rules with another memory."""
+        return RuleBook(self.rules, place=self.place, memory=memory, lateness_ns=self._lateness_ns)
+
     def step(self, at_ns: int, events: Sequence[StoredEvent]) -> Verdict:
         """Judge `events`, each stage of each in order, and close the windows that are over at `at_ns` (ns since 1970).
 

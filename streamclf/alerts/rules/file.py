@@ -7,9 +7,7 @@
 A file is read as a whole: all its mistakes are found, and nothing of it holds unless there is none.
 """
 
-import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +19,14 @@ from streamclf.alerts.rules.place import Location, TimeRange
 from streamclf.alerts.rules.rule import Rule, RuleStage
 from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
 from streamclf.alerts.rules.template import Template
-from streamclf.alerts.rules.toml import Path as Key
-from streamclf.alerts.rules.toml import TomlFault, deep_line, parse
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_named, kinds
 from streamclf.errors import ConfigError
-from streamclf.trust import check_trusted
+from streamclf.toml import Path as Key
+from streamclf.toml import TomlFault, deep_line, parse
+from streamclf.trust import read_trusted
 from streamclf.types import Label
 
-MAX_BYTES = 1 << 20
 _TOP = ("place", "sink", "rule")
 _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -71,27 +68,11 @@ def load_rules(path: Path, *, known: Vocabulary | None = None) -> RuleFile:
 
 def read_rules(path: Path) -> str:
     """The text of the file. Raises `ConfigError`."""
-    try:
-        found = path.stat()
-        # anything but a regular file could keep the daemon waiting
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
-            raise ConfigError(
-                f"rules file {path} is not a regular file of at most {MAX_BYTES >> 20} MiB; name another one"
-            )
-        with path.open(encoding="utf-8") as file:
-            check_trusted(os.fstat(file.fileno()), "rules file", path)
-            return file.read()
-    except FileNotFoundError:
-        raise ConfigError(f"rules file {path} does not exist; make it, or check the path") from None
-    except OSError as fault:
-        raise ConfigError(f"rules file {path} cannot be read: {fault.strerror}; check its permissions") from None
-    except UnicodeDecodeError as fault:
-        raise ConfigError(f"rules file {path} is not UTF-8 text ({fault.reason} at byte {fault.start})") from None
+    return read_trusted(path, "rules file", missing="make it, or check the path", regular=True)
 
 
 def parse_rules(text: str, *, known: Vocabulary | None = None) -> tuple[RuleFile, list[Mistake]]:
     """The file's content and all of its mistakes, by line. With a mistake the content is not to be used."""
-    text = text.removeprefix("\ufeff")  # which editors put in front
     try:
         raw = parse(text)
     except TomlFault as fault:

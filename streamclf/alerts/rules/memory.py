@@ -119,3 +119,12 @@ def write(tx: sqlite3.Connection, changes: Iterable[MemoryChange]) -> None:
             )
         else:
             tx.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", msgspec.structs.astuple(change))
+
+
+def write_all(tx: sqlite3.Connection, memory: RuleMemory) -> None:
+    """Write the whole memory in place of what is there: the database is another one than before."""
+    tx.execute("DELETE FROM memory")
+    tx.executemany(
+        "INSERT INTO memory VALUES (?, ?, ?, ?)",
+        [(kind, rule, key, value) for kind, held in memory.entries.items() for (rule, key), value in held.items()],
+    )

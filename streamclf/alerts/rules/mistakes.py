@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streamclf.alerts.rules.toml import Path as Key
-from streamclf.alerts.rules.toml import line_of, lines_of
 from streamclf.text import hide_secrets
+from streamclf.toml import Path as Key
+from streamclf.toml import line_of, lines_of
 
 Check = Callable[[Any], object]
 """Raises ValueError with a problem and, behind "; ", a hint."""

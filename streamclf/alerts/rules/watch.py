@@ -44,6 +44,10 @@ class RulesWatch:
             self.problem = f"the rules that were read before hold, for {fault}"
             log.error("%s", self.problem)
             return False
+        except Exception as fault:  # a fault of ours must not end the watching: the next file may be fine
+            self.problem = f"the rules that were read before hold, for {self.path} cannot be used ({fault!r:.200})"
+            log.exception("%s; please report it", self.problem)
+            return False
         self.problem = ""
         log.info("rules: %s, from %s", said(self.file), self.path)
         return True

@@ -29,10 +29,10 @@ __all__ = [
 def import_sinks(configs: Iterable[SinkConfig]) -> None:
     """Import what sinks of these kinds need, on any thread: a fifth of a second that the event loop is spared.
 
-    What is not installed is told by `open_sink`.
+    What is not installed, or fails as it is imported, is told as the sink is opened.
     """
     for config in configs:
-        with suppress(ImportError):
+        with suppress(Exception):
             _import_needs(config)
 
 

@@ -49,6 +49,11 @@ class UrlSource(Feeder):
         # samples taken of a finite stream, over all connections
         self._position = 0
 
+    @property
+    def finite(self) -> bool:
+        """It ends by itself only where its address is that of a recording."""
+        return True
+
     def open(self) -> None:
         """Connect. Raises `SourceError` with the reason, without the URL's secrets."""
         connection = _Connection(self.spec, rate=None)

@@ -64,7 +64,7 @@ def graph(net: Net, *, release: str) -> bytes:
             f"the model has {shape[0]} convolutions and a classifier of {shape[1:]}, expected {CONVOLUTIONS} and "
             f"({CLASSES}, {EMBEDDING}) as in YAMNet; get {release}"
         )
-    new = _Graph()
+    new = _NetGraph()
     value = new.add("Unsqueeze", "log_mel", new.weight("axis1", np.array([1], np.int64)))
     edges = [new.weight("zero", np.float32(0))]
     if net.ceiling is not None:
@@ -85,7 +85,7 @@ def graph(net: Net, *, release: str) -> bytes:
     return new.serialise()
 
 
-class _Graph:
+class _NetGraph:
     """The graph under construction."""
 
     def __init__(self) -> None:

@@ -6,11 +6,11 @@ import stat
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
 from streamclf.protocol.address import TOKEN_VARIABLE
+from streamclf.serve.http.senders import Sender
 from streamclf.trust import others_may_use
 
 MIN_TOKEN = 8
@@ -83,17 +83,6 @@ def _checked(token: str, where: str) -> str:
             "such as what `openssl rand -hex 24` prints"
         )
     return token
-
-
-class Sender(NamedTuple):
-    """address: whose wrong tokens count together. here: whether the request itself came from this machine.
-
-    Then a proxy may have said what the address is, or a program of this machine that goes without a token may have
-    made it up.
-    """
-
-    address: str
-    here: bool
 
 
 class Guesses:

@@ -1,12 +1,13 @@
 """Labelled recordings: a folder is read for what it is, and nothing of it is left out without a word.
 
-Three layouts are known, looked for in this order:
+Four layouts are known, looked for in this order:
 
 1. one table `annotations.csv`, `.tsv` or `.rttm` in the folder: a column for the file, one for the label, and onset
    and offset, or neither (labels of whole clips); columns `fold` and `source` where there are any;
-2. recordings with a neighbour of the same stem: `.csv`, `.tsv`, `.txt` (Audacity or Raven), `.selections.txt` (Raven)
-   or `.rttm`; an empty one says that the recording holds no event;
-3. a folder per class with clips in it; one named not_LABEL holds clips that bear none of the labels. A table
+2. recordings with a neighbour of the same name, with or without its suffix: `.csv`, `.tsv`, `.txt` (Audacity or
+   Raven), `.selections.txt` (Raven), BirdNET's tables or `.rttm`; an empty one says that the recording holds no event;
+3. one table of any other name, anywhere in the folder, that names recordings which are there;
+4. a folder per class with clips in it; one named not_LABEL holds clips that bear none of the labels. A table
    `sources.csv` (columns file and source) says what clips are cut from, as `streamclf events export` writes it.
 
 Clips named FOLD-ID-TAKE, as ESC-50 names them, carry their fold and their source in the name.
@@ -16,17 +17,27 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.data.labelfiles import LabelFileError, LabelRow, read_rows
+from streamclf.errors import SourceError, StreamclfError, UsageError
+from streamclf.train.data.labelfiles import LabelFileError, LabelRow, LabelRows, read_rows
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au"})
-LABEL_SUFFIXES = (".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".txt", ".rttm")
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf"}
+)
+_UNREAD_SUFFIXES = frozenset(
+    {".m4a", ".aac", ".wma", ".webm", ".wv", ".ape", ".mp4", ".mov", ".mkv", ".amr", ".3gp", ".ac3", ".mka", ".mp2"}
+)
+_EVERY_SUFFIX = AUDIO_SUFFIXES | _UNREAD_SUFFIXES
+LABEL_SUFFIXES = (
+    ".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".BirdNET.selection.table.txt",
+    ".BirdNET.results.csv", ".txt", ".rttm",
+)  # fmt: skip
 _TABLES = ("annotations.csv", "annotations.tsv", "annotations.rttm")
 _SOURCES = "sources.csv"
 _NOT = "not_"
+_BEYOND_S = 1.0  # an annotation drawn a little over the end of its recording is cut there
 _FOLD_ID_TAKE = re.compile(r"(\d+)-(\d+)-[A-Z](?:-\d+)?")
 
 
@@ -80,19 +91,46 @@ def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
     audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     beside = {} if table else _neighbours(audio, files)
+    problems = [
+        LeftOut(path, f"{path.suffix.lower()} is not read here; convert it to FLAC or WAV")
+        for path in files
+        if path.suffix.lower() in _UNREAD_SUFFIXES
+    ]
     if table is not None:
-        recordings, problems = _from_table(folder, table, audio)
+        recordings, more = _from_table(folder, table, audio)
     elif beside:
-        recordings, problems = _from_neighbours(folder, audio, beside)
+        recordings, more = _from_neighbours(folder, audio, beside)
     else:
-        recordings, problems = _from_folders(folder, audio)
+        recordings, more = _from_anything(folder, audio, files)
+    problems += more
     if not recordings:
         why = f"; the first of {len(problems)} problems: {problems[0].path}: {problems[0].reason}" if problems else ""
         raise StreamclfError(
             f"{folder} holds no labelled recording (of {len(audio)} audio files); expected a folder per class, "
-            f"recordings with a .csv, .txt or .rttm of the same name, or one annotations.csv{why}"
+            f"recordings with a .csv, .txt or .rttm of the same name, or one table that names them{why}"
         )
     return recordings, problems
+
+
+def within(recording: Recording, seconds: float) -> tuple[Recording, list[LeftOut]]:
+    """`recording` with the spans that lie in it, and a reason for each of the others.
+
+    seconds: how long it lasts. Where all lie beyond its end they belong to another recording: a SourceError.
+    """
+    beyond = [span for span in recording.spans or () if span.offset_s > seconds + _BEYOND_S or span.onset_s >= seconds]
+    if not beyond:
+        return recording, []
+    last = max(span.offset_s for span in beyond)
+    why = f"{recording.path} lasts {seconds:.2f} s, but"
+    kept = tuple(span for span in recording.spans or () if span not in beyond)
+    if not kept:
+        raise SourceError(f"{why} its annotations go on to {last:.2f} s; check that they belong to it")
+    reasons = [
+        f"{why} the annotation {span.label!r} goes from {span.onset_s:.2f} to {span.offset_s:.2f} s; it is left out"
+        for span in beyond
+    ]
+    labels = tuple(sorted({span.label for span in kept}))
+    return replace(recording, labels=labels, spans=kept), [LeftOut(recording.path, reason) for reason in reasons]
 
 
 def split_by_source(
@@ -142,7 +180,7 @@ def _neighbours(audio: Iterable[Path], files: Iterable[Path]) -> dict[Path, list
     there = set(files)
     found = {}
     for path in audio:
-        beside = [path.with_name(path.stem + suffix) for suffix in LABEL_SUFFIXES]
+        beside = [path.with_name(name + suffix) for name in (path.stem, path.name) for suffix in LABEL_SUFFIXES]
         if present := [candidate for candidate in beside if candidate in there]:
             found[path] = present
     return found
@@ -161,8 +199,9 @@ def _from_neighbours(
             problems.append(LeftOut(path, f"it has several files of annotations, {names}; keep one"))
         else:
             try:
-                rows = _own_rows(path, read_rows(labels[0]))
-                recordings.append(_recording(folder, path, rows, strong=True))
+                read = read_rows(labels[0])
+                recordings.append(_recording(folder, path, _own_rows(path, read.rows), strong=True))
+                problems += [LeftOut(labels[0], sentence) for sentence in read.unusable]
             except LabelFileError as fault:
                 problems.append(LeftOut(labels[0], str(fault)))
     return recordings, problems
@@ -179,30 +218,49 @@ def _own_rows(path: Path, rows: list[LabelRow]) -> list[LabelRow]:
     return own
 
 
+class _RecordingNames:
+    """Finds a recording by what a table calls it: its path below the folder, or its name, with suffix or without."""
+
+    def __init__(self, folder: Path, audio: Sequence[Path]) -> None:
+        self._by_name: dict[str, list[Path]] = {}
+        for path in audio:
+            relative = path.relative_to(folder)
+            for key in {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}:
+                self._by_name.setdefault(key, []).append(path)
+
+    def find(self, name: str) -> list[Path]:
+        """All that it may be. Recordings are often kept in another format than when their table was made."""
+        path = Path(name)
+        exact = self._by_name.get(name) or self._by_name.get(path.name)
+        return exact or (self._by_name.get(path.stem, []) if path.suffix.lower() in _EVERY_SUFFIX else [])
+
+
 def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
     try:
-        rows = read_rows(table)
+        read = read_rows(table)
     except LabelFileError as fault:
         raise StreamclfError(f"{table}: {fault}") from None
-    if rows and all(row.file is None for row in rows):
+    if read.rows and all(row.file is None for row in read.rows):
         raise StreamclfError(f"{table} has no column that names the recording; name one `file`")
-    by_name: dict[str, list[Path]] = {}
-    for path in audio:
-        relative = path.relative_to(folder)
-        for key in {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}:
-            by_name.setdefault(key, []).append(path)
+    return _from_rows(folder, table, read, audio)
+
+
+def _from_rows(
+    folder: Path, table: Path, read: LabelRows, audio: Sequence[Path]
+) -> tuple[list[Recording], list[LeftOut]]:
+    names = _RecordingNames(folder, audio)
     grouped: dict[Path, list[LabelRow]] = {}
     problems: dict[Path, str] = {}
-    for row in rows:
+    for row in read.rows:
         name = (row.file or "").replace("\\", "/").removeprefix("./")
-        matches = by_name.get(name) or by_name.get(Path(name).name, [])
+        matches = names.find(name)
         if len(matches) == 1:
             grouped.setdefault(matches[0], []).append(row)
         elif not matches:
             problems[folder / name] = f"{table.name} names it, but it is not there"
         else:
             problems[folder / name] = f"{len(matches)} recordings have this name; give their folders in {table.name}"
-    strong = any(row.onset_s is not None for row in rows)
+    strong = any(row.onset_s is not None for row in read.rows)
     recordings = []
     for path in audio:
         if path not in grouped:
@@ -212,7 +270,44 @@ def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[
             recordings.append(_recording(folder, path, grouped[path], strong=strong))
         except LabelFileError as fault:
             problems[path] = str(fault)
-    return recordings, [LeftOut(path, reason) for path, reason in sorted(problems.items())]
+    left_out = [LeftOut(table, sentence) for sentence in read.unusable]
+    return recordings, left_out + [LeftOut(path, reason) for path, reason in sorted(problems.items())]
+
+
+def _from_anything(folder: Path, audio: Sequence[Path], files: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
+    """By one table that names recordings, else by folders; a file that looks like annotations is then named."""
+    names = _RecordingNames(folder, audio)
+    tables: dict[Path, LabelRows] = {}
+    others: dict[Path, str] = {}
+    for path in files:
+        if path == folder / _SOURCES or not _may_be_labels(path):
+            continue
+        try:
+            read = read_rows(path)
+        except LabelFileError as fault:
+            others[path] = str(fault)
+            continue
+        if any(row.file is not None and names.find(row.file.replace("\\", "/")) for row in read.rows):
+            tables[path] = read
+        else:
+            others[path] = "it names no recording that is there"
+    if len(tables) > 1:
+        found = " and ".join(str(path.relative_to(folder)) for path in tables)
+        raise StreamclfError(f"{folder} holds several tables of annotations, {found}; join them to one annotations.csv")
+    for table, read in tables.items():
+        recordings, problems = _from_rows(folder, table, read, audio)
+        return recordings, [*problems, *(LeftOut(path, f"not used: {why}") for path, why in others.items())]
+    recordings, problems = _from_folders(folder, audio)
+    taken = "its folders were taken for classes" if recordings else "nothing else was found"
+    return recordings, [*problems, *(LeftOut(p, f"no annotations of these recordings ({why}); {taken}")
+                                     for p, why in others.items())]  # fmt: skip
+
+
+def _may_be_labels(path: Path) -> bool:
+    """By its name; of text files only those that are called so, since there are many of other kinds."""
+    name = path.name.lower()
+    called = any(word in name for word in ("selection", "label", "annotation"))
+    return name.endswith((".csv", ".tsv", ".rttm")) or (name.endswith(".txt") and called)
 
 
 def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:

@@ -1,31 +1,46 @@
-"""Files of onset, offset and label as people keep them: CSV, Audacity label tracks, Raven selection tables, RTTM.
+"""Files of onset, offset and label as people keep them: CSV, Audacity label tracks, tables of Raven, BirdNET,
+Kaleidoscope, DCASE and AudioSet, RTTM.
 
-Text in, rows out; what cannot be read is a `LabelFileError` with one sentence that names the line. The format is told
-from what a file says, not from its suffix alone, because a `.txt` may be Audacity's or Raven's.
+Text in, rows out. A row that cannot be used is left out with one sentence that names its line; a file that cannot be
+read is a `LabelFileError`. The format is told from what a file says, not from its suffix alone, because a `.txt` may be
+Audacity's or Raven's.
 """
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from streamclf.errors import StreamclfError
 
 # names a column goes by, compared without case, units and punctuation
 _NAMES: dict[str, tuple[str, ...]] = {
-    "file": ("file", "filename", "filepath", "path", "audio", "audiofile", "recording", "beginfile", "beginpath"),
+    "file": (
+        "file", "filename", "filepath", "path", "audio", "audiofile", "recording", "beginfile", "beginpath", "infile",
+        "segmentid", "soundfile",
+    ),
+    "folder": ("folder", "indir"),
     "onset": ("onset", "start", "starttime", "begin", "begintime", "tmin", "t0", "from"),
     "offset": ("offset", "end", "endtime", "stop", "stoptime", "tmax", "t1", "to"),
+    "file_onset": ("fileoffset",),
     "duration": ("duration", "length", "deltatime"),
     "label": (
         "label", "annotation", "annotations", "eventlabel", "class", "classname", "category", "species", "speaker",
-        "commonname", "tag", "name",
+        "commonname", "manualid", "tag", "name", "ebirdcode", "speciesebirdcode", "speciescode", "primarylabel",
+        "autoid",
     ),
+    "labels": ("eventlabels", "labels", "categories"),
+    "second_label": ("autoid",),
     "fold": ("fold", "split"),
     "source": ("source", "sourceid", "srcfile", "parent"),
     "selection": ("selection",),
 }  # fmt: skip
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_FOLD_DIGITS = 10
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 
 
@@ -48,18 +63,47 @@ class LabelRow:
     fold: int | None = None
 
 
-def read_rows(path: Path) -> list[LabelRow]:
-    """All rows of `path` in its order; an empty file is an empty list. Raises `LabelFileError`."""
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """What a file says. unusable: a sentence for each row that is left out."""
+
+    rows: list[LabelRow]
+    unusable: list[str]
+
+
+def read_rows(path: Path) -> LabelRows:
+    """All rows of `path` in its order; an empty file has none. Raises `LabelFileError` where no row can be used."""
     text = _text(path)
-    if path.suffix.lower() == ".rttm":
-        return list(_rttm(text))
+    found = _RowsOfLines([], [])
     lines = text.splitlines()
     first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    if not first:
-        return []
-    if path.suffix.lower() == ".txt" and _is_number(first.split("\t")[0]):
-        return list(_audacity(lines))
-    return list(_table(lines, first))
+    if path.suffix.lower() == ".rttm":
+        found.take(_rttm(lines))
+    elif path.suffix.lower() == ".txt" and _is_number(first.split("\t")[0]):
+        found.take(_audacity(lines))
+    elif first:
+        found.take(_table(lines, first))
+    if found.unusable and not found.rows:
+        more = f" (and {len(found.unusable) - 1} more rows)" if len(found.unusable) > 1 else ""
+        raise LabelFileError(f"{found.unusable[0]}{more}")
+    return LabelRows(found.rows, [f"{sentence}; the row is left out" for sentence in found.unusable])
+
+
+_Line = Callable[[], Iterable[LabelRow]]
+"""The rows of one line; raises `LabelFileError` where it cannot be used."""
+
+
+class _RowsOfLines(NamedTuple):
+    rows: list[LabelRow]
+    unusable: list[str]
+
+    def take(self, lines: Iterator[_Line]) -> None:
+        """Their rows, and the reasons of those that give none."""
+        for line in lines:
+            try:
+                self.rows.extend(line())
+            except LabelFileError as fault:
+                self.unusable.append(str(fault))
 
 
 def _text(path: Path) -> str:
@@ -71,56 +115,60 @@ def _text(path: Path) -> str:
         raise LabelFileError("it is not UTF-8 text; save it as UTF-8") from None
 
 
-def _audacity(lines: Sequence[str]) -> Iterator[LabelRow]:
+def _audacity(lines: Sequence[str]) -> Iterator[_Line]:
     for number, line in enumerate(lines, start=1):
         # a line that begins with a backslash holds the frequency range of the label above it
-        if not line.strip() or line.startswith(("\\", "#")):
-            continue
-        cells = line.split("\t")
-        if len(cells) < 2:
-            raise LabelFileError(f"line {number} is not `onset TAB offset TAB label`")
-        onset, offset = _span(cells[0], cells[1], number)
-        yield LabelRow(_label(cells[2] if len(cells) > 2 else "", number), onset, offset)
+        if line.strip() and not line.startswith(("\\", "#")):
+            yield partial(_audacity_row, line.split("\t"), number)
 
 
-def _rttm(text: str) -> Iterator[LabelRow]:
-    for number, line in enumerate(text.splitlines(), start=1):
+def _audacity_row(cells: Sequence[str], number: int) -> Iterator[LabelRow]:
+    if len(cells) < 2:
+        raise LabelFileError(f"line {number} is not `onset TAB offset TAB label`")
+    onset, offset = _span(cells[0], cells[1], number)
+    yield LabelRow(_label(cells[2] if len(cells) > 2 else "", number), onset, offset)
+
+
+def _rttm(lines: Sequence[str]) -> Iterator[_Line]:
+    for number, line in enumerate(lines, start=1):
         cells = line.split()
-        if not cells or cells[0].startswith((";", "#")):
-            continue
-        if cells[0] != "SPEAKER":
-            # other types of RTTM lines (SPKR-INFO, NOSCORE ...) do not say who speaks when
-            continue
-        if len(cells) < 8:
-            raise LabelFileError(f"line {number} has {len(cells)} of the 8 or more fields of an RTTM SPEAKER line")
-        onset = _number(cells[3], number)
-        yield LabelRow(
-            _label(cells[7], number), *_checked(onset, onset + _number(cells[4], number), number), file=cells[1]
-        )
+        # other types of RTTM lines (SPKR-INFO, NOSCORE ...) do not say who speaks when
+        if cells and cells[0] == "SPEAKER":
+            yield partial(_rttm_row, cells, number)
 
 
-def _table(lines: Sequence[str], first: str) -> Iterator[LabelRow]:
+def _rttm_row(cells: Sequence[str], number: int) -> Iterator[LabelRow]:
+    if len(cells) < 8:
+        raise LabelFileError(f"line {number} has {len(cells)} of the 8 or more fields of an RTTM SPEAKER line")
+    onset = _number(cells[3], number)
+    yield LabelRow(_label(cells[7], number), *_checked(onset, onset + _number(cells[4], number), number), file=cells[1])
+
+
+def _table(lines: Sequence[str], first: str) -> Iterator[_Line]:
     delimiter = max("\t;,", key=first.count)
     reader = csv.reader(lines, delimiter=delimiter)
     columns: Mapping[str, tuple[int, float]] | None = None
-    seen: set[str] = set()
-    for cells in reader:
-        number = reader.line_num
-        if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
-            continue
-        if columns is None:
-            if len(cells) >= 3 and _is_number(cells[0]) and _is_number(cells[1]):
-                columns = {"onset": (0, 1.0), "offset": (1, 1.0), "label": (2, 1.0)}
-            else:
-                columns = _columns(cells)
+    seen: set[tuple[str, ...]] = set()
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
                 continue
-        cell = _Cells(cells, columns)
-        if "selection" in columns and (chosen := cell("selection")):
-            # Raven writes a selection once for each view it is drawn in
-            if chosen in seen:
-                continue
-            seen.add(chosen)
-        yield _row(cell, number)
+            if columns is None:
+                if len(cells) >= 3 and _is_number(cells[0]) and _is_number(cells[1]):
+                    columns = {"onset": (0, 1.0), "offset": (1, 1.0), "label": (2, 1.0)}
+                else:
+                    columns = _columns(cells)
+                    continue
+            cell = _Cells(cells, columns)
+            if "selection" in columns and cell("selection"):
+                # Raven writes a selection once for each view it is drawn in; joined tables count anew
+                chosen = tuple(map(cell, ("selection", "file", "onset", "offset", "file_onset", "label")))
+                if chosen in seen:
+                    continue
+                seen.add(chosen)
+            yield partial(_rows, cell, reader.line_num)
+    except csv.Error as fault:
+        raise LabelFileError(f"line {reader.line_num} is no line of a table: {fault}") from None
 
 
 class _Cells:
@@ -140,25 +188,39 @@ class _Cells:
         return _number(self(what), number) * self.columns[what][1]
 
 
-def _row(cell: _Cells, number: int) -> LabelRow:
+def _rows(cell: _Cells, number: int) -> Iterator[LabelRow]:
     onset = offset = None
-    empty = bool(cell("file")) and not any(map(cell, ("label", "onset", "offset", "duration")))
+    empty = bool(cell("file")) and not any(map(cell, ("label", "labels", "onset", "offset", "duration")))
     if "onset" in cell.columns and not empty:
         onset = cell.seconds("onset", number)
         if "offset" in cell.columns:
             offset = cell.seconds("offset", number)
         else:
             offset = onset + cell.seconds("duration", number)
+        if cell("file_onset"):
+            # times count from the beginning of a sequence of files; this one from that of its own
+            began = cell.seconds("file_onset", number)
+            onset, offset = began, began + offset - onset
         onset, offset = _checked(onset, offset, number)
-    fold = cell("fold")
-    return LabelRow(
-        label="" if empty else _label(cell("label"), number),
-        onset_s=onset,
-        offset_s=offset,
-        file=cell("file") or None,
-        source=cell("source") or None,
-        fold=int(fold) if fold.isdecimal() else None,
-    )
+    fold, file = cell("fold"), cell("file") or None
+    if file is not None and cell("folder"):
+        file = f"{cell('folder')}/{file}"
+    for label in [""] if empty else _labels(cell, number):
+        yield LabelRow(
+            label=label,
+            onset_s=onset,
+            offset_s=offset,
+            file=file,
+            source=cell("source") or None,
+            fold=int(fold) if fold.isdecimal() and len(fold) < _FOLD_DIGITS else None,
+        )
+
+
+def _labels(cell: _Cells, number: int) -> list[str]:
+    """One, or where the column holds several (DCASE's weak labels) each of them."""
+    if "label" not in cell.columns:
+        return [_label(text, number) for text in cell("labels").split(",")]
+    return [_label(cell("label") or cell("second_label"), number)]
 
 
 def _columns(header: Sequence[str]) -> dict[str, tuple[int, float]]:
@@ -174,7 +236,9 @@ def _columns(header: Sequence[str]) -> dict[str, tuple[int, float]]:
                 found[what] = named[name]
                 break
     given = ", ".join(title.strip() for title in header)[:120]
-    if "label" not in found:
+    if "onset" not in found and {"offset", "duration"} <= found.keys():
+        found["onset"] = found.pop("offset")  # Kaleidoscope calls it so
+    if "label" not in found and "labels" not in found:
         raise LabelFileError(f"none of its columns ({given}) is a label; name one `label`")
     if "onset" in found and not ("offset" in found or "duration" in found):
         raise LabelFileError(f"its columns ({given}) give an onset but no offset; name one `offset`")
@@ -200,20 +264,22 @@ def _checked(onset: float, offset: float, number: int) -> tuple[float, float]:
 
 
 def _number(text: str, number: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise LabelFileError(f"line {number} has {text[:40]!r} where a time is expected") from None
-    if not math.isfinite(value):
+    if not _is_number(text):
         raise LabelFileError(f"line {number} has {text[:40]!r} where a time is expected")
-    return value
+    return _float(text)
 
 
 def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return math.isfinite(_float(text))
     except ValueError:
         return False
+
+
+def _float(text: str) -> float:
+    """Raises ValueError. Many languages write a comma before the decimals."""
+    text = text.strip()
+    return float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
 
 
 def _label(text: str, number: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import UsageError
-from streamclf.text import some
+from streamclf.text import clean, some
 from streamclf.train.data.annotations import slug
 from streamclf.types import Label
 
@@ -90,10 +90,12 @@ def _entries(text: str) -> list[str]:
     if "=" in text:
         return [entry for entry in text.split(";") if entry.strip()]
     path = Path(text)
-    if not path.is_file():
-        raise UsageError(f"--labels-map {text!r} is neither an entry DATA=PACK,PACK nor a file; check the path")
+    shown = clean(text, 100)
     try:
+        if not path.is_file():
+            raise UsageError(f"--labels-map {shown!r} is neither an entry DATA=PACK,PACK nor a file; check the path")
         lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UsageError(f"--labels-map file {path} cannot be read: {fault}") from None
+    except (OSError, ValueError) as fault:
+        why = getattr(fault, "strerror", None) or type(fault).__name__
+        raise UsageError(f"--labels-map file {shown!r} cannot be read: {why}; give a text file in UTF-8") from None
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -19,14 +19,12 @@ from streamclf.engine.offline import run_blocks
 from streamclf.errors import RateError, SourceError, StreamclfError
 from streamclf.model.pack import Pack
 from streamclf.text import some
-from streamclf.train.data.annotations import LeftOut, Recording, Span
+from streamclf.train.data.annotations import LeftOut, Recording, Span, within
 from streamclf.train.data.labelmap import LabelMap
 from streamclf.train.evaluate import metrics
 from streamclf.types import F32, Event, FrameScores, Shape, Stage
 
 Pooling = Literal["max", "mean"]
-# an annotation drawn a little over the end of a recording is cut there; a longer one belongs to another recording
-_BEYOND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,8 @@ def evaluate(
 
                 answers.append(_listen(engine, label_map, labels, recording, settings, normalise_gain, tell))
                 tell(1.0)
-            _check_spans(recording, answers[0].seconds)
+            recording, beyond = within(recording, answers[0].seconds)
+            problems += beyond
         except (SourceError, RateError) as fault:
             problems.append(LeftOut(recording.path, str(fault)))
             continue
@@ -229,15 +228,6 @@ def _noise(recording: Recording, settings: EvaluationSettings) -> Callable[[int]
     level = np.float32(np.sqrt(total / max(1, count) * 10 ** (-settings.noise_db / 10)))
     rng = np.random.default_rng(zlib.crc32(recording.path.name.encode()))
     return lambda size: rng.standard_normal(size, dtype=np.float32) * level
-
-
-def _check_spans(recording: Recording, seconds: float) -> None:
-    last = max((span.offset_s for span in recording.spans or ()), default=0.0)
-    if last > seconds + _BEYOND_S:
-        raise SourceError(
-            f"{recording.path} lasts {seconds:.2f} s, but its annotations go on to {last:.2f} s; "
-            "check that they belong to it"
-        )
 
 
 def _judge(

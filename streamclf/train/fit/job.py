@@ -15,7 +15,7 @@ import msgspec
 
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.engine.verify import verify
-from streamclf.errors import PackError, StreamclfError, UsageError
+from streamclf.errors import PackError, SourceError, StreamclfError, UsageError
 from streamclf.model import swap
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
@@ -122,8 +122,9 @@ def train(
     found, problems = annotations.read_data(folder)
     rate = options.rate if options.arch in (*ours.ARCHS, "resnet", "convnext", "vit") else SPEECH_RATE
     say(f"decoding {len(found)} recordings")
-    corpus, recordings, unread = decode(found, rate, run / "audio")
-    problems += unread
+    corpus, decoded, unread = decode(found, rate, run / "audio")
+    recordings, beyond = _within(corpus, decoded)
+    problems += [*unread, *beyond]
     for note in corpus.notes:
         say(note)
     left_out(problems)
@@ -152,6 +153,21 @@ def train(
     say(f"trained: {outcome.stopped}")
     done = Result(out, task, parts, outcome, problems)
     return _finish(learner, done, run, options, name=name or pack_name(out.name), licence=licence, say=say)
+
+
+def _within(corpus: Corpus, decoded: Sequence[Recording]) -> tuple[list[Recording], list[LeftOut]]:
+    """The recordings with the spans that lie in them, and what is left out."""
+    kept: list[Recording] = []
+    problems: list[LeftOut] = []
+    for recording in decoded:
+        try:
+            own, beyond = annotations.within(recording, corpus.seconds(recording))
+        except SourceError as fault:
+            problems.append(LeftOut(recording.path, str(fault)))
+            continue
+        kept.append(own)
+        problems += beyond
+    return kept, problems
 
 
 def _check(options: Options) -> None:

@@ -1,14 +1,16 @@
-"""TOML with line numbers: tomllib gives values only, and a mistake should be told with its line.
+"""Reads TOML that anybody may have written: values, or the line of the fault, soon and whatever the text is.
 
-`lines_of` goes once over the tokens of a text that tomllib has taken, so nothing is checked a second time, and it is
-called only where there is a mistake. tomlkit has no line numbers either (it keeps the text of every item, from which
-they could be counted), and takes several times as long for it: tools/bench/rules.py.
+tomllib alone falls over numbers of thousands of digits and deep brackets, takes minutes for a key of many dots, and
+gives values only, where a mistake should be told with its line. `lines_of` goes once over the tokens of a text that
+tomllib has taken, so nothing is checked a second time, and it is called only where there is a mistake. tomlkit has no
+line numbers either (it keeps the text of every item, from which they could be counted), and takes several times as long
+for it: tools/bench/rules.py.
 """
 
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
@@ -17,7 +19,7 @@ _TOKEN = re.compile(
     r'''
       (?P<text> """(?:[^\\]|\\.)*?"{3,5} | \'\'\'.*?\'{3,5}
               | """.* | \'\'\'.*  # never closed
-              | "(?:[^"\\\n]|\\.)*" | '[^'\n]*' )
+              | "(?:[^"\\\n]|\\.)*"? | '[^'\n]*'? )  # the end is optional, or many quotes would take for ever
     | (?P<end> \n )
     | (?P<mark> [\[\]{}=,.] )
     | (?P<word> [^\s"'\#\[\]{}=,.]+ )
@@ -28,6 +30,8 @@ _TOKEN = re.compile(
 _FAULT = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)")
 _OF_A_STATEMENT = ("Cannot ", "Unclosed ")  # faults that are found only at its end
 _MOST_DEEP = 100
+MOST_PARTS = 32
+"""Parts of a dotted key: nobody writes more, and tomllib takes minutes for 100,000."""
 _END = "end"  # of a line
 _DONE = "done"
 
@@ -49,10 +53,12 @@ class _Token(NamedTuple):
 _FIRST = _Token("", "", 1)
 
 
-def parse(text: str) -> dict[str, Any]:
-    """The values of a TOML text. Raises `TomlFault`, whatever the text is."""
+def parse(text: str, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The values of a TOML text. Raises `TomlFault`, whatever the text is, and what `parse_float` raises."""
+    if line := _long_key(text):
+        raise TomlFault(line, f"a key has more than {MOST_PARTS} parts")
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=parse_float)
     except tomllib.TOMLDecodeError as fault:
         found = _FAULT.fullmatch(str(fault))
         problem = found[1] if found else str(fault)
@@ -83,6 +89,22 @@ def line_of(lines: Mapping[Path, int], path: Path) -> int:
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 1)
+
+
+def _long_key(text: str) -> int:
+    """The line of a key with more than `MOST_PARTS` parts, 0 where there is none."""
+    # tokens take longer than a whole file without such a key is worth
+    if all(line.count(".") < MOST_PARTS for line in text.split("\n")):
+        return 0
+    dots = 0
+    for kind, mark, line in _tokens(text):
+        if (kind, mark) == ("mark", "."):
+            dots += 1
+            if dots >= MOST_PARTS:
+                return line
+        elif kind in ("mark", _END):
+            dots = 0
+    return 0
 
 
 def _statement_line(text: str, line: int) -> int:

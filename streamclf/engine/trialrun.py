@@ -1,0 +1,125 @@
+"""What runs in the process of a pack's trial, see `trial`: it limits itself, runs the pack and says what came of it.
+
+Its argument is a `TrialTask`, and a `TrialReport` goes to standard output, a file. Where a graph takes this process
+with it, the exit status alone says how.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+try:
+    import resource
+except ImportError:  # not on Windows, where a trial has no limits but that of time
+    resource = None  # type: ignore[assignment]
+
+MOST_SAID = 1 << 16
+"""Bytes that a trial writes, and that are read of it."""
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+# as ONNX Runtime tells that there is no more memory
+_NO_MEMORY = ("bad_alloc", "allocate memory", "bad array new length", "Cannot allocate")
+
+
+class TrialTask(msgspec.Struct, frozen=True):
+    """What to try. limit_bytes: of address space. first_run_s, whole_s: seconds of CPU. parent: who asks."""
+
+    folder: str
+    digest: str
+    limit_bytes: int
+    first_run_s: int
+    whole_s: int
+    parent: int
+
+
+class TrialReport(msgspec.Struct, frozen=True):
+    """What the trial says. limit_bytes: the address space it had; peak_bytes: the memory it took at most."""
+
+    problem: str
+    out_of_memory: bool
+    limit_bytes: int
+    cpu_s: float
+    peak_bytes: int
+
+
+def main() -> None:
+    """See the module's text."""
+    task = msgspec.json.decode(sys.argv[1], type=TrialTask)
+    _end_with_parent(task.parent)
+    given = _limit(task)
+    problem, out_of_memory = "", False
+    try:
+        problem = _run(task)
+    except MemoryError:
+        out_of_memory = True
+    except Exception as fault:  # whatever a pack makes ONNX Runtime or numpy raise is what came of it
+        problem = str(fault) or type(fault).__name__
+    out_of_memory = out_of_memory or any(words in problem for words in _NO_MEMORY)
+    cpu_s, peak_bytes = _used()
+    told = TrialReport(problem[:2000], out_of_memory, given, cpu_s, peak_bytes)
+    sys.stdout.buffer.write(msgspec.json.encode(told))
+    sys.stdout.flush()
+
+
+def _run(task: TrialTask) -> str:
+    # here, because all of it counts against the limits
+    from streamclf.engine.verify import hears_out
+    from streamclf.model.loader import load_pack
+    from streamclf.model.session import Session
+    from streamclf.types import Provider
+
+    pack = load_pack(Path(task.folder))
+    if pack.digest != task.digest:
+        return "its files were changed meanwhile"
+    session = Session(pack, provider=Provider.CPU)
+    _cpu(task.whole_s)
+    hears_out(pack, session)
+    return ""
+
+
+def _limit(task: TrialTask) -> int:
+    """Take no more than this. Returns the bytes of address space that are given."""
+    if resource is None:
+        return task.limit_bytes
+    _cpu(task.first_run_s)
+    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MOST_SAID)):
+        _set(what, most)
+    return _set(resource.RLIMIT_AS, task.limit_bytes)
+
+
+def _cpu(seconds: int) -> None:
+    if resource is not None:
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (_least(seconds, hard), hard))
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+
+
+def _set(what: int, most: int) -> int:
+    most = _least(most, resource.getrlimit(what)[1])
+    resource.setrlimit(what, (most, most))
+    return most
+
+
+def _least(wanted: int, hard: int) -> int:
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def _used() -> tuple[float, int]:
+    """(seconds of CPU, most bytes of memory) of this process."""
+    if resource is None:
+        return 0.0, 0
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Linux: be killed where whoever waits for the outcome is no more. parent: its process id."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("whoever asked for this trial is no more")

@@ -1,0 +1,168 @@
+"""A pack out of a .zip: nothing big is made before the archive says how big, and nothing is kept that its hash refuses.
+
+The manifest comes first. It names every other file with its hash, and each is inflated in parts to the disk, hashed on
+its way. An archive that states more than a pack may have, or that swells as no weights do, is refused by its directory.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from streamclf.errors import PackError
+from streamclf.model.loader import (
+    FILE_NAME,
+    MANIFEST,
+    MAX_FILES,
+    MIB,
+    MODEL_CAP,
+    cap_of,
+    damaged,
+    manifest_of,
+    open_regular,
+)
+from streamclf.text import clean, one_line
+
+PART = 1 << 18
+"""Bytes that are inflated, hashed and written at a time."""
+_MOST_READ = 4 * MIB
+_TOTAL_CAP = MODEL_CAP
+# of what is larger than _SMALL no more than this comes out of a byte: weights are noise, and hardly shrink at all
+_MOST_SWELLING = 100
+_SMALL = 16 * MIB
+# zipfile inflates the others as far as they go: a part of bzip2 to 5 GiB; LZMA takes whatever memory it states
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# what reading a damaged archive may raise; RuntimeError for a password, OSError for places outside of it
+_UNZIPPING = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+)
+
+
+def unpack(source: Path, making: Path) -> None:
+    """Write the files of the pack in archive `source` into `making`; it is at its top or in one folder of it.
+
+    Files that the manifest does not name are left behind. Raises `PackError`.
+    """
+    with (
+        open_regular(Path(os.path.realpath(source)), cap=_TOTAL_CAP + MIB) as (file, size),
+        _told(source),
+        zipfile.ZipFile(_Modest(file)) as archive,
+    ):
+        members = _members(source, archive, size)
+        if MANIFEST not in members:
+            raise PackError(f"{source} is no pack: {MANIFEST} is missing; name the archive of a pack")
+        with archive.open(members[MANIFEST]) as packed:
+            text = packed.read(cap_of(MANIFEST))
+        (making / MANIFEST).write_bytes(text)
+        for name, expected in manifest_of(text, source / MANIFEST).files.items():
+            if name not in members:
+                raise PackError(f"{source} does not hold {name}, which its {MANIFEST} names; make it again")
+            with archive.open(members[name]) as packed:
+                store(packed, making / name, expected, where=source / name)
+
+
+def store(file: IO[bytes], target: Path, expected: str, *, where: Path) -> None:
+    """Copy `file` to `target` in parts. where: its name for messages.
+
+    Raises `PackError` where its sha256 is not `expected`.
+    """
+    digest = hashlib.sha256()
+    with target.open("wb") as out:
+        while part := file.read(PART):
+            digest.update(part)
+            out.write(part)
+    if digest.hexdigest() != expected:
+        raise damaged(where, digest.hexdigest(), expected)
+
+
+@contextlib.contextmanager
+def _told(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except _UNZIPPING as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the disk
+        why = one_line(str(error)) or type(error).__name__
+        raise PackError(f"{source} cannot be unpacked: {why}; fetch or make the archive again") from None
+
+
+class _Modest:
+    """An open file of which nobody reads more than a part at a time: an archive's directory may claim to be huge."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, all that is left where that is negative."""
+        found = self._file.read(min(size, _MOST_READ) if size >= 0 else _MOST_READ)
+        if len(found) == _MOST_READ:
+            raise zipfile.BadZipFile("its directory is larger than that of any pack")
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _members(source: Path, archive: zipfile.ZipFile, size: int) -> Mapping[str, zipfile.ZipInfo]:
+    """File name -> member, without its folder. size: of the archive. Raises `PackError`."""
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) > MAX_FILES:
+        raise PackError(f"{source} holds {len(members)} files; at most {MAX_FILES} are expected in a pack")
+    folders = set()
+    for member in members:
+        folder, _, name = member.filename.rpartition("/")
+        folders.add(folder)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        plain = FILE_NAME.fullmatch(name) and (not folder or FILE_NAME.fullmatch(folder))
+        if not plain or kind not in (0, stat.S_IFREG):
+            raise PackError(
+                f"{source} holds {member.filename[:100]!r}; expected plain files at its top or in one folder"
+            )
+        _check_size(source, member, cap_of(name))
+    if len(folders) > 1 or len({member.filename for member in members}) < len(members):
+        raise PackError(
+            f"{source} spreads its files over several folders; expected one pack, at its top or in one folder"
+        )
+    if sum(member.compress_size for member in members) > size:
+        raise PackError(f"{source} has files that lie over each other; no pack does, so make the archive again")
+    total = sum(member.file_size for member in members)
+    if total > _TOTAL_CAP:
+        raise PackError(f"{source} unpacks to {total} bytes; at most {_TOTAL_CAP} are expected in a pack")
+    return {member.filename.rpartition("/")[2]: member for member in members}
+
+
+def _check_size(source: Path, member: zipfile.ZipInfo, cap: int) -> None:
+    name = clean(member.filename, 100)
+    if member.file_size > cap:
+        raise PackError(f"{source} unpacks {name} to over {cap} bytes; no pack does")
+    try:
+        check_swelling(member)
+    except ValueError as fault:
+        raise PackError(f"{source} cannot be unpacked: {fault}; make the archive again, with deflate") from None
+
+
+def check_swelling(member: zipfile.ZipInfo) -> None:
+    """Raises ValueError where a member would take much more memory or room than anything that a pack has."""
+    name = clean(member.filename, 100)
+    if member.file_size > max(_SMALL, _MOST_SWELLING * member.compress_size):
+        raise ValueError(
+            f"{name} goes from {member.compress_size} bytes to {member.file_size}, and numbers never shrink so far"
+        )
+    if member.compress_type not in _METHODS:
+        raise ValueError(f"{name} is packed by method {member.compress_type}")
