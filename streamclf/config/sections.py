@@ -218,7 +218,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. Names are those of the flags of `streamclf run`."""
 
     source: tuple[str, ...] = ()
-    """Where audio comes from; empty is the default microphone, or the demo where there is none."""
+    """Where audio comes from; empty is the default microphone, and the demo until there is one."""
     model: tuple[str, ...] = ()
     """Names or folders of packs; empty takes the default one, `all` every one that is installed."""
     provider: Provider = Provider.AUTO

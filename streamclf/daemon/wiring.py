@@ -32,7 +32,7 @@ from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store
-from streamclf.types import Label, Output, Shape, Status
+from streamclf.types import Label, Output, Picture, Shape, Status
 from streamclf.writer.build import make_inbox, make_writer, pack_facts
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
@@ -86,8 +86,10 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
     if store is None or rules is None:
         return None
     inbox, painter = make_inbox(config), Painter(hub)
-    alerts = AlertService(store.folder, inbox, rules, decided_labels(engine), paint=painter, on_fault=life.failed)
-    clocks = {one.name: one.clock for one in ears.sources.streams}
+    stored = [one for one in ears.sources.streams if one.stored]
+    told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
+    alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
+    clocks = {one.name: one.clock for one in stored}
     if ears.ground.selftest is not None:
         clocks[SELF_TEST] = ears.ground.selftest.clock
     writer = make_writer(
@@ -97,7 +99,7 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
         inbox,
         rules.file,
         clocks,
-        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in ears.sources.streams},
+        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored},
         run=hub.instance,
         test=(SELF_TEST,),
         on_commit=life.posting(alerts.committed),
@@ -152,7 +154,7 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
     inbox = archive.inbox if archive is not None else None
     return ModelThread(
         ears.engine,
-        partial(_deliver, server=server, inbox=inbox),
+        partial(_deliver, server=server, inbox=inbox, unstored=ears.sources.unstored),
         calls=ears.calls,
         live=ears.sources.live,
         hop_ms=ears.config.hop_ms or None,
@@ -163,10 +165,17 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
     )
 
 
-def _deliver(outputs: Sequence[Output], decided_ns: int, *, server: Server, inbox: Inbox | None) -> None:
+def _deliver(
+    outputs: Sequence[Output], decided_ns: int, *, server: Server, inbox: Inbox | None, unstored: frozenset[str]
+) -> None:
+    """unstored: streams of which subscribers hear, and nobody else."""
     server.post(outputs, decided_ns)
     if inbox is not None:
-        inbox.put(outputs)
+        inbox.put([output for output in outputs if _stream_of(output) not in unstored] if unstored else outputs)
+
+
+def _stream_of(output: Output) -> str:
+    return output.levels.stream if isinstance(output, Picture) else output.stream
 
 
 def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:

@@ -15,7 +15,7 @@ from streamclf.audio.ring import Ring
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
-from streamclf.errors import SourceError, StreamclfError
+from streamclf.errors import AbsentError, SourceError, StreamclfError
 from streamclf.types import F32, GapReason, StreamState
 
 Notify = Callable[[StreamState, str], None]
@@ -27,7 +27,7 @@ STOP_LIMIT_S = 2.0
 _ROOM_POLL_S = 0.002
 
 
-class NoInputDeviceError(SourceError):
+class NoInputDeviceError(AbsentError):
     """This machine has no audio input at all (a caller may then choose another kind of source, aloud)."""
 
 
@@ -58,7 +58,10 @@ class Source(Protocol):
         ...
 
     def open(self) -> None:
-        """Find it and learn rate and channels. Raises `SourceError`, or `RateError` for a rate with no 20 ms frame."""
+        """Find it and learn rate and channels.
+
+        Raises `AbsentError` where it may come, `SourceError`, or `RateError` for a rate with no 20 ms frame.
+        """
         ...
 
     def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
@@ -67,6 +70,15 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """End within 2 s. May be called twice, and before `start`."""
+        ...
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A source that may be started before it is there: `start` waits for it, and tells when it comes."""
+
+    def expect(self, reason: str) -> None:
+        """In place of `open`, which found that it is not there, and why. From now on it has a rate."""
         ...
 
 

@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from streamclf import metrics
-from streamclf.errors import ServeError
+from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
@@ -50,6 +50,7 @@ _LIBRARY.setLevel(logging.CRITICAL)
 MAX_POSTED = 1024  # ticks handed over and not yet taken: 20 s; score rows beyond are dropped, counted and told
 BUSY_POSTED = 16
 MAX_QUEUE = 4  # messages of a client that were parsed and wait; it is read no further meanwhile
+_NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up yet
 _SWEEP_S = 0.25
 _NORMAL = 1000
 _GOING_AWAY = 1001
@@ -113,7 +114,10 @@ class Server:
         return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
-        """Bind and serve. Raises `ServeError`: a bind that needs a token, a busy port, an address that is not ours."""
+        """Bind and serve.
+
+        Raises `ConfigError` for a bind that needs a token, `PortTakenError`, `ServeError`.
+        """
         check_bind(self._settings)
         self._loop = asyncio.get_running_loop()
         self._door = Door(
@@ -133,7 +137,8 @@ class Server:
                 backlog=1024,
             )
         except OSError as fault:
-            raise ServeError(_bind_sentence(fault, self._settings)) from None
+            kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
+            raise kind(_bind_sentence(fault, self._settings)) from None
         self._door.open(self._server.sockets)
         self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
