@@ -79,7 +79,8 @@ echo "== watched"; sleep 7; state NRestarts; state StatusText
 kill -STOP "$(state MainPID)"; until_is NRestarts 1; until_is ActiveState active; until_heard; state NRestarts
 systemctl stop streamclf
 echo 'sauce = 1' >> /etc/streamclf/config.toml
-echo "== mistake"; systemctl start streamclf; until_is ActiveState failed; state ExecMainStatus; state NRestarts
+echo "== mistake"; systemctl start streamclf 2> /dev/null
+until_is ActiveState failed; state ExecMainStatus; state NRestarts
 """
 OF_A_USER = r"""
 "$python" -c 'import sys
