@@ -32,7 +32,17 @@ BAD_SAMPLES = Counter("streamclf_bad_samples", "NaN and infinite samples replace
 
 # computed (counted by the model thread)
 MODEL_RUNS = Counter("streamclf_model_runs", "Runs of a pack's session", ["pack"], registry=REGISTRY)
-BAD_ROWS = Counter("streamclf_bad_rows", "Rows with NaN that a model gave; zeros went out", ["pack"], registry=REGISTRY)
+BAD_ROWS = Counter("streamclf_bad_rows", "Rows with NaN that a model gave", ["pack"], registry=REGISTRY)
+PACK_FAILURES = Counter(
+    "streamclf_pack_failures", "Times a pack failed: it raised, hung or could not be made", ["pack", "kind"],
+    registry=REGISTRY,
+)  # fmt: skip
+PACKS_REBUILT = Counter("streamclf_packs_rebuilt", "Times a pack that had failed was back", ["pack"], registry=REGISTRY)
+PACK_PROBLEM = Gauge(
+    "streamclf_pack_problem", "Whether a pack does not score as it should (0 or 1)", ["pack"], registry=REGISTRY
+)
+PACKS_ASIDE = Gauge("streamclf_packs_put_aside", "Packs that failed again and again: they are not tried any more",
+                    registry=REGISTRY)  # fmt: skip
 RUN_SECONDS = Histogram(
     "streamclf_run_seconds",
     "Time of one run of a pack's session",
@@ -72,6 +82,14 @@ CUT_OFF = Counter("streamclf_subscribers_cut_off", "Connections ended by the ser
 REFUSED = Counter("streamclf_requests_refused", "Requests refused", ["reason"], registry=REGISTRY)
 BORDER_ROWS = Counter(
     "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
+)
+
+# said (counted by the log)
+LOG_DROPPED = Counter(
+    "streamclf_log_lines_dropped",
+    "Lines of the log that were not written: nobody read them (unread), or they only repeat others (repeated)",
+    ["reason"],
+    registry=REGISTRY,
 )
 
 # kept (counted by the writer)

@@ -12,6 +12,19 @@ from streamclf.errors import ConfigError
 MOST_BYTES = 1 << 20
 
 
+def others_may_use(found: os.stat_result, path: Path) -> bool:
+    """Whether others than its owner may read or write the open file at `path`, which is to hold a secret.
+
+    What systemd hands to a service as a credential shows the service's own right to read as one of its group (mode
+    0440); only the service can enter the folder in which that lies.
+    """
+    if os.name != "posix":
+        return False
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = bool(folder) and os.path.realpath(path.parent) == os.path.realpath(str(folder))
+    return bool(found.st_mode & (0o037 if credential else 0o077))
+
+
 def check_trusted(found: os.stat_result, kind: str, path: Path) -> None:
     """found: of the open file at `path`. kind: what it is, such as `rules file`.
 

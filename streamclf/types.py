@@ -271,6 +271,8 @@ class GapReason(StrEnum):
     PUSH_GAP = "push-gap"  # a client left them out
     OVERRUN = "overrun"  # they came faster than they were read
     PAUSED = "paused"  # the stream was paused
+    UNSCORED = "unscored"  # no model scored them
+    STALLED = "stalled"  # the source sent nothing
 
 
 class Provider(StrEnum):

@@ -37,6 +37,8 @@ from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, parse_url
 from streamclf.text import one_line
 
 if TYPE_CHECKING:
+    import ssl
+
     from streamclf.protocol.sound import SoundBlock
 
 __all__ = [
@@ -61,7 +63,8 @@ class Client:
     """A subscription to a running daemon. One iteration at a time; a further one goes on where the last one ended.
 
     url: as `parse_url` takes it. subscription: what to be told; or its fields as keywords, as in
-    `Client(url, labels=["speech"])`. token: else the one in the address, else STREAMCLF_TOKEN. reconnect: whether, and
+    `Client(url, labels=["speech"])`. token: else the one in the address, else STREAMCLF_TOKEN. trust: by what
+    a wss daemon is believed, the system's authorities unless given. reconnect: whether, and
     how, a lost connection is tried again. on_sound: called with each 20 ms of what `audio` asks for.
 
     Raises `ServeError`, here for what cannot be asked for, and while iterating where trying again is no use: a refused
@@ -75,11 +78,13 @@ class Client:
         subscription: Subscription | None = None,
         *,
         token: str | None = None,
+        trust: "ssl.SSLContext | None" = None,
         reconnect: Reconnect | bool = True,
         on_sound: "Callable[[SoundBlock], object] | None" = None,
         **wish: Unpack[Wish],
     ) -> None:
         self.url, given = parse_url(url)
+        self._trust = trust
         self._token = token or given or os.environ.get(TOKEN_VARIABLE)
         if self._token and not _TOKEN.fullmatch(self._token):
             raise ServeError("the token holds something else than printable ASCII characters; check where it came from")
@@ -158,7 +163,7 @@ class Client:
         raise ServeError(why)
 
     async def _open(self) -> Link:
-        return await Link.open(self.url, self._token)
+        return await Link.open(self.url, self._token, self._trust)
 
     async def _subscribe(self) -> Link:
         link = await self._open()

@@ -51,8 +51,12 @@ class Link:
         _step(anext(self._guard))
 
     @classmethod
-    async def open(cls, url: str, token: str | None) -> Self:
-        """Raises what `why_not` explains."""
+    async def open(cls, url: str, token: str | None, trust: ssl.SSLContext | None = None) -> Self:
+        """trust: by what a wss server is believed, the system's authorities unless given.
+
+        Raises what `why_not` explains.
+        """
+        secured: dict[str, Any] = {} if trust is None else {"ssl": trust}
         socket = await _Connect(
             url,
             subprotocols=[Subprotocol(wire.PROTOCOL)],
@@ -67,6 +71,7 @@ class Link:
             close_timeout=CLOSE_LIMIT_S,
             max_size=MAX_MESSAGE,
             max_queue=MAX_QUEUE,
+            **secured,
         )
         link = cls(socket)
         if socket.subprotocol != wire.PROTOCOL:

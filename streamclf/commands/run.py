@@ -37,10 +37,13 @@ class _RunCommand(click.Command):
 @click.option("--host", help="Address to listen on; beyond loopback a token is required.")
 @click.option("--port", type=int, help="Port to listen on; default 8765.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
+@click.option("--certificate", metavar="FILE", help="PEM file of a certificate: https and wss in place of http and ws.")
+@click.option("--key", metavar="FILE", help="PEM file of its private key; default the certificate's file.")
 @click.option("--origin", multiple=True, metavar="URL", help="Origin whose pages may connect as well; repeatable.")
 @click.option("--no-store", is_flag=True, help="Keep no events on disk.")
 @click.option("--rules", metavar="FILE", help="Rules of alerts; default rules.toml beside the configuration file.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="Form of a line on standard error.")
 @click.option("--quiet", is_flag=True, help="Only warnings on standard error.")
 def run(
     loop: bool,
@@ -56,18 +59,25 @@ def run(
     SPEC is a kind of source, listed below, with options behind a #: #ch=1 #name=garden #gain=normalise #priority=5,
     joined by &.
 
-    With no source: the default microphone; where there is none, the demo.
+    With no source: the default microphone; until there is one, the demo. A microphone or an address that is not there
+    yet is waited for.
     """
-    from streamclf.audio.sources import with_loop
+    from streamclf.audio.sources import parse_source, with_loop
     from streamclf.config import load
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
 
-    to_stderr(quiet=quiet)
-    given = {key: value for key, value in flags.items() if key not in ("host", "port", "origin") and value != ()}
+    apart = ("host", "port", "origin", "certificate", "key", "log_format")
+    given = {key: value for key, value in flags.items() if key not in apart and value != ()}
     given |= {"server.host": flags["host"], "server.port": flags["port"], "server.origins": flags["origin"] or None}
     given["server.token_file"] = str(token_file) if token_file is not None else None
+    given |= {"server.certificate": flags["certificate"], "server.key": flags["key"]}
+    given["log.format"] = flags["log_format"]
     given["store.enabled"] = False if no_store else None
+    for text in flags["source"]:
+        parse_source(text)  # a mistake of the command line is told as one
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
-    return main(load(flags=given, file=config_file), until_end=until_end)
+    config = load(flags=given, file=config_file)
+    to_stderr(quiet=quiet, form=config.log.format)
+    return main(config, until_end=until_end)

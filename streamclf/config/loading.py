@@ -30,9 +30,9 @@ def rules_file(config: Config) -> Path:
     return Path(config.rules).expanduser() if config.rules else user_file().with_name("rules.toml")
 
 
-def user_file() -> Path:
-    """The user's own configuration file (it need not exist)."""
-    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+def user_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The user's own configuration file (it need not exist). environ: of a user that is not the one who runs this."""
+    home = (environ or {}).get("XDG_CONFIG_HOME") or os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(home) / "streamclf" / "config.toml"
 
 
@@ -52,7 +52,7 @@ def load(
     if file is None and environ.get("STREAMCLF_CONFIG"):
         file = Path(environ["STREAMCLF_CONFIG"])
     merged: dict[str, Any] = {}
-    for path, required in ((system_file(), False), (user_file(), False), (file, True)):
+    for path, required in ((system_file(), False), (user_file(environ), False), (file, True)):
         if path is not None and (required or path.is_file()):
             layer = _read(path)
             _check(layer, str(path))

@@ -42,6 +42,14 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
     base_path: str = ""
     """Path such as /birds, for a reverse proxy that leaves it in the address; all answers below it and without it."""
+    certificate: str = ""
+    """PEM file of a certificate and its chain: https and wss in place of http and ws; a renewed one is taken up."""
+    key: str = ""
+    """PEM file of its private key, without a password, not for every user to read; empty is the certificate's file."""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 4096
+    """Most connections at once; further ones are refused with 503."""
+    connections_each: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 256
+    """Most connections of one address (of IPv6: of 64 bits), but for this machine's own."""
     replay_seconds: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 90
     """Seconds of messages and spectra that are held, so that a client that was cut off gets what it missed."""
     picture: Literal["always", "watched"] = "always"
@@ -133,6 +141,13 @@ class SpeciesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lines of this place hold, and those of none."""
 
 
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What counts as heard."""
+
+    muted_s: Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)] = 8.0
+    """Seconds of one and the same sample value (a muted microphone) before a live stream is `muted`; 0 is never."""
+
+
 class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A known sound that is played into a stream of its own now and then: does its label come out?"""
 
@@ -148,6 +163,13 @@ class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Most milliseconds from the sound's first sample to a subscriber."""
     sinks: tuple[str, ...] = ()
     """Sinks of the rules file that are told of a failure."""
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the daemon writes to standard error."""
+
+    format: Literal["auto", "text", "json"] = "auto"
+    """Form of a line: `text`, a `json` object, or `auto`: text on a terminal and in systemd's journal, else JSON."""
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -196,7 +218,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. Names are those of the flags of `streamclf run`."""
 
     source: tuple[str, ...] = ()
-    """Where audio comes from; empty is the default microphone, or the demo where there is none."""
+    """Where audio comes from; empty is the default microphone, and the demo until there is one."""
     model: tuple[str, ...] = ()
     """Names or folders of packs; empty takes the default one, `all` every one that is installed."""
     provider: Provider = Provider.AUTO
@@ -220,6 +242,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
     clips: ClipsConfig = ClipsConfig()
     selftest: SelftestConfig = SelftestConfig()
+    log: LogConfig = LogConfig()
+    health: HealthConfig = HealthConfig()
     species: SpeciesConfig = SpeciesConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""

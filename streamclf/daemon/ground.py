@@ -20,6 +20,7 @@ from streamclf.engine.build import read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
 from streamclf.errors import ConfigError
+from streamclf.serve.http import tls
 from streamclf.serve.http.server import ServerSettings
 from streamclf.serve.http.tokens import read_tokens
 from streamclf.store.database import Store
@@ -122,6 +123,9 @@ def _settings(config: Config) -> ServerSettings:
         hosts=server.hosts,
         base_path=server.base_path,
         no_audio=_no_audio(config),
+        certificate=tls.load(server.certificate, server.key),
+        connections=server.connections,
+        connections_each=server.connections_each,
     )
 
 

@@ -16,17 +16,21 @@ from functools import partial
 from streamclf.config import Config
 from streamclf.daemon import running, wiring
 from streamclf.daemon.ground import OpenStore, read_ground
+from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
+from streamclf.engine.engine import Engine
+from streamclf.errors import ConfigError, PackError
 from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
 
 log = logging.getLogger("streamclf")
 
 FIRST_SUBSCRIBER_S = 5.0  # with --fast: how long sources wait for somebody to listen, so that nothing is missed
+PATIENCE_S = 5.0  # how long the first runs of a pack are waited for; a pack that is not ready by then joins later
 # a switch every 0.5 ms in place of 5: an audio callback that waits for the interpreter waits that long (measured)
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -42,7 +46,7 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     """The picture in the README, from top to bottom. `life` stops what starts here, the other way round."""
     await life.start(ThreadPool())
     store = (await life.start(OpenStore(config))).store
-    engine = await in_thread("loading of packs", partial(build_engine, config))
+    engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
 
@@ -70,8 +74,11 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     gc.freeze()
     await life.watch("counts", partial(count, sources.streams))
     await life.watch("health", health.watch)
-    await life.watch("problems", partial(running.tell_problems, health.parts, server))
+    tell = partial(running.tell_seen, server=server, calls=ears.calls)
+    await life.watch("hearing", partial(health.hearing.watch, tell))
+    await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))
     await _watch_more(life, ears, archive, hub, server)
+    await life.start(Notifying(model, hub, sources.streams, life.failed))
 
 
 async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub, server: Server) -> None:
@@ -84,16 +91,28 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
     if selftest is not None:
         record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token
-        await life.watch("self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record))
+        await life.watch(
+            "self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record, server.trust)
+        )
+
+
+def _load_packs(config: Config) -> Engine:
+    """Packs are what the configuration names: where one cannot be used, no other start helps before that is changed."""
+    try:
+        return build_engine(config, patience_s=PATIENCE_S)
+    except PackError as fault:
+        raise ConfigError(str(fault)) from None
 
 
 def _announce(ears: Ears, address: str) -> None:
     for one in ears.sources.streams:
         log.info("stream %s: %s", one.name, one.info.source)
     for runner in ears.engine.runners:
+        if not runner.works:
+            continue
         asked = ears.config.provider
-        wanted = f", asked for {asked}" if asked != runner.session.provider else ""
-        log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.session.provider, wanted)
+        wanted = f", asked for {asked}" if asked != runner.provider else ""
+        log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.provider, wanted)
     log.info("listening on %s", address)
 
 

@@ -9,6 +9,7 @@ Events of this stream are marked as a test: no rule looks at them, and no count 
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from streamclf.audio.ring import Ring
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.file import open_blocks
 from streamclf.audio.wake import Wake
-from streamclf.client import Client
+from streamclf.client import Client, Subscription
 from streamclf.clock import FRAMES_PER_SECOND, StreamClock, hop_of
 from streamclf.config import SelftestConfig
 from streamclf.engine.engine import Engine
@@ -56,12 +57,22 @@ class SelfTest:
     info: StreamInfo
     problem: str = ""
 
-    async def run(self, url: str, token: str | None, wake: Wake, record: Callable[[Write], object] | None) -> None:
-        """Test again and again. record: has a write done by the writer, for alerts; None where nothing is kept."""
+    async def run(
+        self,
+        url: str,
+        token: str | None,
+        wake: Wake,
+        record: Callable[[Write], object] | None,
+        trust: Callable[[], ssl.SSLContext | None] = lambda: None,
+    ) -> None:
+        """Test again and again. record: has a write done by the writer, for alerts; None where nothing is kept.
+
+        trust: by what our own server is believed, where it speaks TLS.
+        """
         await asyncio.sleep(_FIRST_S)
         while True:
             began_s = time.monotonic()
-            took_ms = await self._test(url, token, wake)
+            took_ms = await self._test(url, token, wake, trust())
             late = took_ms is None or took_ms > self.config.budget_ms
             metrics.SELFTESTS.labels("failed" if late else "passed").inc()
             if took_ms is not None:
@@ -69,9 +80,10 @@ class SelfTest:
             self._judge(took_ms, late, record)
             await asyncio.sleep(max(0.0, self.config.every_min * 60 - (time.monotonic() - began_s)))
 
-    async def _test(self, url: str, token: str | None, wake: Wake) -> float | None:
+    async def _test(self, url: str, token: str | None, wake: Wake, trust: ssl.SSLContext | None) -> float | None:
         """Milliseconds from the sound's beginning to the event at a subscriber; None where it did not come."""
-        client = Client(url, token=token, streams=[STREAM], tier="events", labels=[self.config.label], reconnect=False)
+        wish = Subscription(streams=[STREAM], tier="events", labels=[self.config.label])
+        client = Client(url, wish, token=token, trust=trust, reconnect=False)
         ready = asyncio.Event()
         arrived: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         listening = asyncio.create_task(self._listen(client, ready, arrived))

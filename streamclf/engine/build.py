@@ -1,20 +1,26 @@
 """From a configuration to an engine: packs found and checked, sessions made, labels of the configuration known."""
 
 import difflib
+import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from streamclf.config import Config
 from streamclf.engine import species
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
+from streamclf.engine.making import Made, Making
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
 from streamclf.errors import ConfigError, PackError
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
-from streamclf.model.session import Session
+from streamclf.model.session import Brake, Session
+from streamclf.types import Provider
+
+log = logging.getLogger(__name__)
 
 DEFAULT = "default"
 """Name of the pack that runs where none is named; it ships with streamclf, and a user's pack of that name hides it."""
@@ -22,22 +28,54 @@ ALL = "all"
 """What stands for every installed pack."""
 
 
-def build_engine(config: Config, *, native: bool = False) -> Engine:
+def build_engine(config: Config, *, native: bool = False, patience_s: float | None = None) -> Engine:
     """Load the packs that `config.model` names (the default one where it names none) and make an engine of them.
 
     Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
     `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
+    patience_s: how long each pack's session is waited for (s); one that takes longer joins later. None: for ever.
     """
     packs = load_packs(config.model)
     check_labels(config, packs)
-    for pack in packs:
-        pass_trial(pack)
-    runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
+    if patience_s is None:
+        for pack in packs:
+            pass_trial(pack)
+        runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
+    else:
+        runners = _patiently(config, packs, patience_s)
     if config.hop_ms:
         for runner in runners:
             runner.set_hop(config.hop_ms // 20)
     options = TrackOptions(latency_ms=config.latency_ms, average=config.average, native=native)
     return Engine(runners, options=options, per_label=config.per_label())
+
+
+def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list[PackRunner]:
+    """Runners of these packs, without a session where that is still being made. Raises what making one raised."""
+    runners: list[PackRunner] = []
+    for pack in packs:
+        runner = PackRunner(
+            pack, None, make=partial(_session, pack=pack, provider=config.provider, threads=config.threads)
+        )
+        runners.append(runner)
+        making = Making(runner.name, runner.make)
+        if not making.wait(patience_s):
+            log.error(
+                "pack %s: its first run has not ended within %.0f s: starting without it", runner.name, patience_s
+            )
+            runner.making = making
+        elif isinstance(making.outcome, Made):
+            runner.regain(making.outcome.session, making.outcome.run_seconds)
+        else:
+            for other in (r.making for r in runners if r.making is not None):
+                other.break_off()
+            raise making.outcome or PackError(f"pack {runner.name} cannot be loaded")
+    return runners
+
+
+def _session(brake: Brake, *, pack: Pack, provider: Provider, threads: int) -> Session:
+    pass_trial(pack)
+    return Session(pack, provider=provider, threads=threads, brake=brake)
 
 
 def load_packs(names: Sequence[str]) -> list[Pack]:

@@ -12,7 +12,9 @@ from streamclf.engine.segment import Decision, Segmenter, decide
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
+from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Manifest
+from streamclf.model.session import Session
 from streamclf.types import Gap, GapReason, Output
 
 
@@ -32,6 +34,9 @@ class Engine:
         self.runners = list(runners)
         self.streams: dict[str, Stream] = {}
         self.tracks: dict[str, list[Track]] = {}
+        # What a tick has begun is kept here: where a run in it is given up, the next tick goes on with it.
+        self._heard: list[Track] = []  # bound: the tracks
+        self._told: list[Output] = []  # bound: what one tick gives
         self._options = options or TrackOptions()
         self._per_label = per_label or {}
 
@@ -56,7 +61,7 @@ class Engine:
                     manifest.features,
                     manifest.rate,
                     window=self._longest_window(manifest),
-                    encode=runner.session.encode,
+                    pack=manifest.name,
                 ),
                 segmenter=Segmenter(
                     stream.name,
@@ -69,6 +74,8 @@ class Engine:
             )
             track.priority = priority
             runner.add(track)
+            if track.paused and isinstance(track.frontend, DeferredFrontend):
+                track.frontend.sleep()
             tracks.append(track)
         self.streams[stream.name] = stream
         self.tracks[stream.name] = tracks
@@ -130,21 +137,22 @@ class Engine:
 
     def tick(self) -> list[Output]:
         """Everything that has become certain since the last call, in order for each stream."""
-        outputs: list[Output] = []
-        heard: list[Track] = []
-        for name, stream in self.streams.items():
-            if stream.readable:
-                gap = stream.pull()
-                if gap is not None:
-                    outputs += self._restart(name, gap)
-                outputs += stream.seen
-                heard += self.tracks[name]
+        heard, told = self._heard, self._told
+        if not heard:
+            for name, stream in self.streams.items():
+                if stream.readable:
+                    gap = stream.pull()
+                    if gap is not None:
+                        told += self._restart(name, gap)
+                    told += stream.seen
+                    heard += self.tracks[name]
         self._run(heard)
         for track in heard:
-            # the last rows of a stream that has ended are given by `finish`, when all of its runs are made
+            # the last rows of a stream that has ended are given by `last`, when all of its runs are made
             if not self.streams[track.stream].ended:
-                outputs += track.take()
-        return outputs
+                told += track.take()
+        self._heard, self._told = [], []
+        return told
 
     @property
     def waiting(self) -> bool:
@@ -180,7 +188,9 @@ class Engine:
             needed[rate] = max(needed.get(rate, 0), track.needed(frames))
             track.end(frames)
         stream.end(needed)
+        self._heard = list(tracks)
         self._run(tracks)
+        self._heard = []
 
     def finish(self, name: str) -> list[Output]:
         """The source of stream `name` has ended: give the rows of its last frames and close its events."""
@@ -189,10 +199,53 @@ class Engine:
         if not self.streams[name].ended:
             self.end(name)
             outputs += self.drain()
-        for track in self.tracks[name]:
-            outputs += track.take()
-            outputs += track.finish()
-        return outputs
+        return outputs + self.last(name)
+
+    def last(self, name: str) -> list[Output]:
+        """Give the last rows of a stream that has ended and was heard out, and close its events."""
+        told, self._told = self._told, []
+        return told + self.close_events(name)
+
+    def regain(self, runner: PackRunner, session: Session, run_seconds: float) -> None:
+        """The pack, which had no session, runs again: on every stream from its next whole frame on."""
+        runner.regain(session, run_seconds)
+        for track in runner.tracks:
+            stream = self.streams[track.stream]
+            track.bad_samples = 0
+            if stream.ended:
+                continue
+            track.paused = False
+            if isinstance(track.frontend, DeferredFrontend):
+                track.frontend.wake()
+            track.restart(-(-stream.consumed // stream.hop))
+
+    def lose(self, runner: PackRunner) -> None:
+        """The pack has no session any more: give what rows of it are due, close its events and leave it out."""
+        for track in runner.tracks:
+            if not self.streams[track.stream].ended:
+                self._told += track.take()
+            self._told += track.finish()
+            track.paused = True
+            if isinstance(track.frontend, DeferredFrontend):
+                track.frontend.sleep()
+
+    def unscored(self, name: str) -> bool:
+        """Whether no pack that listens to the stream gives rows that mean something."""
+        tracks = self.tracks[name]
+        return bool(tracks) and not any(track.scoring for track in tracks)
+
+    def given(self, name: str) -> int:
+        """The first frame of the stream that no pack has given its final row for."""
+        return max((track.given for track in self.tracks[name]), default=0)
+
+    def passed(self, name: str) -> int:
+        """The first frame of an unscored stream that may get a row, or of one that is scored again the first that has.
+
+        All frames from `given` up to this one get none.
+        """
+        running = [track.begins for track in self.tracks[name] if not track.paused]
+        stream = self.streams[name]
+        return min(running, default=stream.consumed // stream.hop)
 
     def _longest_window(self, like: Manifest) -> int:
         manifests = [runner.pack.manifest for runner in self.runners]
@@ -209,9 +262,13 @@ class Engine:
 
     def _run(self, heard: Sequence[Track]) -> None:
         for runner in self.runners:
+            if not runner.works:
+                continue
             tracks = [track for track in heard if track.manifest is runner.pack.manifest]
             while tracks:
                 tracks = runner.run_ready(tracks)
+            if not runner.works:
+                self.lose(runner)
 
 
 def default_decision(manifest: Manifest) -> Decision:

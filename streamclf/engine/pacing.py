@@ -56,7 +56,7 @@ class Pacer:
         return self._ladder.rung
 
     def begin(self, run_seconds: Mapping[str, float]) -> list[Output]:
-        """Choose the hops. run_seconds: measured time of one run of each pack."""
+        """Choose the hops. run_seconds: measured time of one run of each pack, as far as that is known."""
         self._run_seconds = run_seconds
         return self._choose_hops()
 
@@ -128,7 +128,7 @@ class Pacer:
             return max(1, self._fixed_hop // FRAME_MS)
         if not self._live:
             return 1
-        return hop_frames(self._run_seconds[pack], streams=streams, window_packs=len(self._windows))
+        return hop_frames(self._run_seconds.get(pack, 0.0), streams=streams, window_packs=len(self._windows))
 
     def _stepped(self, up: bool, load: Load, backlog_ms: float) -> Status:
         rung = self._ladder.rung

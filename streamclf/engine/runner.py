@@ -11,10 +11,15 @@ from collections.abc import Callable, Sequence
 
 from streamclf import metrics
 from streamclf.audio.wake import Wake
+from streamclf.engine.batch import Failure, PackFault, PackRunner
 from streamclf.engine.calls import EngineCalls, StreamEnd
 from streamclf.engine.engine import Engine
+from streamclf.engine.guard import Abandoned, Guard, RunNote
+from streamclf.engine.making import clock_of_thread
+from streamclf.engine.mend import Mender
 from streamclf.engine.pace import Rung
 from streamclf.engine.pacing import Pacer
+from streamclf.engine.watch import RunWatch
 from streamclf.types import Output
 
 Deliver = Callable[[Sequence[Output], int], None]
@@ -54,7 +59,8 @@ class ModelThread:
 
     live: pace is kept (ladder, measured hop); otherwise nothing is skipped and `congested` holds the engine back.
     hop_ms: a fixed hop between window runs, or None for the measured one (live) or 20 ms (not live). on_fault: called
-    on the thread with what ended it, where that was not `stop`.
+    on the thread with what ended it, where that was not `stop`. on_back: called on the thread with the name of a pack
+    that has a new session, and with what that runs on.
     """
 
     NAME = "model"
@@ -70,42 +76,111 @@ class ModelThread:
         congested: Callable[[], bool] = lambda: False,
         on_fault: Callable[[BaseException], None] = lambda fault: None,
         on_hop: Callable[[str, int], None] = lambda pack, hop_ms: None,
+        on_back: Callable[[str, str], None] = lambda pack, provider: None,
         machine: Machine | None = None,
     ) -> None:
         self.engine = engine
         self.pacer = Pacer(engine, live=live, hop_ms=hop_ms, on_hop=on_hop)
+        self.progress = 0.0
+        """When (`time.monotonic`, in seconds) a tick ended last; there is one at least every quarter of a second."""
+        self._mender = Mender(engine, stuck=self._stuck, on_back=self._back)
+        self._watch = RunWatch(self._give_up, on_fault=on_fault)
         self._machine = machine or Machine()
         self._deliver = deliver
         self._live = live
         self._congested = congested
         self._on_fault = on_fault
+        self._on_back = on_back
         self._calls = calls
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
-        self._elsewhere = any(r.session.elsewhere for r in engine.runners)
-        self._helped_s = 0.0  # for which it waited in ticks whose runs others compute
+        self._guard = Guard()
+        self._thread = self._made()
+        self._left: dict[str, threading.Thread] = {}  # pack -> the thread that was left behind in its run
+        self._elsewhere = False
+        # Added to what the thread has computed: what others compute for it, and what a thread before it did.
+        self._helped_s = 0.0
+        self._computed_s = 0.0
         self._ending: dict[str, StreamEnd] = {}
 
     def start(self) -> None:
         """Measure a run of each pack, which may take seconds; choose the hops and begin."""
-        self._hand_over(self.pacer.begin({r.name: r.session.warm_up() for r in self.engine.runners}))
-        self._thread.start()
+        for runner in self.engine.runners:
+            runner.strict = False
+            if runner.works and runner.run_seconds is None:
+                runner.run_seconds = runner.session.warm_up()
+        self._hand_over(self.pacer.begin(self._run_seconds()))
+        self._hand_over(self._mender.begin(self._machine.now_s()))
+        self._begin()
+        self._watch.start()
 
     def stop(self, limit_s: float) -> bool:
-        """Ask the thread to end and wait for it. Returns whether it did: a run cannot be broken off."""
+        """Ask the thread to end and wait for it. Returns whether no run goes on any more: one may hang."""
         self._stopping.set()
+        self._watch.stop()
         self._calls.wake.set()
         if self._thread.is_alive():
             self._thread.join(limit_s)
-        return not self._thread.is_alive()
+        for making in self._mender.makings:
+            making.break_off()
+        behind = [*self._left.values(), self._thread]
+        return not any(thread.is_alive() for thread in behind) and not any(m.running for m in self._mender.makings)
 
-    def _main(self) -> None:
+    @property
+    def present_run(self) -> RunNote | None:
+        """The run that it is in at this moment: it is watched, and will be given up where it takes too long."""
+        present = self._guard.present()
+        return None if present is None else present[1]
+
+    def _made(self) -> threading.Thread:
+        return threading.Thread(target=self._main, args=(self._guard,), name=self.NAME, daemon=True)
+
+    def _begin(self) -> None:
+        for runner in self.engine.runners:
+            runner.guard = self._guard
+        self._elsewhere = any(r.session.elsewhere for r in self.engine.runners if r.works)
+        self._watch.follow(self._guard)
+        self._thread.start()
+
+    def _give_up(self, number: int) -> None:
+        """On the watch's thread: leave the model thread behind in its run, and let another one take over."""
+        present = self._guard.present()
+        if present is None or self._stopping.is_set() or not self._guard.give_up(number):
+            return  # it has just come back
+        _, note = present
+        runner = next(runner for runner in self.engine.runners if runner.name == note.pack)
+        reason = f"a run took longer than {note.limit_s:.2g} s and could not be broken off"
+        runner.lose(PackFault(Failure.HUNG, reason))
+        self._left[runner.name] = self._thread
+        self._guard = Guard(number)
+        self._thread = self._made()
+        self._begin()
+
+    def _stuck(self, pack: str) -> bool:
+        return pack in self._left and self._left[pack].is_alive()
+
+    def _back(self, runner: PackRunner) -> list[Output]:
+        self._elsewhere = self._elsewhere or runner.session.elsewhere
+        self._on_back(runner.name, runner.provider)
+        return self.pacer.begin(self._run_seconds())
+
+    def _run_seconds(self) -> dict[str, float]:
+        return {r.name: r.run_seconds for r in self.engine.runners if r.run_seconds is not None}
+
+    def _main(self, guard: Guard) -> None:
         try:
+            guard.clock = clock_of_thread()
+            self._helped_s = self._computed_s - self._machine.cpu_s()
+            for runner in self.engine.runners:
+                if runner.fault is not None:
+                    self.engine.lose(runner)
+                    self._calls.wake.set()  # what the thread before has not finished
             while not self._stopping.is_set():
                 streams = len(self.engine.streams)
                 if self._machine.listen(self._calls.wake, _IDLE_S) and streams >= _GATHER_FROM:
                     self._machine.rest(self._stopping, min(_GATHER_MOST_S, _GATHER_S_PER_STREAM * streams))
                 self._round()
+        except Abandoned:
+            return
         except BaseException as fault:
             self._on_fault(fault)
 
@@ -117,18 +192,25 @@ class ModelThread:
                 if isinstance(asked, StreamEnd):
                     self._ending[asked.stream] = asked
                 else:
-                    self._hand_over(self.pacer.heed(asked()))
+                    self._hand_over(self._mender.heed(self.pacer.heed(asked())))
             backlog = self.engine.backlog_ms
             began_s, own_s = self._machine.now_s(), self._machine.cpu_s()
             outputs = self.engine.tick()
             now_s, cpu_s = self._machine.now_s(), self._machine.cpu_s()
             metrics.TICK_SECONDS.observe(now_s - began_s)
+            if self._mender.troubled:
+                outputs = self._mender.heed(outputs)
             if self._live:
                 if self._elsewhere:
                     self._helped_s += max(0.0, (now_s - began_s) - (cpu_s - own_s))
-                cpu_s += self._helped_s
-                outputs = outputs + self.pacer.close_silent() + self.pacer.keep(backlog, now_s=now_s, cpu_s=cpu_s)
+                elif self._mender.failing:
+                    self._helped_s -= cpu_s - own_s  # a run that fails is no work that will come again
+                self._computed_s = cpu_s + self._helped_s
+                paced = self.pacer.close_silent() + self.pacer.keep(backlog, now_s=now_s, cpu_s=self._computed_s)
+                outputs = outputs + self._mender.heed(paced)
+            outputs = outputs + self._mender.keep(now_s)
             self._hand_over(outputs)
+            self.progress = now_s
             self._finish_ended()
             if not self.engine.waiting and not self._calls.waiting:
                 return
@@ -139,13 +221,14 @@ class ModelThread:
         for name, end in list(self._ending.items()):
             stream = self.engine.streams[name]
             if stream.paused and not stream.ended:
-                self._hand_over(self.engine.resume(name))  # what was passed over is told; the last samples are read
+                # what was passed over is told; the last samples are read
+                self._hand_over(self._mender.heed(self.engine.resume(name)))
             if not stream.readable and not stream.ended:
                 self.engine.end(name)
             # between the seconds of silence behind the end of one stream, the others are heard
             if not stream.readable:
                 del self._ending[name]
-                self._hand_over([*self.engine.finish(name), *end.told])
+                self._hand_over([*self.engine.last(name), *self._mender.heed(end.told)])
                 end.done()
 
     def _hand_over(self, outputs: Sequence[Output]) -> None:

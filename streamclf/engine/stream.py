@@ -15,8 +15,9 @@ from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
 from streamclf.engine.scope import Scope
 from streamclf.errors import Overrun
+from streamclf.features.deferred import DeferredFrontend
 from streamclf.features.frontend import Encode, Frontend, make_frontend
-from streamclf.model.pack import Features
+from streamclf.model.pack import Encoded, Features
 from streamclf.types import F32, Gap, GapReason, Levels, Picture, Sound
 
 # one pull takes at most this much, so that no history of features is lapped inside a tick
@@ -30,7 +31,7 @@ class _Branch:
 
     rate: int
     resampler: Resampler
-    frontends: dict[tuple[Features, Encode | None], Frontend]
+    frontends: dict[tuple[Features, str], Frontend]
     silent_to: int = 0
     """Sample up to which silence follows the end of the source."""
 
@@ -83,20 +84,29 @@ class Stream:
         self._branches: dict[int, _Branch] = {}
         self._lost_seen = 0
 
-    def listen(self, features: Features, rate: int, *, window: int, encode: Encode | None = None) -> Frontend:
+    def listen(self, features: Features, rate: int, *, window: int, pack: str = "") -> Frontend:
         """The frontend that yields `features` at `rate`; packs with equal wishes share one.
 
-        window: the longest window, in samples, that any of them reads. encode: what runs the graph of `encoded`
-        features; packs share its rows only where it is the same.
+        window: the longest window, in samples, that any of them reads. pack: the one whose graph computes `encoded`
+        features, which it shares with no other.
         """
         hop = hop_of(rate)
         branch = self._branches.get(rate)
         if branch is None:
             branch = self._branches[rate] = _Branch(rate, Resampler(self.rate, rate), {})
-        frontend = branch.frontends.get((features, encode))
+        key = (features, pack if isinstance(features, Encoded) else "")
+        frontend = branch.frontends.get(key)
         if frontend is None:
-            frontend = make_frontend(features, rate, history=window + _SLACK_FRAMES * hop, encode=encode)
-            branch.frontends[features, encode] = frontend
+            history = window + _SLACK_FRAMES * hop
+            if isinstance(features, Encoded):
+
+                def make(encode: Encode) -> Frontend:
+                    return make_frontend(features, rate, history=history, encode=encode)
+
+                frontend = DeferredFrontend(features, make)
+            else:
+                frontend = make_frontend(features, rate, history=history)
+            branch.frontends[key] = frontend
         return frontend
 
     @property

@@ -15,6 +15,7 @@ from streamclf.model.pack import Manifest
 from streamclf.types import F32, Event, FrameScores, Output, Shape
 
 _NEVER = 1 << 62
+_DEAF_MS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,13 @@ class Track:
         self.generation = 0
         self.priority = 0
         self.paused = False
+        """Whether its pack does not work: it is not run, and gives nothing."""
+        self.bad_samples = 0
+        """Sound since the last row that was finite, where rows are not."""
+        self.given = 0
+        """One past the last frame whose final row was given."""
+        self.begins = 0
+        """The first frame of those whose rows were given without a break."""
         self.fresh = True
         """True until the first run after a start or a gap: its state must be zeroed before it."""
         self.native: list[tuple[int, F32]] | None = [] if options.native else None
@@ -80,6 +88,7 @@ class Track:
         self.start = frame * self.hop
         self.fresh = True
         self._frames = None
+        self.given = self.begins = frame
         self.generation += 1
         self._rows.restart(frame)
         return events
@@ -101,6 +110,20 @@ class Track:
             return False
         return self._frames is None or complete <= self._last
 
+    @property
+    def deaf(self) -> bool:
+        """Whether its rows have not been finite for so long that they count as none."""
+        return self.bad_samples * 1000 >= _DEAF_MS * self.manifest.rate
+
+    @property
+    def scoring(self) -> bool:
+        """Whether it gives rows that mean something."""
+        return not (self.paused or (self.bad_samples and self.deaf))
+
+    def note(self, bad: bool) -> None:
+        """Whether the rows just accepted were not finite, and zeros stand in their place."""
+        self.bad_samples = self.bad_samples + self._advance if bad else 0
+
     def fill(self, out: F32) -> None:
         """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""
         self.frontend.window(self.start - self._context, self._context + self._span, out)
@@ -121,6 +144,8 @@ class Track:
 
     def take(self) -> list[Output]:
         """Score rows due by what has been heard, and the events that follow from the final ones."""
+        if self.paused:
+            return []
         heard = self.frontend.samples
         complete = self.start + self._span
         if self._frames is not None:
@@ -132,7 +157,12 @@ class Track:
             if self._frames is not None:
                 rows = rows[: max(0, self._frames - first)]
             if len(rows):
-                outputs.append(self._scores(first, rows, final))
+                end = first + len(rows)
+                if self.bad_samples and self.deaf:
+                    self.begins = max(self.begins, end)
+                else:
+                    outputs.append(self._scores(first, rows, final))
+                    self.given = end if final else self.given
                 if final:
                     outputs += self.segmenter.push(first, rows)
         return outputs

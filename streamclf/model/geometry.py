@@ -7,7 +7,7 @@ from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import Encoded, Fbank, LogMel, Manifest, Waveform
-from streamclf.types import Shape
+from streamclf.types import F32, Shape
 
 MAX_RATE = 384_000
 MAX_WINDOW_S = 120
@@ -35,6 +35,13 @@ def layout_dims(manifest: Manifest) -> list[int]:
         "channel-bands-time": [1, *swapped],
     }
     return layouts[manifest.input_layout]
+
+
+def as_rows(memory: F32, manifest: Manifest) -> F32:
+    """The model's input memory, (rows, *layout_dims), seen as (rows, *row_shape), whatever the layout."""
+    if manifest.input_layout.startswith("channel-"):
+        memory = memory[:, 0]
+    return memory.swapaxes(1, 2) if manifest.input_layout.endswith("bands-time") else memory
 
 
 def frame_of_row(manifest: Manifest, hop: int) -> int:

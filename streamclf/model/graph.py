@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper
 
 from streamclf.errors import PackError
 from streamclf.model.geometry import layout_dims
@@ -164,3 +165,14 @@ def _shown(dims: Sequence[int | None]) -> str:
 
 def _names(values: dict[str, ValueInfoProto]) -> str:
     return ", ".join(repr(name) for name in values) or "none"
+
+
+@cache
+def tiny_graph() -> bytes:
+    """A model that multiplies `x` by itself and leaves out what is negative: every execution provider can run it."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2]) for name in ("x", "y")]
+    nodes = [helper.make_node("MatMul", ["x", "x"], ["z"]), helper.make_node("Relu", ["z"], ["y"])]
+    graph = helper.make_graph(nodes, "probe", ends[:1], ends[1:])
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content

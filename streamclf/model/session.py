@@ -20,9 +20,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from streamclf.errors import PackError, ProviderError
+from streamclf.model.activation import probabilities
 from streamclf.model.driver import worth_trying
-from streamclf.model.geometry import layout_dims, row_shape
-from streamclf.model.pack import Encoded, Manifest, Pack
+from streamclf.model.geometry import as_rows, layout_dims, row_shape
+from streamclf.model.graph import tiny_graph
+from streamclf.model.pack import Encoded, Pack
 from streamclf.model.state import Places, SlotStates
 from streamclf.text import one_line
 from streamclf.types import F32, F64, Provider
@@ -38,21 +40,46 @@ _EXECUTION_PROVIDERS = {
 _OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4
 _FEW = 4096
-_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 # warnings about libraries that are not there are told by the probe, in one sentence
 ort.set_default_logger_severity(_ERRORS_ONLY)
 
 
+class Brake:
+    """Ends the runs of one session from another thread, for good.
+
+    ONNX Runtime looks at it between two nodes of a graph, and of a loop's body: a node that never comes back does not
+    heed it. The run raises, as does every later one.
+    """
+
+    def __init__(self) -> None:
+        self.pulled = False
+        self.options = ort.RunOptions()
+        self.options.log_severity_level = _FATAL_ONLY
+        # its default; where it is not said, each run raises and catches an exception, which takes 36 us
+        self.options.add_run_config_entry("gpu_graph_id", "0")
+
+    def pull(self) -> None:
+        """From any thread."""
+        self.pulled = True
+        self.options.terminate = True
+
+
 class Session:
     """See the module's text. One thread uses it at a time.
 
-    max_batch: rows in one run of the graph; more are run in several goes. Buffers are sized by it.
+    max_batch: rows in one run of the graph; more are run in several goes. brake: what ends its runs, also the first.
     Raises `ProviderError` where the asked-for provider does not work, `PackError` where the graph does not run.
     """
 
     def __init__(
-        self, pack: Pack, *, provider: Provider = Provider.AUTO, threads: int = 1, max_batch: int = 64
+        self,
+        pack: Pack,
+        *,
+        provider: Provider = Provider.AUTO,
+        threads: int = 1,
+        max_batch: int = 64,
+        brake: Brake | None = None,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
@@ -60,8 +87,11 @@ class Session:
         self.max_batch = max_batch
         self.classes = len(pack.labels)
         self.input_shape = row_shape(manifest)
+        self.brake = brake or Brake()
         self.bad_rows = 0
         """Rows in which the model gave NaN or infinity; they left as zeros and their state was reset."""
+        self.bad: list[int] = []
+        """Those of the last run."""
         self._manifest = manifest
         self._session, taken = _open(pack, provider, threads)
         self.provider = taken.value
@@ -75,7 +105,7 @@ class Session:
         self.encode: Encoder | None = None
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
-            self.encode = Encoder(pack, manifest.features, taken, threads)
+            self.encode = Encoder(pack, manifest.features, taken, threads, self.brake)
         self._states = SlotStates(manifest.state, self._goes_of)
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
@@ -93,6 +123,8 @@ class Session:
         slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], new memory.
         """
         count = len(slots)
+        if self.bad:
+            self.bad = []
         if 0 < count <= self._goes_of:
             return self._go(0, slots)
         result = np.empty((count, *self._row_dims), dtype=np.float32)
@@ -137,14 +169,15 @@ class Session:
         raw, flat = binding.output, binding.flat_output
         # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
         if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
-            return _probabilities(raw, self._manifest.activation)
-        return self._without_bad_rows(raw, slots)
+            return probabilities(raw, self._manifest.activation)
+        return self._without_bad_rows(raw, slots, start)
 
-    def _without_bad_rows(self, raw: F32, slots: Sequence[int]) -> F32:
+    def _without_bad_rows(self, raw: F32, slots: Sequence[int], start: int) -> F32:
         bad = ~np.isfinite(raw).all(axis=(1, 2))
         self.bad_rows += int(bad.sum())
+        self.bad += [start + int(row) for row in np.flatnonzero(bad)]
         raw[bad] = 0.0
-        rows = _probabilities(raw, self._manifest.activation)
+        rows = probabilities(raw, self._manifest.activation)
         rows[bad] = 0.0
         for row in np.flatnonzero(bad):
             self.reset(slots[int(row)])
@@ -152,7 +185,7 @@ class Session:
 
     def _allocate(self, rows: int) -> None:
         self._input = np.zeros((rows, *layout_dims(self._manifest)), dtype=np.float32)
-        self._rows = _as_rows(self._input, self._manifest)
+        self._rows = as_rows(self._input, self._manifest)
         self._bindings.clear()
 
     def _reach(self, slot: int) -> None:
@@ -183,7 +216,7 @@ class Session:
         outputs = {self._manifest.output: output.reshape(count, *self._output_dims)}
         for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
             inputs[tensor.input], outputs[tensor.output] = before, after
-        return _Binding(self._session, inputs, outputs, output, states)
+        return _Binding(self._session, self.brake, inputs, outputs, output, states)
 
     def _prove(self, pack: Pack) -> None:
         """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
@@ -201,9 +234,12 @@ class Session:
 class Encoder:
     """Runs the encoder graph of a pack: frames of samples to rows, each from its frame and its statistics, if any."""
 
-    def __init__(self, pack: Pack, features: Encoded, provider: Provider, threads: int) -> None:
+    def __init__(
+        self, pack: Pack, features: Encoded, provider: Provider, threads: int, brake: Brake | None = None
+    ) -> None:
         assert pack.encoder is not None
         self.bands = features.bands
+        self._brake = brake or Brake()
         self._features = features
         self._session = _load(pack, pack.encoder, provider, threads)
 
@@ -217,7 +253,7 @@ class Encoder:
         if features.statistics:
             silent = np.zeros((len(frames), 1 + features.taps, features.taps))
             feeds[features.statistics] = silent if statistics is None else statistics
-        rows: F32 = self._session.run([features.output], feeds)[0]
+        rows: F32 = self._session.run([features.output], feeds, self._brake.options)[0]
         # what is not finite must not stay in the history of rows, where it would spoil a whole window
         return rows if np.isfinite(rows).all() else np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -231,6 +267,7 @@ class _Binding:
     def __init__(
         self,
         session: ort.InferenceSession,
+        brake: Brake,
         inputs: dict[str, Array],
         outputs: dict[str, Array],
         output: F32,
@@ -240,6 +277,7 @@ class _Binding:
         self.flat_output = output.reshape(-1)
         self.states = states
         self._session = session
+        self._options = brake.options
         self._arrays = (inputs, outputs)
         self._binding = session.io_binding()
         for name, array in inputs.items():
@@ -248,7 +286,7 @@ class _Binding:
             self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
     def run(self) -> None:
-        self._session.run_with_iobinding(self._binding)
+        self._session.run_with_iobinding(self._binding, self._options)
 
 
 def probe_providers() -> dict[str, str]:
@@ -272,7 +310,7 @@ def _probe(provider: Provider) -> str:
     values = np.array([[1.0, 2.0], [3.0, -4.0]], dtype=np.float32)
     with _quiet():
         try:
-            session = ort.InferenceSession(_tiny_graph(), options, providers=_chain(provider), enable_fallback=0)
+            session = ort.InferenceSession(tiny_graph(), options, providers=_chain(provider), enable_fallback=0)
             if session.get_providers()[0] != name:
                 return missing or "its library loads but cannot be used; the driver or the device may be missing"
             (result,) = session.run(None, {"x": values})
@@ -349,48 +387,12 @@ def _quiet() -> Any:
 @cache
 def _load_cuda() -> str:
     """Load CUDA's libraries from their wheels or the system. Returns the first that cannot be loaded, in words."""
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
+    with contextlib.redirect_stdout(io.StringIO()) as told:
         ort.preload_dlls()
     for line in told.getvalue().splitlines():
         if line.startswith("Failed to load "):
             return f"the library {line.split()[3].rstrip(':').rsplit('/', 1)[-1]} cannot be loaded"
     return ""
-
-
-@cache
-def _tiny_graph() -> bytes:
-    import onnx
-    from onnx import TensorProto, helper
-
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2]) for name in ("x", "y")]
-    nodes = [helper.make_node("MatMul", ["x", "x"], ["z"]), helper.make_node("Relu", ["z"], ["y"])]
-    graph = helper.make_graph(nodes, "probe", ends[:1], ends[1:])
-    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def _as_rows(memory: F32, manifest: Manifest) -> F32:
-    """The input memory seen as (rows, *row_shape), whatever the layout."""
-    if manifest.input_layout.startswith("channel-"):
-        memory = memory[:, 0]
-    return memory.swapaxes(1, 2) if manifest.input_layout.endswith("bands-time") else memory
-
-
-def _probabilities(raw: F32, activation: str) -> F32:
-    """raw: (n, F, classes), finite. New memory, float32 in [0, 1]."""
-    if activation == "sigmoid":
-        # by tanh, which never overflows
-        rows: F32 = np.tanh(raw * _HALF)
-        rows += _ONE
-        rows *= _HALF
-        return rows
-    if activation == "softmax":
-        rows = np.exp(raw - raw.max(axis=-1, keepdims=True))
-        rows /= rows.sum(axis=-1, keepdims=True)
-        return rows
-    return raw.clip(_ZERO, _ONE)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from streamclf.protocol import wire
 
-# Bounds of a mailbox. With a write buffer of 64 KiB and the connection itself, a client that never reads stays below
-# 512 KiB whatever the messages' size; 4 s is as old as a live score may get.
+# Bounds of a mailbox. Scores of a client that is known to read may wait through a burst; one that never reads costs,
+# with a write buffer of 16 KiB, the kernel's 48 KiB and a message, below 90 KiB. 4 s is as old as a live score may get.
 MAX_SCORE_BYTES = 192 * 1024
+MAX_DOUBTED_BYTES = 20 * 1024
 MAX_AGE_NS = 4_000_000_000
 MAX_VITAL = 256
 MAX_VITAL_BYTES = 128 * 1024
@@ -43,7 +44,8 @@ class Mailbox:
     def __init__(self) -> None:
         self.dropped_rows = 0
         self._arrivals = 0
-        # bound: MAX_SCORE_BYTES and MAX_AGE_NS; oldest dropped; counter: dropped_rows
+        self._most_bytes = MAX_SCORE_BYTES
+        # bound: _most_bytes and MAX_AGE_NS; oldest dropped; counter: dropped_rows
         self._scores: deque[tuple[int, Outgoing]] = deque()
         # bound: MAX_VITAL and MAX_VITAL_BYTES; refused when full, and the connection ends
         self._vital: deque[tuple[int, Outgoing]] = deque()
@@ -59,6 +61,12 @@ class Mailbox:
     def half_full(self) -> bool:
         """Whether a producer that can wait should wait."""
         return 2 * self._score_bytes > MAX_SCORE_BYTES or 2 * len(self._vital) > MAX_VITAL
+
+    def trust(self, reads: bool) -> None:
+        """reads: the client was seen to read just now. Less waits for one that may not; the oldest is dropped."""
+        self._most_bytes = MAX_SCORE_BYTES if reads else MAX_DOUBTED_BYTES
+        while len(self._scores) > 1 and self._score_bytes > self._most_bytes:
+            self._drop()
 
     def put(self, message: Outgoing) -> bool:
         """Queue a message. False: full of what must not be dropped."""
@@ -99,7 +107,7 @@ class Mailbox:
         self._hole = None
 
     def _over(self, now_ns: int) -> bool:
-        return self._score_bytes > MAX_SCORE_BYTES or now_ns - self._scores[0][1].decided_ns > MAX_AGE_NS
+        return self._score_bytes > self._most_bytes or now_ns - self._scores[0][1].decided_ns > MAX_AGE_NS
 
     def _drop(self) -> None:
         self._hole_at, message = self._scores.popleft()

@@ -7,9 +7,16 @@ import numpy as np
 
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
+from streamclf.serve.limits import Allowance
 from streamclf.types import F32
 
 _INDEX_BYTES = 8
+# Sound comes as time goes by. What waited while the network stood still may come after it, not faster than a model can
+# catch up beside others: seconds of sound a second, at once, and in all that a client may have left out and send later.
+CATCH_UP = 4.0
+AT_ONCE_S = 1.0
+AHEAD_S = 2.0
+BEHIND_S = 60.0
 
 
 class PushSink(Protocol):
@@ -38,7 +45,7 @@ class PushDesk:
         self.taken: dict[str, PushSession] = {}
         self._senders: dict[str, str] = {}
 
-    def open(self, push: wire.Push) -> "PushSession":
+    def open(self, push: wire.Push, now_s: float) -> "PushSession":
         """Raises `ServeError` where the stream does not exist, is taken, or has another rate."""
         sink = self.sinks.get(push.stream)
         if sink is None:
@@ -53,24 +60,29 @@ class PushDesk:
             raise ServeError(f"stream '{push.stream}' takes 1 channel, not {push.channels}; mix down before sending")
         if push.stream in self.taken:
             self.taken[push.stream].close()
-        session = PushSession(self, push, sink, again=again)
+        session = PushSession(self, push, sink, again=again, now_s=now_s)
         self._senders[push.stream] = push.sender
         return session
 
 
 class PushSession:
-    """One client sending to one stream, until `close`."""
+    """One client sending to one stream, until `close`. now_s: of a clock that only goes forward."""
 
-    def __init__(self, desk: PushDesk, push: wire.Push, sink: PushSink, *, again: bool) -> None:
+    def __init__(self, desk: PushDesk, push: wire.Push, sink: PushSink, *, again: bool, now_s: float) -> None:
         self.stream = push.stream
         self._desk = desk
         self._sink = sink
         self._format = push.format
+        self._speed = Allowance(CATCH_UP, AT_ONCE_S, now_s=now_s)
+        self._time = Allowance(1.0, BEHIND_S, now_s=now_s, start=AHEAD_S)
         sink.connect(again=again)
         desk.taken[push.stream] = self
 
-    def feed(self, data: bytes) -> None:
-        """A binary message: u64 index of its first sample, little-endian, then PCM. Raises `ServeError`."""
+    def feed(self, data: bytes, now_s: float) -> float:
+        """A binary message: u64 index of its first sample, little-endian, then PCM. Raises `ServeError`.
+
+        Returns the seconds for which nothing more should be taken from the client: it sends faster than time goes by.
+        """
         if self._desk.taken.get(self.stream) is not self:
             raise ServeError(f"another connection of this sender has taken its place at stream '{self.stream}'")
         width = 2 if self._format == "s16le" else 4
@@ -88,6 +100,8 @@ class PushSession:
         else:
             samples = np.frombuffer(data, "<f4", offset=_INDEX_BYTES).astype(np.float32)
         self._sink.feed(first, samples)
+        seconds = len(samples) / self._sink.rate
+        return max(self._speed.owe(seconds, now_s), self._time.owe(seconds, now_s))
 
     def close(self) -> None:
         """Leave the stream to others."""

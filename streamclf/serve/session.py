@@ -4,6 +4,8 @@ import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol import wire
+from streamclf.serve.connection import BYTES, BYTES_BURST
+from streamclf.serve.limits import Allowance
 from streamclf.serve.marks import MarkDesk
 from streamclf.serve.push import PushDesk, PushSession
 from streamclf.serve.query import NOT_OURS, query_of
@@ -19,11 +21,11 @@ _LISTS = {"streams", "packs", "labels", "groups"}
 class ClientSession:
     """Does what the client asks; what cannot be done is answered with `error` and changes nothing.
 
-    no_audio: why nobody may listen live here; empty where everybody with the role may.
+    now_s: the server's clock. no_audio: why nobody may listen live here; empty where everybody with the role may.
     """
 
     def __init__(
-        self, subscriber: Subscriber, desk: PushDesk, marks: MarkDesk, *, role: Role, no_audio: str = ""
+        self, subscriber: Subscriber, desk: PushDesk, marks: MarkDesk, *, role: Role, now_s: float, no_audio: str = ""
     ) -> None:
         self._subscriber = subscriber
         self._desk = desk
@@ -34,6 +36,8 @@ class ClientSession:
         self.no_audio = no_audio
         """Why this connection may not listen live; empty where it may."""
         self._push: PushSession | None = None
+        self._bytes = Allowance(BYTES, BYTES_BURST, now_s=now_s)
+        self._taken_until_s = now_s
 
     def query(self, path: str) -> None:
         """`/v1?tier=frame&labels=speech,bird` is a subscription too, for clients that only listen."""
@@ -44,16 +48,21 @@ class ClientSession:
         except (ServeError, ValueError) as fault:
             self._refuse("bad-subscription", fault)
 
-    def receive(self, message: str | bytes) -> None:
+    def ahead_s(self, now_s: float) -> float:
+        """Seconds for which nothing more should be taken from the client: it sends faster than it may. 0 for none."""
+        return max(0.0, self._taken_until_s - now_s)
+
+    def receive(self, message: str | bytes, now_s: float) -> None:
         """A message of the client."""
         if self._subscriber.ended:
             return
+        self._slow_down(self._bytes.owe(len(message), now_s), now_s)
         if isinstance(message, bytes):
-            self._samples(message)
+            self._samples(message, now_s)
         elif len(message) > MAX_TEXT:
             self._subscriber.cut("too-big", _TOO_BIG, f"a text message may have {MAX_TEXT} characters")
         else:
-            self._order(message)
+            self._order(message, now_s)
 
     def close(self) -> None:
         """The connection is gone."""
@@ -61,7 +70,10 @@ class ClientSession:
             self._push.close()
             self._push = None
 
-    def _order(self, text: str) -> None:
+    def _slow_down(self, wait_s: float, now_s: float) -> None:
+        self._taken_until_s = max(self._taken_until_s, now_s + wait_s)
+
+    def _order(self, text: str, now_s: float) -> None:
         try:
             message = wire.decode_client(text)
         except ServeError as fault:
@@ -80,17 +92,17 @@ class ClientSession:
                 self._refuse("bad-mark", fault)
             return
         try:
-            self._open(message)
+            self._open(message, now_s)
         except StreamclfError as fault:
             self._refuse("bad-push", fault)
         else:
             self._subscriber.control(wire.Pushing(stream=message.stream, rate=message.rate, format=message.format))
 
-    def _open(self, push: wire.Push) -> None:
+    def _open(self, push: wire.Push, now_s: float) -> None:
         if self._role < Role.AUDIO:
             raise ServeError(f"sending sound needs the role audio, and this connection has {self._role.name.lower()}")
         self.close()
-        self._push = self._desk.open(push)
+        self._push = self._desk.open(push, now_s)
 
     def _mark(self, message: wire.Mark) -> None:
         if self._role < Role.ADMIN:
@@ -102,11 +114,11 @@ class ClientSession:
             raise ServeError(self.no_audio)
         self._subscriber.subscribe(wish)
 
-    def _samples(self, data: bytes) -> None:
+    def _samples(self, data: bytes, now_s: float) -> None:
         try:
             if self._push is None:
                 raise ServeError("samples came without a push message before them; say stream, rate and format first")
-            self._push.feed(data)
+            self._slow_down(self._push.feed(data, now_s), now_s)
         except StreamclfError as fault:
             self._refuse("bad-push", fault)
 

@@ -1,85 +1,58 @@
 """One connection's sending side: straight to the transport, or by way of the mailbox, or from the replay ring.
 
-Theory of operation. While the transport takes what it is given (`paused` is false: under 64 KiB wait in it) and
+Theory of operation. While the transport takes what it is given (`paused` is false: under 16 KiB wait in it) and
 nothing waits, a message is written at once: no task, no await. Otherwise it goes to the mailbox, and `pump` empties
 that when the transport says that it can take more. A subscriber with a cursor reads from the replay ring instead,
 portion by portion, and goes live when the ring has no more; meanwhile `deliver` has nothing to do, because what it
 would bring is in the ring. In a lossless run a full transport leads to a cursor too, never to the mailbox.
 
-A client that does not read is found in two ways. No pong within 8 s of a ping (every 4 s): this works however little
-is sent, while kernel buffers hide for megabytes that nobody reads. No progress of a full write buffer for 10 s. Both
-end in `abort`: a close handshake would wait behind the same full buffer.
+A client that does not read is found in two ways, within 6 s. No pong within 3.25 s of a ping (every 2 s): this works
+however little is sent, while kernel buffers hide for megabytes that nobody reads. No progress of a full write buffer
+for 5 s. Both end in `abort`: a close handshake would wait behind the same full buffer. A slow link is no client that
+does not read: as long as what lies before the ping moves, the ping has time. So it has where we ourselves do not read
+what the client sends, since the pong comes behind that. Until the first pong, and where one takes more than a second,
+little waits for the client.
 """
 
 import asyncio
 import logging
 import socket
+import sys
 import time
-from typing import Any
+from contextlib import suppress
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN, Event
+from websockets.protocol import OPEN
 
 from streamclf import metrics
 from streamclf.protocol import wire
+from streamclf.serve.connection import ServedConnection
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Mailbox, Outgoing, answer
-from streamclf.serve.roles import Role
 from streamclf.serve.subscription import Channel
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger("streamclf.serve")
 
-PING_EVERY_S = 4.0
-PONG_LIMIT_S = 8.0
-STALL_LIMIT_S = 10.0
+PING_EVERY_S = 2.0
+PONG_LIMIT_S = 3.25
+DOUBT_S = 1.0
+STALL_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 2.0
+CODE_POLICY = 1008
 CODE_TRY_AGAIN = 1013
 # high and low water mark of asyncio's write buffer, and the kernel's send buffer (Linux doubles it): what a client
-# that never reads can cost, besides its mailbox
-WRITE_LIMIT = (64 * 1024, 16 * 1024)
-SEND_BUFFER = 64 * 1024
+# that never reads can cost, besides its mailbox and one message
+WRITE_LIMIT = (16 * 1024, 4 * 1024)
+SEND_BUFFER = 24 * 1024
 
 _PING = Frame(Opcode.PING, b"alive?").serialize(mask=False)
-
-
-class ServedConnection(ServerConnection):
-    """A connection that tells its subscriber when it can take more and when a pong came.
-
-    registry: every connection that is open, from its first byte on. emptied: set when the last one is gone.
-    """
-
-    def __init__(self, *args: Any, registry: "set[ServedConnection]", emptied: asyncio.Event, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.subscriber: Subscriber | None = None
-        self.role = Role.LABELS  # until the request is looked at
-        self._registry = registry
-        self._emptied = emptied
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accepted."""
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        self._registry.add(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Gone."""
-        super().connection_lost(exc)
-        self._registry.discard(self)
-        if not self._registry:
-            self._emptied.set()
-
-    def resume_writing(self) -> None:
-        """The write buffer is below its low-water mark again."""
-        super().resume_writing()
-        if self.subscriber is not None:
-            self.subscriber.resumed()
-
-    def process_event(self, event: Event) -> None:
-        """A frame came."""
-        if isinstance(event, Frame) and event.opcode is Opcode.PONG and self.subscriber is not None:
-            self.subscriber.pong()
-        super().process_event(event)
 
 
 class Subscriber:
@@ -93,6 +66,7 @@ class Subscriber:
         self._transport = connection.transport
         self._loop = asyncio.get_running_loop()
         self._mailbox = Mailbox()
+        self._mailbox.trust(False)
         self._channel: Channel | None = None
         self._cursor: int | None = None
         self._direct = True
@@ -104,14 +78,23 @@ class Subscriber:
         self._progressed = False
         self._stuck_at: float | None = None
         self._stuck_bytes = 0
+        self._written = 0  # bytes handed to the transport
+        self._ping_at_byte = 0
+        self._taken_bytes = 0  # of those, by the other side, when last looked at
+        with suppress(OSError):  # of a client that has gone already
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     # Sending
+
+    def _write(self, frame: bytes) -> None:
+        self._written += len(frame)
+        self._transport.write(frame)
 
     def deliver(self, message: Outgoing) -> None:
         """From the hub: what everybody on the channel gets."""
         if self._direct and not self.connection.paused:
             if self._protocol.state is OPEN:
-                self._transport.write(message.frame)
+                self._write(message.frame)
         elif self.ended or self._cursor is not None:
             return
         elif self._hub.lossless:
@@ -123,7 +106,7 @@ class Subscriber:
         """From the hub: a picture or sound, which is sent now or not at all. Returns whether it was."""
         free = self._direct and not self.connection.paused and self._protocol.state is OPEN
         if free:
-            self._transport.write(frame)
+            self._write(frame)
         return free
 
     def control(self, message: wire.Message) -> None:
@@ -160,13 +143,13 @@ class Subscriber:
         while not self.connection.paused and self._protocol.state is OPEN:
             message = self._mailbox.take()
             if message is not None:
-                self._transport.write(message.frame)
+                self._write(message.frame)
                 continue
             if self._cursor is None or self._channel is None:
                 break
             portion, self._cursor = self._hub.read(self._channel, self._cursor, sent_ns=time.time_ns())
             for message in portion:
-                self._transport.write(message.frame)
+                self._write(message.frame)
             metrics.MESSAGES_SENT.labels(self._channel.spec.tier).inc(len(portion))
             if self._cursor is not None:
                 self._pump_soon()  # the others' turn first
@@ -208,6 +191,13 @@ class Subscriber:
     def pong(self) -> None:
         """The client has read our last ping, and so everything before it."""
         self._pinged_at = None
+        self._mailbox.trust(True)
+
+    def ping(self, now: float) -> None:
+        """Ask whether the client reads."""
+        self._pinged_at, self._next_ping = now, now + PING_EVERY_S
+        self._write(_PING)
+        self._ping_at_byte, self._taken_bytes = self._written, self._written - self._waiting_bytes()
 
     def check(self, now: float) -> None:
         """Called a few times a second: ping, and cut off who does not read."""
@@ -221,15 +211,38 @@ class Subscriber:
                 self.cut("stalled", None, f"{waiting} bytes did not move for {STALL_LIMIT_S:.0f} s")
                 return
         if self._pinged_at is not None:
-            if self._progressed and self._hub.lossless:
-                # megabytes may lie before the ping in the kernels' buffers, and nobody waits for this client in vain
+            # in a lossless run megabytes may lie before the ping in the kernels' buffers
+            if (self._progressed and self._hub.lossless) or self._link_is_slow():
                 self._pinged_at = now
+            if now - self._pinged_at > DOUBT_S:
+                before = self._mailbox.dropped_rows
+                self._mailbox.trust(False)
+                metrics.LAGGED_ROWS.inc(self._mailbox.dropped_rows - before)
             if now - self._pinged_at > PONG_LIMIT_S:
-                self.cut("silent", None, f"no answer to a ping for {PONG_LIMIT_S:.0f} s")
+                self.cut("silent", None, f"no answer to a ping for {PONG_LIMIT_S:g} s")
         elif now >= self._next_ping:
-            self._pinged_at, self._next_ping = now, now + PING_EVERY_S
-            self._transport.write(_PING)
+            self.ping(now)
         self._progressed = False
+
+    def held_back(self, now: float) -> None:
+        """What the client sends is not read just now, and its pong is behind that."""
+        if self._pinged_at is not None:
+            self._pinged_at = now
+
+    def flooded(self, why: str) -> None:
+        """The client sends too much."""
+        self.cut("flood", CODE_POLICY, why)
+
+    def _link_is_slow(self) -> bool:
+        """Whether the last ping is still on its way, behind bytes that move."""
+        taken = self._written - self._waiting_bytes()
+        moved = self._taken_bytes < taken < self._ping_at_byte
+        self._taken_bytes = max(taken, self._taken_bytes)
+        return moved
+
+    def _waiting_bytes(self) -> int:
+        """Bytes that the other side's kernel does not have yet."""
+        return self._transport.get_write_buffer_size() + _unsent(self._transport.get_extra_info("socket").fileno())
 
     def cut(self, reason: str, code: int | None, text: str) -> None:
         """End the connection from our side: at once without a code, else after a close message. Counted."""
@@ -264,6 +277,16 @@ class Subscriber:
             self._direct = False
             self._mailbox.clear()
             self._loop.call_soon(self._hub.detach, self)
+
+
+def _unsent(descriptor: int) -> int:
+    """Bytes in the kernel's send buffer that were not acknowledged; 0 where it does not tell."""
+    if fcntl is None or descriptor < 0:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _name_of(connection: ServerConnection) -> str:

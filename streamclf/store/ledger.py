@@ -25,6 +25,7 @@ class Ledger:
         self._packs = packs
         self._test = test
         self._states: dict[str, StreamState] = {}
+        self._failed: set[str] = set()  # packs that do not score
         self._loudness: dict[str, Loudness] = {}
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> list[StoredEvent]:
@@ -33,6 +34,10 @@ class Ledger:
         for output in outputs:
             if isinstance(output, Status) and output.stream and output.state.of_stream:
                 self._states[output.stream] = output.state.settled
+            elif isinstance(output, Status) and output.state is StreamState.PACK_PROBLEM:
+                self._failed.add(output.pack)
+            elif isinstance(output, Status) and output.state is StreamState.PACK_BACK:
+                self._failed.discard(output.pack)
         taken = []
         for output in outputs:
             if isinstance(output, Levels):
@@ -92,4 +97,4 @@ class Ledger:
         if state is StreamState.PAUSED:
             return "paused"
         unheard = state is not None and state.silent and not state.over
-        return "gap" if unheard or event.stream in broken else "end"
+        return "gap" if unheard or event.pack in self._failed or event.stream in broken else "end"

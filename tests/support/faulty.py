@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -84,6 +85,18 @@ async def _hang_on_loop(*args: Any, **kwargs: Any) -> None:
     await asyncio.Event().wait()
 
 
+def _while_asked(usual: Callable[[Engine], list[Output]]) -> Callable[[Engine], list[Output]]:
+    """Hangs as long as there is a file `hang` beside the store."""
+    asked = Path(os.environ.get("STREAMCLF_STORE_PATH", "store")).with_name("hang")
+
+    def tick(engine: Engine) -> list[Output]:
+        while asked.exists():
+            time.sleep(0.02)
+        return usual(engine)
+
+    return tick
+
+
 def _second(name: str, instead: Callable[..., Any]) -> Callable[..., Any]:
     """A method of `FileSource` as it is for the first source, and something else for the second one."""
     usual = getattr(FileSource, name)
@@ -126,6 +139,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "sink-dies": (Dispatcher, "_next", _fail_soon),
     "hub-dies": (Hub, "publish", _raiser(ValueError("planted"))),
     "model-dies": (Engine, "tick", _raiser(ValueError("planted"))),
+    "hung-model": (Engine, "tick", _while_asked(Engine.tick)),
     "model-busy": (Engine, "tick", lambda engine: _long_run.tick(engine)),
     "writer-dies": (Writer, "_round", _raiser(ValueError("planted"))),
     "server-hangs-stopping": (Server, "stop", _hang_on_loop),

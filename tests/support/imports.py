@@ -31,7 +31,7 @@ TRAIN_DOORS = ("cli", "commands")  # may import train, inside a function alone
 QUARANTINE: dict[str, tuple[str, ...]] = {
     # sessions in one place; train/quantise.py calls its offline tools, and runs no graph
     "onnxruntime": ("model/session.py", "train/export/quantise.py"),
-    "sounddevice": ("audio/sources/device.py",),
+    "sounddevice": ("audio/sources/portaudio.py",),
     "torch": ("train/",),
     "torchaudio": ("train/",),
     "transformers": ("train/",),
@@ -46,7 +46,15 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "commands/marks.py",
         "commands/snapshot.py",
     ),
-    "threading": ("audio/", "engine/runner.py", "writer/writer.py", "writer/housekeeping.py", "daemon/"),
+    "threading": (
+        "audio/",
+        "engine/runner.py",
+        "engine/making.py",
+        "engine/watch.py",
+        "writer/writer.py",
+        "writer/housekeeping.py",
+        "daemon/",
+    ),
     "_thread": ("audio/", "engine/runner.py"),
     "time": (
         "alerts/service.py",
@@ -54,6 +62,8 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "audio/sources/",
         "audio/wake.py",
         "engine/runner.py",
+        "engine/making.py",
+        "engine/watch.py",
         "writer/writer.py",
         "writer/housekeeping.py",
         "serve/",
@@ -68,7 +78,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
-    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py"),
+    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py", "audio/sources/lister.py"),
     # what can execute code out of data
     **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
 }

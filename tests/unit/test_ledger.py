@@ -62,6 +62,15 @@ def test_an_event_of_a_stream_that_is_not_heard_says_so(state: StreamState, ende
     assert closed.ended_by == ended_by
 
 
+def test_an_event_whose_pack_fails_was_cut_off() -> None:
+    cut = heard(Stage.CLOSE, offset=120, decided=121)
+    ledger = Ledger("run1", FACTS)
+    (failed,) = ledger.take([cut, Status("", StreamState.PACK_PROBLEM, "it hangs", pack=cut.pack)], {"mic": EPOCH})
+    ledger.take([Status("", StreamState.PACK_BACK, "it works again", pack=cut.pack)], {"mic": EPOCH})
+    (ended,) = ledger.take([cut], {"mic": EPOCH})
+    assert [failed.ended_by, ended.ended_by] == ["gap", "end"]
+
+
 def test_self_test_streams_are_marked() -> None:
     (marked,) = Ledger("run1", FACTS, test={"mic"}).take([heard(Stage.OPEN)], {"mic": EPOCH})
     assert marked.test

@@ -13,9 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from streamclf.errors import PackError, ProviderError
+from streamclf.model.activation import probabilities
 from streamclf.model.loader import labels_of, load_pack, read_manifest
 from streamclf.model.pack import Constant, Manifest, Pack
-from streamclf.model.session import Session, _probabilities, probe_providers
+from streamclf.model.session import Session, probe_providers
 from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
 from tools.lab.tinypack import stateful_pack, window_frames_pack, window_row_pack
@@ -123,7 +124,7 @@ def test_the_input_buffer_is_the_same_memory_at_every_call(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("options", [{"max_batch": 2}, {"max_batch": 1}, {"max_batch": 64}])
 @pytest.mark.parametrize("batch", [True, False])
-def test_more_rows_than_a_batch_are_run_in_goes(tmp_path: Path, options: dict[str, int], batch: bool) -> None:
+def test_more_rows_than_a_batch_are_run_in_goes(tmp_path: Path, options: dict[str, Any], batch: bool) -> None:
     folder = stateful_pack(tmp_path / "p", batch=batch)
     if not batch:
         folder = rewritten(folder, tmp_path / "q", fix_batch)
@@ -179,9 +180,9 @@ def test_probabilities_are_the_textbook_s_and_never_overflow() -> None:
     softmax = np.exp(exact - exact.max()) / np.exp(exact - exact.max()).sum()
 
     with np.errstate(all="raise", under="ignore"):
-        np.testing.assert_allclose(_probabilities(logits, "sigmoid"), sigmoid, atol=1e-7)
-        np.testing.assert_allclose(_probabilities(logits, "softmax"), softmax, atol=1e-7)
-        np.testing.assert_array_equal(_probabilities(logits, "none"), np.clip(logits, 0, 1))
+        np.testing.assert_allclose(probabilities(logits, "sigmoid"), sigmoid, atol=1e-7)
+        np.testing.assert_allclose(probabilities(logits, "softmax"), softmax, atol=1e-7)
+        np.testing.assert_array_equal(probabilities(logits, "none"), np.clip(logits, 0, 1))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
@@ -192,7 +193,7 @@ def test_the_activation_is_applied_to_the_graph_s_output(tmp_path: Path, activat
 
     rows = run(Session(pack, provider=CPU), inputs, [0, 1])[:, 0]
 
-    np.testing.assert_allclose(rows, _probabilities(raw, activation), atol=1e-6)
+    np.testing.assert_allclose(rows, probabilities(raw, activation), atol=1e-6)
 
 
 @pytest.mark.parametrize("layout", ["bands-time", "channel-time-bands", "channel-bands-time"])

@@ -119,3 +119,21 @@ def test_so_many_addresses_are_remembered_and_the_quietest_is_forgotten() -> Non
 
     assert tries.wait_s("first", 0.0) > 0
     assert tries.wait_s("second", 0.0) == 0
+
+
+def test_a_credential_of_systemd_shows_a_right_of_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(0o440)  # as systemd 254 and later shows it, where the group is the list of who may
+    (tmp_path / "below").mkdir()
+    other = tmp_path / "below" / "token"
+    other.write_text(TOKEN)
+    other.chmod(0o440)
+
+    assert read_token(file, {}) == TOKEN
+    with pytest.raises(ConfigError, match="has mode 0440"):
+        read_token(other, {})
+    file.chmod(0o444)
+    with pytest.raises(ConfigError, match="has mode 0444"):
+        read_token(file, {})

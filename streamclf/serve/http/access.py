@@ -12,7 +12,6 @@
 """
 
 import hmac
-import ipaddress
 import re
 import time
 from collections.abc import Sequence
@@ -22,11 +21,13 @@ from typing import Literal, NamedTuple
 
 from websockets.datastructures import Headers
 
-from streamclf.errors import ServeError
+from streamclf.errors import ConfigError
 from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve.http import cookie
 from streamclf.serve.http.origins import Origins, normal
-from streamclf.serve.http.tokens import Guesses, Sender
+from streamclf.serve.http.senders import Sender, sender_of
+from streamclf.serve.http.tls import Certificate
+from streamclf.serve.http.tokens import Guesses
 from streamclf.serve.roles import Role
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
@@ -41,7 +42,8 @@ class ServerSettings:
     token: the admin's; audio_token, labels_token: those of the lesser roles. origins: web origins besides our own, such
     as `https://dash.example.org`. hosts: names besides the bind address under which we are reached. base_path: "" or
     such as "/birds", below which everything answers as well as at the root. no_audio: why nobody may listen live; empty
-    where everybody with the role may.
+    where everybody with the role may. certificate: https and wss, and nothing else; None for http and ws. connections:
+    most that are open at once; connections_each: of one address, but for this machine's own.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +55,9 @@ class ServerSettings:
     hosts: tuple[str, ...] = ()
     base_path: str = ""
     no_audio: str = ""
+    certificate: Certificate | None = None
+    connections: int = 4096
+    connections_each: int = 256
 
     @property
     def tokens(self) -> dict[Role, str]:
@@ -73,9 +78,9 @@ class Refusal(NamedTuple):
 
 
 def check_bind(settings: ServerSettings) -> None:
-    """Raises `ServeError` for a bind that others can reach when there is no token."""
+    """Raises `ConfigError` for a bind that others can reach when there is no token."""
     if settings.token is None and not is_loopback(settings.host):
-        raise ServeError(
+        raise ConfigError(
             f"binding to {settings.host or 'all addresses'} lets other machines listen, and no token is set; "
             f"set {TOKEN_VARIABLE} or server.token_file, or bind to 127.0.0.1"
         )
@@ -90,6 +95,8 @@ class Access:
     def __init__(self, settings: ServerSettings) -> None:
         self.port = settings.port
         self.base_path = settings.base_path
+        self.secure = settings.certificate is not None
+        """Whether everything goes over https."""
         self._loopback = is_loopback(settings.host)
         self._hosts = {_bare(host) for host in settings.hosts} | {"localhost", _bare(settings.host)}
         self.origins = Origins(settings.origins)
@@ -132,7 +139,7 @@ class Access:
             return Role.ADMIN
         offered = [*_subprotocol_tokens(headers), *query, *_bearer_tokens(headers)][:_MOST_TOKENS]
         if offered:
-            return self._role_by_token(offered, _sender(headers, peer))
+            return self._role_by_token(offered, sender_of(headers, peer))
         values = self._logins(headers)
         if not values:
             return Refusal("none", "a token is needed: log in on the page, or send Authorization: Bearer, or ?token=")
@@ -203,32 +210,6 @@ def _by_own_page(headers: Headers, *, socket: bool) -> bool:
     if socket or headers.get_all("Origin"):
         return _own_origin(headers)
     return all(site in ("same-origin", "none") for site in headers.get_all("Sec-Fetch-Site"))
-
-
-def _sender(headers: Headers, peer: str) -> Sender:
-    """Who tries: of a proxy on this machine, the client that it names last; it may have let others pass before."""
-    address = _address(peer)
-    here = address is not None and address.is_loopback
-    chain = [part.strip() for value in headers.get_all("X-Forwarded-For") for part in value.split(",")]
-    named = _address(chain[-1]) if here and chain else None
-    return Sender(_network(named or address) or peer, here)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that `text` is, an IPv4 one also where IPv6 carries it; without the name of an interface."""
-    found = ip_of(text.partition("%")[0])
-    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
-
-
-def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> str:
-    """Those that one sender may well have all of: an address, of IPv6 its network; all of this machine's own."""
-    if address is None:
-        return ""
-    if address.is_loopback:
-        return "127.0.0.1"
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
 
 
 def _bare(host: str) -> str:

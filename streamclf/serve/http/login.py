@@ -25,7 +25,9 @@ class Login(msgspec.Struct):
 
 def answer(access: Access, path: str, headers: Headers, caller: Role | Refusal) -> Reply | Refusal:
     """path: one of PATHS. caller: the role that `headers` show."""
-    secure = "https" in [part.strip() for value in headers.get_all("X-Forwarded-Proto") for part in value.split(",")]
+    secure = access.secure or "https" in [
+        part.strip() for value in headers.get_all("X-Forwarded-Proto") for part in value.split(",")
+    ]
     if path != "/v1/session" and headers.get_all(_OWN_PAGE) != ["page"]:
         return Refusal("foreign", f"logging in and out is for our own page, which sends the header {_OWN_PAGE}: page")
     if path == "/v1/logout":

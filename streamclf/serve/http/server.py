@@ -8,40 +8,49 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 from websockets.asyncio.server import Server as SocketServer
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from streamclf import metrics
-from streamclf.errors import ServeError
+from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
+from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
+from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door
 from streamclf.serve.http.pages import Pages, unavailable
 from streamclf.serve.http.route import Route
+from streamclf.serve.http.senders import HERE, sender_of
+from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep, MarkDesk
+from streamclf.serve.problems import Problems
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.roles import Role
 from streamclf.serve.session import MAX_BINARY, ClientSession
-from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, ServedConnection, Subscriber
+from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Subscriber
 from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
 logger = logging.getLogger("streamclf.serve")
 # The library logs every broken request of a port scanner with a traceback; what matters we log ourselves.
-logging.getLogger("streamclf.serve.websockets").setLevel(logging.CRITICAL)
+_LIBRARY = logging.getLogger("streamclf.serve.websockets")
+_LIBRARY.setLevel(logging.CRITICAL)
 
-MAX_CONNECTIONS = 4096
 MAX_POSTED = 1024  # ticks handed over and not yet taken: 20 s; score rows beyond are dropped, counted and told
 BUSY_POSTED = 16
+MAX_QUEUE = 4  # messages of a client that were parsed and wait; it is read no further meanwhile
+_NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up yet
 _SWEEP_S = 0.25
 _NORMAL = 1000
 _GOING_AWAY = 1001
@@ -51,7 +60,7 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems: those that are of no stream, in words. keep: see `MarkDesk`. on_fault: called where something has
+    problems: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -62,7 +71,7 @@ class Server:
         *,
         push_sinks: Mapping[str, PushSink] | None = None,
         routes: Mapping[str, Route] | None = None,
-        problems: Callable[[], Sequence[str]] = tuple,
+        problems: Problems | None = None,
         keep: Keep | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
@@ -75,57 +84,67 @@ class Server:
         self._on_fault = on_fault
         self._server: SocketServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._renewer: asyncio.Task[None] | None = None
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
-        self._connections: set[ServedConnection] = set()  # bound: MAX_CONNECTIONS; more are answered 503
         self._subscribers: set[Subscriber] = set()
         self._posted = 0
         self._taken = 0
         self._missed: dict[str, int] = {}
         self._stopping = False
+        self._lost_s = 0.0
 
     @property
     def address(self) -> str:
         """Where the page is; known after `start`."""
         host = self._settings.host or "0.0.0.0"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "http" if self._settings.certificate is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def own_url(self) -> str:
         """The websocket as a client on this machine reaches it; known after `start`."""
         host = self._settings.host or "127.0.0.1"
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
+        scheme = "ws" if self._settings.certificate is None else "wss"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
+
+    def trust(self) -> ssl.SSLContext | None:
+        """By what a client on this machine believes `own_url`; None where that is no TLS. Reads a file."""
+        return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
-        """Bind and serve. Raises `ServeError`: a bind that needs a token, a busy port, an address that is not ours."""
+        """Bind and serve.
+
+        Raises `ConfigError` for a bind that needs a token, `PortTakenError`, `ServeError`.
+        """
         check_bind(self._settings)
-        _allow_many_files()
         self._loop = asyncio.get_running_loop()
-        self._emptied = asyncio.Event()
+        self._door = Door(
+            self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
+        )
+        self._registry = Registry(self._door.left)
         self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems)
         try:
             self._server = await serve(
                 self._handle,
                 self._settings.host or None,
                 self._settings.port,
-                create_connection=self._connect,  # type: ignore[arg-type]  # a factory does as well as a class
                 process_request=self._respond,
-                select_subprotocol=_select_subprotocol,
                 compression=None,
-                max_size=MAX_BINARY,
-                write_limit=WRITE_LIMIT,
-                ping_interval=None,  # it would wait behind a full buffer; Subscriber.check does it
-                close_timeout=CLOSE_LIMIT_S,
                 server_header="streamclf",
-                logger=logging.getLogger("streamclf.serve.websockets"),
+                logger=_LIBRARY,
                 backlog=1024,
             )
         except OSError as fault:
-            raise ServeError(_bind_sentence(fault, self._settings)) from None
+            kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
+            raise kind(_bind_sentence(fault, self._settings)) from None
+        self._door.open(self._server.sockets)
         self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
         self._sweeper.add_done_callback(self._swept)
+        if self._settings.certificate is not None:
+            self._renewer = self._loop.create_task(self._renew(self._settings.certificate))
 
     async def stop(self, limit_s: float = 6.0) -> None:
         """End within `limit_s`: what waits may still be read, and a close message behind it, for most of that time.
@@ -135,6 +154,7 @@ class Server:
         self._stopping = True
         if self._server is None or self._sweeper is None:
             return
+        self._door.close()
         self._server.close(close_connections=False)
         self.hub.flush()
         for subscriber in list(self._subscribers):
@@ -147,6 +167,8 @@ class Server:
                 connection.transport.abort()
             await self._all_gone(0.2 * limit_s)
         self._sweeper.cancel()
+        if self._renewer is not None:
+            self._renewer.cancel()
         try:
             async with asyncio.timeout(1.0):
                 await self._server.wait_closed()
@@ -196,38 +218,72 @@ class Server:
 
     # Connections
 
-    def _connect(self, *args: Any, **kwargs: Any) -> ServedConnection:
-        return ServedConnection(*args, registry=self._connections, emptied=self._emptied, **kwargs)
+    @property
+    def _connections(self) -> set[ServedConnection]:
+        return self._registry.open
+
+    def _context(self) -> ssl.SSLContext | None:
+        return self._settings.certificate.context if self._settings.certificate is not None else None
+
+    def _now_s(self) -> float:
+        """The time by which the others are judged: that in which this loop stood still is not in it."""
+        return self._loop.time() - self._lost_s
+
+    def _connect(self, peer: str, network: str) -> ServedConnection:
+        return ServedConnection(
+            ServerProtocol(select_subprotocol=_select_subprotocol, max_size=MAX_BINARY, logger=_LIBRARY),
+            self._server,
+            registry=self._registry,
+            peer=peer,
+            network=network,
+            opened_s=self._now_s(),
+            ping_interval=None,  # it would wait behind a full buffer; Subscriber.check does it
+            close_timeout=CLOSE_LIMIT_S,
+            max_queue=MAX_QUEUE,
+            write_limit=WRITE_LIMIT,
+        )
 
     def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response] | None:
-        assert isinstance(connection, ServedConnection)
-        if len(self._connections) > MAX_CONNECTIONS:
-            return unavailable(f"{MAX_CONNECTIONS} connections are open already, as many as are held at once")
+        if not isinstance(connection, ServedConnection):
+            return unavailable("the server is just starting")  # accepted by asyncio, before the door was there
         try:
-            answer = self._pages.respond(request, connection.remote_address[0])
+            answer = self._pages.respond(request, connection.peer)
         except Exception:
             logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced above
             raise
         if isinstance(answer, Role):
             connection.role = answer
+            sender = sender_of(request.headers, connection.peer)
+            if sender.address != HERE:
+                connection.belongs_to(sender.address)
             return None
         return answer
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ServedConnection)
         assert connection.request is not None
-        subscriber = Subscriber(connection, self.hub, now=self._loop.time(), phase=len(self._subscribers) % 16 / 16)
-        connection.subscriber = subscriber
+        subscriber = Subscriber(connection, self.hub, now=self._now_s(), phase=len(self._subscribers) % 16 / 16)
+        connection.watcher = subscriber
         session = ClientSession(
-            subscriber, self._desk, self._marks, role=connection.role, no_audio=self._settings.no_audio
+            subscriber,
+            self._desk,
+            self._marks,
+            role=connection.role,
+            now_s=self._loop.time(),
+            no_audio=self._settings.no_audio,
         )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:
             subscriber.control(msgspec.structs.replace(self.hub.hello(), no_audio=session.no_audio))
+            subscriber.ping(self._now_s())
             session.query(connection.request.path)
             async for message in connection:
-                session.receive(message)
+                session.receive(message, self._loop.time())
+                # of a client that has gone nothing more comes than what was read already
+                while (wait_s := session.ahead_s(self._loop.time())) and connection.state is State.OPEN:
+                    subscriber.held_back(self._now_s())
+                    await asyncio.sleep(min(wait_s, _SWEEP_S))
         except ConnectionClosed:
             pass
         except Exception:
@@ -242,19 +298,28 @@ class Server:
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""
-        lost_s = 0.0
         before = self._loop.time()
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self._loop.time()
-            lost_s += max(0.0, now - before - 2 * _SWEEP_S)
-            before = now
+            self._lost_s += max(0.0, now - before - 2 * _SWEEP_S)
+            before, now = now, now - self._lost_s
+            for connection in list(self._connections):
+                if connection.request is None and now - connection.opened_s > HANDSHAKE_LIMIT_S:
+                    metrics.REFUSED.labels("slow").inc()
+                    connection.transport.abort()
             for subscriber in list(self._subscribers):
                 try:
-                    subscriber.check(now - lost_s)
+                    subscriber.check(now)
                 except Exception:  # one bad connection must not leave the others unwatched
                     logger.exception("subscriber %s could not be checked", subscriber.name)
                     subscriber.close(_INTERNAL_ERROR, "internal error")
+
+    async def _renew(self, certificate: Certificate) -> None:
+        """Files are looked at in a thread: their disk may hang."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            await asyncio.to_thread(certificate.refresh)
 
     def _swept(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (fault := task.exception()) is not None:
@@ -263,16 +328,16 @@ class Server:
     async def _all_gone(self, limit_s: float) -> bool:
         deadline = self._loop.time() + limit_s
         while self._connections:
-            self._emptied.clear()
+            self._registry.emptied.clear()
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._emptied.wait()
+                    await self._registry.emptied.wait()
             except TimeoutError:
                 return False
         return True
 
 
-def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+def _select_subprotocol(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return Subprotocol(PROTOCOL) if PROTOCOL in offered else None
 
 
@@ -288,17 +353,3 @@ def _bind_sentence(fault: OSError, settings: ServerSettings) -> str:
     if isinstance(fault, socket.gaierror):
         return f"{settings.host!r} is neither an address nor a known name; use an address of this machine, or 127.0.0.1"
     return f"cannot listen on {place}: {fault.strerror or fault}"
-
-
-def _allow_many_files() -> None:
-    """A thousand subscribers need more open files than many systems allow at first."""
-    try:
-        import resource
-    except ImportError:  # not a POSIX system: no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + 1024
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        if hard != resource.RLIM_INFINITY:
-            wanted = min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -6,11 +6,12 @@ import stat
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from streamclf.config import ServerConfig
 from streamclf.errors import ConfigError
 from streamclf.protocol.address import TOKEN_VARIABLE
+from streamclf.serve.http.senders import Sender
+from streamclf.trust import others_may_use
 
 MIN_TOKEN = 8
 TRIES = 10  # wrong tokens in a row from one address …
@@ -32,7 +33,7 @@ def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | Non
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError(f"token file {path} is not a regular file")
-            if os.name == "posix" and status.st_mode & 0o077:
+            if others_may_use(status, path):
                 raise ConfigError(
                     f"token file {path} has mode {stat.S_IMODE(status.st_mode):04o}, so that others can use it; "
                     f"run: chmod 600 {path}"
@@ -82,17 +83,6 @@ def _checked(token: str, where: str) -> str:
             "such as what `openssl rand -hex 24` prints"
         )
     return token
-
-
-class Sender(NamedTuple):
-    """address: whose wrong tokens count together. here: whether the request itself came from this machine.
-
-    Then a proxy may have said what the address is, or a program of this machine that goes without a token may have
-    made it up.
-    """
-
-    address: str
-    here: bool
 
 
 class Guesses:

@@ -1,0 +1,22 @@
+"""From what a graph gives to probabilities."""
+
+import numpy as np
+
+from streamclf.types import F32
+
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+
+
+def probabilities(raw: F32, activation: str) -> F32:
+    """raw: (n, F, classes), finite. New memory, float32 in [0, 1]."""
+    if activation == "sigmoid":
+        # by tanh, which never overflows
+        rows: F32 = np.tanh(raw * _HALF)
+        rows += _ONE
+        rows *= _HALF
+        return rows
+    if activation == "softmax":
+        rows = np.exp(raw - raw.max(axis=-1, keepdims=True))
+        rows /= rows.sum(axis=-1, keepdims=True)
+        return rows
+    return raw.clip(_ZERO, _ONE)

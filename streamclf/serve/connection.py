@@ -1,0 +1,189 @@
+"""One websocket connection as asyncio sees it: what comes is taken in portions, and who sends too much is cut off.
+
+Theory of operation. A read of asyncio brings up to 256 KiB, which may be 40,000 messages; parsed at once they would
+hold everybody else up for half a second. So what was read waits, and a portion of it is parsed in each turn of the
+loop; nothing more is read meanwhile, nor while the messages that were parsed wait for their handler. Messages are
+counted as they are parsed, control frames as well: a client that goes over its allowance, or over that of its address,
+is cut off, and what it sent besides is not looked at.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+
+from streamclf.serve.limits import Allowance
+from streamclf.serve.roles import Role
+
+PORTION = 4096  # bytes parsed in one turn of the loop: 680 of the shortest messages, which take some 5 ms
+MESSAGES = 250.0  # a second, of one client; a microphone sends 50
+MESSAGES_BURST = 1000.0  # at once: what waited while the network stood still
+ADDRESS_MESSAGES = 1000.0  # of all clients of one address, but for this machine's own
+ADDRESS_BURST = 4000.0
+BYTES = 2e6  # a second, of one client; a microphone of 192 kHz sends 0.77e6. More is not refused but slowed down.
+BYTES_BURST = 4e6
+
+
+class Watcher(Protocol):
+    """Who is told what happens to a connection."""
+
+    def resumed(self) -> None:
+        """The transport can take more."""
+
+    def pong(self) -> None:
+        """The answer to a ping came."""
+
+    def flooded(self, why: str) -> None:
+        """The client sends too much."""
+
+
+class Registry:
+    """Every connection that is open, from its first byte on, and what they may do together.
+
+    on_leave: called with the network of one that is gone.
+    """
+
+    def __init__(self, on_leave: Callable[[str], object]) -> None:
+        self.open: set[ServedConnection] = set()  # bound: that of the door that lets them in
+        self.emptied = asyncio.Event()
+        """Set when the last one is gone."""
+        self._on_leave = on_leave
+        self._addresses: dict[str, tuple[Allowance, set[ServedConnection]]] = {}
+
+    def allowance(self, connection: "ServedConnection", address: str, now_s: float) -> Allowance:
+        """The messages of all clients of `address`, kept as long as one of them is there."""
+        allowance, members = self._addresses.setdefault(
+            address, (Allowance(ADDRESS_MESSAGES, ADDRESS_BURST, now_s=now_s), set())
+        )
+        members.add(connection)
+        return allowance
+
+    def leave(self, connection: "ServedConnection", address: str) -> None:
+        """It is gone."""
+        self.open.discard(connection)
+        if address in self._addresses:
+            members = self._addresses[address][1]
+            members.discard(connection)
+            if not members:
+                del self._addresses[address]
+        self._on_leave(connection.network)
+        if not self.open:
+            self.emptied.set()
+
+
+class ServedConnection(ServerConnection):
+    """A connection that tells its watcher when it can take more, when a pong came, and when too much comes.
+
+    peer: the address that it comes from; network: that, as it counts for the door. opened_s: by the server's clock.
+    """
+
+    def __init__(self, *args: Any, registry: Registry, peer: str, network: str, opened_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.peer = peer
+        self.network = network
+        self.made = False
+        """Whether it came about: over TLS that takes a handshake."""
+        self.watcher: Watcher | None = None
+        self.role = Role.LABELS  # until the request is looked at
+        self.opened_s = opened_s
+        self._registry = registry
+        self._allowance = Allowance(MESSAGES, MESSAGES_BURST, now_s=self.loop.time())
+        self._shared: Allowance | None = None
+        self._address = ""
+        self._unparsed = bytearray()  # bound: what one read brings; nothing is read while something is in it
+        self._parsing = False
+        self._full = False  # whether the handler has messages enough
+        self._deaf = False  # whether nothing is looked at any more
+        self._reading = True
+
+    def belongs_to(self, address: str) -> None:
+        """It is a client of `address`, whose clients have an allowance together."""
+        self._address = address
+        self._shared = self._registry.allowance(self, address, self.loop.time())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self.made = True
+        self._registry.open.add(self)
+        super().connection_made(transport)
+        self.recv_messages.pause = self._pause
+        self.recv_messages.resume = self._resume
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gone."""
+        self._deaf = True
+        self._unparsed.clear()
+        super().connection_lost(exc)
+        self._registry.leave(self, self._address)
+
+    def resume_writing(self) -> None:
+        """The write buffer is below its low-water mark again."""
+        super().resume_writing()
+        if self.watcher is not None:
+            self.watcher.resumed()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes came."""
+        if not self._deaf:
+            self._unparsed += data
+            if not self._parsing:
+                self._parse()
+
+    def process_event(self, event: Event) -> None:
+        """A frame came, or the request."""
+        if isinstance(event, Frame):
+            if self._deaf:
+                return
+            now_s = self.loop.time()
+            if not self._allowance.take(1, now_s):
+                self._flooded(f"more than {MESSAGES:.0f} messages a second came from this client")
+                return
+            if self._shared is not None and not self._shared.take(1, now_s):
+                self._flooded(f"more than {ADDRESS_MESSAGES:.0f} messages a second came from this address")
+                return
+            if event.opcode is Opcode.PONG and self.watcher is not None:
+                self.watcher.pong()
+        super().process_event(event)
+
+    def turn_deaf(self) -> None:
+        """Look at nothing more that comes."""
+        self._deaf = True
+        self._unparsed.clear()
+        self._settle()
+
+    def _parse(self) -> None:
+        self._parsing = False
+        if not self._full and not self._deaf:
+            portion = bytes(self._unparsed[:PORTION])
+            del self._unparsed[:PORTION]
+            super().data_received(portion)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Read, or parse on, or neither."""
+        waits = bool(self._unparsed)
+        if waits and not self._full and not self._parsing:
+            self._parsing = True
+            self.loop.call_soon(self._parse)
+        reading = not (waits or self._full or self._deaf)
+        if reading is not self._reading and not self.transport.is_closing():
+            self._reading = reading
+            (self.transport.resume_reading if reading else self.transport.pause_reading)()
+
+    def _pause(self) -> None:
+        self._full = True
+        self._settle()
+
+    def _resume(self) -> None:
+        self._full = False
+        self._settle()
+
+    def _flooded(self, why: str) -> None:
+        self.turn_deaf()
+        if self.watcher is not None:
+            self.watcher.flooded(why)
+        else:
+            self.transport.abort()

@@ -1,0 +1,173 @@
+"""Who gets a connection: a few are accepted in each turn of the loop, and none beyond what we can hold.
+
+Theory of operation. asyncio would accept as many connections at once as wait, into every file descriptor that there
+is, before anything of ours could say no; the store, sources and alerts then find none left. So we accept ourselves: few
+at a time, and who comes with a number of a descriptor from which on they are reserved is refused, as is who comes
+beyond the limit of all, or of its address. Refused means that 503 is written and the connection closed, at once,
+without a look at what was asked. This machine's own addresses have no limit of their own: behind them may be a proxy.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from streamclf import metrics
+from streamclf.serve.connection import ServedConnection
+from streamclf.serve.http.senders import HERE, network_of
+
+logger = logging.getLogger("streamclf.serve")
+
+ACCEPTS = 8  # in one turn of the loop; each costs a handshake of about 1 ms
+RECEIVE_BUFFER = 64 * 1024  # of a connection (Linux doubles it): who is not read for a moment feels it soon
+MOST_FILES = 65_536
+RESERVED_FILES = 128  # for the store, sources, alerts; a third where there are few
+HANDSHAKE_LIMIT_S = 5.0
+_RETRY_S = 1.0
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Door:
+    """connect: makes the connection of a client of that address and network. context: for TLS; None for none.
+
+    most: connections in all; each: of one address.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[str, str], ServedConnection],
+        *,
+        context: Callable[[], ssl.SSLContext | None],
+        most: int,
+        each: int,
+    ) -> None:
+        self._connect = connect
+        self._context = context
+        self._most = most
+        self._each = each
+        self._reserved_from = reserved_from(allow_many_files())
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
+        self._inside: Counter[str] = Counter()
+        self._number = 0
+        self._entering: set[asyncio.Task[None]] = set()  # bound: `most`, and HANDSHAKE_LIMIT_S each
+
+    def open(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept what comes at these from now on, in place of asyncio."""
+        for each in sockets:
+            self._loop.remove_reader(each.fileno())
+            own = each.dup()
+            own.setblocking(False)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)  # of those that it will accept
+            self._sockets.append(own)
+            self._loop.add_reader(own.fileno(), self._accept, own)
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        for own in self._sockets:
+            self._loop.remove_reader(own.fileno())
+            own.close()
+        self._sockets.clear()
+
+    def left(self, network: str) -> None:
+        """A connection of `network` is gone."""
+        self._number -= 1
+        self._inside[network] -= 1
+        if not self._inside[network]:
+            del self._inside[network]
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                accepted, peer = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as fault:
+                if fault.errno in _OUT_OF_RESOURCES:
+                    self._rest(listening, fault)
+                    return
+                raise
+            accepted.setblocking(False)
+            address = str(peer[0])
+            network = network_of(address)
+            if why := self._why_not(accepted.fileno(), network):
+                metrics.REFUSED.labels("full").inc()
+                logger.warning("a connection of %s was refused: %s", network, why)
+                _refuse(accepted, why, plain=self._context() is None)
+                continue
+            self._number += 1
+            self._inside[network] += 1
+            task = self._loop.create_task(self._enter(accepted, address, network))
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
+
+    def _why_not(self, descriptor: int, network: str) -> str:
+        if self._number >= self._most:
+            return f"{self._most} connections are open already, as many as are held at once"
+        if network != HERE and self._inside[network] >= self._each:
+            return f"{self._each} connections of one address are open already, as many as each may have"
+        if descriptor >= self._reserved_from:
+            return "so many files are open that the rest is kept for the store, sources and alerts"
+        return ""
+
+    async def _enter(self, accepted: socket.socket, address: str, network: str) -> None:
+        connection = self._connect(address, network)
+        context = self._context()
+        limit_s = HANDSHAKE_LIMIT_S if context is not None else None
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=context, ssl_handshake_timeout=limit_s, ssl_shutdown_timeout=limit_s
+            )
+        except (OSError, TimeoutError):  # no handshake came, or another one: the client's own affair
+            metrics.REFUSED.labels("tls").inc()
+        finally:
+            # of a connection that was made, the registry hears when it is gone
+            if not connection.made:
+                self.left(network)
+
+    def _rest(self, listening: socket.socket, fault: OSError) -> None:
+        """No descriptor is left, for all we kept: somebody else has taken them."""
+        logger.error("no connection can be accepted for %.0f s: %s", _RETRY_S, fault.strerror)
+        self._loop.remove_reader(listening.fileno())
+        self._loop.call_later(_RETRY_S, self._again, listening)
+
+    def _again(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+
+def _refuse(accepted: socket.socket, why: str, *, plain: bool) -> None:
+    """Over TLS without a word: there was no handshake."""
+    body = f"{why[:1].upper()}{why[1:]}.\n".encode()
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with suppress(OSError):
+        if plain:
+            accepted.send(head.encode() + body)
+            accepted.recv(65536)  # what is not read when it is closed makes the other side lose the answer
+    accepted.close()
+
+
+def allow_many_files() -> int:
+    """Let this process have as many open files as it may, and return how many: a thousand clients need a thousand."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system: no such limit
+        return MOST_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def reserved_from(files: int) -> int:
+    """The descriptor from which on they are not for clients, of a process that may have `files`."""
+    return files - min(RESERVED_FILES, files // 3)

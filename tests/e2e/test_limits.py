@@ -1,0 +1,207 @@
+"""Clients that send or connect more than they may, over real sockets: refused with a reason, the others served."""
+
+import asyncio
+import json
+import struct
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+
+from streamclf import metrics
+from streamclf.serve.connection import MESSAGES_BURST, PORTION, ServedConnection
+from streamclf.serve.http import door, server
+from streamclf.types import F32
+from tests.support.rawclient import RawClient
+from tests.support.server import run, serving, take, url
+from tests.support.serving import event
+
+LIMIT_S = 60.0
+
+
+class Microphone:
+    rate = 16_000
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.here = False
+
+    def connect(self, *, again: bool) -> None:
+        self.here = True
+
+    def feed(self, first_sample: int, samples: F32) -> None:
+        self.samples += len(samples)
+
+    def disconnect(self) -> None:
+        self.here = False
+
+
+async def closing(client: RawClient) -> tuple[int, str]:
+    """Code and reason of the close message, whatever comes before."""
+    while True:
+        opcode, data = await asyncio.wait_for(client.frame(), LIMIT_S)
+        if opcode == 8:
+            return struct.unpack("!H", data[:2])[0], data[2:].decode()
+
+
+@pytest.mark.parametrize(("opcode", "data"), [(0x1, b"{}"), (0x2, b""), (0x9, b""), (0xA, b"")])
+def test_who_sends_too_many_messages_is_told_and_cut_off_and_the_others_are_served(opcode: int, data: bytes) -> None:
+    async def main() -> None:
+        before = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "flood"}) or 0
+        async with serving() as running, connect(url(running, "?tier=events")) as other:
+            client = await RawClient.websocket(running.port)
+            for _ in range(int(MESSAGES_BURST) + 2000):
+                client.send_frame(opcode, data)
+            code, reason = await closing(client)
+            running.publish([event(1)], 0)
+            kinds = [(await take(other))["type"] for _ in range(3)]
+            client.close()
+
+        after = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "flood"})
+        assert (code, reason) == (1008, "more than 250 messages a second came from this client")
+        assert kinds == ["hello", "subscribed", "event"]
+        assert after == before + 1
+
+    run(main)
+
+
+def test_the_clients_of_one_address_have_an_allowance_together() -> None:
+    async def main() -> None:
+        async with serving() as running:
+            crowd = {"X-Forwarded-For": "192.0.2.7"}
+            clients = [await RawClient.websocket(running.port, headers=crowd) for _ in range(5)]
+            other = await RawClient.websocket(running.port, headers={"X-Forwarded-For": "192.0.2.8"})
+            for client in clients:
+                for _ in range(900):
+                    client.send_frame(0xA, b"")
+            done = [asyncio.create_task(closing(client)) for client in clients]
+            first, _ = await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED, timeout=LIMIT_S)
+            other.send("{}")
+            answers = [(await other.message())["type"] for _ in range(2)]
+            for task in done:
+                task.cancel()
+            for client in [*clients, other]:
+                client.close()
+
+        assert {task.result() for task in first} == {(1008, "more than 1000 messages a second came from this address")}
+        assert answers == ["hello", "error"]
+
+    run(main)
+
+
+def test_what_one_client_sends_is_parsed_in_portions_and_the_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = [0]
+    most = [0]
+    plain = ServedConnection.process_event
+
+    def counting(self: ServedConnection, event: Any) -> None:
+        seen[0] += 1
+        plain(self, event)
+
+    async def turns() -> None:
+        while True:
+            most[0] = max(most[0], seen[0])
+            seen[0] = 0
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        monkeypatch.setattr(ServedConnection, "process_event", counting)
+        async with serving() as running:
+            client = await RawClient.websocket(running.port)
+            counted = asyncio.create_task(turns())
+            client.writer.write((struct.pack("!BB", 0x8A, 0x80) + bytes(4)) * 40_000)
+            await closing(client)
+            counted.cancel()
+            client.close()
+
+    run(main)
+    assert 0 < most[0] <= PORTION // 6 + 1
+
+
+def test_sound_that_comes_faster_than_time_goes_by_is_slowed_down_and_nobody_is_cut_off() -> None:
+    async def main() -> None:
+        sink = Microphone()
+        async with serving(push_sinks={"phone": sink}) as running:
+            client = await connect(url(running), max_queue=None).__aenter__()
+            await take(client)
+            await client.send(json.dumps({"type": "push", "stream": "phone", "rate": 16_000, "format": "s16le"}))
+            await take(client)
+
+            async def send() -> None:
+                for at in range(0, 600 * 16_000, 16_000):
+                    await client.send(struct.pack("<Q", at) + bytes(2 * 16_000))
+
+            sending = asyncio.create_task(send())
+            async with asyncio.timeout(LIMIT_S):
+                while sink.samples <= 2 * 16_000:
+                    await asyncio.sleep(0.01)
+            held = sink.samples
+            subscribers = len(running._subscribers)
+            sending.cancel()
+            client.transport.abort()
+            async with asyncio.timeout(LIMIT_S):
+                while sink.here:
+                    await asyncio.sleep(0.01)
+
+        assert held < 60 * 16_000
+        assert subscribers == 1
+
+    run(main)
+
+
+def test_who_opens_a_connection_and_asks_for_nothing_is_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HANDSHAKE_LIMIT_S", 0.3)
+
+    async def main() -> None:
+        async with serving() as running:
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+
+            async def dribble() -> None:
+                while True:
+                    writer.write(b"x")
+                    await asyncio.sleep(0.02)
+
+            dribbling = asyncio.create_task(dribble())
+            with suppress(ConnectionResetError):
+                while await asyncio.wait_for(reader.read(100), LIMIT_S):
+                    pass
+            dribbling.cancel()
+            writer.transport.abort()
+            assert not running._connections
+
+    run(main)
+
+
+def test_connections_have_a_limit_in_all_and_for_each_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = await asyncio.wait_for(reader.read(), LIMIT_S)
+        writer.close()
+        return answer
+
+    async def main() -> None:
+        async with serving(connections=2, connections_each=1) as running:
+            async with connect(url(running)), connect(url(running)):
+                beyond = await refused(running.port)
+            async with asyncio.timeout(LIMIT_S):
+                while running._connections:
+                    await asyncio.sleep(0.01)
+            monkeypatch.setattr(door, "HERE", "nowhere")  # so that this machine is an address like others
+            async with connect(url(running)):
+                second = await refused(running.port)
+            async with asyncio.timeout(LIMIT_S):
+                while running._connections:
+                    await asyncio.sleep(0.01)
+            async with connect(url(running)) as again:
+                hello = await take(again)
+
+        assert beyond.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\n\r\n2 connections are open already" in beyond
+        assert b"\r\n\r\n1 connections of one address are open already" in second
+        assert hello["type"] == "hello"
+
+    run(main)
