@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.registry import FaultGroup
 from tools.lab.tinypack import put_file, stateful_pack
 
@@ -18,7 +18,7 @@ def _rules(path: Path, name: str = "noise") -> str:
     )
 
 
-def _ruled(lab: Lab) -> tuple[Patient, Path, Path]:
+def _ruled(lab: Lab) -> tuple[WatchedDaemon, Path, Path]:
     out = lab.folder / "alerts.ndjson"
     patient = lab.start(rules=_rules(out))
     lab.until(out.exists, 20, "an alert", patient)
@@ -152,7 +152,7 @@ def often(lab: Lab) -> None:
     lab.untouched(patient)
 
 
-def _refused(lab: Lab, start: Callable[[], Patient], *, codes: tuple[int, ...] = (78,)) -> None:
+def _refused(lab: Lab, start: Callable[[], WatchedDaemon], *, codes: tuple[int, ...] = (78,)) -> None:
     patient = start()
     lab.must(lab.happens(lambda: not patient.alive, 30.0) is not None, "it was taken")
     if patient.alive:

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.material import trigger
 from tools.faults.pusher import RATE, Pusher
 from tools.faults.registry import FaultGroup
@@ -16,7 +16,7 @@ from tools.lab.tinypack import put_file, stateful_pack, window_row_pack
 group = FaultGroup("models", owner="watchdog")
 
 
-def _sick(lab: Lab, kind: str) -> tuple[Patient, Pusher]:
+def _sick(lab: Lab, kind: str) -> tuple[WatchedDaemon, Pusher]:
     """A healthy pack and a bad one; the bad one is set off by what is pushed."""
     patient = lab.start(f"push:kitchen,{RATE}", packs=[lab.material.pack, lab.material.bad(kind)])
     pusher = Pusher(patient.url, "kitchen")
@@ -31,11 +31,11 @@ def _set_off(pusher: Pusher) -> None:
     pusher.sound = trigger(RATE)
 
 
-def _rows(patient: Patient, pack: str) -> int:
+def _rows(patient: WatchedDaemon, pack: str) -> int:
     return int(patient.stream("steady").get("rows", {}).get(pack, 0))
 
 
-def _others_go_on(lab: Lab, patient: Patient) -> None:
+def _others_go_on(lab: Lab, patient: WatchedDaemon) -> None:
     """The healthy pack has new rows."""
     before = _rows(patient, "tiny-stateful")
     lab.must(lab.happens(lambda: _rows(patient, "tiny-stateful") > before + 50, 8.0) is not None,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tools.faults.lab import Lab, Patient, deaf
+from tools.faults.lab import Lab, WatchedDaemon, deaf
 from tools.faults.material import phrase
 from tools.faults.registry import FaultGroup
 
@@ -60,7 +60,7 @@ class Spout:
             at = (at + 320) % _RATE
 
 
-def piped(lab: Lab, *, packs: Sequence[Path] = (), wrap: Sequence[str] = ()) -> tuple[Patient, Spout]:
+def piped(lab: Lab, *, packs: Sequence[Path] = (), wrap: Sequence[str] = ()) -> tuple[WatchedDaemon, Spout]:
     """A daemon that hears a pipe, and the pipe's other end."""
     spout = Spout()
     lab.held.callback(spout.close)
