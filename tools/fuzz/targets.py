@@ -153,7 +153,7 @@ def _audio(data: bytes, folder: Path) -> None:
 def _annotations(data: bytes, folder: Path) -> None:
     for name in ("a.csv", "a.txt", "a.rttm", "a.selections.txt"):
         with suppress(StreamclfError):
-            for row in read_rows(_written(data, folder / name)):
+            for row in read_rows(_written(data, folder / name)).rows:
                 assert row.onset_s is None or row.offset_s is None or 0 <= row.onset_s < row.offset_s
     with suppress(StreamclfError):
         species.read(_written(data, folder / "species.csv"), _LABELS, place="home")
