@@ -52,7 +52,7 @@ class Spout:
                 due_s = time.monotonic()
                 continue
             time.sleep(max(0.0, due_s - time.monotonic()))
-            due_s += 0.02
+            due_s = max(due_s, time.monotonic() - 0.5) + 0.02  # a long wait is not made up for
             try:
                 os.write(self._fd, self._sound[at : at + 320].tobytes())
             except OSError:
