@@ -79,10 +79,18 @@ class WatchedDaemon(Daemon):
         found = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
-    def rss_kib(self) -> int:
-        """Resident memory."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")))
+    def rss_kib(self, *, children: bool = False) -> int:
+        """Resident memory. children: that of its children as well."""
+        place = Path(f"/proc/{self.process.pid}")
+        pids = [str(self.process.pid)]
+        if children:
+            pids += (place / "task" / pids[0] / "children").read_text().split()
+        found = 0
+        for pid in pids:
+            with suppress(FileNotFoundError):
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                found += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return found
 
 
 class Lab:
@@ -131,6 +139,8 @@ class Lab:
             words += ["--rules", str(home / "rules.toml")]
         (home / "config.toml").write_text(config)
         own = {"STREAMCLF_STORE_PATH": str(home / "store"), "STREAMCLF_CONFIG": str(home / "config.toml")}
+        # that a pack was tried is known to the next daemon, too, as on any machine
+        own["XDG_CACHE_HOME"] = str(self.material.folder / "cache")
         if token:
             own["STREAMCLF_TOKEN"] = token
         log, port = home / f"daemon-{len(self.patients)}", free_port()
@@ -295,6 +305,17 @@ class Lab:
         return last.code != 0 and (not steady or bool(patient.rows.of(STEADY).times_s))
 
     # Help
+
+    def refused(self, patient: WatchedDaemon, *codes: int, limit_s: float = 40.0) -> bool:
+        """The daemon ends by itself with one of `codes`, one sentence and no traceback."""
+        if not self.must(self.happens(lambda: not patient.alive, limit_s) is not None, "it was taken"):
+            return False
+        code = patient.process.wait(5)
+        said = [line for line in patient.stderr.splitlines() if "error: " in line]
+        self.note(f"exit {code}: {said[-1].partition('error: ')[2][:140] if said else 'no word'}")
+        self.must(code in codes, f"exit {code}, expected {' or '.join(map(str, codes))}")
+        self.must(len(said) == 1, f"{len(said)} sentences of an error instead of one")
+        return self.must("Traceback" not in patient.stderr, "a traceback")
 
     def need(self, *, root: bool = False, tools: Sequence[str] = (), files: Sequence[str] = ()) -> None:
         """Raises `NotHereError` where something that the fault is made with is absent."""

@@ -252,7 +252,7 @@ def threads(lab: Lab) -> None:
     for place in (lab.folder, home, lab.material.folder):
         place.chmod(0o777 if place == home else 0o755)
     wrap = ["prlimit", "--nproc=3:3", "setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
-    patient = lab.start(wrap=wrap, ready=False, home=home, env={"HOME": str(home)})
+    patient = lab.start(wrap=wrap, ready=False, home=home, env={"HOME": str(home), "XDG_CACHE_HOME": str(home)})
     took = lab.happens(lambda: not patient.alive or bool(patient.rows.of("steady").times_s), 30.0)
     lab.must(took is not None, "it hangs")
     if not patient.alive:

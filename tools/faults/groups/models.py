@@ -108,7 +108,7 @@ def at_start(lab: Lab) -> None:
 
 
 def _refused(lab: Lab, pack: Path, *words: str, limit_s: float = 30.0) -> None:
-    """The daemon does not start with it: one sentence, no traceback, little memory."""
+    """The daemon does not start with it: one sentence, no traceback, little memory, that of its trial included."""
     patient = lab.start(packs=[pack], ready=False, watch=False)
     most = 0
 
@@ -117,18 +117,15 @@ def _refused(lab: Lab, pack: Path, *words: str, limit_s: float = 30.0) -> None:
         if not patient.alive:
             return True
         try:
-            most = max(most, patient.rss_kib())
+            most = max(most, patient.rss_kib(children=True))
         except (OSError, StopIteration):
             return True
         return False
 
     if lab.must(lab.happens(ended, limit_s) is not None, f"it was taken, or nothing came of it in {limit_s:.0f} s"):
-        patient.process.wait(5)
-        said = patient.stderr.strip().splitlines()
-        lab.note(f"exit {patient.process.returncode}, {most // 1024} MiB: {said[-1][:140] if said else 'no word'}")
-        lab.must(patient.process.returncode in (1, 78), f"exit {patient.process.returncode}")
-        lab.must(len(said) == 1, f"{len(said)} lines instead of one sentence")
-        lab.must(all(word in " ".join(said) for word in words), f"not a word of {', '.join(words)}")
+        lab.refused(patient, 1, 78)
+        lab.note(f"{most // 1024} MiB")
+        lab.must(all(word in patient.stderr for word in words), f"not a word of {', '.join(words)}")
         lab.must(most < 600 * 1024, f"{most // 1024} MiB of memory for it")
     else:
         patient.kill()

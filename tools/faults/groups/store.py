@@ -254,10 +254,7 @@ def second(lab: Lab) -> None:
     """One folder, one daemon."""
     patient, _ = _keeping(lab, lab.folder)
     other = lab.start(env={"STREAMCLF_STORE_PATH": str(lab.folder / "store")}, ready=False, watch=False)
-    lab.must(lab.happens(lambda: not other.alive, 20.0) is not None, "both run")
-    other.process.poll()
-    lab.note(f"exit {other.process.returncode}: {other.stderr.strip()[:120]}")
-    lab.must(other.process.returncode == 75, f"exit {other.process.returncode}, 75 is for what may be over soon")
+    lab.refused(other, 75)
     lab.untouched(patient)
 
 
