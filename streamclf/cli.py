@@ -1,7 +1,6 @@
 """The command line: finds the command, runs it, and turns every error into one sentence and an exit code.
 
-Exit codes: 0 done; 1 something failed at run time; 2 the command line cannot be understood; 78 the configuration
-cannot be used; 130 interrupted. A command is a module of `commands`, imported when it is called, so that
+What exit codes mean stands in `errors`. A command is a module of `commands`, imported when it is called, so that
 `streamclf --help` stays quick.
 """
 

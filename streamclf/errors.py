@@ -1,16 +1,39 @@
-"""One exception tree. Every message is one sentence: what came, what was expected, what to do.
+"""One exception tree, and one table of exit codes. Every message is one sentence: what came, what was expected, what
+to do.
 
 The command line turns a `StreamclfError` into that sentence on standard error and its `exit_code`; a traceback
 is therefore always a fault of ours, never of the user.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from streamclf.text import hide_secrets, one_line
+
+OK = 0
+FAILED = 1
+USAGE = 2
+TEMPORARY = 75
+CONFIGURATION = 78
+INTERRUPTED = 130
+
+EXIT_CODES: Mapping[int, str] = MappingProxyType(
+    {
+        OK: "Done.",
+        FAILED: "Something failed at run time. Another start may do.",
+        USAGE: "The command line itself cannot be understood. No start does before it is changed.",
+        TEMPORARY: "What is needed is taken at the moment. Another start will do once it is free.",
+        CONFIGURATION: "The configuration cannot be used. No start does before it is changed.",
+        INTERRUPTED: "Interrupted by Ctrl-C.",
+    }
+)
+"""What each means. 75 and 78 are those of sysexits.h."""
 
 
 class StreamclfError(Exception):
     """Base of every error that a user can cause and mend. `exit_code` is the process's exit status."""
 
-    exit_code = 1
+    exit_code = FAILED
 
 
 def sentence(message: str) -> str:
@@ -21,13 +44,13 @@ def sentence(message: str) -> str:
 class UsageError(StreamclfError):
     """The command line itself cannot be understood (exit 2)."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class ConfigError(StreamclfError):
-    """A configuration file or environment variable cannot be used (exit 78, `EX_CONFIG` of sysexits)."""
+    """A configuration file, a variable, or what they name (rules, tokens, packs) cannot be used (exit 78)."""
 
-    exit_code = 78
+    exit_code = CONFIGURATION
 
 
 class RateError(StreamclfError):
@@ -36,6 +59,13 @@ class RateError(StreamclfError):
 
 class SourceError(StreamclfError):
     """An audio source cannot be opened or read: file, device, pipe, address."""
+
+
+class AbsentError(SourceError):
+    """An audio source is not there now and may come: a device that is not plugged in, an address that does not answer.
+
+    The daemon waits for it.
+    """
 
 
 class PackError(StreamclfError):
@@ -47,23 +77,29 @@ class ProviderError(StreamclfError):
 
 
 class ServeError(StreamclfError):
-    """The server cannot start or a client cannot connect: busy port, refused bind, bad token."""
+    """The server cannot start or a client cannot connect: no such address, bad token."""
+
+
+class PortTakenError(ServeError):
+    """Another program listens on the port, or the address to listen on is not there (exit 75)."""
+
+    exit_code = TEMPORARY
 
 
 class StoreError(StreamclfError):
-    """The event store cannot be opened, read or written: another daemon's, damaged, of a newer version, a full disk."""
+    """The event store cannot be opened, read or written: damaged, a full disk."""
 
 
 class StoreLockedError(StoreError):
-    """Another daemon keeps its events in the folder of the event store (exit 75, `EX_TEMPFAIL` of sysexits)."""
+    """Another daemon keeps its events in the folder of the event store (exit 75)."""
 
-    exit_code = 75
+    exit_code = TEMPORARY
 
 
 class StorePlaceError(StoreError):
-    """The event store cannot be where it should: no folder, not permitted, a newer version (exit 78, `EX_CONFIG`)."""
+    """The event store cannot be where it should: no folder, not permitted, a newer version (exit 78)."""
 
-    exit_code = 78
+    exit_code = CONFIGURATION
 
 
 class Overrun(StreamclfError):  # noqa: N818 - the field's own word

@@ -272,6 +272,7 @@ class GapReason(StrEnum):
     OVERRUN = "overrun"  # they came faster than they were read
     PAUSED = "paused"  # the stream was paused
     UNSCORED = "unscored"  # no model scored them
+    STALLED = "stalled"  # the source sent nothing
 
 
 class Provider(StrEnum):

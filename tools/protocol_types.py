@@ -1,5 +1,7 @@
 """The protocol's messages as TypeScript, for the page and for the JavaScript client, out of the AsyncAPI document.
 
+The table of states goes to the page, too: what each means is told in one place (`streamclf.types.MEANINGS`).
+
 `python -m tools.protocol_types` rewrites them; `--check` only says which of them are stale (exit status 1).
 
 Times are nanoseconds on the wire, more than a number of JavaScript holds exactly. Whoever decodes a message turns each
@@ -16,12 +18,14 @@ from typing import Any
 
 from streamclf.clock import FRAME_MS
 from streamclf.protocol import asyncapi
+from streamclf.types import MEANINGS, Tone
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = (
     ROOT / "streamclf" / "web" / "src" / "protocol.generated.ts",
     ROOT / "streamclf" / "client" / "js" / "src" / "protocol.generated.ts",
 )
+STATES = ROOT / "streamclf" / "web" / "src" / "states.generated.ts"
 COMMAND = "python -m tools.protocol_types"
 WIDTH = 120
 _HEAD = f"""\
@@ -45,6 +49,39 @@ def text(document: Schema) -> str:
         _alias("ClientMessage", [_named(name, received) for name in received], "What a client sends as JSON."),
     ]
     return "\n".join(parts)
+
+
+def states() -> str:
+    """The whole file of states."""
+    lines = [
+        f"// Made by `{COMMAND}` from the table of states in streamclf/types.py: change that, not this.",
+        "",
+        f"export type Tone = {' | '.join(json.dumps(str(tone)) for tone in Tone)};",
+        "",
+        "/** What a state means. words: after “the stream is”; what: in a sentence; ofStream: it is a stream's own. */",
+        "export interface Meaning {",
+        "  words: string;",
+        "  what: string;",
+        "  tone: Tone;",
+        "  ofStream: boolean;",
+        "  heard: boolean;",
+        "}",
+        "",
+        "export const MEANINGS: Record<string, Meaning> = {",
+    ]
+    for state, meaning in MEANINGS.items():
+        key = str(state) if str(state).isidentifier() else json.dumps(str(state))
+        values = {
+            "words": meaning.words,
+            "what": meaning.what,
+            "tone": str(meaning.tone),
+            "ofStream": meaning.of_stream,
+            "heard": state.settled.heard,
+        }
+        lines.append(f"  {key}: {{")
+        lines += [f"    {name}: {json.dumps(value)}," for name, value in values.items()]
+        lines.append("  },")
+    return "\n".join([*lines, "};", ""])
 
 
 def _kinds(document: Schema, action: str) -> list[str]:
@@ -118,11 +155,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
     check = parser.parse_args().check
-    wanted = text(asyncapi.document())
-    stale = [file for file in FILES if not file.is_file() or file.read_text(encoding="utf-8") != wanted]
+    wanted = dict.fromkeys(FILES, text(asyncapi.document())) | {STATES: states()}
+    stale = [file for file in wanted if not file.is_file() or file.read_text(encoding="utf-8") != wanted[file]]
     for file in stale:
         if not check:
-            file.write_text(wanted, encoding="utf-8")
+            file.write_text(wanted[file], encoding="utf-8")
         print(f"{file.relative_to(ROOT)} {f'is stale; run {COMMAND}' if check else 'is written'}")
     return 1 if check and stale else 0
 

@@ -11,22 +11,14 @@ from rich.text import Text
 
 from streamclf.commands.liveboard import Bar, Board, BoardEntry, Meter, StreamView
 from streamclf.text import plain
-from streamclf.types import StreamState
+from streamclf.types import StreamState, Tone
 
 MOST_BARS = 8
 _NAME = 30  # widest name of a label, in cells
 _BAR = 60  # widest bar
 _FEWEST_ENTRIES = 4
-_STATES: dict[str, str] = {
-    StreamState.LIVE: "green",
-    StreamState.DEMO: "bold yellow",
-    StreamState.ENDED: "dim",
-    StreamState.PAUSED: "bold yellow",
-    StreamState.RECONNECTING: "bold yellow",
-    StreamState.LOST: "bold red",
-    StreamState.PROBLEM: "bold red",
-}
-_BAD_NOTES = {"gap", "missed", "error", StreamState.LOST, StreamState.PROBLEM, StreamState.BEHIND}
+_TONES = {Tone.GOOD: "green", Tone.NOTE: "yellow", Tone.WARN: "bold yellow", Tone.BAD: "bold red"}
+_BAD_NOTES = {"gap", "missed", "error"} | {state for state in StreamState if state.deaf or state.lessened}
 
 
 @dataclass(slots=True)
@@ -109,8 +101,7 @@ class LiveView:
         return view.hearing and not self.board.waiting
 
     def _heading(self, view: StreamView, width: int, now_s: float) -> Text:
-        style = _STATES.get(view.state, "yellow")
-        state = plain(view.state)
+        state, style = _state(view.state)
         if self.board.waiting:
             state, style = "", "dim"
         elif not view.hearing:
@@ -132,9 +123,9 @@ class LiveView:
         best = max(
             (bar for meter in view.meters.values() for bar in meter.bars(1)), default=None, key=lambda b: b.level
         )
-        style = _STATES.get(view.state, "yellow")
+        state, style = _state(view.state)
         name = _fit(plain(view.entry.name), 16)
-        line = _line(("  ● ", style), (name, "bold"), (f" {_fit(plain(view.state), 12)}", style))
+        line = _line(("  ● ", style), (name, "bold"), (f" {_fit(state, 12)}", style))
         if best is not None:
             line.append_text(_bar_line(best, max(20, width - 33)))
         return line
@@ -150,6 +141,12 @@ class LiveView:
             lines.append(_line(("    nothing yet", "dim")))
         many = len(self.board.streams) > 1
         return lines + [_entry_line(entry, width, many) for entry in entries]
+
+
+def _state(word: str) -> tuple[str, str]:
+    """In words, and its style. One that a newer daemon says stays as it is."""
+    state = StreamState.read(word)
+    return (plain(word), "yellow") if state is None else (state.meaning.words, _TONES[state.meaning.tone])
 
 
 def _entry_line(entry: BoardEntry, width: int, many: bool) -> Text:

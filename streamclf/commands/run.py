@@ -59,9 +59,10 @@ def run(
     SPEC is a kind of source, listed below, with options behind a #: #ch=1 #name=garden #gain=normalise #priority=5,
     joined by &.
 
-    With no source: the default microphone; where there is none, the demo.
+    With no source: the default microphone; until there is one, the demo. A microphone or an address that is not there
+    yet is waited for.
     """
-    from streamclf.audio.sources import with_loop
+    from streamclf.audio.sources import parse_source, with_loop
     from streamclf.config import load
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
@@ -73,6 +74,8 @@ def run(
     given |= {"server.certificate": flags["certificate"], "server.key": flags["key"]}
     given["log.format"] = flags["log_format"]
     given["store.enabled"] = False if no_store else None
+    for text in flags["source"]:
+        parse_source(text)  # a mistake of the command line is told as one
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
     config = load(flags=given, file=config_file)

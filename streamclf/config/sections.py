@@ -141,6 +141,13 @@ class SpeciesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lines of this place hold, and those of none."""
 
 
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What counts as heard."""
+
+    muted_s: Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)] = 8.0
+    """Seconds of one and the same sample value (a muted microphone) before a live stream is `muted`; 0 is never."""
+
+
 class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A known sound that is played into a stream of its own now and then: does its label come out?"""
 
@@ -211,7 +218,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. Names are those of the flags of `streamclf run`."""
 
     source: tuple[str, ...] = ()
-    """Where audio comes from; empty is the default microphone, or the demo where there is none."""
+    """Where audio comes from; empty is the default microphone, and the demo until there is one."""
     model: tuple[str, ...] = ()
     """Names or folders of packs; empty takes the default one, `all` every one that is installed."""
     provider: Provider = Provider.AUTO
@@ -236,6 +243,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clips: ClipsConfig = ClipsConfig()
     selftest: SelftestConfig = SelftestConfig()
     log: LogConfig = LogConfig()
+    health: HealthConfig = HealthConfig()
     species: SpeciesConfig = SpeciesConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""

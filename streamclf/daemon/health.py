@@ -15,7 +15,8 @@ from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
 from streamclf.daemon.disk import Disk
-from streamclf.daemon.problems import PartProblems, Problems
+from streamclf.daemon.hearing import Hearing
+from streamclf.daemon.problems import DaemonProblems
 from streamclf.daemon.samples import LastMinute, drift_ppm, level, total
 from streamclf.daemon.selftest import SelfTest
 from streamclf.daemon.sources import SourceStream
@@ -39,15 +40,16 @@ class Health:
         hub: Hub,
         streams: Sequence[SourceStream],
         config: Config,
-        parts: PartProblems,
+        hearing: Hearing,
+        problems: DaemonProblems,
         *,
         needs_token: bool,
         folder: Path | None = None,
         selftest: SelfTest | None = None,
         alerts: AlertService | None = None,
     ) -> None:
-        self.parts = parts
-        self._problems = Problems(hub.streams.values(), parts)
+        self.hearing = hearing
+        self.problems = problems
         self._hub = hub
         self._streams = {one.name: one for one in streams}
         self._needs_token = needs_token
@@ -62,7 +64,7 @@ class Health:
     async def watch(self) -> None:
         """For ever: since when is what, and how much was done in the last minute."""
         while True:
-            self._problems.note(time.time_ns())
+            self.problems.note(time.time_ns())
             self._minute.note()
             await asyncio.sleep(_LOOK_S)
 
@@ -71,7 +73,7 @@ class Health:
         with self._lock:
             now_s = time.monotonic()
             if now_s >= self._answered_s + _LOOK_S:
-                self._problems.note(time.time_ns())
+                self.problems.note(time.time_ns())
                 whole = self._status(now_s)
                 told = msgspec.structs.replace(whole, server=None, store=None, alerts=None, selftest=None, process=None)
                 self._answers = {True: msgspec.json.encode(whole), False: msgspec.json.encode(told)}
@@ -81,9 +83,11 @@ class Health:
     def _status(self, now_s: float) -> status.DaemonStatus:
         minute, disk = self._minute.now(), self._disk.look(now_s)
         listened = [pack for info in self._hub.streams.values() for pack in info.packs]
+        problems = self.problems.found()
         return status.DaemonStatus(
             now_ms=time.time_ns() // 1_000_000,
-            problems=self._problems.found(),
+            condition=status.condition_of(problems),
+            problems=problems,
             streams=self._stream_statuses(),
             packs=[minute.pack(info, streams=listened.count(name)) for name, info in self._hub.packs.items()],
             pace=minute.pace(),
@@ -106,17 +110,18 @@ class Health:
 
     def _stream(self, info: StreamInfo, rows: dict[str, int], *, gaps: int, lost: int) -> status.StreamStatus:
         one = self._streams.get(info.name)
-        rms, peak = level(one) if one is not None and not info.state.silent else (None, None)
+        state, detail = self.problems.state(info)
+        rms, peak = level(one) if one is not None and not state.silent else (None, None)
         backlog_ms = None
-        if one is not None and not info.state.unread:
+        if one is not None and not state.unread:
             backlog_ms = round(one.stream.backlog * 1000 / info.rate, 1)
         return status.StreamStatus(
             name=info.name,
             source=info.source,
             rate=info.rate,
-            state=info.state,
-            detail=info.detail,
-            since_ms=self._problems.since_ms(info),
+            state=state,
+            detail=detail,
+            since_ms=self.problems.since_ms(info),
             demo=info.demo,
             push=info.push,
             test=info.test,
@@ -129,6 +134,7 @@ class Health:
             lost_samples=lost,
             xruns=None if one is None else one.source.xruns,
             rows=rows,
+            fitness=[status.FitnessStatus(*finding) for finding in self.problems.findings(info)],
         )
 
     def _server(self) -> status.ServerStatus:

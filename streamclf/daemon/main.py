@@ -22,6 +22,8 @@ from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
+from streamclf.engine.engine import Engine
+from streamclf.errors import ConfigError, PackError
 from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
 
@@ -44,7 +46,7 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     """The picture in the README, from top to bottom. `life` stops what starts here, the other way round."""
     await life.start(ThreadPool())
     store = (await life.start(OpenStore(config))).store
-    engine = await in_thread("loading of packs", partial(build_engine, config, patience_s=PATIENCE_S))
+    engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
 
@@ -63,6 +65,8 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
         await life.start(running.Alerting(archive.alerts))
     # a run of many seconds is not waited for: it cannot be broken off
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
+    if sources.live:
+        health.problems.follow(lambda: model.progress)
     _announce(ears, server.address)
     if not sources.live:
         await _first(somebody)
@@ -72,7 +76,9 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     gc.freeze()
     await life.watch("counts", partial(count, sources.streams))
     await life.watch("health", health.watch)
-    await life.watch("problems", partial(running.tell_problems, health.parts, server))
+    tell = partial(running.tell_seen, server=server, calls=ears.calls)
+    await life.watch("hearing", partial(health.hearing.watch, tell))
+    await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))
     await _watch_more(life, ears, archive, hub, server)
     await life.start(Notifying(model, hub, sources.streams, life.failed))
 
@@ -90,6 +96,14 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
         await life.watch(
             "self-test", partial(selftest.run, server.own_url, token, ears.calls.wake, record, server.trust)
         )
+
+
+def _load_packs(config: Config) -> Engine:
+    """Packs are what the configuration names: where one cannot be used, no other start helps before that is changed."""
+    try:
+        return build_engine(config, patience_s=PATIENCE_S)
+    except PackError as fault:
+        raise ConfigError(str(fault)) from None
 
 
 def _announce(ears: Ears, address: str) -> None:

@@ -1,22 +1,25 @@
-"""What is wrong, in words, since when, and what somebody can do about it."""
+"""What is wrong with a daemon beside what the states of its streams and packs tell: late rows, its pace, its parts."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 
 from streamclf import metrics
 from streamclf.alerts.service import AlertService
+from streamclf.audio.fitness import Finding
+from streamclf.daemon.hearing import Hearing
+from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.selftest import SelfTest
 from streamclf.engine.pace import Rung
-from streamclf.protocol.status import DaemonProblem
+from streamclf.protocol.status import DaemonProblem, Grade
+from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
+from streamclf.serve.problems import Problems, Seen, grade_of, named
 from streamclf.text import some
-from streamclf.types import MEANINGS, StreamState
+from streamclf.types import StreamState
 from streamclf.writer.writer import Writer
 
-_NAMED = 5  # streams with the same problem that are named
-_BEHIND = "\nbehind"  # no stream's state, and no sentence, is called so
-# states of a stream that are a problem, the worst first
-_WRONG = [state for state, meaning in MEANINGS.items() if meaning.of_stream and meaning.to_do]
+STUCK_S = 30.0
+"""A run that takes too long is given up before that, and the model thread goes on."""
 
 
 class PartProblems:
@@ -29,61 +32,89 @@ class PartProblems:
 
     def sentences(self) -> list[str]:
         """What is wrong now."""
-        return [what for what, _ in self.found()]
+        return [problem.what for problem in self.found()]
 
-    def found(self) -> Iterator[tuple[str, str]]:
-        """What is wrong now, and what to do about it."""
+    def found(self) -> Iterator[DaemonProblem]:
+        """What is wrong now. What is heard and not kept counts as not heard; alerts wait for a sink that fails."""
         if self._writer is not None and self._writer.problem:
-            yield self._writer.problem, "make room on that disk, or see that it can be written; events wait"
+            yield _part(
+                self._writer.problem, "make room on that disk, or see that it can be written; events wait", "down"
+            )
         if self._selftest is not None and self._selftest.problem:
-            yield self._selftest.problem, "see whether the machine keeps up and a pack is in use that knows it"
+            yield _part(self._selftest.problem, "see whether the machine keeps up and a pack is in use that knows it")
         if self._alerts is None:
             return
         if problem := self._alerts.rules.problem:
-            yield problem, "mend the file, and try it with `streamclf rules check`"
+            yield _part(problem, "mend the file, and try it with `streamclf rules check`")
         for name, reason in sorted(self._alerts.failing.items()):
-            yield f"sink {name}: {reason}", "see that it can be reached; alerts wait for it, and are tried again"
+            what = f"sink {name}: {reason}"
+            yield _part(what, "see that it can be reached; alerts wait for it, and are tried again")
 
 
-class Problems:
-    """All problems, and since when each state and each problem lasts."""
+class DaemonProblems(Problems):
+    """All problems of a daemon. hearing, microphones: None where nothing is watched."""
 
-    def __init__(self, streams: Collection[StreamInfo], parts: PartProblems) -> None:
-        self._streams = streams
-        self._parts = parts
-        self._since: dict[str, int] = {}  # of each state and problem that there is now (ns)
+    def __init__(
+        self,
+        hub: Hub,
+        parts: PartProblems,
+        hearing: Hearing | None = None,
+        microphones: Microphones | None = None,
+    ) -> None:
+        super().__init__(hub)
+        self.parts = parts
+        self._hearing = hearing
+        self._microphones = microphones
+        self._progress: Callable[[], float] | None = None
 
-    def note(self, now_ns: int) -> None:
-        """Look what there is now: what is new begins at `now_ns`, what is gone is forgotten."""
-        there = [_key(info.name, info.state) for info in list(self._streams)] + self._parts.sentences()
-        if rung():
-            there.append(_BEHIND)
-        self._since = {key: self._since.get(key, now_ns) for key in there}
+    def follow(self, progress: Callable[[], float]) -> None:
+        """progress: when (`time.monotonic`, in seconds) the model thread has come on last, from now on."""
+        self._progress = progress
 
-    def since_ms(self, info: StreamInfo) -> int:
-        """When the stream came into the state that it is in."""
-        return self._since_ms(_key(info.name, info.state))
+    def state(self, info: StreamInfo) -> Seen:
+        """As it was seen last from here, else as its source says."""
+        seen = None if self._hearing is None else self._hearing.seen(info)
+        return Seen(*seen) if seen is not None else super().state(info)
 
-    def found(self) -> list[DaemonProblem]:
-        """Streams in trouble first, those with the same one together; then the pace, then the parts."""
-        found = list(self._of_streams())
+    def unready(self) -> str:
+        """Streams that have not been heard and scored since the start."""
+        names = [] if self._hearing is None else self._hearing.unready()
+        return f"{named(names)} not heard and scored yet" if names else ""
+
+    def stuck(self) -> str:
+        """That the model thread does not go on, and nobody has given up what it is in."""
+        if self._progress is None or time.monotonic() - self._progress() < STUCK_S:
+            return ""
+        return f"the model thread has not come on for over {STUCK_S:g} s"
+
+    def more(self) -> Iterator[DaemonProblem]:
+        """Packs, rows that come late, the pace, the parts; then advice about microphones."""
+        yield from super().more()
+        yield from self._late()
         if behind := rung():
+            meaning = StreamState.BEHIND.meaning
             what = f"this machine cannot keep up, and does less: rung {behind} of {max(Rung)} ({behind.name.lower()})"
-            found.append(DaemonProblem(what, [], self._since_ms(_BEHIND), "give it fewer streams, or a lighter model"))
-        return found + [DaemonProblem(what, [], self._since_ms(what), to_do) for what, to_do in self._parts.found()]
+            yield _part(what, meaning.to_do, grade_of(meaning.deaf))
+        yield from self.parts.found()
+        for info in list(self._hub.streams.values()):
+            for finding in self.findings(info):
+                what = f"the microphone of {info.name}: {finding.what}"
+                yield DaemonProblem(what, [info.name], 0, finding.to_do, "advice")
 
-    def _of_streams(self) -> Iterator[DaemonProblem]:
-        alike: dict[tuple[StreamState, str], list[str]] = {}
-        for info in list(self._streams):
-            if info.state in _WRONG:
-                alike.setdefault((info.state, info.detail), []).append(info.name)
-        for (state, detail), names in sorted(alike.items(), key=lambda item: _WRONG.index(item[0][0])):
-            what = f"{some(names, _NAMED)} {'is' if len(names) == 1 else 'are'} {state.meaning.words}"
-            since_ms = min(self._since_ms(_key(name, state)) for name in names)
-            yield DaemonProblem(f"{what}: {detail}" if detail else what, names, since_ms, state.meaning.to_do)
+    def findings(self, info: StreamInfo) -> list[Finding]:
+        """What is wrong with the stream's microphone; nothing where nothing of it is heard."""
+        heard = self._microphones is not None and self.state(info).state.heard
+        return self._microphones.findings(info.name) if heard and self._microphones is not None else []
 
-    def _since_ms(self, key: str) -> int:
-        return self._since.get(key, time.time_ns()) // 1_000_000
+    def _late(self) -> Iterator[DaemonProblem]:
+        late: dict[str, list[str]] = {}
+        for name, ear in [] if self._hearing is None else list(self._hearing.ears.items()):
+            for pack in sorted(ear.late):
+                if not self._hub.packs[pack].problem and self.state(self._hub.streams[name]).state.heard:
+                    late.setdefault(pack, []).append(name)
+        for pack, names in sorted(late.items()):
+            what = f"pack {pack} scores {some(names, 5)} late"
+            yield DaemonProblem(what, names, 0, "see whether the machine is busy; a model that hangs is told soon")
 
 
 def rung() -> Rung:
@@ -91,5 +122,5 @@ def rung() -> Rung:
     return Rung(int(sum(metrics.sums(metrics.LADDER).values())))
 
 
-def _key(stream: str, state: str) -> str:
-    return f"{stream}\n{state}"
+def _part(what: str, to_do: str, grade: Grade = "degraded") -> DaemonProblem:
+    return DaemonProblem(what, [], 0, to_do, grade)

@@ -1,6 +1,7 @@
 """What of a daemon runs on the event loop: the server and the alerts as parts, and tasks that look now and then."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from functools import partial
 
 from streamclf.alerts.service import AlertService
 from streamclf.daemon.ground import Seasons
+from streamclf.daemon.hearing import Word
 from streamclf.daemon.problems import PartProblems
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
@@ -17,6 +19,8 @@ from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
 from streamclf.serve.lookback import probability
 from streamclf.types import Status, StreamState
+
+log = logging.getLogger("streamclf")
 
 _PROBLEMS_S = 1.0
 _DAY_S = 60.0
@@ -77,6 +81,21 @@ async def tell_problems(problems: PartProblems, server: Server) -> None:
             state = StreamState.PROBLEM if now else StreamState.LIVE
             server.publish([Status("", state, "; ".join(now) or "no problem any more")], time.time_ns())
         before = now
+
+
+def tell_seen(word: Word, *, server: Server, calls: EngineCalls) -> None:
+    """What is seen of a stream goes to the log, and by the model thread to all others, or past it where it hangs."""
+    status = word.status
+    log.log(
+        logging.INFO if status.state.expected else logging.WARNING,
+        "%s: %s",
+        status.stream,
+        ": ".join(part for part in (status.state, status.detail) if part),
+    )
+    if word.aside:
+        server.publish([status], time.time_ns())
+    else:
+        calls.call(lambda: [status])
 
 
 async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls) -> None:

@@ -10,11 +10,12 @@ from functools import partial
 from streamclf import metrics
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources import (
-    NoInputDeviceError,
+    Patient,
     Pushed,
     Source,
     SourceSpec,
     name_sources,
+    not_there,
     open_source,
     parse_source,
 )
@@ -24,7 +25,7 @@ from streamclf.daemon.parts import in_thread
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
-from streamclf.errors import StreamclfError
+from streamclf.errors import AbsentError, ConfigError, SourceError, StreamclfError, UsageError
 from streamclf.serve.info import StreamInfo
 from streamclf.store import clips
 from streamclf.types import Status, StreamState
@@ -32,8 +33,12 @@ from streamclf.types import Status, StreamState
 log = logging.getLogger("streamclf")
 
 STOP_S = 2.2  # each source promises 2 s
+OPEN_S = 4.0  # a source that can be waited for and has not answered by then is waited for, and the others start
 RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
-NO_MICROPHONE = "NO MICROPHONE FOUND: playing the built-in demo recording in a loop; what you see is not live sound"
+NO_MICROPHONE = (
+    "NO MICROPHONE FOUND: playing the built-in demo recording in a loop until there is one; "
+    "what you see is not live sound, and nothing of it is kept"
+)
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class SourceStream:
     info: StreamInfo
     kept: int
     """Samples behind the reader that clips may still want; a source that can wait leaves them in the ring."""
+    stands_in_for: str = ""
+    """Name of the stream in whose place it is heard, and to which it gives way."""
     xruns_counted: int = 0
     bad_counted: int = 0
 
@@ -56,15 +63,26 @@ class SourceStream:
         """Of the stream."""
         return self.info.name
 
+    @property
+    def stored(self) -> bool:
+        """Whether events and the like of it are kept and told by alerts: not of a demo that was not asked for it."""
+        return is_stored(self.spec)
+
     def room(self) -> int:
         """Samples that a source which can wait may write now."""
         return self.ring.capacity - self.kept - self.stream.waiting
 
 
-class OpenSources:
-    """A part: every source of the configuration, opened, with its stream in `engine`; they do not run yet.
+def is_stored(spec: SourceSpec) -> bool:
+    """See `SourceStream.stored`."""
+    return not spec.declared.demo or bool(spec.options.get("store"))
 
-    Where none is named it is the default microphone, or aloud the demo where there is no microphone.
+
+class OpenSources:
+    """A part: every source of the configuration, with its stream in `engine`; they do not run yet.
+
+    What is not there and may come is waited for, with its stream lost from the start. Where no source is named it is
+    the default microphone, and aloud the demo besides where that is not there.
     """
 
     name = "the open sources"
@@ -89,13 +107,31 @@ class OpenSources:
         return any(one.source.live for one in self.streams)
 
     @property
+    def unstored(self) -> frozenset[str]:
+        """Streams of which nothing is kept."""
+        return frozenset(one.name for one in self.streams if not one.stored)
+
+    @property
     def push_sinks(self) -> dict[str, Pushed]:
         """stream -> where a client's samples go."""
         return {one.name: one.source for one in self.streams if isinstance(one.source, Pushed)}
 
     async def start(self) -> None:
-        """Find them, which may take seconds. Raises what `Source.open` raises."""
-        await in_thread("opening of sources", self._open)
+        """Find them, side by side, which may take seconds. Raises what `Source.open` raises, but for `AbsentError`."""
+        specs = self._specs()
+        found = await asyncio.gather(*(self._find(spec) for spec in specs))
+        stand_in = None
+        if not self._config.source and found[0][1]:
+            log.warning("%s (%s)", NO_MICROPHONE, found[0][1])
+            stand_in = parse_source("demo")
+            specs, found = [stand_in, *specs], [await self._find(stand_in), *found]
+        for spec, (source, absent) in zip(specs, found, strict=True):
+            one = await in_thread(f"stream of {spec.name}", partial(self._stream_of, spec, source))
+            if absent:
+                one.info.state, one.info.detail = StreamState.LOST, not_there("soon", absent)
+            if spec is stand_in:
+                one.stands_in_for = specs[1].name
+            self.streams.append(one)
 
     async def stop(self, limit_s: float) -> bool:
         """Close them, running or not, side by side: one that hangs (a frozen sound server) delays no other."""
@@ -111,35 +147,63 @@ class OpenSources:
                 log.error("a source could not be stopped", exc_info=fault)
         return not pending
 
-    def _open(self) -> None:
-        if self._config.source:
-            for spec in name_sources([parse_source(text) for text in self._config.source]):
-                self._add(spec, open_source(spec, fast=self._config.fast))
-            return
-        spec = parse_source("device")
+    def _specs(self) -> list[SourceSpec]:
+        """Raises `ConfigError`; those of the command line were read there."""
         try:
-            self._add(spec, open_source(spec, fast=self._config.fast))
-        except NoInputDeviceError:
-            log.warning(NO_MICROPHONE)
-            spec = parse_source("demo")
-            self._add(spec, open_source(spec))
+            return name_sources([parse_source(text) for text in self._config.source or ("device",)])
+        except UsageError as fault:
+            raise ConfigError(f"source: {fault}") from None
 
-    def _add(self, spec: SourceSpec, source: Source) -> None:
+    async def _find(self, spec: SourceSpec) -> tuple[Source, str]:
+        """The source that `spec` describes; and why it is not there, "" where it is open."""
+        source = await in_thread(f"source of {spec.name}", partial(self._made, spec))
+        opening = in_thread(f"opening of {spec.name}", partial(self._open, spec, source))
+        # with --fast nothing is waited for: somebody wants a result, and then the end
+        patient = isinstance(source, Patient) and not self._config.fast
+        try:
+            await asyncio.wait_for(asyncio.shield(opening), OPEN_S if patient else None)
+        except TimeoutError:
+            opening.add_done_callback(partial(_close_late, source))
+            # another one, since the first is still being opened
+            source = await in_thread(f"source of {spec.name}", partial(self._made, spec))
+            return self._expecting(spec, source, f"it has not answered within {OPEN_S:g} s")
+        except SourceError as fault:
+            # where nobody has named a source, the demo is heard in its place, whatever the reason is
+            if not patient or (self._config.source and not isinstance(fault, AbsentError)):
+                raise
+            return self._expecting(spec, source, str(fault))
+        return source, ""
+
+    def _made(self, spec: SourceSpec) -> Source:
+        return open_source(spec, fast=self._config.fast)
+
+    def _open(self, spec: SourceSpec, source: Source) -> None:
         source.open()
+        self._hold(spec, source)
+
+    def _expecting(self, spec: SourceSpec, source: Source, reason: str) -> tuple[Source, str]:
+        assert isinstance(source, Patient)
+        source.expect(reason)
+        self._hold(spec, source)
+        return source, reason
+
+    def _hold(self, spec: SourceSpec, source: Source) -> None:
+        """Have `stop` close it."""
         with self._lock:
             closing = self._closing
             self._opened.append((spec, source))
         if closing:  # the end came while it was being opened
             source.stop()
             raise StreamclfError("the daemon is stopping")
-        self.streams.append(self._stream_of(spec, source))
 
     def _stream_of(self, spec: SourceSpec, source: Source) -> SourceStream:
         config, engine = self._config, self._engine
-        kept_s = clips.ring_seconds(config.clips) if config.clips.enabled else 0
+        stored = is_stored(spec)
+        kept_s = clips.ring_seconds(config.clips) if config.clips.enabled and stored else 0
         ring = Ring((RING_SECONDS + kept_s) * source.rate)
         normalise = (spec.gain or config.gain) == "normalise"
-        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=config.store.enabled)
+        levels = config.store.enabled and stored
+        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=levels)
         engine.add(stream, priority=spec.priority)
         clock = StreamClock(source.rate)
         info = StreamInfo(
@@ -153,6 +217,12 @@ class OpenSources:
             packs=[track.manifest.name for track in engine.tracks[spec.name]],
         )
         return SourceStream(spec, source, ring, clock, stream, info, kept_s * source.rate)
+
+
+def _close_late(source: Source, opening: "asyncio.Future[None]") -> None:
+    """What was given up came to be open after all, when another had taken its place."""
+    if not opening.cancelled() and opening.exception() is None:
+        in_thread("late stop", source.stop)
 
 
 class RunningSources:
@@ -197,9 +267,25 @@ class RunningSources:
             return
         if detail == one.info.source:
             detail = ""  # the stream's entry says it already
-        if state is StreamState.LIVE and one.info.demo:
-            state = StreamState.DEMO
+        if state is StreamState.LIVE:
+            one.info.source = one.source.description  # known since it came, where it was not there at the start
+            self._give_way(one)
+            if one.info.demo:
+                state = StreamState.DEMO
         self._calls.call(lambda: [Status(one.name, state, detail)])
+
+    def _give_way(self, came: SourceStream) -> None:
+        """End what was heard in its place, aloud, and without holding up the thread that brings microphones back."""
+        for one in self._sources.streams:
+            if one.stands_in_for == came.name:
+                one.stands_in_for = ""
+                threading.Thread(target=self._end, args=(one, came), name=f"end of {one.name}", daemon=True).start()
+
+    def _end(self, one: SourceStream, came: SourceStream) -> None:
+        one.source.stop()
+        told = f"gave way to {came.name}: {came.source.description}"
+        log.warning("%s: %s: %s", one.name, StreamState.ENDED, told)
+        self._calls.end(one.name, [Status(one.name, StreamState.ENDED, told)], partial(self._ended, one.name))
 
     def _ended(self, name: str) -> None:
         self._running.discard(name)

@@ -13,9 +13,11 @@ from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.ground import Ground, decided_labels
 from streamclf.daemon.health import Health
+from streamclf.daemon.hearing import Hearing
+from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
-from streamclf.daemon.problems import PartProblems
+from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
 from streamclf.engine.calls import EngineCalls
@@ -30,7 +32,7 @@ from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store
-from streamclf.types import Label, Output, Shape, Status
+from streamclf.types import Label, Output, Picture, Shape, Status
 from streamclf.writer.build import make_inbox, make_writer, pack_facts
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
@@ -84,8 +86,10 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
     if store is None or rules is None:
         return None
     inbox, painter = make_inbox(config), Painter(hub)
-    alerts = AlertService(store.folder, inbox, rules, decided_labels(engine), paint=painter, on_fault=life.failed)
-    clocks = {one.name: one.clock for one in ears.sources.streams}
+    stored = [one for one in ears.sources.streams if one.stored]
+    told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
+    alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
+    clocks = {one.name: one.clock for one in stored}
     if ears.ground.selftest is not None:
         clocks[SELF_TEST] = ears.ground.selftest.clock
     writer = make_writer(
@@ -95,7 +99,7 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
         inbox,
         rules.file,
         clocks,
-        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in ears.sources.streams},
+        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored},
         run=hub.instance,
         test=(SELF_TEST,),
         on_commit=life.posting(alerts.committed),
@@ -109,11 +113,15 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     writer, alerts, folder = None, None, None
     if archive is not None:
         writer, alerts, folder = archive.writer, archive.alerts, archive.store.folder
+    microphones = Microphones(ears.sources.streams, muted_s=ears.config.health.muted_s)
+    hearing = Hearing(hub, ears.sources.streams, muted=microphones.muted)
+    parts = PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest)
     return Health(
         hub,
         ears.sources.streams,
         ears.config,
-        PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest),
+        hearing,
+        DaemonProblems(hub, parts, hearing, microphones),
         needs_token=ears.ground.settings.token is not None,
         folder=folder,
         selftest=ears.ground.selftest,
@@ -135,7 +143,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         ears.ground.settings,
         push_sinks=ears.sources.push_sinks,
         routes=routes,
-        problems=health.parts.sentences,
+        problems=health.problems,
         keep=keep,
         on_fault=life.failed,
     )
@@ -146,7 +154,7 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
     inbox = archive.inbox if archive is not None else None
     return ModelThread(
         ears.engine,
-        partial(_deliver, server=server, inbox=inbox),
+        partial(_deliver, server=server, inbox=inbox, unstored=ears.sources.unstored),
         calls=ears.calls,
         live=ears.sources.live,
         hop_ms=ears.config.hop_ms or None,
@@ -157,10 +165,17 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
     )
 
 
-def _deliver(outputs: Sequence[Output], decided_ns: int, *, server: Server, inbox: Inbox | None) -> None:
+def _deliver(
+    outputs: Sequence[Output], decided_ns: int, *, server: Server, inbox: Inbox | None, unstored: frozenset[str]
+) -> None:
+    """unstored: streams of which subscribers hear, and nobody else."""
     server.post(outputs, decided_ns)
     if inbox is not None:
-        inbox.put(outputs)
+        inbox.put([output for output in outputs if _stream_of(output) not in unstored] if unstored else outputs)
+
+
+def _stream_of(output: Output) -> str:
+    return output.levels.stream if isinstance(output, Picture) else output.stream
 
 
 def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:

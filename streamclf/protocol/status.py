@@ -3,7 +3,15 @@
 Counts go from the start of the daemon on; times of runs and ticks, RTF and CPU are of the last minute.
 """
 
+from collections.abc import Iterable
+from typing import Literal
+
 import msgspec
+
+Condition = Literal["ok", "degraded", "down"]
+"""ok: all is well. degraded: every stream is heard and scored, but something is wrong. down: its work is not done."""
+Grade = Literal["down", "degraded", "advice"]
+"""What a problem makes of the daemon's condition; an advice leaves it alone."""
 
 
 class DaemonProblem(msgspec.Struct):
@@ -13,10 +21,27 @@ class DaemonProblem(msgspec.Struct):
     streams: list[str]
     since_ms: int
     to_do: str
+    grade: Grade = "degraded"
+
+
+def condition_of(problems: Iterable[DaemonProblem]) -> Condition:
+    """The worst that they make of it."""
+    grades = {problem.grade for problem in problems}
+    return "down" if "down" in grades else "degraded" if "degraded" in grades else "ok"
+
+
+class FitnessStatus(msgspec.Struct):
+    """Something wrong with a stream's microphone. kind: offset, clipping, bits or hum. value: in `unit`."""
+
+    kind: str
+    what: str
+    value: float
+    unit: str
+    to_do: str
 
 
 class StreamStatus(msgspec.Struct):
-    """One stream. since_ms: of its state (Unix time).
+    """One stream. since_ms: of its state (Unix time). fitness: what is wrong with its microphone.
 
     rms_dbfs, peak_dbfs: of the last 200 ms, null while nothing comes. drift_ppm: how much faster the device's clock
     goes than ours; null in the first minute, and for recordings. backlog_ms: captured and not yet scored, null while
@@ -41,10 +66,14 @@ class StreamStatus(msgspec.Struct):
     lost_samples: int
     xruns: int | None
     rows: dict[str, int]
+    fitness: list[FitnessStatus] = []
 
 
 class PackStatus(msgspec.Struct):
-    """One pack. rtf: time that its runs took over the time of all sound that it heard."""
+    """One pack. problem: why it does not score, "" where it does.
+
+    rtf: time that its runs took over the time of all sound that it heard.
+    """
 
     name: str
     version: str
@@ -55,6 +84,7 @@ class PackStatus(msgspec.Struct):
     run_ms_p50: float | None
     run_ms_p99: float | None
     rtf: float | None
+    problem: str = ""
 
 
 class PaceStatus(msgspec.Struct):
@@ -143,6 +173,7 @@ class DaemonStatus(msgspec.Struct):
     """All of it. What is null besides: for the admin alone (server to process), or switched off (store to selftest)."""
 
     now_ms: int
+    condition: Condition
     problems: list[DaemonProblem]
     streams: list[StreamStatus]
     packs: list[PackStatus]

@@ -60,6 +60,10 @@ class Hub:
         self.instance = instance or secrets.token_hex(8)
         self.lossless = lossless
         self.seq = 0
+        self.scored: dict[tuple[str, str], int] = {}
+        """(stream, pack) -> the newest sample that a row rests on."""
+        self.gaps: dict[str, int] = {}
+        """stream -> gaps told so far."""
         self._on_subscribe = on_subscribe
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
@@ -136,6 +140,7 @@ class Hub:
     def _publish_rows(self, scores: FrameScores, decided_ns: int) -> None:
         track = self._ring.track(scores)
         rows = scores.rows
+        self.scored[scores.stream, scores.pack] = scores.newest_sample
         newest_ns = self.streams[scores.stream].clock.ns_of_sample(scores.newest_sample)
         self._captured_ns[scores.stream, scores.pack] = newest_ns
         channels = [c for c in self._channels if c.spec.tier == "frame" and self._ring.wanted(c, track)]
@@ -178,6 +183,7 @@ class Hub:
         self._publish_item(Item(place_of(self.seq), event.stream, event.pack, event.label, message))
 
     def _publish_gap(self, gap: Gap) -> None:
+        self.gaps[gap.stream] = self.gaps.get(gap.stream, 0) + 1
         metrics.GAPS.labels(gap.stream, gap.reason).inc()
         metrics.LOST_SAMPLES.labels(gap.stream, gap.reason).inc(gap.last_sample - gap.first_sample + 1)
         self.seq += 1

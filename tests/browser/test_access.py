@@ -107,7 +107,9 @@ def test_with_the_labels_token_nothing_can_be_marked_heard_or_sent(
     file.write_text(TOKENS["labels_token"])
     file.chmod(0o600)
     env = {"STREAMCLF_TOKEN": TOKENS["token"], "STREAMCLF_SERVER_LABELS_TOKEN_FILE": str(file)}
-    running = daemon("--source", "demo", "--source", "push:phone", env=env | {"STREAMCLF_SERVER_LISTENING": "true"})
+    running = daemon(
+        "--source", "demo#store=yes", "--source", "push:phone", env=env | {"STREAMCLF_SERVER_LISTENING": "true"}
+    )
     page = open_page(f"http://127.0.0.1:{running.port}/#streams")
     log_in(page, TOKENS["labels_token"])
     page.wait_for_selector(".stream-card >> nth=1")

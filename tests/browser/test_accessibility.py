@@ -51,7 +51,7 @@ def faults(page: Page) -> list[str]:
 def test_no_view_has_a_serious_fault(scheme: str, tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
-    running = daemon("--source", "demo", "--source", "push:phone", "--rules", str(rules))
+    running = daemon("--source", "demo#store=yes", "--source", "push:phone", "--rules", str(rules))
     width, height = SEEN[scheme]
     page = open_page(f"http://127.0.0.1:{running.port}/#live", width=width, height=height, color_scheme=scheme)
     page.set_default_timeout(WAIT_MS * patience())

@@ -62,13 +62,13 @@ def test_another_start_of_the_daemon_is_told_and_its_events_are_there(open_page:
 
 
 def test_a_restart_of_the_daemon_loses_no_event(daemon: StartDaemon, open_page: OpenPage) -> None:
-    first = daemon("--source", "demo", "--model", "default")
+    first = daemon("--source", "demo#store=yes", "--model", "default")
     page = open_page(f"http://127.0.0.1:{first.port}/#now")
     page.wait_for_selector(".now-name", timeout=30_000)
     store = {"STREAMCLF_STORE_PATH": str(first.log.parent / "store-0")}
     first.stop()
     page.wait_for_selector(".link-state[data-state=away]")
-    second = daemon("--source", "demo", "--model", "default", port=first.port, env=store)
+    second = daemon("--source", "demo#store=yes", "--model", "default", port=first.port, env=store)
     page.wait_for_selector(".link-state[data-state=open]")
     page.wait_for_selector(".now-name", timeout=30_000)
     page.goto(f"http://127.0.0.1:{first.port}/#events")

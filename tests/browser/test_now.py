@@ -51,7 +51,7 @@ def publish(server: HubServer, *outputs: Any) -> None:
 
 
 def test_the_right_label_stands_there_after_each_onset(daemon: StartDaemon, open_page: OpenPage) -> None:
-    running = daemon("--source", "demo", "--model", "default")
+    running = daemon("--source", "demo#store=yes", "--model", "default")
     page = open_page("about:blank")
     page.add_init_script(WATCH)
     page.goto(f"http://127.0.0.1:{running.port}/#now")

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from tests.conftest import StartDaemon
-from tools.lab.daemon import clean_env, hearing_ctrl_c, run_cli
+from tools.lab.daemon import READY_S, clean_env, hearing_ctrl_c, run_cli
 from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
@@ -140,13 +140,13 @@ def test_busy_port(tmp_path: Path, pack: Path) -> None:
         port = owner.getsockname()[1]
         done = run_cli("run", "--source", "demo", "--model", str(pack), "--port", str(port), home=tmp_path)
 
-    assert str(port) in sentence(done, status=1)
+    assert str(port) in sentence(done, status=75)
 
 
 def test_bind_beyond_loopback_without_a_token(tmp_path: Path, pack: Path, free_port: int) -> None:
     args = ("run", "--source", "demo", "--model", str(pack), "--host", "0.0.0.0", "--port", str(free_port))
 
-    assert "token" in sentence(run_cli(*args, home=tmp_path), status=1)
+    assert "token" in sentence(run_cli(*args, home=tmp_path), status=78)
 
 
 @pytest.fixture
@@ -159,25 +159,27 @@ def alsa(tmp_path: Path) -> Path:
     return config
 
 
-def test_unknown_device(tmp_path: Path, pack: Path, alsa: Path) -> None:
-    alsa.write_text(
-        "</usr/share/alsa/alsa.conf>\n"
-        "pcm.silentmic { type file slave.pcm null file /dev/null infile /dev/zero format raw }\n"
-    )
-    args = ("run", "--source", "device:no such microphone", "--model", str(pack))
+@pytest.mark.parametrize(
+    ("pcm", "words"),
+    [
+        ("", "no audio input device"),
+        (
+            "pcm.silentmic { type file slave.pcm null file /dev/null infile /dev/zero format raw }\n",
+            "no audio input is called 'no such microphone'; there are: silentmic, ALSA",
+        ),
+    ],
+)
+def test_an_unknown_device_is_told_and_waited_for(
+    daemon: StartDaemon, pack: Path, alsa: Path, pcm: str, words: str
+) -> None:
+    alsa.write_text(f"</usr/share/alsa/alsa.conf>\n{pcm}")
+    args = ("--source", "device:no such microphone", "--model", str(pack))
 
-    said = sentence(run_cli(*args, home=tmp_path, env={"ALSA_CONFIG_PATH": str(alsa)}), status=1)
+    running = daemon(*args, env={"ALSA_CONFIG_PATH": str(alsa)}, ready=False)
 
-    assert "no such microphone" in said
-    assert "silentmic" in said
-
-
-def test_a_device_on_a_machine_that_has_none(tmp_path: Path, pack: Path, alsa: Path) -> None:
-    args = ("run", "--source", "device:no such microphone", "--model", str(pack))
-
-    said = sentence(run_cli(*args, home=tmp_path, env={"ALSA_CONFIG_PATH": str(alsa)}), status=1)
-
-    assert "no audio input" in said
+    running.wait_for("no such microphone: lost: not there since the start", READY_S)
+    assert words in running.stderr
+    assert running.get("/healthz")[0] == 503
 
 
 def test_provider_that_does_not_work_here(tmp_path: Path, pack: Path, song: Path) -> None:
@@ -312,7 +314,7 @@ def test_a_second_daemon_on_the_port_leaves_the_first_one_alone(
     first = daemon("--source", "demo", "--model", str(pack))
     args = ("run", "--source", "demo", "--model", str(pack), "--port", str(first.port))
 
-    assert str(first.port) in sentence(run_cli(*args, home=tmp_path), status=1)
+    assert str(first.port) in sentence(run_cli(*args, home=tmp_path), status=75)
     assert first.get("/healthz")[0] == 200
 
 

@@ -18,7 +18,7 @@ from streamclf.types import F32
 from tests.conftest import StartDaemon
 from tests.support.oracle import HOP, Oracle
 from tools.lab import soundserver
-from tools.lab.daemon import Daemon, run_cli
+from tools.lab.daemon import READY_S, Daemon, run_cli
 from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
 pytestmark = pytest.mark.e2e
@@ -263,8 +263,10 @@ def test_without_a_microphone_the_demo_plays_and_says_so_loudly(daemon: StartDae
     devices = run_cli("devices", "--json", home=tmp_path, env=env)
     if devices.returncode or json.loads(devices.stdout):
         pytest.skip("this machine has a microphone (or no PortAudio)")
-    running = daemon("--model", str(stateful_pack(tmp_path / "pack")), env=env)
+    running = daemon("--model", str(stateful_pack(tmp_path / "pack")), env=env, ready=False)
+    running.wait_for("listening on", READY_S)
     assert "NO MICROPHONE FOUND" in running.stderr.splitlines()[0]
+    assert running.get("/healthz")[0] == 503, "it hears nothing of this place"
     with listening(running, "tier=frame") as connection:
         hello = json.loads(connection.recv(timeout=20))
         assert hello["streams"][0]["demo"] is True

@@ -91,7 +91,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     (folder / "config" / "streamclf").mkdir(parents=True)
     (folder / "config" / "streamclf" / "rules.toml").write_text(RULES.replace("FOLDER", str(folder)))
     shutil.copy(DEMO_FILE, folder / "night.flac")
-    daemon = start_daemon(("--source", "demo"), port=free_port(), env=env, log=folder / "daemon")
+    daemon = start_daemon(("--source", "demo#store=yes"), port=free_port(), env=env, log=folder / "daemon")
     try:
         daemon.wait_ready()
         yield House(folder, env, daemon)

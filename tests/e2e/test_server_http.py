@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from streamclf.errors import ServeError
+from streamclf.errors import ConfigError, ServeError
 from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.types import Status, StreamState
 from tests.support.rawclient import RawClient
@@ -70,7 +70,7 @@ def test_with_a_token_set_nobody_listens_without_it() -> None:
 
 def test_an_open_bind_needs_a_token_and_a_busy_port_is_one_sentence() -> None:
     async def main() -> None:
-        with pytest.raises(ServeError, match="no token is set"):
+        with pytest.raises(ConfigError, match="no token is set"):
             await Server(make_hub(), ServerSettings(host="0.0.0.0", port=0)).start()
         async with serving() as server:
             with pytest.raises(ServeError, match=f"port {server.port} on 127.0.0.1 is in use by another program"):
@@ -130,17 +130,35 @@ def test_a_file_of_the_page_comes_packed_where_that_is_taken_and_once() -> None:
     run(main)
 
 
-def test_health_is_bad_exactly_while_a_stream_is_lost() -> None:
+@pytest.mark.parametrize("state", [state for state in StreamState if state.of_stream])
+def test_health_is_bad_exactly_while_a_stream_that_should_be_heard_is_not(state: StreamState) -> None:
     async def main() -> None:
         async with serving() as server:
-            answers = []
-            for state in map(StreamState, ("live", "reconnecting", "lost", "problem", "live")):
-                server.publish([Status("mic", state, "why")], 0)
-                page = await RawClient.request(server.port, "/healthz")
-                answers.append((page.status, json.loads(page.body)["status"]))
-            streams = json.loads(page.body)["streams"]
+            server.publish([Status("mic", state, "why")], 0)
+            pages = [await RawClient.request(server.port, path) for path in ("/healthz", "/readyz", "/livez")]
+            server.publish([Status("mic", StreamState.LIVE, "")], 0)
+            after = await RawClient.request(server.port, "/healthz")
 
-        assert answers == [(200, "ok"), (200, "degraded"), (503, "degraded"), (503, "degraded"), (200, "ok")]
-        assert streams[0] == {"name": "mic", "state": "live", "detail": "why", "demo": False}
+        whole, ready, live = (json.loads(page.body) for page in pages)
+        assert [page.status for page in pages] == ([503, 503, 200] if state.deaf else [200] * 3)
+        assert (whole["status"], ready["status"], live["status"]) == (*["down" if state.deaf else "ok"] * 2, "ok")
+        assert whole["streams"][0] == {"name": "mic", "state": state.settled, "detail": "why", "demo": False}
+        assert whole["reasons"] == whole["problems"] == ready["reasons"]
+        assert whole["reasons"] == ([f"mic is {state.meaning.words}: why"] if state.deaf else [])
+        assert (after.status, json.loads(after.body)["status"]) == (200, "ok")
+
+    run(main)
+
+
+def test_a_pack_that_does_not_score_makes_health_bad() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            server.publish([Status("", StreamState.PACK_PROBLEM, "its run hangs", pack="big")], 0)
+            page = await RawClient.request(server.port, "/healthz")
+            server.publish([Status("", StreamState.PACK_BACK, "", pack="big")], 0)
+            after = await RawClient.request(server.port, "/healthz")
+
+        assert (page.status, json.loads(page.body)["reasons"]) == (503, ["pack big: its run hangs"])
+        assert after.status == 200
 
     run(main)

@@ -101,7 +101,7 @@ def test_a_port_that_is_taken_is_told_after_the_sources_were_opened(house: House
         running = house.start("none")
         code = running.wait(READY_S * patience())
 
-    assert code == 1
+    assert code == 75
     (line,) = running.stderr.splitlines()
     assert line.startswith(f"{SENTENCE}port {house.port} on 127.0.0.1 is in use")
     assert house.left(running) == []

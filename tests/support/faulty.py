@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,15 +33,17 @@ HANGING = "hanging now"
 """What a fault that hangs says on standard error when it does."""
 
 
-def start_faulty(fault: str, args: Sequence[str], *, port: int, home: Path) -> Daemon:
+def start_faulty(
+    fault: str, args: Sequence[str], *, port: int, home: Path, env: Mapping[str, str] | None = None
+) -> Daemon:
     """Starts it in a session of its own and returns at once. Its events are kept in home / "store"."""
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    env = clean_env(home, {"STREAMCLF_STORE_PATH": str(home / "store"), "PYTHONPATH": path})
+    own = {"STREAMCLF_STORE_PATH": str(home / "store"), "PYTHONPATH": path} | dict(env or {})
     log = home / "daemon"
     with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.faulty", fault, "run", "--port", str(port), *args],
-            env=env,
+            env=clean_env(home, own),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -84,6 +87,18 @@ async def _hang_on_loop(*args: Any, **kwargs: Any) -> None:
     await asyncio.Event().wait()
 
 
+def _while_asked(usual: Callable[[Engine], list[Output]]) -> Callable[[Engine], list[Output]]:
+    """Hangs as long as there is a file `hang` beside the store."""
+    asked = Path(os.environ.get("STREAMCLF_STORE_PATH", "store")).with_name("hang")
+
+    def tick(engine: Engine) -> list[Output]:
+        while asked.exists():
+            time.sleep(0.02)
+        return usual(engine)
+
+    return tick
+
+
 def _second(name: str, instead: Callable[..., Any]) -> Callable[..., Any]:
     """A method of `FileSource` as it is for the first source, and something else for the second one."""
     usual = getattr(FileSource, name)
@@ -110,7 +125,22 @@ class _LongRun:
         return outputs
 
 
+class _Deadlock:
+    """A tick as it is for some seconds, and then one that never ends, and is in no run of a model."""
+
+    def __init__(self, usual: Callable[[Engine], Sequence[Output]]) -> None:
+        self._usual = usual
+        self._ticks = 0
+
+    def tick(self, engine: Engine) -> Sequence[Output]:
+        self._ticks += 1
+        if self._ticks == 150:
+            _hang()
+        return self._usual(engine)
+
+
 _long_run = _LongRun(Engine.tick)
+_deadlock = _Deadlock(Engine.tick)
 
 
 FAULTS: dict[str, tuple[Any, str, Any]] = {
@@ -126,7 +156,9 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "sink-dies": (Dispatcher, "_next", _fail_soon),
     "hub-dies": (Hub, "publish", _raiser(ValueError("planted"))),
     "model-dies": (Engine, "tick", _raiser(ValueError("planted"))),
+    "hung-model": (Engine, "tick", _while_asked(Engine.tick)),
     "model-busy": (Engine, "tick", lambda engine: _long_run.tick(engine)),
+    "model-locked": (Engine, "tick", lambda engine: _deadlock.tick(engine)),
     "writer-dies": (Writer, "_round", _raiser(ValueError("planted"))),
     "server-hangs-stopping": (Server, "stop", _hang_on_loop),
 }

@@ -31,7 +31,7 @@ TRAIN_DOORS = ("cli", "commands")  # may import train, inside a function alone
 QUARANTINE: dict[str, tuple[str, ...]] = {
     # sessions in one place; train/quantise.py calls its offline tools, and runs no graph
     "onnxruntime": ("model/session.py", "train/export/quantise.py"),
-    "sounddevice": ("audio/sources/device.py",),
+    "sounddevice": ("audio/sources/portaudio.py",),
     "torch": ("train/",),
     "torchaudio": ("train/",),
     "transformers": ("train/",),
@@ -78,7 +78,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
-    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py"),
+    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py", "audio/sources/lister.py"),
     # what can execute code out of data
     **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
 }

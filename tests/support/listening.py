@@ -44,7 +44,7 @@ class Listening:
 
     def until_ended(self) -> None:
         """Wait for the end of the source."""
-        self.until(lambda: self.source.ended and "ended" in self.states)
+        self.until(lambda: self.source.ended and bool({"ended", "gone"} & set(self.states)))
 
     @property
     def samples(self) -> npt.NDArray[np.float32]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from websockets.datastructures import Headers
 
-from streamclf.errors import ServeError
+from streamclf.errors import ConfigError
 from streamclf.serve.http.access import Access, Refusal, ServerSettings, check_bind
 from streamclf.serve.http.tokens import TOGETHER, TRIES
 from streamclf.serve.roles import Role
@@ -289,7 +289,7 @@ def test_other_names_of_the_same_sender_are_no_further_tries(first: tuple[str, s
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.1.5", "birds.local"])
 def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
-    with pytest.raises(ServeError, match="no token is set; set STREAMCLF_TOKEN"):
+    with pytest.raises(ConfigError, match="no token is set; set STREAMCLF_TOKEN"):
         check_bind(ServerSettings(host=host))
 
     check_bind(ServerSettings(host=host, token=TOKEN))

@@ -14,6 +14,10 @@ def test_the_checked_in_types_are_not_stale(file: Path) -> None:
     assert file.read_text(encoding="utf-8") == protocol_types.text(asyncapi.document()), f"run {protocol_types.COMMAND}"
 
 
+def test_the_checked_in_states_are_not_stale() -> None:
+    assert protocol_types.STATES.read_text(encoding="utf-8") == protocol_types.states(), f"run {protocol_types.COMMAND}"
+
+
 def test_every_message_is_one_of_those_that_are_sent_or_received() -> None:
     text = protocol_types.text(asyncapi.document())
     _, sent, received = text.replace("\n  |", " |").split("export type ")[-3:]

@@ -47,7 +47,7 @@ def test_any_boundary_between_bytes_gives_the_same_samples(
     os.close(writing)
     listening.until_ended()
     np.testing.assert_allclose(listening.samples, samples.mean(axis=1), atol=1e-7)
-    assert listening.states == ["live", "ended"]
+    assert listening.states == ["live", "gone"]
     assert listening.clock.started
 
 
@@ -75,7 +75,7 @@ def test_an_end_before_any_sample_is_said(pipe: tuple[int, int]) -> None:
     os.close(writing)
     listening = Listening(PipeSource(parse_source("pipe:16000"), fd=reading))
     listening.until_ended()
-    assert listening.told == [("ended", "standard input ended before any sample came")]
+    assert listening.told == [("gone", "standard input ended before any sample came")]
 
 
 def test_it_stops_while_the_writer_is_silent(pipe: tuple[int, int]) -> None:

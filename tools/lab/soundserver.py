@@ -64,7 +64,8 @@ class Microphone:
     """What a test holds. Silence streams whenever nothing is fed, so that the device under test keeps running."""
 
     def __init__(self, *, env: dict[str, str], source: str, rate: int, silence: bool, piece_s: float) -> None:
-        self.env = env
+        # silence is what it gives when nothing is played, and no fault of it
+        self.env = {"STREAMCLF_HEALTH_MUTED_S": "0"} | env
         self.source = source
         self.rate = rate
         self._silence = silence
@@ -192,7 +193,8 @@ class FifoMicrophone(Microphone):
 
 
 class _PulseMicrophone(Microphone):
-    def __init__(self, folder: Path, rate: int, latency_ms: int) -> None:
+    def __init__(self, folder: Path, rate: int, latency_ms: int, prompt: bool) -> None:
+        self._prompt = prompt
         self._socket = folder / "pulse.socket"
         self._latency_ms = latency_ms
         server = f"unix:{self._socket}"
@@ -245,7 +247,8 @@ class _PulseMicrophone(Microphone):
         self._log.close()
 
     def _sink(self) -> str:
-        return f"module-null-sink sink_name=vmic rate={self.rate} channels=1 format=float32le"
+        prompt = " norewinds=1" if self._prompt else ""
+        return f"module-null-sink sink_name=vmic rate={self.rate} channels=1 format=float32le{prompt}"
 
     def _pactl(self, *words: str, check: bool = False) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(["pactl", *words], env=self._environ, capture_output=True, check=check, timeout=_READY_S)
@@ -302,14 +305,15 @@ def fifo_microphone(*, rate: int = 16_000, silence: bool = True) -> Iterator["Fi
 
 
 @contextmanager
-def pulse_microphone(*, rate: int = 48_000, latency_ms: int = 20) -> Iterator[Microphone]:
+def pulse_microphone(*, rate: int = 48_000, latency_ms: int = 20, prompt: bool = False) -> Iterator[Microphone]:
     """A microphone with a sound server behind it. What is fed is captured about `latency_ms` later.
 
-    A larger latency keeps the sound whole on a slow machine.
+    A larger latency keeps the sound whole on a slow machine. prompt: it gives samples from the moment on at which it is
+    plugged in, as real ones do; a null sink gives its first ones after 2 s (needs PulseAudio 15).
     """
     # a folder of our own, because pytest's is often too long for the address of a socket
     with TemporaryDirectory(prefix="mic") as folder:
-        microphone = _PulseMicrophone(Path(folder), rate, latency_ms)
+        microphone = _PulseMicrophone(Path(folder), rate, latency_ms, prompt)
         try:
             microphone.wait_ready()
             microphone._thread.start()

@@ -7,8 +7,6 @@ from streamclf import errors
 from streamclf.fields import first_paragraph
 from tools.reference.markdown import code, page, prose, table
 
-_ALWAYS = ((0, "Done."), (130, "Interrupted by Ctrl-C."))
-
 
 def text() -> str:
     """The page."""
@@ -16,13 +14,15 @@ def text() -> str:
     for kind in kinds(errors.StreamclfError):
         sentence = re.sub(r" \(exit .*?\)", "", first_paragraph(kind))
         by_code.setdefault(kind.exit_code, []).append(sentence.partition(". ")[0].rstrip(".") + ".")
-    rows = {str(number): prose(said) for number, said in _ALWAYS}
-    rows |= {str(number): "<br>".join(map(prose, said)) for number, said in by_code.items()}
+    rows = [
+        (code(str(number)), prose(means), "<br>".join(map(prose, by_code.get(number, []))))
+        for number, means in errors.EXIT_CODES.items()
+    ]
     return page(
         "Exit codes",
         "Every command ends with one of these; where it is not 0, one sentence on standard error says what came, what "
         "was expected and what to do. A traceback is always a fault of ours.",
-        table(("Code", "When"), ((code(number), rows[number]) for number in sorted(rows, key=int))),
+        table(("Code", "What it means", "When"), rows),
         "The daemon ends with 0 after SIGTERM or SIGINT, when all of it has stopped, and with 1 where events could not "
         "be written before that.",
     )

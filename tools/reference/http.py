@@ -16,7 +16,7 @@ from streamclf.protocol.status import DaemonStatus
 from streamclf.serve.http import login
 from streamclf.serve.http.access import Access, ServerSettings
 from streamclf.serve.http.archive import stored_routes
-from streamclf.serve.http.pages import Pages
+from streamclf.serve.http.pages import HEALTH_PATHS, Pages
 from streamclf.serve.http.route import Route
 from streamclf.serve.hub import Hub
 from streamclf.serve.roles import Role
@@ -24,8 +24,11 @@ from tools.reference.markdown import anchor, code, page, paragraphs, prose, tabl
 
 _SAID = {
     "/": "The page, and the files that it needs.",
-    "/healthz": "Health: 200 while every stream can be heard, 503 where one cannot. Who shows a token (or everybody, "
-    "where none is set) is told which streams and problems there are.",
+    "/healthz": "Health, all of it: `ok`, `degraded` (200), or `down` (503) where a stream that should be heard is not "
+    "heard and scored, a pack does not score, or events cannot be kept. Who shows a token (or everybody, where none is "
+    "set) is told the reasons, and which streams and problems there are.",
+    "/livez": "Whether the process goes on: 503 where its model thread has stopped and a restart would help.",
+    "/readyz": "Whether it does its work: as `/healthz`, and 503 until every stream was heard and scored once.",
     "/metrics": "Metrics in the text format of Prometheus.",
     "/v1": "The websocket: see [the protocol](protocol.md).",
     "/v1/schema": "The protocol as an AsyncAPI 3 document.",
@@ -38,7 +41,7 @@ _SAID = {
 }
 """What is said of addresses whose module says nothing of itself."""
 
-_ANYBODY = ("/", "/healthz", "/v1/schema", *sorted(login.PATHS))
+_ANYBODY = ("/", *HEALTH_PATHS, "/v1/schema", *sorted(login.PATHS))
 
 _ERRORS = (
     ("400", "The query does not fit; the text names the nearest field."),

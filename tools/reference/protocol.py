@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streamclf.protocol import asyncapi, packed, sound, spectrum
+from streamclf.types import MEANINGS
 from tools.reference.markdown import anchor, block, code, page, paragraphs, prose, table
 from tools.reference.messages import EXAMPLES
 
@@ -41,9 +42,19 @@ def text() -> str:
         *(_message(document, name) for name in received),
         "## What messages are made of",
         *(_entry(document, name) for name in nested),
+        "## States",
+        "What a [status](#status) says in its `state`. With *503* the daemon's health is `down` while it lasts; see "
+        "[health](../operate/metrics.md). A client ignores a word that it does not know.",
+        table(("State", "Of", "503", "What it means"), _states()),
         "## How a connection ends",
         table(("Code", "When"), _CLOSES),
     )
+
+
+def _states() -> Iterator[tuple[str, str, str, str]]:
+    for state, meaning in MEANINGS.items():
+        of = "a stream" if meaning.of_stream else "packs and pace"
+        yield code(state), of, "503" if meaning.deaf else "", meaning.what
 
 
 _CLOSES = (

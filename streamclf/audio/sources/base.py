@@ -15,7 +15,7 @@ from streamclf.audio.ring import Ring
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
-from streamclf.errors import SourceError, StreamclfError
+from streamclf.errors import AbsentError, SourceError, StreamclfError
 from streamclf.types import F32, GapReason, StreamState
 
 Notify = Callable[[StreamState, str], None]
@@ -27,8 +27,13 @@ STOP_LIMIT_S = 2.0
 _ROOM_POLL_S = 0.002
 
 
-class NoInputDeviceError(SourceError):
+class NoInputDeviceError(AbsentError):
     """This machine has no audio input at all (a caller may then choose another kind of source, aloud)."""
+
+
+def not_there(when: str, reason: str) -> str:
+    """What is told of a source that is waited for. when: it is tried again."""
+    return f"not there since the start, and tried again {when}: {reason}"
 
 
 class Source(Protocol):
@@ -58,7 +63,10 @@ class Source(Protocol):
         ...
 
     def open(self) -> None:
-        """Find it and learn rate and channels. Raises `SourceError`, or `RateError` for a rate with no 20 ms frame."""
+        """Find it and learn rate and channels.
+
+        Raises `AbsentError` where it may come, `SourceError`, or `RateError` for a rate with no 20 ms frame.
+        """
         ...
 
     def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
@@ -67,6 +75,15 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """End within 2 s. May be called twice, and before `start`."""
+        ...
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A source that may be started before it is there: `start` waits for it, and tells when it comes."""
+
+    def expect(self, reason: str) -> None:
+        """In place of `open`, which found that it is not there, and why. From now on it has a rate."""
         ...
 
 
@@ -164,15 +181,16 @@ class Intake:
         """Declare that the next `count` samples were lost."""
         self.ring.skip(count, reason)
 
-    def resume(self, block: int, reason: str = GapReason.LOST) -> None:
-        """Call before the first block (of `block` samples) after a break: time tells how many samples were missed.
+    def begin_anew(self) -> None:
+        """The clock starts anew with the next block, so that an error in what was lost does not reach wall time."""
+        self._anew = True
 
-        The clock starts anew with that block, so that an error in the count does not reach wall time.
-        """
+    def resume(self, block: int, reason: str = GapReason.LOST) -> None:
+        """Call before the first block (of `block` samples) after a break: time tells how many samples were missed."""
         if self._seen_ns:
             missed = (steady_ns() - self._seen_ns) * self.clock.rate // NS_PER_SECOND - block
             self.lose(max(1, missed), reason)
-            self._anew = True
+            self.begin_anew()
 
     def _mended(self, mono: F32) -> F32:
         mended = np.array(mono)
@@ -201,7 +219,10 @@ class Pace:
 
 
 class Feeder:
-    """Base of the sources that own a thread. A subclass gives `open` and `_feed`, which runs there until it returns."""
+    """Base of the sources that own a thread. A subclass gives `open` and `_feed`, which runs there until it returns.
+
+    Where its end is not what was asked for (see `finite`), the stream is GONE then, else ENDED.
+    """
 
     def __init__(self, spec: SourceSpec, *, fast: bool = False) -> None:
         self.spec = spec
@@ -225,6 +246,11 @@ class Feeder:
     def ended(self) -> bool:
         """No sample will come any more; all that came are in the ring."""
         return self._ended
+
+    @property
+    def finite(self) -> bool:
+        """Whether an end was to be expected: of a recording that was played once, of what is not live."""
+        return not self.live
 
     def open(self) -> None:
         """Find it and learn rate and channels."""
@@ -261,15 +287,18 @@ class Feeder:
 
     def _run(self, intake: Intake) -> None:
         detail = "a fault in streamclf ended this source; its log has the traceback"
+        state = StreamState.GONE
         try:
             detail = self._feed(intake)
+            if self.finite:
+                state = StreamState.ENDED
         except StreamclfError as fault:
             intake.notify(StreamState.PROBLEM, str(fault))
             detail = str(fault)
         finally:
             self._ended = True
             if not self._stopping.is_set():
-                intake.notify(StreamState.ENDED, detail)
+                intake.notify(state, detail)
             intake.wake.set()
 
     def _give(self, intake: Intake, mono: F32) -> None:

@@ -7,7 +7,9 @@ while the stream says it is active. So both are watched: the end that PortAudio 
 import time
 from typing import Any
 
+from streamclf.audio.resample import Resampler
 from streamclf.audio.sources.base import Intake, Mixer
+from streamclf.clock import NS_PER_SECOND, hop_of
 from streamclf.types import F32, GapReason
 
 # a null sink of PulseAudio that idled delivers its first block after 1.9 s, hence the patience with the first
@@ -20,9 +22,12 @@ class Capture:
     """One opening of a device. Its callback copies, counts and leaves; once `retired` it does nothing at all.
 
     So a ring has one writer at any time: a capture is closed, and only then the next one begins.
+
+    rate: Hz of the device. Where the stream has another one, because that was chosen before the device was there, its
+    samples are resampled: the one thing that a callback does besides, for want of another thread.
     """
 
-    def __init__(self, intake: Intake, *, rate: int, channels: int, channel: int | None, block: int) -> None:
+    def __init__(self, intake: Intake, *, rate: int, channels: int, channel: int | None) -> None:
         self.intake = intake
         self.stream: Any = None
         self.blocks = 0
@@ -30,7 +35,8 @@ class Capture:
         self.finished = False
         self.retired = False
         self._rate = rate
-        self._mix = Mixer(channels, channel, block)
+        self._resampler = Resampler(rate, intake.clock.rate) if rate != intake.clock.rate else None
+        self._mix = Mixer(channels, channel, hop_of(rate))
         self._adc_end_s = 0.0
         self._seen_blocks = 0
         self._progress_s = time.monotonic()
@@ -41,14 +47,21 @@ class Capture:
             return
         arrived_ns = time.time_ns()
         adc_s = when.inputBufferAdcTime
+        rate = self.intake.clock.rate
         if not self.blocks:
-            self.intake.resume(frames)
+            self.intake.resume(frames * rate // self._rate)
         elif status.input_overflow:
             self.xruns += 1
-            lost = int((adc_s - self._adc_end_s) * self._rate)
-            self.intake.lose(max(1, min(lost, _MOST_LOST_S * self._rate)), GapReason.XRUN)
+            lost = int((adc_s - self._adc_end_s) * rate)
+            self.intake.lose(max(1, min(lost, _MOST_LOST_S * rate)), GapReason.XRUN)
+            if self._resampler is not None:
+                self._resampler.restart()
         self._adc_end_s = adc_s + frames / self._rate
-        self.intake.write(self._mix(block), arrived_ns)
+        mono = self._mix(block)
+        if self._resampler is not None:
+            mono = self._resampler.push(mono)
+            arrived_ns -= int(self._resampler.held_back * NS_PER_SECOND / rate)
+        self.intake.write(mono, arrived_ns)
         self.blocks += 1
 
     def fault(self, now_s: float) -> str:

@@ -1,9 +1,12 @@
-"""The recording that ships with streamclf, played in a loop: something real to hear where there is no microphone."""
+"""The recording that ships with streamclf, played in a loop: something real to hear where there is no microphone.
+
+It is no sound of this place, so nothing of it is kept or told by alerts unless `#store=yes` asks for that.
+"""
 
 from pathlib import Path
 
 from streamclf.audio.sources.file import FileSource
-from streamclf.audio.sources.kind import SourceKind
+from streamclf.audio.sources.kind import Option, SourceKind, yes_no
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.errors import UsageError
 
@@ -38,6 +41,9 @@ KIND = SourceKind(
     make=DemoSource,
     argument=_argument,
     channels=False,
+    options=(
+        Option("store", lambda text: yes_no("store", text), "yes: keep its events and raise alerts, as of real sound"),
+    ),
     recorded=True,
     demo=True,
 )

@@ -1,57 +1,41 @@
-"""Microphones through PortAudio, and the one owner of PortAudio in this process.
+"""Microphones through PortAudio, and the one thread that calls it.
 
 Every call into PortAudio is made by one worker thread, because PortAudio is not thread-safe and its calls hang while a
 sound server is frozen; callers wait for an answer only so long. What happens to a lost device stands in `supervisor`.
 """
 
-import atexit
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from streamclf.audio.ring import Ring
-from streamclf.audio.sources.base import Intake, NoInputDeviceError, Notify, Room, check_channel
+from streamclf.audio.sources import portaudio
+from streamclf.audio.sources.base import Intake, Notify, Room, not_there
 from streamclf.audio.sources.capture import Capture
 from streamclf.audio.sources.kind import MAX_RATE, Option, SourceKind, as_name, whole
+from streamclf.audio.sources.portaudio import DeviceInfo, RateNotTakenError
 from streamclf.audio.sources.spec import SourceSpec
-from streamclf.audio.sources.supervisor import DeviceState, Supervisor
+from streamclf.audio.sources.supervisor import DeviceState, Supervisor, Use
 from streamclf.audio.sources.worker import NoAnswerError, Worker
 from streamclf.audio.wake import Wake
-from streamclf.clock import StreamClock, hop_of
-from streamclf.errors import RateError, SourceError
+from streamclf.clock import StreamClock
+from streamclf.errors import AbsentError, SourceError
 from streamclf.retry import Backoff
 from streamclf.types import StreamState
 
 T = TypeVar("T")
 
-# a channel count above this is what sound servers claim for virtual devices (PulseAudio: 32), not microphones
-_MOST_REAL_CHANNELS = 8
-_VIRTUAL_CHANNELS = 2
-_OTHER_RATES = (48_000, 44_100, 16_000)
-
 _ANSWER_S = 10.0
 _CLOSE_S = 1.5
 _REST_S = 0.25
-_RETRY = Backoff(first_s=0.5, most_s=5.0)
-_STABLE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """One audio input: default rate in Hz, the most channels it offers, whether it is the default input."""
-
-    name: str
-    host_api: str
-    rate: int
-    channels: int
-    default: bool
+_RETRY = Backoff(first_s=0.25, most_s=0.5)  # a try costs a millisecond, measured
+_UNSTABLE = Backoff(first_s=0.5, most_s=5.0)  # for a device that comes and at once goes again
+_STABLE_S = 1.0
 
 
 def list_devices() -> list[DeviceInfo]:
     """All audio inputs, in PortAudio's order; empty where there is none. Raises `SourceError` without PortAudio."""
-    return _call(lambda: [info for _, info in _inputs()])
+    return _call(lambda: [info for _, info in portaudio.inputs()])
 
 
 class DeviceSource:
@@ -70,8 +54,10 @@ class DeviceSource:
         self._capture: Capture | None = None
         self._past_xruns = 0
         self._tries = 0
+        self._unstable = 0
         self._live_since_s = 0.0
         self._told = ""
+        self._expected = ""
 
     @property
     def xruns(self) -> int:
@@ -90,27 +76,41 @@ class DeviceSource:
         return self._stopped
 
     def open(self) -> None:
-        """Find the device. `NoInputDeviceError` where there is no input at all, `SourceError`, `RateError`."""
+        """Find the device.
+
+        Raises `AbsentError` where it is not there (`NoInputDeviceError`: no input is), `SourceError`, `RateError`.
+        """
 
         def look() -> None:
             try:
                 self._look()
-            except SourceError:
+            except AbsentError:
                 if _SUPERVISOR.busy:
                     raise
-                _start_anew()  # it may have been plugged in after the last look
+                portaudio.start_anew()  # it may have been plugged in after the last look
                 self._look()
 
         _call(look)
+
+    def expect(self, reason: str) -> None:
+        """It is not there, for `reason`: `start` waits for it. Its samples are brought to the rate of the stream."""
+        self.rate = self.spec.options.get("rate") or portaudio.USUAL_RATE
+        self._expected = reason
 
     def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """Begin to capture into `ring`."""
         if self.state is not DeviceState.NEW or self._stopped or not self.rate:
             raise SourceError(f"{self.description} must be opened, then started once")
         self._intake = Intake(ring, clock, wake, notify)
+        if self._expected:
+            self._await(self._expected)
+            _SUPERVISOR.add(self)
+            return
         _SUPERVISOR.add(self)
         try:
             _call(self.reopen)
+        except AbsentError as fault:  # it went between the two calls
+            self._await(str(fault))
         except SourceError:
             self.stop()
             raise
@@ -155,7 +155,7 @@ class DeviceSource:
         if self.state is DeviceState.STARTING and capture.blocks:
             self.state = DeviceState.LIVE
             self._live_since_s = now_s
-            self._told = ""
+            self._told = self._expected = ""
             intake.notify(StreamState.LIVE, self.description)
         if fault := capture.fault(now_s):
             self.lose(fault, now_s)
@@ -168,61 +168,92 @@ class DeviceSource:
         if capture is not None:
             capture.retired = True
         if self.state is DeviceState.LIVE:
-            if now_s - self._live_since_s > _STABLE_S:
-                self._tries = 0
+            lasted = now_s - self._live_since_s > _STABLE_S
+            self._unstable = 0 if lasted else self._unstable + 1
+            self._tries = 0
             intake.notify(StreamState.LOST, f"{self.description}: {reason}")
+        elif self.state is DeviceState.STARTING and reason != self._told:
+            self._told = reason
+            if self._expected:
+                self._tell_absent(reason)
+            else:
+                intake.notify(StreamState.LOST, f"{self.description}: {reason}")
         self.state = DeviceState.LOST
-        self.next_try_s = now_s + _RETRY.delay_s(self._tries)
+        self.next_try_s = now_s + self._delay_s()
 
-    def bring_back(self) -> None:
-        """On the worker's thread: one try to reopen; tells why not, once for every reason."""
-        assert self._intake is not None
-        self._tries += 1
+    def bring_back(self) -> str:
+        """On the worker's thread: one try to reopen. Why it could not be, "" where it was."""
         try:
             self.reopen()
         except SourceError as fault:
-            self.lose(str(fault), time.monotonic())
-            if str(fault) != self._told:
-                self._told = str(fault)
-                self._intake.notify(
-                    StreamState.RECONNECTING, f"trying again, at least every {_RETRY.most_s:g} s: {fault}"
-                )
+            return str(fault)
+        return ""
+
+    def put_off(self, reason: str) -> None:
+        """On the worker's thread: the next try comes later; tells why, once for every reason."""
+        assert self._intake is not None
+        self._tries += 1
+        self.lose(reason, time.monotonic())
+        if reason == self._told or self._stopped:
+            return
+        self._told = reason
+        if self._expected:
+            self._tell_absent(reason)
+            return
+        self._intake.notify(StreamState.RECONNECTING, f"trying again, at least every {_RETRY.most_s:g} s: {reason}")
+
+    def use_of_anew(self, there: Sequence[DeviceInfo]) -> Use:
+        """On the worker's thread: whether a new list of devices, such as `there`, would help to find this one."""
+        wanted = portaudio.meant(self.spec.argument, there)
+        if not wanted:
+            return Use.NONE
+        try:
+            known = portaudio.meant(self.spec.argument, (info for _, info in portaudio.inputs()))
+        except SourceError:
+            known = []
+        if {(info.name, info.host_api) for info in wanted} != {(info.name, info.host_api) for info in known}:
+            return Use.SURE
+        # ALSA's are opened by their name, each time anew
+        return Use.NONE if all(info.host_api == "ALSA" for info in wanted) else Use.PERHAPS
 
     def reopen(self) -> None:
-        """On the worker's thread: open the device that now has the name, at the rate the ring has."""
+        """On the worker's thread: open the device that now has the name, for a ring of the rate that there is."""
         if self._stopped:
             return
+        index, info = portaudio.find(self.spec)
+        channels = portaudio.channel_count(self.spec, info)
+        capture = self._opened(index, info, channels)
+        self.channels = channels
+        self.description = self._described(info, channels)
+        self.state = DeviceState.STARTING
+        self._capture = capture
+        if self._stopped:  # meanwhile, by a caller who gave up waiting
+            self.drop()
+
+    def _opened(self, index: int, info: DeviceInfo, channels: int) -> Capture:
+        try:
+            return self._open_at(self.rate, index, info, channels)
+        except RateNotTakenError as refusal:
+            # the stream's rate was chosen for a device that was not there, or this one is in the place of another
+            for rate in () if self.spec.options.get("rate") else portaudio.other_rates(info):
+                try:
+                    return self._open_at(rate, index, info, channels)
+                except RateNotTakenError:
+                    continue
+            raise refusal
+
+    def _open_at(self, rate: int, index: int, info: DeviceInfo, channels: int) -> Capture:
         assert self._intake is not None
-        index, info = _find(self.spec)
-        channels = _channel_count(self.spec, info)
-        hop = hop_of(self.rate)
-        capture = Capture(self._intake, rate=self.rate, channels=channels, channel=self.spec.channel, block=hop)
+        capture = Capture(self._intake, rate=rate, channels=channels, channel=self.spec.channel)
 
         def finished() -> None:
             capture.finished = True
             _SUPERVISOR.ring()
 
-        sounddevice = _sounddevice()
-        try:
-            capture.stream = sounddevice.InputStream(
-                device=index,
-                channels=channels,
-                samplerate=self.rate,
-                dtype="float32",
-                # without a block size PulseAudio delivered corrupt data
-                blocksize=hop,
-                callback=capture.callback,
-                finished_callback=finished,
-            )
-            capture.stream.start()
-        except (sounddevice.PortAudioError, ValueError) as fault:
-            if capture.stream is not None:
-                capture.stream.close()
-            raise SourceError(f"device {info.name!r} cannot be opened: {fault}") from None
-        self.state = DeviceState.STARTING
-        self._capture = capture
-        if self._stopped:  # meanwhile, by a caller who gave up waiting
-            self.drop()
+        capture.stream = portaudio.open_stream(
+            index, info, channels=channels, rate=rate, callback=capture.callback, finished=finished
+        )
+        return capture
 
     def drop(self) -> None:
         """On the worker's thread: close the capture. Hangs for as long as the sound server is frozen."""
@@ -234,18 +265,35 @@ class DeviceSource:
             capture.stream.close()
 
     def _look(self) -> None:
-        index, info = _find(self.spec)
-        self.channels = _channel_count(self.spec, info)
-        self.rate = _choose_rate(self.spec, index, info, self.channels)
-        which = f"channel {self.spec.channel + 1}" if self.spec.channel is not None else f"{self.channels} ch"
-        self.description = f"device {info.name} ({info.host_api}), {self.rate} Hz, {which}"
+        index, info = portaudio.find(self.spec)
+        self.channels = portaudio.channel_count(self.spec, info)
+        self.rate = portaudio.choose_rate(self.spec, index, info, self.channels)
+        self.description = self._described(info, self.channels)
+
+    def _described(self, info: DeviceInfo, channels: int) -> str:
+        which = f"channel {self.spec.channel + 1}" if self.spec.channel is not None else f"{channels} ch"
+        return f"device {info.name} ({info.host_api}), {self.rate} Hz, {which}"
+
+    def _await(self, reason: str) -> None:
+        """Wait from the start on for what is not there."""
+        self._expected = self._told = reason
+        self.state = DeviceState.LOST
+        self.next_try_s = time.monotonic() + self._delay_s()
+        self._tell_absent(reason)
+
+    def _tell_absent(self, reason: str) -> None:
+        assert self._intake is not None
+        self._intake.notify(StreamState.LOST, not_there(f"every {_RETRY.most_s:g} s", reason))
+
+    def _delay_s(self) -> float:
+        return _UNSTABLE.delay_s(self._unstable - 1) if self._unstable else _RETRY.delay_s(self._tries)
 
 
 def _call(function: Callable[[], T]) -> T:
     try:
         return _WORKER.call(function, limit_s=_ANSWER_S)
     except NoAnswerError:
-        raise SourceError(
+        raise AbsentError(
             f"PortAudio has not answered for {_ANSWER_S:g} s; see whether the sound server is frozen"
         ) from None
     finally:
@@ -258,117 +306,17 @@ def _rest() -> None:
         _WORKER.close(limit_s=_REST_S)
 
 
-@cache
-def _sounddevice() -> Any:
-    try:
-        import sounddevice
-    except Exception as fault:  # OSError without the library, PortAudioError where it does not initialise
-        raise NoInputDeviceError(
-            f"PortAudio, which reads microphones, cannot be used ({fault}); on Debian: apt install libportaudio2"
-        ) from None
-    atexit.register(_leave)  # so it runs before sounddevice's own, which was registered by the import
-    return sounddevice
-
-
 def _leave() -> None:
-    """At exit: end PortAudio within a limit. Where it hangs, keep sounddevice's exit handler from hanging in it too."""
+    """At exit: end PortAudio within a limit. Where it hangs, keep its module's exit handler from hanging in it too."""
     try:
-        _WORKER.call(_terminate, limit_s=_CLOSE_S)
+        _WORKER.call(portaudio.terminate, limit_s=_CLOSE_S)
     except NoAnswerError:
-        atexit.unregister(_sounddevice()._exit_handler)
-
-
-def _terminate() -> None:
-    sounddevice = _sounddevice()
-    while sounddevice._initialized:
-        sounddevice._terminate()
-
-
-def _start_anew() -> None:
-    """Initialise PortAudio again: the only way to a new device list. Ends every open stream."""
-    sounddevice = _sounddevice()
-    try:
-        _terminate()
-        sounddevice._initialize()
-    except sounddevice.PortAudioError as fault:
-        raise SourceError(f"PortAudio cannot be started again: {fault}") from None
+        portaudio.forget_exit()
 
 
 _WORKER = Worker("portaudio")
-_SUPERVISOR = Supervisor(_WORKER, _start_anew)
-
-
-def _inputs() -> list[tuple[int, DeviceInfo]]:
-    sounddevice = _sounddevice()
-    try:
-        apis = [api["name"] for api in sounddevice.query_hostapis()]
-        devices = list(sounddevice.query_devices())
-        default = sounddevice.default.device[0]
-    except sounddevice.PortAudioError as fault:
-        raise SourceError(f"PortAudio cannot list its devices: {fault}") from None
-    return [
-        (
-            index,
-            DeviceInfo(
-                name=device["name"],
-                host_api=apis[device["hostapi"]],
-                rate=int(device["default_samplerate"]),
-                channels=device["max_input_channels"],
-                default=index == default,
-            ),
-        )
-        for index, device in enumerate(devices)
-        if device["max_input_channels"] > 0
-    ]
-
-
-def _find(spec: SourceSpec) -> tuple[int, DeviceInfo]:
-    """Exact name, `NAME, HOST API`, or the one name that holds the text (letter case aside); no text: the default."""
-    inputs = _inputs()
-    if not inputs:
-        raise NoInputDeviceError("this machine has no audio input device; plug one in, or use --source demo")
-    wanted = spec.argument
-    if not wanted:
-        found = [item for item in inputs if item[1].default]
-        if not found:
-            raise NoInputDeviceError("this machine has no default audio input; name one of: " + _names(inputs))
-    else:
-        found = [item for item in inputs if wanted in (item[1].name, f"{item[1].name}, {item[1].host_api}")]
-        found = found or [item for item in inputs if wanted.casefold() in item[1].name.casefold()]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise SourceError(f"{len(found)} audio inputs match {wanted!r}; write more of the name: {_names(found)}")
-    raise SourceError(f"no audio input is called {wanted!r}; there are: {_names(inputs)}")
-
-
-def _names(inputs: list[tuple[int, DeviceInfo]]) -> str:
-    return "; ".join(f"{info.name}, {info.host_api}" for _, info in inputs)
-
-
-def _channel_count(spec: SourceSpec, info: DeviceInfo) -> int:
-    check_channel(spec, info.channels)
-    if info.channels <= _MOST_REAL_CHANNELS:
-        return info.channels
-    return max(_VIRTUAL_CHANNELS, 1 + (spec.channel or 0))
-
-
-def _choose_rate(spec: SourceSpec, index: int, info: DeviceInfo, channels: int) -> int:
-    """The rate asked for; else the device's own, or the first common one that it takes and that has a 20 ms frame."""
-    sounddevice = _sounddevice()
-    asked: int | None = spec.options.get("rate")
-    refusal = ""
-    for rate in dict.fromkeys((asked,) if asked else (info.rate, *_OTHER_RATES)):
-        try:
-            hop_of(rate)
-            sounddevice.check_input_settings(device=index, channels=channels, dtype="float32", samplerate=rate)
-            return rate
-        except RateError:
-            if asked:
-                raise
-        except (sounddevice.PortAudioError, ValueError) as fault:
-            refusal = f"{rate} Hz: {fault}"
-    raise SourceError(f"device {info.name!r} cannot be opened with {channels} channels at {refusal}")
+_SUPERVISOR = Supervisor(_WORKER, portaudio.start_anew)
+portaudio.at_exit(_leave)
 
 
 KIND = SourceKind(

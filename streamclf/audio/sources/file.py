@@ -103,6 +103,11 @@ class FileSource(Feeder):
         self.loop = bool(spec.options.get("loop"))
         self._recording: AudioFile | None = None
 
+    @property
+    def finite(self) -> bool:
+        """Unless it is to loop."""
+        return not self.loop
+
     def open(self) -> None:
         """Open it. Raises `SourceError` with the reason, `RateError` for a rate that has no 20 ms frame."""
         self._recording = AudioFile(self.path, self.spec)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from streamclf.audio.sources.arrival import SETTLE_S, Arrival
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, check_channel
 from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_RATE, SourceKind, whole
 from streamclf.audio.sources.spec import SourceSpec
@@ -24,7 +25,7 @@ class PipeSource(Feeder):
     """PCM from a file descriptor, standard input by default. Its writer sets the pace; the end of file ends it.
 
     fast: it waits for the reader of the ring, and through the full pipe the writer waits too. Otherwise nothing
-    waits, as with a microphone.
+    waits, as with a microphone, and what its writer leaves out is a gap.
     """
 
     def __init__(self, spec: SourceSpec, *, fast: bool = False, fd: int | None = None) -> None:
@@ -50,8 +51,10 @@ class PipeSource(Feeder):
         mix = Mixer(self.channels, self.spec.channel, _READ_BYTES // size + 1)
         rest = b""
         heard = False
-        while (data := self._read()) is not None:
+        arrival = Arrival(intake)
+        while (data := self._read(arrival)) is not None:
             if not data:
+                arrival.settle()
                 if rest:
                     intake.notify(
                         StreamState.PROBLEM, f"standard input ended within a sample; {len(rest)} bytes were left out"
@@ -67,21 +70,26 @@ class PipeSource(Feeder):
             if whole:
                 mono = mix(_samples(data[:whole], dtype).reshape(-1, self.channels))
                 if self.live:
-                    intake.write(mono, arrived_ns)
+                    arrival.write(mono, arrived_ns)
                 else:
                     if not intake.clock.started:
                         intake.begin(arrived_ns)
                     self._give(intake, mono)
         return "stopped"
 
-    def _read(self) -> bytes | None:
+    def _read(self, arrival: Arrival) -> bytes | None:
         """Bytes that have arrived, b"" at the end, None when the source is to stop."""
         assert self._fd is not None
         assert self._bell is not None
         while not self._stopping.is_set():
             try:
                 if os.name == "posix":  # elsewhere select knows sockets only
-                    ready, _, _ = select.select([self._fd, self._bell[0]], [], [])
+                    ready, _, _ = select.select(
+                        [self._fd, self._bell[0]], [], [], 2 * SETTLE_S if arrival.held else None
+                    )
+                    if not ready:
+                        arrival.settle()
+                        continue
                     if self._fd not in ready:
                         return None
                 return os.read(self._fd, _READ_BYTES)

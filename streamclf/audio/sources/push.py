@@ -1,13 +1,14 @@
 """Audio that a client sends: a remote microphone, a browser. The server feeds it; there is no thread here.
 
 A client numbers its samples from anywhere; the first block after it connected is laid where its time says, and from
-then on the numbers alone decide, also over a new connection of the same client. What it sends twice is dropped, what
-it leaves out is a hole.
+then on the numbers decide, also over a new connection of the same client. What it sends twice is dropped, what it
+leaves out is a hole; so is what is missing of a time in which it sent nothing, though its numbers know nothing of that.
 """
 
 import time
 
 from streamclf.audio.ring import Ring
+from streamclf.audio.sources.arrival import Arrival
 from streamclf.audio.sources.base import Intake, Notify, Room
 from streamclf.audio.sources.kind import MAX_RATE, SourceKind, whole
 from streamclf.audio.sources.spec import SourceSpec
@@ -37,6 +38,7 @@ class PushSource:
         self.dropped = 0
         """Samples that came twice or too late."""
         self._intake: Intake | None = None
+        self._arrival: Arrival | None = None
         self._ended = False
         self._connected = False
         # what to add to a client's index to get the ring's; None until the first block of a connection
@@ -59,6 +61,7 @@ class PushSource:
     def start(self, ring: Ring, clock: StreamClock, wake: Wake, notify: Notify, *, room: Room | None = None) -> None:
         """From here on `feed` may be called."""
         self._intake = Intake(ring, clock, wake, notify)
+        self._arrival = Arrival(self._intake)
         notify(StreamState.WAITING, f"no client has connected yet to push {self.name}")
 
     def stop(self) -> None:
@@ -70,33 +73,35 @@ class PushSource:
 
         Raises `SourceError` where another one is, or the source is not running.
         """
-        intake = self._running()
+        intake, arrival = self._running()
         if self._connected:
             raise SourceError(f"{self.name} is being pushed by another client; use a name of its own for each")
         self._connected = True
         if not again:
+            arrival.forget()
             self._offset = None
         intake.notify(StreamState.LIVE, self.description)
 
     def disconnect(self) -> None:
         """The client has gone."""
-        if self._connected and self._intake is not None and not self._ended:
+        if self._connected and self._intake is not None and self._arrival is not None and not self._ended:
+            self._arrival.settle()
             self._intake.notify(StreamState.WAITING, f"the client that pushed {self.name} has disconnected")
         self._connected = False
 
     def feed(self, first_sample: int, samples: F32) -> None:
         """Append samples: (n, ) float32 in [-1, 1], the client's index of the first one. `SourceError` if refused."""
-        intake = self._running()
+        intake, arrival = self._running()
         if not self._connected:
             raise SourceError(f"no client is connected to push {self.name}; connect first")
         if samples.ndim != 1 or len(samples) > MAX_BLOCK_S * self.rate:
             raise SourceError(f"a block is at most {MAX_BLOCK_S} s of one channel, got shape {samples.shape}")
         if not len(samples):
             return
-        written = intake.ring.written
+        written = arrival.written
         if self._offset is None:
             intake.resume(len(samples))
-            written = intake.ring.written
+            written = arrival.written
             self._offset = written - first_sample
         ahead = first_sample + self._offset - written
         if ahead > _MAX_JUMP_S * self.rate:
@@ -106,14 +111,15 @@ class PushSource:
             self.dropped += late
             samples = samples[late:]
         elif ahead:
+            arrival.settle()
             intake.lose(ahead, GapReason.PUSH_GAP)
         if len(samples):
-            intake.write(samples, time.time_ns())
+            arrival.write(samples, time.time_ns())
 
-    def _running(self) -> Intake:
-        if self._intake is None or self._ended:
+    def _running(self) -> tuple[Intake, Arrival]:
+        if self._intake is None or self._arrival is None or self._ended:
             raise SourceError(f"{self.name} is not running")
-        return self._intake
+        return self._intake, self._arrival
 
 
 def push_format(argument: str) -> tuple[str, int]:

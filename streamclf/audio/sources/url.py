@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, steady_ns
+from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
 from streamclf.audio.sources.kind import QUOTING, UNQUOTED, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
-from streamclf.errors import SourceError, UsageError
+from streamclf.errors import AbsentError, SourceError, UsageError
 from streamclf.retry import Backoff
 from streamclf.text import public_url
 from streamclf.types import F32, GapReason, StreamState
@@ -48,15 +48,30 @@ class UrlSource(Feeder):
         self._connection: _Connection | None = None
         # samples taken of a finite stream, over all connections
         self._position = 0
+        self._expected = ""
+
+    @property
+    def finite(self) -> bool:
+        """It ends by itself only where its address is that of a recording."""
+        return True
 
     def open(self) -> None:
-        """Connect. Raises `SourceError` with the reason, without the URL's secrets."""
+        """Connect. Raises `AbsentError` and `SourceError` with the reason, without the URL's secrets."""
         connection = _Connection(self.spec, rate=None)
         self._connection = connection
         self.rate = connection.rate
-        self.channels = connection.channels
         # a broadcast cannot wait for its reader, whatever was asked for
         self.live = self.live or not connection.finite
+        self._describe(connection)
+
+    def expect(self, reason: str) -> None:
+        """It does not answer, for `reason`: `start` waits until it does. Its sound is resampled to the usual rate."""
+        self.rate = _OTHER_RATE
+        self.live = True
+        self._expected = reason
+
+    def _describe(self, connection: "_Connection") -> None:
+        self.channels = connection.channels
         self.description = f"{public_url(self.spec.argument)}, {self.rate} Hz, {self.channels} ch"
 
     def _close(self) -> None:
@@ -66,6 +81,8 @@ class UrlSource(Feeder):
 
     def _feed(self, intake: Intake) -> str:
         tries = 0
+        if self._expected:
+            self._tell_absent(intake, self._expected, tries)
         while not self._stopping.is_set():
             if self._connection is None:
                 connected = self._reconnect(intake, tries)
@@ -76,7 +93,7 @@ class UrlSource(Feeder):
             reason = self._play(intake)
             finite = self._connection is not None and self._connection.finite
             self._close()
-            if not reason or (tries and finite and self._position == before):
+            if not reason or (tries and finite and 0 < self._position == before):
                 return f"{public_url(self.spec.argument)} was played to its end"
             if self._stopping.is_set():
                 break
@@ -90,11 +107,21 @@ class UrlSource(Feeder):
         if self._stopping.is_set():
             return False
         try:
-            self._connection = _Connection(self.spec, rate=self.rate)
+            connection = _Connection(self.spec, rate=self.rate)
         except SourceError as fault:
-            intake.notify(StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(_RETRY.delay_s(tries + 1)))
+            if self._expected:
+                self._tell_absent(intake, str(fault), tries + 1)
+            else:
+                intake.notify(StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(_RETRY.delay_s(tries + 1)))
             return False
+        self._connection = connection
+        if self._expected:
+            self._expected = ""
+            self._describe(connection)
         return True
+
+    def _tell_absent(self, intake: Intake, reason: str, tries: int) -> None:
+        intake.notify(StreamState.LOST, not_there(f"in {_RETRY.delay_s(tries):g} s", reason))
 
     def _play(self, intake: Intake) -> str:
         """Write one connection's audio; returns why it broke, "" at the end of a finite stream."""
@@ -162,7 +189,7 @@ class _Connection:
                 metadata_errors="replace",
             )
         except (av.FFmpegError, OSError, ValueError) as fault:
-            raise SourceError(f"{shown} cannot be opened: {_why(fault)}; check the address and the network") from None
+            raise AbsentError(f"{shown} cannot be opened: {_why(fault)}; check the address and the network") from None
         try:
             streams = self._container.streams.audio
             if not streams:

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 
 from websockets.datastructures import Headers
 
-from streamclf.errors import ServeError
+from streamclf.errors import ConfigError
 from streamclf.protocol.address import TOKEN_VARIABLE, ip_of, is_loopback
 from streamclf.serve.http import cookie
 from streamclf.serve.http.origins import Origins, normal
@@ -78,9 +78,9 @@ class Refusal(NamedTuple):
 
 
 def check_bind(settings: ServerSettings) -> None:
-    """Raises `ServeError` for a bind that others can reach when there is no token."""
+    """Raises `ConfigError` for a bind that others can reach when there is no token."""
     if settings.token is None and not is_loopback(settings.host):
-        raise ServeError(
+        raise ConfigError(
             f"binding to {settings.host or 'all addresses'} lets other machines listen, and no token is set; "
             f"set {TOKEN_VARIABLE} or server.token_file, or bind to 127.0.0.1"
         )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
@@ -16,14 +16,18 @@ from websockets.http11 import Request, Response
 
 from streamclf import __version__, metrics
 from streamclf.errors import ServeError, StreamclfError
+from streamclf.protocol.status import condition_of
 from streamclf.serve.http import login, site
 from streamclf.serve.http.access import Access, Refusal
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.hub import Hub
+from streamclf.serve.info import StreamInfo
+from streamclf.serve.problems import Problems
 from streamclf.serve.query import query_of
 from streamclf.serve.roles import Role
 
 SOCKET_PATH = "/v1"
+HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 
 logger = logging.getLogger("streamclf.serve")
 
@@ -48,7 +52,7 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 class Pages:
     """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones.
 
-    problems: those that are of no stream (store, rules, sinks), in words.
+    problems: what the answers about health are made from; None for what the hub alone tells.
     """
 
     routes: Mapping[str, Route]
@@ -60,10 +64,10 @@ class Pages:
         access: Access,
         routes: Mapping[str, Route] | None = None,
         *,
-        problems: Callable[[], Sequence[str]] = tuple,
+        problems: Problems | None = None,
     ) -> None:
         self._hub = hub
-        self._problems = problems
+        self._problems = problems or Problems(hub)
         self._access = access
         self._started_s = time.monotonic()
         self._site = site.load()
@@ -114,8 +118,8 @@ class Pages:
             return _answer(status, body, file.kind, head=head, more=more)
         if path == "/v1/schema":
             return _answer(HTTPStatus.OK, self._schema, "application/json", head=head)
-        if path == "/healthz":
-            status, health = self._health(detailed=isinstance(caller, Role))
+        if path in HEALTH_PATHS:
+            status, health = self._health(path, detailed=isinstance(caller, Role))
             return _answer(status, msgspec.json.encode(health), "application/json", head=head)
         if path in login.PATHS:
             answer = login.answer(self._access, path, request.headers, caller)
@@ -139,23 +143,32 @@ class Pages:
             raise ServeError("say ?stream=NAME and, if you like, &from=FRAME, the first 20 ms frame you want")
         return Reply(self._hub.picture(stream, int(frame)), "application/octet-stream")
 
-    def _health(self, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
-        states = {stream.state for stream in self._hub.streams.values()}
-        broken = any(state.deaf for state in states) or any(pack.problem for pack in self._hub.packs.values())
-        problems = list(self._problems())
+    def _health(self, path: str, *, detailed: bool) -> tuple[HTTPStatus, dict[str, object]]:
+        """livez: it goes on, or will not by itself. readyz: it has begun, and does its work. healthz: all of it."""
+        self._problems.note(time.time_ns())
+        found = self._problems.found() if path != "/livez" else []
+        reasons = [problem.what for problem in found if problem.grade != "advice"]
+        condition = condition_of(found)
+        if stuck := self._problems.stuck():
+            reasons, condition = [stuck, *reasons], "down"
+        elif path == "/readyz" and (unready := self._problems.unready()):
+            reasons, condition = [*reasons, unready], "down"
         health: dict[str, object] = {
-            "status": "degraded" if broken or problems or any(state.lessened for state in states) else "ok",
+            "status": condition,
             "uptime_s": round(time.monotonic() - self._started_s, 3),
         }
         if detailed:
+            health["reasons"] = reasons
+        if detailed and path == "/healthz":
             health["version"] = __version__
             health["instance"] = self._hub.instance
-            health["problems"] = problems
-            health["streams"] = [
-                {"name": stream.name, "state": stream.state, "detail": stream.detail, "demo": stream.demo}
-                for stream in self._hub.streams.values()
-            ]
-        return HTTPStatus.SERVICE_UNAVAILABLE if broken else HTTPStatus.OK, health
+            health["problems"] = [problem.what for problem in found]
+            health["streams"] = [self._stream(info) for info in self._hub.streams.values()]
+        return HTTPStatus.SERVICE_UNAVAILABLE if condition == "down" else HTTPStatus.OK, health
+
+    def _stream(self, info: StreamInfo) -> dict[str, object]:
+        state, detail = self._problems.state(info)
+        return {"name": info.name, "state": state, "detail": detail, "demo": info.demo}
 
 
 async def _in_thread(route: Route, query: Query, *, head: bool) -> Response:

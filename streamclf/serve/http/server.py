@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from streamclf import metrics
-from streamclf.errors import ServeError
+from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
@@ -33,6 +33,7 @@ from streamclf.serve.http.senders import HERE, sender_of
 from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep, MarkDesk
+from streamclf.serve.problems import Problems
 from streamclf.serve.push import PushDesk, PushSink
 from streamclf.serve.roles import Role
 from streamclf.serve.session import MAX_BINARY, ClientSession
@@ -49,6 +50,7 @@ _LIBRARY.setLevel(logging.CRITICAL)
 MAX_POSTED = 1024  # ticks handed over and not yet taken: 20 s; score rows beyond are dropped, counted and told
 BUSY_POSTED = 16
 MAX_QUEUE = 4  # messages of a client that were parsed and wait; it is read no further meanwhile
+_NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up yet
 _SWEEP_S = 0.25
 _NORMAL = 1000
 _GOING_AWAY = 1001
@@ -58,7 +60,7 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems: those that are of no stream, in words. keep: see `MarkDesk`. on_fault: called where something has
+    problems: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -69,7 +71,7 @@ class Server:
         *,
         push_sinks: Mapping[str, PushSink] | None = None,
         routes: Mapping[str, Route] | None = None,
-        problems: Callable[[], Sequence[str]] = tuple,
+        problems: Problems | None = None,
         keep: Keep | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
@@ -112,7 +114,10 @@ class Server:
         return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
-        """Bind and serve. Raises `ServeError`: a bind that needs a token, a busy port, an address that is not ours."""
+        """Bind and serve.
+
+        Raises `ConfigError` for a bind that needs a token, `PortTakenError`, `ServeError`.
+        """
         check_bind(self._settings)
         self._loop = asyncio.get_running_loop()
         self._door = Door(
@@ -132,7 +137,8 @@ class Server:
                 backlog=1024,
             )
         except OSError as fault:
-            raise ServeError(_bind_sentence(fault, self._settings)) from None
+            kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
+            raise kind(_bind_sentence(fault, self._settings)) from None
         self._door.open(self._server.sockets)
         self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
@@ -274,10 +280,7 @@ class Server:
             session.query(connection.request.path)
             async for message in connection:
                 session.receive(message, self._loop.time())
-                # of a client that has gone nothing more comes than what was read already
-                while (wait_s := session.ahead_s(self._loop.time())) and connection.state is State.OPEN:
-                    subscriber.held_back(self._now_s())
-                    await asyncio.sleep(min(wait_s, _SWEEP_S))
+                await self._keep_pace(session, connection)
         except ConnectionClosed:
             pass
         except Exception:
@@ -289,6 +292,17 @@ class Server:
             metrics.SUBSCRIBERS.dec()
             subscriber.close(_NORMAL, "")
             self.hub.detach(subscriber)
+
+    async def _keep_pace(self, session: ClientSession, connection: ServedConnection) -> None:
+        """Take the rest of a message, and no further one, until the client is no faster than it may be."""
+        while True:
+            # of a client that has gone nothing more comes than what was read already
+            if (wait_s := session.ahead_s(self._loop.time())) and connection.state is State.OPEN:
+                if connection.watcher is not None:
+                    connection.watcher.held_back(self._now_s())
+                await asyncio.sleep(min(wait_s, _SWEEP_S))
+            elif not session.more(self._loop.time()):
+                return
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""

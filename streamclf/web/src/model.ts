@@ -17,14 +17,13 @@ import {
   type StreamEntry,
 } from "./protocol";
 import { PictureRing, Track } from "./rings";
+import { MEANINGS } from "./states.generated";
 
 export { KEEP_FRAMES, PictureRing, Track } from "./rings";
 
 const KEEP_EVENTS = 2000;
 const KEEP_GAPS = 500;
 const KEEP_NOTES = 200;
-/** Statuses that say how a stream is from now on; the others tell of a moment. */
-const STATES = new Set(["live", "ended", "lost", "reconnecting", "demo", "paused", "resumed", "problem", "waiting"]);
 
 /** Frames `from` to `to`, `to` not included, have no scores. */
 export interface GapSpan {
@@ -213,7 +212,7 @@ export class Model {
 
   takeStatus(status: StatusMessage, atMs: number): void {
     const stream = this.streams.get(status.stream);
-    if (stream && !status.pack && STATES.has(status.state)) {
+    if (stream && !status.pack && MEANINGS[status.state]?.ofStream) {
       stream.entry.state = status.state === "resumed" ? "live" : status.state;
       stream.entry.detail = status.detail;
     }

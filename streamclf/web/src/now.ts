@@ -5,6 +5,7 @@ import { element, setText } from "./dom";
 import type { StreamModel, Track } from "./model";
 import type { EventMessage, LabelEntry } from "./protocol";
 import { UNKNOWN } from "./rings";
+import { MEANINGS } from "./states.generated";
 import { t } from "./strings";
 import type { App, View } from "./view";
 
@@ -20,8 +21,6 @@ const NEARLY_FROM = 0.5;
 const NEARLY_UNTIL = 0.3;
 const USUAL_ENTER = 0.5;
 const SAY_MS = 5_000;
-/** States of a stream in which nothing of it is heard. */
-const SILENT_IN = new Set(["waiting", "ended", "lost", "reconnecting", "paused", "problem"]);
 const FRESH_MS = 10_000;
 
 interface Heard {
@@ -106,8 +105,8 @@ class StreamCard {
   private showState(): void {
     const { state, detail } = this.stream.entry;
     const connected = this.app.connection.state === "open";
-    const listens = connected && !SILENT_IN.has(state);
-    setText(this.state, listens ? "" : connected ? t.now.state(state, detail) : t.now.away);
+    const listens = connected && (MEANINGS[state]?.heard ?? true);
+    setText(this.state, listens ? "" : connected ? t.now.state(MEANINGS[state]?.words ?? state, detail) : t.now.away);
     this.root.classList.toggle("now-stale", !listens);
     this.nearlyList.hidden = !listens;
   }

@@ -17,7 +17,7 @@ export class Models {
       s.milliseconds(pack.hop_ms),
       pairOf(pack.run_ms_p50, pack.run_ms_p99),
       pack.rtf === null ? null : s.share(pack.rtf),
-      s.number(pack.streams),
+      pack.problem || s.number(pack.streams),
     ]);
     this.root = element("section", { class: "panel" }, element("h2", { text: s.models }), this.table.root);
   }

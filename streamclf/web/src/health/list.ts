@@ -67,6 +67,7 @@ class Card implements Entry {
   private readonly detail = element("p", { class: "stream-detail" });
   private readonly level = new Level();
   private readonly facts = new Facts();
+  private unfit = false;
 
   constructor(stream: StreamStatus) {
     const head = element("div", { class: "stream-head" }, element("h3", { text: stream.name }), this.badge.root, this.since);
@@ -87,6 +88,8 @@ class Card implements Entry {
     this.facts.set(s.drift, driftOf(stream));
     this.facts.set(s.backlog, backlogOf(stream));
     this.facts.set(s.captured, s.span(stream.captured_s));
+    this.unfit ||= stream.fitness.length > 0;
+    if (this.unfit) this.facts.set(s.fitness, fitnessOf(stream), stream.fitness.length ? "warn" : "good");
   }
 }
 
@@ -122,6 +125,10 @@ class Row implements Entry {
 /** The self-test's stream is cut between two tests. */
 function toneOfGaps(stream: StreamStatus): Tone {
   return stream.gaps > 0 && !stream.test ? "warn" : "good";
+}
+
+function fitnessOf(stream: StreamStatus): string {
+  return stream.fitness.map(({ what, value, unit }) => t.streams.fitnessText(what, value, unit)).join("; ") || t.streams.fit;
 }
 
 function gapsOf(stream: StreamStatus): string {

@@ -1,6 +1,7 @@
 // What the health view is made of: facts that change in place, badges, and a small chart.
 
 import { element, icon, setText } from "../dom";
+import { MEANINGS } from "../states.generated";
 import { t } from "../strings";
 import { toneOf, type Tone } from "./status";
 
@@ -18,7 +19,8 @@ export class Badge {
   private tone: Tone | null = null;
 
   show(state: string): void {
-    this.set(toneOf(state), t.streams.states[state] ?? state);
+    this.set(toneOf(state), MEANINGS[state]?.words ?? state);
+    this.root.title = MEANINGS[state]?.what ?? "";
   }
 
   set(tone: Tone, word: string): void {

@@ -1,9 +1,21 @@
 // What `v1/status` answers. What is not measured is null; server to process are null for roles other than admin.
 
+import { MEANINGS, type Tone } from "../states.generated";
+
 export interface Problem {
   what: string;
   streams: string[];
   since_ms: number;
+  to_do: string;
+  grade: "down" | "degraded" | "advice";
+}
+
+/** Something wrong with a stream's microphone. */
+export interface FitnessStatus {
+  kind: string;
+  what: string;
+  value: number;
+  unit: string;
   to_do: string;
 }
 
@@ -26,6 +38,7 @@ export interface StreamStatus {
   lost_samples: number;
   xruns: number | null;
   rows: Record<string, number>;
+  fitness: FitnessStatus[];
 }
 
 export interface PackStatus {
@@ -38,6 +51,7 @@ export interface PackStatus {
   run_ms_p50: number | null;
   run_ms_p99: number | null;
   rtf: number | null;
+  problem: string;
 }
 
 export interface SinkStatus {
@@ -52,6 +66,7 @@ export interface SinkStatus {
 
 export interface Status {
   now_ms: number;
+  condition: "ok" | "degraded" | "down";
   problems: Problem[];
   streams: StreamStatus[];
   packs: PackStatus[];
@@ -98,27 +113,21 @@ export interface Status {
   } | null;
 }
 
-export type Tone = "good" | "note" | "warn" | "bad";
+export type { Tone };
 
-const TONES: Record<string, Tone> = {
-  live: "good",
-  demo: "note",
-  waiting: "note",
-  ended: "note",
-  reconnecting: "warn",
-  paused: "warn",
-  lost: "bad",
-  problem: "bad",
-};
-const ORDER: Tone[] = ["bad", "warn", "note", "good"];
+/** The worst first, as the table has them; all that is well is alike. */
+const WRONG = Object.keys(MEANINGS).filter((state) => toneOf(state) === "bad" || toneOf(state) === "warn");
 
 export function toneOf(state: string): Tone {
-  return TONES[state] ?? "warn";
+  return MEANINGS[state]?.tone ?? "warn";
 }
 
 /** Trouble first, then what lost sound, then by name. */
 export function byTrouble(streams: StreamStatus[]): StreamStatus[] {
-  const rank = (stream: StreamStatus): number => ORDER.indexOf(toneOf(stream.state));
+  const rank = ({ state }: StreamStatus): number => {
+    const at = WRONG.indexOf(state);
+    return at >= 0 ? at : WRONG.length + (toneOf(state) === "good" ? 1 : 0);
+  };
   return [...streams].sort(
     (a, b) => rank(a) - rank(b) || Number(b.gaps > 0) - Number(a.gaps > 0) || a.name.localeCompare(b.name),
   );

@@ -8,6 +8,7 @@ import { listenButton } from "../listen";
 import type { StreamModel } from "../model";
 import { NowPanel } from "../now";
 import { FRAMES_PER_SECOND } from "../protocol";
+import { MEANINGS } from "../states.generated";
 import { t } from "../strings";
 import type { App, View } from "../view";
 import { clockText } from "./axis";
@@ -176,9 +177,11 @@ class LivePanel {
     this.strips.arrange(streams.filter((other) => other !== stream));
     setText(this.title, stream?.entry.name ?? t.views.live);
     const { state = "", detail = "" } = stream?.entry ?? {};
-    const plain = state === "live" || state === "demo"; // the head says what is a demo
-    this.state.title = detail;
-    setText(this.state, [plain ? "" : state, detail].filter(Boolean).join(": "));
+    const meaning = MEANINGS[state];
+    const plain = meaning?.heard ?? false; // the head says what is a demo
+    this.state.title = plain ? detail : (meaning?.what ?? detail);
+    this.state.dataset["tone"] = meaning?.tone ?? "warn";
+    setText(this.state, [plain ? "" : (meaning?.words ?? state), detail].filter(Boolean).join(": "));
   }
 
   private change(stream: StreamModel | null): void {
