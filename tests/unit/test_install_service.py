@@ -125,7 +125,7 @@ def test_a_mistake_in_a_unit_would_be_seen(tmp_path: Path) -> None:
     file = tmp_path / "streamclf.service"
     file.write_text(printed(tmp_path, "", "--system").replace("[Service]", "[Service]\nProtectEverything=yes"))
 
-    with pytest.raises(AssertionError, match="streamclf.service:.*ProtectEverything"):
+    with pytest.raises(AssertionError, match=r"streamclf\.service:.*ProtectEverything"):
         analyze("verify", "--recursive-errors=no", str(file))
 
 
