@@ -92,7 +92,7 @@ def test_one_value_for_eight_seconds_is_muted_and_any_other_ends_it(value: float
     fitness.hear(still)
     assert words in fitness.muted
     assert list(fitness.findings()) == []
-    fitness.hear(np.array([value, value + 1 / 32768], dtype=np.float32))
+    fitness.hear(np.array([value, value + 0.001], dtype=np.float32))
     assert fitness.muted == ""
     fitness.hear(still)
     assert fitness.muted == "", "a moment later it is not muted again"
