@@ -36,6 +36,10 @@ def rows(running: Daemon, pack: str) -> int:
     return int(running.get_json("/v1/status")["streams"][0]["rows"].get(pack, 0))
 
 
+def state(running: Daemon) -> str:
+    return str(running.get_json("/v1/status")["streams"][0]["state"])
+
+
 def test_a_model_that_raises_ends_nothing_but_its_own_rows(tmp_path: Path, daemon: StartDaemon) -> None:
     sick, healthy = sick_pack(tmp_path / "s", Sickness.RAISES), stateful_pack(tmp_path / "h", name="healthy")
     source = sound(tmp_path / "a.wav", loud_from_s=2, loud_s=0.3, seconds=8)
@@ -52,7 +56,7 @@ def test_health_says_that_nothing_is_scored_while_a_model_hangs(tmp_path: Path, 
     source = sound(tmp_path / "a.wav", loud_from_s=1, loud_s=0.1, seconds=120)
     running = daemon("--source", source, "--model", str(sick_pack(tmp_path / "s", Sickness.STICKS)))
     until(running, lambda: running.get("/healthz")[0] == 503, "health is well although the model hangs")
-    assert running.get_json("/v1/status")["streams"][0]["state"] == StreamState.UNSCORED
+    until(running, lambda: state(running) == StreamState.UNSCORED, "the stream does not say that nothing scores it")
     until(running, lambda: running.get("/healthz")[0] == 200, "health is not well again")
     assert running.get_json("/v1/status")["streams"][0]["gaps"] >= 1
     assert running.stop() == 0
@@ -74,5 +78,5 @@ def test_a_daemon_without_any_pack_that_works_starts_and_says_so(tmp_path: Path,
     running = daemon("--source", "demo", "--model", str(sick), ready=False)
     running.wait_for("listening on", LIMIT_S)
     until(running, lambda: running.get("/healthz")[0] == 503, "health is well although nothing is scored")
-    assert running.get_json("/v1/status")["streams"][0]["state"] == StreamState.UNSCORED
+    until(running, lambda: state(running) == StreamState.UNSCORED, "the stream does not say that nothing scores it")
     assert running.stop() == 0
