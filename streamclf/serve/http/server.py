@@ -34,7 +34,7 @@ from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep, MarkDesk
 from streamclf.serve.problems import Problems
-from streamclf.serve.push import PushDesk, PushSink
+from streamclf.serve.push import CATCH_UP, PIECE_S, PushDesk, PushSink
 from streamclf.serve.roles import Role
 from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Subscriber
@@ -296,12 +296,16 @@ class Server:
     async def _keep_pace(self, session: ClientSession, connection: ServedConnection) -> None:
         """Take the rest of a message, and no further one, until the client is no faster than it may be."""
         while True:
-            # of a client that has gone nothing more comes than what was read already
-            if (wait_s := session.ahead_s(self._loop.time())) and connection.state is State.OPEN:
-                if connection.watcher is not None:
-                    connection.watcher.held_back(self._now_s())
-                await asyncio.sleep(min(wait_s, _SWEEP_S))
-            elif not session.more(self._loop.time()):
+            if wait_s := session.ahead_s(self._loop.time()):
+                if connection.state is State.OPEN:
+                    if connection.watcher is not None:
+                        connection.watcher.held_back(self._now_s())
+                    await asyncio.sleep(min(wait_s, _SWEEP_S))
+                    continue
+                # it has gone; what was read already, a few messages, goes on as after a network that stood still
+                if not self._stopping:
+                    await asyncio.sleep(PIECE_S / CATCH_UP)
+            if not session.more(self._loop.time()):
                 return
 
     async def _sweep(self) -> None:
