@@ -143,7 +143,8 @@ def started(stage: ImageStage, root: Path, env: Mapping[str, str], folder: Path,
                 return f"the health check was never content: {said.stderr.strip()[-300:]}"
             time.sleep(0.3)
     finally:
-        for child in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
+        children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children")  # gone with it, where it has ended by itself
+        for child in children.read_text().split() if children.exists() else []:
             os.kill(int(child), signal.SIGTERM)
         code = daemon.wait(60)
     kept = sorted(path.name for path in store.rglob("*"))
