@@ -10,7 +10,7 @@ from functools import partial
 from streamclf import metrics
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources import (
-    Patient,
+    Awaited,
     Pushed,
     Source,
     SourceSpec,
@@ -159,7 +159,7 @@ class OpenSources:
         source = await in_thread(f"source of {spec.name}", partial(self._made, spec))
         opening = in_thread(f"opening of {spec.name}", partial(self._open, spec, source))
         # with --fast nothing is waited for: somebody wants a result, and then the end
-        patient = isinstance(source, Patient) and not self._config.fast
+        patient = isinstance(source, Awaited) and not self._config.fast
         try:
             await asyncio.wait_for(asyncio.shield(opening), OPEN_S if patient else None)
         except TimeoutError:
@@ -182,7 +182,7 @@ class OpenSources:
         self._hold(spec, source)
 
     def _expecting(self, spec: SourceSpec, source: Source, reason: str) -> tuple[Source, str]:
-        assert isinstance(source, Patient)
+        assert isinstance(source, Awaited)
         source.expect(reason)
         self._hold(spec, source)
         return source, reason

@@ -85,7 +85,7 @@ class StreamEntry(msgspec.Struct, kw_only=True):
     name: str
     """What messages call it."""
     rate: int
-    """Samples a second, its native rate."""
+    """Samples a second: of its source, or 48,000 where that was not there at the start."""
     epoch_ns: Annotated[int, Meta(description="Wall time of sample 0 (ns since 1970); 0 before the first sample.")]
     source: str
     """Where its sound comes from, in words."""

@@ -9,7 +9,7 @@ from streamclf.types import Label, Shape, StreamState
 
 @dataclass(slots=True)
 class StreamInfo:
-    """One stream. `state` and `detail` follow the statuses that the hub publishes; `rate` is its native rate (Hz)."""
+    """One stream. `state` and `detail` follow the statuses that the hub publishes; `rate` is of its samples (Hz)."""
 
     name: str
     rate: int

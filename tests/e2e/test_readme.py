@@ -23,7 +23,7 @@ from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.spec import parse_source
 from streamclf.model.recipes import RECIPES
 from tests.support.documents import README, ROOT, Block, blocks, code, commands
-from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
+from tools.lab.daemon import READY_S, Daemon, clean_env, free_port, start_daemon
 
 pytestmark = pytest.mark.e2e
 
@@ -175,7 +175,7 @@ def _start(options: list[str], house: House, more: dict[str, str]) -> None:
     env = house.env | {"STREAMCLF_STORE_PATH": str(house.folder / "other")} | more
     running = start_daemon(options, port=free_port(), env=env, log=house.folder / "other-daemon")
     try:
-        running.wait_ready()
+        running.wait_for("listening on", READY_S)  # healthy it may not be: this machine may have no microphone
     finally:
         assert running.stop(signal.SIGINT) in (0, 130)
 

@@ -149,7 +149,8 @@ def test_a_device_without_its_microphone_is_lost_from_the_start_and_disturbs_nob
             until(running, first="live", second="reconnecting")
         assert "first" not in lost_gaps(running)
         assert "first: lost" not in running.stderr
-        assert "ALSA lib pcm_pulse" not in running.stderr, "it says so at each try, twice a second"
+        # at each try, twice a second, it would say so; PortAudio's own thread may, once an unplugging
+        assert running.stderr.count("ALSA lib pcm_pulse") <= 4
 
 
 @needs_pulse

@@ -2,14 +2,17 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from streamclf.audio.sources.portaudio import NoPortAudioError
 from streamclf.config import Config
 from streamclf.daemon import sources as daemon_sources
 from streamclf.daemon.sources import OpenSources
 from streamclf.errors import SourceError, StreamclfError
+from streamclf.types import StreamState
 
 LIMIT_S = 20.0
 
@@ -79,3 +82,74 @@ def test_what_was_opened_before_one_that_is_absent_is_closed(slow: SlowSource, m
 
     asyncio.run(main())
     assert slow.stopped.is_set()
+
+
+class PatientSource(SlowSource):
+    """A `SlowSource` that can be waited for."""
+
+    expected = ""
+
+    def expect(self, reason: str) -> None:
+        self.expected = reason
+
+
+def test_a_source_that_does_not_answer_in_time_is_waited_for_and_what_opens_late_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = [PatientSource(), PatientSource()]
+    given = iter(made)
+    streams = [SimpleNamespace(info=SimpleNamespace(state=StreamState.LIVE, detail=""))]
+    monkeypatch.setattr(daemon_sources, "open_source", lambda spec, **_: next(given))
+    monkeypatch.setattr(daemon_sources, "OPEN_S", 0.05)
+    monkeypatch.setattr(OpenSources, "_stream_of", lambda *_: streams[0])
+    nothing: Any = None
+
+    async def main() -> None:
+        sources = OpenSources(Config(source=("url:http://camera/x",)), nothing)
+        await sources.start()
+        assert (made[0].expected, made[1].expected) == ("", "it has not answered within 0.05 s")
+        assert streams[0].info.state is StreamState.LOST
+        assert streams[0].info.detail == (
+            "not there since the start, and tried again soon: it has not answered within 0.05 s"
+        )
+        made[0].go.set()
+        assert await asyncio.to_thread(made[0].stopped.wait, LIMIT_S)
+        assert not made[1].stopped.is_set()
+        assert await sources.stop(LIMIT_S)
+        assert made[1].stopped.is_set()
+
+    asyncio.run(main())
+
+
+def test_where_no_portaudio_is_a_named_microphone_is_refused_and_else_the_demo_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Deaf(PatientSource):
+        def open(self) -> None:
+            raise NoPortAudioError("PortAudio cannot be used")
+
+    opened = PatientSource()
+    opened.go.set()
+    monkeypatch.setattr(daemon_sources, "open_source", lambda spec, **_: Deaf() if spec.kind == "device" else opened)
+    monkeypatch.setattr(
+        OpenSources,
+        "_stream_of",
+        lambda _, spec, source: SimpleNamespace(
+            name=spec.name, stands_in_for="", info=SimpleNamespace(state=StreamState.LIVE, detail="")
+        ),
+    )
+    nothing: Any = None
+
+    async def main() -> None:
+        with pytest.raises(NoPortAudioError):
+            await OpenSources(Config(source=("device",)), nothing).start()
+        sources = OpenSources(Config(), nothing)
+        await sources.start()
+        told: list[Any] = list(sources.streams)
+        assert [(one.name, one.info.state, one.stands_in_for) for one in told] == [
+            ("demo", StreamState.LIVE, "device"),
+            ("device", StreamState.LOST, ""),
+        ]
+        assert await sources.stop(LIMIT_S)
+
+    asyncio.run(main())

@@ -63,6 +63,9 @@ def measure(tries: int, every_s: float) -> dict[str, Any]:
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory()))
         first, second = (undo.enter_context(pulse_microphone(prompt=True)) for _ in range(2))
+        for mic in (first, second):  # one that is silent is told as muted
+            seconds = round(tries * every_s + 2 * LIMIT_S)
+            mic.feed(np.random.default_rng(0).uniform(-0.1, 0.1, seconds * mic.rate).astype(np.float32))
         config = folder / "asound.conf"
         pcms = [f'pcm.{name} {{ type pulse server "{mic.env["PULSE_SERVER"]}" device "vmic.monitor" }}\n'
                 for name, mic in (("first", first), ("second", second))]  # fmt: skip

@@ -1,14 +1,14 @@
 """Where audio comes from. A new kind is one module here with a `KIND`, or one from elsewhere that is registered."""
 
-from streamclf.audio.sources.base import NoInputDeviceError, Notify, Patient, Pushed, Room, Source, not_there
+from streamclf.audio.sources.base import Awaited, NoInputDeviceError, Notify, Pushed, Room, Source, not_there
 from streamclf.audio.sources.kind import Option, SourceKind, kinds, register
 from streamclf.audio.sources.spec import SourceSpec, name_sources, parse_source, with_loop
 
 __all__ = [
+    "Awaited",
     "NoInputDeviceError",
     "Notify",
     "Option",
-    "Patient",
     "Pushed",
     "Room",
     "Source",

@@ -79,7 +79,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Patient(Protocol):
+class Awaited(Protocol):
     """A source that may be started before it is there: `start` waits for it, and tells when it comes."""
 
     def expect(self, reason: str) -> None:

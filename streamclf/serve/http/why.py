@@ -227,6 +227,9 @@ class Why:
         for gap in gaps:
             if gap.since_ns <= span.since_ns and gap.until_ns >= span.until_ns:
                 return f"nothing was heard then: {gap.reason}"
+        info = self._live.hub.streams.get(span.stream)
+        if info is not None and info.state.silent and not info.clock.started:
+            return f"{info.name} has not been heard since the start of the daemon: {info.detail}"
         return (
             "no score row of that time is held: memory has the last seconds, and all of them are kept where "
             "[scores] enabled = true"

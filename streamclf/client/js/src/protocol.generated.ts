@@ -29,7 +29,7 @@ export interface HelloMessage {
 export interface StreamEntry {
   /** What messages call it. */
   name: string;
-  /** Samples a second, its native rate. */
+  /** Samples a second: of its source, or 48,000 where that was not there at the start. */
   rate: number;
   /** Wall time of sample 0 (ms since 1970); 0 before the first sample. */
   epoch_ms: number;
