@@ -75,6 +75,30 @@ def test_a_complaint_and_a_limit_that_is_passed_are_failures() -> None:
     assert _judged(detected_s=2.5, pressure=2.0).verdict == outcome.FAILED
 
 
+def test_a_run_of_some_is_completed_by_an_earlier_one(tmp_path: Path) -> None:
+    first, second, *_ = registry.load().values()
+    earlier = [outcome.not_run(first, "an old reason"), outcome.not_run(second, "an old reason")]
+    earlier.append(dataclasses.replace(earlier[0], key="group/gone"))
+    outcome.write(tmp_path / "earlier.json", earlier)
+
+    found = outcome.completed([outcome.not_run(second, "a new reason")], tmp_path / "earlier.json")
+
+    assert [(one.key, one.seen) for one in found] == [(first.key, "an old reason"), (second.key, "a new reason")]
+
+
+def test_a_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{outcome.BEGIN}\nold\n{outcome.END}\nafter\n")
+
+    outcome.write(page, [_judged()])
+
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert "| group/name |" in text
+
+
 def test_the_table_and_the_summary_tell_what_was_not_run_and_whose_the_failures_are() -> None:
     absent = outcome.not_run(dataclasses.replace(FAULT, name="other"), "needs root")
     outcomes = [_judged(), absent, _judged("it ended")]

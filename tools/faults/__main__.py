@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="groups, or faults as group/name")
     parser.add_argument("--list", action="store_true", help="names and expectations, nothing is run")
     parser.add_argument("--out", type=Path, action="append", default=[], help="also write it: .md or .json; repeatable")
+    parser.add_argument("--keep", type=Path, help="a .json of an earlier run: its rows stand for what is not run now")
     parser.add_argument("--jobs", type=int, default=max(1, os.cpu_count() or 1), help="faults beside each other")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--material", type=Path, help=argparse.SUPPRESS)
@@ -33,6 +34,8 @@ def main() -> int:
         print(f"{len(faults)} faults in {len({one.group for one in faults})} groups")
         return 0
     outcomes = campaign.run_all(faults, jobs=asked.jobs, tell=_tell)
+    if asked.keep is not None:
+        outcomes = outcome.completed(outcomes, asked.keep)
     print(outcome.table(outcomes))
     print(outcome.summary(outcomes))
     for path in asked.out:

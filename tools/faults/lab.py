@@ -38,7 +38,7 @@ def told(look: Look) -> bool:
 
 
 @dataclass
-class Patient(Daemon):
+class WatchedDaemon(Daemon):
     """A daemon under watch."""
 
     health: HealthWatch = field(init=False)
@@ -79,10 +79,18 @@ class Patient(Daemon):
         found = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
-    def rss_kib(self) -> int:
-        """Resident memory."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")))
+    def rss_kib(self, *, children: bool = False) -> int:
+        """Resident memory. children: that of its children as well."""
+        place = Path(f"/proc/{self.process.pid}")
+        pids = [str(self.process.pid)]
+        if children:
+            pids += (place / "task" / pids[0] / "children").read_text().split()
+        found = 0
+        for pid in pids:
+            with suppress(FileNotFoundError):
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                found += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return found
 
 
 class Lab:
@@ -92,7 +100,7 @@ class Lab:
         self.folder = folder
         self.material = material
         self.held = ExitStack()
-        self.patients: list[Patient] = []
+        self.patients: list[WatchedDaemon] = []
         self.notes: list[str] = []
         self.complaints: list[str] = []
         self.detected_s: float | None = None
@@ -116,7 +124,7 @@ class Lab:
         stderr: int | IO[bytes] | None = None,
         home: Path | None = None,
         token: str = "",
-    ) -> Patient:
+    ) -> WatchedDaemon:
         """A daemon on `sources` and, with `steady`, on a recording that plays all the time.
 
         wrap: a program, with its arguments, that turns itself into the daemon. ready: wait until every stream has rows.
@@ -131,6 +139,8 @@ class Lab:
             words += ["--rules", str(home / "rules.toml")]
         (home / "config.toml").write_text(config)
         own = {"STREAMCLF_STORE_PATH": str(home / "store"), "STREAMCLF_CONFIG": str(home / "config.toml")}
+        # that a pack was tried is known to the next daemon, too, as on any machine
+        own["XDG_CACHE_HOME"] = str(self.material.folder / "cache")
         if token:
             own["STREAMCLF_TOKEN"] = token
         log, port = home / f"daemon-{len(self.patients)}", free_port()
@@ -143,7 +153,7 @@ class Lab:
             stdout=out,
             stderr=err if stderr is None else stderr,
         )
-        patient = Patient(process, port, log)
+        patient = WatchedDaemon(process, port, log)
         self.patients.append(patient)
         if watch:
             patient.watch(token=token)
@@ -178,7 +188,9 @@ class Lab:
             self.complaints.append(words)
         return bool(holds)
 
-    def until(self, condition: Callable[[], object], limit_s: float, what: str, patient: Patient | None = None) -> None:
+    def until(
+        self, condition: Callable[[], object], limit_s: float, what: str, patient: WatchedDaemon | None = None
+    ) -> None:
         """Raises `UnmetError` where it does not come to that, or the daemon ends meanwhile."""
         deadline_s = time.monotonic() + limit_s
         while not condition():
@@ -198,7 +210,9 @@ class Lab:
             time.sleep(0.02)
         return None
 
-    def detect(self, patient: Patient, act: Callable[[], object], *, by: Told = deaf, limit_s: float = 20.0) -> bool:
+    def detect(
+        self, patient: WatchedDaemon, act: Callable[[], object], *, by: Told = deaf, limit_s: float = 20.0
+    ) -> bool:
         """Does `act` and waits until health tells of it."""
         asked_s = time.monotonic()
         act()
@@ -218,7 +232,7 @@ class Lab:
         self.must(False, f"health said nothing within {limit_s:.0f} s ({last.words.strip() if last else 'no answer'})")
         return False
 
-    def lasting(self, patient: Patient, seconds: float, *, by: Told = deaf) -> None:
+    def lasting(self, patient: WatchedDaemon, seconds: float, *, by: Told = deaf) -> None:
         """As long as the fault lasts health must not say that all is well."""
         begun_s = time.monotonic()
         time.sleep(seconds)
@@ -227,7 +241,12 @@ class Lab:
             self.must(False, f"after {wrong[0].told_s - begun_s:.1f} s more it said {wrong[0].words} while it lasted")
 
     def recover(
-        self, patient: Patient, act: Callable[[], object], *streams: str, limit_s: float = 30.0, health: bool = True
+        self,
+        patient: WatchedDaemon,
+        act: Callable[[], object],
+        *streams: str,
+        limit_s: float = 30.0,
+        health: bool = True,
     ) -> bool:
         """Does `act` and waits until rows of `streams` flow and health is ok."""
         act()
@@ -247,7 +266,7 @@ class Lab:
                 self.note(f"health ok after {first.told_s - done_s:.1f} s")
         return took_s is not None
 
-    def untouched(self, patient: Patient, stream: str = STEADY, *, since_s: float | None = None) -> None:
+    def untouched(self, patient: WatchedDaemon, stream: str = STEADY, *, since_s: float | None = None) -> None:
         """The stream lost no frame, gap records included, and is on now. since_s: look at gaps from then on alone."""
         now_s = time.monotonic()
         self.must(patient.alive, f"the daemon ended with {patient.process.returncode}")
@@ -255,15 +274,16 @@ class Lab:
         self.must(later is not None, f"{stream} has no rows any more")
         self.whole(patient, stream, gaps=False)
 
-    def whole(self, patient: Patient, stream: str, *, gaps: bool = True) -> None:
+    def whole(self, patient: WatchedDaemon, stream: str, *, gaps: bool = True) -> None:
         """No frame of the stream is missing outside of its gap records; without `gaps` none at all."""
         rows = patient.rows.of(stream)
         holes = rows.unexplained() if gaps else rows.holes
         self.must(not holes, f"{stream} lost {sum(b - a for a, b in holes)} frames in {len(holes)} places")
         if not gaps:
-            self.must(not rows.gaps, f"{stream} had {len(rows.gaps)} gaps ({rows.gaps[:1]})")
+            later = [gap for gap in rows.gaps if rows.first is None or gap[1] > rows.first[1]]  # than its first row
+            self.must(not later, f"{stream} had {len(later)} gaps ({later[:1]})")
 
-    def healthy(self, patient: Patient, seconds: float = 1.0) -> None:
+    def healthy(self, patient: WatchedDaemon, seconds: float = 1.0) -> None:
         """The daemon runs, and health is ok now and for some time."""
         begun_s = time.monotonic()
         time.sleep(seconds)
@@ -272,11 +292,11 @@ class Lab:
         self.must(patient.alive, f"the daemon ended with {patient.process.returncode}")
         self.must(looks and not bad, f"health was {bad[0].words if bad else 'not asked'}")
 
-    def _first(self, patient: Patient, stream: str, after_s: float, limit_s: float) -> float | None:
+    def _first(self, patient: WatchedDaemon, stream: str, after_s: float, limit_s: float) -> float | None:
         self.happens(lambda: patient.rows.first_after(stream, after_s) or not patient.alive, limit_s)
         return patient.rows.first_after(stream, after_s)
 
-    def _answers(self, patient: Patient, steady: bool) -> bool:
+    def _answers(self, patient: WatchedDaemon, steady: bool) -> bool:
         last = patient.health.last if hasattr(patient, "health") else None
         if last is None:
             with suppress(OSError):
@@ -285,6 +305,17 @@ class Lab:
         return last.code != 0 and (not steady or bool(patient.rows.of(STEADY).times_s))
 
     # Help
+
+    def refused(self, patient: WatchedDaemon, *codes: int, limit_s: float = 40.0) -> bool:
+        """The daemon ends by itself with one of `codes`, one sentence and no traceback."""
+        if not self.must(self.happens(lambda: not patient.alive, limit_s) is not None, "it was taken"):
+            return False
+        code = patient.process.wait(5)
+        said = [line for line in patient.stderr.splitlines() if "error: " in line]
+        self.note(f"exit {code}: {said[-1].partition('error: ')[2][:140] if said else 'no word'}")
+        self.must(code in codes, f"exit {code}, expected {' or '.join(map(str, codes))}")
+        self.must(len(said) == 1, f"{len(said)} sentences of an error instead of one")
+        return self.must("Traceback" not in patient.stderr, "a traceback")
 
     def need(self, *, root: bool = False, tools: Sequence[str] = (), files: Sequence[str] = ()) -> None:
         """Raises `NotHereError` where something that the fault is made with is absent."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tools.faults.registry import Fault
+from tools.faults.registry import Fault, load
 
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 OK, BUSY, FAILED, NOT_RUN = "ok", "ok (busy)", "FAIL", "not run"
@@ -99,6 +99,13 @@ def write(path: Path, outcomes: Sequence[FaultOutcome]) -> None:
         before, after = there.partition(BEGIN)[0], there.partition(END)[2]
         text = f"{before}{BEGIN}\n\n{text}\n{END}{after}"
     path.write_text(text)
+
+
+def completed(outcomes: Sequence[FaultOutcome], earlier: Path) -> list[FaultOutcome]:
+    """These, and for every other fault that there still is what a run before wrote as JSON; in the order of the list."""
+    found = {row["key"]: FaultOutcome(**row) for row in json.loads(earlier.read_text())}
+    found |= {one.key: one for one in outcomes}
+    return [found[key] for key in load() if key in found]
 
 
 def _seconds(value: float | None) -> str:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools.faults.lab import Lab, Patient
+from tools.faults.lab import Lab, WatchedDaemon
 from tools.faults.material import Material
 from tools.faults.watch import HealthWatch, RowWatch
 from tools.soak.verdict import ProcessSample, figures, heard
@@ -67,7 +67,7 @@ def main() -> int:
     return code
 
 
-def _soak(lab: Lab, world: World, patient: Patient, length_s: float, over: threading.Event) -> int:
+def _soak(lab: Lab, world: World, patient: WatchedDaemon, length_s: float, over: threading.Event) -> int:
     watches = {name: RowWatch(patient.url, query=query) for name, query in _SUBSCRIBERS.items()}
     health = HealthWatch(patient.port, every_s=1.0)
     lab.until(lambda: watches["batch"].of("steady").times_s, 60, "the first row", patient)

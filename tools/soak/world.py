@@ -17,7 +17,7 @@ from websockets.exceptions import WebSocketException
 
 from tools.faults.groups.pipes import Spout
 from tools.faults.handshake import shake
-from tools.faults.lab import Lab, Patient
+from tools.faults.lab import Lab, WatchedDaemon
 from tools.faults.pusher import RATE, Pusher
 from tools.faults.radio import Radio
 from tools.faults.receivers import Hook
@@ -81,7 +81,7 @@ class World:
             program.chmod(0o700)
         return _RULES.format(name=name, port=self.hook.port, out=self.lab.folder / "alerts.ndjson", program=program)
 
-    def begin(self, patient: Patient) -> None:
+    def begin(self, patient: WatchedDaemon) -> None:
         """All of it, from now on."""
         rules = patient.log.parent / "rules.toml"
         parts: list[tuple[Callable[[], None], float, float]] = [
@@ -138,7 +138,7 @@ class World:
         self._pause(0.2, 8)
         self.server.plug("micb")
 
-    def _steady_push(self, patient: Patient) -> None:
+    def _steady_push(self, patient: WatchedDaemon) -> None:
         """A client that does all well."""
         pusher = Pusher(patient.url, "hall", sender="hall")
         pusher.start()
@@ -146,7 +146,7 @@ class World:
             pass
         pusher.close()
 
-    def _push(self, patient: Patient) -> None:
+    def _push(self, patient: WatchedDaemon) -> None:
         """A client that does all badly, and leaves."""
         pusher = Pusher(patient.url, "kitchen", sender=self._chance.choice(["me", "", "other"]))
         pusher.start()
@@ -180,13 +180,13 @@ class World:
         self._note("bad rules" if bad else "rules reloaded")
         file.write_text("[[rule]]\nname = 1\n" if bad else self.rules(f"r{self._chance.randrange(100)}"))
 
-    def _freeze(self, patient: Patient) -> None:
+    def _freeze(self, patient: WatchedDaemon) -> None:
         self._note("daemon frozen")
         patient.process.send_signal(signal.SIGSTOP)
         self._pause(0.2, 1.0)
         patient.process.send_signal(signal.SIGCONT)
 
-    def _hostile(self, patient: Patient) -> None:
+    def _hostile(self, patient: WatchedDaemon) -> None:
         what = self._chance.choice(["garbage", "never reads", "flood", "half", "burst", "foreign", "huge"])
         self._note(f"client {what}")
         address = ("127.0.0.1", patient.port)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.receivers import Hook
 from tools.faults.registry import FaultGroup
 from tools.lab.daemon import free_port
@@ -31,7 +31,7 @@ def _webhook(port: int, more: str = "") -> str:
     return f'type = "webhook"\nurl = "http://127.0.0.1:{port}/hook"\nprivate = true\n{more}'
 
 
-def _failing(lab: Lab, patient: Patient, act: Callable[[], object] = lambda: None) -> None:
+def _failing(lab: Lab, patient: WatchedDaemon, act: Callable[[], object] = lambda: None) -> None:
     """Health tells of the sink; rows and the other sink go on."""
     lab.detect(patient, act, by=told, limit_s=25)
     lab.untouched(patient)

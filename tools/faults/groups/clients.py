@@ -11,17 +11,17 @@ import time
 from contextlib import ExitStack, suppress
 
 from tools.faults.handshake import shake
-from tools.faults.lab import Lab, Patient
+from tools.faults.lab import Lab, WatchedDaemon
 from tools.faults.registry import FaultGroup
 
 group = FaultGroup("clients", owner="server")
 
 
-def _metric(patient: Patient, name: str) -> float:
+def _metric(patient: WatchedDaemon, name: str) -> float:
     return patient.metric(f"streamclf_{name}")
 
 
-def _slowest(patient: Patient, begun_s: float) -> float:
+def _slowest(patient: WatchedDaemon, begun_s: float) -> float:
     """Milliseconds of the 99th of a hundred answers of /healthz since then."""
     took = sorted(look.told_s - look.asked_s for look in patient.health.since(begun_s) if look.code)
     return took[int(len(took) * 0.99)] * 1000 if took else float("inf")
@@ -239,7 +239,7 @@ def _closed(sock: socket.socket) -> bool:
         return True
 
 
-def _median(patient: Patient, begun_s: float) -> float:
+def _median(patient: WatchedDaemon, begun_s: float) -> float:
     return statistics.median([(x.told_s - x.asked_s) * 1000 for x in patient.health.since(begun_s) if x.code] or [9999])
 
 

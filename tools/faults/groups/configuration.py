@@ -2,10 +2,9 @@
 
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.registry import FaultGroup
 from tools.lab.tinypack import put_file, stateful_pack
 
@@ -18,7 +17,7 @@ def _rules(path: Path, name: str = "noise") -> str:
     )
 
 
-def _ruled(lab: Lab) -> tuple[Patient, Path, Path]:
+def _ruled(lab: Lab) -> tuple[WatchedDaemon, Path, Path]:
     out = lab.folder / "alerts.ndjson"
     patient = lab.start(rules=_rules(out))
     lab.until(out.exists, 20, "an alert", patient)
@@ -152,33 +151,22 @@ def often(lab: Lab) -> None:
     lab.untouched(patient)
 
 
-def _refused(lab: Lab, start: Callable[[], Patient], *, codes: tuple[int, ...] = (78,)) -> None:
-    patient = start()
-    lab.must(lab.happens(lambda: not patient.alive, 30.0) is not None, "it was taken")
-    if patient.alive:
-        return
-    said = patient.stderr.strip().splitlines()
-    lab.note(f"exit {patient.process.returncode}: {said[-1][:140] if said else 'no word'}")
-    lab.must(patient.process.returncode in codes, f"exit {patient.process.returncode}")
-    lab.must(len(said) == 1, f"{len(said)} lines instead of one sentence")
-
-
 @group.fault("bad-configuration-at-start", "an unknown key: exit 78 and one sentence with the nearest name")
 def bad_config(lab: Lab) -> None:
     """A slip of the pen."""
-    _refused(lab, lambda: lab.start(config="[server]\nprot = 1\n", ready=False, watch=False))
+    lab.refused(lab.start(config="[server]\nprot = 1\n", ready=False, watch=False), 78)
 
 
 @group.fault("huge-number-in-configuration", "a port of 5,000 digits: exit 78 and one sentence")
 def huge_number(lab: Lab) -> None:
     """Python refuses to turn it into text."""
-    _refused(lab, lambda: lab.start(config="[server]\nreplay_seconds = " + "9" * 5000 + "\n", ready=False, watch=False))
+    lab.refused(lab.start(config="[server]\nreplay_seconds = " + "9" * 5000 + "\n", ready=False, watch=False), 78)
 
 
 @group.fault("dotted-key-of-20000-parts", "a.a.a… as a key: exit 78 and one sentence within 30 s")
 def dotted(lab: Lab) -> None:
     """It took minutes."""
-    _refused(lab, lambda: lab.start(config=".".join(["a"] * 20_000) + " = 1\n", ready=False, watch=False))
+    lab.refused(lab.start(config=".".join(["a"] * 20_000) + " = 1\n", ready=False, watch=False), 78)
 
 
 @group.fault("port-taken", "another program has the port: exit 75 and one sentence", owner="start")
@@ -186,7 +174,7 @@ def port(lab: Lab) -> None:
     """It may be free soon."""
     first = lab.start()
     second = lab.start(args=["--port", str(first.port)], ready=False, watch=False)
-    _refused(lab, lambda: second, codes=(75,))
+    lab.refused(second, 75)
     lab.untouched(first)
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.registry import FaultGroup
 from tools.faults.soundserver import PulseLab
 
@@ -17,7 +17,7 @@ def _server(lab: Lab, *names: str) -> PulseLab:
     return server
 
 
-def _hearing(lab: Lab, server: PulseLab, *names: str) -> Patient:
+def _hearing(lab: Lab, server: PulseLab, *names: str) -> WatchedDaemon:
     patient = lab.start(*(f"device:{name}#name={name}" for name in names), env=server.env)
     lab.until(lambda: all(patient.rows.of(name).times_s for name in names), 20, "rows of each", patient)
     lab.until(lambda: patient.health.last and patient.health.last.ok, 20, "health to be ok", patient)

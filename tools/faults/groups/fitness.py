@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from tools.faults.lab import Lab, Patient
+from tools.faults.lab import Lab, WatchedDaemon
 from tools.faults.registry import FaultGroup
 from tools.faults.soundserver import RATE, PulseLab
 
@@ -13,7 +13,7 @@ group = FaultGroup("fitness", owner="health")
 _BLOCK = RATE // 100
 
 
-def _microphone(lab: Lab) -> tuple[PulseLab, Patient]:
+def _microphone(lab: Lab) -> tuple[PulseLab, WatchedDaemon]:
     server = PulseLab(lab.folder, "mica")
     lab.held.callback(server.close)
     server.plug("mica")
@@ -27,7 +27,7 @@ def _level(value: int) -> "np.ndarray[tuple[int], np.dtype[np.int16]]":
     return np.full(_BLOCK, value, np.int16)
 
 
-def _told(lab: Lab, patient: Patient, words: tuple[str, ...], limit_s: float) -> None:
+def _told(lab: Lab, patient: WatchedDaemon, words: tuple[str, ...], limit_s: float) -> None:
     """One of `words` is said of the microphone, in /v1/status or in the log."""
 
     def says() -> bool:
@@ -64,7 +64,7 @@ def muted_at_start(lab: Lab) -> None:
     lab.held.callback(server.close)
     server.plug("mica", lambda at: _level(0))
     patient = lab.start("device:mica#name=mica", env=server.env)
-    lab.detect(patient, lambda: None, limit_s=20)
+    lab.detect(patient, lambda: None, by=lambda look: look.deaf and "muted" in look.words, limit_s=25)
     lab.recover(patient, lambda: server.talks("mica"), "mica", limit_s=15)
 
 

@@ -6,14 +6,14 @@ import threading
 import time
 from pathlib import Path
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.registry import FaultGroup
 from tools.lab.daemon import free_port
 
 group = FaultGroup("logs", owner="server")
 
 
-def _talkative(lab: Lab, **more: object) -> Patient:
+def _talkative(lab: Lab, **more: object) -> WatchedDaemon:
     """A daemon that logs a line with each alert that fails, and each of a hundred wrong requests."""
     rules = (
         '[[rule]]\nname="noise"\nlabels="loud"\nsinks=["h"]\n[sink.h]\ntype="webhook"\nprivate=true\n'
@@ -22,7 +22,7 @@ def _talkative(lab: Lab, **more: object) -> Patient:
     return lab.start(rules=rules, **more)  # type: ignore[arg-type]
 
 
-def _make_it_talk(patient: Patient, lines: int) -> None:
+def _make_it_talk(patient: WatchedDaemon, lines: int) -> None:
     """Pages of foreign origins are logged, one of each name."""
     import socket
     from contextlib import suppress
@@ -36,7 +36,7 @@ def _make_it_talk(patient: Patient, lines: int) -> None:
             sock.recv(100)
 
 
-def _goes_on(lab: Lab, patient: Patient) -> None:
+def _goes_on(lab: Lab, patient: WatchedDaemon) -> None:
     begun_s = time.monotonic()
     lab.must(patient.alive, f"the daemon ended with {patient.process.returncode}")
     lab.must(lab.happens(lambda: patient.rows.first_after("steady", begun_s), 8.0) is not None, "rows stopped")

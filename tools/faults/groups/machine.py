@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.faults.groups.pipes import piped
-from tools.faults.lab import Lab, Patient
+from tools.faults.lab import Lab, WatchedDaemon
 from tools.faults.registry import FaultGroup
 
 group = FaultGroup("machine", owner="start")
@@ -29,13 +29,13 @@ def neighbours(count: int) -> Iterator[None]:
             one.wait()
 
 
-def _freeze(patient: Patient, seconds: float) -> None:
+def _freeze(patient: WatchedDaemon, seconds: float) -> None:
     patient.process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
     patient.process.send_signal(signal.SIGCONT)
 
 
-def _calm(lab: Lab, patient: Patient, *streams: str) -> None:
+def _calm(lab: Lab, patient: WatchedDaemon, *streams: str) -> None:
     """Every stream is live again, no frame was lost, nothing stays paused."""
     lab.recover(patient, lambda: None, *streams)
     for name in streams:
@@ -138,7 +138,7 @@ def one_core(lab: Lab) -> None:
     _calm(lab, patient, "pipe", "steady")
 
 
-def _clocked(lab: Lab) -> tuple[Patient, Path]:
+def _clocked(lab: Lab) -> tuple[WatchedDaemon, Path]:
     lab.need(files=[str(FAKETIME)])
     clock = lab.folder / "clock"
     clock.write_text("+0\n")
@@ -252,7 +252,7 @@ def threads(lab: Lab) -> None:
     for place in (lab.folder, home, lab.material.folder):
         place.chmod(0o777 if place == home else 0o755)
     wrap = ["prlimit", "--nproc=3:3", "setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
-    patient = lab.start(wrap=wrap, ready=False, home=home, env={"HOME": str(home)})
+    patient = lab.start(wrap=wrap, ready=False, home=home, env={"HOME": str(home), "XDG_CACHE_HOME": str(home)})
     took = lab.happens(lambda: not patient.alive or bool(patient.rows.of("steady").times_s), 30.0)
     lab.must(took is not None, "it hangs")
     if not patient.alive:

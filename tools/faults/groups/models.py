@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from tools.faults.lab import Lab, Patient, told
+from tools.faults.lab import Lab, WatchedDaemon, told
 from tools.faults.material import trigger
 from tools.faults.pusher import RATE, Pusher
 from tools.faults.registry import FaultGroup
@@ -16,7 +16,7 @@ from tools.lab.tinypack import put_file, stateful_pack, window_row_pack
 group = FaultGroup("models", owner="watchdog")
 
 
-def _sick(lab: Lab, kind: str) -> tuple[Patient, Pusher]:
+def _sick(lab: Lab, kind: str) -> tuple[WatchedDaemon, Pusher]:
     """A healthy pack and a bad one; the bad one is set off by what is pushed."""
     patient = lab.start(f"push:kitchen,{RATE}", packs=[lab.material.pack, lab.material.bad(kind)])
     pusher = Pusher(patient.url, "kitchen")
@@ -31,11 +31,11 @@ def _set_off(pusher: Pusher) -> None:
     pusher.sound = trigger(RATE)
 
 
-def _rows(patient: Patient, pack: str) -> int:
+def _rows(patient: WatchedDaemon, pack: str) -> int:
     return int(patient.stream("steady").get("rows", {}).get(pack, 0))
 
 
-def _others_go_on(lab: Lab, patient: Patient) -> None:
+def _others_go_on(lab: Lab, patient: WatchedDaemon) -> None:
     """The healthy pack has new rows."""
     before = _rows(patient, "tiny-stateful")
     lab.must(lab.happens(lambda: _rows(patient, "tiny-stateful") > before + 50, 8.0) is not None,
@@ -108,7 +108,7 @@ def at_start(lab: Lab) -> None:
 
 
 def _refused(lab: Lab, pack: Path, *words: str, limit_s: float = 30.0) -> None:
-    """The daemon does not start with it: one sentence, no traceback, little memory."""
+    """The daemon does not start with it: one sentence, no traceback, little memory, that of its trial included."""
     patient = lab.start(packs=[pack], ready=False, watch=False)
     most = 0
 
@@ -117,18 +117,15 @@ def _refused(lab: Lab, pack: Path, *words: str, limit_s: float = 30.0) -> None:
         if not patient.alive:
             return True
         try:
-            most = max(most, patient.rss_kib())
+            most = max(most, patient.rss_kib(children=True))
         except (OSError, StopIteration):
             return True
         return False
 
     if lab.must(lab.happens(ended, limit_s) is not None, f"it was taken, or nothing came of it in {limit_s:.0f} s"):
-        patient.process.wait(5)
-        said = patient.stderr.strip().splitlines()
-        lab.note(f"exit {patient.process.returncode}, {most // 1024} MiB: {said[-1][:140] if said else 'no word'}")
-        lab.must(patient.process.returncode in (1, 78), f"exit {patient.process.returncode}")
-        lab.must(len(said) == 1, f"{len(said)} lines instead of one sentence")
-        lab.must(all(word in " ".join(said) for word in words), f"not a word of {', '.join(words)}")
+        lab.refused(patient, 1, 78)
+        lab.note(f"{most // 1024} MiB")
+        lab.must(all(word in patient.stderr for word in words), f"not a word of {', '.join(words)}")
         lab.must(most < 600 * 1024, f"{most // 1024} MiB of memory for it")
     else:
         patient.kill()

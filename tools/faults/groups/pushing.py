@@ -4,14 +4,14 @@ import time
 
 import numpy as np
 
-from tools.faults.lab import Lab, Patient, deaf
+from tools.faults.lab import Lab, WatchedDaemon, deaf
 from tools.faults.pusher import RATE, Pusher
 from tools.faults.registry import FaultGroup
 
 group = FaultGroup("pushing", owner="health")
 
 
-def _pushed(lab: Lab) -> tuple[Patient, Pusher]:
+def _pushed(lab: Lab) -> tuple[WatchedDaemon, Pusher]:
     patient = lab.start(f"push:kitchen,{RATE}")
     pusher = Pusher(patient.url, "kitchen")
     lab.held.callback(pusher.close)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from tools.faults.lab import Lab, Patient, deaf, told
+from tools.faults.lab import Lab, WatchedDaemon, deaf, told
 from tools.faults.radio import Radio
 from tools.faults.registry import FaultGroup, NotHereError
 
@@ -18,7 +18,7 @@ def _radio(lab: Lab) -> Radio:
     return radio
 
 
-def _hearing(lab: Lab, url: str) -> Patient:
+def _hearing(lab: Lab, url: str) -> WatchedDaemon:
     patient = lab.start(f"url:{url}#name=radio")
     lab.until(lambda: patient.rows.of("radio").times_s, 20, "rows of radio", patient)
     lab.until(lambda: patient.health.last and patient.health.last.ok, 20, "health to be ok", patient)
