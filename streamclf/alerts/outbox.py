@@ -98,8 +98,9 @@ def heads(connection: sqlite3.Connection, sink: str) -> list[Delivery]:
     # from rule to rule and to the oldest of each by the index: to group all that waits takes 50 ms where that is 15,000
     rows = connection.execute(
         "WITH RECURSIVE heads (head) AS (SELECT MIN(rule) FROM deliveries WHERE sink = ?1 AND state = 'pending' "
-        "UNION ALL SELECT (SELECT MIN(rule) FROM deliveries WHERE sink = ?1 AND state = 'pending' AND rule > head) FROM heads "
-        "WHERE head IS NOT NULL) SELECT payload, attempts, first_ns, next_ns FROM heads CROSS JOIN deliveries AS d ON "
+        "UNION ALL SELECT (SELECT MIN(rule) FROM deliveries WHERE sink = ?1 AND state = 'pending' AND rule > head) "
+        "FROM heads WHERE head IS NOT NULL) "
+        "SELECT payload, attempts, first_ns, next_ns FROM heads CROSS JOIN deliveries AS d ON "
         "d.sink = ?1 AND d.rule = head AND d.state = 'pending' AND d.at_ns = (SELECT MIN(at_ns) FROM deliveries WHERE "
         "sink = ?1 AND rule = head AND state = 'pending') JOIN alerts ON id = d.alert_id ORDER BY next_ns, d.at_ns, id",
         (sink,),
