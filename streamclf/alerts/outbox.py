@@ -95,10 +95,14 @@ def put_reasons(tx: sqlite3.Connection, reasons: Iterable[Reason]) -> None:
 
 def heads(connection: sqlite3.Connection, sink: str) -> list[Delivery]:
     """The oldest pending delivery of each rule at `sink`, the one that is due first at the front."""
+    # from rule to rule and to the oldest of each by the index: to group all that waits takes 50 ms where that is 15,000
     rows = connection.execute(
-        "SELECT payload, attempts, first_ns, next_ns FROM (SELECT rule AS head, MIN(at_ns) AS oldest FROM deliveries "
-        "WHERE sink = ?1 AND state = 'pending' GROUP BY rule) JOIN deliveries AS d ON d.sink = ?1 AND d.rule = head "
-        "AND d.at_ns = oldest AND d.state = 'pending' JOIN alerts ON id = d.alert_id ORDER BY next_ns, d.at_ns, id",
+        "WITH RECURSIVE heads (head) AS (SELECT MIN(rule) FROM deliveries WHERE sink = ?1 AND state = 'pending' "
+        "UNION ALL SELECT (SELECT MIN(rule) FROM deliveries WHERE sink = ?1 AND state = 'pending' AND rule > head) "
+        "FROM heads WHERE head IS NOT NULL) "
+        "SELECT payload, attempts, first_ns, next_ns FROM heads CROSS JOIN deliveries AS d ON "
+        "d.sink = ?1 AND d.rule = head AND d.state = 'pending' AND d.at_ns = (SELECT MIN(at_ns) FROM deliveries WHERE "
+        "sink = ?1 AND rule = head AND state = 'pending') JOIN alerts ON id = d.alert_id ORDER BY next_ns, d.at_ns, id",
         (sink,),
     )
     return [Delivery(_decode(payload), sink, *rest) for payload, *rest in rows]

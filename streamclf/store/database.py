@@ -23,6 +23,7 @@ from streamclf.store.schema import STEPS, VERSION
 FILE_NAME = "streamclf.db"
 _BUSY_MS = 5000  # readers never block the one writer in WAL mode; only a check-point from elsewhere could
 _JOURNAL_LIMIT = 4 << 20  # bytes of the WAL that are kept once it has been written back
+_READ_AT_START = 256 << 20  # bytes; what is larger takes more than seconds, and shows its damage as it is used
 
 
 class Change(Enum):
@@ -83,8 +84,8 @@ class Store:
     def begin(cls, folder: Path, *, now_ns: int) -> "Store":
         """As `open`, but what may pass is waited for: the store is then not open yet, and `look` says why.
 
-        A damaged database is set aside. Raises `StoreLockedError` where another daemon has the folder,
-        `StorePlaceError` where waiting does not help.
+        A damaged database is set aside; the first `look` reads one that is not too large. Raises `StoreLockedError`
+        where another daemon has the folder, `StorePlaceError` where waiting does not help.
         """
         store = cls(folder)
         try:
@@ -94,6 +95,7 @@ class Store:
             raise
         except StoreError:
             pass  # `look` says it
+        store._doubt = store._file is not None and store._file.size <= _READ_AT_START
         return store
 
     @property

@@ -132,7 +132,8 @@ class Housekeeping:
         gave = self._retention.give_up_ballast()
         with suppress(OSError):
             self._retention.look()
-        self.trim()
+        if self._store.is_open:
+            self.trim()
         return gave
 
     def close(self) -> None:

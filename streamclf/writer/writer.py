@@ -17,6 +17,7 @@ are judged again. So no event is kept whose alert is lost, and no alert is sent 
 """
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -41,6 +42,7 @@ log = logging.getLogger("streamclf.store")
 _ROUND_S = 0.5
 _UPDATES_S = 5.0
 _RETRY_S = 1.0
+_HANGS_S = 5.0  # of one round; the lock of a database is waited for as long
 _STUCK = 3  # refusals of an open database, one after the other, after which it is opened anew
 _NOTICE_S = 60.0  # health says for so long that a database was set aside or is another one
 _PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # to open it anew would not help
@@ -84,6 +86,7 @@ class Writer:
         self._carried: outbox.Carried | None = None  # of a database that was left
         self._another = False
         self._began = False
+        self._began_s = math.inf  # the round that runs, if one does
         self._committed_s = 0.0
         self._retry_s = 0.0
         self._stopping = threading.Event()
@@ -95,7 +98,10 @@ class Writer:
         if problem := self._problem:
             return f"{problem}, but for the oldest: there are too many" if self._backlog.lost else problem
         notice, until_s = self._notice
-        if notice and time.monotonic() < until_s:
+        now_s = time.monotonic()
+        if now_s > self._began_s + _HANGS_S:
+            return f"the disk of {self._store.folder} does not answer; events wait in memory"
+        if notice and now_s < until_s:
             return notice
         return self._house.problem if self._house is not None else ""
 
@@ -123,7 +129,9 @@ class Writer:
         try:
             while not self._stopping.is_set():
                 self._inbox.wait(self._patience_s())
+                self._began_s = time.monotonic()
                 self._round()
+                self._began_s = math.inf
             self._last_round()
         except BaseException as fault:
             self._on_fault(fault)
@@ -202,7 +210,8 @@ class Writer:
         try:
             change = self._store.reopen(now_ns=time.time_ns())
         except StoreError as fault:
-            self._retry_s = now_s + _RETRY_S
+            made_room = self._house is not None and self._house.make_room()
+            self._retry_s = 0.0 if made_room else now_s + _RETRY_S
             self._refusal = fault
             self._trouble(f"{fault}; events wait in memory")
             return False
@@ -266,7 +275,8 @@ class Writer:
         except sqlite3.Error as fault:
             self._refused(fault, now_s)
             return False
-        if self._store.look():  # it may have been written to a file that was just deleted
+        if why := self._store.look():  # it may have been written to a file that was just deleted
+            self._refusal = StoreError(why)
             self._inbox.ring()
             return False
         if stale:

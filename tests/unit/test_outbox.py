@@ -114,9 +114,7 @@ def test_a_dead_letter_can_be_sent_again_and_a_sent_one_cannot(store: Store) -> 
 
 def test_ten_thousand_that_wait_cost_little_to_look_at(store: Store) -> None:
     put(store, *range(10_000))
-    plan = store.connection.execute(
-        "EXPLAIN QUERY PLAN SELECT rule, MIN(at_ns) FROM deliveries WHERE sink = 'here' AND state = 'pending' "
-        "GROUP BY rule"
-    ).fetchall()
-    assert any("deliveries_in_order" in row[3] for row in plan)
+    steps = []
+    store.connection.set_progress_handler(lambda: steps.append(100), 100)  # every 100 instructions of SQLite
     assert heads(store) == ["0"]
+    assert sum(steps) < 10_000, "not one for each that waits"

@@ -6,6 +6,7 @@ Read-only and unmounted file systems, and the whole daemon, are in tests/fault/t
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -23,6 +24,7 @@ from streamclf.store.database import FILE_NAME, Change, Store, reader
 from streamclf.store.events import find, put_events, query
 from streamclf.types import Event, Stage
 from streamclf.writer import backlog as backlog_module
+from streamclf.writer import writer as writer_module
 from tests.support.storing import heard, stored
 from tests.support.writing import LIMIT_S, writing
 
@@ -42,11 +44,11 @@ def ids(folder: Path) -> list[str]:
         return [event.id.rpartition("/")[2] for event in query(connection)]
 
 
-def spoil(path: Path) -> None:
-    """Overwrite the middle of a file, as a card that fails does."""
+def spoil(path: Path, *, share: float = 0.0) -> None:
+    """Overwrite what is behind the first page, or behind a share of the file, as a card that fails does."""
     with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(os.urandom(path.stat().st_size - 4096))
+        file.seek(max(4096, int(path.stat().st_size * share)))
+        file.write(os.urandom(path.stat().st_size - file.tell()))
 
 
 def delete_database(folder: Path) -> None:
@@ -213,6 +215,17 @@ def test_a_damaged_database_is_set_aside_at_the_start_and_named(tmp_path: Path) 
     assert (tmp_path / "streamclf.db.damaged-20251130T071532Z").stat().st_size > 20_000
 
 
+def test_damage_in_the_middle_is_found_by_the_first_look_after_the_start(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path)) as store, store.transaction() as tx:
+        put_events(tx, map(stored, range(500)))
+    spoil(tmp_path / FILE_NAME, share=0.5)
+    with closing(Store.begin(tmp_path, now_ns=NOW_NS)) as store:
+        assert "is damaged: " in store.look()
+        assert store.reopen(now_ns=NOW_NS) is Change.NEW
+        assert "it was set aside as" in store.notice
+        assert store.look() == ""
+
+
 def test_what_waiting_does_not_help_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "store"):
@@ -257,6 +270,21 @@ def test_damage_that_is_done_in_the_middle_of_a_transaction_is_seen(tmp_path: Pa
             put_events(tx, [stored(501)])
             spoil(tmp_path / FILE_NAME)
         assert "is damaged: " in store.look()
+
+
+def test_a_disk_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "_HANGS_S", 0.1)
+    with writing(tmp_path) as (inbox, committed, writer):
+        go_on = threading.Event()
+
+        def hang(tx: sqlite3.Connection) -> None:
+            go_on.wait(LIMIT_S)
+
+        inbox.call(hang)
+        until(lambda: writer.problem == f"the disk of {tmp_path} does not answer; events wait in memory")
+        go_on.set()
+        assert committed.acquire(timeout=LIMIT_S)
+        until(lambda: not writer.problem)
 
 
 def test_a_writer_that_was_never_given_a_store_ends_with_a_sentence(tmp_path: Path) -> None:

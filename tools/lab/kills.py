@@ -38,6 +38,7 @@ STREAMS = 4
 _STAGES = {"open": 0, "update": 1, "close": 2}
 _LIVES_S = 2.0  # a daemon lives so long at most once it is ready
 _WRITES_S = 1.0  # and a writer so long once it has written
+_READY_S = 300.0  # a campaign goes on where the machine is busy
 _EVERY = 50
 
 
@@ -111,7 +112,7 @@ def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lam
             [*sources, "--model", str(pack)], port=free_port(), env=env, log=folder / f"daemon-{number % 2}"
         )
         try:
-            daemon.wait_ready()
+            daemon.wait_ready(_READY_S)
             time.sleep(chance.uniform(0.0, _LIVES_S))  # the fault itself: any moment
         finally:
             daemon.kill()
@@ -121,7 +122,7 @@ def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lam
         quiet = ["--source", "push:quiet,16000", "--model", str(pack)]
         daemon = start_daemon(quiet, port=free_port(), env=env, log=folder / "last")
         try:
-            daemon.wait_ready()
+            daemon.wait_ready(_READY_S)
             _until_empty(store, times)
         finally:
             daemon.stop()
@@ -172,13 +173,15 @@ def _campaign(
         receiver.answers = [(503 if chance.random() < 0.5 else 204, {}, b"") for _ in range(100_000)]
         witness.start()
         kills = 0
-        with _until_interrupted() as interrupted:
-            while kills < times and not interrupted.is_set():
-                live(chance, kills)
-                kills += 1
-                if kills % _EVERY == 0:
-                    say(f"{kills} kills, {len(witness.events)} events and {len(witness.alerts)} alerts promised")
-        witness.stop()
+        try:
+            with _until_interrupted() as interrupted:
+                while kills < times and not interrupted.is_set():
+                    live(chance, kills)
+                    kills += 1
+                    if kills % _EVERY == 0:
+                        say(f"{kills} kills, {len(witness.events)} events and {len(witness.alerts)} alerts promised")
+        finally:
+            witness.stop()
         receiver.answers = [(204, {}, b"")]
         finish()
     return _judge(folder / "store", kills, witness, receiver)
