@@ -50,6 +50,11 @@ def cell(text: str) -> str:
     return "'" + text if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
+def words_of(error: Exception) -> str:
+    """What an error of a library says, on one line and without its end; its type where it says nothing."""
+    return one_line(str(error)).rstrip(" .;") or type(error).__name__
+
+
 def some(names: Sequence[str], most: int = 8) -> str:
     """The first `most` names for a sentence: "a", "a and b", "a, b and c", "a, b and 3 more", "none"."""
     if len(names) > most:

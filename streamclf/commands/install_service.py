@@ -4,7 +4,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -86,16 +87,20 @@ def _service(name: str, config_file: Path | None, *, system: bool) -> tuple[Serv
     config = load(file=file, environ=_SYSTEM if system else {})
     rules = system_file().with_name("rules.toml") if system and not config.rules else rules_file(config)
     needs = needs_of(config, rules=rules, gpu=_cuda_works(config), home=not system)
+    if system:
+        needs = replace(needs, secrets=_sealed(needs.secrets))
     sealed = system and file is not None and not _everybody_reads(file)
     return Service(name, _program(), file, sealed, system, needs), config
 
 
 def _check_access(config: Config) -> None:
-    """Raises `ConfigError` and `ServeError` as a start would: for tokens that cannot be used, or lack."""
+    """Raises `ConfigError` as a start would: for tokens and certificates that cannot be used, or a lack of them."""
+    from streamclf.serve.http import tls
     from streamclf.serve.http.access import ServerSettings, check_bind
     from streamclf.serve.http.tokens import read_tokens
 
     admin, _, _ = read_tokens(config.server, {})
+    tls.load(config.server.certificate, config.server.key)
     check_bind(ServerSettings(host=config.server.host, token=admin))
 
 
@@ -111,6 +116,13 @@ def _cuda_works(config: Config) -> bool:
     from streamclf.model.session import probe_providers  # imports ONNX Runtime
 
     return not all(reason for name, reason in probe_providers().items() if name != Provider.CPU)
+
+
+def _sealed(secrets: Mapping[str, Path]) -> dict[str, Path]:
+    """Those that the service cannot read by itself. A certificate that everybody can read is renewed in its place."""
+    pair = {key: path for key, path in secrets.items() if key in ("certificate", "key")}
+    open_ = all(map(_everybody_reads, pair.values()))
+    return {key: path for key, path in secrets.items() if not (key in pair and open_)}
 
 
 def _everybody_reads(path: Path) -> bool:
@@ -192,6 +204,8 @@ def _notes(service: Service, config: Config) -> Iterator[str]:
         yield "note: a pipe reads standard input, which a service has not; use another source"
     if not service.system:
         return
+    if "certificate" in needs.secrets:
+        yield f"note: a renewed certificate is taken up by a restart: sudo systemctl restart {service.name}"
     yield from _unreadable(service, needs)
     if needs.store is not None:
         yield f"note: {needs.store} has to belong to the user {service.name}: {_make_user(service.name)}"

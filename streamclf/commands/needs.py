@@ -19,8 +19,8 @@ from streamclf.types import Provider
 # Kinds that reach no other machine. What is not named here may, so a new kind works before somebody adds it.
 LOCAL_SOURCES = frozenset({"demo", "device", "file", "pipe", "push"})
 LOCAL_SINKS = frozenset({"desktop", "ndjson"})
-SECRET_FILES = ("token_file", "audio_token_file", "labels_token_file")
-"""Keys of `[server]` that name a file which nobody but the daemon may read."""
+SECRET_FILES = ("token_file", "audio_token_file", "labels_token_file", "certificate", "key")
+"""Keys of `[server]` that name a file which others may not read: with the key goes the certificate that it is for."""
 
 
 @dataclass(frozen=True, slots=True)

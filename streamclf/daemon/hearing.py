@@ -1,7 +1,7 @@
 """Is every stream heard, and scored? Watched from the event loop, so that neither a source nor the model can hide it.
 
 Theory of operation. A source tells what it knows: that its device is gone, that its sender has left. What it cannot
-tell is seen here, four times a second, of every stream whose source says that all is well: no sample has come for a
+tell is seen here, five times a second, of every stream whose source says that all is well: no sample has come for a
 while (STALLED), all samples are one value (MUTED, see `audio.fitness`), samples come and no pack scores them
 (UNSCORED). Back to LIVE it goes as soon as that is over. A stream that its source calls lost or waiting, or that is
 paused, is left alone: that is the state then.
@@ -20,14 +20,14 @@ from streamclf.serve.hub import Hub
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.types import Status, StreamState
 
-LOOK_S = 0.25
+LOOK_S = 0.2
 OWN = (StreamState.STALLED, StreamState.MUTED, StreamState.UNSCORED)
 """States that are seen here, and told by nobody else."""
-STALL_S = 0.75
+STALL_S = 0.55
 """Without a sample, beside the length of its source's usual blocks."""
 SCORED_S = 2.0
 """From a sample to the rows that rest on it, beside what the pack itself needs; beyond it the stream is UNSCORED."""
-LATE_S = 0.6
+LATE_S = 0.5
 """The same, beyond which health is no longer ok."""
 _STRIDES = 3  # arrivals that tell how long a source's blocks are; the shortest counts, so that a burst does not
 

@@ -65,6 +65,8 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
         await life.start(running.Alerting(archive.alerts))
     # a run of many seconds is not waited for: it cannot be broken off
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
+    if sources.live:
+        health.problems.follow(lambda: model.progress)
     _announce(ears, server.address)
     if not sources.live:
         await _first(somebody)

@@ -1,5 +1,6 @@
 """What is wrong with a daemon beside what the states of its streams and packs tell: late rows, its pace, its parts."""
 
+import time
 from collections.abc import Callable, Iterator
 
 from streamclf import metrics
@@ -16,6 +17,9 @@ from streamclf.serve.problems import Problems, Seen, grade_of, named
 from streamclf.text import some
 from streamclf.types import StreamState
 from streamclf.writer.writer import Writer
+
+STUCK_S = 30.0
+"""A run that takes too long is given up before that, and the model thread goes on."""
 
 
 class PartProblems:
@@ -48,7 +52,7 @@ class PartProblems:
 
 
 class DaemonProblems(Problems):
-    """All problems of a daemon. hearing, microphones: None where nothing is watched. stuck: see `Problems`."""
+    """All problems of a daemon. hearing, microphones: None where nothing is watched."""
 
     def __init__(
         self,
@@ -56,14 +60,16 @@ class DaemonProblems(Problems):
         parts: PartProblems,
         hearing: Hearing | None = None,
         microphones: Microphones | None = None,
-        *,
-        stuck: Callable[[], str] = lambda: "",
     ) -> None:
         super().__init__(hub)
         self.parts = parts
         self._hearing = hearing
         self._microphones = microphones
-        self._stuck = stuck
+        self._progress: Callable[[], float] | None = None
+
+    def follow(self, progress: Callable[[], float]) -> None:
+        """progress: when (`time.monotonic`, in seconds) the model thread has come on last, from now on."""
+        self._progress = progress
 
     def state(self, info: StreamInfo) -> Seen:
         """As it was seen last from here, else as its source says."""
@@ -76,8 +82,10 @@ class DaemonProblems(Problems):
         return f"{named(names)} not heard and scored yet" if names else ""
 
     def stuck(self) -> str:
-        """That the model thread does not go on."""
-        return self._stuck()
+        """That the model thread does not go on, and nobody has given up what it is in."""
+        if self._progress is None or time.monotonic() - self._progress() < STUCK_S:
+            return ""
+        return f"the model thread has not come on for over {STUCK_S:g} s"
 
     def more(self) -> Iterator[DaemonProblem]:
         """Packs, rows that come late, the pace, the parts; then advice about microphones."""

@@ -15,6 +15,7 @@ from streamclf.audio.sources import (
     Source,
     SourceSpec,
     name_sources,
+    not_there,
     open_source,
     parse_source,
 )
@@ -24,7 +25,7 @@ from streamclf.daemon.parts import in_thread
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
-from streamclf.errors import AbsentError, ConfigError, StreamclfError, UsageError
+from streamclf.errors import AbsentError, ConfigError, SourceError, StreamclfError, UsageError
 from streamclf.serve.info import StreamInfo
 from streamclf.store import clips
 from streamclf.types import Status, StreamState
@@ -127,7 +128,7 @@ class OpenSources:
         for spec, (source, absent) in zip(specs, found, strict=True):
             one = await in_thread(f"stream of {spec.name}", partial(self._stream_of, spec, source))
             if absent:
-                one.info.state, one.info.detail = StreamState.LOST, f"not there since the start: {absent}"
+                one.info.state, one.info.detail = StreamState.LOST, not_there("soon", absent)
             if spec is stand_in:
                 one.stands_in_for = specs[1].name
             self.streams.append(one)
@@ -166,8 +167,9 @@ class OpenSources:
             # another one, since the first is still being opened
             source = await in_thread(f"source of {spec.name}", partial(self._made, spec))
             return self._expecting(spec, source, f"it has not answered within {OPEN_S:g} s")
-        except AbsentError as fault:
-            if not patient:
+        except SourceError as fault:
+            # where nobody has named a source, the demo is heard in its place, whatever the reason is
+            if not patient or (self._config.source and not isinstance(fault, AbsentError)):
                 raise
             return self._expecting(spec, source, str(fault))
         return source, ""

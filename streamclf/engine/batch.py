@@ -17,7 +17,7 @@ from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Encoded, Pack
 from streamclf.model.session import Brake, Session
-from streamclf.text import one_line
+from streamclf.text import words_of
 from streamclf.types import Provider
 
 _LEAST_S = 0.75  # no run of a small model is so long, on whatever machine, and a hung one is told within a second
@@ -68,6 +68,7 @@ class PackRunner:
         """Measured time of a run of one row."""
         self.bad = False
         """Whether a row of some track was not finite in its last run."""
+        self._spoiled: set[Track] = set()  # tracks whose newest rows of the encoder were not finite
         self._session = session
         self._encoded = isinstance(pack.manifest.features, Encoded)
         self._runs = metrics.MODEL_RUNS.labels(self.name)
@@ -125,6 +126,7 @@ class PackRunner:
     def regain(self, session: Session, run_seconds: float) -> None:
         """It has one again."""
         self._session = session
+        self._spoiled.clear()
         self.run_seconds = run_seconds
         self.fault = None
 
@@ -148,8 +150,7 @@ class PackRunner:
     def _fault(self, session: Session, fault: Exception) -> PackFault:
         if session.brake.pulled:
             return PackFault(Failure.HUNG, f"a run took longer than {self.limit_s(1):.2g} s and was broken off")
-        why = one_line(str(fault)).rstrip(" .;") or type(fault).__name__
-        return PackFault(Failure.RAISED, f"a run failed: {why}")
+        return PackFault(Failure.RAISED, f"a run failed: {words_of(fault)}")
 
     def _run_ready(self, session: Session, tracks: Sequence[Track]) -> list[Track]:
         if self._encoded:
@@ -169,6 +170,12 @@ class PackRunner:
             track.frontend.work(session.encode)
         finally:
             guard.leave()
+        if session.encode.bad:
+            session.encode.bad = False
+            metrics.BAD_ROWS.labels(self.name).inc()
+            self._spoiled.add(track)
+        else:
+            self._spoiled.discard(track)
 
     def _run(self, session: Session, ready: Sequence[Track]) -> None:
         inputs = session.input_rows(len(ready))
@@ -189,11 +196,11 @@ class PackRunner:
         bad = session.bad
         if bad:
             metrics.BAD_ROWS.labels(self.name).inc(len(bad))
-        noted = not self.strict and (bool(bad) or self.bad)
+        noted = not self.strict and (bool(bad) or self.bad or bool(self._spoiled))
         for at, (rows, track, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
             if track.generation == generation:
                 track.accept(rows)
                 if noted:
-                    track.note(at in bad)
+                    track.note(at in bad or track in self._spoiled)
         if noted:
             self.bad = any(track.bad_samples for track in self.tracks)

@@ -22,7 +22,7 @@ from streamclf.engine.batch import Failure, PackFault, PackRunner
 from streamclf.engine.engine import Engine
 from streamclf.engine.making import Made, Making
 from streamclf.retry import Backoff
-from streamclf.text import some
+from streamclf.text import some, words_of
 from streamclf.types import Gap, GapReason, Output, Status, StreamState
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Mender:
         runner.making = None
         if isinstance(made, Made):
             return self._back(care, made, now_s)
-        return self._failed(care, PackFault(Failure.MAKING, str(made).rstrip(".")), now_s)
+        return self._failed(care, PackFault(Failure.MAKING, words_of(made)), now_s)
 
     def _failed(self, care: _Care, fault: PackFault, now_s: float, *, hopeless: bool = False) -> list[Output]:
         name = care.runner.name

@@ -201,10 +201,10 @@ class ModelThread:
             if self._mender.troubled:
                 outputs = self._mender.heed(outputs)
             if self._live:
-                if self._elsewhere:
-                    self._helped_s += max(0.0, (now_s - began_s) - (cpu_s - own_s))
-                elif self._mender.failing:
+                if self._mender.failing:
                     self._helped_s -= cpu_s - own_s  # a run that fails is no work that will come again
+                elif self._elsewhere:
+                    self._helped_s += max(0.0, (now_s - began_s) - (cpu_s - own_s))
                 self._computed_s = cpu_s + self._helped_s
                 paced = self.pacer.close_silent() + self.pacer.keep(backlog, now_s=now_s, cpu_s=self._computed_s)
                 outputs = outputs + self._mender.heed(paced)
@@ -216,6 +216,7 @@ class ModelThread:
                 return
             while not self._live and self._congested() and not self._stopping.is_set():
                 self._stopping.wait(_CONGESTED_S)
+                self.progress = self._machine.now_s()  # it waits as it should
 
     def _finish_ended(self) -> None:
         for name, end in list(self._ending.items()):

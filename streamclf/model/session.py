@@ -26,7 +26,7 @@ from streamclf.model.geometry import as_rows, layout_dims, row_shape
 from streamclf.model.graph import tiny_graph
 from streamclf.model.pack import Encoded, Pack
 from streamclf.model.state import Places, SlotStates
-from streamclf.text import one_line
+from streamclf.text import words_of
 from streamclf.types import F32, F64, Provider
 
 Array = npt.NDArray[Any]
@@ -226,7 +226,7 @@ class Session:
             except Exception as error:  # onnxruntime raises a dozen unrelated types
                 advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
                 raise PackError(
-                    f"the model of pack {pack.manifest.name} does not run with a batch of {count}: {_one_line(error)}; "
+                    f"the model of pack {pack.manifest.name} does not run with a batch of {count}: {words_of(error)}; "
                     f"{advice}"
                 ) from error
 
@@ -239,6 +239,7 @@ class Encoder:
     ) -> None:
         assert pack.encoder is not None
         self.bands = features.bands
+        self.bad = False  # whether any row was not finite; who asks sets it back
         self._brake = brake or Brake()
         self._features = features
         self._session = _load(pack, pack.encoder, provider, threads)
@@ -254,8 +255,11 @@ class Encoder:
             silent = np.zeros((len(frames), 1 + features.taps, features.taps))
             feeds[features.statistics] = silent if statistics is None else statistics
         rows: F32 = self._session.run([features.output], feeds, self._brake.options)[0]
+        if np.isfinite(rows).all():
+            return rows
         # what is not finite must not stay in the history of rows, where it would spoil a whole window
-        return rows if np.isfinite(rows).all() else np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+        self.bad = True
+        return np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 class _Binding:
@@ -315,7 +319,7 @@ def _probe(provider: Provider) -> str:
                 return missing or "its library loads but cannot be used; the driver or the device may be missing"
             (result,) = session.run(None, {"x": values})
         except Exception as error:  # onnxruntime raises a dozen unrelated types
-            return missing or _one_line(error)
+            return missing or words_of(error)
     return "" if np.allclose(result, np.maximum(values @ values, 0.0)) else "it ran a tiny graph and gave wrong values"
 
 
@@ -347,9 +351,7 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
                 read_config_from_model=0,
             )
     except Exception as error:  # onnxruntime raises a dozen unrelated types
-        raise PackError(
-            f"ONNX Runtime refuses the model of pack {name}: {_one_line(error)}; export it again"
-        ) from error
+        raise PackError(f"ONNX Runtime refuses the model of pack {name}: {words_of(error)}; export it again") from error
     taken = session.get_providers()[0]
     if taken != _EXECUTION_PROVIDERS[provider]:
         raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
@@ -393,7 +395,3 @@ def _load_cuda() -> str:
         if line.startswith("Failed to load "):
             return f"the library {line.split()[3].rstrip(':').rsplit('/', 1)[-1]} cannot be loaded"
     return ""
-
-
-def _one_line(error: Exception) -> str:
-    return one_line(str(error)).rstrip(" .;") or type(error).__name__

@@ -36,6 +36,9 @@ class Watcher(Protocol):
     def pong(self) -> None:
         """The answer to a ping came."""
 
+    def held_back(self, now: float) -> None:
+        """What the client sends is not read just now."""
+
     def flooded(self, why: str) -> None:
         """The client sends too much."""
 

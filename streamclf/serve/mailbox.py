@@ -13,7 +13,7 @@ from streamclf.protocol import wire
 # Bounds of a mailbox. Scores of a client that is known to read may wait through a burst; one that never reads costs,
 # with a write buffer of 16 KiB, the kernel's 48 KiB and a message, below 90 KiB. 4 s is as old as a live score may get.
 MAX_SCORE_BYTES = 192 * 1024
-MAX_DOUBTED_BYTES = 20 * 1024
+MAX_DOUBTED_BYTES = 16 * 1024
 MAX_AGE_NS = 4_000_000_000
 MAX_VITAL = 256
 MAX_VITAL_BYTES = 128 * 1024

@@ -17,6 +17,7 @@ CATCH_UP = 4.0
 AT_ONCE_S = 1.0
 AHEAD_S = 2.0
 BEHIND_S = 60.0
+PIECE_S = 0.25  # of a longer message the rest waits
 
 
 class PushSink(Protocol):
@@ -73,6 +74,7 @@ class PushSession:
         self._desk = desk
         self._sink = sink
         self._format = push.format
+        self._rest: tuple[int, F32] | None = None
         self._speed = Allowance(CATCH_UP, AT_ONCE_S, now_s=now_s)
         self._time = Allowance(1.0, BEHIND_S, now_s=now_s, start=AHEAD_S)
         sink.connect(again=again)
@@ -81,7 +83,8 @@ class PushSession:
     def feed(self, data: bytes, now_s: float) -> float:
         """A binary message: u64 index of its first sample, little-endian, then PCM. Raises `ServeError`.
 
-        Returns the seconds for which nothing more should be taken from the client: it sends faster than time goes by.
+        Of a long one the first piece is handed over, the rest by `more`. Returns the seconds for which nothing more
+        should be: the client sends faster than time goes by.
         """
         if self._desk.taken.get(self.stream) is not self:
             raise ServeError(f"another connection of this sender has taken its place at stream '{self.stream}'")
@@ -99,12 +102,29 @@ class PushSession:
             samples /= np.float32(32768)
         else:
             samples = np.frombuffer(data, "<f4", offset=_INDEX_BYTES).astype(np.float32)
-        self._sink.feed(first, samples)
-        seconds = len(samples) / self._sink.rate
+        self._rest = first, samples
+        return self.more(now_s)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something of the last message waits."""
+        return self._rest is not None
+
+    def more(self, now_s: float) -> float:
+        """Hand over the next piece of the last message. Returns as `feed` does, and raises what the sink raises."""
+        if self._rest is None:
+            return 0.0
+        (first, samples), self._rest = self._rest, None
+        piece = samples[: max(1, int(PIECE_S * self._sink.rate))]
+        if len(piece) < len(samples):
+            self._rest = first + len(piece), samples[len(piece) :]
+        self._sink.feed(first, piece)
+        seconds = len(piece) / self._sink.rate
         return max(self._speed.owe(seconds, now_s), self._time.owe(seconds, now_s))
 
     def close(self) -> None:
         """Leave the stream to others."""
+        self._rest = None
         if self._desk.taken.get(self.stream) is self:
             del self._desk.taken[self.stream]
             self._sink.disconnect()

@@ -52,6 +52,16 @@ class ClientSession:
         """Seconds for which nothing more should be taken from the client: it sends faster than it may. 0 for none."""
         return max(0.0, self._taken_until_s - now_s)
 
+    def more(self, now_s: float) -> bool:
+        """Do more of what the last message asked for. Returns whether there was more."""
+        if self._push is None or not self._push.has_more:
+            return False
+        try:
+            self._slow_down(self._push.more(now_s), now_s)
+        except StreamclfError as fault:
+            self._refuse("bad-push", fault)
+        return True
+
     def receive(self, message: str | bytes, now_s: float) -> None:
         """A message of the client."""
         if self._subscriber.ended:

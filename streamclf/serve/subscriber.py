@@ -1,6 +1,6 @@
 """One connection's sending side: straight to the transport, or by way of the mailbox, or from the replay ring.
 
-Theory of operation. While the transport takes what it is given (`paused` is false: under 16 KiB wait in it) and
+Theory of operation. While the transport takes what it is given (`paused` is false: under 64 KiB wait in it) and
 nothing waits, a message is written at once: no task, no await. Otherwise it goes to the mailbox, and `pump` empties
 that when the transport says that it can take more. A subscriber with a cursor reads from the replay ring instead,
 portion by portion, and goes live when the ring has no more; meanwhile `deliver` has nothing to do, because what it
@@ -48,9 +48,9 @@ CLOSE_LIMIT_S = 2.0
 CODE_POLICY = 1008
 CODE_TRY_AGAIN = 1013
 # high and low water mark of asyncio's write buffer, and the kernel's send buffer (Linux doubles it): what a client
-# that never reads can cost, besides its mailbox and one message
-WRITE_LIMIT = (16 * 1024, 4 * 1024)
-SEND_BUFFER = 24 * 1024
+# that never reads can cost, besides its mailbox and one message; and what a client may that was seen to read
+WRITE_LIMIT, SEND_BUFFER = (16 * 1024, 4 * 1024), 24 * 1024
+READERS_WRITE_LIMIT, READERS_SEND_BUFFER = (64 * 1024, 16 * 1024), 64 * 1024
 
 _PING = Frame(Opcode.PING, b"alive?").serialize(mask=False)
 
@@ -66,7 +66,7 @@ class Subscriber:
         self._transport = connection.transport
         self._loop = asyncio.get_running_loop()
         self._mailbox = Mailbox()
-        self._mailbox.trust(False)
+        self._reads = True  # until the next line
         self._channel: Channel | None = None
         self._cursor: int | None = None
         self._direct = True
@@ -81,8 +81,7 @@ class Subscriber:
         self._written = 0  # bytes handed to the transport
         self._ping_at_byte = 0
         self._taken_bytes = 0  # of those, by the other side, when last looked at
-        with suppress(OSError):  # of a client that has gone already
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._trust(False)
 
     # Sending
 
@@ -191,7 +190,7 @@ class Subscriber:
     def pong(self) -> None:
         """The client has read our last ping, and so everything before it."""
         self._pinged_at = None
-        self._mailbox.trust(True)
+        self._trust(True)
 
     def ping(self, now: float) -> None:
         """Ask whether the client reads."""
@@ -215,14 +214,26 @@ class Subscriber:
             if (self._progressed and self._hub.lossless) or self._link_is_slow():
                 self._pinged_at = now
             if now - self._pinged_at > DOUBT_S:
-                before = self._mailbox.dropped_rows
-                self._mailbox.trust(False)
-                metrics.LAGGED_ROWS.inc(self._mailbox.dropped_rows - before)
+                self._trust(False)
             if now - self._pinged_at > PONG_LIMIT_S:
                 self.cut("silent", None, f"no answer to a ping for {PONG_LIMIT_S:g} s")
         elif now >= self._next_ping:
             self.ping(now)
         self._progressed = False
+
+    def _trust(self, reads: bool) -> None:
+        """reads: whether the client was seen to read just now."""
+        if reads is self._reads:
+            return
+        self._reads = reads
+        before = self._mailbox.dropped_rows
+        self._mailbox.trust(reads)
+        metrics.LAGGED_ROWS.inc(self._mailbox.dropped_rows - before)
+        high, low = READERS_WRITE_LIMIT if reads else WRITE_LIMIT
+        self._transport.set_write_buffer_limits(high, low)
+        with suppress(OSError):  # of a client that has gone already
+            size = READERS_SEND_BUFFER if reads else SEND_BUFFER
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
     def held_back(self, now: float) -> None:
         """What the client sends is not read just now, and its pong is behind that."""

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from streamclf.errors import StoreError, StoreLockedError, StorePlaceError
-from streamclf.store.files import JOURNALS, Seen, journal_of, same, seen, set_aside
+from streamclf.store.files import JOURNALS, OnDisk, journal_of, same, seen, set_aside
 from streamclf.store.refusal import is_damage, refusal
 from streamclf.store.schema import STEPS, VERSION
 
@@ -56,8 +56,8 @@ class Store:
         self._damage = ""
         self._doubt = False
         self._device: int | None = None
-        self._file: Seen | None = None
-        self._journal: Seen | None = None
+        self._file: OnDisk | None = None
+        self._journal: OnDisk | None = None
         self._seq = 0
         self._lost = ""
 

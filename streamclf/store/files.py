@@ -12,7 +12,7 @@ from streamclf.clock import NS_PER_SECOND
 JOURNALS = ("-wal", "-shm")  # SQLite's own names; they belong to the database whose name stands before
 
 
-class Seen(NamedTuple):
+class OnDisk(NamedTuple):
     """A file as it was seen. device, number: which one it is. changed_ns, size: what it looked like."""
 
     device: int
@@ -21,16 +21,16 @@ class Seen(NamedTuple):
     size: int
 
 
-def seen(at: Path | int) -> Seen | None:
+def seen(at: Path | int) -> OnDisk | None:
     """at: a path or a descriptor. None where nothing can be seen there."""
     try:
         found = os.stat(at)
     except OSError:
         return None
-    return Seen(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    return OnDisk(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def same(one: Seen | None, other: Seen | None) -> bool:
+def same(one: OnDisk | None, other: OnDisk | None) -> bool:
     """Whether both are there and are one file, whatever has been written into it."""
     return one is not None and other is not None and one[:2] == other[:2]
 

@@ -22,7 +22,7 @@ BUSY_INBOX_CUTTING = 4  # each is at most a second of sound, and a ring holds te
 class Inbox:
     """rows: whether score rows are of any use. cuts: whether clips are cut, which cannot wait for ever.
 
-    `put`, `use`, `call`, `ring` and `congested` are for any thread; all else is for the writer's.
+    `put`, `use`, `call`, `ring`, `congested` and `event_ids` are for any thread; all else is for the writer's.
     """
 
     def __init__(self, *, rows: bool = False, cuts: bool = False) -> None:
@@ -78,6 +78,10 @@ class Inbox:
         """What was put since, taken out one by one."""
         while self._outputs:
             yield self._outputs.popleft()
+
+    def event_ids(self) -> set[str]:
+        """The engine's ids of the events that were put since. For any thread."""
+        return {output.id for outputs in self._outputs.copy() for output in outputs if isinstance(output, Event)}
 
     def calls(self) -> Iterator[tuple[Write, Done | None]]:
         """What was called for since, taken out one by one."""

@@ -173,7 +173,8 @@ class Writer:
 
     def _lost(self, reason: str) -> StoreError:
         """What to say where the end comes before all is written."""
-        count = len(self._backlog.events)
+        kept = [*self._backlog.events, *self._ledger.lasting]  # copies: the writer's thread may hang in the middle
+        count = len({event_id.partition("/")[2] for event_id in kept} | self._inbox.event_ids())
         what = f"{count} event{'s' * (count != 1)}" if count else "the last notes about events"
         return StoreError(f"{what} could not be written to {self._store.folder} before the end: {reason}")
 

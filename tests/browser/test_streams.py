@@ -42,3 +42,28 @@ def test_a_hundred_streams_are_a_table_with_trouble_first_and_a_filter(open_page
         assert found == ["box-04"]
         assert summary == "3 problems"
         assert (injected, page.title()) == (0, "Streams · streamclf")
+
+
+def test_each_state_reads_as_the_table_says_here_and_in_the_live_view(open_page: OpenPage) -> None:
+    states = [state for state in StreamState if state.of_stream and state is state.settled]
+    hub = make_hub(streams=[str(state) for state in states])
+    publish(hub, *(Status(str(state), state, "why") for state in states))
+    problems = DaemonProblems(hub, PartProblems(writer=None, selftest=None, alerts=None))
+    health = Health(hub, [], Config(), Hearing(hub, []), problems, needs_token=False)
+    with hub_server(hub, {"/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}) as server:
+        page = open_page(server.address + "#streams")
+        page.wait_for_selector(ROW)
+        names = page.locator(f"{ROW} th").all_text_contents()
+        badges = page.locator(f"{ROW} .health-badge").all()
+        seen = {
+            name: (badge.inner_text(), badge.get_attribute("data-tone"))
+            for name, badge in zip(names, badges, strict=True)
+        }
+        page = open_page(server.address + "#live")
+        page.wait_for_selector(".live-state")
+        shown = page.locator(".live-state").inner_text()
+
+        assert seen == {str(state): (state.meaning.words, str(state.meaning.tone)) for state in states}
+        assert names[0] == "lost"
+        first = StreamState(page.locator(".live-head h1, .live-head h2").first.inner_text())
+        assert shown == ("why" if first.heard else f"{first.meaning.words}: why")

@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from streamclf.errors import ServeError
+from streamclf.errors import ConfigError, ServeError
 from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.types import Status, StreamState
 from tests.support.rawclient import RawClient
@@ -70,7 +70,7 @@ def test_with_a_token_set_nobody_listens_without_it() -> None:
 
 def test_an_open_bind_needs_a_token_and_a_busy_port_is_one_sentence() -> None:
     async def main() -> None:
-        with pytest.raises(ServeError, match="no token is set"):
+        with pytest.raises(ConfigError, match="no token is set"):
             await Server(make_hub(), ServerSettings(host="0.0.0.0", port=0)).start()
         async with serving() as server:
             with pytest.raises(ServeError, match=f"port {server.port} on 127.0.0.1 is in use by another program"):

@@ -19,7 +19,7 @@ from tests.support.server import MANY, rows_of, run, serving
 from tests.support.serving import event, make_hub
 
 HANG_S = 120.0
-DEAD_KIB = 512
+DEAD_KIB = 128
 
 
 def test_a_client_that_never_reads_is_cut_off_and_no_other_misses_a_message() -> None:

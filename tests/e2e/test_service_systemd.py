@@ -69,8 +69,18 @@ except OSError as fault: print("inside:", fault)'
 echo "== reload"; systemctl reload streamclf; echo $?; [ "$(state MainPID)" = "$pid" ] && echo same
 echo "== killed"; kill -KILL "$pid"; until_is NRestarts 1; until_is ActiveState active; until_heard; state NRestarts
 echo "== stopped"; systemctl stop streamclf; state Result; state ExecMainStatus
+cat > /etc/systemd/system/streamclf.service.d/quick.conf <<'END'
+[Service]
+WatchdogSec=3
+RestartSec=1
+END
+systemctl daemon-reload; systemctl start streamclf; until_heard
+echo "== watched"; sleep 7; state NRestarts; state StatusText
+kill -STOP "$(state MainPID)"; until_is NRestarts 1; until_is ActiveState active; until_heard; state NRestarts
+systemctl stop streamclf
 echo 'sauce = 1' >> /etc/streamclf/config.toml
-echo "== mistake"; systemctl start streamclf; until_is ActiveState failed; state ExecMainStatus; state NRestarts
+echo "== mistake"; systemctl start streamclf 2> /dev/null
+until_is ActiveState failed; state ExecMainStatus; state NRestarts
 """
 OF_A_USER = r"""
 "$python" -c 'import sys
@@ -160,6 +170,9 @@ def test_the_unit_of_the_system(tmp_path: Path) -> None:
     assert said["reload"].split() == ["0", "same"]
     assert said["killed"].split() == ["1"]
     assert said["stopped"].split() == ["success", "0"]
+    if NOTIFIES:
+        assert said["watched"].splitlines() == ["0", "1 of 2 streams heard", "1"]
+        assert "Watchdog timeout" in said["log"]
     assert said["mistake"].split() == ["78", "0"]
     assert "unknown key server.sauce" in said["log"]
     assert "outside: connected" in said["other"]

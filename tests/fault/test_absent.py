@@ -1,6 +1,7 @@
 """A daemon starts with what is there, waits for what is not, and hears what comes: real devices, real addresses."""
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -47,6 +48,14 @@ class Bench:
         self.config.write_text(self.config.read_text() + "".join(pcms))
 
 
+@contextmanager
+def sounding_microphone() -> Iterator[Microphone]:
+    """One that hears noise, since one that is silent is told as muted."""
+    with pulse_microphone(prompt=True) as microphone:
+        microphone.feed(np.random.default_rng(0).uniform(-0.1, 0.1, 180 * microphone.rate).astype(np.float32))
+        yield microphone
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
@@ -77,6 +86,13 @@ def until(running: Daemon, **states: str) -> dict[str, dict[str, Any]]:
     raise AssertionError(f"{states} expected; the daemon said:\n{running.stderr}")
 
 
+def lost_gaps(running: Daemon) -> dict[str, int]:
+    """How many gaps each stream has because its device was gone; a busy machine may make others."""
+    _, body = running.get("/metrics")
+    found = re.findall(r'^streamclf_gaps_total\{reason="lost",stream="(.*?)"\} ([\d.]+)', body.decode(), re.MULTILINE)
+    return {stream: int(float(count)) for stream, count in found}
+
+
 def until_heard(running: Daemon, stream: str) -> None:
     """Returns once a score row of `stream` comes."""
     with connect(f"{running.url}?tier=frame&streams={stream}", compression=None) as client:
@@ -89,7 +105,7 @@ def until_heard(running: Daemon, stream: str) -> None:
 def test_a_microphone_that_is_not_there_holds_up_no_other_and_joins_when_it_comes(
     daemon: StartDaemon, bench: Bench, pack: str
 ) -> None:
-    with pulse_microphone(prompt=True) as first, pulse_microphone(prompt=True) as second:
+    with sounding_microphone() as first, sounding_microphone() as second:
         bench.plug(first=first)
         sources = ("--source", "device:first", "--source", "device:second")
         running = daemon(*sources, "--model", pack, env=bench.env, ready=False)
@@ -110,14 +126,14 @@ def test_a_microphone_that_is_not_there_holds_up_no_other_and_joins_when_it_come
         assert "first: lost: " in running.stderr
         assert "to bring in the device of another source" in running.stderr
         until_heard(running, "first")
-        assert [s["gaps"] for s in until(running, first="live", second="live").values()] == [1, 0]
+        assert lost_gaps(running) == {"first": 1}
 
 
 @needs_pulse
 def test_a_device_without_its_microphone_is_lost_from_the_start_and_disturbs_nobody(
     daemon: StartDaemon, bench: Bench, pack: str
 ) -> None:
-    with pulse_microphone(prompt=True) as first, pulse_microphone(prompt=True) as second:
+    with sounding_microphone() as first, sounding_microphone() as second:
         bench.plug(first=first, second=second)
         second.unplug()
         sources = ("--source", "device:first", "--source", "device:second")
@@ -131,8 +147,9 @@ def test_a_device_without_its_microphone_is_lost_from_the_start_and_disturbs_nob
             until_heard(running, "second")
             second.unplug()
             until(running, first="live", second="reconnecting")
-        assert status(running)["first"]["gaps"] == 0
+        assert "first" not in lost_gaps(running)
         assert "first: lost" not in running.stderr
+        assert "ALSA lib pcm_pulse" not in running.stderr, "it says so at each try, twice a second"
 
 
 @needs_pulse
@@ -143,7 +160,7 @@ def test_a_daemon_that_finds_no_source_at_all_waits_for_one(daemon: StartDaemon,
     status_code, body = running.get("/healthz")
     assert status_code == 503
     assert json.loads(body)["status"] != "ok"
-    with pulse_microphone(prompt=True) as microphone:
+    with sounding_microphone() as microphone:
         bench.plug(default=microphone)
         until(running, device="live")
         until_heard(running, "device")
@@ -164,7 +181,8 @@ def test_the_demo_that_stood_in_for_a_microphone_gives_way_to_it_and_nothing_of_
     assert "NO MICROPHONE FOUND" in running.stderr
     until_told(running, "demo")
     assert running.get("/healthz")[0] == 503
-    with pulse_microphone(prompt=True) as microphone:
+    assert not (tmp_path / "told").exists()
+    with sounding_microphone() as microphone:
         bench.plug(default=microphone)
         streams = until(running, demo="ended", device="live")
         assert "gave way to device" in streams["demo"]["detail"]
@@ -172,8 +190,9 @@ def test_the_demo_that_stood_in_for_a_microphone_gives_way_to_it_and_nothing_of_
         until_heard(running, "device")
         assert running.get("/healthz")[0] == 200
     running.stop()
-    assert kept_of(tmp_path / "store-0") == {}
-    assert not (tmp_path / "told").exists()
+    with closing(sqlite3.connect(tmp_path / "store-0" / FILE_NAME)) as connection:
+        kept = connection.execute("SELECT DISTINCT stream FROM events").fetchall()
+    assert kept in ([], [("device",)])
 
 
 def test_a_demo_is_kept_and_told_only_where_that_is_asked_for(daemon: StartDaemon, pack: str, tmp_path: Path) -> None:
@@ -242,14 +261,14 @@ def test_a_camera_that_starts_later_is_waited_for(
     assert running.get("/healthz")[0] == 503
     assert "not there since the start" in streams["garden"]["detail"]
     assert "Connection refused" in streams["garden"]["detail"]
-    assert "trying again in" in streams["garden"]["detail"]
+    assert "tried again in" in streams["garden"]["detail"]
     assert streams["garden"]["source"] == f"url:http://127.0.0.1:{free_port}/camera.flac"
 
     with web_server(free_port, {"/camera.flac": (tmp_path / "camera.flac").read_bytes()}):
         streams = until(running, garden="live", yard="live")
         until_heard(running, "garden")
     assert running.get("/healthz")[0] == 200
-    assert streams["garden"]["gaps"] == 0
+    assert "garden" not in lost_gaps(running)
     assert "48000 Hz" in streams["garden"]["source"]
     assert "secret" not in running.stderr
 

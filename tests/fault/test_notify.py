@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartDaemon
+from tests.support.faulty import HANGING, start_faulty
 from tools.lab.daemon import Daemon
 from tools.lab.tinypack import stateful_pack
 
@@ -72,6 +73,21 @@ def test_ready_alive_and_stopping(tmp_path: Path, daemon: StartDaemon, kind: str
         running.process.send_signal(signal.SIGTERM)
         manager.until("STOPPING=1")
         assert running.wait(LIMIT_S) == 0
+
+
+def test_a_daemon_whose_model_thread_is_locked_gives_no_sign_of_life(tmp_path: Path, free_port: int) -> None:
+    manager = Manager(str(tmp_path / "n"))
+    env = {"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6))}
+    args = ["--source", "demo", "--model", str(stateful_pack(tmp_path / "pack"))]
+    running = start_faulty("model-locked", args, port=free_port, home=tmp_path, env=env)
+    try:
+        manager.until("WATCHDOG=1")
+        running.wait_for(HANGING, LIMIT_S)
+        manager.listen(WATCHDOG_S)  # what was on its way, and the one for the time before
+        assert "WATCHDOG=1" not in manager.listen(2 * WATCHDOG_S)
+    finally:
+        manager.close()
+        running.kill()
 
 
 def test_a_daemon_that_stands_still_gives_no_sign_of_life(tmp_path: Path, daemon: StartDaemon) -> None:

@@ -1,5 +1,6 @@
 """Packs that raise, hang or give NaN: the real model thread, real graphs, real time. The others hear on."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from streamclf import metrics
 from streamclf.engine import making
 from streamclf.types import GapReason, StreamState
 from tests.support.sick import QUIET, TOO_LOUD, Clinic
-from tools.lab.sickpack import Sickness, sick_pack
+from tools.lab.sickpack import Sickness, sick_encoder_pack, sick_pack
 from tools.lab.tinypack import stateful_pack
 
 PROBLEM, BACK = StreamState.PACK_PROBLEM, StreamState.PACK_BACK
@@ -46,6 +47,47 @@ def test_a_pack_that_fails_is_told_and_comes_back_and_the_others_hear_on(
     assert not whole(ward.frames("sick", "yard")), "rows of what was not heard"
     assert not ward.gaps()
     assert not ward.of_stream("yard"), "another pack scores it all the time"
+
+
+@pytest.mark.parametrize(
+    ("sickness", "words"),
+    [
+        (Sickness.RAISES, "a run failed"),
+        (Sickness.LOOPS, "was broken off"),
+        (Sickness.STICKS, "could not be broken off"),
+        (Sickness.NAN, "NaN"),
+    ],
+)
+def test_an_encoder_that_fails_is_the_same(tmp_path: Path, sickness: Sickness, words: str) -> None:
+    packs = [sick_encoder_pack(tmp_path / "s", sickness), stateful_pack(tmp_path / "h", name="healthy")]
+    with Clinic(packs).open() as ward:
+        ward.until(lambda: len(ward.frames("sick")) > 20, "the pack gives no rows")
+        ward.level["mic"] = TOO_LOUD
+        ward.until(lambda: ward.of_pack() == [PROBLEM], "the failure was not told")
+        ward.level["mic"] = QUIET
+        ward.until(lambda: ward.of_pack()[-1] is BACK, "the pack did not come back")
+        before = len(ward.frames("sick"))
+        ward.until(lambda: len(ward.frames("sick")) > before + 20, "the pack gives no rows any more")
+    assert words in next(s.detail for s in ward.statuses() if s.state is PROBLEM)
+    assert whole(ward.frames("healthy"))
+    assert len(set(ward.frames("sick"))) == len(ward.frames("sick")), "a row was given twice"
+    assert not ward.gaps()
+
+
+@pytest.mark.parametrize("sickness", [Sickness.RAISES, Sickness.STICKS])
+def test_a_stream_that_ends_while_a_pack_fails_has_its_last_rows(tmp_path: Path, sickness: Sickness) -> None:
+    ended = threading.Event()
+    with clinic(tmp_path, sickness, names=("mic", "yard")).open() as ward:
+        ward.heard(0.5)
+        ward.level["mic"] = TOO_LOUD
+        ward.heard_by("mic", 0.1)
+        ward.end("mic", ended.set)
+        ward.until(ended.is_set, "the stream did not end")
+        ward.until(lambda: bool(ward.of_pack()), "the failure was not told")
+        ward.until(lambda: ward.of_pack()[-1] is BACK, "the pack did not come back")
+    assert ward.frames("healthy", "mic") == list(range(ward.rings["mic"].written // 320))
+    assert whole(ward.frames("healthy", "yard"))
+    assert ward.of_stream()[-1] is StreamState.ENDED
 
 
 def test_a_run_that_cannot_be_ended_is_left_behind(tmp_path: Path) -> None:

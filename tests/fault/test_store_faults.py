@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import time
@@ -59,9 +58,24 @@ class Listener:
             "--model",
             str(stateful_pack(home / "pack")),
         ]
-        self.daemon: Daemon = self.start()
+        self.daemon = self._start()
 
-    def start(self) -> Daemon:
+    def __enter__(self) -> "Listener":
+        """Returns once it answers; healthy it need not be."""
+        until(self._answers, "the daemon answers")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.daemon.kill()
+
+    def _answers(self) -> bool:
+        assert self.daemon.process.poll() is None, self.daemon.stderr
+        try:
+            return self.daemon.get("/livez", timeout_s=1.0)[0] == 200
+        except OSError:
+            return False
+
+    def _start(self) -> Daemon:
         more = {
             "STREAMCLF_RULES": str(self._home / "rules.toml"),
             "STREAMCLF_STORE_PATH": str(self.folder),
@@ -69,8 +83,7 @@ class Listener:
             "STREAMCLF_STORE_BALLAST_MB": "1",
         }
         env = clean_env(self._home, more)
-        self.daemon = start_daemon(self._args, port=free_port(), env=env, log=self._home / "daemon")
-        return self.daemon
+        return start_daemon(self._args, port=free_port(), env=env, log=self._home / "daemon")
 
     def problems(self) -> str:
         _, body = self.daemon.get("/healthz")
@@ -125,12 +138,8 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 @pytest.fixture
 def listener(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Listener]:
-    made = Listener(tmp_path, tmp_path / "store", receiver)
-    made.daemon.wait_ready()
-    yield made
-    if made.daemon.process.poll() is None:
-        made.daemon.process.send_signal(signal.SIGKILL)
-        made.daemon.process.wait()
+    with Listener(tmp_path, tmp_path / "store", receiver) as made:
+        yield made
 
 
 def delete_database(folder: Path) -> None:
@@ -178,24 +187,20 @@ def test_a_disk_that_is_unmounted_and_comes_back(tmp_path: Path, receiver: Webho
     with (
         mounted(tmp_path / "medium", "-t", "tmpfs", "-o", "size=40m", "tmpfs"),
         mounted(disk, "--bind", tmp_path / "medium"),
+        Listener(tmp_path, disk / "store", receiver) as listener,
     ):
-        listener = Listener(tmp_path, disk / "store", receiver)
-        listener.daemon.wait_ready()
-        try:
-            before = listener.hears()
-            run("umount", "--lazy", disk)
-            listener.tells("events wait in memory")
-            listener.tells("is not there any more; mount it again")
-            status, body = listener.daemon.get("/v1/events")
-            assert status == 503
-            assert body.endswith(b".\n")
-            assert list(disk.iterdir()) == []
+        before = listener.hears()
+        run("umount", "--lazy", disk)
+        listener.tells("events wait in memory")
+        listener.tells("is not there any more; mount it again")
+        status, body = listener.daemon.get("/v1/events")
+        assert status == 503
+        assert body.endswith(b".\n")
+        assert list(disk.iterdir()) == []
 
-            run("mount", "--bind", tmp_path / "medium", disk)
-            until(lambda: "wait in memory" not in listener.problems(), "it is well again")
-            listener.misses_nothing_after(before)
-        finally:
-            listener.daemon.kill()
+        run("mount", "--bind", tmp_path / "medium", disk)
+        until(lambda: "wait in memory" not in listener.problems(), "it is well again")
+        listener.misses_nothing_after(before)
 
 
 def test_a_file_system_that_becomes_read_only_by_an_error(tmp_path: Path, receiver: WebhookReceiver) -> None:
@@ -209,9 +214,7 @@ def test_a_file_system_that_becomes_read_only_by_an_error(tmp_path: Path, receiv
         trigger = Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error"
         if not trigger.exists():
             pytest.skip("this kernel's ext4 has no trigger_fs_error")
-        listener = Listener(tmp_path, disk / "store", receiver)
-        listener.daemon.wait_ready()
-        try:
+        with Listener(tmp_path, disk / "store", receiver) as listener:
             before = listener.hears()
             trigger.write_text("1")
             listener.tells("events cannot be written to")
@@ -227,25 +230,21 @@ def test_a_file_system_that_becomes_read_only_by_an_error(tmp_path: Path, receiv
             run("mount", "-o", "loop", image, disk)
             until(lambda: "wait in memory" not in listener.problems(), "it is well again")
             listener.misses_nothing_after(before)
-        finally:
-            listener.daemon.kill()
 
 
 def test_at_the_start_a_read_only_disk_is_waited_for(tmp_path: Path, receiver: WebhookReceiver) -> None:
     disk = tmp_path / "disk"
-    with mounted(disk, "-t", "tmpfs", "-o", "size=40m,ro", "tmpfs"):
-        listener = Listener(tmp_path, disk / "store", receiver)
-        listener.daemon.wait_ready()
-        try:
-            listener.tells("Read-only file system")
-            assert listener.daemon.get("/v1/events")[0] == 503
-            time.sleep(2)  # it hears, and what it hears waits
-            run("mount", "-o", "remount,rw", disk)
-            until(lambda: "wait in memory" not in listener.problems(), "it is well again")
-            listener.misses_nothing_after(0)
-            assert listener.onsets()[0] < 100, "also what came before"
-        finally:
-            listener.daemon.kill()
+    with (
+        mounted(disk, "-t", "tmpfs", "-o", "size=40m,ro", "tmpfs"),
+        Listener(tmp_path, disk / "store", receiver) as listener,
+    ):
+        listener.tells("Read-only file system")
+        assert listener.daemon.get("/v1/events")[0] == 503
+        time.sleep(2)  # it hears, and what it hears waits
+        run("mount", "-o", "remount,rw", disk)
+        until(lambda: "wait in memory" not in listener.problems(), "it is well again")
+        listener.misses_nothing_after(0)
+        assert listener.onsets()[0] < 100, "also what came before"
 
 
 def test_at_the_start_a_damaged_database_is_set_aside(tmp_path: Path, receiver: WebhookReceiver) -> None:
@@ -255,10 +254,6 @@ def test_at_the_start_a_damaged_database_is_set_aside(tmp_path: Path, receiver: 
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     os.truncate(folder / FILE_NAME, 5000)
-    listener = Listener(tmp_path, folder, receiver)
-    listener.daemon.wait_ready()
-    try:
+    with Listener(tmp_path, folder, receiver) as listener:
         listener.tells("it was set aside as streamclf.db.damaged-")
         listener.misses_nothing_after(0)
-    finally:
-        listener.daemon.kill()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,15 +33,17 @@ HANGING = "hanging now"
 """What a fault that hangs says on standard error when it does."""
 
 
-def start_faulty(fault: str, args: Sequence[str], *, port: int, home: Path) -> Daemon:
+def start_faulty(
+    fault: str, args: Sequence[str], *, port: int, home: Path, env: Mapping[str, str] | None = None
+) -> Daemon:
     """Starts it in a session of its own and returns at once. Its events are kept in home / "store"."""
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    env = clean_env(home, {"STREAMCLF_STORE_PATH": str(home / "store"), "PYTHONPATH": path})
+    own = {"STREAMCLF_STORE_PATH": str(home / "store"), "PYTHONPATH": path} | dict(env or {})
     log = home / "daemon"
     with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.faulty", fault, "run", "--port", str(port), *args],
-            env=env,
+            env=clean_env(home, own),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -123,7 +125,22 @@ class _LongRun:
         return outputs
 
 
+class _Deadlock:
+    """A tick as it is for some seconds, and then one that never ends, and is in no run of a model."""
+
+    def __init__(self, usual: Callable[[Engine], Sequence[Output]]) -> None:
+        self._usual = usual
+        self._ticks = 0
+
+    def tick(self, engine: Engine) -> Sequence[Output]:
+        self._ticks += 1
+        if self._ticks == 150:
+            _hang()
+        return self._usual(engine)
+
+
 _long_run = _LongRun(Engine.tick)
+_deadlock = _Deadlock(Engine.tick)
 
 
 FAULTS: dict[str, tuple[Any, str, Any]] = {
@@ -141,6 +158,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "model-dies": (Engine, "tick", _raiser(ValueError("planted"))),
     "hung-model": (Engine, "tick", _while_asked(Engine.tick)),
     "model-busy": (Engine, "tick", lambda engine: _long_run.tick(engine)),
+    "model-locked": (Engine, "tick", lambda engine: _deadlock.tick(engine)),
     "writer-dies": (Writer, "_round", _raiser(ValueError("planted"))),
     "server-hangs-stopping": (Server, "stop", _hang_on_loop),
 }

@@ -41,7 +41,10 @@ mkdir "$new/dev/shm"; mount -t tmpfs tmpfs "$new/dev/shm"; ln -s /proc/self/fd "
 mount -t tmpfs tmpfs "$new/run"
 mount -t tmpfs tmpfs "$new/tmp"
 for folder in "$@"; do
-  [ "$(stat -c %d "$folder")" = "$(stat -c %d /)" ] || { mkdir -p "$new$folder"; mount --bind "$folder" "$new$folder"; }
+  if [ ! -e "$new$folder" ] || [ "$(stat -c %d "$folder")" != "$(stat -c %d /)" ]; then
+    mkdir -p "$new$folder"
+    mount --bind "$folder" "$new$folder"
+  fi
 done
 mkdir "$new/run/out" "$new/run/old"
 mount --bind "$base/out" "$new/run/out"

@@ -45,6 +45,7 @@ class Clinic:
             live=True,
             on_fault=self.faults.append,
         )
+        self.fed = 0
         self._over = threading.Event()
         self._feeder = threading.Thread(target=self._feed, daemon=True)
 
@@ -64,8 +65,10 @@ class Clinic:
         began_s, blocks = time.monotonic(), 0
         while not self._over.is_set():
             for name, ring in self.rings.items():
-                level = np.float32(self.level[name])
-                ring.write(np.resize(np.array([level, -level], dtype=np.float32), BLOCK))
+                level = self.level.get(name)
+                if level is not None:  # else it has ended
+                    ring.write(np.resize(np.array([level, -level], dtype=np.float32), BLOCK))
+                    self.fed += 1
             self.calls.wake.set()
             blocks += 1
             time.sleep(max(0.0, began_s + blocks / 50 - time.monotonic()))
@@ -82,6 +85,18 @@ class Clinic:
         end = {name: ring.written / BLOCK + 50 * seconds for name, ring in self.rings.items()}
         self.until(lambda: all(f and max(f) >= end[n] for n in end if (f := self.frames("healthy", n)) is not None),
                    "the healthy pack stands still")  # fmt: skip
+
+    def heard_by(self, name: str, seconds: float) -> None:
+        """So much more sound of that stream has been captured."""
+        end = self.rings[name].written + round(seconds * RATE)
+        self.until(lambda: self.rings[name].written >= end, "nothing is captured")
+
+    def end(self, name: str, done: Callable[[], object]) -> None:
+        """The source of that stream ends."""
+        del self.level[name]
+        fed = self.fed
+        self.until(lambda: self.fed > fed + len(self.level), "nothing is captured")  # no block is on its way any more
+        self.calls.end(name, [Status(name, StreamState.ENDED, "played")], done)
 
     def statuses(self) -> list[Status]:
         return [o for o in list(self.told) if isinstance(o, Status)]

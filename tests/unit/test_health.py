@@ -8,7 +8,7 @@ import pytest
 from streamclf.config import Config
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
-from streamclf.daemon.problems import DaemonProblems, PartProblems
+from streamclf.daemon.problems import STUCK_S, DaemonProblems, PartProblems
 from streamclf.protocol.status import DaemonStatus
 from streamclf.serve.http.route import Query
 from streamclf.serve.hub import Hub
@@ -86,6 +86,16 @@ def test_a_pack_has_a_problem_from_its_status_until_it_is_back() -> None:
 
     assert (big, bool(vad)) == ("", True), "a problem without a sentence is still one"
     assert hub.hello().streams == before
+
+
+def test_a_daemon_whose_model_thread_has_stopped_for_long_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = DaemonProblems(make_hub(), NO_PARTS)
+    assert problems.stuck() == ""
+    problems.follow(lambda: 100.0)
+    monkeypatch.setattr("time.monotonic", lambda: 100.0 + STUCK_S - 1)
+    assert problems.stuck() == ""
+    monkeypatch.setattr("time.monotonic", lambda: 100.0 + STUCK_S)
+    assert problems.stuck() == "the model thread has not come on for over 30 s"
 
 
 def test_a_problem_of_the_daemon_keeps_the_time_at_which_it_was_first_seen() -> None:

@@ -12,7 +12,7 @@ from tests.support.serving import LABELS, RATE, pack_info
 
 @dataclass
 class Line:
-    """A stream as the hub and its ring have it, looked at four times a second; what is told takes effect in it."""
+    """A stream as the hub and its ring have it, looked at five times a second; what is told takes effect in it."""
 
     ear: Ear
     hangs: bool = False

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from streamclf.cli import cli
 from streamclf.commands import install_service
 from streamclf.commands.unit import escaped, is_ours
-from streamclf.errors import ConfigError, ServeError, StreamclfError, UsageError
+from streamclf.errors import ConfigError, StreamclfError, UsageError
+from tests.support.certificates import make_pair
 
 LIMIT = 2.0  # of systemd-analyze's exposure, where 0 is closed and 10 is open
 RULES = """
@@ -156,6 +157,20 @@ def test_a_configuration_that_others_cannot_read_is_a_credential_too(tmp_path: P
     assert settings(unit, "ExecStart")[0].endswith(" run --config %d/config")
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_key_of_root_is_a_credential_with_its_certificate(mode: int, tmp_path: Path) -> None:
+    certificate, key = make_pair(tmp_path, "birds")
+    certificate.chmod(0o644)
+    key.chmod(mode)
+    unit = printed(tmp_path, f'[server]\ncertificate = "{certificate}"\nkey = "{key}"\n', "--system")
+
+    assert settings(unit, "LoadCredential") == [f"certificate:{certificate}", f"key:{key}"]
+    assert {"STREAMCLF_SERVER_CERTIFICATE=%d/certificate", "STREAMCLF_SERVER_KEY=%d/key"} <= set(
+        settings(unit, "Environment")
+    )
+    assert "PRIVATE KEY" not in unit
+
+
 def test_files_of_a_home_are_shown_one_by_one(tmp_path: Path) -> None:
     text = 'source = ["file:/home/ann/my birds/100 %.flac"]\n[store]\npath = "/home/ann/events"\n'
     unit = printed(tmp_path, text, "--system")
@@ -203,7 +218,7 @@ def test_a_service_that_would_not_start_is_refused(tmp_path: Path) -> None:
 
     assert isinstance(readable.exception, ConfigError)
     assert "chmod 600" in str(readable.exception)
-    assert isinstance(alone.exception, ServeError)
+    assert isinstance(alone.exception, ConfigError)
     assert "no token is set" in str(alone.exception)
 
 

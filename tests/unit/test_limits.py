@@ -10,7 +10,7 @@ import numpy as np
 from streamclf.protocol import wire
 from streamclf.serve.http.door import reserved_from
 from streamclf.serve.limits import Allowance
-from streamclf.serve.push import AHEAD_S, BEHIND_S, CATCH_UP, PushDesk
+from streamclf.serve.push import AHEAD_S, BEHIND_S, CATCH_UP, PIECE_S, PushDesk
 from streamclf.types import F32
 
 RATE = 16_000
@@ -21,10 +21,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.samples = 0
+        self.firsts: list[int] = []
 
     def connect(self, *, again: bool) -> None: ...
 
     def feed(self, first_sample: int, samples: F32) -> None:
+        self.firsts.append(first_sample)
         self.samples += len(samples)
 
     def disconnect(self) -> None: ...
@@ -88,3 +90,16 @@ def test_a_process_may_open_as_many_files_as_it_is_let() -> None:
     )
 
     assert done.stdout.split() == ["300", "300", "300"]
+
+
+def test_of_a_long_message_a_piece_is_handed_over_at_a_time_and_nothing_is_lost() -> None:
+    sink = Sink()
+    session = PushDesk({"mic": sink}).open(wire.Push(stream="mic", rate=RATE, format="s16le"), 0.0)
+    session.feed(block(0, 6.1), 0.0)
+    at_once = sink.samples
+    while session.has_more:
+        session.more(0.0)
+
+    assert at_once == PIECE_S * RATE
+    assert sink.samples == 6.1 * RATE
+    assert sink.firsts == [int(PIECE_S * RATE) * number for number in range(len(sink.firsts))]

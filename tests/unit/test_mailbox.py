@@ -2,7 +2,7 @@
 
 import json
 
-from streamclf.serve.mailbox import MAX_AGE_NS, MAX_SCORE_BYTES, MAX_VITAL, Mailbox, Outgoing
+from streamclf.serve.mailbox import MAX_AGE_NS, MAX_DOUBTED_BYTES, MAX_SCORE_BYTES, MAX_VITAL, Mailbox, Outgoing
 from tests.support.serving import parsed
 
 
@@ -97,3 +97,14 @@ def test_half_full_is_said_in_time() -> None:
     mailbox.put(row(2, 10))
 
     assert (before, mailbox.half_full) == (False, True)
+
+
+def test_less_waits_for_who_may_not_read_and_what_goes_is_declared() -> None:
+    mailbox = Mailbox()
+    for seq in range(1, 5):
+        mailbox.put(row(seq, MAX_DOUBTED_BYTES // 2))
+    mailbox.trust(False)
+    lagged, *left = drain(mailbox)
+
+    assert (lagged["type"], lagged["dropped"], left) == ("lagged", 2, [3, 4])  # type: ignore[index]
+    assert mailbox.dropped_rows == 2

@@ -25,6 +25,7 @@ from streamclf.writer import inbox as inbox_module
 from streamclf.writer import writer as writer_module
 from streamclf.writer.backlog import Write
 from streamclf.writer.inbox import Inbox
+from streamclf.writer.writer import Writer
 from tests.support.storing import heard, stored
 from tests.support.writing import LIMIT_S, writing
 
@@ -93,17 +94,22 @@ def test_while_the_disk_takes_nothing_events_wait_and_the_bound_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another program holds the database's write lock, as a full disk would: nothing can be committed."""
+    usual, tried = Writer._refused, threading.Event()
+
+    def refused(writer: Writer, fault: sqlite3.Error, now_s: float) -> None:
+        usual(writer, fault, now_s)
+        tried.set()
+
     monkeypatch.setattr(backlog_module, "MAX_BACKLOG", 5)
     monkeypatch.setattr(writer_module, "_RETRY_S", 0.0)
     with writing(tmp_path) as (inbox, committed, running):
         running._store.connection.execute("PRAGMA busy_timeout=0")
-        tried = threading.Event()
-        monkeypatch.setattr(writer_module.log, "error", lambda *_: tried.set())
+        monkeypatch.setattr(Writer, "_refused", refused)
         with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             inbox.put([closing_event(100 * n) for n in range(8)])
             assert tried.wait(LIMIT_S)
-            assert "they wait in memory" in running.problem
+            assert running.problem.endswith("they wait in memory, but for the oldest: there are too many")
             other.execute("ROLLBACK")
         assert committed.acquire(timeout=LIMIT_S)
 
@@ -142,8 +148,10 @@ def test_a_disk_that_takes_its_time_at_the_end_is_told_as_well(tmp_path: Path) -
         inbox.put([closing_event(100)])
         inbox.call(slow)
         assert taken.wait(LIMIT_S)
+        inbox.put([closing_event(200)])  # it comes too late to be looked at
         assert not running.stop(0.0)
-        assert "before the end: the disk did not take it in time" in str(faults[0])
+        expected = f"2 events could not be written to {tmp_path} before the end: the disk did not take it in time"
+        assert str(faults[0]) == expected
         go_on.set()
 
 

@@ -119,7 +119,7 @@ def attacked(kind: str, port: int) -> Iterator[None]:
         child.wait()
 
 
-class Ear:
+class HealthySubscriber:
     """A healthy subscriber of one stream: when each frame came."""
 
     def __init__(self) -> None:
@@ -157,7 +157,9 @@ def share(values: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
 
 
-async def measure(kind: str, running: Daemon, ear: Ear, seconds: float, base_s: float) -> tuple[str, float]:
+async def measure(
+    kind: str, running: Daemon, ear: HealthySubscriber, seconds: float, base_s: float
+) -> tuple[str, float]:
     """A line of the table, and the earliest that a row came against its frame."""
     process = psutil.Process(running.process.pid)
     before, memory = process.cpu_times(), process.memory_info().rss
@@ -190,7 +192,7 @@ async def measure(kind: str, running: Daemon, ear: Ear, seconds: float, base_s: 
 
 async def table(running: Daemon, kinds: list[str], seconds: float) -> None:
     """All lines."""
-    ear = Ear()
+    ear = HealthySubscriber()
     listening = asyncio.create_task(ear.listen(running.url))
     await asyncio.sleep(3)
     print("             /healthz          ms                  rows of a healthy subscriber    daemon")

@@ -5,7 +5,7 @@
 
 A witness reads the database from outside, all the time: an event or an alert that it has seen there is a promise. At
 the end a last run is left alone until the outbox is empty. An event is lost where the store does not have it in that
-stage or a later one, an alert where it never arrived.
+stage or a later one, an alert where it never arrived. Ctrl-C kills no more and judges what was killed.
 """
 
 import argparse
@@ -18,8 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -135,7 +135,9 @@ def kill_writers(folder: Path, times: int, *, say: Callable[[str], object] = lam
 
     def start(*more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tools.lab.killed", str(store), str(folder / "rules.toml"), *more]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], start_new_session=True
+        )
         assert process.stdout is not None
         assert process.stdout.readline(), "the writer ended before it wrote anything"
         return process
@@ -169,14 +171,31 @@ def _campaign(
         _write_rules(folder / "rules.toml", receiver)
         receiver.answers = [(503 if chance.random() < 0.5 else 204, {}, b"") for _ in range(100_000)]
         witness.start()
-        for number in range(times):
-            live(chance, number)
-            if (number + 1) % _EVERY == 0:
-                say(f"{number + 1} kills, {len(witness.events)} events and {len(witness.alerts)} alerts promised")
+        kills = 0
+        with _until_interrupted() as interrupted:
+            while kills < times and not interrupted.is_set():
+                live(chance, kills)
+                kills += 1
+                if kills % _EVERY == 0:
+                    say(f"{kills} kills, {len(witness.events)} events and {len(witness.alerts)} alerts promised")
         witness.stop()
         receiver.answers = [(204, {}, b"")]
         finish()
-    return _judge(folder / "store", times, witness, receiver)
+    return _judge(folder / "store", kills, witness, receiver)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[threading.Event]:
+    """Set once Ctrl-C was pressed; in the main thread alone, else never."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _judge(store: Path, times: int, witness: Witness, receiver: WebhookReceiver) -> KillReport:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -60,12 +60,13 @@ def http_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
                     receiver.answers.pop(0)
                 receiver.requests.append(Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 receiver.arrived.notify_all()
-            self.send_response(status, receiver.reason)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            with suppress(ConnectionError):  # whoever sent it may have been killed since
+                self.send_response(status, receiver.reason)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""

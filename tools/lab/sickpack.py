@@ -1,4 +1,4 @@
-"""Packs that fail on purpose: `tinypack.stateful_pack` with a graph that raises, hangs or gives NaN where it is loud.
+"""Packs that fail on purpose: those of `tinypack` with a graph that raises, hangs or gives NaN where it is loud.
 
 What goes wrong goes wrong inside ONNX Runtime, by ordinary operators. Quiet sound is scored as by the healthy pack.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from tools.lab.tinypack import put_file, stateful_pack
+from tools.lab.tinypack import encoded_pack, put_file, stateful_pack
 
 LOUD = 0.5
 """A sample of more than this makes the run fail."""
@@ -29,13 +29,25 @@ class Sickness(StrEnum):
 
 
 def sick_pack(folder: Path, sickness: Sickness, *, above: float = LOUD, name: str = "sick", **changes: Any) -> Path:
-    """above: loudest sample over which it fails; a negative one makes it fail always."""
+    """A `stateful_pack`. above: loudest sample over which it fails; a negative one makes it fail always."""
     stateful_pack(folder, name=name, **changes)
-    model = onnx.load_from_string((folder / "model.onnx").read_bytes())
+    _infect(folder, "model.onnx", "audio", "scores", sickness, above)
+    return folder
+
+
+def sick_encoder_pack(folder: Path, sickness: Sickness, *, name: str = "sick") -> Path:
+    """An `encoded_pack`, of which the encoder fails."""
+    encoded_pack(folder, name=name)
+    _infect(folder, "encoder.onnx", "frames", "rows", sickness, LOUD)
+    return folder
+
+
+def _infect(folder: Path, file: str, source: str, result: str, sickness: Sickness, above: float) -> None:
+    model = onnx.load_from_string((folder / file).read_bytes())
     graph = model.graph
-    scores = next(node for node in graph.node if node.output[0] == "scores")
-    scores.output[0] = "sound_scores"
-    graph.node.extend([_node("Abs", "audio", "sick_size"), _node("ReduceMax", "sick_size", "sick_most", keepdims=0)])
+    last = next(node for node in graph.node if node.output[0] == result)
+    last.output[0] = "sound_result"
+    graph.node.extend([_node("Abs", source, "sick_size"), _node("ReduceMax", "sick_size", "sick_most", keepdims=0)])
     _constant(graph, "sick_limit", np.float32(above))
     graph.node.append(helper.make_node("Greater", ["sick_most", "sick_limit"], ["sick_is"]))
     graph.node.append(_node("Cast", "sick_is", "sick", to=TensorProto.FLOAT))
@@ -45,10 +57,9 @@ def sick_pack(folder: Path, sickness: Sickness, *, above: float = LOUD, name: st
         Sickness.STICKS: _stick,
         Sickness.NAN: _give_nan,
     }[sickness](graph)
-    graph.node.append(helper.make_node("Add", ["sound_scores", "sick_zero"], ["scores"]))
+    graph.node.append(helper.make_node("Add", ["sound_result", "sick_zero"], [result]))
     onnx.checker.check_model(model)
-    put_file(folder, "model.onnx", model.SerializeToString(deterministic=True))
-    return folder
+    put_file(folder, file, model.SerializeToString(deterministic=True))
 
 
 def _raise(graph: onnx.GraphProto) -> None:

@@ -1,6 +1,6 @@
 """Where audio comes from. A new kind is one module here with a `KIND`, or one from elsewhere that is registered."""
 
-from streamclf.audio.sources.base import NoInputDeviceError, Notify, Patient, Pushed, Room, Source
+from streamclf.audio.sources.base import NoInputDeviceError, Notify, Patient, Pushed, Room, Source, not_there
 from streamclf.audio.sources.kind import Option, SourceKind, kinds, register
 from streamclf.audio.sources.spec import SourceSpec, name_sources, parse_source, with_loop
 
@@ -16,6 +16,7 @@ __all__ = [
     "SourceSpec",
     "kinds",
     "name_sources",
+    "not_there",
     "open_source",
     "parse_source",
     "register",

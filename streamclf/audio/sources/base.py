@@ -31,6 +31,11 @@ class NoInputDeviceError(AbsentError):
     """This machine has no audio input at all (a caller may then choose another kind of source, aloud)."""
 
 
+def not_there(when: str, reason: str) -> str:
+    """What is told of a source that is waited for. when: it is tried again."""
+    return f"not there since the start, and tried again {when}: {reason}"
+
+
 class Source(Protocol):
     """Where the samples of one stream come from. `open`, `start` and `stop` are called by one thread, in this order."""
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources import portaudio
-from streamclf.audio.sources.base import Intake, Notify, Room
+from streamclf.audio.sources.base import Intake, Notify, Room, not_there
 from streamclf.audio.sources.capture import Capture
 from streamclf.audio.sources.kind import MAX_RATE, Option, SourceKind, as_name, whole
 from streamclf.audio.sources.portaudio import DeviceInfo, RateNotTakenError
@@ -84,9 +84,7 @@ class DeviceSource:
         def look() -> None:
             try:
                 self._look()
-            except portaudio.NoPortAudioError:
-                raise
-            except SourceError:
+            except AbsentError:
                 if _SUPERVISOR.busy:
                     raise
                 portaudio.start_anew()  # it may have been plugged in after the last look
@@ -285,9 +283,7 @@ class DeviceSource:
 
     def _tell_absent(self, reason: str) -> None:
         assert self._intake is not None
-        self._intake.notify(
-            StreamState.LOST, f"not there since the start, and tried again every {_RETRY.most_s:g} s: {reason}"
-        )
+        self._intake.notify(StreamState.LOST, not_there(f"every {_RETRY.most_s:g} s", reason))
 
     def _delay_s(self) -> float:
         return _UNSTABLE.delay_s(self._unstable - 1) if self._unstable else _RETRY.delay_s(self._tries)

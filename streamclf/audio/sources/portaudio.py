@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.audio.sources.base import NoInputDeviceError, check_channel
+from streamclf.audio.sources.hush import Hush
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import hop_of
 from streamclf.errors import AbsentError, RateError, SourceError
@@ -26,6 +27,7 @@ _NOT_TAKEN = (-9994, -9997, -9998)  # PortAudio's: the device is there, and take
 _CARDS = Path("/proc/asound/cards")
 _CARD = re.compile(r"\(hw:(\d+)")  # in the name that PortAudio gives to a card's device
 _cards_listed: dict[str, str] = {}  # those of the time of the list; see `cards`
+_HUSH = Hush()
 _leaving: list[Callable[[], object]] = []
 
 
@@ -40,8 +42,8 @@ class DeviceInfo:
     default: bool
 
 
-class NoPortAudioError(NoInputDeviceError):
-    """There is no PortAudio on this machine: no microphone can come before somebody installs it."""
+class NoPortAudioError(SourceError):
+    """There is no PortAudio on this machine: no microphone can come before somebody installs it and starts anew."""
 
 
 class RateNotTakenError(SourceError):
@@ -50,19 +52,24 @@ class RateNotTakenError(SourceError):
 
 @cache
 def _loaded() -> Any:
-    """The module, or the sentence that says why there is none: looking for it again and again would cost processes."""
+    """The module, or the sentence that says why there is none: looking for it again and again would cost processes.
+
+    Raises `AbsentError` where there is PortAudio and it does not start.
+    """
     _cards_listed.update(cards())
     try:
         import sounddevice
-    except Exception as fault:  # OSError without the library, PortAudioError where it does not initialise
+    except (ImportError, OSError) as fault:
         return f"PortAudio, which reads microphones, cannot be used ({fault}); on Debian: apt install libportaudio2"
+    except Exception as fault:  # its own; it was not imported, so its class cannot be named
+        raise AbsentError(f"PortAudio cannot be started: {fault}") from None
     for function in _leaving:  # so they run before the module's own exit handler, which was registered by the import
         atexit.register(function)
     return sounddevice
 
 
 def sounddevice() -> Any:
-    """The module. Raises `NoPortAudioError`."""
+    """The module. Raises `NoPortAudioError`, and `AbsentError` where it does not start."""
     module = _loaded()
     if isinstance(module, str):
         raise NoPortAudioError(module)
@@ -93,7 +100,10 @@ def start_anew() -> None:
         terminate()
         _cards_listed.clear()
         _cards_listed.update(cards())
-        module._initialize()
+        # not its own way to do it, which throws away what other threads write on standard error meanwhile
+        with _HUSH:
+            module._check(module._lib.Pa_Initialize(), "PortAudio does not start")
+        module._initialized += 1
     except module.PortAudioError as fault:
         raise SourceError(f"PortAudio cannot be started again: {fault}") from None
 
@@ -175,7 +185,8 @@ def choose_rate(spec: SourceSpec, index: int, info: DeviceInfo, channels: int) -
     for rate in dict.fromkeys((asked,) if asked else (info.rate, *_OTHER_RATES)):
         try:
             hop_of(rate)
-            module.check_input_settings(device=index, channels=channels, dtype="float32", samplerate=rate)
+            with _HUSH:
+                module.check_input_settings(device=index, channels=channels, dtype="float32", samplerate=rate)
             return rate
         except RateError:
             if asked:
@@ -200,17 +211,18 @@ def open_stream(
     module = sounddevice()
     stream: Any = None
     try:
-        stream = module.InputStream(
-            device=index,
-            channels=channels,
-            samplerate=rate,
-            dtype="float32",
-            # without a block size PulseAudio delivered corrupt data
-            blocksize=hop_of(rate),
-            callback=callback,
-            finished_callback=finished,
-        )
-        stream.start()
+        with _HUSH:
+            stream = module.InputStream(
+                device=index,
+                channels=channels,
+                samplerate=rate,
+                dtype="float32",
+                # without a block size PulseAudio delivered corrupt data
+                blocksize=hop_of(rate),
+                callback=callback,
+                finished_callback=finished,
+            )
+            stream.start()
     except (module.PortAudioError, ValueError) as fault:
         if stream is not None:
             stream.close()

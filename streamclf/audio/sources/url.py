@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, steady_ns
+from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
 from streamclf.audio.sources.kind import QUOTING, UNQUOTED, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
@@ -121,8 +121,7 @@ class UrlSource(Feeder):
         return True
 
     def _tell_absent(self, intake: Intake, reason: str, tries: int) -> None:
-        left = _SECONDS_LEFT.format(_RETRY.delay_s(tries))
-        intake.notify(StreamState.LOST, f"not there since the start: {reason}; {left}")
+        intake.notify(StreamState.LOST, not_there(f"in {_RETRY.delay_s(tries):g} s", reason))
 
     def _play(self, intake: Intake) -> str:
         """Write one connection's audio; returns why it broke, "" at the end of a finite stream."""

@@ -280,10 +280,7 @@ class Server:
             session.query(connection.request.path)
             async for message in connection:
                 session.receive(message, self._loop.time())
-                # of a client that has gone nothing more comes than what was read already
-                while (wait_s := session.ahead_s(self._loop.time())) and connection.state is State.OPEN:
-                    subscriber.held_back(self._now_s())
-                    await asyncio.sleep(min(wait_s, _SWEEP_S))
+                await self._keep_pace(session, connection)
         except ConnectionClosed:
             pass
         except Exception:
@@ -295,6 +292,17 @@ class Server:
             metrics.SUBSCRIBERS.dec()
             subscriber.close(_NORMAL, "")
             self.hub.detach(subscriber)
+
+    async def _keep_pace(self, session: ClientSession, connection: ServedConnection) -> None:
+        """Take the rest of a message, and no further one, until the client is no faster than it may be."""
+        while True:
+            # of a client that has gone nothing more comes than what was read already
+            if (wait_s := session.ahead_s(self._loop.time())) and connection.state is State.OPEN:
+                if connection.watcher is not None:
+                    connection.watcher.held_back(self._now_s())
+                await asyncio.sleep(min(wait_s, _SWEEP_S))
+            elif not session.more(self._loop.time()):
+                return
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""

@@ -11,7 +11,7 @@ from streamclf.errors import ConfigError
 logger = logging.getLogger("streamclf.serve")
 
 CHECK_EVERY_S = 10.0
-Seen = tuple[tuple[int, int, int], ...]  # of each file: its number, size and time of change
+Stamps = tuple[tuple[int, int, int], ...]  # of each file: its number, size and time of change
 
 
 class Certificate:
@@ -44,7 +44,7 @@ class Certificate:
         logger.info("a new certificate is in use, from %s", self.path)
         return True
 
-    def _look(self) -> Seen:
+    def _look(self) -> Stamps:
         return (_look(self.path, "certificate"), _look(self._key, "key"))
 
 
