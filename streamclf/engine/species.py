@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -53,30 +54,41 @@ def read(path: Path, labels: Sequence[Label], *, place: str) -> SpeciesList:
 
     Raises `ConfigError` with the line: a label that no pack has, a day that does not exist.
     """
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise ConfigError(f"species.file {path} is larger than 8 MiB; give a CSV with a line for each species")
-        text = path.read_text("utf-8-sig")
-    except OSError as fault:
-        raise ConfigError(f"species.file {path} cannot be read: {fault.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"species.file {path} is not UTF-8 text; save it as UTF-8") from None
-    rows = csv.DictReader(io.StringIO(text))
-    if "label" not in (rows.fieldnames or ()) or set(rows.fieldnames or ()) - set(_COLUMNS):
-        raise ConfigError(
-            f"species.file {path} begins with {text.partition(chr(10))[0][:60]!r}; its header is label, and if they "
-            "matter from, to and place"
-        )
+    text = _text(path)
     known = _names(labels)
     seasons: dict[str, list[Season]] = {}
-    for row in rows:
-        where = f"species.file {path}:{rows.line_num}"
-        if (row.get("place") or "").strip() in ("", place):
-            season = Season(_day(row.get("from"), (1, 1), where), _day(row.get("to"), (12, 31), where))
-            seasons.setdefault(_label(row["label"], known, where), []).append(season)
+    rows = csv.DictReader(io.StringIO(text))
+    try:
+        if "label" not in (rows.fieldnames or ()) or set(rows.fieldnames or ()) - set(_COLUMNS):
+            raise ConfigError(
+                f"species.file {path} begins with {text.partition(chr(10))[0][:60]!r}; its header is label, and if "
+                "they matter from, to and place"
+            )
+        for row in rows:
+            where = f"species.file {path}:{rows.line_num}"
+            if (row.get("place") or "").strip() in ("", place):
+                season = Season(_day(row.get("from"), (1, 1), where), _day(row.get("to"), (12, 31), where))
+                seasons.setdefault(_label(row["label"], known, where), []).append(season)
+    except csv.Error as fault:
+        raise ConfigError(f"species.file {path}:{rows.line_num + 1} is not CSV: {fault}; mend that line") from None
     if not seasons:
         raise ConfigError(f"species.file {path} has no line for place {place!r}; nothing would ever be told")
     return SpeciesList(seasons)
+
+
+def _text(path: Path) -> str:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            raise ConfigError(
+                f"species.file {path} is not a regular file of at most 8 MiB; give a CSV with a line for each species"
+            )
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"species.file {path} is not UTF-8 text; save it as UTF-8") from None
+    except (OSError, ValueError) as fault:
+        why = getattr(fault, "strerror", None) or str(fault)
+        raise ConfigError(f"species.file {str(path)!r} cannot be read: {why}; check the path") from None
 
 
 def _names(labels: Iterable[Label]) -> dict[str, str]:
@@ -95,7 +107,7 @@ def _label(text: str | None, known: dict[str, str], where: str) -> str:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; `streamclf models show NAME` lists them"
-        raise ConfigError(f"{where}: no pack of the list knows {text!r}{hint}")
+        raise ConfigError(f"{where}: no pack of the list knows {(text or '')[:60]!r}{hint}")
     return known[name]
 
 
@@ -104,5 +116,5 @@ def _day(text: str | None, default: tuple[int, int], where: str) -> tuple[int, i
         return default
     found = _DAY.fullmatch((text or "").strip())
     if found is None:
-        raise ConfigError(f"{where}: {text!r} is not a day of the year; write MM-DD, such as 04-15")
+        raise ConfigError(f"{where}: {(text or '')[:60]!r} is not a day of the year; write MM-DD, such as 04-15")
     return int(found[1]), int(found[2])

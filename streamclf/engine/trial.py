@@ -11,6 +11,7 @@ The trial opens the pack's session on the CPU and lets it hear a short recording
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import stat
@@ -30,6 +31,11 @@ from streamclf.model.loader import read_regular
 from streamclf.model.pack import Pack
 from streamclf.model.session import runtime_version
 from streamclf.text import one_line
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 log = logging.getLogger("streamclf.trial")
 
@@ -130,10 +136,13 @@ def _try(pack: Pack) -> TrialOutcome:
             told = msgspec.json.decode(said.read(MOST_SAID), type=TrialReport)
         except msgspec.DecodeError:
             told = None
+    problem = _problem(done.returncode, told, limit)
+    if problem and (given := _given()) < limit:
+        raise _NotTriedError(f"only {given // MIB} MiB of address space are given to this process: {problem}")
     return TrialOutcome(
         digest=pack.digest,
         runtime=runtime_version(),
-        problem=_problem(done.returncode, told, limit),
+        problem=problem,
         cpu_s=told.cpu_s if told else 0.0,
         peak_bytes=told.peak_bytes if told else 0,
     )
@@ -151,10 +160,16 @@ def _problem(code: int, told: TrialReport | None, limit: int) -> str:
     if told is None or code < 0:
         raise _NotTriedError(f"it ended with code {code} and said nothing")
     if told.out_of_memory:
-        if told.limit_bytes < limit:
-            raise _NotTriedError(f"only {told.limit_bytes // MIB} MiB of address space are given to this process")
         return f"it takes more than {limit // MIB} MiB of memory"
     return one_line(told.problem).rstrip(" .;")
+
+
+def _given() -> float:
+    """Bytes of address space that this process can have, and so its trials."""
+    if resource is None:
+        return math.inf
+    hard: int = resource.getrlimit(resource.RLIMIT_AS)[1]
+    return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
 def _place(digest: str, runtime: str) -> Path:

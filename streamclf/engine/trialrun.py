@@ -37,11 +37,10 @@ class TrialTask(msgspec.Struct, frozen=True):
 
 
 class TrialReport(msgspec.Struct, frozen=True):
-    """What the trial says. limit_bytes: the address space it had; peak_bytes: the memory it took at most."""
+    """What the trial says. peak_bytes: the memory it took at most."""
 
     problem: str
     out_of_memory: bool
-    limit_bytes: int
     cpu_s: float
     peak_bytes: int
 
@@ -50,7 +49,7 @@ def main() -> None:
     """See the module's text."""
     task = msgspec.json.decode(sys.argv[1], type=TrialTask)
     _end_with_parent(task.parent)
-    given = _limit(task)
+    _limit(task)
     problem, out_of_memory = "", False
     try:
         problem = _run(task)
@@ -60,7 +59,7 @@ def main() -> None:
         problem = str(fault) or type(fault).__name__
     out_of_memory = out_of_memory or any(words in problem for words in _NO_MEMORY)
     cpu_s, peak_bytes = _used()
-    told = TrialReport(problem[:2000], out_of_memory, given, cpu_s, peak_bytes)
+    told = TrialReport(problem[:2000], out_of_memory, cpu_s, peak_bytes)
     sys.stdout.buffer.write(msgspec.json.encode(told))
     sys.stdout.flush()
 
@@ -81,14 +80,15 @@ def _run(task: TrialTask) -> str:
     return ""
 
 
-def _limit(task: TrialTask) -> int:
-    """Take no more than this. Returns the bytes of address space that are given."""
+def _limit(task: TrialTask) -> None:
+    """Take no more than this."""
     if resource is None:
-        return task.limit_bytes
+        return
     _cpu(task.first_run_s)
-    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MOST_SAID)):
-        _set(what, most)
-    return _set(resource.RLIMIT_AS, task.limit_bytes)
+    limits = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MOST_SAID), (resource.RLIMIT_AS, task.limit_bytes))
+    for what, most in limits:
+        most = _least(most, resource.getrlimit(what)[1])
+        resource.setrlimit(what, (most, most))
 
 
 def _cpu(seconds: int) -> None:
@@ -96,12 +96,6 @@ def _cpu(seconds: int) -> None:
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (_least(seconds, hard), hard))
         signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-
-
-def _set(what: int, most: int) -> int:
-    most = _least(most, resource.getrlimit(what)[1])
-    resource.setrlimit(what, (most, most))
-    return most
 
 
 def _least(wanted: int, hard: int) -> int:

@@ -116,6 +116,24 @@ def test_a_trial_that_others_ended_says_nothing_of_the_pack(
     assert outcome.problem == ""
 
 
+def test_a_trial_for_which_there_is_no_room_says_nothing_of_the_pack(tmp_path: Path) -> None:
+    """What this process may not have itself, its trials may not have either."""
+    folder = greedy_pack(tmp_path / "greedy", mib=200)
+    code = f"""
+import logging, resource
+from pathlib import Path
+from streamclf.engine.trial import pass_trial
+from streamclf.model.loader import load_pack
+logging.basicConfig()
+resource.setrlimit(resource.RLIMIT_AS, ({400 << 20}, {400 << 20}))
+assert pass_trial(load_pack(Path({str(folder)!r}))) is None
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "could not be tried in a process of its own: only 400 MiB of address space are given" in done.stderr
+    assert pass_trial(load_pack(folder)) is not None
+
+
 def _by_others(path: Path) -> None:
     path.chmod(0o666)
 

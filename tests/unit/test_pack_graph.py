@@ -97,3 +97,15 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None
 
     with pytest.raises(PackError, match="is not an ONNX file"):
         load_pack(folder)
+
+
+def test_a_graph_of_endless_nodes_is_refused(tmp_path: Path) -> None:
+    """2 bytes a node in the file, and 500 in memory."""
+    folder = stateful_pack(tmp_path / "p")
+    model = onnx.ModelProto()
+    for _ in range(200_001):
+        model.graph.node.add()
+    put_file(folder, "model.onnx", model.SerializeToString())
+
+    with pytest.raises(PackError, match="has 200001 nodes; at most 200000 are expected"):
+        load_pack(folder)

@@ -59,6 +59,27 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, sentence: st
         read(written(tmp_path, text), LABELS, place="home")
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("label\n" + 140_000 * "x" + "\n", r"species\.csv:2 is not CSV: field larger than field limit"),
+        (140_000 * "x" + "\n", r"species\.csv:1 is not CSV: field larger than field limit"),
+        ("label\n" + 1000 * "x" + "\n", r"no pack of the list knows 'x{60}'"),
+        ("#" * (9 << 20), "is not a regular file of at most 8 MiB"),
+    ],
+)
+def test_what_is_no_list_is_told_in_a_sentence(tmp_path: Path, content: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        read(written(tmp_path, content), LABELS, place="home")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("path", ["half\udcff", "zero\0byte", ".", "/dev/zero"])
+def test_what_is_no_file_is_told_in_a_sentence(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"species\.file .+(cannot be read|is not a regular file)"):
+        read(Path(path), LABELS, place="home")
+
+
 def test_only_what_is_allowed_begins_and_what_is_open_goes_on() -> None:
     segmenter = Segmenter("mic", "birds", LABELS, [Decision(min_on=1, min_off=2)] * 4)
     loud, quiet = np.full((3, 4), 0.9, dtype=np.float32), np.zeros((3, 4), dtype=np.float32)

@@ -37,7 +37,6 @@ def main() -> int:
     found: Counter[str] = Counter()
     while time.monotonic() < end_s:
         for target in given_.target or TARGETS:
-            faulthandler.dump_traceback_later(_HANGS_S, exit=True)
             count, fault = turn(target, end_s)
             tried[target] += count
             found[target] += fault
@@ -67,9 +66,12 @@ def turn(target: str, end_s: float) -> tuple[int, bool]:
         def tries(data: bytes) -> None:
             nonlocal count, last
             count += 1
+            faulthandler.dump_traceback_later(_HANGS_S, exit=True)
             try:
                 check(target, data, Path(folder))
-            except Exception:
+            except Exception as fault:
+                if not last:
+                    print(f"{target}: {fault!r:.200}, which is being made smaller", flush=True)
                 last = data
                 raise
 
