@@ -88,14 +88,14 @@ def test_a_run_of_some_is_completed_by_an_earlier_one(tmp_path: Path) -> None:
 
 def test_a_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{outcome.BEGIN}\nold\n{outcome.END}\nafter\n")
+    page.write_text(f"before\n{outcome.BEGIN}\nof yore\n{outcome.END}\nafter\n")
 
     outcome.write(page, [_judged()])
 
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert "old" not in text
+    assert "of yore" not in text
     assert "| group/name |" in text
 
 

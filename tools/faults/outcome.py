@@ -102,7 +102,7 @@ def write(path: Path, outcomes: Sequence[FaultOutcome]) -> None:
 
 
 def completed(outcomes: Sequence[FaultOutcome], earlier: Path) -> list[FaultOutcome]:
-    """These, and for every other fault that there still is what a run before wrote as JSON; in the order of the list."""
+    """These, and for every other fault that there still is what an earlier run wrote as JSON; in the list's order."""
     found = {row["key"]: FaultOutcome(**row) for row in json.loads(earlier.read_text())}
     found |= {one.key: one for one in outcomes}
     return [found[key] for key in load() if key in found]

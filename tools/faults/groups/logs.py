@@ -93,7 +93,7 @@ def back(lab: Lab) -> None:
     _goes_on(lab, patient)
 
 
-@group.fault("closed", "standard error is closed at start: rows and health go on", cheap=True)
+@group.fault("closed", "standard error is closed at start: rows and health go on")
 def closed(lab: Lab) -> None:
     """As some supervisors start it."""
     patient = _talkative(lab, wrap=["sh", "-c", 'exec "$0" "$@" 2>&-'])
@@ -102,7 +102,7 @@ def closed(lab: Lab) -> None:
     _goes_on(lab, patient)
 
 
-@group.fault("reader-gone", "the reader of the log ends (EPIPE): rows and health go on")
+@group.fault("reader-gone", "the reader of the log ends (EPIPE): rows and health go on", cheap=True)
 def gone(lab: Lab) -> None:
     """The terminal is closed."""
     read_end, write_end = os.pipe()

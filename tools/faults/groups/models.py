@@ -128,6 +128,7 @@ def _refused(lab: Lab, pack: Path, *words: str, limit_s: float = 30.0) -> None:
         lab.must(all(word in patient.stderr for word in words), f"not a word of {', '.join(words)}")
         lab.must(most < 600 * 1024, f"{most // 1024} MiB of memory for it")
     else:
+        lab.note(f"{most // 1024} MiB")
         patient.kill()
 
 

@@ -55,7 +55,7 @@ def twice(lab: Lab) -> None:
     time.sleep(0.2)
     if patient.alive:
         patient.process.send_signal(signal.SIGINT)
-    _ends(lab, patient.wait(15), time.monotonic() - begun_s, 0, 1, 130)
+    _ends(lab, patient.wait(15), time.monotonic() - begun_s, 0, 1, 130, -signal.SIGINT)
 
 
 @group.fault(

@@ -38,8 +38,9 @@ def _kept_again(lab: Lab, patient: WatchedDaemon, store: Path, *, limit_s: float
     took = lab.happens(lambda: _events(store) > before, limit_s)
     if lab.must(took is not None, f"no event is kept within {limit_s:.0f} s after it was over"):
         lab.recovered_s = time.monotonic() - begun_s
-    last = lab.happens(lambda: patient.health.last and patient.health.last.ok, 15.0)
-    lab.must(last is not None, "health did not come back")
+    well = lab.happens(lambda: patient.health.last and patient.health.last.ok, 80.0)  # a notice stays for a minute
+    last = patient.health.last
+    lab.must(well is not None, f"health did not come back: {last.words if last else ''}")
 
 
 def _none_lost(lab: Lab, store: Path, patient: WatchedDaemon) -> None:
