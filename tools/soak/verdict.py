@@ -13,8 +13,11 @@ _LEAST_S = 1200.0  # after the warm-up; what is shorter says nothing of a slope 
 _MOST_POINTS = 400
 MAX_SLOPE_MIB_H = 1.0
 MAX_BEHIND_S = 8.0
-KEEP_TIME = ("steady", "hall", "pipe", "mica", "micb")
-"""Streams whose holes are all as long as time says; a push client counts as it likes, and so does a slow radio."""
+STEADY, KEEP_TIME = "steady", ("pipe", "mica", "micb")
+"""Whose holes are as long as time says, beside a stream without any: what both are late by is no sound glued together.
+
+A push client counts as it likes, and so does a slow radio.
+"""
 MAX_MORE_THREADS, MAX_MORE_DESCRIPTORS = 4, 12
 
 
@@ -109,8 +112,9 @@ def heard(name: str, watch: RowWatch) -> tuple[list[str], list[str]]:
             wrong.append(
                 f"{name}: {stream} lost {frames} frames in {len(holes)} places without a gap, first {holes[0]}"
             )
-        if stream in KEEP_TIME and rows.behind_s > MAX_BEHIND_S:
-            wrong.append(f"{name}: {stream} counted {rows.behind_s:.0f} s less than went by: sound was glued together")
+        glued_s = rows.behind_s - watch.of(STEADY).behind_s
+        if stream in KEEP_TIME and glued_s > MAX_BEHIND_S:
+            wrong.append(f"{name}: {stream} counted {glued_s:.0f} s less than {STEADY}: sound was glued together")
     if watch.lagged:
         wrong.append(f"{name} was told {len(watch.lagged)} times that it lags: {watch.lagged[0]}")
     if watch.connections != 1:
