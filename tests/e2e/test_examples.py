@@ -181,10 +181,7 @@ def test_each_automation_is_whole() -> None:
 
 
 def test_every_example_says_what_it_does_and_how_to_run_it() -> None:
-    apart = {
-        "__pycache__",
-        "deploy",
-    }  # what is deployed is told of in docs/start/container.md, tests/unit/test_container.py
+    apart = {"__pycache__", "deploy"}  # docs/start/container.md tells of the latter
     files = [file for file in EXAMPLES.rglob("*") if file.is_file() and not apart & set(file.parts)]
 
     assert len(files) == 5
