@@ -78,7 +78,7 @@ def test_more_clients_than_files_take_none_from_those_who_hear_and_keep(tmp_path
             for sock in held:
                 sock.close()
             wait_until(running, "/v1/events", '"loud"')
-        health = wait_until(running, "/healthz", "status")
+        wait_until(running, "/healthz", '"problems":[]')
         open_files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
         assert running.stop() == 0
     finally:
@@ -86,7 +86,6 @@ def test_more_clients_than_files_take_none_from_those_who_hear_and_keep(tmp_path
         process.wait()
 
     assert refused > CLIENTS / 2
-    assert '"problems":[]' in health
     assert open_files < FILES / 2
     assert "Too many open files" not in running.stderr
     assert len(running.stderr) < 100_000
