@@ -35,7 +35,7 @@ class Hook:
                 if not hook.answer:
                     hook._over.wait(60)
                     return
-                if hook.answer < 300:
+                if hook.answer < 300 and body:  # a sender that had to leave sends none
                     hook.got.append((time.monotonic(), json.loads(body)["data"]))
                 self.send_response(hook.answer)
                 if hook.location:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Run = Callable[[Lab], None]
 
 GROUPS = (
-    "devices", "fitness", "pipes", "urls", "pushing", "models", "machine", "store", "alerts", "clients", "wire",
+    "devices", "fitness", "pipes", "urls", "pushing", "packs", "machine", "store", "alerts", "clients", "wire",
     "configuration", "logs", "signals",
 )  # fmt: skip
 FAULTS: dict[str, Fault] = {}

@@ -55,7 +55,7 @@ def main() -> int:
         world = World(lab, asked.seed)
         patient = lab.start(
             *world.sources,
-            env=world.server.env if world.server is not None else {},
+            env={"PYTHONFAULTHANDLER": "1"} | (world.server.env if world.server is not None else {}),
             rules=world.rules(),
             config=_CONFIG,
             stdin=world.spout.read_end,
@@ -82,7 +82,7 @@ def _soak(lab: Lab, world: World, patient: WatchedDaemon, length_s: float, over:
         if len(samples) % 6 == 0:
             _minute(samples[-1], watches["batch"], health)
     world.end()
-    wrong = [] if patient.alive else [f"the daemon ended with {patient.process.poll()}: {patient.stderr[-300:]}"]
+    wrong = [] if patient.alive else [f"the daemon ended with {patient.process.poll()}: {patient.stderr[-4000:]}"]
     time.sleep(3.0)  # the last gaps are told
     for watch in watches.values():
         watch.close()

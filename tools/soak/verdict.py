@@ -36,6 +36,8 @@ class ProcessSample:
         """Raises `OSError` where the process is gone."""
         place = Path(f"/proc/{pid}")
         fields = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
+        if "VmRSS" not in fields:
+            raise ProcessLookupError(f"process {pid} has ended")
         times = (place / "stat").read_text().rpartition(")")[2].split()
         return cls(
             at_s=at_s,

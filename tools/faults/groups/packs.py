@@ -13,7 +13,7 @@ from tools.faults.pusher import RATE, Pusher
 from tools.faults.registry import FaultGroup
 from tools.lab.tinypack import put_file, stateful_pack, window_row_pack
 
-group = FaultGroup("models", owner="watchdog")
+group = FaultGroup("packs", owner="watchdog")
 
 
 def _sick(lab: Lab, kind: str) -> tuple[WatchedDaemon, Pusher]:
