@@ -1,5 +1,10 @@
 """`python -m streamclf`."""
 
-from streamclf.cli import main
+import os
 
-main()
+try:
+    from streamclf.cli import main
+
+    main()
+except KeyboardInterrupt:  # while Python was still reading modules
+    os._exit(130)

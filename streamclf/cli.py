@@ -12,7 +12,7 @@ from contextlib import suppress
 import click
 
 from streamclf import __version__, commands
-from streamclf.errors import StreamclfError, sentence
+from streamclf.errors import FAILED, INTERRUPTED, StreamclfError, sentence
 
 
 class _Lazy(click.Group):
@@ -36,11 +36,13 @@ def cli() -> None:
     """A daemon that listens and tells what it hears: a probability for every class every 20 ms."""
 
 
+_NO_THREAD = "can't start new thread"  # Python's words
 _M_ARENA_MAX = -8  # of mallopt(3)
 
 
 def main() -> None:
     """Entry point of the console script and of `python -m streamclf`."""
+    _open_standard_files()
     _take_little()
     try:
         code = cli.main(standalone_mode=False, prog_name="streamclf")
@@ -55,13 +57,29 @@ def main() -> None:
     except click.ClickException as fault:
         _fail(fault.format_message(), fault.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+        _fail("interrupted", INTERRUPTED)
+    except (MemoryError, RuntimeError) as fault:
+        if isinstance(fault, RuntimeError) and _NO_THREAD not in str(fault):
+            raise
+        _fail(
+            "this process may not take as much memory or as many threads as it needs; raise its limits (ulimit -v, -u, "
+            "MemoryMax=, TasksMax=), or give it fewer sources and lighter models", FAILED
+        )  # fmt: skip
     except BrokenPipeError:
         # the reader of our output has gone; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_files() -> None:
+    """Where one of them was closed, the next file that is opened would be taken for it, and libraries write to it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so this one
 
 
 def _take_little() -> None:

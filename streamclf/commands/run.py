@@ -1,5 +1,7 @@
 """`streamclf run`: listen and serve labels live."""
 
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,9 @@ def run(
     With no source: the default microphone; until there is one, the demo. A microphone or an address that is not there
     yet is waited for.
     """
+    # until the daemon listens to signals itself: nothing is open yet, and an import that is interrupted fails in C
+    with suppress(ValueError):  # where it is called from another thread
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from streamclf.audio.sources import parse_source, with_loop
     from streamclf.config import load
     from streamclf.daemon.log import to_stderr

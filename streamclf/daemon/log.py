@@ -41,7 +41,9 @@ class JsonLine(msgspec.Struct, omit_defaults=True):
 def to_stderr(*, quiet: bool, form: Literal["auto", "text", "json"] = "auto") -> None:
     """Log to standard error from now on. quiet: only warnings of ours as well. form: of lines, see `form_for`."""
     root = logging.getLogger()
-    if not root.handlers:
+    if sys.stderr is None:  # it was closed before the program began
+        root.addHandler(logging.NullHandler())
+    elif not root.handlers:
         root.addHandler(_handler(sys.stderr, form_for(sys.stderr) if form == "auto" else form))
         root.setLevel(logging.WARNING)
     logging.getLogger(OURS).setLevel(logging.WARNING if quiet else logging.INFO)

@@ -163,3 +163,16 @@ def test_a_file_that_need_not_exist_may_come_later(tmp_path: Path) -> None:
     watch.look()
     assert watch.look()
     assert names(watch) == ["late"]
+
+
+def test_rules_that_never_were_and_are_not_asked_for_are_no_problem(tmp_path: Path) -> None:
+    """SIGHUP is sent to all daemons of a machine."""
+    none = RulesWatch(tmp_path / "rules.toml", known=KNOWN, required=False)
+
+    assert not none.look(at_once=True)
+    assert none.problem == ""
+    (tmp_path / "rules.toml").write_text(text("one"))
+    assert none.look(at_once=True)
+    (tmp_path / "rules.toml").unlink()
+    assert not none.look(at_once=True)
+    assert "rules that were read before hold" in none.problem

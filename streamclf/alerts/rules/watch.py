@@ -24,6 +24,7 @@ class RulesWatch:
         self.problem = ""
         self.path = path
         self._known = known
+        self._required = required
         self._read = self._seen = _identity(path)
         self.file = load_rules(path, known=known) if required or self._read is not None else RuleFile()
 
@@ -37,6 +38,8 @@ class RulesWatch:
         settled, self._seen = found == self._seen, found
         if not at_once and (found == self._read or not settled):
             return False
+        if found is None and self._read is None and not self._required:
+            return False  # there never were any, and none are asked for
         self._read = found
         try:
             self.file = load_rules(self.path, known=self._known)
