@@ -12,7 +12,7 @@ from contextlib import suppress
 import click
 
 from streamclf import __version__, commands
-from streamclf.errors import FAILED, INTERRUPTED, StreamclfError, sentence
+from streamclf.errors import INTERRUPTED, LimitError, StreamclfError, sentence
 
 
 class _Lazy(click.Group):
@@ -36,7 +36,6 @@ def cli() -> None:
     """A daemon that listens and tells what it hears: a probability for every class every 20 ms."""
 
 
-_NO_THREAD = "can't start new thread"  # Python's words
 _M_ARENA_MAX = -8  # of mallopt(3)
 
 
@@ -59,12 +58,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", INTERRUPTED)
     except (MemoryError, RuntimeError) as fault:
-        if isinstance(fault, RuntimeError) and _NO_THREAD not in str(fault):
+        if not LimitError.meant_by(fault):
             raise
-        _fail(
-            "this process may not take as much memory or as many threads as it needs; raise its limits (ulimit -v, -u, "
-            "MemoryMax=, TasksMax=), or give it fewer sources and lighter models", FAILED
-        )  # fmt: skip
+        _fail(str(LimitError()), LimitError.exit_code)
     except BrokenPipeError:
         # the reader of our output has gone; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -108,3 +108,21 @@ class Overrun(StreamclfError):  # noqa: N818 - the field's own word
     def __init__(self, wanted: int, first_valid: int) -> None:
         super().__init__(f"sample {wanted} was overwritten; the oldest one held is {first_valid}")
         self.first_valid = first_valid
+
+
+class LimitError(StreamclfError):
+    """This process may not take as much memory or as many threads as it needs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process may not take as much memory or as many threads as it needs; raise its limits (ulimit -v, "
+            "ulimit -u, MemoryMax=, TasksMax=), or give it fewer sources and lighter models"
+        )
+
+    @classmethod
+    def meant_by(cls, fault: BaseException) -> bool:
+        """Whether Python said so by `fault`."""
+        return isinstance(fault, MemoryError) or (isinstance(fault, RuntimeError) and _NO_THREAD in str(fault))
+
+
+_NO_THREAD = "can't start new thread"  # Python's words

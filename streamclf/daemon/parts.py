@@ -25,7 +25,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from streamclf.errors import StreamclfError, sentence
+from streamclf.errors import LimitError, StreamclfError, sentence
 
 log = logging.getLogger("streamclf")
 
@@ -231,6 +231,8 @@ class Life:
         if not self._faults:
             return
         fault = self._faults[0]
+        if LimitError.meant_by(fault):
+            fault = LimitError()
         if isinstance(fault, StreamclfError):
             log.error("%s", fault)
             raise StreamclfError(str(fault)) from None
