@@ -5,6 +5,7 @@ under which licence.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from streamclf.model.pack import Manifest, Segmentation
 from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
+_SPECIES = re.compile(r"[A-Z][a-z-]+ [a-z-]+[^_]*_.")
 _LARGEST = 2 << 30
 _CARD = """# {title}
 
@@ -95,8 +97,13 @@ def adopt(folder: Path, graph: Path, labels: Path, said: Adoption) -> None:
 
 
 def species_labels(names: Sequence[str], *, group: str) -> list[Label]:
-    """Labels of lines such as `Turdus merula_Eurasian Blackbird`: id of the first part, both parts to read."""
-    parts = [(first.strip(), second.strip()) for first, _, second in (name.partition("_") for name in names)]
+    """Labels of lines such as `Turdus merula_Eurasian Blackbird`: id of the first part, both parts to read.
+
+    So they are read where half of the lines or more begin with a genus and a species; in `dog_bark` a `_` is a space.
+    """
+    of_species = 2 * sum(_SPECIES.match(name) is not None for name in names) >= len(names)
+    split = [name.partition("_") if of_species else (name, "", "") for name in names]
+    parts = [(first.strip(), second.strip()) for first, _, second in split]
     made = make_labels([first for first, _ in parts])
     return [
         Label(label.id, label.name if second in ("", first) else printable(f"{second} ({first})"), group)

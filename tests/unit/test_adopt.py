@@ -100,6 +100,13 @@ def test_labels_are_ids_of_the_species_with_both_names_to_read() -> None:
     ]
 
 
+def test_a_label_that_only_has_an_underscore_stays_whole() -> None:
+    labels = species_labels(["dog_bark", "door_bell", "Turdus merula_Eurasian Blackbird"], group="sound")
+
+    assert [label.id for label in labels] == ["dog_bark", "door_bell", "turdus_merula_eurasian_blackbird"]
+    assert [label.name for label in labels][:2] == ["dog_bark", "door_bell"]
+
+
 @pytest.mark.parametrize(
     ("change", "args", "fault", "sentence"),
     [
