@@ -222,18 +222,20 @@ def test_recordings_that_cannot_be_used_are_left_out_and_named(tmp_path: Path, e
     assert found.packs[0].scores == pytest.approx(run(engine, good).packs[0].scores)
 
 
-def test_annotations_that_go_on_after_the_end_belong_to_another_recording(tmp_path: Path, engine: Engine) -> None:
+def test_annotations_beyond_the_end_are_left_out_alone(tmp_path: Path, engine: Engine) -> None:
     spans = [Span(0.5, 1.0, "loud"), Span(7.0, 8.0, "loud")]
     recordings = [
         strong(tmp_path, "a", spans, audio((0.5, 1.0))),
         strong(tmp_path, "b", spans[:1], audio((0.5, 1.0))),
         strong(tmp_path, "c", [Span(1.5, 2.3, "loud")], audio((1.5, 2.0))),
+        strong(tmp_path, "d", spans[1:], audio((0.5, 1.0))),
     ]
 
     found = run(engine, recordings)
 
-    assert [problem.path.name for problem in found.problems] == ["a.wav"]
-    assert "lasts 2.00 s, but its annotations go on to 8.00 s" in found.problems[0].reason
+    assert [problem.path.name for problem in found.problems] == ["a.wav", "d.wav"]
+    assert "lasts 2.00 s, but the annotation 'loud' goes from 7.00 to 8.00 s" in found.problems[0].reason
+    assert "lasts 2.00 s, but its annotations go on to 8.00 s" in found.problems[1].reason
     # a little too long is cut at the end
     assert found.packs[0].events is not None
     assert found.packs[0].events.event.f1 == 1.0
