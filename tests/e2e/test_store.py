@@ -219,7 +219,7 @@ def test_a_store_has_one_daemon_and_no_store_keeps_nothing(daemon: StartDaemon, 
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(env: dict[str, str], words: str, pack: Path, tmp_path: Path) -> None:
-    done = run_cli("run", "--source", "demo", "--model", str(pack), "--port", "0", home=tmp_path, env=env)
+    done = run_cli("run", "--source", "demo#store=yes", "--model", str(pack), "--port", "0", home=tmp_path, env=env)
     assert (done.returncode, done.stderr.count("streamclf: error:")) == (78, 1), done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
