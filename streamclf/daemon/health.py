@@ -1,6 +1,7 @@
 """How the daemon is: gathers for `GET /v1/status` what others count and hold.
 
-Many pages ask every two seconds. So an answer holds for a second, and what has to be looked for on the disk for ten.
+Many pages ask every two seconds. So an answer holds for a second, and what has to be looked for on the disk for ten. A
+problem that comes or goes ends that second, so that this never says other than `/healthz`.
 """
 
 import asyncio
@@ -59,6 +60,7 @@ class Health:
         self._disk = Disk(folder, config)
         self._lock = threading.Lock()
         self._answered_s = -_LOOK_S
+        self._answered: list[str] = []
         self._answers: dict[bool, bytes] = {}
 
     async def watch(self) -> None:
@@ -72,12 +74,13 @@ class Health:
         """The `DaemonStatus` as JSON; streams, packs and problems alone for other roles than admin."""
         with self._lock:
             now_s = time.monotonic()
-            if now_s >= self._answered_s + _LOOK_S:
+            now_told = [problem.what for problem in self.problems.found()]
+            if now_s >= self._answered_s + _LOOK_S or now_told != self._answered:
                 self.problems.note(time.time_ns())
                 whole = self._status(now_s)
                 told = msgspec.structs.replace(whole, server=None, store=None, alerts=None, selftest=None, process=None)
                 self._answers = {True: msgspec.json.encode(whole), False: msgspec.json.encode(told)}
-                self._answered_s = now_s
+                self._answered_s, self._answered = now_s, now_told
             return Reply(self._answers[query.role >= Role.ADMIN])
 
     def _status(self, now_s: float) -> status.DaemonStatus:

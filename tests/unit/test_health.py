@@ -41,6 +41,24 @@ def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
     assert status.server.needs_token
 
 
+def test_an_answer_holds_until_a_problem_comes_or_goes() -> None:
+    hub = make_hub()
+    health = Health(hub, [], Config(), Hearing(hub, []), DaemonProblems(hub, NO_PARTS), needs_token=True)
+
+    def told_now() -> DaemonStatus:
+        return msgspec.json.decode(health.answer(Query({}, Role.ADMIN)).body, type=DaemonStatus)
+
+    first = told_now()
+    assert told_now() == first
+    publish(hub, Gap("mic", 640, 959, "xrun"), Said("mic", StreamState.LOST, "unplugged"))
+    lost = told_now()
+    assert [problem.what for problem in lost.problems] == ["mic is lost: unplugged"]
+    assert (lost.condition, lost.streams[0].state, lost.streams[0].lost_samples) == ("down", StreamState.LOST, 320)
+    assert told_now() == lost
+    publish(hub, Said("mic", StreamState.LIVE, ""))
+    assert told_now().problems == []
+
+
 @pytest.mark.parametrize("role", [Role.LABELS, Role.AUDIO])
 def test_other_roles_than_admin_see_streams_and_problems_only(role: Role) -> None:
     hub = make_hub()
