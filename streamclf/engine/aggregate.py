@@ -1,7 +1,8 @@
 """From native rows to one score row per 20 ms frame. Pure arithmetic on integer sample indexes of the pack's rate.
 
-`HoldRows` and `ReviseRows` live by one clock, `heard`: the number of samples the features have seen. `due` says whether a row
-of the grid can be given, so an answer depends on what was heard alone, never on how the blocks were cut.
+`HoldRows` and `ReviseRows` live by one clock, `heard`: the number of samples the features have seen. `take` gives the
+rows of the grid that are due by it, so they depend on what was heard alone, never on how the blocks were cut.
+`FuseRows` puts such rows together.
 """
 
 from collections import deque
@@ -152,7 +153,7 @@ class FuseRows:
         self._waiting[member].extend(rows)
 
     def take(self) -> tuple[int, F32, F32 | None] | None:
-        """(first frame, rows (frames, classes), margins as of `Fusion`) of the frames that are due, None where none is."""
+        """(first frame, rows (frames, classes), margins as of `Fusion`) of the frames that are due, or None."""
         firsts = [first for first in self._first if first is not None]
         if len(firsts) < len(self._first):
             return None

@@ -1,11 +1,11 @@
-"""One session for each graph, many lanes. Ready lanes are run together; the others cost nothing and change nothing.
+"""One session for each graph, many strands. Ready strands are run together; the others cost nothing and change nothing.
 
-The batch is compacted: row i of a run belongs to the i-th *active* lane, and the session gathers and scatters the
-recurrent state by slot. So `active` is which lanes are in the run, `reset` is `session.reset(slot)` before it, and a
+The batch is compacted: row i of a run belongs to the i-th *active* strand, and the session gathers and scatters the
+recurrent state by slot. So `active` is which strands are in the run, `reset` is `session.reset(slot)` before it, and a
 companion can neither slow nor alter another's rows. A slot's generation counts its tenants: a result is handed over
-only to the lane that asked for it.
+only to the strand that asked for it.
 
-A `PackRunner` has all tracks of a pack. A fused pack has several graphs, each with a session, its lanes and its hop;
+A `PackRunner` has all tracks of a pack. A fused pack has several graphs, each with a session, its strands and its hop;
 they fail and are made again as one.
 """
 
@@ -16,8 +16,8 @@ from enum import StrEnum
 from streamclf import metrics
 from streamclf.clock import FRAME_MS
 from streamclf.engine.guard import Guard, RunNote
-from streamclf.engine.lane import Lane
 from streamclf.engine.making import Making
+from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.fusedsession import PackSession, open_session
@@ -51,7 +51,7 @@ class PackFault:
 
 
 class GraphRunner:
-    """All lanes of one graph. pack: whose it is. label: what it is called there, "" where there is but one.
+    """All strands of one graph. pack: whose it is. label: what it is called there, "" where there is but one.
 
     least_hop: frames between two window runs at least.
     """
@@ -59,12 +59,12 @@ class GraphRunner:
     def __init__(self, pack: str, manifest: Manifest, *, label: str = "", least_hop: int = 1) -> None:
         self.manifest = manifest
         self.label = label
-        self.lanes: list[Lane] = []
+        self.strands: list[Strand] = []
         self.windows = manifest.shape is not Shape.STATEFUL
         self.hop_frames = self._least_hop = least_hop
         self.bad = False
-        """Whether a row of some lane was not finite in its last run."""
-        self._spoiled: set[Lane] = set()  # lanes whose newest rows of the encoder were not finite
+        """Whether a row of some strand was not finite in its last run."""
+        self._spoiled: set[Strand] = set()  # strands whose newest rows of the encoder were not finite
         self._pack = pack
         self._encoded = isinstance(manifest.features, Encoded)
         self._runs = metrics.MODEL_RUNS.labels(pack)
@@ -75,63 +75,63 @@ class GraphRunner:
         """Between two runs."""
         return self.hop_frames * FRAME_MS if self.windows else self.manifest.step * 1000 // self.manifest.rate
 
-    def add(self, lane: Lane) -> None:
-        """From now on the lane is run when it is ready."""
-        lane.set_hop(self.hop_frames)
-        self.lanes.append(lane)
+    def add(self, strand: Strand) -> None:
+        """From now on the strand is run when it is ready."""
+        strand.set_hop(self.hop_frames)
+        self.strands.append(strand)
 
-    def remove(self, lane: Lane) -> None:
+    def remove(self, strand: Strand) -> None:
         """It is run no more."""
-        self.lanes.remove(lane)
-        lane.generation += 1
+        self.strands.remove(strand)
+        strand.generation += 1
 
     def set_hop(self, frames: int, times: int) -> None:
         """Frames between two window runs, and how many times longer that is to be for lack of time."""
         self.hop_frames = max(frames, self._least_hop) * times
-        for lane in self.lanes:
-            lane.set_hop(self.hop_frames)
+        for strand in self.strands:
+            strand.set_hop(self.hop_frames)
 
     def forget(self) -> None:
         """Its session is another one."""
         self._spoiled.clear()
 
-    def run_ready(self, session: Session, lanes: Sequence[Lane], *, guard: Guard, strict: bool) -> list[Lane]:
-        """One run over those of `lanes` that are ready. Returns them: they may be ready once more."""
+    def run_ready(self, session: Session, strands: Sequence[Strand], *, guard: Guard, strict: bool) -> list[Strand]:
+        """One run over those of `strands` that are ready. Returns them: they may be ready once more."""
         if self._encoded:
-            for lane in lanes:
-                self._encode(session, lane, guard)
-        ready = [lane for lane in lanes if lane.ready]
+            for strand in strands:
+                self._encode(session, strand, guard)
+        ready = [strand for strand in strands if strand.ready]
         for at in range(0, len(ready), session.max_batch):
             self._run(session, ready[at : at + session.max_batch], guard, strict)
         return ready
 
-    def _encode(self, session: Session, lane: Lane, guard: Guard) -> None:
-        assert isinstance(lane.frontend, DeferredFrontend)
+    def _encode(self, session: Session, strand: Strand, guard: Guard) -> None:
+        assert isinstance(strand.frontend, DeferredFrontend)
         assert session.encode is not None
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, _ENCODINGS)))
         try:
-            lane.frontend.work(session.encode)
+            strand.frontend.work(session.encode)
         finally:
             guard.leave()
         if session.encode.bad:
             session.encode.bad = False
             metrics.BAD_ROWS.labels(self._pack).inc()
-            self._spoiled.add(lane)
+            self._spoiled.add(strand)
         else:
-            self._spoiled.discard(lane)
+            self._spoiled.discard(strand)
 
-    def _run(self, session: Session, ready: Sequence[Lane], guard: Guard, strict: bool) -> None:
+    def _run(self, session: Session, ready: Sequence[Strand], guard: Guard, strict: bool) -> None:
         inputs = session.input_rows(len(ready))
         asked = []
-        for row, lane in zip(inputs, ready, strict=True):
-            if lane.fresh:
-                session.reset(lane.slot)
-            lane.fill(row)
-            asked.append(lane.generation)
+        for row, strand in zip(inputs, ready, strict=True):
+            if strand.fresh:
+                session.reset(strand.slot)
+            strand.fill(row)
+            asked.append(strand.generation)
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
         try:
             with self._seconds.time():
-                outputs = session.run([lane.slot for lane in ready])
+                outputs = session.run([strand.slot for strand in ready])
         finally:
             guard.leave()
         self._runs.inc()
@@ -139,13 +139,13 @@ class GraphRunner:
         if bad:
             metrics.BAD_ROWS.labels(self._pack).inc(len(bad))
         noted = not strict and (bool(bad) or self.bad or bool(self._spoiled))
-        for at, (rows, lane, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
-            if lane.generation == generation:
-                lane.accept(rows)
+        for at, (rows, strand, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
+            if strand.generation == generation:
+                strand.accept(rows)
                 if noted:
-                    lane.note(at in bad or lane in self._spoiled)
+                    strand.note(at in bad or strand in self._spoiled)
         if noted:
-            self.bad = any(lane.bad_samples for lane in self.lanes)
+            self.bad = any(strand.bad_samples for strand in self.strands)
 
 
 class PackRunner:
@@ -227,8 +227,8 @@ class PackRunner:
 
     def add(self, track: Track) -> None:
         """From now on the track is run when it is ready."""
-        for graph, lane in zip(self.graphs, track.lanes, strict=True):
-            graph.add(lane)
+        for graph, strand in zip(self.graphs, track.strands, strict=True):
+            graph.add(strand)
         self.tracks.append(track)
         if not self.works:
             track.sleep()
@@ -236,8 +236,8 @@ class PackRunner:
     def remove(self, track: Track) -> None:
         """Give the track's slot back."""
         self.tracks.remove(track)
-        for graph, lane in zip(self.graphs, track.lanes, strict=True):
-            graph.remove(lane)
+        for graph, strand in zip(self.graphs, track.strands, strict=True):
+            graph.remove(strand)
         self._free.append(track.slot)
 
     def set_hop(self, frames: int, *, times: int = 1) -> None:
@@ -278,9 +278,9 @@ class PackRunner:
         guard = self.guard  # another thread's may be in its place when a run is back
         for at, (graph, own) in enumerate(zip(self.graphs, session.members, strict=True)):
             self._running = graph
-            lanes = [track.lanes[at] for track in tracks]
-            while lanes:
-                lanes = graph.run_ready(own, lanes, guard=guard, strict=self.strict)
+            strands = [track.strands[at] for track in tracks]
+            while strands:
+                strands = graph.run_ready(own, strands, guard=guard, strict=self.strict)
 
     def _fault(self, session: PackSession, fault: Exception) -> PackFault:
         at = self.graphs.index(self._running)

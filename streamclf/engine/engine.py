@@ -8,8 +8,8 @@ from collections.abc import Container, Mapping, Sequence
 
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
-from streamclf.engine.lane import Lane
 from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
@@ -53,8 +53,8 @@ class Engine:
                     f"pack {manifest.name} already serves {len(runner.tracks)} streams, as many as it has slots for; "
                     "start a second daemon for more"
                 )
-            lanes = [
-                Lane(
+            strands = [
+                Strand(
                     graph.manifest,
                     stream.listen(
                         graph.manifest.features,
@@ -70,7 +70,7 @@ class Engine:
             decisions = decide(runner.pack.labels, default_decision(manifest), per_label=self._per_label)
             track = Track(
                 runner.pack,
-                lanes,
+                strands,
                 Segmenter(stream.name, manifest.name, runner.pack.labels, decisions),
                 stream=stream.name,
                 native_hop=stream.hop,
@@ -186,9 +186,9 @@ class Engine:
         frames = -(-stream.consumed // stream.hop)
         needed: dict[int, int] = {}
         for track in tracks:
-            for lane in track.lanes:
-                rate = lane.manifest.rate
-                needed[rate] = max(needed.get(rate, 0), lane.needed(frames))
+            for strand in track.strands:
+                rate = strand.manifest.rate
+                needed[rate] = max(needed.get(rate, 0), strand.needed(frames))
             track.end(frames)
         stream.end(needed)
         self._heard = list(tracks)

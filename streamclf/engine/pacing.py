@@ -114,14 +114,12 @@ class Pacer:
             before, least = runner.hop_frames, self._hop(runner.name, streams=len(runner.tracks))
             runner.set_hop(least, times=self._ladder.rung.hop_factor)
             frames = runner.hop_frames
-            metrics.HOP_MS.labels(runner.name).set(frames * FRAME_MS)
+            metrics.HOP_MS.labels(runner.name).set(runner.step_ms)
             if frames == before == self.hops[runner.name]:
                 continue
             self.hops[runner.name] = frames
-            self._on_hop(runner.name, frames * FRAME_MS)
-            out.append(
-                Status("", StreamState.HOP, f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
-            )
+            self._on_hop(runner.name, runner.step_ms)
+            out.append(Status("", StreamState.HOP, f"{runner.name} runs every {runner.step_ms} ms", pack=runner.name))
         return out
 
     def _hop(self, pack: str, *, streams: int) -> int:

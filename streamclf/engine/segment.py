@@ -12,7 +12,8 @@ Theory of operation. Each class is in one of four phases:
 
 An event that begins may be stamped earlier than the row that reached `enter`: up to `reach_back` rows before it, as far
 as they reached `leave` without a break (the double threshold of Dinkel and Yu, "Duration robust weakly supervised sound
-event detection", 2020). In a fused pack it may be a member's own rows, by what that member leaves at. That moves the stamp alone: what is told, and when, and its peak and mean, stay as they are.
+event detection", 2020). In a fused pack it may be a member's own rows, by what that member leaves at. That moves the
+stamp alone: what is told, and when, and its peak and mean, stay as they are.
 
 Two thresholds (hysteresis) keep a score that hovers at one from chattering. Onsets and offsets therefore alternate
 per class, and an event is told as soon as it is certain that it is one. Only classes that are not idle, or that have

@@ -1,14 +1,14 @@
-"""A track: one stream under one pack. Its lanes give rows of frames; it tells them, and the events that follow.
+"""A track: one stream under one pack. Its strands give rows of frames; it tells them, and the events that follow.
 
-A pack has one lane on a stream, a fused pack one for each member; then a row of each makes a row of the pack.
+A pack has one strand on a stream, a fused pack one for each member; then a row of each makes a row of the pack.
 """
 
 from collections.abc import Iterator, Sequence
 
 from streamclf.clock import hop_of
 from streamclf.engine.aggregate import FuseRows
-from streamclf.engine.lane import Lane, TrackOptions
 from streamclf.engine.segment import Segmenter
+from streamclf.engine.strand import Strand, TrackOptions
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Pack
 from streamclf.types import F32, Event, FrameScores, Output
@@ -25,7 +25,7 @@ class Track:
     def __init__(
         self,
         pack: Pack,
-        lanes: Sequence[Lane],
+        strands: Sequence[Strand],
         segmenter: Segmenter,
         *,
         stream: str,
@@ -34,9 +34,9 @@ class Track:
     ) -> None:
         self.stream = stream
         self.manifest = pack.manifest
-        self.lanes = tuple(lanes)
+        self.strands = tuple(strands)
         self.segmenter = segmenter
-        self.slot = lanes[0].slot
+        self.slot = strands[0].slot
         self.priority = 0
         self.paused = False
         """Whether its pack does not work: it is not run, and gives nothing."""
@@ -45,21 +45,21 @@ class Track:
         self.begins = 0
         """The first frame of those whose rows were given without a break."""
         self.hop = hop_of(pack.manifest.rate)
-        self.native = lanes[0].native
+        self.native = strands[0].native
         """Where they are kept: (sample at which a run begins, its rows); of a fused pack its rows of frames."""
         self._native_hop = native_hop
         self._fused = None if pack.fusion is None else FuseRows(pack.fusion)
         if pack.fusion is not None:
             self.native = [] if options.native else None
-            for lane in lanes:
-                lane.native = None
+            for strand in strands:
+                strand.native = None
 
     def restart(self, frame: int) -> list[Output]:
         """Begin anew at `frame` (the stream's start, or the first whole frame after a gap). Closes open events."""
         events: list[Output] = list(self.segmenter.finish())
         self.given = self.begins = frame
-        for lane in self.lanes:
-            lane.restart(frame)
+        for strand in self.strands:
+            strand.restart(frame)
         if self._fused is not None:
             self._fused.restart()
         return events
@@ -71,23 +71,23 @@ class Track:
     def wake(self) -> None:
         """Its pack works again: `restart` comes next."""
         self._rest(False)
-        for lane in self.lanes:
-            lane.bad_samples = 0
+        for strand in self.strands:
+            strand.bad_samples = 0
 
     def _rest(self, paused: bool) -> None:
         self.paused = paused
-        for lane in self.lanes:
-            lane.paused = paused
-            if isinstance(lane.frontend, DeferredFrontend):
+        for strand in self.strands:
+            strand.paused = paused
+            if isinstance(strand.frontend, DeferredFrontend):
                 if paused:
-                    lane.frontend.sleep()
+                    strand.frontend.sleep()
                 else:
-                    lane.frontend.wake()
+                    strand.frontend.wake()
 
     @property
     def deaf(self) -> bool:
         """Whether its rows have not been finite for so long that they count as none."""
-        return any(lane.bad_samples and lane.deaf for lane in self.lanes)
+        return any(strand.bad_samples and strand.deaf for strand in self.strands)
 
     @property
     def scoring(self) -> bool:
@@ -112,8 +112,8 @@ class Track:
 
     def end(self, frames: int) -> None:
         """The stream has ended after `frames` frames; the next `take` gives all that is left."""
-        for lane in self.lanes:
-            lane.end(frames)
+        for strand in self.strands:
+            strand.end(frames)
 
     def finish(self) -> list[Event]:
         """Close what is open."""
@@ -122,11 +122,11 @@ class Track:
     def _due(self) -> Iterator[_TrackRows]:
         fused = self._fused
         if fused is None:
-            for first, rows, final in self.lanes[0].take():
+            for first, rows, final in self.strands[0].take():
                 yield first, rows, final, None
             return
-        for member, lane in enumerate(self.lanes):
-            for first, rows, final in lane.take():
+        for member, strand in enumerate(self.strands):
+            for first, rows, final in strand.take():
                 if final:
                     fused.add(member, first, rows)
         due = fused.take()
@@ -144,5 +144,5 @@ class Track:
             first_frame=first,
             rows=rows,
             final=final,
-            newest_sample=max(lane.newest(end) * self._native_hop // lane.hop for lane in self.lanes),
+            newest_sample=max(strand.newest(end) * self._native_hop // strand.hop for strand in self.strands),
         )

@@ -67,8 +67,8 @@ def main() -> None:
 def _run(task: TrialTask) -> str:
     # here, because all of it counts against the limits
     from streamclf.engine.verify import hears_out
-    from streamclf.model.loader import load_pack
     from streamclf.model.fusedsession import open_session
+    from streamclf.model.loader import load_pack
     from streamclf.types import Provider
 
     pack = load_pack(Path(task.folder))

@@ -27,7 +27,7 @@ class Encoder:
         statistics: (n, 1 + taps, taps), for a graph that asks for them; left out, those of silence.
         """
         features = self._features
-        feeds = {features.input: np.ascontiguousarray(frames)}
+        feeds: dict[str, Any] = {features.input: np.ascontiguousarray(frames)}
         if features.statistics:
             silent = np.zeros((len(frames), 1 + features.taps, features.taps))
             feeds[features.statistics] = silent if statistics is None else statistics

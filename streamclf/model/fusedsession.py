@@ -1,7 +1,6 @@
 """The sessions of a fused pack's members as one: made together, measured together, ended together."""
 
 from collections.abc import Callable
-from timeit import default_timer
 
 from streamclf.model.pack import Pack
 from streamclf.model.session import Brake, Session
@@ -25,9 +24,9 @@ class FusedSession:
         """Whether runs of any are computed by more than the calling thread."""
         return any(member.elsewhere for member in self.members)
 
-    def warm_up(self, clock: Callable[[], float] = default_timer) -> float:
+    def warm_up(self, clock: Callable[[], float] | None = None) -> float:
         """Time of one single-row run of all members, as of `Session`."""
-        return sum(member.warm_up(clock) for member in self.members)
+        return sum(member.warm_up() if clock is None else member.warm_up(clock) for member in self.members)
 
 
 PackSession = Session | FusedSession

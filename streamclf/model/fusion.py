@@ -41,7 +41,7 @@ class Fusion:
 class Head:
     """A member's share: from (n, F, its classes) as its graph gives them to (n, F, width).
 
-    columns: of each term, of which there is one, the member's classes that it is of. weights: (terms, classes of the fused pack).
+    columns: of each term (there is one) the member's classes that it is of. weights: (terms, classes of the pack).
     margins: for the member that says when: of each label the terms' classes and where each leaves, as a logit.
     """
 

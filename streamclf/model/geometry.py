@@ -7,7 +7,7 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
-from streamclf.model.pack import Encoded, Fbank, LevelControl, LogMel, Manifest, Waveform
+from streamclf.model.pack import Encoded, Fbank, LevelControl, LogMel, Manifest, Pack, Waveform
 from streamclf.types import F32, Shape
 
 MAX_RATE = 384_000
@@ -62,6 +62,13 @@ def receptive_field(manifest: Manifest) -> int | None:
     """Samples that can change a row; None where a recurrent state, or a level, makes it unbounded."""
     levelled = isinstance(manifest.features, LogMel) and manifest.features.level is not None
     return None if manifest.state or levelled else manifest.window + reach(manifest)
+
+
+def receptive_field_ms(pack: Pack) -> float | None:
+    """The same of a pack in milliseconds; of a fused one the longest of its members'."""
+    fields = [(receptive_field(one.manifest), one.manifest.rate) for one in pack.graphs]
+    known = [field * 1000 / rate for field, rate in fields if field is not None]
+    return max(known) if len(known) == len(fields) else None
 
 
 def check(manifest: Manifest) -> None:

@@ -47,7 +47,6 @@ from streamclf.features.spec import Waveform as Waveform
 from streamclf.model.fusion import Fusion
 from streamclf.types import Label, Shape
 
-
 OF_GRAPH = ("features", "input", "output", "activation")
 """Keys that every pack needs but a fused one, which has no graph."""
 
@@ -197,6 +196,16 @@ class Pack(msgspec.Struct, frozen=True):
     """Of a fused pack, in the order of its manifest, as they run in it: with their level control."""
     fusion: Fusion | None = None
     """What makes one row of theirs."""
+
+    @property
+    def graphs(self) -> "tuple[Pack, ...]":
+        """The packs whose graphs run: itself, or its members."""
+        return self.members or (self,)
+
+    @property
+    def revised(self) -> bool:
+        """Whether its rows are final only at a latency that a user chooses."""
+        return any(pack.manifest.shape is Shape.WINDOW_FRAMES for pack in self.graphs)
 
     @property
     def graph_bytes(self) -> int:

@@ -89,7 +89,8 @@ def fuse(manifest: Manifest, labels: Sequence[Label], members: Sequence[Pack], t
         for name in term.labels:
             if name not in known[place]:
                 raise PackError(
-                    f"fusion.csv names the label {name[:70]!r}, which the member {term.member} does not have; correct it"
+                    f"fusion.csv names the label {name[:70]!r}, which the member {term.member} does not have; "
+                    "correct it"
                 )
         own[place].append((index[term.label], [known[place][name] for name in term.labels], term.weight))
     for member, some in zip(manifest.members, own, strict=True):

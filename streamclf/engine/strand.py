@@ -1,8 +1,9 @@
-"""A lane: one stream under one graph, that of a pack or of a member of a fused one. Holds everything mutable of the pair.
+"""A strand: one stream under one graph, that of a pack or of a member of a fused one.
 
-Weights and sessions are elsewhere. Positions are samples of the graph's rate. `start` is where the next run begins; a
-run is ready once the features have heard `start + span`. After it `start` moves by the step (stateful) or by the hop
-between runs (windows), which may change at any time and is always a multiple of 20 ms.
+It holds everything mutable of the pair; weights and sessions are elsewhere. Positions are samples of the graph's rate.
+`start` is where the next run begins; a run is ready once the features have heard `start + span`. After it `start` moves
+by the step (stateful) or by the hop between runs (windows), which may change at any time and is always a multiple of
+20 ms.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ class TrackOptions:
     native: bool = False
 
 
-class Lane:
+class Strand:
     """See the module's text. `slot` and `generation` name its place in the graph's session."""
 
     def __init__(self, manifest: Manifest, frontend: Frontend, *, slot: int, options: TrackOptions) -> None:
@@ -104,7 +105,7 @@ class Lane:
         self.frontend.window(self.start - self._context, self._context + self._span, out)
 
     def accept(self, rows: F32) -> None:
-        """rows: (F, classes) of the run just made, the lane's own from now on."""
+        """rows: (F, classes) of the run just made, the strand's own from now on."""
         complete = self.start + self._span
         if isinstance(self._rows, HoldRows):
             for index, row in enumerate(rows):
