@@ -163,9 +163,9 @@ def _prove(pack: Pack) -> None:
 
     if pass_trial(pack, again=True) is None:
         from streamclf.engine.verify import hears_out
-        from streamclf.model.session import Session
+        from streamclf.model.fusedsession import open_session
 
-        hears_out(pack, Session(pack, provider=Provider.CPU))
+        hears_out(pack, open_session(pack, provider=Provider.CPU))
 
 
 @models.command("remove")

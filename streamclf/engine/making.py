@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamclf.model.session import Brake, Session
+from streamclf.model.fusedsession import PackSession
+from streamclf.model.session import Brake
 
 MOST_S = 120.0
 """Computing time after which a first run counts as one that never ends. The largest packs that keep up anywhere need a
@@ -17,14 +18,14 @@ _WALL = 10  # times as long in real time, where the thread gets no time to compu
 class Made:
     """A session that works, and the measured time of a run of one row."""
 
-    session: Session
+    session: PackSession
     run_seconds: float
 
 
 class Making:
     """make: makes the session, whose runs end where the brake is pulled. Its thread begins at once."""
 
-    def __init__(self, name: str, make: Callable[[Brake], Session]) -> None:
+    def __init__(self, name: str, make: Callable[[Brake], PackSession]) -> None:
         self._make = make
         self._brake = Brake()
         self._made: Made | Exception | None = None

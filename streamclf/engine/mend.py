@@ -164,7 +164,7 @@ class Mender:
         return [self._well(care, "it works again"), *self._on_back(runner)]
 
     def _note_deaf(self, care: _Care) -> list[Output]:
-        deaf = tuple(t.stream for t in care.runner.tracks if t.bad_samples and t.deaf and not t.paused)
+        deaf = tuple(t.stream for t in care.runner.tracks if t.deaf and not t.paused)
         if deaf == care.deaf:
             return []
         began = not care.deaf

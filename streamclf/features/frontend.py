@@ -10,12 +10,13 @@ before it count as well, back to the last restart at most.
 from functools import lru_cache
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from streamclf.features.fbank import KaldiFbank
-from streamclf.features.logmel import LogMelSpectrum
+from streamclf.features.logmel import LevelGain, LogMelSpectrum
 from streamclf.features.rows import Rows
-from streamclf.features.spec import Encoded, Fbank, Features, LogMel, Waveform
+from streamclf.features.spec import Encoded, Fbank, Features, LevelControl, LogMel, Waveform
 from streamclf.features.statistics import RunningStatistics
 from streamclf.features.waveform import WaveformFrontend
 from streamclf.types import F32, F64
@@ -167,6 +168,25 @@ class RunningFrontend(SpectralFrontend):
         return self._encode(frames, self._statistics(frames))
 
 
+class LevelledFrontend(SpectralFrontend):
+    """Log-mel rows behind a level control."""
+
+    def __init__(self, spectrum: LogMelSpectrum, features: LogMel, level: LevelControl, *, rate: int, history: int):
+        super().__init__(
+            spectrum, frame_length=features.frame_length, frame_shift=features.frame_shift, history=history
+        )
+        self._spectrum = spectrum
+        self._gain = LevelGain(level, power=features.spectrum == "power", shift_s=features.frame_shift / rate)
+
+    def restart(self, sample: int) -> None:
+        """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
+        super().restart(sample)
+        self._gain.restart()
+
+    def _rows_of(self, frames: F32) -> F32:
+        return self._spectrum.logarithm(self._gain.apply(self._spectrum.mel(frames)))
+
+
 def make_frontend(features: Features, rate: int, *, history: int, encode: Encode | None = None) -> Frontend:
     """A fresh frontend whose first sample has index 0.
 
@@ -175,6 +195,9 @@ def make_frontend(features: Features, rate: int, *, history: int, encode: Encode
     """
     if isinstance(features, Waveform):
         return WaveformFrontend(features, history=history)
+    if isinstance(features, LogMel) and features.level is not None:
+        plain = msgspec.structs.replace(features, level=None)
+        return LevelledFrontend(_log_mel(plain, rate), plain, features.level, rate=rate, history=history)
     transform: Transform
     if isinstance(features, Encoded):
         if encode is None:
@@ -203,6 +226,16 @@ def _frames_in(samples: int, frame_length: int, frame_shift: int) -> int:
     return max(0, (samples - frame_length) // frame_shift + 1)
 
 
-@lru_cache(maxsize=32)  # bound: packs in use at once; the least recently used transform is built again
 def _transform(features: LogMel | Fbank, rate: int) -> Transform:
-    return LogMelSpectrum(features, rate) if isinstance(features, LogMel) else KaldiFbank(features, rate)
+    return _log_mel(features, rate) if isinstance(features, LogMel) else _fbank(features, rate)
+
+
+# bound: packs in use at once; the least recently used transform is built again
+@lru_cache(maxsize=32)
+def _log_mel(features: LogMel, rate: int) -> LogMelSpectrum:
+    return LogMelSpectrum(features, rate)
+
+
+@lru_cache(maxsize=32)
+def _fbank(features: Fbank, rate: int) -> KaldiFbank:
+    return KaldiFbank(features, rate)
