@@ -9,6 +9,7 @@ from pathlib import Path
 LEAST_SOURCES = 10
 """A class that fewer recordings back is off: nobody can say how well it is told."""
 _TABLE = Path(__file__).parent / "classes.csv"
+_PACKAGES = Path(__file__).parent / "packages.csv"
 _SETS = {"esc10": "ESC-10", "ambience": "ambience", "clips": "clips", "animal_song": "animal_song"}
 
 
@@ -29,7 +30,7 @@ class EverydayClass:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file of the data folder. source: one original recording or session; such files stay together."""
+    """path: below the data folder, or absolute. source: one original recording or session; such files stay together."""
 
     path: str
     label: str
@@ -58,8 +59,10 @@ def _truth(text: str) -> tuple[str, str]:
     return label, pattern
 
 
-def recordings(data: Path) -> Iterator[Recording]:
-    """What is judged: data/more, and the labelled folders beside it."""
+def recordings(data: Path, debs: Path | None = None) -> Iterator[Recording]:
+    """What is judged: data/more, and the labelled folders beside it. debs: where Debian packages were unpacked, of
+    which those named in data/more/packages.csv and beside this module are taken, as far as they are there.
+    """
     with (data / "more" / "index.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["label"] != "rir":
@@ -68,8 +71,14 @@ def recordings(data: Path) -> Iterator[Recording]:
         for path in sorted((data / folder).rglob("*")):
             if path.suffix in (".ogg", ".flac"):
                 # ESC-10 names a file by fold, recording and take
-                source = path.stem.split("-")[1] if label == "ESC-10" else path.stem
+                source = path.stem.split("-")[1] if label == "ESC-10" else f"{folder}/{path.stem}"
                 yield Recording(str(path.relative_to(data)), label, source)
+    for table in (data / "more" / "packages.csv", _PACKAGES) if debs else ():
+        with table.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                path = debs / row["path"].lstrip("/")
+                if path.is_file() and row.get("state") != "no support":
+                    yield Recording(str(path), row["label"], f"{row['package']}:{path.name}")
 
 
 def holds(one: EverydayClass, recording: Recording) -> bool:

