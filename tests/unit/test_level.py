@@ -35,7 +35,7 @@ def signal(samples: int = RATE) -> F32:
     """Quiet, loud, silent, and quiet again."""
     gains = np.repeat([0.002, 0.5, 0.0, 0.01], samples // 4)
     noise = np.random.default_rng(3).standard_normal(len(gains)) * gains
-    return noise.astype(np.float32)
+    return np.asarray(noise, dtype=np.float32)
 
 
 @pytest.mark.parametrize("features", [LOGMEL, POWER], ids=["magnitude", "power"])
