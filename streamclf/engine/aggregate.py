@@ -138,36 +138,42 @@ class FuseRows:
     def __init__(self, fusion: Fusion) -> None:
         self._fusion = fusion
         self._waiting: list[deque[F32]] = [deque() for _ in fusion.heads]  # bounded by what the last member waits for
-        self._first: list[int | None] = [None] * len(fusion.heads)  # frame of the first row that waits
+        self._begins: dict[int, int] = {}  # member -> the first frame that it gave a row for
+        self._next: int | None = None  # once all have given one
 
     def restart(self) -> None:
         """Forget all rows."""
         for rows in self._waiting:
             rows.clear()
-        self._first = [None] * len(self._first)
+        self._begins.clear()
+        self._next = None
 
     def add(self, member: int, first: int, rows: F32) -> None:
         """rows: (frames, width of its head), final ones, which follow on those before."""
-        if self._first[member] is None:
-            self._first[member] = first
+        if self._next is None:
+            self._begins.setdefault(member, first)
         self._waiting[member].extend(rows)
 
     def take(self) -> tuple[int, F32, F32 | None] | None:
         """(first frame, rows (frames, classes), margins as of `Fusion`) of the frames that are due, or None."""
-        firsts = [first for first in self._first if first is not None]
-        if len(firsts) < len(self._first):
-            return None
-        begin = max(firsts)
-        for member, first in enumerate(firsts):
-            if first < begin:
-                waiting = self._waiting[member]
-                for _ in range(min(begin - first, len(waiting))):
-                    waiting.popleft()
-                    first += 1
-                self._first[member] = first
+        if self._next is None:
+            self._align()
         count = min(map(len, self._waiting))
-        if not count or any(first != begin for first in self._first):
+        if not count or self._next is None:
             return None
-        self._first = [begin + count] * len(firsts)
+        first, self._next = self._next, self._next + count
         rows, margins = self._fusion([_stacked([each.popleft() for _ in range(count)]) for each in self._waiting])
-        return begin, rows, margins
+        return first, rows, margins
+
+    def _align(self) -> None:
+        """Begin where the last member does, once it has."""
+        if len(self._begins) < len(self._waiting):
+            return
+        begin = max(self._begins.values())
+        early = [(self._waiting[member], begin - first) for member, first in self._begins.items()]
+        if any(len(rows) < count for rows, count in early):
+            return
+        for rows, count in early:
+            for _ in range(count):
+                rows.popleft()
+        self._next = begin

@@ -168,6 +168,7 @@ class Segmenter:
             if state.phase in (Phase.ACTIVE, Phase.FALLING)
         ]
         self._open.clear()
+        self._closed.clear()
         for smoother in self._smoothers:
             smoother.reset()
         self._next = None

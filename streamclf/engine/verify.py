@@ -101,7 +101,9 @@ def verify(
         late=_late(pack, session, audio, first, whole, rng),
         run_ms=_run_ms(runner),
         hop_ms=runner.step_ms,
-        reuse="; ".join(_reuse(graph) for graph in graphs),
+        reuse="; ".join(
+            (f"{graph.label}: " if graph.label else "") + _reuse(graph.manifest) for graph in runner.graphs
+        ),
         saves=_saves(session, graphs, cpu_clock),
         against=_against(graphs),
         window_ms=manifest.window * 1000 / manifest.rate,

@@ -6,6 +6,7 @@ for all streams of the run together. Of each frame only the shares are added up.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ class Fusion:
         for share in shares[1:]:
             total += share[:, :classes]
         rows = probabilities(total, "sigmoid")
-        if not np.isfinite(rows.sum()):
+        if not isfinite(np.add.reduce(rows, axis=None)):
             np.nan_to_num(rows, copy=False, nan=0.0)
         return rows, None if self.when is None else shares[self.when][:, classes:]
 

@@ -153,22 +153,27 @@ def read_manifest(path: Path) -> tuple[Manifest, bytes]:
 def manifest_of(text: bytes, where: Path) -> Manifest:
     """The checked manifest of a pack.toml. where: its path, for messages. Raises `PackError`."""
     values = _values(text, where)
-    if values.get("shape") == Shape.FUSED:
-        for key in OF_GRAPH:
-            if key in values:
-                raise PackError(f"{where}: `{key}` belongs to packs that have a graph; a fused pack must leave it out")
-        values |= {"features": {"kind": "waveform"}, "input": "", "output": "", "activation": "none"}
     try:
-        manifest = msgspec.convert(values, Manifest)
-    except msgspec.ValidationError as error:
-        raise PackError(f"{where}: {_in_words(str(error))}") from None
-    try:
+        manifest = manifest_of_values(values)
         _check_texts(manifest)
         _check_files(manifest)
         geometry.check(manifest)
     except PackError as error:
         raise PackError(f"{where}: {error}") from None
     return manifest
+
+
+def manifest_of_values(values: Mapping[str, Any]) -> Manifest:
+    """The manifest of what TOML holds; its texts, files and geometry are not checked. Raises `PackError`."""
+    if values.get("shape") == Shape.FUSED:
+        for key in OF_GRAPH:
+            if key in values:
+                raise PackError(f"`{key}` belongs to packs that have a graph; a fused pack must leave it out")
+        values = {**values, "features": {"kind": "waveform"}, "input": "", "output": "", "activation": "none"}
+    try:
+        return msgspec.convert(values, Manifest)
+    except msgspec.ValidationError as error:
+        raise PackError(_in_words(str(error))) from None
 
 
 def _values(text: bytes, where: Path) -> dict[str, Any]:
