@@ -1,6 +1,6 @@
 """The tables that the recipe of `everyday` writes: its labels, and what each is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.everyday.recipe.classes import EverydayClass
@@ -9,18 +9,18 @@ from streamclf.model.writer import labels_csv
 from streamclf.types import Label
 
 SPEECH = "speech"
+WEIGHTS = {"yamnet": 1.0, "default": 0.3, "silero-vad": 0.5}
+"""Fixed, the same for all classes: chosen by hand, not fitted."""
 
 
-def terms_of(one: EverydayClass, weights: Mapping[str, float], against: Sequence[str] = ()) -> list[Term]:
-    """weights: yamnet, default, silero-vad, against and bias. against: labels of yamnet that speak against the class."""
-    found = [Term(one.id, "yamnet", one.yamnet, weights["yamnet"])]
-    if against and weights.get("against"):
-        found.append(Term(one.id, "yamnet", tuple(against), -weights["against"]))
+def terms_of(one: EverydayClass, bias: float) -> list[Term]:
+    """What the class is made of."""
+    found = [Term(one.id, "yamnet", one.yamnet, WEIGHTS["yamnet"])]
     if one.default:
-        found.append(Term(one.id, "default", one.default, weights["default"]))
+        found.append(Term(one.id, "default", one.default, WEIGHTS["default"]))
     if one.id == SPEECH:
-        found.append(Term(one.id, "silero-vad", (SPEECH,), weights["silero-vad"]))
-    return [*found, Term(one.id, "", (), weights["bias"])]
+        found.append(Term(one.id, "silero-vad", (SPEECH,), WEIGHTS["silero-vad"]))
+    return [*found, Term(one.id, "", (), round(bias, 2))]
 
 
 def write(folder: Path, labels: Sequence[Label], terms: Sequence[Term]) -> None:

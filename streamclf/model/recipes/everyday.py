@@ -19,8 +19,9 @@ from streamclf.types import Label, Shape
 
 _DEFAULT = "default"
 _LABELS, _FUSION = "everyday_labels.csv", "everyday_fusion.csv"
-_LEVEL = LevelControl(target_db=8.0, up_db=40.0, rate_db_s=4.0)
-"""Measured: see the card."""
+LEVEL = LevelControl(target_db=20.0, up_db=40.0, down_db=-40.0, rate_db_s=4.0)
+"""The target does best on ESC-10 among 8, 14, 20, 26 and 32 dB; at a fiftieth of its loudness nothing is lost."""
+HOP_MS = 200
 
 _MANIFEST = Manifest(
     format=1,
@@ -39,7 +40,7 @@ _MANIFEST = Manifest(
     output="",
     activation="none",
     members=(
-        Member(name="yamnet", sha256="", hop_ms=200, level=_LEVEL),
+        Member(name="yamnet", sha256="", hop_ms=HOP_MS, level=LEVEL),
         Member(name=_DEFAULT, sha256=""),
         Member(name="silero-vad", sha256=""),
     ),
