@@ -1,8 +1,10 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.everyday.recipe import fit
 from models.everyday.recipe.classes import classes
 from streamclf.errors import PackError
 from streamclf.model.library import shipped_models_dir
@@ -45,3 +47,16 @@ def test_it_is_made_of_two_wheels_and_says_so(tmp_path: Path) -> None:
         EVERYDAY.build(tmp_path / "out", tmp_path / "one.whl")
     with pytest.raises(PackError, match="cannot be read"):
         EVERYDAY.build(tmp_path / "out", tmp_path)
+
+
+def test_a_threshold_lets_its_budget_pass_and_is_chosen_without_the_source_that_it_judges() -> None:
+    # one class; twenty recordings of half an hour, each of a source of its own, none of which holds it
+    values = np.arange(20, dtype=np.float64)[:, None]
+    right, wrong = np.zeros((20, 1), dtype=bool), np.ones((20, 1), dtype=bool)
+    of = fit.Truths(right, wrong, [f"{number:02}" for number in range(20)], np.full(20, 0.5))
+
+    chosen = fit.thresholds(values, of, 0.3, np.ones(20, dtype=bool))
+    assert (values > chosen).sum() == 3
+
+    told = fit.left_out(values, of, 0.3)
+    assert 3 <= told.sum() <= 4, "what a recording's own source would have raised is not known to its threshold"
