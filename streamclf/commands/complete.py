@@ -21,8 +21,6 @@ from streamclf.text import plain
 if TYPE_CHECKING:
     from streamclf.engine.rowposition import SuddenSound
 
-_SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-
 
 @click.command("complete")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -75,6 +73,7 @@ def _golden(pack: Pack) -> bytes:
 
 def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["SuddenSound"]:
     from streamclf.audio.onsets import read, sudden
+    from streamclf.audio.sources.recording import readable
     from streamclf.engine.rowposition import SuddenSound
 
     ids = [label.id for label in pack.labels]
@@ -84,7 +83,7 @@ def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["Sudde
         unknown = [one for one in wanted if one not in ids]
         if unknown:
             raise UsageError(f"--sound {name}: the pack has no label {unknown[0]!r}; take one of labels.csv")
-        for path in sorted(entry for entry in (folder / name).glob("*") if entry.suffix.lower() in _SOUNDS):
+        for path in sorted(entry for entry in (folder / name).glob("*") if entry.suffix.lower() in readable()):
             cut = sudden(read(path, pack.manifest.rate), pack.manifest.rate)
             if cut is not None:
                 yield SuddenSound(name, tuple(ids.index(one) for one in wanted), cut)

@@ -16,13 +16,13 @@ import msgspec
 import numpy as np
 
 from streamclf.audio.sources.demo import DEMO_FILE
+from streamclf.audio.sources.recording import readable
 from streamclf.clock import hop_of
 from streamclf.errors import UsageError
 from streamclf.features.frontend import make_frontend
 from streamclf.features.spec import Encoded
 from streamclf.model.pack import Pack
 from streamclf.model.session import Encoder, Session
-from streamclf.train.data.annotations import AUDIO_SUFFIXES
 from streamclf.train.data.scenes import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.onnxgraph import to_onnx
@@ -74,7 +74,7 @@ def recordings(path: Path | None, rate: int, *, window: int) -> Recordings:
     reader's own error where a recording cannot be read.
     """
     path = path or DEMO_FILE
-    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in readable())
     parts: list[F32] = []
     while found and sum(map(len, parts)) < _LONGEST_S * rate:
         parts.append(read_sound(found.pop(0), rate))
