@@ -68,11 +68,6 @@ class LeftOut:
     reason: str
 
 
-def slug(name: str) -> str:
-    """`name` in the form of a label's id: lower-case ASCII letters, digits and single underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
 def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
     """All labelled recordings below `folder` by path, and the files that were left out.
 
