@@ -67,7 +67,7 @@ class PackRunner:
         self.run_seconds: float | None = None
         """Measured time of a run of one row."""
         self.bad = False
-        """Whether a row of some track was not finite in its last run."""
+        """Whether a row of some track was not finite a moment ago."""
         self._spoiled: set[Track] = set()  # tracks whose newest rows of the encoder were not finite
         self._session = session
         self._encoded = isinstance(pack.manifest.features, Encoded)
@@ -203,4 +203,4 @@ class PackRunner:
                 if noted:
                     track.note(at in bad or track in self._spoiled)
         if noted:
-            self.bad = any(track.bad_samples for track in self.tracks)
+            self.bad = any(track.ailing for track in self.tracks)
