@@ -66,7 +66,7 @@ def test_a_pack_whose_first_run_never_ends_does_not_hold_the_start(tmp_path: Pat
     sick = sick_pack(tmp_path / "s", Sickness.LOOPS, above=-1)
     healthy = stateful_pack(tmp_path / "h", name="healthy")
     running = daemon("--source", "demo", "--model", str(sick), "--model", str(healthy), ready=False)
-    running.wait_for("pack sick: its first run has not ended within 5 s: starting without it", LIMIT_S)
+    running.wait_for("pack sick: its first run has not ended after 5 s of computing: starting without it", LIMIT_S)
     running.wait_for("listening on", LIMIT_S)
     until(running, lambda: rows(running, "healthy") > 20, "the pack that works gives no rows")
     assert rows(running, "sick") == 0
