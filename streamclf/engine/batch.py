@@ -12,11 +12,11 @@ from enum import StrEnum
 
 from streamclf import metrics
 from streamclf.engine.guard import Guard, RunNote
-from streamclf.engine.making import Making
+from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Encoded, Pack
-from streamclf.model.session import Brake, Session
+from streamclf.model.session import Session
 from streamclf.text import words_of
 from streamclf.types import Provider
 
@@ -52,7 +52,12 @@ class PackRunner:
     """
 
     def __init__(
-        self, pack: Pack, session: Session | None, *, make: Callable[[Brake], Session] | None = None, slots: int = 256
+        self,
+        pack: Pack,
+        session: Session | None,
+        *,
+        make: Callable[[StartBrake], Session] | None = None,
+        slots: int = 256,
     ) -> None:
         self.pack = pack
         self.make = make or (lambda brake: Session(pack, brake=brake))
@@ -67,7 +72,7 @@ class PackRunner:
         self.run_seconds: float | None = None
         """Measured time of a run of one row."""
         self.bad = False
-        """Whether a row of some track was not finite in its last run."""
+        """Whether a row of some track was not finite a moment ago."""
         self._spoiled: set[Track] = set()  # tracks whose newest rows of the encoder were not finite
         self._session = session
         self._encoded = isinstance(pack.manifest.features, Encoded)
@@ -203,4 +208,4 @@ class PackRunner:
                 if noted:
                     track.note(at in bad or track in self._spoiled)
         if noted:
-            self.bad = any(track.bad_samples for track in self.tracks)
+            self.bad = any(track.ailing for track in self.tracks)

@@ -211,7 +211,7 @@ class Engine:
         runner.regain(session, run_seconds)
         for track in runner.tracks:
             stream = self.streams[track.stream]
-            track.bad_samples = 0
+            track.recover()
             if stream.ended:
                 continue
             track.paused = False

@@ -16,6 +16,7 @@ from streamclf.types import F32, Event, FrameScores, Output, Shape
 
 _NEVER = 1 << 62
 _DEAF_MS = 500
+_CALM_MS = 2000  # of rows that are all finite: what was wrong before is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Track:
         """Whether its pack does not work: it is not run, and gives nothing."""
         self.bad_samples = 0
         """Sound since the last row that was finite, where rows are not."""
+        self._ill_samples = 0  # sound of rows that were not finite, since there was calm
+        self._calm_samples = 0  # sound since the last of those
         self.given = 0
         """One past the last frame whose final row was given."""
         self.begins = 0
@@ -120,9 +123,28 @@ class Track:
         """Whether it gives rows that mean something."""
         return not (self.paused or (self.bad_samples and self.deaf))
 
+    @property
+    def ailing(self) -> bool:
+        """Whether there were rows that were not finite, and no calm since."""
+        return self._ill_samples > 0
+
+    @property
+    def ill(self) -> bool:
+        """Whether there were so many of those that it has to be told. It stays told until there is calm."""
+        return self._ill_samples * 1000 >= _DEAF_MS * self.manifest.rate
+
     def note(self, bad: bool) -> None:
         """Whether the rows just accepted were not finite, and zeros stand in their place."""
         self.bad_samples = self.bad_samples + self._advance if bad else 0
+        self._calm_samples = 0 if bad else self._calm_samples + self._advance
+        if bad:
+            self._ill_samples += self._advance
+        elif self._calm_samples * 1000 >= _CALM_MS * self.manifest.rate:
+            self._ill_samples = 0
+
+    def recover(self) -> None:
+        """Forget what was not finite: it is run by another session now."""
+        self.bad_samples = self._ill_samples = self._calm_samples = 0
 
     def fill(self, out: F32) -> None:
         """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from streamclf.errors import PackError, ProviderError
+from streamclf.errors import LimitError, PackError, ProviderError
 from streamclf.model.activation import probabilities
 from streamclf.model.driver import worth_trying
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
@@ -351,6 +351,8 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
                 read_config_from_model=0,
             )
     except Exception as error:  # onnxruntime raises a dozen unrelated types
+        if LimitError.meant_by(error):
+            raise LimitError from error
         raise PackError(f"ONNX Runtime refuses the model of pack {name}: {words_of(error)}; export it again") from error
     taken = session.get_providers()[0]
     if taken != _EXECUTION_PROVIDERS[provider]:

@@ -1,6 +1,7 @@
 """A user's mistake gives one sentence and its exit status, never a traceback: 2 usage, 78 configuration, 1 run time."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -367,7 +368,8 @@ def test_a_daemon_whose_standard_error_is_closed_runs_and_gives_no_other_file_it
         process.wait()
 
 
-@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.ENOMEM, "no"),
+                                   ImportError("x.so: failed to map segment from shared object")])  # fmt: skip
 def test_a_process_that_may_not_take_what_it_needs_is_told_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: Exception
 ) -> None:
