@@ -31,6 +31,7 @@ HELP = "Classify files offline."
 @click.option("--latency-ms", type=int, help="Latency of the final revision of window packs with frame output.")
 @click.option("--average/--newest", default=None, help="Final rows: mean of all windows, or the newest (default).")
 @click.option("--gain", type=click.Choice(["off", "normalise"]), default=None, help="Lift quiet recordings.")
+@click.option("--sensitivity", type=click.Choice(["low", "normal", "high"]), help="How readily events begin.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), default=None)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file (thresholds).")
 def classify(
@@ -54,7 +55,7 @@ def classify(
         raise UsageError("--format npz is binary; name the file or folder with --out")
     if native and what != "scores":
         raise UsageError("--native gives score rows; add --scores")
-    settings = {key: flags[key] for key in ("hop_ms", "latency_ms", "average", "gain", "provider")}
+    settings = {key: flags[key] for key in ("hop_ms", "latency_ms", "average", "gain", "sensitivity", "provider")}
     config = load(flags={**settings, "model": flags["models"] or None}, file=flags["config_file"])
     engine = build_engine(config, native=native)
     writer = _Writer(engine, what, form, out, many=len(files) * len(engine.runners) > 1)
