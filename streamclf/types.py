@@ -275,6 +275,14 @@ class GapReason(StrEnum):
     STALLED = "stalled"  # the source sent nothing
 
 
+class Sensitivity(StrEnum):
+    """How readily events begin: `low` tells fewer and surer ones than `normal`, `high` more."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 class Provider(StrEnum):
     """Execution providers a user may ask for. `auto` takes the best one that works and says which."""
 
@@ -295,6 +303,10 @@ class Label:
     """Default enter threshold in [0, 1]; None takes the pack's."""
     hidden: bool = False
     """Too generic to show: left out of displays and of top-k by default."""
+    enter_low: float | None = None
+    """What takes the place of `enter` at low sensitivity; None shifts it, see `engine.segment`."""
+    enter_high: float | None = None
+    """The same at high sensitivity."""
 
 
 @dataclass(frozen=True, slots=True)

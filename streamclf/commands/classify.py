@@ -34,6 +34,7 @@ HELP = "Classify files offline."
 @click.option("--average/--newest", default=None, help="Final rows: mean of all windows, or the newest (default).")
 @click.option("--channel", type=click.IntRange(min=1), help="Channel to hear, from 1; default: the mix of all.")
 @click.option("--gain", type=click.Choice(["off", "normalise"]), default=None, help="Lift quiet recordings.")
+@click.option("--sensitivity", type=click.Choice(["low", "normal", "high"]), help="How readily events begin.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), default=None)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file (thresholds).")
 def classify(
@@ -58,7 +59,7 @@ def classify(
         raise UsageError("--format npz is binary; name the file or folder with --out")
     if native and what != "scores":
         raise UsageError("--native gives score rows; add --scores")
-    settings = {key: flags[key] for key in ("hop_ms", "latency_ms", "average", "gain", "provider")}
+    settings = {key: flags[key] for key in ("hop_ms", "latency_ms", "average", "gain", "sensitivity", "provider")}
     config = load(flags={**settings, "model": flags["models"] or None}, file=flags["config_file"])
     engine = build_engine(config, native=native)
     names = _names(files)

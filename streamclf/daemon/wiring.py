@@ -185,7 +185,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
         hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
         info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.provider, latency_ms=config.latency_ms)
-        infos.append(replace(info, labels=_as_decided(engine, info)))
+        infos.append(replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity))
     return infos
 
 

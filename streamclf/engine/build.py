@@ -48,7 +48,7 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
         for runner in runners:
             runner.set_hop(config.hop_ms // 20)
     options = TrackOptions(latency_ms=config.latency_ms, average=config.average, native=native)
-    return Engine(runners, options=options, per_label=config.per_label())
+    return Engine(runners, options=options, per_label=config.per_label(), sensitivity=config.sensitivity)
 
 
 def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list[PackRunner]:

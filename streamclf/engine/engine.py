@@ -15,13 +15,14 @@ from streamclf.errors import PackError
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Manifest
 from streamclf.model.session import Session
-from streamclf.types import Gap, GapReason, Output
+from streamclf.types import Gap, GapReason, Output, Sensitivity
 
 
 class Engine:
     """Streams, and for each the tracks of the packs that listen to it.
 
-    per_label: label id, `group:NAME` or `*` -> fields of `Decision` that replace the pack's own.
+    per_label: label id, `group:NAME` or `*` -> fields of `Decision` that replace the pack's own. sensitivity: which of
+    the pack's own thresholds.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Engine:
         *,
         options: TrackOptions | None = None,
         per_label: Mapping[str, Mapping[str, object]] | None = None,
+        sensitivity: Sensitivity = Sensitivity.NORMAL,
     ) -> None:
         self.runners = list(runners)
         self.streams: dict[str, Stream] = {}
@@ -39,6 +41,7 @@ class Engine:
         self._told: list[Output] = []  # bound: what one tick gives
         self._options = options or TrackOptions()
         self._per_label = per_label or {}
+        self._sensitivity = sensitivity
 
     def add(self, stream: Stream, *, packs: Sequence[str] | None = None, priority: int = 0) -> None:
         """Run every pack (or those named) on `stream` from its next sample on."""
@@ -67,7 +70,12 @@ class Engine:
                     stream.name,
                     manifest.name,
                     runner.pack.labels,
-                    decide(runner.pack.labels, default_decision(manifest), per_label=self._per_label),
+                    decide(
+                        runner.pack.labels,
+                        default_decision(manifest),
+                        per_label=self._per_label,
+                        sensitivity=self._sensitivity,
+                    ),
                 ),
                 slot=slot,
                 options=self._options,

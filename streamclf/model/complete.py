@@ -26,7 +26,7 @@ from streamclf.model import graph, loader
 from streamclf.model.labels import make_labels
 from streamclf.model.loader import ENCODER, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MODEL
 from streamclf.model.pack import Pack
-from streamclf.model.writer import LABEL_COLUMNS, labels_csv
+from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
 _USUAL = (MODEL, LABELS, ENCODER, GOLDEN, "CARD.md")
@@ -116,9 +116,10 @@ def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
     except csv.Error as fault:
         raise PackError(f"{where} is not CSV: {fault}; write it with plain quoting") from None
     head = [cell.strip() for cell in rows[0]] if rows else []
-    if tuple(head) == LABEL_COLUMNS:
+    if tuple(head) in (LABEL_COLUMNS, LABEL_COLUMNS + SENSITIVITY_COLUMNS):
         return content
-    if head and {"id", "name"} & set(head) and set(head) <= {*LABEL_COLUMNS, _INDEX} and len(set(head)) == len(head):
+    known = {*LABEL_COLUMNS, *SENSITIVITY_COLUMNS, _INDEX}
+    if head and {"id", "name"} & set(head) and set(head) <= known and len(set(head)) == len(head):
         labels = _labels_of_table(head, rows[1:], where)
         said.append(f"{LABELS}: the columns {','.join(LABEL_COLUMNS)}")
     elif rows and all(len(row) == 1 for row in rows):
@@ -150,16 +151,21 @@ def _labels_of_table(head: list[str], rows: list[list[str]], where: Path) -> lis
     labels = []
     for made, entry in zip(ids, table, strict=True):
         ident = entry.get("id") or made
-        enter = entry.get("enter") or None
         hidden = entry.get("hidden", "").lower()
-        try:
-            threshold = None if enter is None else float(enter)
-        except ValueError:
-            raise PackError(f"{where}: enter is {str(enter)[:20]!r}; expected a number over 0 up to 1") from None
+        enter, low, high = (_number(entry, column, where) for column in ("enter", *SENSITIVITY_COLUMNS))
         if hidden not in ("", "true", "false"):
             raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
-        labels.append(Label(ident, entry.get("name") or ident, entry.get("group", ""), threshold, hidden == "true"))
+        name, group = entry.get("name") or ident, entry.get("group", "")
+        labels.append(Label(ident, name, group, enter, hidden == "true", low, high))
     return labels
+
+
+def _number(entry: dict[str, str], column: str, where: Path) -> float | None:
+    text = entry.get(column) or None
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise PackError(f"{where}: {column} is {str(text)[:20]!r}; expected a number over 0 up to 1") from None
 
 
 def _fill(document: Document, seen: graph.Interface, classes: int, said: list[str]) -> None:
