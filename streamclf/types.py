@@ -230,7 +230,7 @@ MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(
             to_do="give it fewer streams, or a lighter model",
         ),
         StreamState.WAITING: Meaning(
-            words="waiting", what="No client has connected yet to push it.", tone=Tone.NOTE, silent=True
+            words="waiting", what="No client pushes it: none has come yet, or it has left.", tone=Tone.NOTE, silent=True
         ),
         StreamState.ENDED: Meaning(
             words="ended",

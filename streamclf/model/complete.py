@@ -29,6 +29,7 @@ from streamclf.model.pack import Pack
 from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
+Files = Mapping[str, bytes]
 _USUAL = (MODEL, LABELS, ENCODER, GOLDEN, "CARD.md")
 _LEGAL = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _INDEX = "index"
@@ -52,13 +53,14 @@ class Completed:
 def complete(
     folder: Path,
     *,
-    row_frame: Callable[[Pack], int] | None = None,
-    golden: Callable[[Pack], bytes] | None = None,
+    row_frame: Callable[[Files], int] | None = None,
+    golden: Callable[[Files], bytes] | None = None,
 ) -> Completed:
     """The pack in `folder`, completed. Raises `PackError`, one sentence: what is missing or does not fit.
 
     row_frame: measures the frame of the window, from 0, that a row belongs to, where pack.toml states neither `row_at`
-    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without.
+    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without. Both get the pack's
+    files, name -> content, of which nothing has run yet.
     """
     if not folder.is_dir():
         raise PackError(f"{folder} is not a folder; name the one that holds {MANIFEST}, {MODEL} and {LABELS}")
@@ -70,9 +72,9 @@ def complete(
     classes = len(loader.labels_of(contents[LABELS], folder / LABELS))
     _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
     _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
-    pack = _checked(document, contents, folder)
+    _checked(document, contents, folder)
     if golden is not None:
-        contents[GOLDEN] = golden(pack)
+        contents[GOLDEN] = golden(_whole(document, contents))
         said.append(f"{GOLDEN}: the rows that come out here")
     said += _hashes(document, contents)
     pack = _checked(document, contents, folder)
@@ -222,7 +224,7 @@ def _place_row(document: Document, measured: Callable[[], int], said: list[str])
 
 
 def _provisional(
-    document: Document, contents: Mapping[str, bytes], folder: Path, row_frame: Callable[[Pack], int] | None
+    document: Document, contents: Mapping[str, bytes], folder: Path, row_frame: Callable[[Files], int] | None
 ) -> int:
     """The measured frame, of the pack as if its row belonged to the window's last one."""
     if row_frame is None:
@@ -234,15 +236,21 @@ def _provisional(
     supposed = tomlkit.parse(tomlkit.dumps(document))
     supposed["row_at"] = (window // hop - 1) * hop
     supposed["look_ahead"] = window - window // hop * hop
-    return row_frame(_checked(supposed, contents, folder))
+    _checked(supposed, contents, folder)
+    return row_frame(_whole(supposed, contents))
 
 
 def _checked(document: Document, contents: Mapping[str, bytes], folder: Path) -> Pack:
     """The pack as it would be loaded. Raises `PackError`."""
+    text = _whole(document, contents)[MANIFEST]
+    return loader.pack_of(loader.manifest_of(text, folder / MANIFEST), text, contents, folder)
+
+
+def _whole(document: Document, contents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """All files of the pack as it is by now, with the hashes that there will be."""
     supposed = tomlkit.parse(tomlkit.dumps(document))
     _hashes(supposed, contents)
-    text = tomlkit.dumps(supposed).encode()
-    return loader.pack_of(loader.manifest_of(text, folder / MANIFEST), text, contents, folder)
+    return {**contents, MANIFEST: tomlkit.dumps(supposed).encode()}
 
 
 def _hashes(document: Document, contents: Mapping[str, bytes]) -> list[str]:

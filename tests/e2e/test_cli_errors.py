@@ -272,6 +272,18 @@ def test_config_check_says_the_same(tmp_path: Path) -> None:
     assert "did you mean server.port?" in said
 
 
+def test_config_check_reads_the_rules_that_it_names(tmp_path: Path) -> None:
+    file, rules = tmp_path / "streamclf.toml", tmp_path / "rules.toml"
+    file.write_text(f'rules = "{rules}"\n')
+
+    absent = sentence(run_cli("config", "check", str(file), home=tmp_path), status=78)
+    rules.write_text("[[rule]]\n")
+    wrong = sentence(run_cli("config", "check", str(file), home=tmp_path), status=78)
+
+    assert absent == f"rules file {rules} does not exist; make it, or check the path"
+    assert wrong.startswith(f"{rules}:1: rule 1: ")
+
+
 def test_listening_where_nobody_serves(tmp_path: Path, free_port: int) -> None:
     args = ("listen", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
 

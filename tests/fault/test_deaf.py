@@ -129,6 +129,13 @@ def test_a_client_that_is_connected_and_sends_nothing_is_stalled_and_its_silence
         until(running, lambda status, _: lost_s(running) > before_s + 3.0, "the gap")
         until(running, lambda status, _: abs(misplaced_s(running)) < 0.5, "that its clock keeps to wall time")
         sender.end()
+        connection.socket.shutdown(socket.SHUT_RDWR)  # it says no good-bye
+        until(running, bad("lost"), "that the connection broke off")
+        lasts(running, "lost", 1.0)
+    with connect(running.url) as connection:
+        Client(connection)
+        until(running, bad("stalled"), "that a client is there again")
+    until(running, lambda status, found: (status, found["streams"][0]["state"]) == (200, "waiting"), "that it has left")
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25])

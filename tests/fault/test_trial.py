@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from streamclf.commands.models import models
 from streamclf.config import load
 from streamclf.engine import trial
 from streamclf.engine.build import build_engine
@@ -271,3 +273,16 @@ def test_a_trial_is_waited_for_by_what_it_computes_and_ends_where_nobody_waits_a
     assert str(making.outcome) == "the trial of pack looping was broken off"
     assert not tried
     assert not outcomes_dir().exists()
+
+
+@pytest.mark.parametrize("how", [("--golden",), ("--sounds", "sounds")])
+def test_a_pack_that_is_completed_is_tried_before_it_runs_here(tmp_path: Path, how: tuple[str, ...]) -> None:
+    folder = greedy_pack(tmp_path / "greedy")
+    manifest = folder / "pack.toml"
+    if "--sounds" in how:
+        (tmp_path / "sounds").mkdir()
+        how = ("--sounds", str(tmp_path / "sounds"))
+        lines = manifest.read_text().splitlines(keepends=True)
+        manifest.write_text("".join(line for line in lines if not line.startswith(("row_at", "look_ahead"))))
+    result = CliRunner().invoke(models, ["complete", str(folder), *how])
+    assert "greedy failed its trial: it takes more than 1536 MiB of memory" in str(result.exception)

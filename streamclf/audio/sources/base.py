@@ -101,8 +101,8 @@ class Pushed(Protocol):
         """Append samples: (n, ) float32 in [-1, 1], the client's index of the first one."""
         ...
 
-    def disconnect(self) -> None:
-        """The client has gone."""
+    def disconnect(self, *, left: bool) -> None:
+        """The client has gone. left: it took its leave; else its connection broke off."""
         ...
 
 
