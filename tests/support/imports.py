@@ -8,7 +8,23 @@ from pathlib import Path
 # The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
 # streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "clock", "types", "fields", "text", "toml", "trust", "retry", "scan", "metrics", "config"),
+    (
+        "",
+        *[
+            "errors",
+            "clock",
+            "types",
+            "fields",
+            "text",
+            "toml",
+            "trust",
+            "retry",
+            "scan",
+            "sensitivity",
+            "metrics",
+            "config",
+        ],
+    ),
     ("protocol", "audio"),
     ("features",),
     ("model",),

@@ -141,6 +141,7 @@ def truth_of(label: str, file: str) -> Truth:
         also.add(label)
     for name in right:
         also |= classes[name].also
+    also -= right
     # what a recording may hold it may hold in every finer kind
     also |= {one.name for one in classes.values() if one.within in also}
     return Truth(leaf, frozenset(right), frozenset(also - right))

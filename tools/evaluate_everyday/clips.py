@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from streamclf.train.extra import need
 from tools.evaluate_everyday.classes import Answers, judged_classes
-from tools.evaluate_everyday.listen import Said
+from tools.evaluate_everyday.listen import SoundHeard
 from tools.evaluate_everyday.recordings import JudgedClip, folds, sources_of
 
 FALSE_RATES = (5.0, 20.0)
@@ -85,7 +85,7 @@ class ClipFigures:
         return (float(np.mean([p[0] for p in pairs])), float(np.mean([p[1] for p in pairs]))) if pairs else None
 
 
-def judge_clips(clips: Sequence[JudgedClip], heard: Sequence[Said], answers: Answers) -> ClipFigures:
+def judge_clips(clips: Sequence[JudgedClip], heard: Sequence[SoundHeard], answers: Answers) -> ClipFigures:
     """heard: what the pack said of each of `clips`."""
     out = ClipFigures()
     hours = np.array([one.seconds for one in heard]) / 3600
@@ -180,7 +180,7 @@ def _verdicts(
     out.other_wrong = other_wrong / others if others else None
 
 
-def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[Said], answers: Answers) -> None:
+def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[SoundHeard], answers: Answers) -> None:
     counts: Counter[str] = Counter()
     for clip, one in zip(clips, heard, strict=True):
         if not clip.background:
@@ -197,7 +197,7 @@ def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[
 def _calibration(
     out: ClipFigures,
     clips: Sequence[JudgedClip],
-    heard: Sequence[Said],
+    heard: Sequence[SoundHeard],
     answers: Answers,
     known: Sequence[str],
 ) -> None:
