@@ -48,7 +48,8 @@ def test_right_wrong_and_nothing_are_told_apart() -> None:
     (cat,) = got.classes
     # negatives are the glass (.6) and the background (.1); three positives at .95, .3 and .2
     assert cat.auc == pytest.approx(4 / 6)
-    assert (cat.clips, cat.sources, cat.told) == (3, 3, pytest.approx(1 / 3))
+    assert (cat.clips, cat.sources) == (3, 3)
+    assert cat.told == pytest.approx(1 / 3)
     assert cat.false_per_hour == pytest.approx(100.0)
     assert got.sure_right == pytest.approx(1 / 3)
 
@@ -83,7 +84,9 @@ def test_an_index_leaves_out_what_is_weak_and_counts_it(tmp_path: Path) -> None:
 def test_what_is_kept_is_what_was_heard(tmp_path: Path) -> None:
     stateful_pack(tmp_path / "tiny-stateful")
     rng = np.random.default_rng(1)
-    sounds: list[tuple[F32, int]] = [(rng.standard_normal(n).astype(np.float32) / 4, RATE) for n in (9000, 20_000, 320)]
+    sounds: list[tuple[F32, int]] = [
+        (rng.standard_normal(n, dtype=np.float32) / np.float32(4), RATE) for n in (9000, 20_000, 320)
+    ]
 
     def listener(cache: Path | None) -> Listener:
         engine = build_engine(Config(model=(str(tmp_path / "tiny-stateful"),)))
