@@ -1,5 +1,6 @@
 """The judge of everyday sounds: its figures from what a pack said, and what it keeps of it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,11 @@ def test_right_wrong_and_nothing_are_told_apart() -> None:
         said([0.1, 0.92, 0.0], 1, 1, seconds=360.0),
     ]
     got = judge_clips(clips, heard, answers_of(LABELS))
-    assert (got.judged, got.others) == (3, 1)
-    assert (got.right, got.wrong, got.nothing) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    assert got.other_wrong == 1.0
+    own = got.shares()
+    assert (own.clips, own.others) == (3, 1)
+    assert (own.right, own.wrong, own.nothing) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert own.other_wrong == 1.0
+    assert got.shares(frozenset({"glass"})).other_wrong == pytest.approx(1 / 3)
     assert got.background_per_hour == pytest.approx(20.0)
     assert got.background_events == pytest.approx({"baby_cry": 20.0})
     assert got.confusions == [("glass", "cat", 1.0, 1), ("cat", "baby_cry", pytest.approx(1 / 3), 3)]
@@ -52,6 +55,15 @@ def test_right_wrong_and_nothing_are_told_apart() -> None:
     assert cat.told == pytest.approx(1 / 3)
     assert cat.false_per_hour == pytest.approx(100.0)
     assert got.sure_right == pytest.approx(1 / 3)
+
+
+def test_a_label_of_several_kinds_is_told_once_as_what_they_are_kinds_of() -> None:
+    labels = [Label("alarm", "Alarm, siren, bell or phone"), Label("siren", "Siren")]
+    heard = [said([0.9, 0.1], 0, seconds=360.0), said([0.9, 0.1], 0), said([0.1, 0.9], 1)]
+    clips = [clip("background", 0), clip("cat", 0), clip("cat", 1)]
+    got = judge_clips(clips, heard, answers_of(labels))
+    assert got.background_events == pytest.approx({"alarm": 10.0})
+    assert [row[:3] for row in got.confusions] == [("cat", "alarm", 1.0), ("cat", "bell", 0.5), ("cat", "phone", 0.5)]
 
 
 def test_a_threshold_is_chosen_on_other_sources_than_it_is_judged_on() -> None:
@@ -115,4 +127,6 @@ def test_the_page_says_which_classes_all_packs_share() -> None:
     assert "Classes of all packs: cat." in text
     assert "| cat, 5 (5) \\* | 1.000; 1.00 / 0 | 1.000; 1.00 / 0 |" in text
     assert "2 label is weak" in text
-    assert as_json(report)["classes_of_all"] == ["cat"]
+    made = json.loads(json.dumps(as_json(report)))
+    assert made["classes_of_all"] == ["cat"]
+    assert made["packs"][1]["means"]["all"]["auc"] == 1.0

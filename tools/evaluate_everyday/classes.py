@@ -67,6 +67,11 @@ class Answers:
         """Columns whose labels answer class `name`."""
         return [column for column, answered in enumerate(self.full) if name in answered]
 
+    def widest(self, column: int) -> str:
+        """One class that the label of that column answers: what it is a kind of, where it answers that by itself."""
+        own = self.direct[column] or self.full[column]
+        return min(own, key=lambda name: (len(own & set(_parents(name))), name))
+
     def is_negative(self, name: str, truth: Truth) -> bool:
         """Whether a recording counts as one without `name`.
 
