@@ -275,14 +275,6 @@ class GapReason(StrEnum):
     STALLED = "stalled"  # the source sent nothing
 
 
-class Sensitivity(StrEnum):
-    """How readily events begin: `low` tells fewer and surer ones than `normal`, `high` more."""
-
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
-
-
 class Provider(StrEnum):
     """Execution providers a user may ask for. `auto` takes the best one that works and says which."""
 
@@ -304,9 +296,8 @@ class Label:
     hidden: bool = False
     """Too generic to show: left out of displays and of top-k by default."""
     enter_low: float | None = None
-    """What takes the place of `enter` at low sensitivity; None shifts it, see `engine.segment`."""
     enter_high: float | None = None
-    """The same at high sensitivity."""
+    """In place of `enter` at low and at high sensitivity; None shifts it, see `streamclf.sensitivity`."""
 
 
 @dataclass(frozen=True, slots=True)

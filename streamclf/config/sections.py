@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from streamclf.clock import frames_of_ms
-from streamclf.types import Provider, Sensitivity
+from streamclf.sensitivity import Sensitivity
+from streamclf.types import Provider
 
 MAX_REACH_BACK_MS = 5_000
 """How far an onset may be moved back; so many rows of a stream are held."""

@@ -15,7 +15,8 @@ from streamclf.errors import PackError
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Manifest
 from streamclf.model.session import Session
-from streamclf.types import Gap, GapReason, Output, Sensitivity
+from streamclf.sensitivity import Sensitivity
+from streamclf.types import Gap, GapReason, Output
 
 
 class Engine:

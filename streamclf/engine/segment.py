@@ -19,7 +19,6 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -27,11 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.types import F32, Event, Label, Sensitivity, Stage
-
-SENSITIVITY_LOGITS = 1.0
-"""By how much low sensitivity raises, and high lowers, the logits of `enter` and `leave` where the pack says nothing:
-the odds that an event needs to begin are e (2.7) times as high, or as low."""
+from streamclf.sensitivity import Sensitivity
+from streamclf.types import F32, Event, Label, Stage
 
 
 class Phase(IntEnum):
@@ -282,7 +278,7 @@ def decide(
 
     per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific wins. A hidden label
     is off unless it is named by its id. Where `enter` is replaced without `leave`, their ratio stays the default's.
-    sensitivity: moves the pack's `enter` and `leave`, see `_at`; what the user says comes after it.
+    sensitivity: moves the pack's `enter` and `leave`; what the user says comes after it.
     """
     ratio = default.leave / default.enter if default.enter > 0 else 1.0
     out = []
@@ -290,7 +286,7 @@ def decide(
         enter, leave = default.enter, default.leave
         if label.enter is not None:
             enter, leave = label.enter, label.enter * ratio
-        enter, leave = _at(sensitivity, label, enter, leave)
+        enter, leave = sensitivity.thresholds(enter, leave, low=label.enter_low, high=label.enter_high)
         fields: dict[str, Any] = {}
         for key in ("*", f"group:{label.group}", label.id):
             fields.update(per_label.get(key, {}))
@@ -300,27 +296,3 @@ def decide(
             fields["enabled"] = False
         out.append(replace(default, **{"enter": enter, "leave": leave, **fields}))
     return out
-
-
-def _at(sensitivity: Sensitivity, label: Label, enter: float, leave: float) -> tuple[float, float]:
-    """`enter` and `leave` at that sensitivity.
-
-    `enter` becomes what the label says for it, else its logit is shifted by `SENSITIVITY_LOGITS`. The logit of `leave`
-    is shifted by as much as that of `enter` was.
-    """
-    if sensitivity is Sensitivity.NORMAL:
-        return enter, leave
-    own = label.enter_low if sensitivity is Sensitivity.LOW else label.enter_high
-    shift = SENSITIVITY_LOGITS if sensitivity is Sensitivity.LOW else -SENSITIVITY_LOGITS
-    if own is not None and 0.0 < enter < 1.0 and own < 1.0:
-        shift = _logit(own) - _logit(enter)
-    return _shifted(enter, shift) if own is None else own, _shifted(leave, shift)
-
-
-def _shifted(p: float, logits: float) -> float:
-    """`p` with its logit moved; what is certain stays so."""
-    return 1.0 / (1.0 + math.exp(-_logit(p) - logits)) if 0.0 < p < 1.0 else p
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1.0 - p))

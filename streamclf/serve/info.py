@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from streamclf.clock import StreamClock
 from streamclf.protocol import wire
-from streamclf.types import Label, Sensitivity, Shape, StreamState
+from streamclf.sensitivity import Sensitivity
+from streamclf.types import Label, Shape, StreamState
 
 
 @dataclass(slots=True)

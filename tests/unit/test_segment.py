@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.engine.segment import SENSITIVITY_LOGITS, Decision, Segmenter, decide
-from streamclf.types import Event, Label, Sensitivity, Stage
+from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.sensitivity import SENSITIVITY_LOGITS, Sensitivity
+from streamclf.types import Event, Label, Stage
 
 SPEECH = Label("speech", "Speech", "voice")
 
