@@ -15,7 +15,8 @@ import numpy as np
 from streamclf.errors import PackError, SourceError, UsageError
 from streamclf.model import swap
 from streamclf.model.complete import complete
-from streamclf.model.loader import MANIFEST, load_pack
+from streamclf.model.fused import copy_pack
+from streamclf.model.loader import MANIFEST, MEMBERS, load_pack
 from streamclf.model.pack import Pack
 from streamclf.text import plain
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--golden", is_flag=True, help="Also keep what comes out here, so that verify can compare later.")
 def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: tuple[str, ...], golden: bool) -> None:
     """Complete the hand-written pack in FOLDER, which holds pack.toml, model.onnx and labels.csv.
+
+    A fused pack holds fusion.csv and members instead of the model, and gets the hashes of its members as well.
 
     Fills in what need not be written by hand: the hash of every file, names and sizes that the graph states, row_at out
     of look_ahead or the other way round (or measured on recordings, --sounds), ids and columns of labels.csv. What is
@@ -54,7 +57,9 @@ def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: 
     if out is None:
         _replace(folder, done.contents)
     else:
-        _make(out, done.contents)
+        _make(
+            out, done.contents, {member.name: folder / MEMBERS / member.name for member in done.pack.manifest.members}
+        )
     for line in done.said:
         click.echo(plain(line))
     if done.left:
@@ -140,13 +145,15 @@ def _put(path: Path, content: bytes) -> None:
         raise
 
 
-def _make(out: Path, contents: Mapping[str, bytes]) -> None:
+def _make(out: Path, contents: Mapping[str, bytes], members: Mapping[str, Path]) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=".completing-", dir=out.parent))
         try:
             for name, content in contents.items():
                 (making / name).write_bytes(content)
+            for name, source in members.items():
+                copy_pack(source, making / MEMBERS / name)
             making.chmod(0o755)
             swap.put(making, out)
         except BaseException:

@@ -15,9 +15,9 @@ from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
 from streamclf.errors import ConfigError, PackError
+from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
-from streamclf.model.session import Session
 from streamclf.types import Provider
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,9 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
     if patience_s is None:
         for pack in packs:
             pass_trial(pack)
-        runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
+        runners = [
+            PackRunner(pack, open_session(pack, provider=config.provider, threads=config.threads)) for pack in packs
+        ]
     else:
         runners = _patiently(config, packs, patience_s)
     if config.hop_ms:
@@ -76,9 +78,9 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
     return runners
 
 
-def _session(brake: StartBrake, *, pack: Pack, provider: Provider, threads: int) -> Session:
+def _session(brake: StartBrake, *, pack: Pack, provider: Provider, threads: int) -> PackSession:
     pass_trial(pack, brake=brake)
-    return Session(pack, provider=provider, threads=threads, brake=brake)
+    return open_session(pack, provider=provider, threads=threads, brake=brake)
 
 
 def load_packs(names: Sequence[str]) -> list[Pack]:

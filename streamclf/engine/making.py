@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from streamclf.model.session import Brake, Session
+from streamclf.model.fusedsession import PackSession
+from streamclf.model.session import Brake
 
 MOST_S = 120.0
 """Computing time after which a first run counts as one that never ends. The largest packs that keep up anywhere need a
@@ -21,7 +22,7 @@ _WALL = 10  # times as long in real time, where the thread gets no time to compu
 class Made:
     """A session that works, and the measured time of a run of one row."""
 
-    session: Session
+    session: PackSession
     run_seconds: float
 
 
@@ -62,7 +63,7 @@ class StartBrake(Brake):
 class Making:
     """make: makes the session, whose runs end where the brake is pulled. Its thread begins at once."""
 
-    def __init__(self, name: str, make: Callable[[StartBrake], Session]) -> None:
+    def __init__(self, name: str, make: Callable[[StartBrake], PackSession]) -> None:
         self._make = make
         self._brake = StartBrake()
         self._made: Made | Exception | None = None

@@ -71,7 +71,7 @@ class _NotTriedError(Exception):
 
 def memory_limit(pack: Pack) -> int:
     """Bytes of address space that the trial of `pack` may take."""
-    return BASE_BYTES + A_BYTE_TAKES * (len(pack.model) + len(pack.encoder or b""))
+    return BASE_BYTES + A_BYTE_TAKES * pack.graph_bytes
 
 
 def pass_trial(pack: Pack, *, again: bool = False, brake: StartBrake | None = None) -> TrialOutcome | None:

@@ -2,8 +2,9 @@
 
 A person writes what only a person knows (name, licence, rate, features, how rows come out of the graph); this fills in
 the rest: the hash of every file, names and sizes that the graph itself states, `row_at` out of `look_ahead` or the
-other way round, ids and columns of labels.csv. What is there already is kept, comments included; nothing is guessed:
-what cannot be known is left to the loader, which says what is missing.
+other way round, ids and columns of labels.csv; of a fused pack the hashes of its members, which are whole, and the
+geometry that they come to. What is there already is kept, comments included; nothing is guessed: what cannot be known
+is left to the loader, which says what is missing.
 
 Nothing is written here.
 """
@@ -22,15 +23,15 @@ from tomlkit.exceptions import TOMLKitError
 
 from streamclf.clock import hop_of
 from streamclf.errors import PackError, RateError
-from streamclf.model import graph, loader
+from streamclf.model import geometry, graph, loader
 from streamclf.model.labels import make_labels
-from streamclf.model.loader import ENCODER, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MODEL
+from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
 from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
 Files = Mapping[str, bytes]
-_USUAL = (MODEL, LABELS, ENCODER, GOLDEN, "CARD.md")
+_USUAL = (MODEL, FUSION, LABELS, ENCODER, GOLDEN, "CARD.md")
 _LEGAL = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _INDEX = "index"
 
@@ -70,8 +71,11 @@ def complete(
     said: list[str] = []
     contents[LABELS] = _with_labels(contents[LABELS], folder / LABELS, said)
     classes = len(loader.labels_of(contents[LABELS], folder / LABELS))
-    _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
-    _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
+    if document.get("shape") == Shape.FUSED:
+        _fill_fused(document, folder, said)
+    else:
+        _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
+        _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
     _checked(document, contents, folder)
     if golden is not None:
         contents[GOLDEN] = golden(_whole(document, contents))
@@ -98,15 +102,18 @@ def _files(folder: Path, document: Document) -> tuple[dict[str, bytes], tuple[st
         raise PackError(
             f"{folder / MANIFEST}: `files` is not a table; write [files] in a line of its own, or leave it out"
         )
-    for name in (MODEL, LABELS):
+    fused = document.get("shape") == Shape.FUSED
+    needed = (FUSION, LABELS) if fused else (MODEL, LABELS)
+    for name in needed:
         if not os.path.lexists(folder / name):
-            raise PackError(f"{folder} has no {name}; a pack is a folder that holds {MANIFEST}, {MODEL} and {LABELS}")
+            raise PackError(f"{folder} has no {name}; a pack is a folder that holds {', '.join((MANIFEST, *needed))}")
     there = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
     taken = [name for name in there if name in _USUAL or name in named or name.upper().startswith(_LEGAL)]
     # a name that leads elsewhere is not followed; the loader refuses it
-    wanted = dict.fromkeys([MODEL, LABELS, *taken, *filter(loader.FILE_NAME.fullmatch, named)])
+    wanted = dict.fromkeys([*needed, *taken, *filter(loader.FILE_NAME.fullmatch, named)])
     contents = {name: loader.read_regular(folder / name, cap=loader.cap_of(name)) for name in wanted}
-    return contents, tuple(name for name in there if name not in contents and name != MANIFEST)
+    own = {MANIFEST, MEMBERS} if fused else {MANIFEST}
+    return contents, tuple(name for name in there if name not in contents and name not in own)
 
 
 def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
@@ -168,6 +175,25 @@ def _number(entry: dict[str, str], column: str, where: Path) -> float | None:
         return None if text is None else float(text)
     except ValueError:
         raise PackError(f"{where}: {column} is {str(text)[:20]!r}; expected a number over 0 up to 1") from None
+
+
+def _fill_fused(document: Document, folder: Path, said: list[str]) -> None:
+    """Hashes of the members, and the geometry that they come to."""
+    _set(document, "format", 1, "the only one there is", said)
+    manifests = []
+    for entry in _tables(document, MEMBERS):
+        name = str(entry.get("name"))
+        if not loader.NAME.fullmatch(name):
+            continue  # the loader refuses it
+        manifest, text = loader.read_manifest(folder / MEMBERS / name)
+        digest, before = hashlib.sha256(text).hexdigest(), entry.get("sha256")
+        if before != digest:
+            entry["sha256"] = digest
+            said.append(f"hash of the member {name}" + (", which has changed since" if before else ""))
+        manifests.append(manifest)
+    if manifests:
+        for key, value in zip(("rate", "window", "look_ahead"), geometry.fused_geometry(manifests), strict=True):
+            _set(document, key, value, "what its members come to", said)
 
 
 def _fill(document: Document, seen: graph.Interface, classes: int, said: list[str]) -> None:

@@ -18,8 +18,9 @@ import msgspec
 
 from streamclf.errors import PackError
 from streamclf.model import swap
-from streamclf.model.archive import store, unpack
-from streamclf.model.loader import MANIFEST, NAME, cap_of, load_pack, open_regular, read_manifest
+from streamclf.model.archive import unpack
+from streamclf.model.fused import copy_pack
+from streamclf.model.loader import MANIFEST, NAME, load_pack, read_manifest
 from streamclf.model.pack import Manifest, Pack
 
 _STAGING = ".adding-"
@@ -115,7 +116,7 @@ def install(source: Path, *, replace: bool = False, prove: Prove | None = None) 
     root = user_models_dir()
     with staging(root) as making:
         if source.is_dir():
-            _copy_folder(source, making)
+            copy_pack(source, making)
         elif source.suffix == ".zip" and source.is_file():
             unpack(source, making)
         else:
@@ -252,11 +253,3 @@ def _not_found(name: str) -> str:
         gets = " and ".join(f"`streamclf models add {recipe}`" for recipe in RECIPES)
         advice = f"there {'are: ' + ', '.join(installed) if installed else 'is none yet'}; {gets} get public ones"
     return f"there is no pack named {name!r}; {advice}"
-
-
-def _copy_folder(source: Path, making: Path) -> None:
-    manifest, text = read_manifest(source)
-    (making / MANIFEST).write_bytes(text)
-    for name, expected in manifest.files.items():
-        with open_regular(source / name, cap=cap_of(name)) as (file, _):
-            store(file, making / name, expected, where=source / name)

@@ -19,6 +19,7 @@ from streamclf.model.archive import unpack
 from streamclf.model.golden import read_golden
 from streamclf.model.labels import make_labels, read_lines
 from streamclf.model.loader import labels_of, load_pack, manifest_of
+from streamclf.model.terms import terms_csv, terms_of
 from streamclf.model.writer import manifest_toml
 from streamclf.protocol import packed, sound, spectrum, wire
 from streamclf.protocol.address import parse_url
@@ -116,6 +117,9 @@ def _golden(data: bytes, folder: Path) -> None:
 def _labels(data: bytes, folder: Path) -> None:
     with suppress(StreamclfError):
         labels_of(data, Path("labels.csv"))
+    with suppress(StreamclfError):
+        terms = terms_of(data, Path("fusion.csv"))
+        assert terms_of(terms_csv(terms), Path("fusion.csv")) == terms
     names = read_lines(_written(data, folder / "labels.txt"))
     made = make_labels(names)
     assert len({label.id for label in made}) == len(names)

@@ -22,11 +22,11 @@ from streamclf.errors import UsageError
 from streamclf.features.frontend import make_frontend
 from streamclf.features.spec import Encoded
 from streamclf.model.pack import Pack
-from streamclf.model.session import Encoder, Session
+from streamclf.model.session import Session, open_encoder
 from streamclf.train.data.scenes import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.onnxgraph import to_onnx
-from streamclf.types import F32, Provider
+from streamclf.types import F32
 
 _LONGEST_S = 60.0
 _MOST_S = 100.0
@@ -143,7 +143,7 @@ def _seconds(pack: Pack, undivided: Any) -> float:
         outputs=[window.output],
         batch_axes=[0],
     )
-    encode = Encoder(msgspec.structs.replace(pack, encoder=graph.model), window, Provider.CPU, 1)
+    encode = open_encoder(msgspec.structs.replace(pack, encoder=graph.model), window)
     silence = np.zeros((1, manifest.window), np.float32)
     encode(silence)
     return float(np.median(repeat(partial(encode, silence), timer=thread_time, number=1, repeat=5)))
