@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="of the pack; models/default, or held-out in the working folder")
     parser.add_argument("--hold-out", action="store_true", help="learn nothing from the recordings of the test")
     parser.add_argument("--steps", type=int, default=RecipeSettings().steps, help="of the training")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="to train on")
+    parser.add_argument("--before", type=Path, help="a pack of this recipe to go on from, at a third of the rate")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="and threads")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
@@ -56,8 +59,8 @@ def _gather(given: argparse.Namespace) -> None:
 
 
 def _render(given: argparse.Namespace) -> None:
-    processes = os.cpu_count() or 1
-    pool.render(given.work, _part(given), SCENES, models=given.models, processes=processes, say=_say)
+    processes = given.processes
+    pool.render(given.work, _part(given), given.scenes, models=given.models, processes=processes, say=_say)
     pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
     pool.render(given.work, "backgrounds", BEHIND, models=None, processes=processes, say=_say)
 
@@ -109,8 +112,17 @@ def _told(found: dict[str, Any]) -> str:
 
 
 def _trained(given: argparse.Namespace) -> Trainee:
-    run, settings = given.work / f"run-{_part(given)}", fit.RecipeSettings(steps=given.steps)
-    return fit.finished(run, settings) or fit.fit(pool.read(given.work, _part(given), SCENES), settings, run, say=_say)
+    run, settings = given.work / f"run-{_part(given)}", _settings(given)
+    done = fit.finished(run, settings)
+    if done is not None:
+        return done
+    return fit.fit(pool.read(given.work, _part(given), given.scenes), settings, run, say=_say, before=given.before)
+
+
+def _settings(given: argparse.Namespace) -> RecipeSettings:
+    plain = RecipeSettings(steps=given.steps, threads=given.processes)
+    # what is there already is not to be learnt anew, and the more of the time the rate falls the nearer it stays
+    return replace(plain, learning_rate=plain.learning_rate / 3, falling=0.7) if given.before else plain
 
 
 def _part(given: argparse.Namespace) -> pool.Part:
