@@ -24,7 +24,7 @@ from streamclf.types import F32
 
 _SCENES = 64
 """Scenes by which the normalisations are set and the teacher's head is fitted."""
-_RIDGE = 1.0
+_RIDGE = 0.01
 
 
 def shipped(pack: Path, classes: int) -> LevelNet:
@@ -69,28 +69,28 @@ def begin(net: Trainee, pack: Path, pool: Pool, taught: F32) -> None:
     """
     before = shipped(pack, net.classes)
     chosen = np.linspace(0, len(pool.spectra) - 1, min(_SCENES, len(pool.spectra))).astype(int)
-    spectra = torch.from_numpy(pool.spectra[chosen].astype(np.float32))
+    x = torch.from_numpy(pool.spectra[chosen].astype(np.float32))
     for at, conv in enumerate(before.convs):
         own = net.net.convs[at]
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(own, nn.Conv2d)
         own.weight.copy_(conv.weight)
         assert conv.bias is not None
-        _undo(net.net.norms[at], _output(before, at, spectra), conv.bias)
+        _undo(net.net.norms[at], _output(before, at, x), conv.bias)
     rest = {name: value for name, value in before.state_dict().items() if not name.startswith(("convs.", "head."))}
     net.net.load_state_dict(rest, strict=False)
     net.heads.weight.copy_(before.head.weight.repeat(len(DELAYS), 1))
     net.heads.bias.copy_(before.head.bias.repeat(len(DELAYS)))
     net.eval()
-    rows = net.pool(net.net.logits(spectra).transpose(1, 2)).transpose(1, 2)
+    rows = net.pool(net.net.logits(x).transpose(1, 2)).transpose(1, 2)
     _fit(net.teacher_head, rows.flatten(0, 1), torch.from_numpy(taught[chosen]).flatten(0, 1))
 
 
-def _output(net: LevelNet, at: int, spectra: Tensor) -> Tensor:
+def _output(net: LevelNet, at: int, x: Tensor) -> Tensor:
     """(n, channels): values of convolution `at`, bias included, over the scenes."""
     held: list[Tensor] = []
     hook = net.convs[at].register_forward_hook(lambda module, given, out: held.append(out))
-    net.logits(spectra)
+    net.logits(x)
     hook.remove()
     return held[0].transpose(0, 1).flatten(1).T
 
