@@ -88,6 +88,12 @@ def packaged(data: Path, unpacked: Path) -> Iterator[CorpusClip]:
     yield from _clips(rows, _PACKAGES)
 
 
+def credits(data: Path) -> dict[str, str]:
+    """Origin -> who made its recordings. data: the folder, which holds `origins.csv`."""
+    named = {row["origin"]: row["authors"] or row["taken_from"] for row in _read(data / "origins.csv")}
+    return named | dict.fromkeys(PACKAGES, "the authors that the copyright file of that Debian package names")
+
+
 def _clips(rows: Iterable[dict[str, str]], splits: tuple[Split, ...]) -> Iterator[CorpusClip]:
     # a label that is in doubt is still no other class
     used = [row for row in rows if row["label"] != "rir" and not (row["weak"] and row["label"] in _CLASSES)]

@@ -116,13 +116,17 @@ def source(part: Part, clips: Sequence[CorpusClip]) -> SceneSource:
     if part == "backgrounds":
         return BackgroundScenes(clips, "choose")
     if part == "all":
-        clips = [replace(clip, split="train") if _learnt(clip) else clip for clip in clips]
+        clips = learnt(clips)
     return Mixture(clips, "choose" if part == "choose" else "train")
 
 
-def _learnt(clip: CorpusClip) -> bool:
-    """Whether what ships learns from a clip of the test."""
-    return clip.split == "test" and not clip.source.startswith(more.PREFIX)
+def learnt(clips: Sequence[CorpusClip]) -> list[CorpusClip]:
+    """What ships learns from, as clips to train on: also those of the test, but for the larger set's."""
+    return [
+        replace(clip, split="train")
+        for clip in clips
+        if clip.split == "train" or (clip.split == "test" and not clip.source.startswith(more.PREFIX))
+    ]
 
 
 def render(
