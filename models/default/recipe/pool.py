@@ -17,6 +17,7 @@ from models.default.recipe.features import spectra
 from models.default.recipe.scenes import EVALUATION, TRAINING, FramedScene, FramedScenes
 from models.default.recipe.teacher import Teacher
 from streamclf.errors import StreamclfError
+from streamclf.types import F32
 
 SHARD = 100
 PLAIN = replace(
@@ -182,7 +183,9 @@ def _begin(work: Path, part: Part, models: Path | None) -> None:
 def _render(at: int) -> int:
     work, part, scenes, teacher = _worker
     made = [scenes.scene(number) for number in range(at * SHARD, (at + 1) * SHARD)]
-    told = [teacher.told(scene.samples) for scene in made] if teacher else [(np.zeros((0, 0)),) * 2] * len(made)
+    told: list[tuple[F32, F32]] = [(np.zeros((0, 0), dtype=np.float32),) * 2] * len(made)
+    if teacher:
+        told = [teacher.told(scene.samples, asked=not scene.known.all()) for scene in made]
     taught, heard = zip(*told, strict=True)
     path = _shard(work, part, at)
     unfinished = path.with_suffix(".part.npz")

@@ -55,20 +55,24 @@ class Teacher:
         rows = self._levelled(samples)
         return self._odds(rows, self._starts(len(rows)))
 
-    def told(self, samples: F32) -> tuple[F32, F32]:
-        """`logits`, and (windows, classes): the fused probability of each class in each of those seconds."""
+    def told(self, samples: F32, *, asked: bool) -> tuple[F32, F32]:
+        """`logits`, and (windows, classes): the fused probability of each class in each of those seconds.
+
+        asked: whether these matter, so that windows between the seconds are worth their time.
+        """
         rows = self._levelled(samples)
         starts = self._starts(len(rows))
         last = len(rows) - self._count
-        near = [[min(max(0, start + by), last) for by in _BESIDE] for start in starts]
-        odds = self._odds(rows, [start for own in near for start in own]).reshape(len(starts), len(_BESIDE), -1)
+        beside = _BESIDE if asked else (0,)
+        near = [[min(max(0, start + by), last) for by in beside] for start in starts]
+        odds = self._odds(rows, [start for own in near for start in own]).reshape(len(starts), len(beside), -1)
         best = np.stack([odds[..., own].max(axis=(1, 2)) for own in self._columns], axis=1)
         if self._before is not None:
             own_rows = self._before(samples)
             highest = [own_rows[at * STEP_ROWS : (at + 1) * STEP_ROWS].max(axis=0) for at in range(len(starts))]
             best = best + _WHEN * np.stack(highest) + _EVEN
         said: F32 = 1 / (1 + np.exp(-best))
-        return odds[:, _BESIDE.index(0)], said
+        return odds[:, beside.index(0)], said
 
     def heard(self, odds: F32) -> F32:
         """(windows, 521) log odds -> (windows, classes): the probability of the likeliest of each one's names."""
