@@ -1,13 +1,14 @@
 """The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
 
     python -m models.default.recipe --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER] [--hold-out]
-        [--steps N] [--until gather|render|fit|choose|pack]
+        [--before PACK] [--scenes N] [--steps N] [--processes N] [--until gather|render|fit|choose|pack]
 
-RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes), PACKS the folder that
-holds the pack `yamnet`, the teacher. With --hold-out nothing is learnt from the recordings of the test, and the pack,
-`held-out` in the working folder, can be judged by tools/evaluate_default.py; without, the same is done with the
-recordings of the test among those that are learnt from, and the pack is models/default. Killed at any moment, it goes
-on where it was when it is started again.
+RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes, more), PACKS the
+folder that holds the packs `yamnet`, the teacher, and `silero-vad`, which says where voices in `more` speak. With
+--before the net goes on from a pack of this recipe in place of fresh weights. With --hold-out nothing is learnt from
+the recordings of the test, and the pack, `held-out` in the working folder, can be judged by tools/evaluate_default.py;
+without, the same is done with the recordings of the test among those that are learnt from, but for those in `more`, and
+the pack is models/default. Killed at any moment, it goes on where it was when it is started again.
 """
 
 import argparse
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a pack of this recipe to go on from, at a third of the rate")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="and threads")
     given = parser.parse_args()
+    if given.hold_out and given.before:
+        parser.error("--before goes on from a net that may have heard the test; give --hold-out or --before, not both")
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
         print(f"{name}:", flush=True)
@@ -59,10 +62,7 @@ def _gather(given: argparse.Namespace) -> None:
 
 
 def _render(given: argparse.Namespace) -> None:
-    processes = given.processes
-    pool.render(given.work, _part(given), given.scenes, models=given.models, processes=processes, say=_say)
-    pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
-    pool.render(given.work, "backgrounds", BEHIND, models=None, processes=processes, say=_say)
+    pool.render(given.work, _part(given), given.scenes, models=given.models, processes=given.processes, say=_say)
 
 
 def _fit(given: argparse.Namespace) -> None:
@@ -70,6 +70,8 @@ def _fit(given: argparse.Namespace) -> None:
 
 
 def _choose(given: argparse.Namespace) -> None:
+    pool.render(given.work, "choose", CHOOSING, models=None, processes=given.processes, say=_say)
+    pool.render(given.work, "backgrounds", BEHIND, models=None, processes=given.processes, say=_say)
     sounds, backgrounds = pool.read(given.work, "choose", CHOOSING), pool.read(given.work, "backgrounds", BEHIND)
     net = _trained(given)
     scores, behind = (thresholds.probabilities(net, held) for held in (sounds, backgrounds))
