@@ -13,6 +13,7 @@ from pathlib import Path
 from models.default.recipe.classes import LABELS
 from models.default.recipe.corpus import CorpusClip, Kind, Split
 from models.default.recipe.sources import clip, shuffled
+from streamclf.errors import StreamclfError
 
 PREFIX = "more:"
 """How the sources of the folder begin: what is kept of them for the test is never learnt from."""
@@ -136,5 +137,7 @@ def _source(row: dict[str, str]) -> str:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise StreamclfError(f"{path} is absent; the folder of recordings holds `more`, with its lists")
     with path.open(encoding="utf-8", newline="") as text:
         return list(csv.DictReader(text))
