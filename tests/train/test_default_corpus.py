@@ -158,6 +158,9 @@ def test_the_larger_set_is_split_by_source(tmp_path: Path) -> None:
     assert len({clip.source for clip in clips if clip.label == "helicopter"}) == 1
     assert {(clip.label, clip.name) for clip in clips if clip.path.stem == "24"} == {(None, "frog")}
     assert len(clips) == 24 + 5 + 4
+    held_out = {f"{more.PREFIX}{source}" for source in more.held_out(tmp_path)}
+    assert {clip.source for clip in clips if clip.split == "test" and clip.label != "helicopter"} <= held_out
+    assert not held_out & {clip.source for clip in clips if clip.split != "test"}
 
 
 def test_what_is_kept_of_the_larger_set_is_never_learnt(tmp_path: Path) -> None:

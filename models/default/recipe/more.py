@@ -3,10 +3,16 @@
 Both lists name, for every file, one original recording or one recordist's session as its source; no source is in two
 splits. A third of the sources of the folder are the test, and nothing that is shipped learns from them; the packages'
 are for learning and choosing only.
+
+    python -m models.default.recipe.more FOLDER > held-out.txt
+    python -m tools.evaluate_everyday FOLDER --sources held-out.txt --pack default --out OUT
+
+The first prints the sources that are the test, one a line.
 """
 
 import csv
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -64,13 +70,14 @@ _USED = frozenset({"checked", "weak"})
 
 def folder(data: Path) -> Iterator[CorpusClip]:
     """The recordings in `data`, which holds `index.csv`."""
-    rows = [
-        {**row, "path": str(data / row["file"]), "source": _source(row)}
-        for row in _read(data / "index.csv")
-        # heard already, as a clip of ESC-10
-        if "ESC-10" not in row["notes"]
-    ]
-    yield from _clips(rows, _FOLDER)
+    yield from _clips(_listed(data), _FOLDER)
+
+
+def held_out(data: Path) -> list[str]:
+    """The sources that are kept for the test, as `index.csv` in `data` writes them, sorted."""
+    rows = _used(_listed(data))
+    splits = _splits(rows, _FOLDER)
+    return sorted({row["source_id"] for row in rows if splits[row["source"]] == "test"})
 
 
 def packaged(data: Path, unpacked: Path) -> Iterator[CorpusClip]:
@@ -96,8 +103,7 @@ def credits(data: Path) -> dict[str, str]:
 
 
 def _clips(rows: Iterable[dict[str, str]], splits: tuple[Split, ...]) -> Iterator[CorpusClip]:
-    # a label that is in doubt is still no other class
-    used = [row for row in rows if row["label"] != "rir" and not (row["weak"] and row["label"] in _CLASSES)]
+    used = _used(rows)
     by_source = _splits(used, splits)
     for row in used:
         label, name = _CLASSES.get(row["label"]), row["label"]
@@ -113,6 +119,20 @@ def _clips(rows: Iterable[dict[str, str]], splits: tuple[Split, ...]) -> Iterato
             _UNSURE.get(name, ()),
             name="" if label else name,
         )
+
+
+def _listed(data: Path) -> list[dict[str, str]]:
+    return [
+        {**row, "path": str(data / row["file"]), "source": _source(row)}
+        for row in _read(data / "index.csv")
+        # heard already, as a clip of ESC-10
+        if "ESC-10" not in row["notes"]
+    ]
+
+
+def _used(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    # a sound whose label is in doubt is still no other class
+    return [row for row in rows if row["label"] != "rir" and not (row["weak"] and row["label"] in _CLASSES)]
 
 
 def _splits(rows: list[dict[str, str]], turns: tuple[Split, ...]) -> dict[str, Split]:
@@ -141,3 +161,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         raise StreamclfError(f"{path} is absent; the folder of recordings holds `more`, with its lists")
     with path.open(encoding="utf-8", newline="") as text:
         return list(csv.DictReader(text))
+
+
+if __name__ == "__main__":
+    print("\n".join(held_out(Path(sys.argv[1]))))
