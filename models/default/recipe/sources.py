@@ -81,10 +81,11 @@ def clip(
     licence: str,
     origin: str,
     unsure: tuple[str, ...] = (),
+    name: str = "",
 ) -> CorpusClip:
     """A recording as it came; its band is what its own rate can hold."""
     high_hz = min(RATE / 2, soundfile.info(path).samplerate * 0.475)
-    return CorpusClip(path, label, kind, source, split, licence, origin, high_hz, unsure=unsure)
+    return CorpusClip(path, label, kind, source, split, licence, origin, high_hz, unsure=unsure, name=name)
 
 
 def audio(folder: Path) -> list[Path]:
