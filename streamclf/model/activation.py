@@ -22,14 +22,15 @@ def probabilities(raw: F32, activation: str) -> F32:
     return raw.clip(_ZERO, _ONE)
 
 
-def logits(raw: F32, activation: str, clip: np.float32) -> F32:
-    """ln(p / (1 - p)) of the probabilities p, within +-clip. raw: (n, F, classes), finite. New memory, float32.
+def logits(scores: F32, activation: str, clip: np.float32) -> F32:
+    """ln(p / (1 - p)) of probabilities p, within +-clip. New memory, float32.
 
-    Of a sigmoid it is what the graph gives, with no rounding between.
+    scores: finite; of a sigmoid as the graph gives them, which are such logits with no rounding between, else p itself.
     """
     if activation == "sigmoid":
-        return raw.clip(-clip, clip)
-    p = probabilities(raw, activation)
+        return scores.clip(-clip, clip)
     least = np.float32(1.0) / (np.float32(1.0) + np.exp(clip))  # never 0 or 1
-    p = p.clip(least, _ONE - least)
-    return np.log(p / (_ONE - p)).clip(-clip, clip)
+    p = scores.clip(least, _ONE - least)
+    p /= _ONE - p
+    np.log(p, out=p)
+    return p.clip(-clip, clip)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
-import numpy.typing as npt
 
 from streamclf.model.activation import logits, probabilities
 from streamclf.types import F32
@@ -56,35 +55,31 @@ class Head:
         margins: Sequence[Sequence[tuple[int, float]]] | None = None,
     ) -> None:
         self._weights = weights
+        self._terms, self._classes = weights.shape
+        self.width = self._classes if margins is None else 2 * self._classes
         self._activation = activation
         self._clip = np.float32(clip)
-        self._columns, self._starts = _flat(columns)
-        self.width = weights.shape[1] * (1 if margins is None else 2)
-        self._margins: _Margins | None = None if margins is None else _Margins(margins)
+        # terms and margins are read together, because for one row each call of numpy costs more than what it computes
+        over = [(column, some) for column, some in enumerate(margins or ()) if some]
+        self._known = np.array([self._classes + column for column, _ in over], dtype=np.intp)
+        groups = [*columns, *([one for one, _ in some] for _, some in over)]
+        self._columns = np.array([one for group in groups for one in group], dtype=np.intp)
+        self._starts = np.cumsum([0, *map(len, groups)])[:-1].astype(np.intp)
+        leaves = [0.0] * sum(map(len, columns)) + [leave for _, some in over for _, leave in some]
+        self._leave = np.array(leaves, dtype=np.float32) if over else None
 
     def __call__(self, raw: F32) -> F32:
         """raw: finite. New memory, float32."""
-        scores = logits(raw, self._activation, self._clip)
-        share: F32 = np.maximum.reduceat(scores[..., self._columns], self._starts, axis=-1) @ self._weights
-        return share if self._margins is None else np.concatenate([share, self._margins(scores)], axis=-1)
-
-
-class _Margins:
-    def __init__(self, margins: Sequence[Sequence[tuple[int, float]]]) -> None:
-        self._known = np.array([column for column, some in enumerate(margins) if some], dtype=np.intp)
-        self._classes = len(margins)
-        self._columns, self._starts = _flat([[column for column, _ in some] for some in margins if some])
-        self._leave = np.array([leave for some in margins for _, leave in some], dtype=np.float32)
-
-    def __call__(self, scores: F32) -> F32:
-        out = np.full((*scores.shape[:-1], self._classes), np.nan, dtype=np.float32)
-        if len(self._known):
-            over = scores[..., self._columns] - self._leave
-            out[..., self._known] = np.maximum.reduceat(over, self._starts, axis=-1)
-        return out
-
-
-def _flat(groups: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """All indexes behind one another, and where each group begins."""
-    flat = np.array([index for group in groups for index in group], dtype=np.intp)
-    return flat, np.cumsum([0, *(len(group) for group in groups)])[:-1].astype(np.intp)
+        if self._activation == "softmax":
+            raw = probabilities(raw, self._activation)
+        scores = logits(raw.take(self._columns, axis=-1), self._activation, self._clip)
+        if self._leave is not None:
+            scores -= self._leave
+        most: F32 = np.maximum.reduceat(scores, self._starts, axis=-1)
+        share: F32 = most[..., : self._terms] @ self._weights
+        if self.width == self._classes:
+            return share
+        told = np.full((*raw.shape[:-1], self.width), np.nan, dtype=np.float32)
+        told[..., : self._classes] = share
+        told[..., self._known] = most[..., self._terms :]
+        return told

@@ -18,7 +18,7 @@ from streamclf.types import Label
 TERM_COLUMNS = ("label", "member", "labels", "weight")
 _MOST_TERMS = 200_000
 _MOST_WEIGHT = 1000.0
-_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?(e-?\d{1,2})?")
+_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,17})?(e[+-]?\d{1,3})?")
 
 
 class Term(NamedTuple):
@@ -35,7 +35,7 @@ def terms_csv(terms: Iterable[Term]) -> bytes:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(TERM_COLUMNS)
-    rows.writerows((term.label, term.member, " ".join(term.labels), f"{term.weight:.9g}") for term in terms)
+    rows.writerows((term.label, term.member, " ".join(term.labels), repr(float(term.weight))) for term in terms)
     return text.getvalue().encode()
 
 

@@ -1,5 +1,6 @@
 """The segmenter's theory of operation, claim by claim."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.sensitivity import SENSITIVITY_LOGITS, Sensitivity
 from streamclf.types import Event, Label, Stage
 
 SPEECH = Label("speech", "Speech", "voice")
@@ -106,6 +108,20 @@ def test_an_onset_reaches_back_neither_over_a_gap_nor_before_the_stream() -> Non
     assert told(push(target, [0.4, 0.9], first=150)) == [(Stage.CLOSE, 100, 120), (Stage.OPEN, 150, None)]
 
 
+def test_an_onset_reaches_back_by_what_another_model_says() -> None:
+    target = segmenter(enter=0.5, leave=0.3, min_on=1, min_off=2, reach_back=9)
+    unknown = float("nan")
+    told_so = [-1.0, 0.1, 0.1, 0.1, 0.1, unknown, 0.1, 0.1, 0.1, 0.1]
+    values = [0.4, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9]
+    rows, margins = (np.array(some, dtype=np.float32)[:, None] for some in (values, told_so))
+    events = target.push(0, rows, margins)
+    # not over a row of which it says nothing and that does not reach `leave`, nor into the event before
+    assert told(events) == [(Stage.OPEN, 1, None), (Stage.CLOSE, 1, 4), (Stage.OPEN, 6, None)]
+    events = target.push(10, rows[:1].repeat(3, axis=0) * 0, margins[6:9])
+    assert told(events) == [(Stage.CLOSE, 6, 10)]
+    assert told(target.push(13, rows[3:4], margins[1:2])) == [(Stage.OPEN, 10, None)]
+
+
 def test_decide_layers_pack_label_group_and_label() -> None:
     labels = [Label("robin", "Robin", "bird", enter=0.2), Label("dog", "Dog", "dog"), Label("any", "Any", hidden=True)]
     default = Decision(enter=0.5, leave=0.25)
@@ -114,6 +130,33 @@ def test_decide_layers_pack_label_group_and_label() -> None:
     assert (dog.enter, dog.leave, dog.min_on) == (0.5, 0.25, 7)
     assert not hidden.enabled
     assert decide(labels, default, per_label={"any": {"enter": 0.3}})[2].enabled
+
+
+def test_sensitivity_takes_the_packs_own_thresholds_or_shifts_logits_and_the_user_comes_first() -> None:
+    labels = [Label("owl", "Owl", "bird", enter=0.8, enter_low=0.95, enter_high=0.5), Label("dog", "Dog", "dog")]
+    default = Decision(enter=0.5, leave=0.25)
+
+    def at(sensitivity: Sensitivity, **per_label: dict[str, object]) -> list[Decision]:
+        return decide(labels, default, per_label=per_label, sensitivity=sensitivity)
+
+    normal = at(Sensitivity.NORMAL)
+    assert normal == decide(labels, default, per_label={})
+    low, high = at(Sensitivity.LOW), at(Sensitivity.HIGH)
+    assert (low[0].enter, high[0].enter) == (0.95, 0.5)
+    odds = [p / (1 - p) for p in (low[1].enter, low[1].leave, high[1].enter, high[1].leave)]
+    e = math.exp(SENSITIVITY_LOGITS)
+    assert odds == pytest.approx([e, e / 3, 1 / e, 1 / e / 3])
+    # leave moves by as many logits as enter did: 0.8 -> 0.95 are odds of 4 -> 19
+    assert low[0].leave / (1 - low[0].leave) == pytest.approx(0.4 / 0.6 * 19 / 4)
+    assert all(more.leave < usual.leave < fewer.leave for more, usual, fewer in zip(high, normal, low, strict=True))
+    told = at(Sensitivity.LOW, owl={"enter": 0.6})[0]
+    assert (told.enter, told.leave) == (0.6, 0.3)
+
+
+@pytest.mark.parametrize("sensitivity", Sensitivity)
+def test_no_sensitivity_moves_a_threshold_of_certainty(sensitivity: Sensitivity) -> None:
+    (decision,) = decide([Label("x", "X")], Decision(enter=1.0, leave=0.0), per_label={}, sensitivity=sensitivity)
+    assert (decision.enter, decision.leave) == (1.0, 0.0)
 
 
 @settings(max_examples=200, deadline=None)

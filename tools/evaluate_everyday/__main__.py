@@ -1,8 +1,8 @@
 """How right packs are about sounds from anywhere: one table for all of them, on the same recordings.
 
     python -m tools.evaluate_everyday FOLDER --pack NAME_OR_FOLDER [--pack ...] --out DIR
-        [--esc10 FOLDER --fold 4] [--sources FILE] [--most 40] [--hop-ms 200] [--cache DIR] [--page FILE]
-        [--only clips,onsets,speech,esc10]
+        [--esc10 FOLDER --fold 4] [--sources FILE] [--most 40] [--hop-ms 200] [--sensitivity low]
+        [--cache DIR] [--page FILE] [--only clips,onsets,speech,esc10]
 
 FOLDER has an index.csv with the columns file, label and source (or source_id); what it marks as weak is left out and
 counted. DIR gets report.json and page.md. Rows and events come from the engine that `classify` uses and are kept in
@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from streamclf.config import Config
 from streamclf.errors import StreamclfError
+from streamclf.sensitivity import Sensitivity
 from streamclf.train.data.annotations import read_data
 from streamclf.train.evaluate import inputs
 from tools.evaluate_everyday import scenes
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, help="take only these sources")
     parser.add_argument("--most", type=int, help="clips of one class, those of new sources first")
     parser.add_argument("--hop-ms", type=int, default=200, help="of window packs, a multiple of 20")
+    parser.add_argument("--sensitivity", choices=list(Sensitivity), default=Sensitivity.NORMAL)
     parser.add_argument("--esc10", type=Path, help="folder of ESC-10")
     parser.add_argument("--fold", type=int, default=4, help="of ESC-10")
     parser.add_argument("--page", type=Path)
@@ -77,10 +79,11 @@ def main() -> None:
 def judge(given: argparse.Namespace, parts: frozenset[str]) -> Report:
     """All parts for all packs."""
     index = read_index(given.folder, sources=read_sources(given.sources) if given.sources else None, most=given.most)
-    engines, names = inputs.make_engines(given.pack, Config())
+    engines, names = inputs.make_engines(given.pack, Config(sensitivity=Sensitivity(given.sensitivity)))
     cache = given.cache or given.out / "cache"
     listeners = [
-        Listener(name, engine, cache=cache, hop_ms=given.hop_ms) for name, engine in zip(names, engines, strict=True)
+        Listener(name, engine, cache=cache / given.sensitivity, hop_ms=given.hop_ms)
+        for name, engine in zip(names, engines, strict=True)
     ]
     answers = [answers_of(listener.pack.labels) for listener in listeners]
     packs = [_begin(listener, own) for listener, own in zip(listeners, answers, strict=True)]
@@ -134,6 +137,7 @@ def _command(given: argparse.Namespace) -> str:
     words += [f"--esc10 ESC10 --fold {given.fold}"] if given.esc10 else []
     words += ["--sources HELD_OUT"] if given.sources else []
     words += [f"--most {given.most}"] if given.most else []
+    words += [f"--sensitivity {given.sensitivity}"] if given.sensitivity != Sensitivity.NORMAL else []
     words += [f"--only {given.only}"] if given.only != ",".join(_PARTS) else []
     return " ".join([*words, f"--hop-ms {given.hop_ms}", "--out DIR"])
 

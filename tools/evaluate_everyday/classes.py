@@ -67,6 +67,11 @@ class Answers:
         """Columns whose labels answer class `name`."""
         return [column for column, answered in enumerate(self.full) if name in answered]
 
+    def widest(self, column: int) -> str:
+        """One class that the label of that column answers: what it is a kind of, where it answers that by itself."""
+        own = self.direct[column] or self.full[column]
+        return min(own, key=lambda name: (len(own & set(_parents(name))), name))
+
     def is_negative(self, name: str, truth: Truth) -> bool:
         """Whether a recording counts as one without `name`.
 
@@ -141,6 +146,7 @@ def truth_of(label: str, file: str) -> Truth:
         also.add(label)
     for name in right:
         also |= classes[name].also
+    also -= right
     # what a recording may hold it may hold in every finer kind
     also |= {one.name for one in classes.values() if one.within in also}
     return Truth(leaf, frozenset(right), frozenset(also - right))

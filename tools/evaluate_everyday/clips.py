@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from streamclf.train.extra import need
 from tools.evaluate_everyday.classes import Answers, judged_classes
-from tools.evaluate_everyday.listen import Hearing
+from tools.evaluate_everyday.listen import SoundHeard
 from tools.evaluate_everyday.recordings import JudgedClip, folds, sources_of
 
 FALSE_RATES = (5.0, 20.0)
@@ -46,22 +46,37 @@ class ClassFigures:
     told_at: Mapping[str, tuple[float, float] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether some event was right, and some wrong, on a clip that holds the classes `own`."""
+
+    own: frozenset[str]
+    right: bool
+    wrong: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of clips of some classes: right, wrong (a clip may be both), nothing; of the other clips: wrong."""
+
+    clips: int
+    right: float | None
+    wrong: float | None
+    nothing: float | None
+    others: int
+    other_wrong: float | None
+
+
 @dataclass(slots=True)
 class ClipFigures:
-    """All classes of one pack. right, wrong, nothing: shares of clips of its classes; a clip may be right and wrong.
+    """All classes of one pack. verdicts: of every clip but backgrounds. background_per_hour: wrong events in them.
 
-    other_wrong: share of clips of no class of the pack with an event of one. background_per_hour: wrong events in
-    backgrounds. sure_right: of maxima over .9 those that are right; bins: lower edge -> (count, share right).
+    sure_right: of maxima over .9 those that are right; bins: lower edge -> (count, share right).
     confusions: (class, told as, share of its clips, clips), the worst first.
     """
 
     classes: list[ClassFigures] = field(default_factory=list)
-    right: float | None = None
-    wrong: float | None = None
-    nothing: float | None = None
-    judged: int = 0
-    other_wrong: float | None = None
-    others: int = 0
+    verdicts: list[Verdict] = field(default_factory=list)
     background_per_hour: float | None = None
     background_hours: float = 0.0
     background_events: dict[str, float] = field(default_factory=dict)
@@ -79,13 +94,27 @@ class ClipFigures:
         ]
         return float(np.mean(values)) if values else None
 
+    def shares(self, names: frozenset[str] | None = None) -> Shares:
+        """Of clips of the classes `names`; of all that the pack knows where that is None."""
+        known = frozenset(one.name for one in self.classes) if names is None else names
+        own = [one for one in self.verdicts if one.own & known]
+        others = [one for one in self.verdicts if not one.own & known]
+        return Shares(
+            len(own),
+            _share([one.right for one in own]),
+            _share([one.wrong for one in own]),
+            _share([not one.right and not one.wrong for one in own]),
+            len(others),
+            _share([one.wrong for one in others]),
+        )
+
     def mean_told_at(self, rate: float) -> tuple[float, float] | None:
         """Means of told and of false clips an hour at the thresholds for `rate`."""
         pairs = [pair for one in self.classes if one.in_mean and (pair := one.told_at.get(f"{rate:g}")) is not None]
         return (float(np.mean([p[0] for p in pairs])), float(np.mean([p[1] for p in pairs]))) if pairs else None
 
 
-def judge_clips(clips: Sequence[JudgedClip], heard: Sequence[Hearing], answers: Answers) -> ClipFigures:
+def judge_clips(clips: Sequence[JudgedClip], heard: Sequence[SoundHeard], answers: Answers) -> ClipFigures:
     """heard: what the pack said of each of `clips`."""
     out = ClipFigures()
     hours = np.array([one.seconds for one in heard]) / 3600
@@ -116,7 +145,12 @@ def judge_clips(clips: Sequence[JudgedClip], heard: Sequence[Hearing], answers: 
                 },
             )
         )
-    _verdicts(out, clips, told, answers, frozenset(known))
+    out.verdicts = [
+        Verdict(clip.truth.own, True in said, False in said)
+        for clip, columns in zip(clips, told, strict=True)
+        if not clip.background
+        for said in [{clip.truth.judge(answers.full[column]) for column in columns}]
+    ]
     _backgrounds(out, clips, heard, answers)
     _calibration(out, clips, heard, answers, known)
     out.confusions = _confusions(clips, told, answers)
@@ -154,33 +188,11 @@ def _left_out(
     return right / int(positive.sum()), wrong / float(hours[negative].sum())
 
 
-def _verdicts(
-    out: ClipFigures,
-    clips: Sequence[JudgedClip],
-    told: Sequence[frozenset[int]],
-    answers: Answers,
-    known: frozenset[str],
-) -> None:
-    right = wrong = nothing = others = other_wrong = judged = 0
-    for clip, columns in zip(clips, told, strict=True):
-        if clip.background:
-            continue
-        verdicts = {clip.truth.judge(answers.full[column]) for column in columns}
-        if not clip.truth.own & known:
-            others += 1
-            other_wrong += False in verdicts
-            continue
-        judged += 1
-        right += True in verdicts
-        wrong += False in verdicts
-        nothing += not verdicts & {True, False}
-    out.judged, out.others = judged, others
-    if judged:
-        out.right, out.wrong, out.nothing = right / judged, wrong / judged, nothing / judged
-    out.other_wrong = other_wrong / others if others else None
+def _share(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
-def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[Hearing], answers: Answers) -> None:
+def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[SoundHeard], answers: Answers) -> None:
     counts: Counter[str] = Counter()
     for clip, one in zip(clips, heard, strict=True):
         if not clip.background:
@@ -188,7 +200,7 @@ def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[
         out.background_hours += one.seconds / 3600
         for event in one.events:
             if clip.truth.judge(answers.full[event.column]) is False:
-                counts[min(answers.direct[event.column] or answers.full[event.column])] += 1
+                counts[answers.widest(event.column)] += 1
     if out.background_hours:
         out.background_per_hour = sum(counts.values()) / out.background_hours
         out.background_events = {name: count / out.background_hours for name, count in counts.most_common()}
@@ -197,7 +209,7 @@ def _backgrounds(out: ClipFigures, clips: Sequence[JudgedClip], heard: Sequence[
 def _calibration(
     out: ClipFigures,
     clips: Sequence[JudgedClip],
-    heard: Sequence[Hearing],
+    heard: Sequence[SoundHeard],
     answers: Answers,
     known: Sequence[str],
 ) -> None:
@@ -222,7 +234,10 @@ def _calibration(
 def _confusions(
     clips: Sequence[JudgedClip], told: Sequence[frozenset[int]], answers: Answers
 ) -> list[tuple[str, str, float, int]]:
-    """Share of a class's clips with a wrong event that answers another, worst first."""
+    """Share of a class's clips with a wrong event that answers another, worst first.
+
+    A kind of a class is left out where the class itself says the same: an alarm that is told as often as a bell.
+    """
     wrong: Counter[tuple[str, str]] = Counter()
     count: Counter[str] = Counter()
     for clip, columns in zip(clips, told, strict=True):
@@ -233,8 +248,12 @@ def _confusions(
             name
             for column in columns
             if clip.truth.judge(answers.full[column]) is False
-            for name in (answers.direct[column] or answers.full[column])
+            for name in answers.full[column]
         }
         wrong.update((clip.truth.leaf, name) for name in said)
-    rows = [(leaf, name, n / count[leaf], count[leaf]) for (leaf, name), n in wrong.items()]
+    rows = [
+        (leaf, name, n / count[leaf], count[leaf])
+        for (leaf, name), n in wrong.items()
+        if wrong[leaf, judged_classes()[name].within] != n
+    ]
     return sorted(rows, key=lambda row: (-row[2], -row[3], row[0], row[1]))

@@ -43,7 +43,7 @@ class HeardEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class SoundHeard:
     """What one pack said of one sound. rows: (frames, labels) float32 in [0, 1], from frame `first` on."""
 
     rows: F32
@@ -55,7 +55,7 @@ class Hearing:
         """The largest of these columns in any frame, 0 where there is none."""
         return float(self.rows[:, columns].max(initial=0.0))
 
-    def brief(self) -> "Hearing":
+    def brief(self) -> "SoundHeard":
         """Without its rows but for their maximum: all rows of all recordings are too much to hold."""
         return replace(self, rows=self.rows.max(axis=0, keepdims=True, initial=0.0))
 
@@ -78,7 +78,7 @@ class Listener:
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
 
-    def hear(self, sounds: Iterable[tuple[F32, int]], *, block_ms: int = 1000) -> Iterator[Hearing]:
+    def hear(self, sounds: Iterable[tuple[F32, int]], *, block_ms: int = 1000) -> Iterator[SoundHeard]:
         """What the pack says of each sound, in order; several are run at once.
 
         sounds: (samples, rate): (n, ) float32 and Hz, given to the engine in blocks of `block_ms`.
@@ -103,7 +103,7 @@ class Listener:
         said.update(f"{_FORM} {rate} {block_ms} {self.hop_ms}".encode())
         return self._folder / f"{said.hexdigest()[:32]}.npz"
 
-    def _hear(self, sounds: Sequence[tuple[F32, int]], block_ms: int) -> list[Hearing]:
+    def _hear(self, sounds: Sequence[tuple[F32, int]], block_ms: int) -> list[SoundHeard]:
         """All at once, each a stream of its own."""
         column = {label.id: at for at, label in enumerate(self.pack.labels)}
         notes = {f"judge{at}": _Notes(samples, rate, column) for at, (samples, rate) in enumerate(sounds)}
@@ -155,11 +155,11 @@ class _Notes:
             told = self._opened.get(output.id, now)
             self._events.append(HeardEvent(self._column[output.label], onset, offset, told))
 
-    def hearing(self, labels: int) -> Hearing:
+    def hearing(self, labels: int) -> SoundHeard:
         none = np.zeros((0, labels), dtype=np.float32)
         rows = np.concatenate([none, *(part.rows for part in self._parts)])
         first = self._parts[0].first_frame if self._parts else 0
-        return Hearing(rows, first, tuple(self._events), len(self._samples) / self.rate)
+        return SoundHeard(rows, first, tuple(self._events), len(self._samples) / self.rate)
 
 
 def _take(notes: Mapping[str, _Notes], outputs: Iterable[Output]) -> None:
@@ -169,12 +169,12 @@ def _take(notes: Mapping[str, _Notes], outputs: Iterable[Output]) -> None:
 
 
 def read_samples(path: Path) -> tuple[F32, int]:
-    """All of a recording, mixed down, and its rate (Hz). Raises SourceError where it is damaged or empty."""
-    damage: list[str] = []
-    rate, _, blocks = open_blocks(path, problem=damage.append)
+    """All of a recording, mixed down, and its rate (Hz). Raises SourceError where it cannot be read.
+
+    Of one that is cut off it is what is there: every Opus file of under a second is taken for one.
+    """
+    rate, _, blocks = open_blocks(path, problem=lambda _: None)
     parts = [block.copy() for block in blocks]
-    if damage:
-        raise SourceError(damage[0])
     if not parts:
         raise SourceError(f"{path} holds no samples that can be read; give a recording with sound in it")
     return np.concatenate(parts), rate
@@ -187,7 +187,7 @@ def batched(sounds: Iterable[tuple[F32, int]], count: int) -> Iterator[list[tupl
         yield group
 
 
-def _write(path: Path, heard: Hearing) -> None:
+def _write(path: Path, heard: SoundHeard) -> None:
     clipped = np.clip(heard.rows.astype(np.float64), 1e-12, 1 - 1e-7)
     logits = np.clip(np.log(clipped / (1 - clipped)), -_CLIP, _CLIP).astype(np.float16)
     begins = np.ones(len(logits), dtype=np.bool_)
@@ -206,10 +206,10 @@ def _write(path: Path, heard: Hearing) -> None:
     part.replace(path)
 
 
-def _read(path: Path) -> Hearing:
+def _read(path: Path) -> SoundHeard:
     with np.load(path, allow_pickle=False) as kept:
         logits = np.repeat(kept["logits"].astype(np.float32), kept["counts"], axis=0)
         events = tuple(HeardEvent(int(c), float(on), float(off), float(told)) for c, on, off, told in kept["events"])
         first, seconds = kept["place"].tolist()
     rows = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    return Hearing(rows, int(first), events, seconds)
+    return SoundHeard(rows, int(first), events, seconds)

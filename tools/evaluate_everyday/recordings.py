@@ -42,7 +42,8 @@ class Index:
 def read_index(folder: Path, *, sources: frozenset[str] | None = None, most: int | None = None) -> Index:
     """folder/index.csv: columns file, label, source (or source_id); weak and support are looked at where they are.
 
-    sources: take only these. most: clips of one class, those of new sources first; None is all. Raises UsageError where the index is not there or lacks a column.
+    sources: take only these. most: clips of one class, those of new sources first; None is all. Raises UsageError where
+    the index is not there or lacks a column.
     """
     path = folder / "index.csv"
     try:
@@ -90,7 +91,7 @@ def folds(sources: Iterable[str], count: int) -> dict[str, int]:
 
 
 def _fewer(clips: Sequence[JudgedClip], most: int) -> list[JudgedClip]:
-    """At most `most` clips of each finest class (and of each label without one): a second clip of a source comes last."""
+    """At most `most` clips of each finest class, or label without one: a second clip of a source comes last."""
     taken: Counter[tuple[str, str]] = Counter()
     turn: dict[int, int] = {}
     for at, clip in enumerate(clips):

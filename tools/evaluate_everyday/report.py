@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from tools.evaluate_everyday.classes import judged_classes
-from tools.evaluate_everyday.clips import ClipFigures
+from tools.evaluate_everyday.clips import FALSE_RATES, ClipFigures, Shares
 from tools.evaluate_everyday.scenes import ClipAccuracy, OnsetFigures, SpeechFigures
 
 _SOURCES_MARK = 10
@@ -59,9 +59,20 @@ def as_json(report: Report) -> dict[str, Any]:
     shared = shared_classes(report.packs)
     for own, pack in zip(made["packs"], report.packs, strict=True):
         if pack.clips is not None:
-            own["means"] = {title: value(pack) for title, value in _summary(shared).items()}
+            del own["clips"]["verdicts"]
+            own["means"] = _means(pack.clips, shared)
     made["classes_of_all"] = sorted(shared)
     return made
+
+
+def _means(clips: ClipFigures, shared: frozenset[str]) -> dict[str, Any]:
+    """Over the pack's own classes, and over those of all packs."""
+    figures = ("auc", "told", "false_per_hour")
+    return {
+        "own": {what: clips.mean(what) for what in figures} | {"shares": asdict(clips.shares())},
+        "all": {what: clips.mean(what, shared) for what in figures} | {"shares": asdict(clips.shares(shared))},
+        "told_at": {f"{rate:g}": clips.mean_told_at(rate) for rate in FALSE_RATES},
+    }
 
 
 def shared_classes(packs: Sequence[PackReport]) -> frozenset[str]:
@@ -119,10 +130,10 @@ def _summary(shared: frozenset[str]) -> dict[str, Callable[[PackReport], str]]:
         ),
         "told / false clips an hour, thresholds from other sources for 5": of(lambda c: _pair(c.mean_told_at(5))),
         "the same for 20": of(lambda c: _pair(c.mean_told_at(20))),
-        "clips of its classes: right / wrong / nothing": of(
-            lambda c: f"{_number(c.right, 2)} / {_number(c.wrong, 2)} / {_number(c.nothing, 2)} of {c.judged}"
-        ),
-        "other sounds with a wrong label": of(lambda c: f"{_number(c.other_wrong, 2)} of {c.others}"),
+        "clips of the classes of all: right / wrong / nothing": of(lambda c: _shares(c.shares(shared))),
+        "clips of other classes with a wrong label": of(lambda c: _others(c.shares(shared))),
+        "clips of the pack's own classes: right / wrong / nothing": of(lambda c: _shares(c.shares())),
+        "clips of no class of its own with a wrong label": of(lambda c: _others(c.shares())),
         "wrong events an hour in backgrounds": of(
             lambda c: f"{_number(c.background_per_hour, 0)} in {c.background_hours * 60:.0f} min"
         ),
@@ -213,7 +224,7 @@ def _worst(figures: ClipFigures) -> str:
 def _confusion(pack: PackReport, what: str, told: str) -> str:
     if pack.clips is None or told not in pack.labels:
         return ""
-    return f"{next((row[2] for row in pack.clips.confusions if row[:2] == (what, told)), 0.0):.2f}"
+    return f"{next((r[2] for r in pack.clips.confusions if r[:2] == (what, told)), 0.0):.2f}"
 
 
 def _bin(pack: PackReport, low: str) -> str:
@@ -228,6 +239,14 @@ def _onset(one: OnsetFigures | None) -> str:
         return ""
     error = f"{_number(one.error_ms, 0)} / {_number(one.error_p95_ms, 0)} ms"
     return f"{one.told:.2f}; {error}; {_number(one.decided_ms, 0)} / {_number(one.decided_p95_ms, 0)} ms"
+
+
+def _shares(one: Shares) -> str:
+    return f"{_number(one.right, 2)} / {_number(one.wrong, 2)} / {_number(one.nothing, 2)} of {one.clips}"
+
+
+def _others(one: Shares) -> str:
+    return f"{_number(one.other_wrong, 2)} of {one.others}"
 
 
 def _pair(pair: tuple[float, float] | None) -> str:

@@ -12,7 +12,7 @@ from streamclf.train.evaluate.metrics import frame_truth
 from streamclf.train.extra import need
 from streamclf.types import F32
 from tools.evaluate_everyday.classes import Answers, answered
-from tools.evaluate_everyday.listen import HeardEvent, Hearing, Listener
+from tools.evaluate_everyday.listen import HeardEvent, Listener, SoundHeard
 from tools.evaluate_everyday.recordings import JudgedClip, spread
 
 RATE = 16_000
@@ -213,7 +213,7 @@ def _stretches(samples: F32) -> Iterator[F32]:
             yield piece
 
 
-def _answer(heard: Hearing, columns: set[int], mixture: _Mixture) -> HeardEvent | None:
+def _answer(heard: SoundHeard, columns: set[int], mixture: _Mixture) -> HeardEvent | None:
     """The event of the class that tells of the sound first: it begins near its onset or while it sounds."""
     near = [
         event
