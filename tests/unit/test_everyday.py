@@ -53,7 +53,7 @@ def test_a_threshold_lets_its_budget_pass_and_is_chosen_without_the_source_that_
     # one class; twenty recordings of half an hour, each of a source of its own, none of which holds it
     values = np.arange(20, dtype=np.float64)[:, None]
     right, wrong = np.zeros((20, 1), dtype=bool), np.ones((20, 1), dtype=bool)
-    of = fit.Truths(right, wrong, [f"{number:02}" for number in range(20)], np.full(20, 0.5))
+    of = fit.Truths(right, wrong, [f"{number:02}" for number in range(20)], np.full(20, 0.5), np.zeros(20, dtype=bool))
 
     chosen = fit.thresholds(values, of, 0.3, np.ones(20, dtype=bool))
     assert (values > chosen).sum() == 3
