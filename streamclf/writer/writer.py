@@ -233,7 +233,7 @@ class Writer:
         for outputs in self._inbox.outputs():
             events = self._ledger.take(outputs, epochs)
             self._hold(events)
-            self._gaps.take(outputs, self._clocks)
+            self._gaps.take(outputs, self._clocks, now_ns=time.time_ns())
             if self._house is not None:
                 self._house.take(outputs, epochs, events)
         for write, done in self._inbox.calls():
