@@ -7,7 +7,7 @@ import pytest
 from models.everyday.recipe import fit
 from models.everyday.recipe.classes import classes
 from streamclf.errors import PackError
-from streamclf.model.library import shipped_models_dir
+from streamclf.model.library import available_packs, find_pack, shipped_models_dir
 from streamclf.model.recipes.everyday import EVERYDAY, labels, terms
 from streamclf.model.recipes.yamnet import labels as yamnet_labels
 
@@ -40,6 +40,14 @@ def test_forty_kinds_of_sound_are_on_and_the_rest_is_hidden() -> None:
     assert [one.id for one in classes()] == [label.id for label in labels()], "run models.everyday.recipe again"
     # rules that name a label of the default pack go on working
     assert default_labels() <= {label.id for label in labels()}
+
+
+def test_its_recipe_in_a_checkout_is_no_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path))
+
+    assert "everyday" not in [entry.name for entry in available_packs()]
+    with pytest.raises(PackError, match="models add everyday"):
+        find_pack("everyday")
 
 
 def test_it_is_made_of_two_wheels_and_says_so(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.everyday.recipe import fit
 from models.everyday.recipe.classes import EverydayClass
-from models.everyday.recipe.fit import F64, Truths, left_out
+from models.everyday.recipe.fit import F64, Mask, Truths, left_out
 from models.everyday.recipe.table import ALL, OF_SPEECH
 from streamclf.model.recipes.everyday import HOP_MS, LEVEL
 
@@ -26,38 +26,12 @@ def text(
     """
     told = left_out(values, of, budget)
     on = np.array([not off for off in hidden])
-    rows, aucs, recalls, falses = [], {}, [], []
-    ranks = fit.ranks(values, of)
-    for column, one in enumerate(known):
-        right, wrong = of.right[:, column], of.wrong[:, column]
-        if not right.any():
-            continue
-        auc = ranks[column]
-        recall, false = (
-            told[right, column].mean(),
-            told[wrong & ~of.background, column].sum() / of.hours[wrong & ~of.background].sum(),
-        )
-        if on[column]:
-            aucs[one.id] = auc
-            recalls.append(recall)
-            falses.append(false)
-        sources = of.sources[column]
-        off = "" if on[column] else " (off)"
-        rows.append(f"| `{one.id}`{off} | {one.name} | {sources} | {auc:.3f} | {recall:.0%} | {false:.1f} |")
-    told[:, ~on] = False
-    judged = of.right[:, on].any(axis=1) & ~of.background
-    others = ~of.right[:, on].any(axis=1) & of.wrong[:, on].any(axis=1) & ~of.background
-    least = min(aucs, key=lambda name: aucs[name])
     template = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
     return template.format(
         on=int(on.sum()),
         off=int((~on).sum()),
         weights=ALL,
         speech=OF_SPEECH,
-        tried=tried,
-        off_for_rank=", ".join(f"`{name}`" for name in badly) or "none",
-        backgrounds=int((told & of.wrong)[of.background].sum()),
-        background_count=int(of.background.sum()),
         hop=HOP_MS,
         target=LEVEL.target_db,
         up=LEVEL.up_db,
@@ -65,17 +39,54 @@ def text(
         recordings=len(values),
         sources=len(set(of.source)),
         budget=budget,
-        table="\n".join(
+        tried=tried,
+        hidden=", ".join(f"`{one.id}`" for one, off in zip(known, hidden, strict=True) if off and one.id not in badly),
+        off_for_rank=", ".join(f"`{name}`" for name in badly) or "none",
+        **_by_class(known, of, values, told, on),
+        **_verdicts(of, told & on, on),
+    )
+
+
+def _by_class(known: Sequence[EverydayClass], of: Truths, values: F64, told: Mask, on: Mask) -> dict[str, object]:
+    """The table, and means over the classes that are on."""
+    rows, aucs, recalls, falses = [], {}, [], []
+    for column, (one, auc) in enumerate(zip(known, fit.ranks(values, of), strict=True)):
+        right, wrong = of.right[:, column], of.wrong[:, column] & ~of.background
+        if not right.any() or not wrong.any():
+            continue
+        recall, false = told[right, column].mean(), told[wrong, column].sum() / of.hours[wrong].sum()
+        if on[column]:
+            aucs[one.id] = auc
+            recalls.append(recall)
+            falses.append(false)
+        off = "" if on[column] else " (off)"
+        rows.append(f"| `{one.id}`{off} | {one.name} | {of.sources[column]} | {auc:.3f} | {recall:.0%} | {false:.1f} |")
+    least = min(aucs, key=lambda name: aucs[name])
+    return {
+        "table": "\n".join(
             ["| label | what | sources | AUC | told | false an hour |", "|---|---|---|---|---|---|", *rows]
         ),
-        told=np.mean(recalls),
-        false=np.mean(falses),
-        auc=np.mean(list(aucs.values())),
-        least=f"{aucs[least]:.3f}",
-        least_name=least,
-        right=(told & of.right).any(axis=1)[judged].mean(),
-        wrong=(told & of.wrong).any(axis=1)[judged].mean(),
-        nothing=(~told[judged].any(axis=1)).mean(),
-        other=(told & of.wrong).any(axis=1)[others].mean(),
-        hidden=", ".join(f"`{one.id}`" for one, off in zip(known, hidden, strict=True) if off),
-    )
+        "told": np.mean(recalls),
+        "false": np.mean(falses),
+        "auc": np.mean(list(aucs.values())),
+        "least": f"{aucs[least]:.3f}",
+        "least_name": f"`{least}`",
+    }
+
+
+def _verdicts(of: Truths, told: Mask, on: Mask) -> dict[str, object]:
+    """Shares of recordings, and the wrong labels in backgrounds."""
+    right = np.logical_or.reduce(told & of.right, axis=1)
+    wrong = np.logical_or.reduce(told & of.wrong, axis=1)
+    nothing = ~np.logical_or.reduce(told, axis=1)
+    ours = np.logical_or.reduce(of.right & on, axis=1)
+    judged = ours & ~of.background
+    others = ~ours & np.logical_or.reduce(of.wrong & on, axis=1) & ~of.background
+    return {
+        "right": right[judged].mean(),
+        "wrong": wrong[judged].mean(),
+        "nothing": nothing[judged].mean(),
+        "other": wrong[others].mean(),
+        "backgrounds": int((told & of.wrong)[of.background].sum()),
+        "background_count": int(of.background.sum()),
+    }

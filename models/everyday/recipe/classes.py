@@ -29,7 +29,7 @@ class EverydayClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class EverydayClip:
     """path: below the data folder, or absolute. source: one original recording or session; such files stay together."""
 
     path: str
@@ -59,29 +59,31 @@ def _truth(text: str) -> tuple[str, str]:
     return label, pattern
 
 
-def recordings(data: Path, debs: Path | None = None) -> Iterator[Recording]:
+def recordings(data: Path, debs: Path | None = None) -> Iterator[EverydayClip]:
     """What is judged: data/more, and the labelled folders beside it. debs: where Debian packages were unpacked, of
     which those named in data/more/packages.csv and beside this module are taken, as far as they are there.
     """
     with (data / "more" / "index.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["label"] != "rir":
-                yield Recording(f"more/{row['file']}", row["label"], row["source_id"])
+                yield EverydayClip(f"more/{row['file']}", row["label"], row["source_id"])
     for folder, label in _SETS.items():
         for path in sorted((data / folder).rglob("*")):
             if path.suffix in (".ogg", ".flac"):
                 # ESC-10 names a file by fold, recording and take
                 source = path.stem.split("-")[1] if label == "ESC-10" else f"{folder}/{path.stem}"
-                yield Recording(str(path.relative_to(data)), label, source)
-    for table in (data / "more" / "packages.csv", _PACKAGES) if debs else ():
+                yield EverydayClip(str(path.relative_to(data)), label, source)
+    if debs is None:
+        return
+    for table in (data / "more" / "packages.csv", _PACKAGES):
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 path = debs / row["path"].lstrip("/")
                 if path.is_file() and row.get("state") != "no support":
-                    yield Recording(str(path), row["label"], f"{row['package']}:{path.name}")
+                    yield EverydayClip(str(path), row["label"], f"{row['package']}:{path.name}")
 
 
-def holds(one: EverydayClass, recording: Recording) -> bool:
+def holds(one: EverydayClass, recording: EverydayClip) -> bool:
     """Whether the recording is one of the class."""
     # of a file in data/more only what stands behind its origin names it
     name = recording.path if recording.label == "ESC-10" else recording.path.rpartition("/")[2].rpartition("__")[2]

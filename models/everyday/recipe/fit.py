@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.everyday.recipe.classes import EverydayClass, Recording, holds
-from models.everyday.recipe.scores import Scores
+from models.everyday.recipe.classes import EverydayClass, EverydayClip, holds
+from models.everyday.recipe.scores import MemberScores
 from models.everyday.recipe.table import rivals, weights_of
 from streamclf.train.extra import need
 from streamclf.types import Label
@@ -45,7 +45,7 @@ class Truths:
         return [len({s for s, on in zip(self.source, column, strict=True) if on}) for column in self.right.T]
 
 
-def truths(known: Sequence[EverydayClass], recordings: Sequence[Recording], seconds: Sequence[float]) -> Truths:
+def truths(known: Sequence[EverydayClass], recordings: Sequence[EverydayClip], seconds: Sequence[float]) -> Truths:
     """By the words of the judge, but for a class's own recordings, which classes.csv names."""
     answers = answers_of([Label(one.id, one.name, one.group) for one in known]).full
     right = np.array([[holds(one, recording) for one in known] for recording in recordings])
@@ -62,7 +62,7 @@ def truths(known: Sequence[EverydayClass], recordings: Sequence[Recording], seco
     return Truths(right, wrong & ~right, [one.source for one in recordings], np.array(seconds) / 3600, behind)
 
 
-def maxima(known: Sequence[EverydayClass], scores: Sequence[Scores]) -> F64:
+def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F64:
     """(recordings, classes): the largest fused logit, before the bias."""
     at = {one.id: column for column, one in enumerate(known)}
     against = [[at[other.id] for other in rivals(one, known)] for one in known]

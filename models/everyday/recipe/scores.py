@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.everyday.recipe.classes import EverydayClass, Recording
+from models.everyday.recipe.classes import EverydayClass, EverydayClip
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
 from streamclf.model.library import find_pack
@@ -20,7 +20,7 @@ CLIP = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class MemberScores:
     """Of one recording, for every 20 ms, the largest logit of each class's names.
 
     yamnet, default: (frames, classes), NaN where a class has no name there. speech: (frames, 1), of Silero.
@@ -33,11 +33,11 @@ class Scores:
 
 
 def listen(
-    pack: str, known: Sequence[EverydayClass], recordings: Sequence[Recording], data: Path, work: Path
-) -> list[Scores]:
+    pack: str, known: Sequence[EverydayClass], recordings: Sequence[EverydayClip], data: Path, work: Path
+) -> list[MemberScores]:
     """pack: name or folder of `everyday`, whose members are asked. work: where their scores are kept."""
     fused = find_pack(pack)
-    names = {
+    names: dict[str, list[tuple[str, ...]]] = {
         "yamnet": [one.yamnet for one in known],
         "default": [one.default for one in known],
         "silero-vad": [("speech",)],
@@ -55,7 +55,8 @@ def listen(
             rows[member.name].append(_best(held, own, names[member.name]))
             seconds.append(heard.seconds)
     return [
-        Scores(*of_one) for of_one in zip(rows["yamnet"], rows["default"], rows["silero-vad"], seconds, strict=True)
+        MemberScores(*of_one)
+        for of_one in zip(rows["yamnet"], rows["default"], rows["silero-vad"], seconds, strict=True)
     ]
 
 
