@@ -26,6 +26,8 @@ _HOPS_A_BLOCK = 10
 _UNKNOWN_LENGTH = 0x7FFF_0000
 _WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "File ended unexpectedly"
+_OGG_PAGE = 65_307
+"""Bytes of the largest page there is."""
 # something with a dot or a slash: a path, unless it holds what paths hold seldom and addresses often
 _LIKE_A_PATH = re.compile(r"[^:@]*[./\\][^:@]*")
 
@@ -88,7 +90,9 @@ class AudioFile:
         told = _WAV_DATA.search(info)
         if told and int(told[2]) < int(told[1]) < _UNKNOWN_LENGTH:
             return f" of {self._seconds(count * int(told[1]) // max(1, int(told[2])))}"
-        return ", without the end its format demands" if _OGG_CUT in info else ""
+        # libsndfile says it of every Ogg file whose sound fits in one page, which is one of under a second
+        cut = _OGG_CUT in info and not _ogg_ends(self.path)
+        return ", without the end its format demands" if cut else ""
 
     def _seconds(self, samples: int) -> str:
         return f"{samples / self.rate:.2f} s"
@@ -159,6 +163,17 @@ class FileSource(Feeder):
             if (recording.rate, recording.channels) != (self.rate, self.channels):
                 recording.close()
                 raise SourceError(f"{self.path} has become another recording while it was played; start it anew")
+
+
+def _ogg_ends(path: Path) -> bool:
+    """Whether the last page of an Ogg file says that it is the last, and is whole."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _OGG_PAGE))
+        tail = file.read(_OGG_PAGE)
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    return len(page) == 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 def open_blocks(
