@@ -20,11 +20,12 @@ else:
 
 
 class Shape(StrEnum):
-    """The three shapes of a model pack (how rows come out of it)."""
+    """The shapes of a model pack (how rows come out of it)."""
 
     STATEFUL = "stateful"  # causal, state tensors in and out, one run per step
     WINDOW_FRAMES = "window-frames"  # a run over one window yields F rows
     WINDOW_ROW = "window-row"  # a run over one window yields one row
+    FUSED = "fused"  # made of packs: a row of each member yields one row
 
 
 class Stage(StrEnum):
@@ -230,7 +231,7 @@ MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(
             to_do="give it fewer streams, or a lighter model",
         ),
         StreamState.WAITING: Meaning(
-            words="waiting", what="No client has connected yet to push it.", tone=Tone.NOTE, silent=True
+            words="waiting", what="No client pushes it: none has come yet, or it has left.", tone=Tone.NOTE, silent=True
         ),
         StreamState.ENDED: Meaning(
             words="ended",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from streamclf.clock import FRAME_MS
 from streamclf.commands.complete import complete_pack
 from streamclf.commands.text import table
 from streamclf.commands.verify import verify
@@ -25,7 +26,7 @@ from streamclf.model.library import (
     staging,
     user_models_dir,
 )
-from streamclf.model.pack import Manifest, Pack
+from streamclf.model.pack import OF_GRAPH, Manifest, Member, Pack
 from streamclf.text import plain
 from streamclf.types import Provider, Shape
 
@@ -163,9 +164,9 @@ def _prove(pack: Pack) -> None:
 
     if pass_trial(pack, again=True) is None:
         from streamclf.engine.verify import hears_out
-        from streamclf.model.session import Session
+        from streamclf.model.fusedsession import open_session
 
-        hears_out(pack, Session(pack, provider=Provider.CPU))
+        hears_out(pack, open_session(pack, provider=Provider.CPU))
 
 
 @models.command("remove")
@@ -200,14 +201,14 @@ def _summary(entry: FoundPack) -> dict[str, Any]:
 
 def _facts(pack: Pack) -> dict[str, Any]:
     manifest = pack.manifest
-    field = geometry.receptive_field(manifest)
+    facts = msgspec.to_builtins(manifest)
     return {
-        **msgspec.to_builtins(manifest),
+        **{key: value for key, value in facts.items() if pack.fusion is None or key not in OF_GRAPH},
         "path": pack.path,
         "digest": pack.digest,
         "window_ms": _ms(manifest, manifest.window),
         "look_ahead_ms": _ms(manifest, manifest.look_ahead),
-        "receptive_field_ms": None if field is None else _ms(manifest, field),
+        "receptive_field_ms": geometry.receptive_field_ms(pack),
         "labels": [
             {"id": one.id, "name": one.name, "group": one.group, "enter": one.enter, "hidden": one.hidden}
             for one in pack.labels
@@ -227,18 +228,51 @@ def _described(pack: Pack) -> Sequence[tuple[str, str]]:
         ("source", manifest.source),
         ("path", pack.path),
         ("digest", pack.digest),
-        ("model", f"{len(pack.model) / 1e6:.1f} MB, input {manifest.input}, output {manifest.output}"),
-        ("shape", f"{manifest.shape.value}, {_cadence(manifest)}"),
-        ("features", f"{_kind(manifest)} at {manifest.rate} Hz"),
-        ("receptive field", _field(manifest)),
+        *_models(pack),
+        ("receptive field", _field(pack)),
         ("look-ahead", f"{_ms(manifest, manifest.look_ahead):g} ms"),
         ("classes", f"{len(pack.labels)}, {hidden} hidden{', exactly one at a time' if manifest.exclusive else ''}"),
         ("groups", ", ".join(groups) or "none"),
         ("thresholds", f"enter {own.enter:g}, leave {own.leave:g}"),
         ("durations", f"at least {own.min_on_ms} ms on, {own.min_off_ms} ms off; smoothing {smoothing}"),
-        ("onsets", f"moved back by up to {own.reach_back_ms} ms" if own.reach_back_ms else "where a score enters"),
+        ("onsets", _onsets(manifest)),
         ("golden", "yes" if pack.golden else "none"),
     ]
+
+
+def _models(pack: Pack) -> list[tuple[str, str]]:
+    """What runs: the graph of the pack, or its members."""
+    if pack.fusion is not None:
+        members = zip(pack.manifest.members, pack.members, strict=True)
+        return [
+            ("model", f"{pack.graph_bytes / 1e6:.1f} MB in {len(pack.members)} members"),
+            ("shape", f"{pack.manifest.shape.value}, a row every {FRAME_MS} ms"),
+            *(("member", _member(member, own)) for member, own in members),
+        ]
+    manifest = pack.manifest
+    return [
+        ("model", f"{len(pack.model) / 1e6:.1f} MB, input {manifest.input}, output {manifest.output}"),
+        ("shape", f"{manifest.shape.value}, {_cadence(manifest)}"),
+        ("features", f"{_kind(manifest)} at {manifest.rate} Hz"),
+    ]
+
+
+def _member(member: Member, pack: Pack) -> str:
+    own = pack.manifest
+    said = [f"{member.name}: {own.name} {own.version} ({own.licence})", f"{own.shape.value}, {_cadence(own)}"]
+    said.append(f"{_kind(own)} at {own.rate} Hz")
+    if member.hop_ms:
+        said.append(f"run every {member.hop_ms} ms at most")
+    if member.level is not None:
+        said.append(f"lifted by up to {member.level.up_db:g} dB, {member.level.rate_db_s:g} dB a second")
+    return "; ".join(said)
+
+
+def _onsets(manifest: Manifest) -> str:
+    back_ms = manifest.segmentation.reach_back_ms
+    if not back_ms:
+        return "where a score enters"
+    return f"moved back by up to {back_ms} ms{f', as far as {manifest.when} hears it' if manifest.when else ''}"
 
 
 def _cadence(manifest: Manifest) -> str:
@@ -256,9 +290,9 @@ def _kind(manifest: Manifest) -> str:
     return f"{kind}, {bands} bands" if bands else kind
 
 
-def _field(manifest: Manifest) -> str:
-    field = geometry.receptive_field(manifest)
-    return "all of the past (recurrent)" if field is None else f"{_ms(manifest, field):g} ms"
+def _field(pack: Pack) -> str:
+    field_ms = geometry.receptive_field_ms(pack)
+    return "all of the past (recurrent)" if field_ms is None else f"{round(field_ms, 3):g} ms"
 
 
 def _ms(manifest: Manifest, samples: int) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from streamclf.alerts.service import AlertService
-from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.ground import Ground, decided_labels
 from streamclf.daemon.health import Health
@@ -32,7 +31,7 @@ from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store
-from streamclf.types import Label, Output, Picture, Shape, Status
+from streamclf.types import Label, Output, Picture, Status
 from streamclf.writer.build import make_inbox, make_writer, pack_facts
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
@@ -181,10 +180,7 @@ def _stream_of(output: Output) -> str:
 def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
     infos = []
     for runner in engine.runners:
-        stateful = runner.pack.manifest.shape is Shape.STATEFUL
-        step_ms = runner.pack.manifest.step * 1000 // runner.pack.manifest.rate
-        hop_ms = step_ms if stateful else runner.hop_frames * FRAME_MS
-        info = pack_info(runner.pack, hop_ms=hop_ms, provider=runner.provider, latency_ms=config.latency_ms)
+        info = pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
         infos.append(replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity))
     return infos
 

@@ -1,7 +1,8 @@
 """From native rows to one score row per 20 ms frame. Pure arithmetic on integer sample indexes of the pack's rate.
 
-Both aggregators live by one clock, `heard`: the number of samples the features have seen. `due` says whether a row
-of the grid can be given, so an answer depends on what was heard alone, never on how the blocks were cut.
+`HoldRows` and `ReviseRows` live by one clock, `heard`: the number of samples the features have seen. `take` gives the
+rows of the grid that are due by it, so they depend on what was heard alone, never on how the blocks were cut.
+`FuseRows` puts such rows together.
 """
 
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from streamclf.model.fusion import Fusion
 from streamclf.types import F32
 
 Rows = tuple[int, F32, bool]
@@ -128,3 +130,50 @@ class ReviseRows:
             self._next_final += 1
         if out:
             yield first, _stacked(out), True
+
+
+class FuseRows:
+    """Fused packs: the row of frame k, once every member has its own. Frames of which a member has none get none."""
+
+    def __init__(self, fusion: Fusion) -> None:
+        self._fusion = fusion
+        self._waiting: list[deque[F32]] = [deque() for _ in fusion.heads]  # bounded by what the last member waits for
+        self._begins: dict[int, int] = {}  # member -> the first frame that it gave a row for
+        self._next: int | None = None  # once all have given one
+
+    def restart(self) -> None:
+        """Forget all rows."""
+        for rows in self._waiting:
+            rows.clear()
+        self._begins.clear()
+        self._next = None
+
+    def add(self, member: int, first: int, rows: F32) -> None:
+        """rows: (frames, width of its head), final ones, which follow on those before."""
+        if self._next is None:
+            self._begins.setdefault(member, first)
+        self._waiting[member].extend(rows)
+
+    def take(self) -> tuple[int, F32, F32 | None] | None:
+        """(first frame, rows (frames, classes), margins as of `Fusion`) of the frames that are due, or None."""
+        if self._next is None:
+            self._align()
+        count = min(map(len, self._waiting))
+        if not count or self._next is None:
+            return None
+        first, self._next = self._next, self._next + count
+        rows, margins = self._fusion([_stacked([each.popleft() for _ in range(count)]) for each in self._waiting])
+        return first, rows, margins
+
+    def _align(self) -> None:
+        """Begin where the last member does, once it has."""
+        if len(self._begins) < len(self._waiting):
+            return
+        begin = max(self._begins.values())
+        early = [(self._waiting[member], begin - first) for member, first in self._begins.items()]
+        if any(len(rows) < count for rows, count in early):
+            return
+        for rows, count in early:
+            for _ in range(count):
+                rows.popleft()
+        self._next = begin

@@ -1,9 +1,12 @@
-"""One session, many tracks. Ready tracks are run together; the others cost nothing and change nothing.
+"""One session for each graph, many strands. Ready strands are run together; the others cost nothing and change nothing.
 
-The batch is compacted: row i of a run belongs to the i-th *active* track, and the session gathers and scatters the
-recurrent state by slot. So `active` is which tracks are in the run, `reset` is `session.reset(slot)` before it, and a
+The batch is compacted: row i of a run belongs to the i-th *active* strand, and the session gathers and scatters the
+recurrent state by slot. So `active` is which strands are in the run, `reset` is `session.reset(slot)` before it, and a
 companion can neither slow nor alter another's rows. A slot's generation counts its tenants: a result is handed over
-only to the track that asked for it.
+only to the strand that asked for it.
+
+A `PackRunner` has all tracks of a pack. A fused pack has several graphs, each with a session, its strands and its hop;
+they fail and are made again as one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +14,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamclf import metrics
+from streamclf.clock import FRAME_MS
 from streamclf.engine.guard import Guard, RunNote
-from streamclf.engine.making import Making
+from streamclf.engine.making import Making, StartBrake
+from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
-from streamclf.model.pack import Encoded, Pack
-from streamclf.model.session import Brake, Session
+from streamclf.model.fusedsession import PackSession, open_session
+from streamclf.model.pack import Encoded, Manifest, Pack
+from streamclf.model.session import Session
 from streamclf.text import words_of
-from streamclf.types import Provider
+from streamclf.types import Provider, Shape
 
 _LEAST_S = 0.75  # no run of a small model is so long, on whatever machine, and a hung one is told within a second
 _TIMES = 10
@@ -44,6 +50,104 @@ class PackFault:
     reason: str
 
 
+class GraphRunner:
+    """All strands of one graph. pack: whose it is. label: what it is called there, "" where there is but one.
+
+    least_hop: frames between two window runs at least.
+    """
+
+    def __init__(self, pack: str, manifest: Manifest, *, label: str = "", least_hop: int = 1) -> None:
+        self.manifest = manifest
+        self.label = label
+        self.strands: list[Strand] = []
+        self.windows = manifest.shape is not Shape.STATEFUL
+        self.hop_frames = self._least_hop = least_hop
+        self.bad = False
+        """Whether a row of some strand was not finite a moment ago."""
+        self._spoiled: set[Strand] = set()  # strands whose newest rows of the encoder were not finite
+        self._pack = pack
+        self._encoded = isinstance(manifest.features, Encoded)
+        self._runs = metrics.MODEL_RUNS.labels(pack)
+        self._seconds = metrics.RUN_SECONDS.labels(pack)
+
+    @property
+    def step_ms(self) -> int:
+        """Between two runs."""
+        return self.hop_frames * FRAME_MS if self.windows else self.manifest.step * 1000 // self.manifest.rate
+
+    def add(self, strand: Strand) -> None:
+        """From now on the strand is run when it is ready."""
+        strand.set_hop(self.hop_frames)
+        self.strands.append(strand)
+
+    def remove(self, strand: Strand) -> None:
+        """It is run no more."""
+        self.strands.remove(strand)
+        strand.generation += 1
+
+    def set_hop(self, frames: int, times: int) -> None:
+        """Frames between two window runs, and how many times longer that is to be for lack of time."""
+        self.hop_frames = max(frames, self._least_hop) * times
+        for strand in self.strands:
+            strand.set_hop(self.hop_frames)
+
+    def forget(self) -> None:
+        """Its session is another one."""
+        self._spoiled.clear()
+
+    def run_ready(self, session: Session, strands: Sequence[Strand], *, guard: Guard, strict: bool) -> list[Strand]:
+        """One run over those of `strands` that are ready. Returns them: they may be ready once more."""
+        if self._encoded:
+            for strand in strands:
+                self._encode(session, strand, guard)
+        ready = [strand for strand in strands if strand.ready]
+        for at in range(0, len(ready), session.max_batch):
+            self._run(session, ready[at : at + session.max_batch], guard, strict)
+        return ready
+
+    def _encode(self, session: Session, strand: Strand, guard: Guard) -> None:
+        assert isinstance(strand.frontend, DeferredFrontend)
+        assert session.encode is not None
+        guard.enter(RunNote(self._pack, session.brake, limit_s(session, _ENCODINGS)))
+        try:
+            strand.frontend.work(session.encode)
+        finally:
+            guard.leave()
+        if session.encode.bad:
+            session.encode.bad = False
+            metrics.BAD_ROWS.labels(self._pack).inc()
+            self._spoiled.add(strand)
+        else:
+            self._spoiled.discard(strand)
+
+    def _run(self, session: Session, ready: Sequence[Strand], guard: Guard, strict: bool) -> None:
+        inputs = session.input_rows(len(ready))
+        asked = []
+        for row, strand in zip(inputs, ready, strict=True):
+            if strand.fresh:
+                session.reset(strand.slot)
+            strand.fill(row)
+            asked.append(strand.generation)
+        guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
+        try:
+            with self._seconds.time():
+                outputs = session.run([strand.slot for strand in ready])
+        finally:
+            guard.leave()
+        self._runs.inc()
+        bad = session.bad
+        if bad:
+            metrics.BAD_ROWS.labels(self._pack).inc(len(bad))
+        noted = not strict and (bool(bad) or self.bad or bool(self._spoiled))
+        for at, (rows, strand, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
+            if strand.generation == generation:
+                strand.accept(rows)
+                if noted:
+                    strand.note(at in bad or strand in self._spoiled)
+        if noted:
+            self.bad = any(strand.ailing for strand in self.strands)
+
+
 class PackRunner:
     """All tracks of one pack. slots: how many streams can use it at once (bound; a further one is refused).
 
@@ -52,27 +156,28 @@ class PackRunner:
     """
 
     def __init__(
-        self, pack: Pack, session: Session | None, *, make: Callable[[Brake], Session] | None = None, slots: int = 256
+        self,
+        pack: Pack,
+        session: PackSession | None,
+        *,
+        make: Callable[[StartBrake], PackSession] | None = None,
+        slots: int = 256,
     ) -> None:
         self.pack = pack
-        self.make = make or (lambda brake: Session(pack, brake=brake))
+        self.make = make or (lambda brake: open_session(pack, brake=brake))
         self.making: Making | None = None
         """Its next session, while that is being made."""
         self.tracks: list[Track] = []
-        self.hop_frames = 1
+        self.graphs = _graphs(pack)
+        """Its own, or one for each of its members."""
         self.strict = True
         self.guard = Guard()
         self.fault: PackFault | None = None
         """Why it lost its session, until somebody has taken that up."""
         self.run_seconds: float | None = None
-        """Measured time of a run of one row."""
-        self.bad = False
-        """Whether a row of some track was not finite in its last run."""
-        self._spoiled: set[Track] = set()  # tracks whose newest rows of the encoder were not finite
+        """Measured time of a run of one row, of all graphs."""
         self._session = session
-        self._encoded = isinstance(pack.manifest.features, Encoded)
-        self._runs = metrics.MODEL_RUNS.labels(self.name)
-        self._seconds = metrics.RUN_SECONDS.labels(self.name)
+        self._running = self.graphs[0]
         self._free = list(range(slots - 1, -1, -1))
 
     @property
@@ -86,7 +191,7 @@ class PackRunner:
         return self._session is not None
 
     @property
-    def session(self) -> Session:
+    def session(self) -> PackSession:
         """What runs it, where it works."""
         assert self._session is not None, f"pack {self.name} has no session"
         return self._session
@@ -96,111 +201,107 @@ class PackRunner:
         """What its session runs on, "" where it has none."""
         return self._session.provider if self._session is not None else ""
 
+    @property
+    def windows(self) -> bool:
+        """Whether a graph of it runs over windows, so that it has a hop."""
+        return any(graph.windows for graph in self.graphs)
+
+    @property
+    def hop_frames(self) -> int:
+        """Frames between two window runs, the longest of its graphs'."""
+        return max((graph.hop_frames for graph in self.graphs if graph.windows), default=1)
+
+    @property
+    def step_ms(self) -> int:
+        """Between two runs, the longest of its graphs'."""
+        return max(graph.step_ms for graph in self.graphs)
+
+    @property
+    def bad(self) -> bool:
+        """Whether a row of some track was not finite in its last run."""
+        return any(graph.bad for graph in self.graphs)
+
     def take_slot(self) -> int | None:
         """A free slot, or None."""
         return self._free.pop() if self._free else None
 
     def add(self, track: Track) -> None:
         """From now on the track is run when it is ready."""
-        track.set_hop(self.hop_frames)
-        track.paused = not self.works
+        for graph, strand in zip(self.graphs, track.strands, strict=True):
+            graph.add(strand)
         self.tracks.append(track)
+        if not self.works:
+            track.sleep()
 
     def remove(self, track: Track) -> None:
         """Give the track's slot back."""
         self.tracks.remove(track)
-        track.generation += 1
+        for graph, strand in zip(self.graphs, track.strands, strict=True):
+            graph.remove(strand)
         self._free.append(track.slot)
 
-    def set_hop(self, frames: int) -> None:
-        """Frames between two window runs, for every track."""
-        self.hop_frames = frames
-        for track in self.tracks:
-            track.set_hop(frames)
+    def set_hop(self, frames: int, *, times: int = 1) -> None:
+        """Frames between two window runs, for every track; a member's own hop is the least for it.
+
+        times: by how much longer each is to be, because there is no time.
+        """
+        for graph in self.graphs:
+            graph.set_hop(frames, times)
 
     def lose(self, fault: PackFault) -> None:
         """It has no session from now on."""
         self._session = None
         self.fault = fault
 
-    def regain(self, session: Session, run_seconds: float) -> None:
+    def regain(self, session: PackSession, run_seconds: float) -> None:
         """It has one again."""
         self._session = session
-        self._spoiled.clear()
+        for graph in self.graphs:
+            graph.forget()
         self.run_seconds = run_seconds
         self.fault = None
 
-    def limit_s(self, rows: int) -> float:
-        """A run of so many rows that takes longer than this hangs."""
-        least_s = _LEAST_ELSEWHERE_S.get(self.provider, _LEAST_S)
-        return max(least_s, _TIMES * (self.run_seconds or 0.0) * rows)
-
-    def run_ready(self, tracks: Sequence[Track]) -> list[Track]:
-        """One run over those of `tracks` (this pack's) that are ready. Returns them: they may be ready once more."""
-        if self._session is None:
-            return []
+    def run(self, tracks: Sequence[Track]) -> None:
+        """Make all runs of `tracks` (this pack's) that are ready."""
+        session = self._session
+        if session is None:
+            return
         if self.strict:
-            return self._run_ready(self._session, tracks)
+            self._run(session, tracks)
+            return
         try:
-            return self._run_ready(self._session, tracks)
+            self._run(session, tracks)
         except Exception as fault:  # onnxruntime raises a dozen unrelated types
-            self.lose(self._fault(self._session, fault))
-            return []
+            self.lose(self._fault(session, fault))
 
-    def _fault(self, session: Session, fault: Exception) -> PackFault:
+    def _run(self, session: PackSession, tracks: Sequence[Track]) -> None:
+        guard = self.guard  # another thread's may be in its place when a run is back
+        for at, (graph, own) in enumerate(zip(self.graphs, session.members, strict=True)):
+            self._running = graph
+            strands = [track.strands[at] for track in tracks]
+            while strands:
+                strands = graph.run_ready(own, strands, guard=guard, strict=self.strict)
+
+    def _fault(self, session: PackSession, fault: Exception) -> PackFault:
+        at = self.graphs.index(self._running)
+        whose = f" of its member {self._running.label}" if self._running.label else ""
         if session.brake.pulled:
-            return PackFault(Failure.HUNG, f"a run took longer than {self.limit_s(1):.2g} s and was broken off")
-        return PackFault(Failure.RAISED, f"a run failed: {words_of(fault)}")
+            took = f"took longer than {limit_s(session.members[at], 1):.2g} s and was broken off"
+            return PackFault(Failure.HUNG, f"a run{whose} {took}")
+        return PackFault(Failure.RAISED, f"a run{whose} failed: {words_of(fault)}")
 
-    def _run_ready(self, session: Session, tracks: Sequence[Track]) -> list[Track]:
-        if self._encoded:
-            for track in tracks:
-                self._encode(session, track)
-        ready = [track for track in tracks if track.ready]
-        for at in range(0, len(ready), session.max_batch):
-            self._run(session, ready[at : at + session.max_batch])
-        return ready
 
-    def _encode(self, session: Session, track: Track) -> None:
-        assert isinstance(track.frontend, DeferredFrontend)
-        assert session.encode is not None
-        guard = self.guard  # another thread's may be in its place when the run is back
-        guard.enter(RunNote(self.name, session.brake, self.limit_s(_ENCODINGS)))
-        try:
-            track.frontend.work(session.encode)
-        finally:
-            guard.leave()
-        if session.encode.bad:
-            session.encode.bad = False
-            metrics.BAD_ROWS.labels(self.name).inc()
-            self._spoiled.add(track)
-        else:
-            self._spoiled.discard(track)
+def limit_s(session: Session, rows: int) -> float:
+    """A run of so many rows that takes longer than this hangs."""
+    least_s = _LEAST_ELSEWHERE_S.get(session.provider, _LEAST_S)
+    return max(least_s, _TIMES * (session.run_seconds or 0.0) * rows)
 
-    def _run(self, session: Session, ready: Sequence[Track]) -> None:
-        inputs = session.input_rows(len(ready))
-        asked = []
-        for row, track in zip(inputs, ready, strict=True):
-            if track.fresh:
-                session.reset(track.slot)
-            track.fill(row)
-            asked.append(track.generation)
-        guard = self.guard
-        guard.enter(RunNote(self.name, session.brake, self.limit_s(len(ready))))
-        try:
-            with self._seconds.time():
-                outputs = session.run([track.slot for track in ready])
-        finally:
-            guard.leave()
-        self._runs.inc()
-        bad = session.bad
-        if bad:
-            metrics.BAD_ROWS.labels(self.name).inc(len(bad))
-        noted = not self.strict and (bool(bad) or self.bad or bool(self._spoiled))
-        for at, (rows, track, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
-            if track.generation == generation:
-                track.accept(rows)
-                if noted:
-                    track.note(at in bad or track in self._spoiled)
-        if noted:
-            self.bad = any(track.bad_samples for track in self.tracks)
+
+def _graphs(pack: Pack) -> list[GraphRunner]:
+    name = pack.manifest.name
+    if pack.fusion is None:
+        return [GraphRunner(name, pack.manifest)]
+    return [
+        GraphRunner(name, own.manifest, label=member.name, least_hop=max(1, member.hop_ms // FRAME_MS))
+        for member, own in zip(pack.manifest.members, pack.members, strict=True)
+    ]

@@ -10,14 +10,14 @@ from streamclf.config import Config
 from streamclf.engine import species
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
-from streamclf.engine.making import Made, Making
+from streamclf.engine.making import Made, Making, StartBrake
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
 from streamclf.errors import ConfigError, PackError
+from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
-from streamclf.model.session import Brake, Session
 from streamclf.types import Provider
 
 log = logging.getLogger(__name__)
@@ -33,14 +33,17 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
 
     Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
     `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
-    patience_s: how long each pack's session is waited for (s); one that takes longer joins later. None: for ever.
+    patience_s: how long each pack's session may compute before it is waited for no longer (s), its trial included; one
+    that takes longer joins later. None: for ever.
     """
     packs = load_packs(config.model)
     check_labels(config, packs)
     if patience_s is None:
         for pack in packs:
             pass_trial(pack)
-        runners = [PackRunner(pack, Session(pack, provider=config.provider, threads=config.threads)) for pack in packs]
+        runners = [
+            PackRunner(pack, open_session(pack, provider=config.provider, threads=config.threads)) for pack in packs
+        ]
     else:
         runners = _patiently(config, packs, patience_s)
     if config.hop_ms:
@@ -61,7 +64,9 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
         making = Making(runner.name, runner.make)
         if not making.wait(patience_s):
             log.error(
-                "pack %s: its first run has not ended within %.0f s: starting without it", runner.name, patience_s
+                "pack %s: its first run has not ended after %.0f s of computing: starting without it",
+                runner.name,
+                patience_s,
             )
             runner.making = making
         elif isinstance(making.outcome, Made):
@@ -73,9 +78,9 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
     return runners
 
 
-def _session(brake: Brake, *, pack: Pack, provider: Provider, threads: int) -> Session:
-    pass_trial(pack)
-    return Session(pack, provider=provider, threads=threads, brake=brake)
+def _session(brake: StartBrake, *, pack: Pack, provider: Provider, threads: int) -> PackSession:
+    pass_trial(pack, brake=brake)
+    return open_session(pack, provider=provider, threads=threads, brake=brake)
 
 
 def load_packs(names: Sequence[str]) -> list[Pack]:

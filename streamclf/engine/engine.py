@@ -9,12 +9,12 @@ from collections.abc import Container, Mapping, Sequence
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
-from streamclf.features.deferred import DeferredFrontend
+from streamclf.model.fusedsession import PackSession
 from streamclf.model.pack import Manifest
-from streamclf.model.session import Session
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import Gap, GapReason, Output
 
@@ -57,34 +57,36 @@ class Engine:
                     f"pack {manifest.name} already serves {len(runner.tracks)} streams, as many as it has slots for; "
                     "start a second daemon for more"
                 )
+            strands = [
+                Strand(
+                    graph.manifest,
+                    stream.listen(
+                        graph.manifest.features,
+                        graph.manifest.rate,
+                        window=self._longest_window(graph.manifest),
+                        graph=f"{manifest.name}/{graph.label}",
+                    ),
+                    slot=slot,
+                    options=self._options,
+                )
+                for graph in runner.graphs
+            ]
+            decisions = decide(
+                runner.pack.labels,
+                default_decision(manifest),
+                per_label=self._per_label,
+                sensitivity=self._sensitivity,
+            )
             track = Track(
+                runner.pack,
+                strands,
+                Segmenter(stream.name, manifest.name, runner.pack.labels, decisions),
                 stream=stream.name,
                 native_hop=stream.hop,
-                manifest=manifest,
-                frontend=stream.listen(
-                    manifest.features,
-                    manifest.rate,
-                    window=self._longest_window(manifest),
-                    pack=manifest.name,
-                ),
-                segmenter=Segmenter(
-                    stream.name,
-                    manifest.name,
-                    runner.pack.labels,
-                    decide(
-                        runner.pack.labels,
-                        default_decision(manifest),
-                        per_label=self._per_label,
-                        sensitivity=self._sensitivity,
-                    ),
-                ),
-                slot=slot,
                 options=self._options,
             )
             track.priority = priority
             runner.add(track)
-            if track.paused and isinstance(track.frontend, DeferredFrontend):
-                track.frontend.sleep()
             tracks.append(track)
         self.streams[stream.name] = stream
         self.tracks[stream.name] = tracks
@@ -193,8 +195,9 @@ class Engine:
         frames = -(-stream.consumed // stream.hop)
         needed: dict[int, int] = {}
         for track in tracks:
-            rate = track.manifest.rate
-            needed[rate] = max(needed.get(rate, 0), track.needed(frames))
+            for strand in track.strands:
+                rate = strand.manifest.rate
+                needed[rate] = max(needed.get(rate, 0), strand.needed(frames))
             track.end(frames)
         stream.end(needed)
         self._heard = list(tracks)
@@ -215,17 +218,14 @@ class Engine:
         told, self._told = self._told, []
         return told + self.close_events(name)
 
-    def regain(self, runner: PackRunner, session: Session, run_seconds: float) -> None:
+    def regain(self, runner: PackRunner, session: PackSession, run_seconds: float) -> None:
         """The pack, which had no session, runs again: on every stream from its next whole frame on."""
         runner.regain(session, run_seconds)
         for track in runner.tracks:
             stream = self.streams[track.stream]
-            track.bad_samples = 0
             if stream.ended:
                 continue
-            track.paused = False
-            if isinstance(track.frontend, DeferredFrontend):
-                track.frontend.wake()
+            track.wake()
             track.restart(-(-stream.consumed // stream.hop))
 
     def lose(self, runner: PackRunner) -> None:
@@ -234,9 +234,7 @@ class Engine:
             if not self.streams[track.stream].ended:
                 self._told += track.take()
             self._told += track.finish()
-            track.paused = True
-            if isinstance(track.frontend, DeferredFrontend):
-                track.frontend.sleep()
+            track.sleep()
 
     def unscored(self, name: str) -> bool:
         """Whether no pack that listens to the stream gives rows that mean something."""
@@ -257,7 +255,7 @@ class Engine:
         return min(running, default=stream.consumed // stream.hop)
 
     def _longest_window(self, like: Manifest) -> int:
-        manifests = [runner.pack.manifest for runner in self.runners]
+        manifests = [graph.manifest for runner in self.runners for graph in runner.graphs]
         return max(m.window for m in manifests if (m.features, m.rate) == (like.features, like.rate))
 
     def _restart(self, name: str, gap: Gap) -> list[Output]:
@@ -274,8 +272,8 @@ class Engine:
             if not runner.works:
                 continue
             tracks = [track for track in heard if track.manifest is runner.pack.manifest]
-            while tracks:
-                tracks = runner.run_ready(tracks)
+            if tracks:
+                runner.run(tracks)
             if not runner.works:
                 self.lose(runner)
 

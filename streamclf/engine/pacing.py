@@ -11,7 +11,7 @@ from streamclf import metrics
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.engine import Engine
 from streamclf.engine.pace import UP_MS, Ladder, Load, LoadMeter, Rung, hop_frames
-from streamclf.types import Output, Shape, Status, StreamState
+from streamclf.types import Output, Status, StreamState
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Pacer:
         self._live = live
         self._fixed_hop = hop_ms
         self._on_hop = on_hop
-        self._windows = [r for r in engine.runners if r.pack.manifest.shape is not Shape.STATEFUL]
+        self._windows = [r for r in engine.runners if r.windows]
         self._ladder = Ladder(has_windows=bool(self._windows))
         self._meter = LoadMeter()
         self._run_seconds: Mapping[str, float] = {}
@@ -111,16 +111,15 @@ class Pacer:
         """Set the hop of every window pack from its measured run time, the streams and the rung; tell what changed."""
         out: list[Output] = []
         for runner in self._windows:
-            frames = self._hop(runner.name, streams=len(runner.tracks)) * self._ladder.rung.hop_factor
-            metrics.HOP_MS.labels(runner.name).set(frames * FRAME_MS)
-            if frames == runner.hop_frames == self.hops[runner.name]:
+            before, least = runner.hop_frames, self._hop(runner.name, streams=len(runner.tracks))
+            runner.set_hop(least, times=self._ladder.rung.hop_factor)
+            frames = runner.hop_frames
+            metrics.HOP_MS.labels(runner.name).set(runner.step_ms)
+            if frames == before == self.hops[runner.name]:
                 continue
-            runner.set_hop(frames)
             self.hops[runner.name] = frames
-            self._on_hop(runner.name, frames * FRAME_MS)
-            out.append(
-                Status("", StreamState.HOP, f"{runner.name} runs every {frames * FRAME_MS} ms", pack=runner.name)
-            )
+            self._on_hop(runner.name, runner.step_ms)
+            out.append(Status("", StreamState.HOP, f"{runner.name} runs every {runner.step_ms} ms", pack=runner.name))
         return out
 
     def _hop(self, pack: str, *, streams: int) -> int:

@@ -12,7 +12,8 @@ Theory of operation. Each class is in one of four phases:
 
 An event that begins may be stamped earlier than the row that reached `enter`: up to `reach_back` rows before it, as far
 as they reached `leave` without a break (the double threshold of Dinkel and Yu, "Duration robust weakly supervised sound
-event detection", 2020). That moves the stamp alone: what is told, and when, and its peak and mean, stay as they are.
+event detection", 2020). In a fused pack it may be a member's own rows, by what that member leaves at. That moves the
+stamp alone: what is told, and when, and its peak and mean, stay as they are.
 
 Two thresholds (hysteresis) keep a score that hovers at one from chattering. Onsets and offsets therefore alternate
 per class, and an event is told as soon as it is certain that it is one. Only classes that are not idle, or that have
@@ -25,6 +26,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
@@ -92,26 +94,30 @@ class Segmenter:
     decisions: Sequence[Decision]
     update_every: int = 50
     _enter: F32 = field(init=False)
+    _leave: F32 = field(init=False)
     _open: dict[int, _Open] = field(init=False, default_factory=dict)
     _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
     _next: int | None = field(init=False, default=None)
     _begun: int = field(init=False, default=0)
-    _past: F32 = field(init=False)
+    _closed: dict[int, int] = field(init=False, default_factory=dict)  # column -> where its last event ended
+    _past: npt.NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.allow(None)
         reach = max((decision.reach_back for decision in self.decisions), default=0)
-        # the newest rows, by frame; the oldest are overwritten
-        self._past = np.zeros((reach, len(self.labels)), dtype=np.float32)
+        self._leave = np.array([decision.leave for decision in self.decisions], dtype=np.float32)
+        # of the newest rows, by frame, whether an onset may be moved back over them; the oldest are overwritten
+        self._past = np.zeros((reach, len(self.labels)), dtype=np.bool_)
         kinds: dict[tuple[str, int], list[int]] = {}
         for column, decision in enumerate(self.decisions):
             if decision.enabled and decision.smoothing != "none" and decision.smoothing_frames > 1:
                 kinds.setdefault((decision.smoothing, decision.smoothing_frames), []).append(column)
         self._smoothers = [_Smoother(kind, frames, np.array(columns)) for (kind, frames), columns in kinds.items()]
 
-    def push(self, first_frame: int, rows: F32) -> list[Event]:
+    def push(self, first_frame: int, rows: F32, margins: F32 | None = None) -> list[Event]:
         """rows: (frames, classes) float32 in [0, 1], consecutive, the first one belonging to `first_frame`.
 
+        margins: as many, from 0 up where an onset may be moved back over a row; NaN where the row itself says so.
         A jump in the frame index closes what is open at the last frame before it.
         """
         events: list[Event] = []
@@ -131,7 +137,10 @@ class Segmenter:
                     if event is not None:
                         events.append(event)
             if len(self._past):
-                self._past[frame % len(self._past)] = row
+                lasts = row >= self._leave
+                if margins is not None:
+                    lasts = np.where(np.isnan(margins[offset]), lasts, margins[offset] >= 0)
+                self._past[frame % len(self._past)] = lasts
         self._next = first_frame + len(rows)
         return events
 
@@ -160,6 +169,7 @@ class Segmenter:
             if state.phase in (Phase.ACTIVE, Phase.FALLING)
         ]
         self._open.clear()
+        self._closed.clear()
         for smoother in self._smoothers:
             smoother.reset()
         self._next = None
@@ -193,11 +203,11 @@ class Segmenter:
         return None
 
     def _reached(self, column: int, frame: int) -> int:
-        """The first of the unbroken rows at or above `leave` that lead up to `frame`, as far as `reach_back` goes."""
-        decision = self.decisions[column]
+        """The first of the unbroken rows that lead up to `frame` and reach `leave`, as far as `reach_back` goes."""
+        earliest = max(self._begun, frame - self.decisions[column].reach_back, self._closed.get(column, 0))
         onset = frame
-        while onset > max(self._begun, frame - decision.reach_back):
-            if float(self._past[(onset - 1) % len(self._past), column]) < decision.leave:
+        while onset > earliest:
+            if not self._past[(onset - 1) % len(self._past), column]:
                 break
             onset -= 1
         return onset
@@ -226,6 +236,8 @@ class Segmenter:
         decision = self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
         onset = max(0, state.onset - shift)
+        if stage is Stage.CLOSE:
+            self._closed[column] = state.last_active + 1
         return Event(
             stream=self.stream,
             pack=self.pack,

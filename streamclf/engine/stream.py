@@ -84,17 +84,17 @@ class Stream:
         self._branches: dict[int, _Branch] = {}
         self._lost_seen = 0
 
-    def listen(self, features: Features, rate: int, *, window: int, pack: str = "") -> Frontend:
+    def listen(self, features: Features, rate: int, *, window: int, graph: str = "") -> Frontend:
         """The frontend that yields `features` at `rate`; packs with equal wishes share one.
 
-        window: the longest window, in samples, that any of them reads. pack: the one whose graph computes `encoded`
+        window: the longest window, in samples, that any of them reads. graph: the one whose encoder computes `encoded`
         features, which it shares with no other.
         """
         hop = hop_of(rate)
         branch = self._branches.get(rate)
         if branch is None:
             branch = self._branches[rate] = _Branch(rate, Resampler(self.rate, rate), {})
-        key = (features, pack if isinstance(features, Encoded) else "")
+        key = (features, graph if isinstance(features, Encoded) else "")
         frontend = branch.frontends.get(key)
         if frontend is None:
             history = window + _SLACK_FRAMES * hop

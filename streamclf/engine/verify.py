@@ -11,14 +11,14 @@ Five claims are put to the test on one signal, comparing every frame:
 `hears_out` tries the last one alone, in a few runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from timeit import default_timer, timeit
 
 import numpy as np
 
 from streamclf.audio.ring import Ring
-from streamclf.clock import FRAME_MS, hop_of
+from streamclf.clock import hop_of
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
@@ -26,7 +26,8 @@ from streamclf.engine.pace import hop_frames
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import TrackOptions
 from streamclf.errors import Overrun, PackError
-from streamclf.features.frontend import make_frontend
+from streamclf.features.frontend import Frontend, make_frontend
+from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.golden import read_golden
 from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
 from streamclf.model.session import Session
@@ -53,6 +54,7 @@ class Verification:
     """Largest change of a row by audio after its look-ahead; anything over the tolerance refutes the manifest. None
     where the golden signal is too short to tell."""
     run_ms: float
+    """Of all that is run in a hop."""
     hop_ms: int
     reuse: str
     """What is computed once and kept, in words."""
@@ -78,18 +80,17 @@ def verify(
     cpu_clock: seconds of CPU of this thread, in which what streaming saves is measured.
     """
     manifest = pack.manifest
-    session = Session(pack, provider=provider)
+    session = open_session(pack, provider=provider)
     hears_out(pack, session)
-    run_seconds = session.warm_up()
+    runner = PackRunner(pack, session)
+    runner.set_hop(hop_frames(session.warm_up(), streams=1, window_packs=1))
     golden = None if pack.golden is None else read_golden(pack.golden, manifest.name, classes=len(pack.labels))
     rng = np.random.default_rng(seed)
     audio = golden[0] if golden is not None else signal(manifest, rng)
     first, whole, native = _rows(pack, session, [audio])
     _, cut, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)))
     _, beside, _ = _rows(pack, session, list(_cut(audio, rng, manifest.rate)), companions=2, rng=rng)
-    stateful = manifest.shape is Shape.STATEFUL
-    step_ms = manifest.step * 1000 / manifest.rate
-    hop_ms = step_ms if stateful else hop_frames(run_seconds, streams=1, window_packs=1) * FRAME_MS
+    graphs = [graph.manifest for graph in runner.graphs]
     report = Verification(
         pack=manifest.name,
         provider=session.provider,
@@ -98,11 +99,13 @@ def verify(
         companions=_difference(whole, beside),
         golden=None if golden is None else _difference(golden[1], native),
         late=_late(pack, session, audio, first, whole, rng),
-        run_ms=run_seconds * 1000,
-        hop_ms=round(hop_ms),
-        reuse=_reuse(manifest),
-        saves=_saves(session, manifest, cpu_clock),
-        against="the last second anew, step by step," if stateful else "the window anew",
+        run_ms=_run_ms(runner),
+        hop_ms=runner.step_ms,
+        reuse="; ".join(
+            (f"{graph.label}: " if graph.label else "") + _reuse(graph.manifest) for graph in runner.graphs
+        ),
+        saves=_saves(session, graphs, cpu_clock),
+        against=_against(graphs),
         window_ms=manifest.window * 1000 / manifest.rate,
         look_ahead_ms=manifest.look_ahead * 1000 / manifest.rate,
     )
@@ -127,10 +130,10 @@ def _judge(report: Verification) -> None:
 
 def native_rows(pack: Pack, audio: F32) -> F32:
     """Every native row of a fresh stream that hears `audio`, at the pack's rate: (rows, classes)."""
-    return _rows(pack, Session(pack, provider=Provider.CPU), [audio])[2]
+    return _rows(pack, open_session(pack, provider=Provider.CPU), [audio])[2]
 
 
-def hears_out(pack: Pack, session: Session) -> None:
+def hears_out(pack: Pack, session: PackSession) -> None:
     """Raises `PackError` where a recording that ends has no row for its last frame. A trial of few runs."""
     manifest = pack.manifest
     hop = hop_of(manifest.rate)
@@ -154,7 +157,7 @@ def hears_out(pack: Pack, session: Session) -> None:
 
 
 def _rows(
-    pack: Pack, session: Session, blocks: list[F32], *, companions: int = 0, rng: np.random.Generator | None = None
+    pack: Pack, session: PackSession, blocks: list[F32], *, companions: int = 0, rng: np.random.Generator | None = None
 ) -> tuple[int, F32, F32]:
     """(first frame, final rows from it on, native rows) of a fresh stream; companions hear noise in its batches."""
     manifest = pack.manifest
@@ -179,16 +182,19 @@ def _rows(
     return first, rows, np.concatenate(native) if native else empty
 
 
-def _late(pack: Pack, session: Session, audio: F32, first: int, whole: F32, rng: np.random.Generator) -> float | None:
+def _late(
+    pack: Pack, session: PackSession, audio: F32, first: int, whole: F32, rng: np.random.Generator
+) -> float | None:
     """Replace all audio after a point and see whether a row that was due before it changes."""
     manifest = pack.manifest
     hop = hop_of(manifest.rate)
     # the first rows of a window-row stream rest on its first whole window
-    begin = manifest.window if manifest.shape is Shape.WINDOW_ROW else 0
+    shapes = {one.manifest.shape for one in pack.graphs}
+    begin = manifest.window if Shape.WINDOW_ROW in shapes else 0
     worst = None
     for share in (0.5, 0.8):
         point = begin + int((len(audio) - begin) * share)
-        ahead = manifest.look_ahead if manifest.shape is not Shape.WINDOW_FRAMES else manifest.window
+        ahead = manifest.window if pack.revised else manifest.look_ahead
         due = (point - ahead) // hop - first
         if point < begin or due < 1:
             continue
@@ -211,8 +217,25 @@ def _reuse(manifest: Manifest) -> str:
     return "feature frames: each is computed once, windows run the model"
 
 
-def _saves(session: Session, manifest: Manifest, clock: Callable[[], float]) -> float:
-    """Ratio of the CPU time for 20 ms of audio: a window (of a stateful pack: a second) anew, over what is new."""
+def _run_ms(runner: PackRunner) -> float:
+    runs = zip(runner.graphs, runner.session.members, strict=True)
+    return sum(1000 * (own.run_seconds or 0.0) * runner.step_ms / graph.step_ms for graph, own in runs)
+
+
+def _against(graphs: Sequence[Manifest]) -> str:
+    if len(graphs) > 1:
+        return "each member's window or last second anew"
+    return "the last second anew, step by step," if graphs[0].shape is Shape.STATEFUL else "the window anew"
+
+
+def _saves(session: PackSession, graphs: Sequence[Manifest], clock: Callable[[], float]) -> float:
+    """Ratio of the CPU time for 20 ms of audio: all that a row rests on anew, over what is new."""
+    costs = [_costs(own, graph, clock) for own, graph in zip(session.members, graphs, strict=True)]
+    return sum(anew for anew, _ in costs) / sum(new for _, new in costs)
+
+
+def _costs(session: Session, manifest: Manifest, clock: Callable[[], float]) -> tuple[float, float]:
+    """CPU time for 20 ms of audio (s): of a window (of a stateful pack: a second) anew, and of what is new."""
     hop = hop_of(manifest.rate)
     span = manifest.window if manifest.shape is not Shape.STATEFUL else manifest.rate
     audio = signal(manifest, np.random.default_rng(1))
@@ -220,16 +243,21 @@ def _saves(session: Session, manifest: Manifest, clock: Callable[[], float]) -> 
 
     def fresh(samples: int) -> float:
         frontend = make_frontend(manifest.features, manifest.rate, history=2 * span, encode=session.encode)
-        return timeit(lambda: frontend.push(audio[:samples]), timer=clock, number=1)
+        return timeit(lambda: _computed(frontend, audio[:samples]), timer=clock, number=1)
 
     # the least of several, because other programs only ever add to a time
     whole = min(fresh(span) for _ in range(5))
     warm = make_frontend(manifest.features, manifest.rate, history=2 * span, encode=session.encode)
-    warm.push(audio[:span])
-    new = min(timeit(lambda: warm.push(audio[:hop]), timer=clock, number=1) for _ in range(20))
+    _computed(warm, audio[:span])
+    new = min(timeit(lambda: _computed(warm, audio[:hop]), timer=clock, number=1) for _ in range(20))
     if manifest.shape is Shape.STATEFUL:
-        return (whole + span / manifest.step * run) / (new + hop / manifest.step * run)
-    return (whole + run) / (new + run)
+        return whole + span / manifest.step * run, new + hop / manifest.step * run
+    return whole + run, new + run
+
+
+def _computed(frontend: Frontend, samples: F32) -> int:
+    frontend.push(samples)
+    return frontend.available
 
 
 def _difference(a: F32, b: F32) -> float:

@@ -1,4 +1,4 @@
-"""From samples to what a model eats, computing at each push only what is new.
+"""From samples to what a model eats, computing only what is new.
 
 A `Transform` (log-mel, fbank) is a pure function of frames and is shared by all streams of a pack; what changes lives
 in one `Frontend` per stream. Feature frame j covers samples [j * shift, j * shift + length), counted from sample 0
@@ -10,18 +10,22 @@ before it count as well, back to the last restart at most.
 from functools import lru_cache
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from streamclf.features.fbank import KaldiFbank
-from streamclf.features.logmel import LogMelSpectrum
+from streamclf.features.logmel import LevelGain, LogMelSpectrum
 from streamclf.features.rows import Rows
-from streamclf.features.spec import Encoded, Fbank, Features, LogMel, Waveform
+from streamclf.features.spec import Encoded, Fbank, Features, LevelControl, LogMel, Waveform
 from streamclf.features.statistics import RunningStatistics
 from streamclf.features.waveform import WaveformFrontend
 from streamclf.types import F32, F64
 
 # Frames of one matrix product: bounds the memory of a push of any size.
 _MAX_FRAMES = 128
+# Frames that may wait for somebody to read them: where windows are far apart, ten at a time cost little more than one.
+# More would wake BLAS's threads.
+_LAZY_FRAMES = 32
 
 
 class Transform(Protocol):
@@ -66,7 +70,8 @@ class Frontend(Protocol):
         """Index one past the newest feature frame held."""
 
     def push(self, samples: F32) -> None:
-        """Take the next samples, (n, ) float32 in [-1, 1], any n, and compute the feature frames they complete."""
+        """Take the next samples, (n, ) float32 in [-1, 1], any n. The feature frames they complete are computed now or
+        when they are asked for."""
 
     def restart(self, sample: int) -> None:
         """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
@@ -82,6 +87,8 @@ class Frontend(Protocol):
 class SpectralFrontend:
     """Frames cut from the samples as they come, put through a transform, kept for `history` samples."""
 
+    _lazy_frames = _LAZY_FRAMES
+
     def __init__(self, transform: Transform, *, frame_length: int, frame_shift: int, history: int) -> None:
         self.dims: tuple[int, ...] = (transform.bands,)
         self.frame_length = frame_length
@@ -89,9 +96,10 @@ class SpectralFrontend:
         self._transform = transform
         self._silence = transform(np.zeros((1, frame_length), dtype=np.float32))[0]
         self._step = _MAX_FRAMES * frame_shift
-        # Bounds below; newest wins in both. What waits for its frame is always under length + shift, so no sample is
-        # ever dropped unread; of the features `first_valid` tells what was dropped.
-        self._pending = Rows(self._step + frame_length + frame_shift)
+        self._lazy = self._lazy_frames * frame_shift + frame_length
+        # Bounds below; newest wins in both. What waits for its frame is always under lazy + shift, so no sample is ever
+        # dropped unread; of the features `first_valid` tells what was dropped.
+        self._pending = Rows(self._step + self._lazy + frame_shift)
         self._rows = Rows(history // frame_shift + 1, dims=self.dims, shift=frame_shift)
 
     @property
@@ -102,18 +110,22 @@ class SpectralFrontend:
     @property
     def first_valid(self) -> int:
         """Index of the oldest feature frame held."""
+        self._compute()
         return self._rows.first_valid
 
     @property
     def available(self) -> int:
         """Index one past the newest feature frame held."""
+        self._compute()
         return self._rows.available
 
     def push(self, samples: F32) -> None:
-        """Take the next samples, (n, ) float32 in [-1, 1], any n, and compute the feature frames they complete."""
+        """Take the next samples, (n, ) float32 in [-1, 1], any n. The feature frames they complete are computed now or
+        when they are asked for."""
         for start in range(0, len(samples), self._step):
             self._pending.append(samples[start : start + self._step])
-            self._compute()
+            if self.samples - self._rows.available * self.frame_shift >= self._lazy:
+                self._compute()
 
     def restart(self, sample: int) -> None:
         """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
@@ -128,6 +140,7 @@ class SpectralFrontend:
         """
         if out.shape != (_frames_in(samples, self.frame_length, self.frame_shift), *self.dims):
             raise ValueError(f"a window of {samples} samples does not fit an output of shape {out.shape}")
+        self._compute()
         self._rows.read(-(-first_sample // self.frame_shift), out, before=self._silence)
 
     def _compute(self) -> None:
@@ -144,7 +157,13 @@ class SpectralFrontend:
         return self._transform(frames)
 
 
-class RunningFrontend(SpectralFrontend):
+class EncodedFrontend(SpectralFrontend):
+    """Rows of an encoder, whose graph runs in `push` and nowhere else."""
+
+    _lazy_frames = 0
+
+
+class RunningFrontend(EncodedFrontend):
     """Rows of an encoder that is told the running statistics of its stream."""
 
     def __init__(self, encode: Encode, features: Encoded, *, history: int) -> None:
@@ -167,6 +186,25 @@ class RunningFrontend(SpectralFrontend):
         return self._encode(frames, self._statistics(frames))
 
 
+class LevelledFrontend(SpectralFrontend):
+    """Log-mel rows behind a level control."""
+
+    def __init__(self, spectrum: LogMelSpectrum, features: LogMel, level: LevelControl, *, rate: int, history: int):
+        super().__init__(
+            spectrum, frame_length=features.frame_length, frame_shift=features.frame_shift, history=history
+        )
+        self._spectrum = spectrum
+        self._gain = LevelGain(level, power=features.spectrum == "power", shift_s=features.frame_shift / rate)
+
+    def restart(self, sample: int) -> None:
+        """Forget everything; the next sample pushed has this index. The grid of feature frames stays where it is."""
+        super().restart(sample)
+        self._gain.restart()
+
+    def _rows_of(self, frames: F32) -> F32:
+        return self._spectrum.logarithm(self._gain.apply(self._spectrum.mel(frames)))
+
+
 def make_frontend(features: Features, rate: int, *, history: int, encode: Encode | None = None) -> Frontend:
     """A fresh frontend whose first sample has index 0.
 
@@ -175,17 +213,18 @@ def make_frontend(features: Features, rate: int, *, history: int, encode: Encode
     """
     if isinstance(features, Waveform):
         return WaveformFrontend(features, history=history)
-    transform: Transform
+    if isinstance(features, LogMel) and features.level is not None:
+        plain = msgspec.structs.replace(features, level=None)
+        return LevelledFrontend(_log_mel(plain, rate), plain, features.level, rate=rate, history=history)
     if isinstance(features, Encoded):
         if encode is None:
             raise ValueError("encoded features need what runs their graph")
         if features.statistics:
             return RunningFrontend(encode, features, history=history)
-        transform = encode
-    else:
-        transform = _transform(features, rate)
+        length, shift = features.frame_length, features.frame_shift
+        return EncodedFrontend(encode, frame_length=length, frame_shift=shift, history=history)
     return SpectralFrontend(
-        transform,
+        _transform(features, rate),
         frame_length=features.frame_length,
         frame_shift=features.frame_shift,
         history=history,
@@ -203,6 +242,16 @@ def _frames_in(samples: int, frame_length: int, frame_shift: int) -> int:
     return max(0, (samples - frame_length) // frame_shift + 1)
 
 
-@lru_cache(maxsize=32)  # bound: packs in use at once; the least recently used transform is built again
 def _transform(features: LogMel | Fbank, rate: int) -> Transform:
-    return LogMelSpectrum(features, rate) if isinstance(features, LogMel) else KaldiFbank(features, rate)
+    return _log_mel(features, rate) if isinstance(features, LogMel) else _fbank(features, rate)
+
+
+# bound: packs in use at once; the least recently used transform is built again
+@lru_cache(maxsize=32)
+def _log_mel(features: LogMel, rate: int) -> LogMelSpectrum:
+    return LogMelSpectrum(features, rate)
+
+
+@lru_cache(maxsize=32)
+def _fbank(features: Fbank, rate: int) -> KaldiFbank:
+    return KaldiFbank(features, rate)

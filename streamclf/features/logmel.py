@@ -3,11 +3,38 @@
 import numpy as np
 
 from streamclf.features.mel import mel_bank
-from streamclf.features.spec import LogMel
+from streamclf.features.spec import LevelControl, LogMel
 from streamclf.types import F32, F64
 
 # Times the natural logarithm; a decibel is a tenth of a bel of power and a twentieth of one of magnitude.
 _UNIT = {"ln": 1.0, "log10": 1.0 / np.log(10.0), "db": 10.0 / np.log(10.0)}
+
+_LEAST = 1e-12  # so that silence has a level
+_NOTHING_DB = -240.0  # before the first frame
+
+
+class LevelGain:
+    """The state of a `LevelControl` on one stream. power: whether the bands are powers, not magnitudes."""
+
+    def __init__(self, control: LevelControl, *, power: bool, shift_s: float) -> None:
+        self._control = control
+        self._unit = 10.0 if power else 20.0
+        self._fall_db = control.rate_db_s * shift_s  # from one feature frame to the next
+        self._level_db = _NOTHING_DB
+
+    def restart(self) -> None:
+        """Forget the level."""
+        self._level_db = _NOTHING_DB
+
+    def apply(self, rows: F64) -> F64:
+        """rows: (n, bands) of the next frames, any n. Returns them with their gains."""
+        control, fall = self._control, self._fall_db * np.arange(1, len(rows) + 1)
+        own = self._unit * np.log10(rows.max(axis=1) + _LEAST)
+        # the largest so far, each as it has fallen since
+        level = np.maximum(np.maximum.accumulate(own + fall), self._level_db) - fall
+        self._level_db = float(level[-1])
+        gain_db = (control.target_db - level).clip(control.down_db, control.up_db)
+        return np.asarray(rows * (10.0 ** (gain_db / self._unit))[:, None])
 
 
 class LogMelSpectrum:
@@ -39,9 +66,16 @@ class LogMelSpectrum:
 
     def __call__(self, frames: F32) -> F32:
         """frames: (n, frame_length) float32 -> (n, bands) float32."""
+        return self.logarithm(self.mel(frames))
+
+    def mel(self, frames: F32) -> F64:
+        """frames: (n, frame_length) float32 -> (n, bands), what the triangles sum up."""
         # The FFT puts its zeros behind the frame; where they stand alters phases alone.
         spectrum = np.fft.rfft(frames * self._window, self._fft_size)
-        rows = (spectrum.real**2 + spectrum.imag**2 if self._power else np.abs(spectrum)) @ self._bank
+        return np.asarray((spectrum.real**2 + spectrum.imag**2 if self._power else np.abs(spectrum)) @ self._bank)
+
+    def logarithm(self, rows: F64) -> F32:
+        """rows: (n, bands) of `mel`, which are used up -> (n, bands) float32."""
         rows += self._log_offset
         np.log(np.maximum(rows, self._log_floor, out=rows), out=rows)
         rows *= self._slope

@@ -5,6 +5,23 @@ from typing import Literal
 import msgspec
 
 
+class LevelControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A slow gain before the logarithm, for models that quiet sound leaves deaf. Causal, one for each stream.
+
+    The level of a feature frame is its loudest band, in decibels. The level that counts rises with it at once and falls
+    by `rate_db_s` a second at most; the gain is what is missing to `target_db`. It begins anew after a gap.
+    """
+
+    target_db: float
+    """The level that sound is brought to, in decibels of the spectrum's bands before the logarithm."""
+    up_db: float
+    """Decibels by which it is lifted at most, 0 to 120."""
+    down_db: float = 0.0
+    """Decibels of the strongest attenuation: 0 for none, negative down to -120."""
+    rate_db_s: float = 4.0
+    """Decibels a second by which the gain may grow, over 0."""
+
+
 class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="logmel", tag_field="kind"):
     """Log-mel spectrogram: periodic window, FFT, mel bank, log. All lengths in samples, frequencies in Hz."""
 
@@ -40,6 +57,8 @@ class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="logme
     """The model gets (value - mean) / scale."""
     scale: float = 1.0
     """See `mean`; not 0."""
+    level: LevelControl | None = None
+    """A slow gain before the logarithm."""
 
 
 class Fbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fbank", tag_field="kind"):

@@ -1,4 +1,4 @@
-"""From what a graph gives to probabilities."""
+"""From what a graph gives to probabilities, and to logits."""
 
 import numpy as np
 
@@ -20,3 +20,17 @@ def probabilities(raw: F32, activation: str) -> F32:
         rows /= rows.sum(axis=-1, keepdims=True)
         return rows
     return raw.clip(_ZERO, _ONE)
+
+
+def logits(scores: F32, activation: str, clip: np.float32) -> F32:
+    """ln(p / (1 - p)) of probabilities p, within +-clip. New memory, float32.
+
+    scores: finite; of a sigmoid as the graph gives them, which are such logits with no rounding between, else p itself.
+    """
+    if activation == "sigmoid":
+        return scores.clip(-clip, clip)
+    least = np.float32(1.0) / (np.float32(1.0) + np.exp(clip))  # never 0 or 1
+    p = scores.clip(least, _ONE - least)
+    p /= _ONE - p
+    np.log(p, out=p)
+    return p.clip(-clip, clip)

@@ -12,15 +12,18 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from streamclf.errors import PackError
+from streamclf.model.geometry import MAX_MEMBERS
 from streamclf.model.loader import (
     FILE_NAME,
     MANIFEST,
     MAX_FILES,
+    MEMBERS,
     MIB,
     MODEL_CAP,
     cap_of,
@@ -28,6 +31,7 @@ from streamclf.model.loader import (
     manifest_of,
     open_regular,
 )
+from streamclf.model.pack import Manifest
 from streamclf.text import clean, one_line
 
 PART = 1 << 18
@@ -57,24 +61,51 @@ _UNZIPPING = (
 def unpack(source: Path, making: Path) -> None:
     """Write the files of the pack in archive `source` into `making`; it is at its top or in one folder of it.
 
-    Files that the manifest does not name are left behind. Raises `PackError`.
+    The members of a fused pack come with it. Files that the manifest does not name are left behind. Raises `PackError`.
     """
     with (
         open_regular(Path(os.path.realpath(source)), cap=_TOTAL_CAP + MIB) as (file, size),
         _told(source),
         zipfile.ZipFile(_Modest(file)) as archive,
     ):
-        members = _members(source, archive, size)
-        if MANIFEST not in members:
+        held = _held(source, archive, size)
+        if MANIFEST not in held:
             raise PackError(f"{source} is no pack: {MANIFEST} is missing; name the archive of a pack")
-        with archive.open(members[MANIFEST]) as packed:
-            text = packed.read(cap_of(MANIFEST))
-        (making / MANIFEST).write_bytes(text)
-        for name, expected in manifest_of(text, source / MANIFEST).files.items():
-            if name not in members:
-                raise PackError(f"{source} does not hold {name}, which its {MANIFEST} names; make it again")
-            with archive.open(members[name]) as packed:
-                store(packed, making / name, expected, where=source / name)
+        manifest = _unpack(archive, held, "", making, source)
+        for member in manifest.members:
+            inside = f"{MEMBERS}/{member.name}"
+            (making / inside).mkdir(parents=True)
+            _unpack(archive, held, f"{inside}/", making, source, expected=member.sha256)
+
+
+def _unpack(
+    archive: zipfile.ZipFile,
+    held: Mapping[str, zipfile.ZipInfo],
+    inside: str,
+    making: Path,
+    source: Path,
+    *,
+    expected: str = "",
+) -> Manifest:
+    """One pack, whose names begin with `inside`. expected: the hash of its pack.toml, "" where nothing says it."""
+    text = _read(archive, held, inside + MANIFEST, source)
+    if expected and hashlib.sha256(text).hexdigest() != expected:
+        raise damaged(source / inside / MANIFEST, hashlib.sha256(text).hexdigest(), expected)
+    (making / inside / MANIFEST).write_bytes(text)
+    manifest = manifest_of(text, source / inside / MANIFEST)
+    for name, wanted in manifest.files.items():
+        if inside + name not in held:
+            raise PackError(f"{source} does not hold {inside}{name}, which its {MANIFEST} names; make it again")
+        with archive.open(held[inside + name]) as packed:
+            store(packed, making / inside / name, wanted, where=source / inside / name)
+    return manifest
+
+
+def _read(archive: zipfile.ZipFile, held: Mapping[str, zipfile.ZipInfo], name: str, source: Path) -> bytes:
+    if name not in held:
+        raise PackError(f"{source} does not hold {name}, which its {MANIFEST} names; make it again")
+    with archive.open(held[name]) as packed:
+        return packed.read(cap_of(MANIFEST))
 
 
 def store(file: IO[bytes], target: Path, expected: str, *, where: Path) -> None:
@@ -119,23 +150,33 @@ class _Modest:
         return getattr(self._file, name)
 
 
-def _members(source: Path, archive: zipfile.ZipFile, size: int) -> Mapping[str, zipfile.ZipInfo]:
-    """File name -> member, without its folder. size: of the archive. Raises `PackError`."""
+def _held(source: Path, archive: zipfile.ZipFile, size: int) -> Mapping[str, zipfile.ZipInfo]:
+    """Name in the pack, such as model.onnx or members/NAME/model.onnx -> its entry. size: of the archive.
+
+    Raises `PackError`.
+    """
     members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) > MAX_FILES:
-        raise PackError(f"{source} holds {len(members)} files; at most {MAX_FILES} are expected in a pack")
-    folders = set()
+    folders = Counter(member.filename.rpartition("/")[0] for member in members)
+    most = max(folders.values(), default=0)
+    if most > MAX_FILES or len(folders) > 1 + MAX_MEMBERS:
+        raise PackError(
+            f"{source} holds {len(members)} files; at most {MAX_FILES} are expected in a pack, and in each member"
+        )
+    tops, held = set(), {}
     for member in members:
-        folder, _, name = member.filename.rpartition("/")
-        folders.add(folder)
+        *above, name = parts = member.filename.split("/")
+        inside = 2 if above[-2:-1] == [MEMBERS] else 0
+        top, names = parts[: len(above) - inside], parts[len(above) - inside :]
+        tops.add("/".join(top))
+        held["/".join(names)] = member
         kind = stat.S_IFMT(member.external_attr >> 16)
-        plain = FILE_NAME.fullmatch(name) and (not folder or FILE_NAME.fullmatch(folder))
+        plain = len(top) <= 1 and all(map(FILE_NAME.fullmatch, parts))
         if not plain or kind not in (0, stat.S_IFREG):
             raise PackError(
                 f"{source} holds {member.filename[:100]!r}; expected plain files at its top or in one folder"
             )
         _check_size(source, member, cap_of(name))
-    if len(folders) > 1 or len({member.filename for member in members}) < len(members):
+    if len(tops) > 1 or len(held) < len(members):
         raise PackError(
             f"{source} spreads its files over several folders; expected one pack, at its top or in one folder"
         )
@@ -144,7 +185,7 @@ def _members(source: Path, archive: zipfile.ZipFile, size: int) -> Mapping[str, 
     total = sum(member.file_size for member in members)
     if total > _TOTAL_CAP:
         raise PackError(f"{source} unpacks to {total} bytes; at most {_TOTAL_CAP} are expected in a pack")
-    return {member.filename.rpartition("/")[2]: member for member in members}
+    return held
 
 
 def _check_size(source: Path, member: zipfile.ZipInfo, cap: int) -> None:

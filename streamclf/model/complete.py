@@ -2,8 +2,9 @@
 
 A person writes what only a person knows (name, licence, rate, features, how rows come out of the graph); this fills in
 the rest: the hash of every file, names and sizes that the graph itself states, `row_at` out of `look_ahead` or the
-other way round, ids and columns of labels.csv. What is there already is kept, comments included; nothing is guessed:
-what cannot be known is left to the loader, which says what is missing.
+other way round, ids and columns of labels.csv; of a fused pack the hashes of its members, which are whole, and the
+geometry that they come to. What is there already is kept, comments included; nothing is guessed: what cannot be known
+is left to the loader, which says what is missing.
 
 Nothing is written here.
 """
@@ -22,14 +23,15 @@ from tomlkit.exceptions import TOMLKitError
 
 from streamclf.clock import hop_of
 from streamclf.errors import PackError, RateError
-from streamclf.model import graph, loader
+from streamclf.model import geometry, graph, loader
 from streamclf.model.labels import make_labels
-from streamclf.model.loader import ENCODER, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MODEL
+from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
 from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
-_USUAL = (MODEL, LABELS, ENCODER, GOLDEN, "CARD.md")
+Files = Mapping[str, bytes]
+_USUAL = (MODEL, FUSION, LABELS, ENCODER, GOLDEN, "CARD.md")
 _LEGAL = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _INDEX = "index"
 
@@ -52,13 +54,14 @@ class Completed:
 def complete(
     folder: Path,
     *,
-    row_frame: Callable[[Pack], int] | None = None,
-    golden: Callable[[Pack], bytes] | None = None,
+    row_frame: Callable[[Files], int] | None = None,
+    golden: Callable[[Files], bytes] | None = None,
 ) -> Completed:
     """The pack in `folder`, completed. Raises `PackError`, one sentence: what is missing or does not fit.
 
     row_frame: measures the frame of the window, from 0, that a row belongs to, where pack.toml states neither `row_at`
-    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without.
+    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without. Both get the pack's
+    files, name -> content, of which nothing has run yet.
     """
     if not folder.is_dir():
         raise PackError(f"{folder} is not a folder; name the one that holds {MANIFEST}, {MODEL} and {LABELS}")
@@ -68,11 +71,14 @@ def complete(
     said: list[str] = []
     contents[LABELS] = _with_labels(contents[LABELS], folder / LABELS, said)
     classes = len(loader.labels_of(contents[LABELS], folder / LABELS))
-    _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
-    _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
-    pack = _checked(document, contents, folder)
+    if document.get("shape") == Shape.FUSED:
+        _fill_fused(document, folder, said)
+    else:
+        _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
+        _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
+    _checked(document, contents, folder)
     if golden is not None:
-        contents[GOLDEN] = golden(pack)
+        contents[GOLDEN] = golden(_whole(document, contents))
         said.append(f"{GOLDEN}: the rows that come out here")
     said += _hashes(document, contents)
     pack = _checked(document, contents, folder)
@@ -96,15 +102,18 @@ def _files(folder: Path, document: Document) -> tuple[dict[str, bytes], tuple[st
         raise PackError(
             f"{folder / MANIFEST}: `files` is not a table; write [files] in a line of its own, or leave it out"
         )
-    for name in (MODEL, LABELS):
+    fused = document.get("shape") == Shape.FUSED
+    needed = (FUSION, LABELS) if fused else (MODEL, LABELS)
+    for name in needed:
         if not os.path.lexists(folder / name):
-            raise PackError(f"{folder} has no {name}; a pack is a folder that holds {MANIFEST}, {MODEL} and {LABELS}")
+            raise PackError(f"{folder} has no {name}; a pack is a folder that holds {', '.join((MANIFEST, *needed))}")
     there = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
     taken = [name for name in there if name in _USUAL or name in named or name.upper().startswith(_LEGAL)]
     # a name that leads elsewhere is not followed; the loader refuses it
-    wanted = dict.fromkeys([MODEL, LABELS, *taken, *filter(loader.FILE_NAME.fullmatch, named)])
+    wanted = dict.fromkeys([*needed, *taken, *filter(loader.FILE_NAME.fullmatch, named)])
     contents = {name: loader.read_regular(folder / name, cap=loader.cap_of(name)) for name in wanted}
-    return contents, tuple(name for name in there if name not in contents and name != MANIFEST)
+    own = {MANIFEST, MEMBERS} if fused else {MANIFEST}
+    return contents, tuple(name for name in there if name not in contents and name not in own)
 
 
 def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
@@ -168,6 +177,25 @@ def _number(entry: dict[str, str], column: str, where: Path) -> float | None:
         raise PackError(f"{where}: {column} is {str(text)[:20]!r}; expected a number over 0 up to 1") from None
 
 
+def _fill_fused(document: Document, folder: Path, said: list[str]) -> None:
+    """Hashes of the members, and the geometry that they come to."""
+    _set(document, "format", 1, "the only one there is", said)
+    manifests = []
+    for entry in _tables(document, MEMBERS):
+        name = str(entry.get("name"))
+        if not loader.NAME.fullmatch(name):
+            continue  # the loader refuses it
+        manifest, text = loader.read_manifest(folder / MEMBERS / name)
+        digest, before = hashlib.sha256(text).hexdigest(), entry.get("sha256")
+        if before != digest:
+            entry["sha256"] = digest
+            said.append(f"hash of the member {name}" + (", which has changed since" if before else ""))
+        manifests.append(manifest)
+    if manifests:
+        for key, value in zip(("rate", "window", "look_ahead"), geometry.fused_geometry(manifests), strict=True):
+            _set(document, key, value, "what its members come to", said)
+
+
 def _fill(document: Document, seen: graph.Interface, classes: int, said: list[str]) -> None:
     """Keys that the graph states. classes: labels, which tell scores from other outputs."""
     states, constants = _tables(document, "state"), _tables(document, "constants")
@@ -222,7 +250,7 @@ def _place_row(document: Document, measured: Callable[[], int], said: list[str])
 
 
 def _provisional(
-    document: Document, contents: Mapping[str, bytes], folder: Path, row_frame: Callable[[Pack], int] | None
+    document: Document, contents: Mapping[str, bytes], folder: Path, row_frame: Callable[[Files], int] | None
 ) -> int:
     """The measured frame, of the pack as if its row belonged to the window's last one."""
     if row_frame is None:
@@ -234,15 +262,21 @@ def _provisional(
     supposed = tomlkit.parse(tomlkit.dumps(document))
     supposed["row_at"] = (window // hop - 1) * hop
     supposed["look_ahead"] = window - window // hop * hop
-    return row_frame(_checked(supposed, contents, folder))
+    _checked(supposed, contents, folder)
+    return row_frame(_whole(supposed, contents))
 
 
 def _checked(document: Document, contents: Mapping[str, bytes], folder: Path) -> Pack:
     """The pack as it would be loaded. Raises `PackError`."""
+    text = _whole(document, contents)[MANIFEST]
+    return loader.pack_of(loader.manifest_of(text, folder / MANIFEST), text, contents, folder)
+
+
+def _whole(document: Document, contents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """All files of the pack as it is by now, with the hashes that there will be."""
     supposed = tomlkit.parse(tomlkit.dumps(document))
     _hashes(supposed, contents)
-    text = tomlkit.dumps(supposed).encode()
-    return loader.pack_of(loader.manifest_of(text, folder / MANIFEST), text, contents, folder)
+    return {**contents, MANIFEST: tomlkit.dumps(supposed).encode()}
 
 
 def _hashes(document: Document, contents: Mapping[str, bytes]) -> list[str]:

@@ -1,17 +1,21 @@
 """Checks that a manifest's numbers can be true together. The geometry itself is told in model/pack.py."""
 
 from collections import Counter
+from collections.abc import Sequence
 
-from streamclf.clock import hop_of
+from streamclf.clock import FRAME_MS, hop_of
 from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
-from streamclf.model.pack import Encoded, Fbank, LogMel, Manifest, Waveform
+from streamclf.model.pack import Encoded, Fbank, LevelControl, LogMel, Manifest, Pack, Waveform
 from streamclf.types import F32, Shape
 
 MAX_RATE = 384_000
 MAX_WINDOW_S = 120
 MAX_BANDS = 4096
+MAX_MEMBERS = 8
+MAX_CLIP = 15.0
+_MOST_LEVEL_DB = 120.0
 
 
 def row_shape(manifest: Manifest) -> tuple[int, ...]:
@@ -55,8 +59,16 @@ def reach(manifest: Manifest) -> int:
 
 
 def receptive_field(manifest: Manifest) -> int | None:
-    """Samples that can change a row; None where a recurrent state makes it unbounded."""
-    return None if manifest.state else manifest.window + reach(manifest)
+    """Samples that can change a row; None where a recurrent state, or a level, makes it unbounded."""
+    levelled = isinstance(manifest.features, LogMel) and manifest.features.level is not None
+    return None if manifest.state or levelled else manifest.window + reach(manifest)
+
+
+def receptive_field_ms(pack: Pack) -> float | None:
+    """The same of a pack in milliseconds; of a fused one the longest of its members'."""
+    fields = [(receptive_field(one.manifest), one.manifest.rate) for one in pack.graphs]
+    known = [field * 1000 / rate for field, rate in fields if field is not None]
+    return max(known) if len(known) == len(fields) else None
 
 
 def check(manifest: Manifest) -> None:
@@ -72,13 +84,81 @@ def check(manifest: Manifest) -> None:
         raise PackError(f"`window` is {manifest.window}; expected 1 to {limit} samples ({MAX_WINDOW_S} s)")
     if not 0 <= manifest.look_ahead <= limit:
         raise PackError(f"`look_ahead` is {manifest.look_ahead}; expected 0 to {limit} samples")
+    _check_segmentation(manifest)
+    if manifest.shape is Shape.FUSED:
+        _check_fused(manifest)
+        return
+    if manifest.members or manifest.when:
+        raise PackError('`members` and `when` belong to fused packs; leave them out, or state `shape = "fused"`')
     if manifest.shape is Shape.STATEFUL:
         _check_stateful(manifest, hop)
     else:
         _check_window(manifest, hop)
     _check_features(manifest, hop)
     _check_names(manifest)
-    _check_segmentation(manifest)
+
+
+def check_members(manifest: Manifest, members: Sequence[Manifest]) -> None:
+    """Of a fused pack. Raises `PackError` where it states another geometry than its members have."""
+    for member, own in zip(manifest.members, members, strict=True):
+        if own.shape is Shape.FUSED:
+            raise PackError(f"its member {member.name} is a fused pack; name the members of that one instead")
+        if member.hop_ms and own.shape is Shape.STATEFUL:
+            raise PackError(f"its member {member.name} has a hop, but no windows; leave `hop_ms` out")
+        if member.hop_ms * own.rate > own.window * 1000:
+            raise PackError(
+                f"its member {member.name} has a hop of {member.hop_ms} ms; at most a window of "
+                f"{1000 * own.window / own.rate:g} ms is expected"
+            )
+    for key, found in zip(("rate", "window", "look_ahead"), fused_geometry(members), strict=True):
+        if getattr(manifest, key) != found:
+            raise PackError(f"`{key}` is {getattr(manifest, key)}; its members come to {found}, so state that")
+
+
+def fused_geometry(members: Sequence[Manifest]) -> tuple[int, int, int]:
+    """`rate`, `window` and `look_ahead` of a pack that is made of these: the highest and the longest."""
+    rate = max(own.rate for own in members)
+    longest = (max(-(-getattr(own, key) * rate // own.rate) for own in members) for key in ("window", "look_ahead"))
+    window, look_ahead = longest
+    return rate, window, look_ahead
+
+
+def _check_fused(manifest: Manifest) -> None:
+    names = [member.name for member in manifest.members]
+    if not 1 <= len(names) <= MAX_MEMBERS:
+        raise PackError(f"[[members]] names {len(names)} packs; a fused pack has 1 to {MAX_MEMBERS}")
+    if len(set(names)) < len(names):
+        raise PackError(
+            f"[[members]] names {Counter(names).most_common(1)[0][0]!r} twice; each needs a name of its own"
+        )
+    if manifest.when and manifest.when not in names:
+        raise PackError(f"`when` is {manifest.when[:70]!r}; expected one of the members {', '.join(names)}, or nothing")
+    if not 0.0 < manifest.clip <= MAX_CLIP:
+        raise PackError(f"`clip` is {manifest.clip:g}; expected over 0 up to {MAX_CLIP:g}")
+    others = (manifest.step, manifest.state, manifest.constants, manifest.row_at, manifest.rows_per_window - 1)
+    if any(others) or manifest.input_layout != "flat" or not manifest.batch or manifest.exclusive:
+        raise PackError(
+            "a fused pack has no graph; leave out `step`, `state`, `constants`, `row_at`, `rows_per_window`, "
+            "`input_layout`, `batch` and `exclusive`"
+        )
+    for member in manifest.members:
+        if member.hop_ms < 0 or member.hop_ms % FRAME_MS:
+            raise PackError(
+                f"the member {member.name} has a hop of {member.hop_ms} ms; expected a multiple of {FRAME_MS}, or 0"
+            )
+        if member.level is not None:
+            _check_level(member.level)
+
+
+def _check_level(level: LevelControl) -> None:
+    most = _MOST_LEVEL_DB
+    if not (0 <= level.up_db <= most and -most <= level.down_db <= 0 and abs(level.target_db) <= 2 * most):
+        raise PackError(
+            f"a level control has target_db {level.target_db:g}, up_db {level.up_db:g} and down_db {level.down_db:g}; "
+            f"expected up to {2 * most:g} either way, 0 to {most:g}, and {-most:g} to 0"
+        )
+    if not 0 < level.rate_db_s <= 1000:
+        raise PackError(f"a level control has rate_db_s {level.rate_db_s:g}; expected over 0 up to 1000")
 
 
 def _check_stateful(manifest: Manifest, hop: int) -> None:
@@ -175,6 +255,8 @@ def _check_spectrum(features: LogMel | Fbank, rate: int) -> None:
     if not features.scale:
         raise PackError("features have a scale of 0; expected the divisor that the model was trained with")
     if isinstance(features, LogMel):
+        if features.level is not None:
+            _check_level(features.level)
         if features.fft_size < features.frame_length:
             raise PackError(f"fft_size is {features.fft_size}; it must hold a frame of {features.frame_length} samples")
         if features.log_offset < 0 or features.log_floor < 0 or not features.log_offset + features.log_floor > 0:

@@ -23,16 +23,33 @@ import msgspec
 from streamclf import toml
 from streamclf.errors import PackError
 from streamclf.model import geometry, graph
-from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Pack, Segmentation, StateTensor, Waveform
+from streamclf.model.pack import (
+    OF_GRAPH,
+    Constant,
+    Encoded,
+    Fbank,
+    LevelControl,
+    LogMel,
+    Manifest,
+    Member,
+    Pack,
+    Segmentation,
+    StateTensor,
+    Waveform,
+)
+from streamclf.model.terms import fuse, terms_of
 from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.text import clean
-from streamclf.types import Label
+from streamclf.types import Label, Shape
 
 MANIFEST = "pack.toml"
 MODEL = "model.onnx"
 LABELS = "labels.csv"
 GOLDEN = "golden.npz"
 ENCODER = "encoder.onnx"
+FUSION = "fusion.csv"
+MEMBERS = "members"
+"""Folder of a fused pack that holds a folder for each member."""
 
 MIB = 1 << 20
 MANIFEST_CAP = MIB
@@ -50,7 +67,18 @@ _GROUP = re.compile(r"[a-z0-9_]{0,64}")
 _MAX_SHOWN = 70
 _KEYS = {
     field.encode_name
-    for struct in (Manifest, LogMel, Fbank, Waveform, Encoded, StateTensor, Constant, Segmentation)
+    for struct in (
+        Manifest,
+        Member,
+        LogMel,
+        LevelControl,
+        Fbank,
+        Waveform,
+        Encoded,
+        StateTensor,
+        Constant,
+        Segmentation,
+    )
     for field in msgspec.structs.fields(struct)
 } | {"kind"}
 
@@ -63,10 +91,28 @@ def load_pack(path: Path) -> Pack:
 
 
 def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path: Path) -> Pack:
-    """The pack of a checked manifest, its text, and the bytes of its files. Raises `PackError`."""
+    """The pack of a checked manifest, its text, and the bytes of its files; members are loaded. Raises `PackError`."""
+    labels = labels_of(contents[LABELS], path / LABELS)
+    if manifest.shape is Shape.FUSED:
+        members = tuple(_member(member, path / MEMBERS / member.name) for member in manifest.members)
+        try:
+            geometry.check_members(manifest, [pack.manifest for pack in members])
+            fusion = fuse(manifest, labels, members, terms_of(contents[FUSION], path / FUSION))
+        except PackError as error:
+            raise PackError(f"{path}: {error}") from None
+        return Pack(
+            manifest=manifest,
+            labels=labels,
+            model=b"",
+            path=str(path),
+            digest=hashlib.sha256(text).hexdigest(),
+            golden=contents.get(GOLDEN),
+            members=members,
+            fusion=fusion,
+        )
     pack = Pack(
         manifest=manifest,
-        labels=labels_of(contents[LABELS], path / LABELS),
+        labels=labels,
         model=contents[MODEL],
         path=str(path),
         digest=hashlib.sha256(text).hexdigest(),
@@ -75,6 +121,22 @@ def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path
     )
     graph.check(pack)
     return pack
+
+
+def _member(member: Member, path: Path) -> Pack:
+    """The pack of a member as it runs there."""
+    if path.is_symlink() or path.parent.is_symlink():
+        raise PackError(f"{path} is a symbolic link; a fused pack holds its members, so copy the folder itself")
+    pack = load_pack(path)
+    if pack.digest != member.sha256:
+        raise damaged(path / MANIFEST, pack.digest, member.sha256)
+    if member.level is None:
+        return pack
+    features = pack.manifest.features
+    if not isinstance(features, LogMel):
+        raise PackError(f"the member {member.name} has a level control, but no log-mel features; leave it out")
+    levelled = msgspec.structs.replace(pack.manifest, features=msgspec.structs.replace(features, level=member.level))
+    return msgspec.structs.replace(pack, manifest=levelled)
 
 
 def read_manifest(path: Path) -> tuple[Manifest, bytes]:
@@ -92,16 +154,26 @@ def manifest_of(text: bytes, where: Path) -> Manifest:
     """The checked manifest of a pack.toml. where: its path, for messages. Raises `PackError`."""
     values = _values(text, where)
     try:
-        manifest = msgspec.convert(values, Manifest)
-    except msgspec.ValidationError as error:
-        raise PackError(f"{where}: {_in_words(str(error))}") from None
-    try:
+        manifest = manifest_of_values(values)
         _check_texts(manifest)
         _check_files(manifest)
         geometry.check(manifest)
     except PackError as error:
         raise PackError(f"{where}: {error}") from None
     return manifest
+
+
+def manifest_of_values(values: Mapping[str, Any]) -> Manifest:
+    """The manifest of what TOML holds; its texts, files and geometry are not checked. Raises `PackError`."""
+    if values.get("shape") == Shape.FUSED:
+        for key in OF_GRAPH:
+            if key in values:
+                raise PackError(f"`{key}` belongs to packs that have a graph; a fused pack must leave it out")
+        values = {**values, "features": {"kind": "waveform"}, "input": "", "output": "", "activation": "none"}
+    try:
+        return msgspec.convert(values, Manifest)
+    except msgspec.ValidationError as error:
+        raise PackError(_in_words(str(error))) from None
 
 
 def _values(text: bytes, where: Path) -> dict[str, Any]:
@@ -192,7 +264,8 @@ def _check_texts(manifest: Manifest) -> None:
         raise PackError(
             f"the name {manifest.name!r} cannot be used; take up to 64 of a-z, 0-9, '.', '_', '-', a letter first"
         )
-    for key in ("version", "title", "licence", "source", "input", "output"):
+    keys = ("version", "title", "licence", "source")
+    for key in keys if manifest.shape is Shape.FUSED else (*keys, "input", "output"):
         value: str = getattr(manifest, key)
         if not value.strip() or not value.isprintable() or len(value) > 1000:
             raise PackError(f"`{key}` is {value[:40]!r}; expected 1 to 1000 printable characters on one line")
@@ -201,7 +274,8 @@ def _check_texts(manifest: Manifest) -> None:
 def _check_files(manifest: Manifest) -> None:
     if len(manifest.files) > MAX_FILES:
         raise PackError(f"[files] names {len(manifest.files)} files; at most {MAX_FILES} are expected")
-    for needed in (MODEL, LABELS, *((ENCODER,) if isinstance(manifest.features, Encoded) else ())):
+    model = FUSION if manifest.shape is Shape.FUSED else MODEL
+    for needed in (model, LABELS, *((ENCODER,) if isinstance(manifest.features, Encoded) else ())):
         if needed not in manifest.files:
             raise PackError(f"[files] does not name {needed}; add it with its sha256")
     for name, digest in manifest.files.items():
@@ -209,6 +283,16 @@ def _check_files(manifest: Manifest) -> None:
             raise PackError(f"[files] names {name!r}; expected plain names of files beside {MANIFEST}")
         if not _SHA256.fullmatch(digest):
             raise PackError(f"[files] gives {digest[:70]!r} for {name}; expected a sha256 of 64 digits 0-9, a-f")
+    for member in manifest.members:
+        if not NAME.fullmatch(member.name):
+            raise PackError(
+                f"the member {member.name[:70]!r} cannot be called so; take up to 64 of a-z, 0-9, '.', '_', '-', "
+                "a letter first"
+            )
+        if not _SHA256.fullmatch(member.sha256):
+            raise PackError(
+                f"the member {member.name} has {member.sha256[:70]!r}; expected a sha256 of 64 digits 0-9, a-f"
+            )
 
 
 def labels_of(content: bytes, where: Path) -> tuple[Label, ...]:

@@ -7,6 +7,11 @@
     golden.npz    optional: a reference input and every native row that must come out
     CARD.md       what it is, where it comes from, what it must not be used for
 
+A *fused* pack is made of packs. It has no graph of its own, but
+
+    members/NAME/ a whole pack for each of its members
+    fusion.csv    label,member,labels,weight: one line a term, see below
+
 Geometry, in samples of the pack's rate, all integers. A *native row* is what one run yields (for window-frames, one of
 its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * hop):
 
@@ -19,6 +24,14 @@ its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * 
   window a row belongs; `row_at` states the same from the window's start, for people, and the loader checks that the
   two agree.
 * window-frames: row j of a run that looks at [s, s + window) belongs to frame s / hop + j; there are `rows_per_window`.
+* fused: row of frame k = what the members' rows of frame k come to, each as above, at the member's own rate; of
+  window-frames it is the final one. It is given when every member has its row. `window` and `look_ahead` are the
+  longest of the members', at the pack's `rate`, which is the highest of theirs.
+
+A term of fusion.csv adds `weight` times a logit to its label: the largest of the member's `labels` (ids between
+spaces), with logit = ln(p / (1 - p)) of a probability p, kept within +-`clip`. A line without member and labels is the
+label's bias, a weight added as it is. The probability of a label is sigmoid(bias + all of its terms). A label may have
+several terms of one member; a negative weight lets one sound speak against another.
 """
 
 from typing import Literal
@@ -28,9 +41,14 @@ import msgspec
 from streamclf.features.spec import Encoded as Encoded
 from streamclf.features.spec import Fbank as Fbank
 from streamclf.features.spec import Features as Features
+from streamclf.features.spec import LevelControl as LevelControl
 from streamclf.features.spec import LogMel as LogMel
 from streamclf.features.spec import Waveform as Waveform
+from streamclf.model.fusion import Fusion
 from streamclf.types import Label, Shape
+
+OF_GRAPH = ("features", "input", "output", "activation")
+"""Keys that every pack needs but a fused one, which has no graph."""
 
 
 class StateTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +83,19 @@ class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One number, or a list of them."""
 
 
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pack that a fused pack is made of."""
+
+    name: str
+    """Its folder in `members`, and what fusion.csv calls it: up to 64 of a-z, 0-9, `.`, `_` and `-`, a letter first."""
+    sha256: str
+    """Of its pack.toml, 64 hex digits."""
+    hop_ms: int = 0
+    """Window packs: milliseconds between two runs at least, a multiple of 20; 0 for as often as there is time."""
+    level: LevelControl | None = None
+    """A slow gain in front of its log-mel features, as in `[features.level]`."""
+
+
 class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Default decisions of a pack; a label's own `enter` and the user's configuration come before it."""
 
@@ -77,7 +108,8 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_off_ms: int = 200
     """Milliseconds of quiet after which it is closed."""
     reach_back_ms: int = 0
-    """Milliseconds by which an onset may be moved back, up to 5000, as far as scores were not under `leave`."""
+    """Milliseconds by which an onset may be moved back, up to 5000, as far as scores were not under `leave`. Fused
+    with `when`: as far as that member's scores were not under its own."""
     smoothing: Literal["none", "ema", "median"] = "none"
     """How scores are smoothed first: an exponential mean (`ema`) or a median."""
     smoothing_ms: int = 0
@@ -133,6 +165,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stateful only: the recurrent tensors."""
     constants: tuple[Constant, ...] = ()
     """Inputs of the graph that are the same in every run."""
+    members: tuple[Member, ...] = ()
+    """Fused only: the packs that it is made of, 1 to 8, none of them fused."""
+    when: str = ""
+    """Fused only: the member whose own scores say when a sound began; see `reach_back_ms`. Empty: the fused scores."""
+    clip: float = 12.0
+    """Fused only: the largest logit of a member that counts, over 0 up to 15."""
     segmentation: Segmentation = Segmentation()
     """How events are decided, unless a label's `enter` or the user's configuration says otherwise."""
 
@@ -154,3 +192,22 @@ class Pack(msgspec.Struct, frozen=True):
     golden: bytes | None = None
     encoder: bytes | None = None
     """The graph of `encoded` features."""
+    members: tuple["Pack", ...] = ()
+    """Of a fused pack, in the order of its manifest, as they run in it: with their level control."""
+    fusion: Fusion | None = None
+    """What makes one row of theirs."""
+
+    @property
+    def graphs(self) -> "tuple[Pack, ...]":
+        """The packs whose graphs run: itself, or its members."""
+        return self.members or (self,)
+
+    @property
+    def revised(self) -> bool:
+        """Whether its rows are final only at a latency that a user chooses."""
+        return any(pack.manifest.shape is Shape.WINDOW_FRAMES for pack in self.graphs)
+
+    @property
+    def graph_bytes(self) -> int:
+        """Of all graphs of it and its members."""
+        return len(self.model) + len(self.encoder or b"") + sum(member.graph_bytes for member in self.members)

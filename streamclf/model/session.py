@@ -10,7 +10,7 @@ graph; one binding per batch size is kept, and two for each slot that runs alone
 import contextlib
 import io
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from math import isfinite
 from timeit import default_timer
 from typing import Any
@@ -19,15 +19,17 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from streamclf.errors import PackError, ProviderError
+from streamclf.errors import LimitError, PackError, ProviderError
 from streamclf.model.activation import probabilities
 from streamclf.model.driver import worth_trying
+from streamclf.model.encoder import Encoder
+from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
 from streamclf.model.graph import tiny_graph
 from streamclf.model.pack import Encoded, Pack
 from streamclf.model.state import Places, SlotStates
 from streamclf.text import words_of
-from streamclf.types import F32, F64, Provider
+from streamclf.types import F32, Provider
 
 Array = npt.NDArray[Any]
 
@@ -69,6 +71,7 @@ class Session:
     """See the module's text. One thread uses it at a time.
 
     max_batch: rows in one run of the graph; more are run in several goes. brake: what ends its runs, also the first.
+    head: of a member of a fused pack, what makes its share of what the graph gives; else that becomes probabilities.
     Raises `ProviderError` where the asked-for provider does not work, `PackError` where the graph does not run.
     """
 
@@ -80,6 +83,7 @@ class Session:
         threads: int = 1,
         max_batch: int = 64,
         brake: Brake | None = None,
+        head: Head | None = None,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
@@ -89,7 +93,7 @@ class Session:
         self.input_shape = row_shape(manifest)
         self.brake = brake or Brake()
         self.bad_rows = 0
-        """Rows in which the model gave NaN or infinity; they left as zeros and their state was reset."""
+        """Rows in which the model gave NaN or infinity; they left as zeros, shares as NaN; their state was reset."""
         self.bad: list[int] = []
         """Those of the last run."""
         self._manifest = manifest
@@ -97,15 +101,20 @@ class Session:
         self.provider = taken.value
         self.elsewhere = threads > 1 or taken is not Provider.CPU
         """Whether runs are computed by more than the calling thread."""
+        self.run_seconds: float | None = None
+        """What `warm_up` has measured last."""
         self._goes_of = max_batch if manifest.batch else 1
-        self._row_dims = (manifest.rows_per_window, self.classes)
-        self._output_dims = self._row_dims if manifest.framed else (self.classes,)
-        self._output = np.zeros((self._goes_of, *self._row_dims), dtype=np.float32)
+        self._told = head or partial(probabilities, activation=manifest.activation)
+        self._bad_value = 0.0 if head is None else np.nan
+        self._told_dims = (manifest.rows_per_window, self.classes if head is None else head.width)
+        row_dims = (manifest.rows_per_window, self.classes)
+        self._output_dims = row_dims if manifest.framed else (self.classes,)
+        self._output = np.zeros((self._goes_of, *row_dims), dtype=np.float32)
         self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
         self.encode: Encoder | None = None
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
-            self.encode = Encoder(pack, manifest.features, taken, threads, self.brake)
+            self.encode = open_encoder(pack, manifest.features, provider=taken, threads=threads, brake=self.brake)
         self._states = SlotStates(manifest.state, self._goes_of)
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
@@ -120,14 +129,14 @@ class Session:
     def run(self, slots: Sequence[int]) -> F32:
         """Run rows [0, len(slots)) of `input_rows`, row i with the state of slots[i].
 
-        slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], new memory.
+        slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], or shares, new memory.
         """
         count = len(slots)
         if self.bad:
             self.bad = []
         if 0 < count <= self._goes_of:
             return self._go(0, slots)
-        result = np.empty((count, *self._row_dims), dtype=np.float32)
+        result = np.empty((count, *self._told_dims), dtype=np.float32)
         for start in range(0, count, self._goes_of):
             result[start : start + self._goes_of] = self._go(start, slots[start : start + self._goes_of])
         return result
@@ -149,7 +158,13 @@ class Session:
             begin = clock()
             binding.run()
             times.append(clock() - begin)
-        return float(np.median(times))
+        self.run_seconds = float(np.median(times))
+        return self.run_seconds
+
+    @property
+    def members(self) -> "tuple[Session, ...]":
+        """The sessions of a pack's members: itself, where it is not fused."""
+        return (self,)
 
     def _go(self, start: int, slots: Sequence[int]) -> F32:
         states = self._states
@@ -169,7 +184,7 @@ class Session:
         raw, flat = binding.output, binding.flat_output
         # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
         if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
-            return probabilities(raw, self._manifest.activation)
+            return self._told(raw)
         return self._without_bad_rows(raw, slots, start)
 
     def _without_bad_rows(self, raw: F32, slots: Sequence[int], start: int) -> F32:
@@ -177,8 +192,8 @@ class Session:
         self.bad_rows += int(bad.sum())
         self.bad += [start + int(row) for row in np.flatnonzero(bad)]
         raw[bad] = 0.0
-        rows = probabilities(raw, self._manifest.activation)
-        rows[bad] = 0.0
+        rows = self._told(raw)
+        rows[bad] = self._bad_value
         for row in np.flatnonzero(bad):
             self.reset(slots[int(row)])
         return rows
@@ -231,35 +246,13 @@ class Session:
                 ) from error
 
 
-class Encoder:
-    """Runs the encoder graph of a pack: frames of samples to rows, each from its frame and its statistics, if any."""
-
-    def __init__(
-        self, pack: Pack, features: Encoded, provider: Provider, threads: int, brake: Brake | None = None
-    ) -> None:
-        assert pack.encoder is not None
-        self.bands = features.bands
-        self.bad = False  # whether any row was not finite; who asks sets it back
-        self._brake = brake or Brake()
-        self._features = features
-        self._session = _load(pack, pack.encoder, provider, threads)
-
-    def __call__(self, frames: F32, statistics: F64 | None = None) -> F32:
-        """frames: (n, frame_length) float32 -> (n, bands) float32.
-
-        statistics: (n, 1 + taps, taps), for a graph that asks for them; left out, those of silence.
-        """
-        features = self._features
-        feeds: dict[str, Array] = {features.input: np.ascontiguousarray(frames)}
-        if features.statistics:
-            silent = np.zeros((len(frames), 1 + features.taps, features.taps))
-            feeds[features.statistics] = silent if statistics is None else statistics
-        rows: F32 = self._session.run([features.output], feeds, self._brake.options)[0]
-        if np.isfinite(rows).all():
-            return rows
-        # what is not finite must not stay in the history of rows, where it would spoil a whole window
-        self.bad = True
-        return np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+def open_encoder(
+    pack: Pack, features: Encoded, *, provider: Provider = Provider.CPU, threads: int = 1, brake: Brake | None = None
+) -> Encoder:
+    """What runs the encoder of `pack` on frames of `features`."""
+    assert pack.encoder is not None
+    graph = _load(pack, pack.encoder, provider, threads)
+    return Encoder(features, partial(graph.run, run_options=(brake or Brake()).options))
 
 
 class _Binding:
@@ -351,6 +344,8 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
                 read_config_from_model=0,
             )
     except Exception as error:  # onnxruntime raises a dozen unrelated types
+        if LimitError.meant_by(error):
+            raise LimitError from error
         raise PackError(f"ONNX Runtime refuses the model of pack {name}: {words_of(error)}; export it again") from error
     taken = session.get_providers()[0]
     if taken != _EXECUTION_PROVIDERS[provider]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from streamclf.model.pack import Manifest
-from streamclf.types import Label
+from streamclf.model.pack import OF_GRAPH, Manifest
+from streamclf.types import Label, Shape
 
 LABEL_COLUMNS = ("id", "name", "group", "enter", "hidden")
 SENSITIVITY_COLUMNS = ("enter_low", "enter_high")
@@ -36,13 +36,15 @@ def labels_csv(labels: Sequence[Label]) -> bytes:
 def manifest_toml(manifest: Manifest) -> bytes:
     """The text of pack.toml: scalars first, then tables; keys that hold their default are left out."""
     values = _without_defaults(manifest)
+    if manifest.shape is Shape.FUSED:
+        values = {key: value for key, value in values.items() if key not in OF_GRAPH}
     lines = [f"{key} = {_value(value)}" for key, value in values.items() if not _is_table(value)]
     for key, value in values.items():
         if isinstance(value, dict):
-            lines += ["", f"[{key}]", *_table(value)]
+            lines += ["", f"[{key}]", *_table(value, key)]
         elif isinstance(value, list) and _is_table(value):
             for entry in value:
-                lines += ["", f"[[{key}]]", *_table(entry)]
+                lines += ["", f"[[{key}]]", *_table(entry, key)]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -63,6 +65,11 @@ def write_pack(
     files = {"model.onnx": model, "labels.csv": labels_csv(labels), "CARD.md": card.encode(), **(extra or {})}
     if golden is not None:
         files["golden.npz"] = golden
+    return write_files(folder, manifest, files)
+
+
+def write_files(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Path:
+    """Write a pack of these files into `folder` (made if absent) and return it; `manifest.files` is filled in here."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -89,8 +96,13 @@ def _is_table(value: object) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
-def _table(values: Mapping[str, object]) -> list[str]:
-    return [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+def _table(values: Mapping[str, object], name: str) -> list[str]:
+    """Lines of the table `name`, and behind them those of the tables in it."""
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{name}.{key}]", *_table(value, f"{name}.{key}")]
+    return lines
 
 
 def _key(key: str) -> str:

@@ -16,7 +16,6 @@ from streamclf.store.ledger import Ledger
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
-from streamclf.types import Shape
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
@@ -85,7 +84,7 @@ def _lateness_ns(config: Config, engine: Engine) -> int:
     latest_ms = 0.0
     for runner in engine.runners:
         manifest = runner.pack.manifest
-        if manifest.shape is Shape.WINDOW_FRAMES:
+        if runner.pack.revised:
             latest_ms = max(latest_ms, config.latency_ms)
         # on a slow machine windows follow each other without overlap
         latest_ms = max(latest_ms, (manifest.window + manifest.look_ahead) * 1000 / manifest.rate)
@@ -94,14 +93,14 @@ def _lateness_ns(config: Config, engine: Engine) -> int:
 
 def pack_facts(config: Config, engine: Engine) -> dict[str, PackFacts]:
     """What is kept of each pack that listens to a stream; a pack decides alike on all of them."""
-    digests = {runner.name: runner.pack.digest for runner in engine.runners}
+    packs = {runner.name: runner.pack for runner in engine.runners}
     return {
         track.manifest.name: PackFacts.of(
-            digests[track.manifest.name],
+            packs[track.manifest.name].digest,
             track.segmenter.labels,
             track.segmenter.decisions,
             look_ahead_ms=config.latency_ms
-            if track.manifest.shape is Shape.WINDOW_FRAMES
+            if packs[track.manifest.name].revised
             else track.manifest.look_ahead * 1000 / track.manifest.rate,
         )
         for tracks in engine.tracks.values()

@@ -14,11 +14,19 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import TrackOptions
+from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
-from streamclf.model.session import Session
 from streamclf.types import F32, Event, FrameScores, Gap, Output, Provider
 from tests.support.oracle import HOP, Oracle
-from tools.lab.tinypack import RATE, chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
+from tools.lab.tinypack import (
+    RATE,
+    chunk_pack,
+    encoded_pack,
+    fused_pack,
+    stateful_pack,
+    window_frames_pack,
+    window_row_pack,
+)
 
 PACKS: dict[str, Callable[[Path], Path]] = {
     "stateful": stateful_pack,
@@ -30,6 +38,21 @@ PACKS: dict[str, Callable[[Path], Path]] = {
     "frames": window_frames_pack,
     "encoded": encoded_pack,
     "chunks": chunk_pack,
+    "fused": lambda folder: fused_pack(
+        folder,
+        members={
+            "quick": stateful_pack(folder.parent / "quick", step=512, window=576),
+            "slow": window_row_pack(folder.parent / "slow", row_frame=3, window=15 * HOP + 240, features="logmel"),
+        },
+        settings={"slow": {"hop_ms": 60}},
+    ),
+    "fused of frames": lambda folder: fused_pack(
+        folder,
+        members={
+            "late": stateful_pack(folder.parent / "late", look_ahead=960),
+            "frames": window_frames_pack(folder.parent / "frames"),
+        },
+    ),
 }
 
 
@@ -46,7 +69,7 @@ def signal(samples: int, seed: int = 0) -> F32:
 
 def make(folder: Path, *, hop: int = 1, latency_ms: int = 0, average: bool = False) -> Engine:
     pack = load_pack(folder)
-    runner = PackRunner(pack, Session(pack, provider=Provider.CPU))
+    runner = PackRunner(pack, open_session(pack, provider=Provider.CPU))
     runner.set_hop(hop)
     return Engine([runner], options=TrackOptions(latency_ms=latency_ms, average=average))
 

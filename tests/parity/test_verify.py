@@ -15,7 +15,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from streamclf.commands.models import models
-from streamclf.engine.track import Track
+from streamclf.engine.strand import Strand
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError
 from streamclf.features.frontend import SpectralFrontend
@@ -176,8 +176,8 @@ def test_a_recording_that_is_not_heard_out_is_found(tmp_path: Path, monkeypatch:
 
 def test_last_frames_without_a_row_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = stateful_pack(tmp_path / "pack", look_ahead=960)
-    monkeypatch.setattr(Track, "needed", lambda _, frames: (frames - 3) * 320)
-    monkeypatch.setattr(Track, "end", lambda self, frames: setattr(self, "_frames", frames - 3))
+    monkeypatch.setattr(Strand, "needed", lambda _, frames: (frames - 3) * 320)
+    monkeypatch.setattr(Strand, "end", lambda self, frames: setattr(self, "_frames", frames - 3))
     with pytest.raises(PackError, match="of its 51 frames the last 3 get no row"):
         verify(load_pack(folder))
 

@@ -1,5 +1,6 @@
 """What an engine must give, worked out the long way: whole signal, one window or step at a time, definitions only."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ class Oracle:
     def __init__(self, folder: Path) -> None:
         self.pack: Pack = load_pack(folder)
         self.manifest = self.pack.manifest
+        self._folder = folder
+        if self.manifest.shape is Shape.FUSED:
+            return
         ort.set_default_logger_severity(3)
         self._session = ort.InferenceSession(self.pack.model, providers=["CPUExecutionProvider"])
 
@@ -46,6 +50,8 @@ class Oracle:
         """frame -> final row, for all whole frames of `audio`, silence following it where a row needs it."""
         manifest = self.manifest
         frames = -(-len(audio) // HOP)
+        if manifest.shape is Shape.FUSED:
+            return self._fused_grid(audio, hop=hop, latency=latency)
         if manifest.shape is Shape.WINDOW_FRAMES:
             return self._frames_grid(audio, frames, hop=hop, latency=latency)
         whole = frames * HOP + manifest.look_ahead
@@ -62,6 +68,31 @@ class Oracle:
                 rows[frame] = known[-1]
             elif manifest.shape is Shape.WINDOW_ROW:
                 rows[frame] = native[0][1][0]
+        return rows
+
+    def _fused_grid(self, audio: F32, *, hop: int, latency: int) -> dict[int, F32]:
+        """Of fusion.csv as it is written, term by term."""
+        grids, columns = {}, {}
+        for member in self.manifest.members:
+            oracle = Oracle(self._folder / "members" / member.name)
+            grids[member.name] = oracle.grid(audio, hop=max(hop, member.hop_ms // 20), latency=latency)
+            columns[member.name] = {label.id: column for column, label in enumerate(oracle.pack.labels)}
+        labels = [label.id for label in self.pack.labels]
+        with (self._folder / "fusion.csv").open(newline="") as file:
+            terms = list(csv.DictReader(file))
+        rows = {}
+        for frame in sorted(set.intersection(*(set(grid) for grid in grids.values()))):
+            total = np.zeros(len(labels))
+            for term in terms:
+                logit = 1.0
+                if term["member"]:
+                    p = grids[term["member"]][frame].astype(np.float64)
+                    least = 1 / (1 + np.exp(self.manifest.clip))
+                    p = p.clip(least, 1 - least)
+                    named = [columns[term["member"]][name] for name in term["labels"].split()]
+                    logit = float(np.log(p / (1 - p))[named].max())
+                total[labels.index(term["label"])] += float(term["weight"]) * logit
+            rows[frame] = (1 / (1 + np.exp(-total))).astype(np.float32)
         return rows
 
     def _frames_grid(self, audio: F32, frames: int, *, hop: int, latency: int) -> dict[int, F32]:

@@ -15,9 +15,10 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.making import Making
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.stream import Stream
+from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
-from streamclf.model.session import Brake, Session
+from streamclf.model.session import Brake
 from streamclf.types import FrameScores, Gap, GapReason, Output, Provider, Status, StreamState
 from tools.lab.tinypack import RATE
 
@@ -130,8 +131,8 @@ class Clinic:
 def runner(pack: Pack, *, made: bool) -> PackRunner:
     """made: its session is there at the start; otherwise it is still being made then."""
 
-    def make(brake: Brake) -> Session:
-        return Session(pack, provider=Provider.CPU, brake=brake)
+    def make(brake: Brake) -> PackSession:
+        return open_session(pack, provider=Provider.CPU, brake=brake)
 
     one = PackRunner(pack, make(Brake()) if made else None, make=make)
     if not made:

@@ -24,6 +24,13 @@ MAKERS: dict[Shape, Callable[[Path], Path]] = {
     Shape.STATEFUL: lambda folder: tinypack.stateful_pack(folder, window=384),
     Shape.WINDOW_ROW: lambda folder: tinypack.window_row_pack(folder, features="logmel"),
     Shape.WINDOW_FRAMES: tinypack.window_frames_pack,
+    Shape.FUSED: lambda folder: tinypack.fused_pack(
+        folder,
+        members={
+            "edges": tinypack.stateful_pack(folder.parent / "edges"),
+            "names": tinypack.window_row_pack(folder.parent / "names", features="logmel"),
+        },
+    ),
 }
 
 
@@ -37,7 +44,11 @@ def by_hand(folder: Path, shape: Shape, *, labels: str = "id,name\nloud,Loud\nc1
     """The example of the documents with a graph of that shape: no hashes, a table of labels with two columns."""
     made = MAKERS[shape](folder.parent / "made")
     folder.mkdir()
-    shutil.copy(made / "model.onnx", folder)
+    if shape is Shape.FUSED:
+        shutil.copytree(made / "members", folder / "members")
+        shutil.copy(made / "fusion.csv", folder)
+    else:
+        shutil.copy(made / "model.onnx", folder)
     (folder / "labels.csv").write_text(labels)
     (folder / "pack.toml").write_text(packs.example(shape))
     return folder
@@ -74,6 +85,7 @@ def test_the_example_of_each_shape_is_completed_loads_and_verifies(tmp_path: Pat
 
 def test_comments_and_order_stay_and_a_second_time_changes_nothing(tmp_path: Path, shape: Shape) -> None:
     folder = by_hand(tmp_path / "pack", shape)
+    there = sorted(entry.name for entry in folder.iterdir())
     run(folder)
     once = (folder / "pack.toml").read_text()
 
@@ -85,7 +97,7 @@ def test_comments_and_order_stay_and_a_second_time_changes_nothing(tmp_path: Pat
     assert "#" in once
     assert (folder / "pack.toml").read_text() == once
     assert "was complete already" in result.output
-    assert sorted(entry.name for entry in folder.iterdir()) == ["labels.csv", "model.onnx", "pack.toml"]
+    assert sorted(entry.name for entry in folder.iterdir()) == there
 
 
 def test_a_new_folder_gets_the_whole_and_the_old_one_stays(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.alerts.rules.file import Vocabulary, parse_rules, read_rules
-from streamclf.audio.sources.file import AudioFile
+from streamclf.audio.sources.recording import AudioFile
 from streamclf.audio.sources.spec import parse_source
 from streamclf.config import load
 from streamclf.engine import species
@@ -19,6 +19,7 @@ from streamclf.model.archive import unpack
 from streamclf.model.golden import read_golden
 from streamclf.model.labels import make_labels, read_lines
 from streamclf.model.loader import labels_of, load_pack, manifest_of
+from streamclf.model.terms import terms_csv, terms_of
 from streamclf.model.writer import manifest_toml
 from streamclf.protocol import packed, sound, spectrum, wire
 from streamclf.protocol.address import parse_url
@@ -116,6 +117,9 @@ def _golden(data: bytes, folder: Path) -> None:
 def _labels(data: bytes, folder: Path) -> None:
     with suppress(StreamclfError):
         labels_of(data, Path("labels.csv"))
+    with suppress(StreamclfError):
+        terms = terms_of(data, Path("fusion.csv"))
+        assert terms_of(terms_csv(terms), Path("fusion.csv")) == terms
     names = read_lines(_written(data, folder / "labels.txt"))
     made = make_labels(names)
     assert len({label.id for label in made}) == len(names)
@@ -144,7 +148,7 @@ def _audio(data: bytes, folder: Path) -> None:
     spec = parse_source(f"file:{path}")
     with AudioFile(path, spec) as file:
         taken = 0
-        for block in file.blocks(spec, 3200, lambda problem: None):
+        for block in file.blocks(spec, 3200, lambda problem: None, lambda notice: None):
             taken += len(block)
             if taken > 50 * MOST_CPU_S * file.rate:  # some formats say "silence" in a byte
                 break

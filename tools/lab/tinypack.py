@@ -6,6 +6,7 @@ a wrong window or a mixed-up state changes them.
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,20 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.model.pack import Encoded, Fbank, Features, LogMel, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.fused import write_fused_pack
+from streamclf.model.pack import (
+    Encoded,
+    Fbank,
+    Features,
+    LevelControl,
+    LogMel,
+    Manifest,
+    Member,
+    Segmentation,
+    StateTensor,
+    Waveform,
+)
+from streamclf.model.terms import Term
 from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
@@ -211,6 +225,50 @@ def encoded_pack(folder: Path, *, name: str = "tiny-encoded", rows: int = 10, se
         changes=changes,
     )
     return _write(folder, manifest, graph, 3, extra={"encoder.onnx": encoder.model()})
+
+
+def fused_pack(
+    folder: Path,
+    *,
+    name: str = "tiny-fused",
+    members: Mapping[str, Path] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    terms: Sequence[Term] | None = None,
+    when: str = "",
+    **changes: Any,
+) -> Path:
+    """Made of the packs in these folders; else of a stateful pack and of one with log-mel windows every 100 ms.
+
+    settings: fields of `Member`, by its name. terms: else of each label the same label of every member, with unlike
+    weights, and a bias.
+    """
+    if members is None:
+        quick = stateful_pack(folder.parent / f"{folder.name}-quick")
+        slow = window_row_pack(folder.parent / f"{folder.name}-slow", features="logmel", row_frame=6)
+        members = {"quick": quick, "slow": slow}
+        settings = settings or {"slow": {"hop_ms": 100, "level": LevelControl(target_db=20.0, up_db=30.0)}}
+    labels = [Label("loud", "Loud", "level")] + [Label(f"c{i}", f"Class {i}", "random") for i in range(1, 3)]
+    if terms is None:
+        terms = [Term(label.id, member, (label.id,), 0.5 + at) for at, member in enumerate(members) for label in labels]
+        terms += [
+            Term("c1", next(iter(members)), ("loud", "c2"), -0.25),
+            *(Term(one.id, "", (), 0.1) for one in labels),
+        ]
+    manifest = _manifest(
+        name,
+        Shape.FUSED,
+        rate=0,
+        window=0,
+        look_ahead=0,
+        features=Waveform(),
+        input="",
+        output="",
+        members=tuple(Member(member, "", **(settings or {}).get(member, {})) for member in members),
+        when=when,
+        changes=changes,
+    )
+    card = "# Tiny test pack\n"
+    return write_fused_pack(folder, manifest, members=members, labels=labels, terms=terms, card=card)
 
 
 class _Graph:

@@ -12,13 +12,25 @@ from streamclf.errors import PackError
 from streamclf.fields import Key, first_paragraph, keys_of
 from streamclf.model import complete, geometry, loader
 from streamclf.model import pack as packs
-from streamclf.model.pack import Constant, Encoded, Fbank, LogMel, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.pack import (
+    Constant,
+    Encoded,
+    Fbank,
+    LevelControl,
+    LogMel,
+    Manifest,
+    Member,
+    Segmentation,
+    StateTensor,
+    Waveform,
+)
+from streamclf.model.terms import TERM_COLUMNS
 from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.types import Shape
 from tools.reference.markdown import block, code, page, paragraphs, prose, table
 
 EXAMPLES = Path(__file__).with_name("examples")
-_TABLES = {"features", "files", "state", "constants", "segmentation"}
+_TABLES = {"features", "files", "state", "constants", "members", "segmentation"}
 _HEAD = ("Key", "Type", "Default", "What it is")
 _COLUMNS = {
     "id": "What programs call the class: 1 to 64 of a-z, 0-9 and `_`, each once.",
@@ -29,6 +41,17 @@ _COLUMNS = {
     "enter_low": "What takes the place of `enter` at `--sensitivity low`, at least as high; empty shifts it.",
     "enter_high": "The same at `--sensitivity high`, at most as high.",
 }
+_TERMS = {
+    "label": "Id of the label, as in the pack's labels.csv.",
+    "member": "Name of the member; empty for the label's bias.",
+    "labels": "Ids of the member's labels, a space between two: the largest of their logits counts. Empty for a bias.",
+    "weight": "What that logit is multiplied by; of a bias the number itself. From -1000 to 1000.",
+}
+_FUSION = """label,member,labels,weight
+bird,edges,bird,0.3
+bird,names,bird chirp_tweet owl,1
+bird,names,cat,-0.2
+bird,,,0.5"""
 
 
 def text() -> str:
@@ -60,15 +83,20 @@ def text() -> str:
         "## [features]",
         f"{prose(_sentence(LogMel, 'All lengths'))} `kind` says which:",
         *(_features(kind) for kind in (LogMel, Fbank, Waveform, Encoded)),
+        "### [features.level]",
+        f"Of `logmel` features. {_struct(LevelControl)}",
         "## [[state]]",
         _struct(StateTensor),
         "## [[constants]]",
         _struct(Constant),
+        "## [[members]]",
+        _struct(Member),
         "## [segmentation]",
         _struct(Segmentation),
         "## [files]",
         "Every file but `pack.toml` with its sha256; `models complete` writes it. At least `model.onnx` and "
-        "`labels.csv`, with `encoded` features `encoder.onnx` as well; at most "
+        "`labels.csv`, with `encoded` features `encoder.onnx` as well; of a fused pack `fusion.csv` and `labels.csv`, "
+        "and not what is in its members, which say so themselves; at most "
         f"{loader.MAX_FILES} plain names, regular files all of them.",
         block('[files]\n"labels.csv" = "64 hex digits"\n"model.onnx" = "64 hex digits"', "toml"),
         "## labels.csv",
@@ -78,6 +106,11 @@ def text() -> str:
             ("Column", "What it is"),
             ((code(name), prose(_COLUMNS[name])) for name in (*LABEL_COLUMNS, *SENSITIVITY_COLUMNS)),
         ),
+        "## fusion.csv",
+        f"Of a fused pack: UTF-8 with the head `{','.join(TERM_COLUMNS)}`, then one line for each term. Each label "
+        "needs a term of a member at least, each member a term of a label.",
+        table(("Column", "What it is"), ((code(name), prose(_TERMS[name])) for name in TERM_COLUMNS)),
+        block(_FUSION, "text"),
     )
 
 
@@ -103,6 +136,12 @@ def needed() -> dict[str, list[Shape]]:
 def _whole(shape: Shape) -> dict[str, Any]:
     """An example with what `models complete` adds to it."""
     values = tomllib.loads(example(shape))
+    if shape is Shape.FUSED:
+        values |= {"format": 1, "rate": 16_000, "window": 3200, "look_ahead": 0}
+        values["files"] = dict.fromkeys((loader.FUSION, loader.LABELS), "0" * 64)
+        for member in values["members"]:
+            member["sha256"] = "0" * 64
+        return values
     hop = hop_of(values["rate"])
     files = dict.fromkeys((loader.MODEL, loader.LABELS), "0" * 64)
     values |= {"format": 1, "input": "features", "output": "scores", "files": files}
@@ -116,10 +155,7 @@ def _whole(shape: Shape) -> dict[str, Any]:
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    try:
-        geometry.check(msgspec.convert(values, Manifest))
-    except msgspec.ValidationError as fault:
-        raise PackError(str(fault)) from None
+    geometry.check(loader.manifest_of_values(values))
 
 
 def _manifest() -> str:

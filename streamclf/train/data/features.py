@@ -28,7 +28,9 @@ class BatchFeatures:
         self._rate = rate
         self._layout = layout
         self._context = context
-        self._log_mel = _BatchLogMel(features, rate) if isinstance(features, LogMel) else None
+        self._log_mel = None
+        if isinstance(features, LogMel) and features.level is None:  # a level rests on all frames before
+            self._log_mel = _BatchLogMel(features, rate)
 
     @classmethod
     def of(cls, manifest: Manifest) -> "BatchFeatures":

@@ -83,8 +83,8 @@ export interface PackEntry {
   problem: string;
 }
 
-/** The three shapes of a model pack (how rows come out of it). */
-export type Shape = "stateful" | "window-frames" | "window-row";
+/** The shapes of a model pack (how rows come out of it). */
+export type Shape = "fused" | "stateful" | "window-frames" | "window-row";
 
 /** One class of a pack. */
 export interface LabelEntry {
