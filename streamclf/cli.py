@@ -57,14 +57,14 @@ def main() -> None:
         _fail(fault.format_message(), fault.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", INTERRUPTED)
-    except (MemoryError, RuntimeError) as fault:
-        if not LimitError.meant_by(fault):
-            raise
-        _fail(str(LimitError()), LimitError.exit_code)
     except BrokenPipeError:
         # the reader of our output has gone; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (MemoryError, RuntimeError, ImportError, OSError) as fault:
+        if not LimitError.meant_by(fault):
+            raise
+        _fail(str(LimitError()), LimitError.exit_code)
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -5,6 +5,7 @@ The command line turns a `StreamclfError` into that sentence on standard error a
 is therefore always a fault of ours, never of the user.
 """
 
+import errno
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -121,8 +122,12 @@ class LimitError(StreamclfError):
 
     @classmethod
     def meant_by(cls, fault: BaseException) -> bool:
-        """Whether Python said so by `fault`."""
-        return isinstance(fault, MemoryError) or (isinstance(fault, RuntimeError) and _NO_THREAD in str(fault))
+        """Whether Python, the system's loader or ONNX Runtime said so by `fault`."""
+        if isinstance(fault, MemoryError | LimitError):
+            return True
+        return getattr(fault, "errno", None) == errno.ENOMEM or any(words in str(fault) for words in _NO_ROOM)
 
 
-_NO_THREAD = "can't start new thread"  # Python's words
+# Python's words where no thread can be, the loader's where no library can, what C++ raises, and ONNX Runtime's arena
+_NO_ROOM = ("can't start new thread", "failed to map segment", "annot allocate memory", "bad_alloc", "bad array new",
+            "BFCArena::AllocateRaw")  # fmt: skip

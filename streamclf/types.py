@@ -231,7 +231,7 @@ MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(
             to_do="give it fewer streams, or a lighter model",
         ),
         StreamState.WAITING: Meaning(
-            words="waiting", what="No client has connected yet to push it.", tone=Tone.NOTE, silent=True
+            words="waiting", what="No client pushes it: none has come yet, or it has left.", tone=Tone.NOTE, silent=True
         ),
         StreamState.ENDED: Meaning(
             words="ended",
@@ -296,6 +296,9 @@ class Label:
     """Default enter threshold in [0, 1]; None takes the pack's."""
     hidden: bool = False
     """Too generic to show: left out of displays and of top-k by default."""
+    enter_low: float | None = None
+    enter_high: float | None = None
+    """In place of `enter` at low and at high sensitivity; None shifts it, see `streamclf.sensitivity`."""
 
 
 @dataclass(frozen=True, slots=True)

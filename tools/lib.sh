@@ -99,10 +99,6 @@ new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev
 
 makes_venvs() { new_enough "$1" && "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
-new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-
-makes_venvs() { new_enough "$1" && "$1" -c 'import venv, ensurepip' 2>/dev/null; }
-
 PYTHONS='python3|python3.14|python3.13|python3.12|python3.11'
 
 # Prints the newest interpreter from 3.11 to 3.14 that can make environments: of those on PATH and those of pyenv.

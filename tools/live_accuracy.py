@@ -21,11 +21,12 @@ from streamclf.client import Client, Reconnect
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import StreamclfError
 from streamclf.features.frontend import make_frontend
+from streamclf.model.labels import slug
 from streamclf.model.library import find_pack
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session
 from streamclf.protocol import wire
-from streamclf.train.data.annotations import Recording, read_data, slug
+from streamclf.train.data.annotations import Recording, read_data
 from streamclf.types import F32, Provider, Shape
 
 

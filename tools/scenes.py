@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from streamclf.train.data.annotations import AUDIO_SUFFIXES, Recording, read_data
+from streamclf.audio.sources.recording import readable
+from streamclf.train.data.annotations import Recording, read_data
 from streamclf.train.data.scenes import LoneSound, Scenes, SceneSpec, read_sound, sounds_of, write_scenes
 
 
@@ -44,14 +45,14 @@ def _whole(text: str) -> tuple[int, int]:
 def main(sounds: Path, label: str | None, backgrounds: Path | None, out: Path, count: int, **given: Any) -> None:
     """Write COUNT scenes to OUT."""
     rate = given["rate"]
-    files = [path for path in sorted(sounds.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES]
+    files = [path for path in sorted(sounds.rglob("*")) if path.suffix.lower() in readable()]
     recordings = [Recording(path, path.stem, (label,)) for path in files] if label else read_data(sounds)[0]
     recordings = [r for r in recordings if not given["only"] or any(part in r.path.name for part in given["only"])]
     pieces = [sound for r in recordings for sound in sounds_of(r, rate, read_sound(r.path, rate), label=label)]
     behind = [
         LoneSound(read_sound(path, rate), "", path.stem)
         for path in (sorted(backgrounds.rglob("*")) if backgrounds else ())
-        if path.suffix.lower() in AUDIO_SUFFIXES and not any(part in path.name for part in given["without"])
+        if path.suffix.lower() in readable() and not any(part in path.name for part in given["without"])
     ]
     spec = SceneSpec(
         rate=rate,

@@ -20,9 +20,10 @@ from pathlib import Path
 # waiting threads must sleep, or a shared core is spent on waiting
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from streamclf.audio.sources.recording import readable
 from streamclf.commands.evaluation import say_left_out
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.data.annotations import AUDIO_SUFFIXES, Recording, split_by_source
+from streamclf.train.data.annotations import Recording, split_by_source
 from streamclf.train.data.augment import KINDS
 from streamclf.train.fit.job import Options, train
 from streamclf.train.fit.training import FitSettings
@@ -87,7 +88,7 @@ def recordings(folders: list[Path]) -> Iterator[Recording]:
         if not folder.is_dir():
             raise UsageError(f"{folder} is not there; expected a folder of recordings")
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in AUDIO_SUFFIXES or not path.is_file():
+            if path.suffix.lower() not in readable() or not path.is_file():
                 continue
             # as the lists above write it, from the folder's own name or from what is in it
             names = (f"{folder.name}/{path.relative_to(folder).as_posix()}", path.relative_to(folder).as_posix())

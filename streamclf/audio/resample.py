@@ -14,12 +14,21 @@ from math import ceil, floor, gcd, pi
 
 import numpy as np
 
+from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.types import F32
 
 ATTENUATION_DB = 90.0
 TRANSITION = 0.0625
 """Width of the transition band as a share of the lower rate, centred on its Nyquist frequency (16 kHz: 7.5 to 8.5)."""
+_USUAL = (16_000, 48_000, 96_000, 192_000, 384_000)
 _BLOCK = 64  # outputs of one matrix product, at most; a block is what can be held back besides half the filter
+
+
+def framed_rate(rate: int) -> int:
+    """`rate` (Hz) where 20 ms of it are a whole number of samples; else the next usual one, which loses nothing."""
+    if rate % FRAMES_PER_SECOND == 0:
+        return rate
+    return next((usual for usual in _USUAL if usual >= rate), -(-rate // FRAMES_PER_SECOND) * FRAMES_PER_SECOND)
 
 
 class _Kernel:

@@ -25,7 +25,6 @@ HELP = "Find thresholds for a budget of false alarms."
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)/(hour|day|week)")
 _HOURS = {"hour": 1, "day": 24, "week": 168}
 _LEAST_HOURS = 1.0
-_SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 
 @click.command()
@@ -126,6 +125,7 @@ def _right(folder: Path, since_ns: int, until_ns: int) -> Mapping[str, Mapping[s
 def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     """The recordings of `label`, through the pack as it runs live."""
     from streamclf.audio.sources.file import open_blocks
+    from streamclf.audio.sources.recording import readable
     from streamclf.engine.build import build_engine
     from streamclf.engine.offline import run_blocks
     from streamclf.types import FrameScores
@@ -135,7 +135,7 @@ def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     engine = build_engine(load(flags={"model": [pack]}))
     column = [known.id for known in engine.runners[0].pack.labels].index(label)
     found = []
-    for path in sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in _SOUNDS):
+    for path in sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in readable()):
         try:
             rate, _, blocks = open_blocks(path)
             rows = [

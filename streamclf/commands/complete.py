@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,12 @@ from streamclf.errors import PackError, SourceError, UsageError
 from streamclf.model import swap
 from streamclf.model.complete import complete
 from streamclf.model.fused import copy_pack
-from streamclf.model.loader import MANIFEST, MEMBERS
+from streamclf.model.loader import MANIFEST, MEMBERS, load_pack
 from streamclf.model.pack import Pack
 from streamclf.text import plain
 
 if TYPE_CHECKING:
     from streamclf.engine.rowposition import SuddenSound
-
-_SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 
 @click.command("complete")
@@ -47,11 +46,12 @@ def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: 
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out} is there already; --out takes a new folder")
 
-    def row_frame(pack: Pack) -> int:
+    def row_frame(files: Mapping[str, bytes]) -> int:
         from streamclf.engine.rowposition import measure
 
         assert sounds is not None
-        return measure(pack, list(_sounds(sounds, classes, pack))).frame
+        with _tried(files) as pack:
+            return measure(pack, list(_sounds(sounds, classes, pack))).frame
 
     done = complete(folder, row_frame=row_frame if sounds else None, golden=_golden if golden else None)
     if out is None:
@@ -69,17 +69,32 @@ def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: 
     click.echo(f"{where} is {what}; prove it with `streamclf models verify {where}`".replace("is was", "was"))
 
 
-def _golden(pack: Pack) -> bytes:
+@contextmanager
+def _tried(files: Mapping[str, bytes]) -> Iterator[Pack]:
+    """The pack that these files make, once it has passed its trial: nothing of it has run here before."""
+    from streamclf.engine.trial import pass_trial
+
+    with tempfile.TemporaryDirectory(prefix="streamclf-completing-") as place:
+        for name, content in files.items():
+            (Path(place) / name).write_bytes(content)
+        pack = load_pack(Path(place))
+        pass_trial(pack)
+        yield pack
+
+
+def _golden(files: Mapping[str, bytes]) -> bytes:
     from streamclf.engine.verify import native_rows, signal
 
-    audio = signal(pack.manifest, np.random.default_rng(0))
     content = io.BytesIO()
-    np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
+    with _tried(files) as pack:
+        audio = signal(pack.manifest, np.random.default_rng(0))
+        np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
     return content.getvalue()
 
 
 def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["SuddenSound"]:
     from streamclf.audio.onsets import read, sudden
+    from streamclf.audio.sources.recording import readable
     from streamclf.engine.rowposition import SuddenSound
 
     ids = [label.id for label in pack.labels]
@@ -89,7 +104,7 @@ def _sounds(folder: Path, classes: Sequence[str], pack: Pack) -> Iterator["Sudde
         unknown = [one for one in wanted if one not in ids]
         if unknown:
             raise UsageError(f"--sound {name}: the pack has no label {unknown[0]!r}; take one of labels.csv")
-        for path in sorted(entry for entry in (folder / name).glob("*") if entry.suffix.lower() in _SOUNDS):
+        for path in sorted(entry for entry in (folder / name).glob("*") if entry.suffix.lower() in readable()):
             cut = sudden(read(path, pack.manifest.rate), pack.manifest.rate)
             if cut is not None:
                 yield SuddenSound(name, tuple(ids.index(one) for one in wanted), cut)

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from streamclf.config import load, system_file, user_file
+from streamclf.alerts.rules.file import load_rules
+from streamclf.config import load, rules_file, system_file, user_file
 from streamclf.engine.build import check_labels, load_packs
 from streamclf.text import hide_secrets
 
@@ -22,9 +23,12 @@ def config() -> None:
 def check(file: Path | None) -> None:
     """Check FILE (or the files in force) together with the environment; say what is wrong, exit code 78.
 
-    Labels that thresholds are given for are checked against the packs that would run.
+    Labels that thresholds are given for are checked against the packs that would run. Rules that it names are read;
+    `streamclf rules check` says more about those.
     """
     loaded = load(file=file)
+    if loaded.rules:
+        load_rules(rules_file(loaded))
     if loaded.segmentation:
         check_labels(loaded, load_packs(loaded.model))
     named = [path for path in (system_file(), user_file()) if path.is_file()] + ([file] if file else [])

@@ -78,7 +78,7 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
             "hop_ms": config.hop_ms or 20,
             "latency_ms": config.latency_ms,
             "provider": engines[0].runners[0].session.provider,
-            "thresholds": "configuration" if config.segmentation else "pack",
+            "thresholds": "configuration" if config.segmentation or config.sensitivity != "normal" else "pack",
             "normalise": config.gain == "normalise",
             "gain": settings.gain,
             "noise_db": settings.noise_db,

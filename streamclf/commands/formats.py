@@ -37,6 +37,8 @@ class FileScores:
     first_frame: int
     rows: F32
     starts: tuple[int, ...] | None = None
+    file: str = ""
+    """The recording, as it was named."""
 
 
 def seconds(frame: int) -> float:
@@ -52,6 +54,7 @@ def scores_ndjson(scores: FileScores, out: TextIO, *, batch: int = 50) -> None:
         message: dict[str, Any] = {
             "type": "scores",
             "stream": scores.stream,
+            "file": scores.file,
             "pack": scores.pack,
             "first_frame": scores.first_frame + at,
             "count": len(rows),
@@ -67,27 +70,30 @@ def scores_ndjson(scores: FileScores, out: TextIO, *, batch: int = 50) -> None:
         out.write(json.dumps(message, separators=(",", ":")) + "\n")
 
 
-def scores_csv(scores: FileScores, out: TextIO) -> None:
-    """A line per row: start in seconds, then one column per label id."""
+def scores_csv(scores: FileScores, out: TextIO, *, header: bool = True) -> None:
+    """A line per row: the file, start in seconds, then one column per label id. header: over it, the columns' names."""
     writer = csv.writer(out, lineterminator="\n")
     first = "frame" if scores.starts is None else "start_sample"
-    writer.writerow([first, "start_s", *(label.id for label in scores.labels)])
+    if header:
+        writer.writerow(["file", first, "start_s", *(label.id for label in scores.labels)])
+    file = cell(scores.file)
     for index, row in enumerate(scores.rows.tolist()):
         if scores.starts is None:
             position, start = scores.first_frame + index, seconds(scores.first_frame + index)
         else:
             position, start = scores.starts[index], scores.starts[index] / scores.pack_rate
-        writer.writerow([position, f"{start:.3f}", *(f"{p:.6f}" for p in row)])
+        writer.writerow([file, position, f"{start:.3f}", *(f"{p:.6f}" for p in row)])
 
 
 def scores_npz(scores: FileScores) -> bytes:
-    """scores (frames, classes) float32, first_frame, labels, rate (Hz of the file), pack, frame_ms; never pickled."""
+    """scores (frames, classes) float32, first_frame, labels, rate (Hz), pack, recording, frame_ms; never pickled."""
     arrays: dict[str, Any] = {
         "scores": scores.rows,
         "first_frame": np.int64(scores.first_frame),
         "labels": np.array([label.id for label in scores.labels]),
         "rate": np.int64(scores.rate),
         "pack": np.array(scores.pack),
+        "recording": np.array(scores.file),
         "frame_ms": np.int64(FRAME_MS),
     }
     if scores.starts is not None:
@@ -99,13 +105,17 @@ def scores_npz(scores: FileScores) -> bytes:
     return buffer.getvalue()
 
 
-def events_ndjson(events: Sequence[Event], out: TextIO) -> None:
-    """One closed event a line, shaped like the wire's event message, with onset and offset in seconds as well."""
+def events_ndjson(events: Sequence[Event], out: TextIO, *, file: str = "") -> None:
+    """One closed event a line, shaped like the wire's event message, with onset and offset in seconds as well.
+
+    file: the recording that they were heard in, "" where they were heard live; here and below.
+    """
     for event in events:
         offset = event.offset_frame if event.offset_frame is not None else event.onset_frame
         message = {
             "type": "event",
             "stream": event.stream,
+            **({"file": file} if file else {}),
             "pack": event.pack,
             "id": event.id,
             "label": event.label,
@@ -120,40 +130,60 @@ def events_ndjson(events: Sequence[Event], out: TextIO) -> None:
         out.write(json.dumps(message, separators=(",", ":")) + "\n")
 
 
-def events_csv(events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO) -> None:
-    """A line per closed event. names: (pack, label id) -> display name."""
+def events_csv(
+    events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO, *, file: str = "", header: bool = True
+) -> None:
+    """A line per closed event. names: (pack, label id) -> display name. header: the columns' names over them."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["stream", "pack", "onset_s", "offset_s", "label", "name", "peak", "mean"])
+    if header:
+        columns = ["stream", "pack", "onset_s", "offset_s", "label", "name", "peak", "mean"]
+        writer.writerow([*columns, "file"] if file else columns)
     for event in events:
-        writer.writerow(
-            [
-                cell(event.stream),
-                event.pack,
-                *_span(event),
-                event.label,
-                cell(names[event.pack, event.label]),
-                f"{event.peak:.4f}",
-                f"{event.mean:.4f}",
-            ]
-        )
+        row = [
+            cell(event.stream),
+            event.pack,
+            *_span(event),
+            event.label,
+            cell(names[event.pack, event.label]),
+            f"{event.peak:.4f}",
+            f"{event.mean:.4f}",
+        ]
+        writer.writerow([*row, cell(file)] if file else row)
 
 
-def events_audacity(events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO) -> None:
-    """Audacity's label track: onset, offset and text, split by tabs."""
+def events_audacity(events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO, *, file: str = "") -> None:
+    """Audacity's label track: onset, offset and text, split by tabs; where `file` is named, it follows."""
     for event in events:
         onset, offset = _span(event)
-        out.write(f"{onset}\t{offset}\t{cell(names[event.pack, event.label])}\n")
+        more = f"\t{cell(file)}" if file else ""
+        out.write(f"{onset}\t{offset}\t{cell(names[event.pack, event.label])}{more}\n")
 
 
-def events_raven(events: Sequence[Event], names: dict[tuple[str, str], str], rate: int, out: TextIO) -> None:
-    """Raven's selection table; the frequency bounds are those of the file, since a label has none of its own."""
+def events_raven(
+    events: Sequence[Event],
+    names: dict[tuple[str, str], str],
+    rate: int,
+    out: TextIO,
+    *,
+    file: str = "",
+    number: int = 1,
+    header: bool = True,
+) -> None:
+    """Raven's selection table; the frequency bounds are those of the file, since a label has none of its own.
+
+    number: of the first selection. Times are those of the file also where several share a table: then its columns
+    `Begin File` and `File Offset (s)` tell.
+    """
     columns = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
-    out.write("\t".join([*columns, "Annotation", "Score", "Pack"]) + "\n")
-    for number, event in enumerate(events, start=1):
+    if header:
+        more = ["Begin File", "File Offset (s)"] if file else []
+        out.write("\t".join([*columns, "Annotation", "Score", "Pack", *more]) + "\n")
+    for at, event in enumerate(events, start=number):
         onset, offset = _span(event)
         name = cell(names[event.pack, event.label])
-        row = [str(number), "Spectrogram 1", "1", onset, offset, "0", str(rate // 2), name]
-        out.write("\t".join([*row, f"{event.peak:.4f}", event.pack]) + "\n")
+        row = [str(at), "Spectrogram 1", "1", onset, offset, "0", str(rate // 2), name]
+        more = [cell(file), onset] if file else []
+        out.write("\t".join([*row, f"{event.peak:.4f}", event.pack, *more]) + "\n")
 
 
 def _span(event: Event) -> tuple[str, str]:

@@ -75,7 +75,12 @@ def _vocabulary(config: Config) -> Vocabulary:
         for pack in load_packs(config.model)
         for label, decision in zip(
             pack.labels,
-            decide(pack.labels, default_decision(pack.manifest), per_label=config.per_label()),
+            decide(
+                pack.labels,
+                default_decision(pack.manifest),
+                per_label=config.per_label(),
+                sensitivity=config.sensitivity,
+            ),
             strict=True,
         )
         if decision.enabled

@@ -33,6 +33,7 @@ class _RunCommand(click.Command):
 @click.option("--latency-ms", type=int, help="Latency of the final revision of window packs with frame output.")
 @click.option("--average/--newest", default=None, help="Final rows: mean of all windows, or the newest (default).")
 @click.option("--gain", type=click.Choice(["off", "normalise"]), help="Lift quiet microphones.")
+@click.option("--sensitivity", type=click.Choice(["low", "normal", "high"]), help="How readily events begin.")
 @click.option("--fast", is_flag=True, default=None, help="Files and pipes as fast as they go, losing nothing.")
 @click.option("--loop", is_flag=True, help="Play file sources again and again.")
 @click.option("--until-end", is_flag=True, help="End when every source has ended.")

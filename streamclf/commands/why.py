@@ -58,10 +58,9 @@ def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
         for event in events:
             _explain(connection, event, rules)
     for gap in gaps:
-        click.echo(
-            f"{plain(gap.stream)}: nothing was heard from {local_time(gap.since_ns)} to {local_time(gap.until_ns)}: "
-            f"{plain(gap.reason)}\n"
-        )
+        what = f"{plain(gap.stream)}: nothing was heard" if gap.stream else "this machine could not keep up"
+        when = f"from {local_time(gap.since_ns)} to {local_time(gap.until_ns)}"
+        click.echo(f"{what} {when}: {plain(gap.reason)}\n")
     if not events:
         click.echo(f"no event from {local_time(since_ns)} to {local_time(until_ns)}\n")
     _scores(config, events, since_ns, until_ns, top)

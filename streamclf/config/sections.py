@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from streamclf.clock import frames_of_ms
+from streamclf.sensitivity import Sensitivity
 from streamclf.types import Provider
 
 MAX_REACH_BACK_MS = 5_000
@@ -233,6 +234,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Final rows are the mean of all windows that saw the frame, in place of the newest one's."""
     gain: Literal["off", "normalise"] = "off"
     """`normalise` lifts a quiet microphone for the models; clips and live sound stay as captured."""
+    sensitivity: Sensitivity = Sensitivity.NORMAL
+    """How readily events begin: `low` tells fewer and surer ones, `high` more; `segmentation` comes before it."""
     fast: bool = False
     """Files and pipes as fast as they go, losing nothing."""
     rules: str = ""

@@ -6,15 +6,20 @@ while (STALLED), all samples are one value (MUTED, see `audio.fitness`), samples
 (UNSCORED). Back to LIVE it goes as soon as that is over. A stream that its source calls lost or waiting, or that is
 paused, is left alone: that is the state then.
 
-Time in which this loop itself stood still is nobody's fault and does not count.
+A model that hangs gives no row, and neither does one that is kept waiting by busy neighbours; the latter comes soon and
+loses nothing. So no row is UNSCORED at once where no thread of this process has waited for a core meanwhile (see
+`cores`), and else after a time in which a busy machine comes round. Time in which this loop itself stood still is
+nobody's fault and does not count.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from streamclf.daemon.cores import Waits
 from streamclf.daemon.sources import SourceStream
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import PackInfo, StreamInfo
@@ -27,6 +32,9 @@ STALL_S = 0.55
 """Without a sample, beside the length of its source's usual blocks."""
 SCORED_S = 2.0
 """From a sample to the rows that rest on it, beside what the pack itself needs; beyond it the stream is UNSCORED."""
+HANGS_S = 0.7
+"""The same, where this process had all the time of a core that it asked for."""
+_KEPT = 0.2  # of the time, waited for a core by all threads together: less is none
 LATE_S = 0.5
 """The same, beyond which health is no longer ok."""
 _STRIDES = 3  # arrivals that tell how long a source's blocks are; the shortest counts, so that a burst does not
@@ -44,7 +52,8 @@ class Glance:
     """A stream at one moment. Samples are counted from its start.
 
     written: captured or declared lost; lost: of those; gaps: told so far, of any reason; scored: pack -> the newest
-    sample that its rows rest on; backlog: captured and not read; muted: why it counts as muted, "" where it does not.
+    sample that its rows rest on; backlog: captured and not read; muted: why it counts as muted, "" where it does not;
+    kept_s: how long this process was kept waiting for a core since the last look, None where that is not known.
     """
 
     now_s: float
@@ -55,15 +64,21 @@ class Glance:
     scored: Mapping[str, int]
     backlog: int
     muted: str = ""
+    kept_s: float | None = None
 
 
 @dataclass(slots=True)
 class _Scored:
-    """How one pack scores the stream. owed: sound since its last row (samples); anew: it began anew since then."""
+    """How one pack scores the stream. owed: sound since its last row (samples); anew: it began anew since then.
+
+    since_s: when the first of that sound was seen; kept_s: how long this process was kept waiting since then.
+    """
 
     newest: int = -1
     owed: int = 0
     anew: bool = True
+    since_s: float = 0.0
+    kept_s: float = 0.0
 
 
 class Word(NamedTuple):
@@ -94,6 +109,11 @@ class Ear:
     _came_s: float | None = None
     _strides_s: deque[float] = field(default_factory=lambda: deque(maxlen=_STRIDES))
     _scored: dict[str, _Scored] = field(default_factory=dict)
+
+    @property
+    def owing(self) -> bool:
+        """Whether sound has come since some pack's last row."""
+        return any(scored.owed for scored in self._scored.values())
 
     def look(self, at: Glance) -> Word | None:
         """What is to be told now, None where nothing has changed."""
@@ -134,8 +154,11 @@ class Ear:
             if newest != scored.newest:
                 scored.newest, scored.owed, scored.anew = newest, 0, False
                 self.first = True
-            else:
+            elif scored.owed:
                 scored.owed += sound
+                scored.kept_s += math.inf if at.kept_s is None else at.kept_s
+            else:
+                scored.owed, scored.since_s, scored.kept_s = sound, at.now_s, 0.0
         self._written, self._lost, self._gaps = at.written, at.lost, at.gaps
 
     def _judge(self, at: Glance) -> Told | None:
@@ -148,7 +171,7 @@ class Ear:
             return Told(StreamState.MUTED, at.muted)
         if not self.packs:
             return None
-        if all(pack.problem or self._owes(name, SCORED_S) for name, pack in self.packs.items()):
+        if all(pack.problem or self._hangs(name, at.now_s) for name, pack in self.packs.items()):
             return Told(StreamState.UNSCORED, self._unscored())
         if at.backlog > self.rate * (SCORED_S + max(pack.hop_ms for pack in self.packs.values()) / 1000):
             return Told(StreamState.UNSCORED, f"what comes is scored over {SCORED_S:g} s late")
@@ -160,9 +183,17 @@ class Ear:
         begins_ms = pack.window_ms + pack.algorithmic_latency_ms + (pack.latency_ms or 0) if scored.anew else 0
         return scored.owed > self.rate * (limit_s + (pack.hop_ms + begins_ms) / 1000)
 
+    def _hangs(self, name: str, now_s: float) -> bool:
+        """Whether no row of the pack comes, and would not if it were waited for a little longer."""
+        scored = self._scored[name]
+        lasts_s = now_s - scored.since_s
+        if lasts_s >= HANGS_S - LOOK_S and scored.kept_s < _KEPT * lasts_s and self._owes(name, HANGS_S):
+            return True
+        return self._owes(name, SCORED_S)
+
     def _unscored(self) -> str:
         why = [f"{name}: {pack.problem}" for name, pack in self.packs.items() if pack.problem]
-        return "; ".join(why) or f"no row has come of it for over {SCORED_S:g} s of sound"
+        return "; ".join(why) or f"no row comes of it, for over {HANGS_S:g} s of sound"
 
 
 class Hearing:
@@ -181,6 +212,8 @@ class Hearing:
         self._hub = hub
         self._streams = streams
         self._muted = muted
+        self._waits = Waits()
+        self._owing = False
         self.ears: dict[str, Ear] = {}
         self.began = False
 
@@ -211,13 +244,17 @@ class Hearing:
     def look(self, now_s: float) -> Iterator[Word]:
         """What there is to tell at `now_s` of a clock that stands still while the loop does."""
         self.began = True
+        kept_s = self._waits.since() if self._owing else None
         for one in list(self._streams):
             if not one.source.live:
                 continue
             ear = self.ears.get(one.name) or self._ear(one)
-            word = ear.look(self._glance(one, now_s))
+            word = ear.look(self._glance(one, now_s, kept_s))
             if word is not None:
                 yield word
+        owing, self._owing = self._owing, any(ear.owing for ear in self.ears.values())
+        if self._owing and not owing:
+            self._waits.since()  # what was before is none of it; to look costs half a millisecond
 
     def _ear(self, one: SourceStream) -> Ear:
         packs = {name: self._hub.packs[name] for name in one.info.packs}
@@ -225,7 +262,7 @@ class Hearing:
         ear = self.ears[one.name] = Ear(one.name, one.info.rate, packs, resting)
         return ear
 
-    def _glance(self, one: SourceStream, now_s: float) -> Glance:
+    def _glance(self, one: SourceStream, now_s: float, kept_s: float | None) -> Glance:
         scored = {pack: self._hub.scored.get((one.name, pack), -1) for pack in one.info.packs}
         lost = one.ring.lost
         return Glance(
@@ -237,4 +274,5 @@ class Hearing:
             scored=scored,
             backlog=one.stream.backlog,
             muted=self._muted(one),
+            kept_s=kept_s,
         )

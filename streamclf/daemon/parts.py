@@ -88,7 +88,14 @@ class InThread:
 
     async def stop(self, limit_s: float) -> bool:
         """In another one, so that it comes also where the start hangs."""
-        return await in_thread(f"stop of {self.name}", partial(self._thing.stop, min(limit_s, self._most_s)))
+        stop = partial(self._thing.stop, min(limit_s, self._most_s))
+        try:
+            stopping = in_thread(f"stop of {self.name}", stop)
+        except RuntimeError as fault:
+            if not LimitError.meant_by(fault):
+                raise
+            return stop()  # there is no thread to be had, and what waits for the disk is worth the loop's time
+        return await stopping
 
 
 class ThreadPool:
@@ -215,8 +222,12 @@ class Life:
             try:
                 stopped = await _stop(part, beginning, spare_s)
             except Exception as fault:
-                log.exception("%s could not be stopped", part.name)
                 self._faults.append(fault)
+                if LimitError.meant_by(fault):
+                    log.warning("left behind, for there is no memory or thread to stop it with: %s", part.name)
+                    self.left.append(part.name)
+                else:
+                    log.exception("%s could not be stopped", part.name)
                 continue
             if not stopped:
                 log.warning("left behind, for it did not stop in time: %s", part.name)

@@ -20,6 +20,8 @@ from streamclf.writer.writer import Writer
 
 STUCK_S = 30.0
 """A run that takes too long is given up before that, and the model thread goes on."""
+_MAKE_ROOM = "make room on that disk, or see that it can be written; events wait"
+_SET_RIGHT = "see what did that to its files: events are kept again, and what was kept before is not shown any more"
 
 
 class PartProblems:
@@ -36,10 +38,8 @@ class PartProblems:
 
     def found(self) -> Iterator[DaemonProblem]:
         """What is wrong now. What is heard and not kept counts as not heard; alerts wait for a sink that fails."""
-        if self._writer is not None and self._writer.problem:
-            yield _part(
-                self._writer.problem, "make room on that disk, or see that it can be written; events wait", "down"
-            )
+        if self._writer is not None and (problem := self._writer.problem):
+            yield _part(problem, _SET_RIGHT if problem == self._writer.notice else _MAKE_ROOM, "down")
         if self._selftest is not None and self._selftest.problem:
             yield _part(self._selftest.problem, "see whether the machine keeps up and a pack is in use that knows it")
         if self._alerts is None:

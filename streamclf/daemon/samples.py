@@ -89,6 +89,7 @@ class Interval(NamedTuple):
             run_ms_p99=_rounded(minute.quantile_ms(0.99)),
             rtf=_rounded(minute.total_s / heard_s if heard_s > 0 and minute.number else None),
             problem=info.problem,
+            sensitivity=info.sensitivity.value,
         )
 
     def pace(self) -> PaceStatus:

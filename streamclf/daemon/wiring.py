@@ -181,7 +181,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
     infos = []
     for runner in engine.runners:
         info = pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
-        infos.append(replace(info, labels=_as_decided(engine, info)))
+        infos.append(replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity))
     return infos
 
 

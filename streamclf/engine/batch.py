@@ -16,13 +16,13 @@ from enum import StrEnum
 from streamclf import metrics
 from streamclf.clock import FRAME_MS
 from streamclf.engine.guard import Guard, RunNote
-from streamclf.engine.making import Making
+from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.pack import Encoded, Manifest, Pack
-from streamclf.model.session import Brake, Session
+from streamclf.model.session import Session
 from streamclf.text import words_of
 from streamclf.types import Provider, Shape
 
@@ -63,7 +63,7 @@ class GraphRunner:
         self.windows = manifest.shape is not Shape.STATEFUL
         self.hop_frames = self._least_hop = least_hop
         self.bad = False
-        """Whether a row of some strand was not finite in its last run."""
+        """Whether a row of some strand was not finite a moment ago."""
         self._spoiled: set[Strand] = set()  # strands whose newest rows of the encoder were not finite
         self._pack = pack
         self._encoded = isinstance(manifest.features, Encoded)
@@ -145,7 +145,7 @@ class GraphRunner:
                 if noted:
                     strand.note(at in bad or strand in self._spoiled)
         if noted:
-            self.bad = any(strand.bad_samples for strand in self.strands)
+            self.bad = any(strand.ailing for strand in self.strands)
 
 
 class PackRunner:
@@ -160,7 +160,7 @@ class PackRunner:
         pack: Pack,
         session: PackSession | None,
         *,
-        make: Callable[[Brake], PackSession] | None = None,
+        make: Callable[[StartBrake], PackSession] | None = None,
         slots: int = 256,
     ) -> None:
         self.pack = pack

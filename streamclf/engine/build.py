@@ -10,7 +10,7 @@ from streamclf.config import Config
 from streamclf.engine import species
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
-from streamclf.engine.making import Made, Making
+from streamclf.engine.making import Made, Making, StartBrake
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
@@ -18,7 +18,6 @@ from streamclf.errors import ConfigError, PackError
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
-from streamclf.model.session import Brake
 from streamclf.types import Provider
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,8 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
 
     Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
     `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
-    patience_s: how long each pack's session is waited for (s); one that takes longer joins later. None: for ever.
+    patience_s: how long each pack's session may compute before it is waited for no longer (s), its trial included; one
+    that takes longer joins later. None: for ever.
     """
     packs = load_packs(config.model)
     check_labels(config, packs)
@@ -50,7 +50,7 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
         for runner in runners:
             runner.set_hop(config.hop_ms // 20)
     options = TrackOptions(latency_ms=config.latency_ms, average=config.average, native=native)
-    return Engine(runners, options=options, per_label=config.per_label())
+    return Engine(runners, options=options, per_label=config.per_label(), sensitivity=config.sensitivity)
 
 
 def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list[PackRunner]:
@@ -64,7 +64,9 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
         making = Making(runner.name, runner.make)
         if not making.wait(patience_s):
             log.error(
-                "pack %s: its first run has not ended within %.0f s: starting without it", runner.name, patience_s
+                "pack %s: its first run has not ended after %.0f s of computing: starting without it",
+                runner.name,
+                patience_s,
             )
             runner.making = making
         elif isinstance(making.outcome, Made):
@@ -76,8 +78,8 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
     return runners
 
 
-def _session(brake: Brake, *, pack: Pack, provider: Provider, threads: int) -> PackSession:
-    pass_trial(pack)
+def _session(brake: StartBrake, *, pack: Pack, provider: Provider, threads: int) -> PackSession:
+    pass_trial(pack, brake=brake)
     return open_session(pack, provider=provider, threads=threads, brake=brake)
 
 

@@ -15,13 +15,15 @@ from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
 from streamclf.model.fusedsession import PackSession
 from streamclf.model.pack import Manifest
+from streamclf.sensitivity import Sensitivity
 from streamclf.types import Gap, GapReason, Output
 
 
 class Engine:
     """Streams, and for each the tracks of the packs that listen to it.
 
-    per_label: label id, `group:NAME` or `*` -> fields of `Decision` that replace the pack's own.
+    per_label: label id, `group:NAME` or `*` -> fields of `Decision` that replace the pack's own. sensitivity: which of
+    the pack's own thresholds.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Engine:
         *,
         options: TrackOptions | None = None,
         per_label: Mapping[str, Mapping[str, object]] | None = None,
+        sensitivity: Sensitivity = Sensitivity.NORMAL,
     ) -> None:
         self.runners = list(runners)
         self.streams: dict[str, Stream] = {}
@@ -39,6 +42,7 @@ class Engine:
         self._told: list[Output] = []  # bound: what one tick gives
         self._options = options or TrackOptions()
         self._per_label = per_label or {}
+        self._sensitivity = sensitivity
 
     def add(self, stream: Stream, *, packs: Sequence[str] | None = None, priority: int = 0) -> None:
         """Run every pack (or those named) on `stream` from its next sample on."""
@@ -67,7 +71,12 @@ class Engine:
                 )
                 for graph in runner.graphs
             ]
-            decisions = decide(runner.pack.labels, default_decision(manifest), per_label=self._per_label)
+            decisions = decide(
+                runner.pack.labels,
+                default_decision(manifest),
+                per_label=self._per_label,
+                sensitivity=self._sensitivity,
+            )
             track = Track(
                 runner.pack,
                 strands,

@@ -1,8 +1,10 @@
 """A session that is being made in a thread of its own: that may take long, fail, or never come to an end."""
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from streamclf.model.fusedsession import PackSession
@@ -11,6 +13,8 @@ from streamclf.model.session import Brake
 MOST_S = 120.0
 """Computing time after which a first run counts as one that never ends. The largest packs that keep up anywhere need a
 sixth of it on a small machine."""
+_LOOK_S = 0.05
+_CPUCLOCK_SCHED = 2  # clock_getcpuclockid(3) of Linux: the number of a process's clock is made of its id
 _WALL = 10  # times as long in real time, where the thread gets no time to compute, or others compute for it
 
 
@@ -22,12 +26,46 @@ class Made:
     run_seconds: float
 
 
+class StartBrake(Brake):
+    """Of a session that is being made: it ends the process in which its graph is tried first, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trial: tuple[int, Callable[[], object]] | None = None
+
+    def pull(self) -> None:
+        """From any thread."""
+        super().pull()
+        if (trial := self._trial) is not None:
+            trial[1]()
+
+    @contextmanager
+    def holding(self, pid: int, end: Callable[[], object]) -> Iterator[None]:
+        """That process is ended with it, which `end` does. On leaving it has been waited for."""
+        self._trial = pid, end
+        if self.pulled:
+            end()
+        try:
+            yield
+        finally:
+            self._trial = None
+
+    def trial_s(self) -> float:
+        """What that process has computed (s); 0 where there is none, and where the system does not tell."""
+        if (trial := self._trial) is None or sys.platform != "linux":
+            return 0.0
+        try:
+            return time.clock_gettime(~trial[0] << 3 | _CPUCLOCK_SCHED)
+        except OSError:  # it has just ended
+            return 0.0
+
+
 class Making:
     """make: makes the session, whose runs end where the brake is pulled. Its thread begins at once."""
 
-    def __init__(self, name: str, make: Callable[[Brake], PackSession]) -> None:
+    def __init__(self, name: str, make: Callable[[StartBrake], PackSession]) -> None:
         self._make = make
-        self._brake = Brake()
+        self._brake = StartBrake()
         self._made: Made | Exception | None = None
         self._clock: int | None = None
         self._began_s = time.monotonic()
@@ -35,8 +73,9 @@ class Making:
         self._thread.start()
 
     def wait(self, limit_s: float) -> bool:
-        """Wait for its end. Returns whether it has come."""
-        self._thread.join(limit_s)
+        """Wait for its end, until it has computed for `limit_s`. Returns whether it has come."""
+        while self._thread.is_alive() and self._spent_s() < limit_s:
+            self._thread.join(_LOOK_S)
         return not self._thread.is_alive()
 
     @property
@@ -64,11 +103,13 @@ class Making:
         self._brake.pull()
 
     def _spent_s(self) -> float:
+        """What it has computed, itself and in a trial; a part of the real time where that is more."""
         waited_s = (time.monotonic() - self._began_s) / _WALL
         try:
-            return waited_s if self._clock is None else max(waited_s, time.clock_gettime(self._clock))
+            computed_s = 0.0 if self._clock is None else time.clock_gettime(self._clock)
         except OSError:  # the thread has just ended
-            return waited_s
+            computed_s = 0.0
+        return max(waited_s, computed_s + self._brake.trial_s())
 
     def _main(self) -> None:
         self._clock = clock_of_thread()

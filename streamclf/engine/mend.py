@@ -6,8 +6,9 @@ that is ready the pack begins anew on every stream. One that fails `TRIES` times
 very first run does not end: nothing would be different the next time. A pack whose run was given up is not tried while
 that run still goes on, so that no more than one such run takes a core from the rest.
 
-A pack that gives nothing but NaN for half a second has a problem as well; it goes on running, and is back with its
-first finite row. A stream that no pack scores is UNSCORED, and its samples are a gap, told while it lasts.
+A pack that gives NaN has a problem as well: told from half a second of such rows on, all at once or a few at a time,
+and until two seconds of a stream went by without one. It goes on running. A stream that no pack scores is UNSCORED,
+and its samples are a gap, told while it lasts; where NaN is why, its first finite row ends that.
 
 Runs on the model thread, once a tick; times are given.
 """
@@ -43,8 +44,8 @@ class _Care:
     failures: int = 0
     back_s: float = -math.inf
     due_s: float = math.inf
-    deaf: tuple[str, ...] = ()
-    """Streams on which its values are not finite."""
+    ill: tuple[str, ...] = ()
+    """Streams on which its values are not finite, as it was told."""
 
 
 class Mender:
@@ -89,8 +90,8 @@ class Mender:
         well = True
         for care in self._cares:
             if care.runner.works:
-                if care.runner.bad or care.deaf:
-                    out += self._note_deaf(care)
+                if care.runner.bad or care.ill:
+                    out += self._note_ill(care)
             else:
                 out += self._mend(care, now_s)
             well = well and not care.problem
@@ -163,22 +164,22 @@ class Mender:
         metrics.PACKS_REBUILT.labels(runner.name).inc()
         return [self._well(care, "it works again"), *self._on_back(runner)]
 
-    def _note_deaf(self, care: _Care) -> list[Output]:
-        deaf = tuple(t.stream for t in care.runner.tracks if t.deaf and not t.paused)
-        if deaf == care.deaf:
+    def _note_ill(self, care: _Care) -> list[Output]:
+        ill = tuple(t.stream for t in care.runner.tracks if t.ill and not t.paused and self._heard(t.stream))
+        if ill == care.ill:
             return []
-        began = not care.deaf
-        care.deaf = deaf
-        if not deaf:
-            return [self._well(care, "its values are finite again")]
+        began = not care.ill
+        care.ill = ill
+        if not ill:
+            return [self._well(care, "no value of it is NaN or infinite any more")]
         if began:
             metrics.PACK_FAILURES.labels(care.runner.name, Failure.NAN).inc()
-        return [self._tell(care, f"it gives nothing but NaN or infinite values for {some(deaf, _NAMED)}")]
+        return [self._tell(care, f"it gives NaN or infinite values for {some(ill, _NAMED)}")]
 
     def _tell(self, care: _Care, problem: str) -> Status:
         care.problem = problem
         if not care.runner.works:
-            care.deaf = ()
+            care.ill = ()
         metrics.PACK_PROBLEM.labels(care.runner.name).set(1)
         log.error("pack %s: problem: %s", care.runner.name, problem)
         return Status("", StreamState.PACK_PROBLEM, problem, pack=care.runner.name)

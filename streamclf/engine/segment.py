@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
 
 
@@ -283,23 +284,27 @@ def decide(
     default: Decision,
     *,
     per_label: Mapping[str, Mapping[str, object]],
+    sensitivity: Sensitivity = Sensitivity.NORMAL,
 ) -> list[Decision]:
     """One `Decision` for each label: the pack's default, the label's own enter threshold, then the user's `per_label`.
 
     per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific wins. A hidden label
     is off unless it is named by its id. Where `enter` is replaced without `leave`, their ratio stays the default's.
+    sensitivity: moves the pack's `enter` and `leave`; what the user says comes after it.
     """
     ratio = default.leave / default.enter if default.enter > 0 else 1.0
     out = []
     for label in labels:
-        fields: dict[str, Any] = {}
+        enter, leave = default.enter, default.leave
         if label.enter is not None:
-            fields["enter"] = label.enter
+            enter, leave = label.enter, label.enter * ratio
+        enter, leave = sensitivity.thresholds(enter, leave, low=label.enter_low, high=label.enter_high)
+        fields: dict[str, Any] = {}
         for key in ("*", f"group:{label.group}", label.id):
             fields.update(per_label.get(key, {}))
         if "enter" in fields and "leave" not in fields:
             fields["leave"] = fields["enter"] * ratio
         if label.hidden and label.id not in per_label:
             fields["enabled"] = False
-        out.append(replace(default, **fields))
+        out.append(replace(default, **{"enter": enter, "leave": leave, **fields}))
     return out

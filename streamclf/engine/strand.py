@@ -17,6 +17,7 @@ from streamclf.types import F32, Shape
 
 _NEVER = 1 << 62
 _DEAF_MS = 500
+_CALM_MS = 2000  # of rows that are all finite: what was wrong before is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Strand:
         """Whether its pack does not work: it is not run."""
         self.bad_samples = 0
         """Sound since the last row that was finite, where rows are not."""
+        self._ill_samples = 0  # sound of rows that were not finite, since there was calm
+        self._calm_samples = 0  # sound since the last of those
         self.fresh = True
         """True until the first run after a start or a gap: its state must be zeroed before it."""
         self.native: list[tuple[int, F32]] | None = [] if options.native else None
@@ -96,9 +99,28 @@ class Strand:
         """Whether its rows have not been finite for so long that they count as none."""
         return self.bad_samples * 1000 >= _DEAF_MS * self.manifest.rate
 
+    @property
+    def ailing(self) -> bool:
+        """Whether there were rows that were not finite, and no calm since."""
+        return self._ill_samples > 0
+
+    @property
+    def ill(self) -> bool:
+        """Whether there were so many of those that it has to be told. It stays told until there is calm."""
+        return self._ill_samples * 1000 >= _DEAF_MS * self.manifest.rate
+
     def note(self, bad: bool) -> None:
         """Whether the rows just accepted were not finite."""
         self.bad_samples = self.bad_samples + self._advance if bad else 0
+        self._calm_samples = 0 if bad else self._calm_samples + self._advance
+        if bad:
+            self._ill_samples += self._advance
+        elif self._calm_samples * 1000 >= _CALM_MS * self.manifest.rate:
+            self._ill_samples = 0
+
+    def recover(self) -> None:
+        """Forget what was not finite: it is run by another session now."""
+        self.bad_samples = self._ill_samples = self._calm_samples = 0
 
     def fill(self, out: F32) -> None:
         """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""

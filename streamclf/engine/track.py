@@ -72,7 +72,7 @@ class Track:
         """Its pack works again: `restart` comes next."""
         self._rest(False)
         for strand in self.strands:
-            strand.bad_samples = 0
+            strand.recover()
 
     def _rest(self, paused: bool) -> None:
         self.paused = paused
@@ -93,6 +93,11 @@ class Track:
     def scoring(self) -> bool:
         """Whether it gives rows that mean something."""
         return not (self.paused or self.deaf)
+
+    @property
+    def ill(self) -> bool:
+        """Whether so many rows were not finite that it has to be told. It stays told until there is calm."""
+        return any(strand.ill for strand in self.strands)
 
     def take(self) -> list[Output]:
         """Score rows due by what has been heard, and the events that follow from the final ones."""

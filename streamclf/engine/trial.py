@@ -18,12 +18,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from streamclf.config.environment import for_children
+from streamclf.engine.making import StartBrake
 from streamclf.engine.trialrun import MOST_SAID, TrialReport, TrialTask
 from streamclf.errors import PackError
 from streamclf.model.library import shipped_models_dir
@@ -72,20 +74,25 @@ def memory_limit(pack: Pack) -> int:
     return BASE_BYTES + A_BYTE_TAKES * pack.graph_bytes
 
 
-def pass_trial(pack: Pack, *, again: bool = False) -> TrialOutcome | None:
+def pass_trial(pack: Pack, *, again: bool = False, brake: StartBrake | None = None) -> TrialOutcome | None:
     """Let `pack` pass its trial, unless it has passed it before. again: whatever came of it before.
+
+    brake: where it is pulled, the trial is broken off: `PackError`, and nothing is kept.
 
     Returns what came of it, None where it ships with streamclf or cannot be tried here. Raises `PackError` where it
     failed, now or before.
     """
     if not again and _shipped(pack):
         return None
+    brake = brake or StartBrake()
     outcome = None if again else _kept(pack)
     if outcome is None:
         log.info("pack %s is new here, so it is tried once in a process of its own", pack.manifest.name)
         try:
-            outcome = _try(pack)
+            outcome = _try(pack, brake)
         except _NotTriedError as fault:
+            if brake.pulled:  # then it must not run here either
+                raise PackError(f"the trial of pack {pack.manifest.name} was broken off") from None
             log.warning("pack %s could not be tried in a process of its own: %s", pack.manifest.name, fault)
             return None
         _keep(outcome)
@@ -114,29 +121,21 @@ def _shipped(pack: Pack) -> bool:
     return Path(os.path.realpath(pack.path)).is_relative_to(os.path.realpath(shipped_models_dir()))
 
 
-def _try(pack: Pack) -> TrialOutcome:
+def _try(pack: Pack, brake: StartBrake) -> TrialOutcome:
     limit = memory_limit(pack)
     # the same modules as here, wherever they were found; -P: none of the working folder
-    code = f"import sys; sys.path[:] = {sys.path!r}; from streamclf.engine.trialrun import main; main()"
+    script = f"import sys; sys.path[:] = {sys.path!r}; from streamclf.engine.trialrun import main; main()"
     task = TrialTask(os.path.abspath(pack.path), pack.digest, limit, FIRST_RUN_S, WHOLE_S, os.getpid())
-    command = [sys.executable, "-P", "-c", code, msgspec.json.encode(task).decode()]
+    command = [sys.executable, "-P", "-c", script, msgspec.json.encode(task).decode()]
     env = for_children(os.environ) | {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryFile() as said:
-        try:
-            done = subprocess.run(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL,
-                timeout=WAIT_S, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise _failed(pack, f"it did not come to an end within {WAIT_S} s") from None
-        except OSError as fault:
-            raise _NotTriedError(str(fault)) from None
+        code = _run(pack, command, env, said, brake)
         said.seek(0)
         try:
             told = msgspec.json.decode(said.read(MOST_SAID), type=TrialReport)
         except msgspec.DecodeError:
             told = None
-    problem = _problem(done.returncode, told, limit)
+    problem = _problem(code, told, limit)
     if problem and (given := _given()) < limit:
         raise _NotTriedError(f"only {given // MIB} MiB of address space are given to this process: {problem}")
     return TrialOutcome(
@@ -146,6 +145,20 @@ def _try(pack: Pack) -> TrialOutcome:
         cpu_s=told.cpu_s if told else 0.0,
         peak_bytes=told.peak_bytes if told else 0,
     )
+
+
+def _run(pack: Pack, command: Sequence[str], env: Mapping[str, str], said: IO[bytes], brake: StartBrake) -> int:
+    """How it ended."""
+    try:
+        it = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL)
+        with brake.holding(it.pid, it.kill), it:
+            try:
+                return it.wait(WAIT_S)
+            except subprocess.TimeoutExpired:
+                it.kill()
+                raise _failed(pack, f"it did not come to an end within {WAIT_S} s") from None
+    except OSError as fault:
+        raise _NotTriedError(str(fault)) from None
 
 
 def _problem(code: int, told: TrialReport | None, limit: int) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from streamclf.errors import LimitError
+
 try:
     import resource
 except ImportError:  # not on Windows, where a trial has no limits but that of time
@@ -21,8 +23,6 @@ except ImportError:  # not on Windows, where a trial has no limits but that of t
 MOST_SAID = 1 << 16
 """Bytes that a trial writes, and that are read of it."""
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
-# as ONNX Runtime tells that there is no more memory
-_NO_MEMORY = ("bad_alloc", "allocate memory", "bad array new length", "Cannot allocate")
 
 
 class TrialTask(msgspec.Struct, frozen=True):
@@ -53,11 +53,8 @@ def main() -> None:
     problem, out_of_memory = "", False
     try:
         problem = _run(task)
-    except MemoryError:
-        out_of_memory = True
     except Exception as fault:  # whatever a pack makes ONNX Runtime or numpy raise is what came of it
-        problem = str(fault) or type(fault).__name__
-    out_of_memory = out_of_memory or any(words in problem for words in _NO_MEMORY)
+        problem, out_of_memory = str(fault) or type(fault).__name__, LimitError.meant_by(fault)
     cpu_s, peak_bytes = _used()
     told = TrialReport(problem[:2000], out_of_memory, cpu_s, peak_bytes)
     sys.stdout.buffer.write(msgspec.json.encode(told))

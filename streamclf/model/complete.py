@@ -27,9 +27,10 @@ from streamclf.model import geometry, graph, loader
 from streamclf.model.labels import make_labels
 from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
-from streamclf.model.writer import LABEL_COLUMNS, labels_csv
+from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
+Files = Mapping[str, bytes]
 _USUAL = (MODEL, FUSION, LABELS, ENCODER, GOLDEN, "CARD.md")
 _LEGAL = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _INDEX = "index"
@@ -53,13 +54,14 @@ class Completed:
 def complete(
     folder: Path,
     *,
-    row_frame: Callable[[Pack], int] | None = None,
-    golden: Callable[[Pack], bytes] | None = None,
+    row_frame: Callable[[Files], int] | None = None,
+    golden: Callable[[Files], bytes] | None = None,
 ) -> Completed:
     """The pack in `folder`, completed. Raises `PackError`, one sentence: what is missing or does not fit.
 
     row_frame: measures the frame of the window, from 0, that a row belongs to, where pack.toml states neither `row_at`
-    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without.
+    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without. Both get the pack's
+    files, name -> content, of which nothing has run yet.
     """
     if not folder.is_dir():
         raise PackError(f"{folder} is not a folder; name the one that holds {MANIFEST}, {MODEL} and {LABELS}")
@@ -74,9 +76,9 @@ def complete(
     else:
         _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
         _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
-    pack = _checked(document, contents, folder)
+    _checked(document, contents, folder)
     if golden is not None:
-        contents[GOLDEN] = golden(pack)
+        contents[GOLDEN] = golden(_whole(document, contents))
         said.append(f"{GOLDEN}: the rows that come out here")
     said += _hashes(document, contents)
     pack = _checked(document, contents, folder)
@@ -123,9 +125,10 @@ def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
     except csv.Error as fault:
         raise PackError(f"{where} is not CSV: {fault}; write it with plain quoting") from None
     head = [cell.strip() for cell in rows[0]] if rows else []
-    if tuple(head) == LABEL_COLUMNS:
+    if tuple(head) in (LABEL_COLUMNS, LABEL_COLUMNS + SENSITIVITY_COLUMNS):
         return content
-    if head and {"id", "name"} & set(head) and set(head) <= {*LABEL_COLUMNS, _INDEX} and len(set(head)) == len(head):
+    known = {*LABEL_COLUMNS, *SENSITIVITY_COLUMNS, _INDEX}
+    if head and {"id", "name"} & set(head) and set(head) <= known and len(set(head)) == len(head):
         labels = _labels_of_table(head, rows[1:], where)
         said.append(f"{LABELS}: the columns {','.join(LABEL_COLUMNS)}")
     elif rows and all(len(row) == 1 for row in rows):
@@ -157,16 +160,21 @@ def _labels_of_table(head: list[str], rows: list[list[str]], where: Path) -> lis
     labels = []
     for made, entry in zip(ids, table, strict=True):
         ident = entry.get("id") or made
-        enter = entry.get("enter") or None
         hidden = entry.get("hidden", "").lower()
-        try:
-            threshold = None if enter is None else float(enter)
-        except ValueError:
-            raise PackError(f"{where}: enter is {str(enter)[:20]!r}; expected a number over 0 up to 1") from None
+        enter, low, high = (_number(entry, column, where) for column in ("enter", *SENSITIVITY_COLUMNS))
         if hidden not in ("", "true", "false"):
             raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
-        labels.append(Label(ident, entry.get("name") or ident, entry.get("group", ""), threshold, hidden == "true"))
+        name, group = entry.get("name") or ident, entry.get("group", "")
+        labels.append(Label(ident, name, group, enter, hidden == "true", low, high))
     return labels
+
+
+def _number(entry: dict[str, str], column: str, where: Path) -> float | None:
+    text = entry.get(column) or None
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise PackError(f"{where}: {column} is {str(text)[:20]!r}; expected a number over 0 up to 1") from None
 
 
 def _fill_fused(document: Document, folder: Path, said: list[str]) -> None:
@@ -242,7 +250,7 @@ def _place_row(document: Document, measured: Callable[[], int], said: list[str])
 
 
 def _provisional(
-    document: Document, contents: Mapping[str, bytes], folder: Path, row_frame: Callable[[Pack], int] | None
+    document: Document, contents: Mapping[str, bytes], folder: Path, row_frame: Callable[[Files], int] | None
 ) -> int:
     """The measured frame, of the pack as if its row belonged to the window's last one."""
     if row_frame is None:
@@ -254,15 +262,21 @@ def _provisional(
     supposed = tomlkit.parse(tomlkit.dumps(document))
     supposed["row_at"] = (window // hop - 1) * hop
     supposed["look_ahead"] = window - window // hop * hop
-    return row_frame(_checked(supposed, contents, folder))
+    _checked(supposed, contents, folder)
+    return row_frame(_whole(supposed, contents))
 
 
 def _checked(document: Document, contents: Mapping[str, bytes], folder: Path) -> Pack:
     """The pack as it would be loaded. Raises `PackError`."""
+    text = _whole(document, contents)[MANIFEST]
+    return loader.pack_of(loader.manifest_of(text, folder / MANIFEST), text, contents, folder)
+
+
+def _whole(document: Document, contents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """All files of the pack as it is by now, with the hashes that there will be."""
     supposed = tomlkit.parse(tomlkit.dumps(document))
     _hashes(supposed, contents)
-    text = tomlkit.dumps(supposed).encode()
-    return loader.pack_of(loader.manifest_of(text, folder / MANIFEST), text, contents, folder)
+    return {**contents, MANIFEST: tomlkit.dumps(supposed).encode()}
 
 
 def _hashes(document: Document, contents: Mapping[str, bytes]) -> list[str]:

@@ -1,5 +1,6 @@
 """From names that somebody gave to classes to a pack's labels. Names are other people's text, made harmless here."""
 
+# ruff: noqa: RUF001 - letters of other alphabets are what the table below is about
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -55,8 +56,28 @@ def printable(text: str) -> str:
     return clean(text, _MAX_NAME)
 
 
+# letters that Unicode does not take apart into one of a-z and a mark, and those that a language writes with two
+_SPELT = str.maketrans(
+    {
+        "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "å": "a", "đ": "d", "ð": "d",
+        "þ": "th", "ł": "l", "ı": "i", "ŋ": "ng", "ħ": "h", "ŧ": "t",
+        # Greek, as ELOT 743 spells its letters
+        "α": "a", "β": "v", "γ": "g", "δ": "d", "ε": "e", "ζ": "z", "η": "i", "θ": "th", "ι": "i", "κ": "k", "λ": "l",
+        "μ": "m", "ν": "n", "ξ": "x", "ο": "o", "π": "p", "ρ": "r", "σ": "s", "ς": "s", "τ": "t", "υ": "y", "φ": "f",
+        "χ": "ch", "ψ": "ps", "ω": "o",
+        # Cyrillic, as passports spell it
+        "а": "a", "б": "b", "в": "v", "г": "g", "д": "d", "е": "e", "ж": "zh", "з": "z", "и": "i", "й": "i", "к": "k",
+        "л": "l", "м": "m", "н": "n", "о": "o", "п": "p", "р": "r", "с": "s", "т": "t", "у": "u", "ф": "f", "х": "kh",
+        "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ы": "y", "ь": "", "э": "e", "ю": "iu", "я": "ia",
+        "є": "ie", "і": "i", "ї": "i", "ґ": "g",
+    }
+)  # fmt: skip
+
+
 def _slug(text: str) -> str:
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    # composed first, so that a letter and its mark are found as one; what is not in the table loses its marks
+    spelt = unicodedata.normalize("NFKC", text).lower().translate(_SPELT)
+    ascii_text = unicodedata.normalize("NFKD", spelt).translate(_SPELT).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_MAX_ID].strip("_")
 
 

@@ -23,6 +23,8 @@ from streamclf.model.fused import copy_pack
 from streamclf.model.loader import MANIFEST, NAME, load_pack, read_manifest
 from streamclf.model.pack import Manifest, Pack
 
+_STAGING = ".adding-"
+_LEFT_S = 24 * 3600.0
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 Prove = Callable[[Pack], None]
@@ -125,10 +127,14 @@ def install(source: Path, *, replace: bool = False, prove: Prove | None = None) 
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """A fresh hidden folder inside `root`, on the same file system as the place of a pack; gone afterwards."""
+    """A fresh hidden folder inside `root`, on the same file system as the place of a pack; gone afterwards.
+
+    Those that were left by somebody who was killed go, once they are so old that nobody can be at work there.
+    """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".adding-", dir=root))
+        making = Path(tempfile.mkdtemp(prefix=_STAGING, dir=root))
+        _clear(root, before_s=making.stat().st_mtime - _LEFT_S)
     except OSError as error:
         raise PackError(
             f"packs cannot be written to {root}: {error.strerror}; set STREAMCLF_MODELS to a folder of your own"
@@ -141,6 +147,13 @@ def staging(root: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def _clear(root: Path, *, before_s: float) -> None:
+    for left in root.glob(f"{_STAGING}*"):
+        with contextlib.suppress(FileNotFoundError):  # another one clears, too
+            if left.lstat().st_mtime < before_s:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def place(making: Path, *, replace: bool, prove: Prove | None = None) -> Installed:

@@ -38,7 +38,7 @@ from streamclf.model.pack import (
     Waveform,
 )
 from streamclf.model.terms import fuse, terms_of
-from streamclf.model.writer import LABEL_COLUMNS
+from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.text import clean
 from streamclf.types import Label, Shape
 
@@ -303,13 +303,17 @@ def labels_of(content: bytes, where: Path) -> tuple[Label, ...]:
         raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8") from None
     except csv.Error as error:
         raise PackError(f"{where} is not CSV: {error}; write it with plain quoting") from None
-    columns = ",".join(LABEL_COLUMNS)
-    if not rows or tuple(rows[0]) != LABEL_COLUMNS:
+    wide = LABEL_COLUMNS + SENSITIVITY_COLUMNS
+    if not rows or tuple(rows[0]) not in (LABEL_COLUMNS, wide):
         found = ",".join(rows[0]) if rows else ""
-        raise PackError(f"{where} begins with {found[:60]!r}; expected the columns {columns}")
+        raise PackError(
+            f"{where} begins with {found[:60]!r}; expected the columns {','.join(LABEL_COLUMNS)}, and "
+            f"{','.join(SENSITIVITY_COLUMNS)} where they are wanted"
+        )
     if not 1 < len(rows) <= MAX_LABELS + 1:
         raise PackError(f"{where} has {len(rows) - 1} labels; expected 1 to {MAX_LABELS}")
-    labels = tuple(_label(row, f"{where}, line {number}") for number, row in enumerate(rows[1:], start=2))
+    columns = tuple(rows[0])
+    labels = tuple(_label(row, columns, f"{where}, line {number}") for number, row in enumerate(rows[1:], start=2))
     seen: set[str] = set()
     for label in labels:
         if label.id in seen:
@@ -318,10 +322,10 @@ def labels_of(content: bytes, where: Path) -> tuple[Label, ...]:
     return labels
 
 
-def _label(row: list[str], where: str) -> Label:
-    if len(row) != len(LABEL_COLUMNS):
-        raise PackError(f"{where}: {len(row)} values; expected {len(LABEL_COLUMNS)}: {','.join(LABEL_COLUMNS)}")
-    ident, name, group, enter, hidden = row
+def _label(row: list[str], columns: tuple[str, ...], where: str) -> Label:
+    if len(row) != len(columns):
+        raise PackError(f"{where}: {len(row)} values; expected {len(columns)}: {','.join(columns)}")
+    ident, name, group, enter, hidden = row[: len(LABEL_COLUMNS)]
     if not _LABEL_ID.fullmatch(ident):
         raise PackError(f"{where}: the id {ident[:70]!r} cannot be used; take 1 to 64 of a-z, 0-9 and '_'")
     if not name.strip() or not name.isprintable() or len(name) > 200:
@@ -330,12 +334,23 @@ def _label(row: list[str], where: str) -> Label:
         raise PackError(f"{where}: the group {group[:70]!r} cannot be used; take up to 64 of a-z, 0-9 and '_', or none")
     if hidden not in ("true", "false"):
         raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
-    return Label(ident, name, group, _threshold(enter, where), hidden == "true")
+    low, high = row[len(LABEL_COLUMNS) :] or ("", "")
+    own = _threshold(enter, where)
+    own_low, own_high = (
+        _threshold(text, where, column) for column, text in zip(SENSITIVITY_COLUMNS, (low, high), strict=True)
+    )
+    given = [p for p in (own_high, own, own_low) if p is not None]
+    if given != sorted(given):
+        raise PackError(
+            f"{where}: enter_low {low or '-'}, enter {enter or '-'} and enter_high {high or '-'} are out of order; "
+            "low sensitivity needs the highest threshold, high sensitivity the lowest"
+        )
+    return Label(ident, name, group, own, hidden == "true", own_low, own_high)
 
 
-def _threshold(text: str, where: str) -> float | None:
+def _threshold(text: str, where: str, column: str = "enter") -> float | None:
     if not text:
         return None
     if not re.fullmatch(r"[01](\.\d{1,9})?", text) or not 0.0 < float(text) <= 1.0:
-        raise PackError(f"{where}: enter is {text[:20]!r}; expected a number over 0 up to 1, or nothing")
+        raise PackError(f"{where}: {column} is {text[:20]!r}; expected a number over 0 up to 1, or nothing")
     return float(text)

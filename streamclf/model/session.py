@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from streamclf.errors import PackError, ProviderError
+from streamclf.errors import LimitError, PackError, ProviderError
 from streamclf.model.activation import probabilities
 from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
@@ -114,9 +114,7 @@ class Session:
         self.encode: Encoder | None = None
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
-            assert pack.encoder is not None
-            encoder = _load(pack, pack.encoder, taken, threads)
-            self.encode = Encoder(manifest.features, partial(encoder.run, run_options=self.brake.options))
+            self.encode = open_encoder(pack, manifest.features, provider=taken, threads=threads, brake=self.brake)
         self._states = SlotStates(manifest.state, self._goes_of)
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
@@ -248,6 +246,15 @@ class Session:
                 ) from error
 
 
+def open_encoder(
+    pack: Pack, features: Encoded, *, provider: Provider = Provider.CPU, threads: int = 1, brake: Brake | None = None
+) -> Encoder:
+    """What runs the encoder of `pack` on frames of `features`."""
+    assert pack.encoder is not None
+    graph = _load(pack, pack.encoder, provider, threads)
+    return Encoder(features, partial(graph.run, run_options=(brake or Brake()).options))
+
+
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
@@ -337,6 +344,8 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
                 read_config_from_model=0,
             )
     except Exception as error:  # onnxruntime raises a dozen unrelated types
+        if LimitError.meant_by(error):
+            raise LimitError from error
         raise PackError(f"ONNX Runtime refuses the model of pack {name}: {words_of(error)}; export it again") from error
     taken = session.get_providers()[0]
     if taken != _EXECUTION_PROVIDERS[provider]:

@@ -16,16 +16,20 @@ from streamclf.model.pack import OF_GRAPH, Manifest
 from streamclf.types import Label, Shape
 
 LABEL_COLUMNS = ("id", "name", "group", "enter", "hidden")
+SENSITIVITY_COLUMNS = ("enter_low", "enter_high")
+"""Stand behind the others where a label has a threshold of its own for low or high sensitivity."""
 
 
 def labels_csv(labels: Sequence[Label]) -> bytes:
     """The text of labels.csv (UTF-8, one row a class in the order of the graph's output)."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(LABEL_COLUMNS)
+    wide = any(label.enter_low is not None or label.enter_high is not None for label in labels)
+    rows.writerow(LABEL_COLUMNS + SENSITIVITY_COLUMNS if wide else LABEL_COLUMNS)
     for label in labels:
-        enter = "" if label.enter is None else f"{label.enter:g}"
-        rows.writerow([label.id, label.name, label.group, enter, "true" if label.hidden else "false"])
+        enter, low, high = ("" if p is None else f"{p:g}" for p in (label.enter, label.enter_low, label.enter_high))
+        row = [label.id, label.name, label.group, enter, "true" if label.hidden else "false"]
+        rows.writerow([*row, low, high] if wide else row)
     return text.getvalue().encode()
 
 

@@ -72,7 +72,7 @@ class StreamStatus(msgspec.Struct):
 class PackStatus(msgspec.Struct):
     """One pack. problem: why it does not score, "" where it does.
 
-    rtf: time that its runs took over the time of all sound that it heard.
+    rtf: time that its runs took over the time of all sound that it heard. sensitivity: low, normal or high.
     """
 
     name: str
@@ -85,6 +85,7 @@ class PackStatus(msgspec.Struct):
     run_ms_p99: float | None
     rtf: float | None
     problem: str = ""
+    sensitivity: str = "normal"
 
 
 class PaceStatus(msgspec.Struct):

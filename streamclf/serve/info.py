@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from streamclf.clock import StreamClock
 from streamclf.protocol import wire
+from streamclf.sensitivity import Sensitivity
 from streamclf.types import Label, Shape, StreamState
 
 
@@ -63,6 +64,7 @@ class PackInfo:
     provider: str
     latency_ms: int | None = None
     problem: str = ""
+    sensitivity: Sensitivity = Sensitivity.NORMAL
 
     def entry(self) -> wire.PackEntry:
         """As in `hello`."""

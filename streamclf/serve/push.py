@@ -31,8 +31,8 @@ class PushSink(Protocol):
     def feed(self, first_sample: int, samples: F32) -> None:
         """samples: (n, ) float32 in [-1, 1]; `first_sample` is the client's own count."""
 
-    def disconnect(self) -> None:
-        """The client is gone, or sends no more."""
+    def disconnect(self, *, left: bool) -> None:
+        """The client sends no more. left: it took its leave; else its connection broke off."""
 
 
 class PushDesk:
@@ -60,7 +60,7 @@ class PushDesk:
         if push.channels != 1:
             raise ServeError(f"stream '{push.stream}' takes 1 channel, not {push.channels}; mix down before sending")
         if push.stream in self.taken:
-            self.taken[push.stream].close()
+            self.taken[push.stream].close(left=True)
         session = PushSession(self, push, sink, again=again, now_s=now_s)
         self._senders[push.stream] = push.sender
         return session
@@ -122,9 +122,9 @@ class PushSession:
         seconds = len(piece) / self._sink.rate
         return max(self._speed.owe(seconds, now_s), self._time.owe(seconds, now_s))
 
-    def close(self) -> None:
-        """Leave the stream to others."""
+    def close(self, *, left: bool) -> None:
+        """Leave the stream to others. left: as the client wanted it."""
         self._rest = None
         if self._desk.taken.get(self.stream) is self:
             del self._desk.taken[self.stream]
-            self._sink.disconnect()
+            self._sink.disconnect(left=left)

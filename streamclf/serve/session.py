@@ -74,10 +74,10 @@ class ClientSession:
         else:
             self._order(message, now_s)
 
-    def close(self) -> None:
-        """The connection is gone."""
+    def close(self, *, left: bool) -> None:
+        """The connection is gone. left: its client took its leave; else it broke off, or was cut."""
         if self._push is not None:
-            self._push.close()
+            self._push.close(left=left)
             self._push = None
 
     def _slow_down(self, wait_s: float, now_s: float) -> None:
@@ -111,7 +111,7 @@ class ClientSession:
     def _open(self, push: wire.Push, now_s: float) -> None:
         if self._role < Role.AUDIO:
             raise ServeError(f"sending sound needs the role audio, and this connection has {self._role.name.lower()}")
-        self.close()
+        self.close(left=True)
         self._push = self._desk.open(push, now_s)
 
     def _mark(self, message: wire.Mark) -> None:

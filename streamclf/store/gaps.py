@@ -1,22 +1,29 @@
 """Gaps that are kept, so that it can be said later why nothing was heard at a time: lost samples, and pauses.
 
-Times are UTC in ns since 1970. A gap that goes on from the one before it, for the same reason, is one with it.
+Kept with them are the times in which the machine could not keep up and did less, on each rung of the ladder: they are
+of no stream. Times are UTC in ns since 1970. A gap that goes on from the one before it, for the same reason, is one.
 """
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from streamclf.clock import NS_PER_FRAME, StreamClock
-from streamclf.types import Gap, Output
+from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND, StreamClock
+from streamclf.types import Gap, Output, Status, StreamState
 
 MAX_KEPT = 10_000  # the newest
+_PACE = (StreamState.BEHIND, StreamState.LIVE)  # where they are of no stream
+_TOLD_NS = 5 * NS_PER_SECOND  # so often it is written down that less is still done
 MAX_WAITING = 1_000  # that are not on the disk yet; the oldest are dropped
 
 
 class StoredGap(msgspec.Struct, frozen=True):
-    """Of `stream` nothing was scored from `since_ns` to `until_ns`. reason: as in the gap that was published."""
+    """Of `stream` nothing was scored from `since_ns` to `until_ns`. reason: as in the gap that was published.
+
+    Without a stream: less was done then, of all, and `reason` says what.
+    """
 
     stream: str
     since_ns: int
@@ -30,13 +37,21 @@ class GapsWaiting:
     def __init__(self) -> None:
         self._newest: dict[str, StoredGap] = {}  # bound: the streams
         self._waiting: dict[tuple[str, int], StoredGap] = {}  # bound: MAX_WAITING
+        self._less: StoredGap | None = None  # what is done now, where that is not all
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def take(self, outputs: Sequence[Output], clocks: Mapping[str, StreamClock]) -> None:
+    def take(self, outputs: Sequence[Output], clocks: Mapping[str, StreamClock], *, now_ns: int) -> None:
         """Those among `outputs`."""
+        if self._less is not None and now_ns - self._less.until_ns >= _TOLD_NS:
+            self._less_until(now_ns)
         for output in outputs:
+            if isinstance(output, Status) and not output.stream and output.state in _PACE:
+                self._less_until(now_ns)
+                behind = output.state is StreamState.BEHIND
+                self._less = StoredGap("", now_ns, now_ns + 1, output.detail) if behind else None
+                self._less_until(now_ns + 1)
             if isinstance(output, Gap) and (clock := clocks.get(output.stream)) is not None:
                 since_ns, until_ns = clock.ns_of_sample(output.first_sample), clock.ns_of_sample(output.last_sample + 1)
                 self._hold(StoredGap(output.stream, since_ns, until_ns, output.reason))
@@ -59,6 +74,12 @@ class GapsWaiting:
         """All of them are on the disk."""
         self._waiting.clear()
 
+    def _less_until(self, until_ns: int) -> None:
+        """Less has been done up to now."""
+        if self._less is not None:
+            self._less = replace(self._less, until_ns=until_ns)
+            self._hold(self._less)
+
     def _hold(self, gap: StoredGap) -> None:
         before = self._newest.get(gap.stream)
         # the clock may have been corrected by a little between the two
@@ -73,10 +94,10 @@ class GapsWaiting:
 def overlapping_gaps(
     connection: sqlite3.Connection, *, since_ns: int, until_ns: int, stream: str = "", limit: int = 100
 ) -> list[StoredGap]:
-    """Those of `stream` ("" for all) that reach into [since, until), the newest `limit` of them, in order."""
+    """Those of `stream` ("" for all) and of none that reach into [since, until), the newest `limit`, in order."""
     rows: Iterable[tuple[str, int, int, str]] = connection.execute(
         "SELECT stream, since_ns, until_ns, reason FROM gaps "
-        "WHERE until_ns > ? AND since_ns < ? AND (stream = ? OR ? = '') ORDER BY since_ns DESC LIMIT ?",
+        "WHERE until_ns > ? AND since_ns < ? AND (stream IN (?, '') OR ? = '') ORDER BY since_ns DESC LIMIT ?",
         (since_ns, until_ns, stream, stream, limit),
     )
     return [StoredGap(*row) for row in rows][::-1]

@@ -20,6 +20,7 @@ from streamclf.text import one_line
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _CONFIG = "config.json"
+_ADAPTER = "adapter_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NOISY = (
     *("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir", "onnxruntime"),
@@ -109,6 +110,14 @@ class Checkpoint:
             )
         return model.eval()
 
+    @property
+    def rate(self) -> int | None:
+        """Hz of what it was trained to hear, None where its settings do not say."""
+        own = self.settings.get("streamclf")
+        stated = own.get("rate") if isinstance(own, dict) else None
+        stated = self.settings.get("sampling_rate") if stated is None else stated
+        return stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else None
+
     def extractor(self) -> Any:
         """Transformers' own feature extractor of the checkpoint. Raises `CheckpointError`."""
         import transformers
@@ -183,6 +192,11 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
         raise CheckpointError(
             f"the config.json of {source} states no `architectures`; expected the class it was trained in, so save it "
             "with `save_pretrained`"
+        )
+    if _cached(source, _ADAPTER, local_only=local_only) is not None:
+        raise CheckpointError(
+            f"an adapter lies beside the weights of {source} ({_ADAPTER}), and without it they are another model; "
+            "merge it first (`merge_and_unload` of peft) and save that, or take the file away"
         )
     return Checkpoint(
         source=source,

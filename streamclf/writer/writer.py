@@ -97,13 +97,15 @@ class Writer:
         """A sentence while the disk does not take what is given to it, "" while all is well. Any thread may read it."""
         if problem := self._problem:
             return f"{problem}, but for the oldest: there are too many" if self._backlog.lost else problem
-        notice, until_s = self._notice
-        now_s = time.monotonic()
-        if now_s > self._began_s + _HANGS_S:
+        if time.monotonic() > self._began_s + _HANGS_S:
             return f"the disk of {self._store.folder} does not answer; events wait in memory"
-        if notice and now_s < until_s:
-            return notice
-        return self._house.problem if self._house is not None else ""
+        return self.notice or (self._house.problem if self._house is not None else "")
+
+    @property
+    def notice(self) -> str:
+        """For a while after it: that the database was set aside, or is another one; events are kept again since."""
+        sentence, until_s = self._notice
+        return sentence if time.monotonic() < until_s else ""
 
     def start(self) -> None:
         """Begin; the first transaction closes what a crash left open."""
@@ -231,7 +233,7 @@ class Writer:
         for outputs in self._inbox.outputs():
             events = self._ledger.take(outputs, epochs)
             self._hold(events)
-            self._gaps.take(outputs, self._clocks)
+            self._gaps.take(outputs, self._clocks, now_ns=time.time_ns())
             if self._house is not None:
                 self._house.take(outputs, epochs, events)
         for write, done in self._inbox.calls():

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import StartDaemon
 from tests.support.browser import WAIT_MS, OpenPage, keep_picture
-from tests.support.load import patience
+from tools.lab.load import patience
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

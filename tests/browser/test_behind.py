@@ -72,4 +72,4 @@ def test_a_connection_that_brings_nothing_any_more_is_made_anew(open_page: OpenP
         server.publish([rows(0, [0.9, 0, 0]), event("e1", "speech", Stage.OPEN)], EPOCH_NS)
         page.wait_for_selector(".now-name:has-text('Speech')", timeout=40_000)
 
-        assert len(wire.sockets) == 2
+        assert len(wire.sockets) >= 2

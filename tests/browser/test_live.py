@@ -113,7 +113,7 @@ def push(running: Daemon, samples: np.ndarray) -> Heard:
     return heard
 
 
-def until(holds: Callable[[], Any], *, within_s: float = 15.0) -> Any:
+def until(holds: Callable[[], Any], *, within_s: float = 60.0) -> Any:
     """What `holds` returns once it is true."""
     deadline = time.monotonic() + within_s
     while not (found := holds()):
@@ -167,11 +167,18 @@ def lane_of(seen: dict[str, Any], label: str = "loud") -> dict[str, Any] | None:
     return next((lane for lane in seen["lanes"] if lane["id"] == label), None)
 
 
-def across_ticks(found: np.ndarray) -> np.ndarray:
-    """found: (pixels, ) bool along the time axis; a tick's hairline of one pixel does not part it."""
+def off(seen: dict[str, Any], found: np.ndarray, ticks: np.ndarray, expected: Any) -> float:
+    """By how many frames an end of a run in `found` lies away from where it is expected, at most.
+
+    found, ticks: (pixels, ) bool along the time axis. A tick's hairline hides the pixel below it: inside of a run it
+    does not part it, and at an end of one it may be either.
+    """
     whole = found.copy()
     whole[1:-1] |= found[:-2] & found[2:]
-    return whole
+    wider = whole.copy()
+    wider[1:-1] |= ticks[1:-1] & (whole[:-2] | whole[2:])
+    without, beyond = (np.abs(np.subtract(frames_of(seen, runs), expected)) for runs in (whole, wider))
+    return float(np.minimum(without, beyond).max())
 
 
 def frames_of(seen: dict[str, Any], columns: np.ndarray) -> list[tuple[float, float]]:
@@ -214,15 +221,15 @@ def test_lanes_events_and_the_gap_lie_where_the_recording_says(played: tuple[Pag
     at = seen["lanes"].index(lane)
     red, green, blue = (int(part) for part in re.findall(r"\d+", lane["colour"]))
     bar = rows_of_pixels(page, seen, foot + at * layout["lane"], 1)[0] == (red | green << 8 | blue << 16)
-    bars = frames_of(seen, across_ticks(bar))
-    assert np.array(bars) == pytest.approx(np.array(spans), abs=frame)
+    ticks = rows_of_pixels(page, seen, 0, 1)[0] != page.evaluate(COLOUR, "live-ground")
+    assert 0 < ticks.sum() < 40, "above everything there are the ticks alone"
+    assert off(seen, bar, ticks, spans) <= frame
     sound = rows_of_pixels(page, seen, layout["axis"] + layout["spectrum"] / 2, 16)
     lanes = rows_of_pixels(page, seen, foot - layout["lane"] / 2, layout["lane"] * (len(seen["lanes"]) - 1))
     strokes, ground = (page.evaluate(COLOUR, name) for name in ("text-faint", "live-ground"))
     for picture in (sound, lanes):
         hatched = ((picture == strokes) | (picture == ground)).all(axis=0) & (picture == strokes).any(axis=0)
-        (across,) = frames_of(seen, across_ticks(hatched))
-        assert across == pytest.approx((gap["from"], gap["to"]), abs=frame)
+        assert off(seen, hatched, ticks, [(gap["from"], gap["to"])]) <= frame
 
 
 def test_values_under_the_pointer_are_the_rows_and_columns_that_were_sent(

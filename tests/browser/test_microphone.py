@@ -140,7 +140,7 @@ def test_a_pulled_cable_is_a_gap_of_just_what_was_left_out(
             wait_until(page, lambda: ear.seconds > 2)
             cable.pull()
             expect(page.get_by_role("status").filter(has_text="what is said now is left out")).to_be_visible()
-            wait_until(page, lambda: fact(page, "Left out") != "nothing" and ear.said("waiting"))
+            wait_until(page, lambda: fact(page, "Left out") != "nothing" and ear.said("lost"))
             cable.plug()
             expect(page.get_by_role("status").filter(has_text="Sending to stream “phone”")).to_be_visible()
             before = ear.seconds

@@ -51,6 +51,11 @@ def wait_for_lines(count: int, *paths: Path) -> None:
     )
 
 
+def problem_of(daemon: Daemon, what: str) -> str:
+    """The problem that health tells and that begins so, "" where there is none; a busy machine may have others."""
+    return next((problem for problem in health(daemon)["problems"] if problem.startswith(what)), "")
+
+
 def health(daemon: Daemon) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/healthz", timeout=10) as answer:
@@ -183,13 +188,13 @@ def test_other_rules_hold_from_the_next_event_and_wrong_ones_never(tmp_path: Pat
         receiver.wait_for(1)
         rules.write_text(rules.read_text().replace("loud", "lout"))
         running.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: bool(health(running)["problems"]), "a problem in health")
-        problem = health(running)["problems"][0]
+        wait_until(lambda: bool(problem_of(running, "the rules")), "a problem in health")
+        problem = problem_of(running, "the rules")
         receiver.wait_for(len(receiver.requests) + 2)
         write_rules(rules, receiver, 'name = "new"\nlabels = ["loud"]\nsinks = ["hook"]')
         running.process.send_signal(signal.SIGHUP)
         wait_until(lambda: receiver.requests[-1].data["rule"] == "new", "an alert of the new rule")
-        assert health(running)["problems"] == []
+        wait_until(lambda: not problem_of(running, "the rules"), "health without it")
         running.stop()
 
     assert "rules.toml:" in problem
@@ -208,8 +213,7 @@ def test_a_restart_sends_what_was_not_sent_with_the_same_id(tmp_path: Path, daem
         write_rules(rules, receiver, 'name = "each"\nlabels = ["loud"]\ncooldown_s = 3600\nsinks = ["hook"]')
         running = daemon("--source", f"file:{sound}", "--model", str(pack), env=env)
         first = receiver.wait_for(1)[0]
-        wait_until(lambda: bool(health(running)["problems"]), "a problem in health")
-        assert health(running)["problems"] == ["sink hook: it answered 503 Service Unavailable"]
+        wait_until(lambda: bool(problem_of(running, "sink hook: it answered 503 Service Unavailable")), "its problem")
         running.kill()
         receiver.answers = [(204, {}, b"")]
         running = daemon("--source", f"file:{sound}", "--model", str(pack), env=env)

@@ -1,6 +1,7 @@
 """A user's mistake gives one sentence and its exit status, never a traceback: 2 usage, 78 configuration, 1 run time."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -271,6 +272,18 @@ def test_config_check_says_the_same(tmp_path: Path) -> None:
     assert "did you mean server.port?" in said
 
 
+def test_config_check_reads_the_rules_that_it_names(tmp_path: Path) -> None:
+    file, rules = tmp_path / "streamclf.toml", tmp_path / "rules.toml"
+    file.write_text(f'rules = "{rules}"\n')
+
+    absent = sentence(run_cli("config", "check", str(file), home=tmp_path), status=78)
+    rules.write_text("[[rule]]\n")
+    wrong = sentence(run_cli("config", "check", str(file), home=tmp_path), status=78)
+
+    assert absent == f"rules file {rules} does not exist; make it, or check the path"
+    assert wrong.startswith(f"{rules}:1: rule 1: ")
+
+
 def test_listening_where_nobody_serves(tmp_path: Path, free_port: int) -> None:
     args = ("listen", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
 
@@ -367,7 +380,8 @@ def test_a_daemon_whose_standard_error_is_closed_runs_and_gives_no_other_file_it
         process.wait()
 
 
-@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.ENOMEM, "no"),
+                                   ImportError("x.so: failed to map segment from shared object")])  # fmt: skip
 def test_a_process_that_may_not_take_what_it_needs_is_told_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: Exception
 ) -> None:

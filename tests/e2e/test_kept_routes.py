@@ -94,7 +94,7 @@ def live(rules: RulesWatch, hub: Hub | None = None, *, allowed: frozenset[str] |
 
 def keep_gaps(store: Store, *gaps: Gap) -> None:
     waiting = GapsWaiting()
-    waiting.take(gaps, {"mic": StreamClock(16_000, epoch_ns=EPOCH_NS)})
+    waiting.take(gaps, {"mic": StreamClock(16_000, epoch_ns=EPOCH_NS)}, now_ns=EPOCH_NS)
     with store.transaction() as tx:
         waiting.write(tx)
 

@@ -33,7 +33,7 @@ class Microphone:
     def feed(self, first_sample: int, samples: F32) -> None:
         self.samples += len(samples)
 
-    def disconnect(self) -> None:
+    def disconnect(self, *, left: bool) -> None:
         self.here = False
 
 

@@ -15,6 +15,7 @@ from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 
+LIMIT_S = 60.0
 SECRET = "s3cr3t-word"
 PROGRAM = """import json, os, sys
 with open(sys.argv[1] + ".new", "w") as file:
@@ -33,7 +34,7 @@ def write_rules(folder: Path, receiver: WebhookReceiver) -> Path:
 
 
 def wait_for_file(path: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT_S
     while not path.exists():
         assert time.monotonic() < deadline, f"{path.name} did not come"
         time.sleep(0.02)
@@ -43,7 +44,7 @@ def test_a_daemon_tells_no_secret_and_no_escapes_of_a_receiver(tmp_path: Path, d
     pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
     sound = bursts(tmp_path / "garden.wav", [0.5], seconds=1.5)
     with http_receiver() as receiver:
-        receiver.answers = [(503, {"Retry-After": "1"}, b""), (204, {}, b"")]
+        receiver.answers = [(503, {"Retry-After": "1"}, b"")]
         receiver.reason = f"\x1b[31mnot now, see https://u:{SECRET}@hooks.example/{SECRET}"
         env = {
             "STREAMCLF_RULES": str(write_rules(tmp_path, receiver)),
@@ -54,10 +55,13 @@ def test_a_daemon_tells_no_secret_and_no_escapes_of_a_receiver(tmp_path: Path, d
         }
         running = daemon("--source", f"file:{sound}", "--model", str(stateful_pack(tmp_path / "pack")), env=env)
         receiver.wait_for(1)
-        running.wait_for("sink hook: it answered 503", 20)
-        problems = running.get(f"/healthz?token={SECRET}")[1].decode()
-        receiver.wait_for(2)
-        running.wait_for("sink hook takes alerts again", 20)
+        running.wait_for("sink hook: it answered 503", LIMIT_S)
+        deadline = time.monotonic() + LIMIT_S
+        while "503" not in (problems := running.get(f"/healthz?token={SECRET}")[1].decode()):
+            assert time.monotonic() < deadline, f"health does not tell of it: {problems}"
+            time.sleep(0.02)
+        receiver.answers = [(204, {}, b"")]
+        running.wait_for("sink hook takes alerts again", LIMIT_S)
         wait_for_file(tmp_path / "environment")
         running.stop()
     listed = run_cli("alerts", "list", home=tmp_path, env=env).stdout

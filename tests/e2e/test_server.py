@@ -139,7 +139,7 @@ class Microphone:
     def feed(self, first_sample: int, samples: F32) -> None:
         self.got.append((first_sample, samples))
 
-    def disconnect(self) -> None:
+    def disconnect(self, *, left: bool) -> None:
         self.log.append("disconnect")
 
 

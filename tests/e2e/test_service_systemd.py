@@ -46,13 +46,19 @@ until_heard() {{
   done
   echo "nothing heard"
 }}
+until_ok() {{
+  for _ in $(seq 300); do
+    said=$(ask healthz); case "$said" in *'"status":"ok"'*) break;; esac; sleep 0.2
+  done
+  echo "$said"
+}}
 "$python" -m streamclf install-service --system > /run/out/installed
 systemctl daemon-reload
 systemctl start streamclf; echo "== started"; echo $?; until_heard; state ActiveState
 """
 WALLS = r"""
 echo "== unit"; cat /etc/systemd/system/streamclf.service
-echo "== health"; ask healthz; ask v1/status
+echo "== health"; until_ok; ask v1/status
 echo "== admin"; ask metrics 0123456789abcdef | head -1
 pid=$(state MainPID); [ "$pid" != 0 ] || exit
 echo "== process"; grep -E '^(Uid|Cap(Eff|Bnd)|NoNewPrivs|Seccomp):' /proc/$pid/status

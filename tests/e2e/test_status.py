@@ -13,7 +13,7 @@ from tools.lab.tinypack import stateful_pack
 
 pytestmark = pytest.mark.e2e
 
-LIMIT_S = 40.0
+LIMIT_S = 120.0
 
 
 def told(daemon: Daemon) -> DaemonStatus:
@@ -41,14 +41,14 @@ def test_a_daemon_tells_how_its_streams_models_disk_and_sinks_are(tmp_path: Path
         or sum(status.streams[0].rows.values()) < 10
         or status.process is None
         or status.process.cpu is None
+        # a busy machine may pause a stream, which is told and no fault here; and it goes on
+        or status.streams[0].state != "demo"
     ):
         assert time.monotonic() < deadline, f"nothing was captured: {status}"
         time.sleep(0.2)
 
     demo, phone = status.streams
     (model,) = status.packs
-    # a busy machine may pause a stream, which is told and no fault here
-    assert demo.state in ("demo", "paused")
     assert (demo.demo, demo.xruns, demo.drift_ppm) == (True, 0, None)
     assert demo.rms_dbfs is not None
     assert demo.peak_dbfs is not None

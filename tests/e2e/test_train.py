@@ -29,7 +29,7 @@ from streamclf.train.fit.ours import OwnNet, Shaping  # noqa: E402
 from streamclf.train.fit.training import FitSettings  # noqa: E402
 from streamclf.types import FrameScores, Provider  # noqa: E402
 from tests.support.recordings import RATE, tone, tone_clips, turns  # noqa: E402
-from tools.lab.checkpoints import ctc_checkpoint  # noqa: E402
+from tools.lab.checkpoints import LOGMEL, ctc_checkpoint, edit, save_checkpoint  # noqa: E402
 from tools.lab.daemon import run_cli  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -243,6 +243,29 @@ def test_a_new_head_may_say_several_at_once(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
     assert config["id2label"] == {"0": "high", "1": "low"}
+
+
+@pytest.mark.parametrize(
+    ("arch", "architecture", "rate"),
+    [("resnet", "ResNetForImageClassification", 48_000), ("wav2vec2", "Wav2Vec2ForSequenceClassification", 8_000)],
+)
+def test_a_checkpoint_is_trained_on_sound_of_the_rate_that_it_hears(
+    clips: Path, tmp_path: Path, arch: str, architecture: str, rate: int
+) -> None:
+    """Recordings that are decoded at another rate sound lower or higher to it than all that it has learnt from."""
+    features = {**LOGMEL["features"], "frame_length": 960, "frame_shift": 480, "fft_size": 1024}  # type: ignore[dict-item]
+    image = {**LOGMEL, "rate": rate, "window": 48_480, "features": features}
+    source = save_checkpoint(architecture, tmp_path / "checkpoint", image=image)
+    if arch != "resnet":
+        edit(source / "preprocessor_config.json", sampling_rate=rate)
+
+    said = refused(clips, tmp_path, arch, "sequence", source=str(source), rate=32_000)
+    quick(clips, tmp_path, arch, "sequence", source=str(source))
+
+    assert said == f"--from {source} hears {rate} Hz; leave --rate 32000 out"
+    seconds = sum(soundfile.info(path).duration for path in clips.rglob("*.wav"))
+    decoded = sum(path.stat().st_size for path in (tmp_path / "run" / "audio").glob("*.f32"))
+    assert decoded == pytest.approx(4 * rate * seconds, rel=0.001)
 
 
 @pytest.mark.parametrize(("what", "frozen"), [("feature-encoder", ".feature_extractor."), ("encoder", "wav2vec2.")])

@@ -15,7 +15,9 @@ import pytest
 import soundfile
 
 from streamclf.audio.sources import Source, open_source, parse_source
+from streamclf.audio.sources.url import is_near
 from streamclf.errors import SourceError
+from streamclf.retry import Backoff
 from streamclf.types import F32
 from tests.support.listening import Listening
 
@@ -241,3 +243,26 @@ def test_without_pyav_the_sentence_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stderr.rstrip().endswith("SourceError: url: sources need PyAV; run: pip install 'streamclf[url]'")
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [("127.0.0.1:80", True), ("192.168.1.7", True), ("[fe80::1]", True), ("camera", True), ("cam.local.", True),
+     ("u:p@cam.lan:554", True), ("93.184.215.14", False), ("radio.example", False), ("local.example", False),
+     ("[2606:2800:21f:cb07::1]", False)],
+)  # fmt: skip
+def test_what_is_near_is_asked_again_sooner(host: str, near: bool) -> None:
+    assert is_near(f"rtsp://{host}/live") is near
+
+
+def test_an_address_of_this_machine_that_comes_back_late_is_heard_again_soon(
+    server: Server, listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamclf.audio.sources.url._OWN", Backoff(first_s=0.01, most_s=0.02))
+    monkeypatch.setattr("streamclf.audio.sources.url._RETRY", Backoff(first_s=1000.0, most_s=1000.0))
+    server.announce = False
+    listening = listen(server.source("/noise.ogg"))
+    sound = server.files.pop("/noise.ogg")
+    listening.until(lambda: len(listening.told) > 10)  # it was played to its end, and then not there
+    server.files["/noise.ogg"] = sound
+    listening.until(lambda: listening.states.count("live") == 2)

@@ -86,6 +86,14 @@ def until(running: Daemon, **states: str) -> dict[str, dict[str, Any]]:
     raise AssertionError(f"{states} expected; the daemon said:\n{running.stderr}")
 
 
+def until_well(running: Daemon) -> None:
+    """Returns once health is 200; on a busy machine rows may be late for a while."""
+    deadline = time.monotonic() + LIMIT_S
+    while running.get("/healthz")[0] != 200:
+        assert time.monotonic() < deadline, running.get("/healthz")
+        time.sleep(0.1)
+
+
 def lost_gaps(running: Daemon) -> dict[str, int]:
     """How many gaps each stream has because its device was gone; a busy machine may make others."""
     _, body = running.get("/metrics")
@@ -121,10 +129,10 @@ def test_a_microphone_that_is_not_there_holds_up_no_other_and_joins_when_it_come
         streams = until(running, first="live", second="live")
         until_heard(running, "second")
         assert streams["second"]["source"].startswith("device second (ALSA), ")
-        assert running.get("/healthz")[0] == 200
+        until_well(running)
         # only PortAudio's new list showed it, which the other had to be closed for: that is said
-        assert "first: lost: " in running.stderr
-        assert "to bring in the device of another source" in running.stderr
+        running.wait_for("first: lost: ", LIMIT_S)
+        running.wait_for("to bring in the device of another source", LIMIT_S)
         until_heard(running, "first")
         assert lost_gaps(running) == {"first": 1}
 
@@ -165,7 +173,7 @@ def test_a_daemon_that_finds_no_source_at_all_waits_for_one(daemon: StartDaemon,
         bench.plug(default=microphone)
         until(running, device="live")
         until_heard(running, "device")
-        assert running.get("/healthz")[0] == 200
+        until_well(running)
 
 
 @needs_pulse
@@ -179,7 +187,7 @@ def test_the_demo_that_stood_in_for_a_microphone_gives_way_to_it_and_nothing_of_
     )
     running = daemon("--model", pack, "--rules", str(rules), env=bench.env, ready=False)
     until(running, demo="demo", device="lost")
-    assert "NO MICROPHONE FOUND" in running.stderr
+    running.wait_for("NO MICROPHONE FOUND", LIMIT_S)
     until_told(running, "demo")
     assert running.get("/healthz")[0] == 503
     assert not (tmp_path / "told").exists()
@@ -187,9 +195,9 @@ def test_the_demo_that_stood_in_for_a_microphone_gives_way_to_it_and_nothing_of_
         bench.plug(default=microphone)
         streams = until(running, demo="ended", device="live")
         assert "gave way to device" in streams["demo"]["detail"]
-        assert "demo: ended: gave way to device" in running.stderr
+        running.wait_for("demo: ended: gave way to device", LIMIT_S)
         until_heard(running, "device")
-        assert running.get("/healthz")[0] == 200
+        until_well(running)
     running.stop()
     with closing(sqlite3.connect(tmp_path / "store-0" / FILE_NAME)) as connection:
         kept = connection.execute("SELECT DISTINCT stream FROM events").fetchall()
@@ -268,8 +276,8 @@ def test_a_camera_that_starts_later_is_waited_for(
     with web_server(free_port, {"/camera.flac": (tmp_path / "camera.flac").read_bytes()}):
         streams = until(running, garden="live", yard="live")
         until_heard(running, "garden")
-    assert running.get("/healthz")[0] == 200
-    assert "garden" not in lost_gaps(running)
+        until_well(running)
+        assert "garden" not in lost_gaps(running)
     assert "48000 Hz" in streams["garden"]["source"]
     assert "secret" not in running.stderr
 

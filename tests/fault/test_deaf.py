@@ -17,6 +17,7 @@ from tests.conftest import StartDaemon
 from tests.support.deafness import LIMIT_S, RATE, Sender, bad, health, into, lasts, not_ok, told, until, well
 from tests.support.faulty import start_faulty
 from tools.lab.daemon import Daemon, free_port
+from tools.lab.load import patience
 from tools.lab.soundserver import missing, pulse_microphone
 from tools.lab.tinypack import stateful_pack
 
@@ -40,6 +41,12 @@ def misplaced_s(daemon: Daemon) -> float:
     return float(time.time() - epoch_ns / 1e9 - stream["captured_s"])
 
 
+def lost_s(daemon: Daemon) -> float:
+    """How much of its one stream is a gap."""
+    (stream,) = daemon.get_json("/v1/status")["streams"]
+    return float(stream["lost_samples"]) / RATE
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
@@ -61,23 +68,23 @@ def test_a_pipe_that_sends_nothing_is_stalled_then_a_gap_and_at_its_end_gone(
     until(running, lambda status, _: running.get("/readyz")[0] == 200, "that it is ready")
     time.sleep(1.0)
 
+    before = told(running, "pipe: stalled")
     sender.hold()
     soon_s, found = until(running, bad("stalled"), "the stall")
-    assert soon_s < SOON_S
+    assert soon_s < SOON_S * patience()
     assert found["reasons"] == ["pipe is stalled: its source is open, but no sample comes"]
     lasts(running, "stalled", 3.0)
     sender.go_on()
     until(running, well, "that sound comes again")
 
-    (gap,) = [stream for stream in running.get_json("/v1/status")["streams"] if stream["gaps"]]
-    assert gap["lost_samples"] / RATE > 3.0
-    assert abs(misplaced_s(running)) < 0.5, "its clock keeps to wall time"
-    assert told(running, "pipe: stalled") == 1
+    until(running, lambda status, _: lost_s(running) > 3.0, "the gap")
+    until(running, lambda status, _: abs(misplaced_s(running)) < 0.5, "that its clock keeps to wall time")
+    assert told(running, "pipe: stalled") == before + 1
 
     sender.end()
     os.close(writing)
     soon_s, _ = until(running, bad("gone"), "the end of the pipe")
-    assert soon_s < SOON_S
+    assert soon_s < SOON_S * patience()
     lasts(running, "gone", 2.0)
     assert running.get("/livez")[0] == 200
 
@@ -106,22 +113,29 @@ def test_a_client_that_is_connected_and_sends_nothing_is_stalled_and_its_silence
     with connect(running.url) as connection:
         client = Client(connection)
         soon_s, _ = until(running, bad("stalled"), "that nothing comes")
-        assert soon_s < SOON_S
+        assert soon_s < SOON_S * patience()
         sender = Sender(client.send)
         until(running, well, "the first sound")
         time.sleep(2.0)
-        before = running.get_json("/v1/status")["streams"][0]["lost_samples"]
+        before_s = lost_s(running)
         sender.hold()
         soon_s, _ = until(running, bad("stalled"), "the stall")
-        assert soon_s < SOON_S
+        assert soon_s < SOON_S * patience()
         lasts(running, "stalled", 3.0)
         sender.go_on()
         until(running, well, "that sound comes again")
 
-        stream = running.get_json("/v1/status")["streams"][0]
-        assert (stream["lost_samples"] - before) / RATE > 3.0, "the client's own count knows nothing of it"
-        assert abs(misplaced_s(running)) < 0.5
+        # the client's own count knows nothing of it
+        until(running, lambda status, _: lost_s(running) > before_s + 3.0, "the gap")
+        until(running, lambda status, _: abs(misplaced_s(running)) < 0.5, "that its clock keeps to wall time")
         sender.end()
+        connection.socket.shutdown(socket.SHUT_RDWR)  # it says no good-bye
+        until(running, bad("lost"), "that the connection broke off")
+        lasts(running, "lost", 1.0)
+    with connect(running.url) as connection:
+        Client(connection)
+        until(running, bad("stalled"), "that a client is there again")
+    until(running, lambda status, found: (status, found["streams"][0]["state"]) == (200, "waiting"), "that it has left")
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25])
@@ -135,7 +149,7 @@ def test_one_value_is_muted_and_another_ends_it(
         running = daemon("--source", f"pipe:{RATE}#name=mic", "--model", pack, stdin=stdin, env=env)
     sender.value = value
     soon_s, found = until(running, bad("muted"), "the mute")
-    assert soon_s < 2.0 + SOON_S
+    assert soon_s < 2.0 + SOON_S * patience()
     assert found["reasons"][0].startswith("mic is muted: every sample is")
     lasts(running, "muted", 1.0)
     sender.value = None
@@ -176,15 +190,15 @@ def test_an_address_that_goes_silent_or_dies_is_told(daemon: StartDaemon, pack: 
 
         sender.hold()
         soon_s, _ = until(running, not_ok, "the silence")
-        assert soon_s < SOON_S
+        assert soon_s < SOON_S * patience()
         lasts(running, "stalled", 1.0)
         sender.go_on()
         until(running, well, "that sound comes again")
         sender.end()
         radio.shutdown(socket.SHUT_RDWR)
         radio.close()
-    soon_s, _ = until(running, not_ok, "the break")
-    assert soon_s < SOON_S
+    soon_s, _ = until(running, lambda status, _: status == 503, "the break")
+    assert soon_s < SOON_S * patience()
     end_s = time.monotonic() + 4.0
     while time.monotonic() < end_s:
         assert health(running)[0] == 503
@@ -196,12 +210,13 @@ def test_a_model_that_hangs_is_told_past_the_thread_that_hangs(tmp_path: Path, p
     try:
         running.wait_ready()
         until(running, lambda status, _: running.get("/readyz")[0] == 200, "that it is ready")
+        before = told(running, "demo: unscored")
         (tmp_path / "hang").touch()
         soon_s, _ = until(running, not_ok, "the hung model")
-        assert soon_s < SOON_S
+        assert soon_s < SOON_S * patience()
         until(running, bad("unscored"), "that nothing is scored")
         lasts(running, "unscored", 3.0)
-        assert told(running, "demo: unscored") == 1
+        assert told(running, "demo: unscored") == before + 1
         (tmp_path / "hang").unlink()
         until(running, well, "that it goes on")
     finally:
@@ -217,7 +232,7 @@ def test_a_microphone_that_is_unplugged_is_503_until_it_is_back(daemon: StartDae
         until(running, lambda status, _: running.get("/readyz")[0] == 200, "that it is ready")
         microphone.unplug()
         soon_s, _ = until(running, lambda status, _: status == 503, "that it is unplugged")
-        assert soon_s < SOON_S
+        assert soon_s < SOON_S * patience()
         end_s = time.monotonic() + 5.0
         while time.monotonic() < end_s:
             assert health(running)[0] == 503

@@ -19,8 +19,8 @@ import soundfile
 from streamclf.store.database import FILE_NAME, obstacle, reader
 from streamclf.store.events import query
 from tests.support.faulty import HANGING, start_faulty, survivors
-from tests.support.load import patience
 from tools.lab.daemon import READY_S, STOP_S, Daemon, free_port
+from tools.lab.load import patience
 from tools.lab.tinypack import RATE, stateful_pack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -145,7 +145,7 @@ def test_a_second_signal_ends_it_without_waiting(house: House) -> None:
     hangs(running)
     running.process.send_signal(signal.SIGTERM)
 
-    assert running.wait(STOP_S) == 1
+    assert running.wait(STOP_S * patience()) == 1
     assert last_line(running).startswith(f"{SENTENCE}SIGTERM came again: ended at once")
     assert house.left(running) == []
 
@@ -178,7 +178,7 @@ def test_a_request_that_hangs_in_its_thread_holds_up_no_end(house: House) -> Non
 def test_a_model_run_that_lasts_is_left_behind_and_events_are_still_written(house: House) -> None:
     running = house.start("model-busy")
 
-    assert running.wait(READY_S * patience() + STOP_S) == 0
+    assert running.wait((READY_S + STOP_S) * patience()) == 0
     assert "left behind, for it did not stop in time: the model thread" in running.stderr
     assert "Fatal Python error" not in running.stderr
     assert house.left(running) == []
@@ -192,7 +192,7 @@ def test_an_end_that_leaves_events_unwritten_says_so_and_is_a_failure(house: Hou
     """Another program holds the lock of the database for as long as the daemon has to stop."""
     running = house.start("none")
     running.wait_for("second: live", READY_S * patience())
-    with closing(sqlite3.connect(house.folder / "store" / FILE_NAME, isolation_level=None)) as other:
+    with closing(sqlite3.connect(house.folder / "store" / FILE_NAME, timeout=60, isolation_level=None)) as other:
         while not other.execute("SELECT count(*) FROM events WHERE stage = 'open'").fetchone()[0]:
             assert running.process.poll() is None
             time.sleep(0.05)
@@ -208,7 +208,7 @@ def test_an_end_that_leaves_events_unwritten_says_so_and_is_a_failure(house: Hou
 def test_without_a_fault_it_starts_and_stops(house: House) -> None:
     running = house.start("none")
     running.wait_for("second: live", READY_S * patience())
-    assert running.get("/healthz")[0] == 200
+    running.wait_ready()
 
     assert running.stop(signal.SIGINT) == 0
     assert "stopping" in running.stderr

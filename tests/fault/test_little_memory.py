@@ -24,11 +24,11 @@ def sound(tmp_path: Path) -> Path:
     return path
 
 
-def ran(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def ran(home: Path, *args: str, limit: int = LIMIT) -> subprocess.CompletedProcess[str]:
     """`streamclf ARGS` with this much address space."""
     code = f"""
 import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, ({LIMIT}, {LIMIT}))
+resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
 from streamclf.cli import main
 main()
 """
@@ -50,3 +50,15 @@ def test_the_daemon_listens_and_serves(tmp_path: Path, sound: Path) -> None:
         done = ran(tmp_path, "run", "--source", f"file:{sound}", "--until-end", "--port", "0", "--fast")
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("mib", [140, 180, 220, 260])
+def test_where_it_is_too_little_a_sentence_is_all_that_is_said(tmp_path: Path, sound: Path, mib: int) -> None:
+    """It ends while libraries are loaded, while packs are, while threads are begun, and while they are to be ended."""
+    done = ran(
+        tmp_path, "run", "--source", f"file:{sound}", "--port", "0", "--no-store", "--until-end", limit=mib * MIB
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    if mib < 200 or done.returncode:  # more may be enough, with other versions of the libraries
+        assert done.returncode == 1, done.stderr
+        assert "raise its limits" in done.stderr.splitlines()[-1]

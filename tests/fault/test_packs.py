@@ -32,7 +32,7 @@ def test_a_pack_that_fails_is_told_and_comes_back_and_the_others_hear_on(
     with clinic(tmp_path, sickness, names=("mic", "yard")).open() as ward:
         ward.heard(0.5)
         ward.level["yard"] = TOO_LOUD
-        ward.until(lambda: ward.of_pack() == [PROBLEM], "the failure was not told")
+        ward.until(lambda: ward.of_pack()[:1] == [PROBLEM], "the failure was not told")
         ward.level["yard"] = QUIET
         ward.until(lambda: ward.of_pack()[-1] is BACK, "the pack did not come back")
         before = len(ward.frames("sick"))
@@ -59,7 +59,7 @@ def test_an_encoder_that_fails_is_the_same(tmp_path: Path, sickness: Sickness, w
     with Clinic(packs).open() as ward:
         ward.until(lambda: len(ward.frames("sick")) > 20, "the pack gives no rows")
         ward.level["mic"] = TOO_LOUD
-        ward.until(lambda: ward.of_pack() == [PROBLEM], "the failure was not told")
+        ward.until(lambda: ward.of_pack()[:1] == [PROBLEM], "the failure was not told")
         ward.level["mic"] = QUIET
         ward.until(lambda: ward.of_pack()[-1] is BACK, "the pack did not come back")
         before = len(ward.frames("sick"))
@@ -110,7 +110,7 @@ def test_a_run_that_cannot_be_ended_is_left_behind(tmp_path: Path) -> None:
     with clinic(tmp_path, Sickness.STICKS).open() as ward:
         ward.heard(0.5)
         ward.level["mic"] = TOO_LOUD
-        ward.until(lambda: ward.of_pack() == [PROBLEM], "the hang was not told")
+        ward.until(lambda: ward.of_pack()[:1] == [PROBLEM], "the hang was not told")
         ward.level["mic"] = QUIET
         ward.heard(0.5)
         assert ward.of_pack() == [PROBLEM], "no second run hangs while the first goes on"
@@ -158,7 +158,7 @@ def test_first_runs_that_never_end_put_the_pack_aside(tmp_path: Path, monkeypatc
     packs = [sick_pack(tmp_path / "s", Sickness.LOOPS, above=-1), stateful_pack(tmp_path / "h", name="healthy")]
     with Clinic(packs, started=False).open() as ward:
         ward.until(lambda: ward.of_pack("healthy")[-1:] == [BACK], "the pack that works did not join")
-        ward.until(lambda: len(ward.of_pack()) == 2, "the first run is still waited for")
+        ward.until(lambda: len(ward.of_pack()) >= 2, "the first run is still waited for")
         ward.heard(0.5)
     assert ward.stopped
     told = [s.detail for s in ward.statuses() if s.pack == "sick"]

@@ -10,15 +10,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
+from click.testing import CliRunner
 
+from streamclf.commands.models import models
 from streamclf.config import load
 from streamclf.engine import trial
 from streamclf.engine.build import build_engine
+from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.trial import memory_limit, outcomes_dir, pass_trial
 from streamclf.errors import PackError
 from streamclf.model.library import find_pack
 from streamclf.model.loader import load_pack
+from streamclf.model.session import Session
 from tests.support.hostile import greedy_pack, looping_pack
 from tools.lab.tinypack import stateful_pack, window_row_pack
 
@@ -37,13 +42,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tries(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """One entry for each process that was made."""
     made: list[object] = []
-    real = subprocess.run
+    real = subprocess.Popen
 
     def counted(command: list[str], **how: object) -> object:
         made.append(command)
         return real(command, **how)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(subprocess, "run", counted)
+    monkeypatch.setattr(subprocess, "Popen", counted)
     return made
 
 
@@ -124,6 +129,7 @@ import logging, resource
 from pathlib import Path
 from streamclf.engine.trial import pass_trial
 from streamclf.model.loader import load_pack
+from streamclf.model.session import Session
 logging.basicConfig()
 resource.setrlimit(resource.RLIMIT_AS, ({400 << 20}, {400 << 20}))
 assert pass_trial(load_pack(Path({str(folder)!r}))) is None
@@ -194,6 +200,7 @@ def test_the_trial_ends_with_whoever_asked_for_it(tmp_path: Path, begun: bool) -
 from pathlib import Path
 from streamclf.engine.trial import pass_trial
 from streamclf.model.loader import load_pack
+from streamclf.model.session import Session
 pass_trial(load_pack(Path({str(folder)!r})))
 """
     asking = subprocess.Popen([sys.executable, "-c", code])
@@ -237,3 +244,45 @@ def _crash(before: set[int], stop: threading.Event) -> None:
             if _limited(pid):
                 os.kill(pid, signal.SIGSEGV)
                 return
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux is a trial's time told while it runs")
+def test_a_trial_is_waited_for_by_what_it_computes_and_ends_where_nobody_waits_any_more(tmp_path: Path) -> None:
+    """So a busy machine makes no difference to whether a pack that fails its trial is refused at the start."""
+    pack = load_pack(looping_pack(tmp_path / "looping"))
+    tried: list[object] = []
+
+    def make(brake: StartBrake) -> Session:
+        tried.append(pass_trial(pack, brake=brake))
+        return Session(pack)
+
+    making = Making("looping", make)
+    until(lambda: bool(psutil.Process().children()))
+    (child,) = psutil.Process().children()
+    child.suspend()  # as on a machine that has no time for it
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(making.wait(0.5)))
+    waiting.start()
+    waiting.join(1.5)
+    assert not waited, "it was given up although it could not compute"
+    child.resume()
+    waiting.join(60)
+    assert waited == [False]
+    making.break_off()
+    until(lambda: not making.running)
+    assert str(making.outcome) == "the trial of pack looping was broken off"
+    assert not tried
+    assert not outcomes_dir().exists()
+
+
+@pytest.mark.parametrize("how", [("--golden",), ("--sounds", "sounds")])
+def test_a_pack_that_is_completed_is_tried_before_it_runs_here(tmp_path: Path, how: tuple[str, ...]) -> None:
+    folder = greedy_pack(tmp_path / "greedy")
+    manifest = folder / "pack.toml"
+    if "--sounds" in how:
+        (tmp_path / "sounds").mkdir()
+        how = ("--sounds", str(tmp_path / "sounds"))
+        lines = manifest.read_text().splitlines(keepends=True)
+        manifest.write_text("".join(line for line in lines if not line.startswith(("row_at", "look_ahead"))))
+    result = CliRunner().invoke(models, ["complete", str(folder), *how])
+    assert "greedy failed its trial: it takes more than 1536 MiB of memory" in str(result.exception)

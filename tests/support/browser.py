@@ -21,7 +21,7 @@ try:
 except ImportError:  # the extra dev is not installed
     pytest.skip("playwright is not installed (extra dev)", allow_module_level=True)
 
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 # for every test, also where its file is run alone
 expect.set_options(timeout=WAIT_MS)
 # What the browser itself prints where a daemon is away or refuses, as some tests have it do.

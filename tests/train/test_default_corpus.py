@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.default.recipe import check, corpus, debian, gather, made, packages, provenance, sources
+from models.default.recipe import check, corpus, debian, gather, made, more, packages, pool, provenance, sources
 from models.default.recipe.classes import LABELS
 from models.default.recipe.corpus import RATE
 from streamclf.errors import StreamclfError
@@ -125,6 +125,58 @@ def test_provenance_counts_every_clip(tmp_path: Path) -> None:
     assert "rain " in gather.counts(clips)
 
 
+def listed(folder: Path, rows: list[tuple[str, str, str, str, str]]) -> None:
+    """An index of recordings: (label, source, origin, notes, weak) of each."""
+    lines = ["file,label,source_id,origin,licence,notes,weak"]
+    for number, (label, source, origin, notes, weak) in enumerate(rows):
+        recording(folder / f"{number}.wav", noise(0.1), None, "train")
+        lines.append(f"{number}.wav,{label},{source},{origin},CC0,{notes},{weak}")
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_the_larger_set_is_split_by_source(tmp_path: Path) -> None:
+    plain = [("bird", f"fs:{n // 2}", "A", "", "") for n in range(24)]
+    # one recording with two labels, two origins that are all of a kind, and what is not used
+    shared = [("frog", "fs:1", "A", "", ""), *[("speech", f"pv:{n}", "Picovoice/x", "", "") for n in range(4)]]
+    alike = [("aircraft", f"d:{n}", "DroneDetection/x", "", "") for n in range(4)]
+    unused = [
+        ("rir", "r:1", "A", "", ""),
+        ("dog", "e:1", "A", "also in ESC-10 fold 4", ""),
+        ("rain", "w:1", "A", "", "yes"),
+    ]
+    listed(tmp_path, [*plain, *shared, *alike, *unused])
+
+    clips = list(more.folder(tmp_path))
+
+    by_source: dict[str, set[str]] = {}
+    for clip in clips:
+        by_source.setdefault(clip.source, set()).add(clip.split)
+    assert all(len(splits) == 1 for splits in by_source.values())
+    birds = [clip.split for clip in clips if clip.label == "bird"]
+    assert {split: birds.count(split) for split in SPLITS} == {"train": 10, "choose": 4, "test": 10}
+    assert {clip.split for clip in clips if clip.label == "speech"} == {"train"}
+    assert len({clip.source for clip in clips if clip.label == "helicopter"}) == 1
+    assert {(clip.label, clip.name) for clip in clips if clip.path.stem == "24"} == {(None, "frog")}
+    assert len(clips) == 24 + 5 + 4
+    held_out = {f"{more.PREFIX}{source}" for source in more.held_out(tmp_path)}
+    assert {clip.source for clip in clips if clip.split == "test" and clip.label != "helicopter"} <= held_out
+    assert not held_out & {clip.source for clip in clips if clip.split != "test"}
+
+
+def test_what_is_kept_of_the_larger_set_is_never_learnt(tmp_path: Path) -> None:
+    listed(tmp_path, [("bird", f"fs:{n}", "A", "", "") for n in range(6)])
+    given = [*more.folder(tmp_path), *wanted(tmp_path / "in")]
+    corpus.build(tmp_path, given)
+    clips = corpus.load(tmp_path)
+
+    learnt = {clip.source for clip in pool.learnt(clips)}
+
+    assert "bird-test" in learnt
+    kept = {clip.source for clip in clips if clip.split == "test" and clip.source.startswith(more.PREFIX)}
+    assert len(kept) == 2
+    assert not kept & learnt
+
+
 def test_credits_name_who_asks_for_it(tmp_path: Path) -> None:
     lines = [
         f"- **[{clip}.ogg](https://x/{clip}.ogg)**: clip derived from [a.wav](http://x) by *{author}* ([{licence}](http://y))"
@@ -138,11 +190,15 @@ def test_credits_name_who_asks_for_it(tmp_path: Path) -> None:
     ]
     (tmp_path / "esc10").mkdir()
     (tmp_path / "esc10/README.md").write_text("\n".join(lines))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/origins.csv").write_text("origin,taken_from,authors\nmade up,a/b,Ann; Bo\nabsent,c/d,Cy\n")
     corpus.build(tmp_path, wanted(tmp_path / "in"))
 
     text = provenance.section(corpus.load(tmp_path), tmp_path)
 
     assert "| made up | CC0 | 27 | 27 |" in text
+    assert "- made up: Ann; Bo\n" in text
+    assert "Cy" not in text
     assert text.endswith("from Freesound by amy, Zoe B\n")
 
 

@@ -11,17 +11,19 @@ torch = pytest.importorskip("torch", reason="torch is absent (pip install stream
 
 from torch import nn  # noqa: E402
 
-from models.default.recipe import pack  # noqa: E402
+from models.default.recipe import pack, start  # noqa: E402
 from models.default.recipe.classes import BACKGROUND, LABELS  # noqa: E402
 from models.default.recipe.features import BANDS, spectra  # noqa: E402
-from models.default.recipe.fit import FRESH, RecipeSettings, _fresh, finished, fit  # noqa: E402
+from models.default.recipe.fit import FRESH, RecipeSettings, _fresh, finished, fit, trainee  # noqa: E402
 from models.default.recipe.net import DELAYS, LevelNet, Trainee  # noqa: E402
 from models.default.recipe.pool import Pool  # noqa: E402
 from models.default.recipe.recurrence import _Recurrence, held_level  # noqa: E402
 from models.default.recipe.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets, probabilities  # noqa: E402
+from streamclf.errors import StreamclfError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
 
 RATE = 16_000
+DEFAULT = Path(__file__).resolve().parents[2] / "models/default"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -179,6 +181,26 @@ def test_the_trained_net_becomes_the_pack_beside_its_recipe(tmp_path: Path) -> N
         "pack.toml",
         "recipe",
     ]
+
+
+def test_a_net_goes_on_from_the_pack_that_ships() -> None:
+    pool = few_scenes()
+    x = torch.from_numpy(pool.spectra[:2].astype(np.float32))
+    # the teacher tells scenes with the sound from those without
+    taught = np.where(np.arange(8)[:, None, None] % 2, -2.0, 2.0).astype(np.float32) * np.ones((1, 10, 7), np.float32)
+    before = start.shipped(DEFAULT, len(LABELS))
+    net = trainee(taught.shape[2])
+
+    start.begin(net, DEFAULT, pool, taught)
+
+    with torch.inference_mode():
+        logits, said = net.eval()(x)
+        for head in range(len(DELAYS)):
+            torch.testing.assert_close(logits[:, :, head], before.logits(x), atol=1e-3, rtol=1e-3)
+    # what the teacher says is fitted at once, not learnt from nothing
+    assert (np.sign(said.numpy()) == np.sign(taught[:2]))[:, 3:8].all()
+    with pytest.raises(StreamclfError, match="is no pack of this net"):
+        start.shipped(DEFAULT, 5)
 
 
 def test_a_threshold_is_the_lowest_that_keeps_to_its_rate() -> None:

@@ -15,8 +15,9 @@ pytest.importorskip("transformers", reason="the extra `train` is not installed")
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.export.packing import pack_name
+from streamclf.train.families import family_of
 from streamclf.train.families.family import Wishes
-from streamclf.train.pretrained import quiet
+from streamclf.train.pretrained import load_checkpoint, quiet
 from tools.lab.checkpoints import LOGMEL, edit, save_checkpoint
 from tools.lab.tinypack import stateful_pack
 
@@ -85,6 +86,8 @@ CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (CTC, write("vocab.json", '{"a": "b"}'), {}, "no table of token to number"),
     (CTC, write("vocab.json", '{"eng": {"a": 0}, "deu": {"b": 0}}'), {}, "holds 2 languages"),
     (CTC, absent("vocab.json", "tokenizer_config.json"), {}, "its 7 tokens have no names"),
+    (SEQUENCE, write("adapter_config.json", '{"peft_type": "LORA"}'), {}, "an adapter lies beside the .* merge it"),
+    (AST, settings(sampling_rate=32_000), {}, "states 32000 Hz; it makes frames of 400 samples each 160"),
     (AST, settings(max_length=1024), {}, "gives 1024 frames of 64 bands and its model takes 96 of 64"),
     (AST, config(), {"wishes": Wishes(window_ms=50)}, "needs 175 ms at least"),
     (WHISPER, settings(chunk_length=30), {}, "gives 3000 feature frames and its model takes 200"),
@@ -238,3 +241,23 @@ def test_a_folder_beside_a_pack_is_never_removed_with_it(tmp_path: Path) -> None
 def test_names_of_packs(text: str, expected: str) -> None:
     assert pack_name(text) == expected
     assert len(pack_name(text, "int8-weights")) <= 64
+
+
+def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
+    """Softmax over one class is 1 whatever is heard."""
+    folder = save_checkpoint(SEQUENCE, tmp_path / "one", id2label={0: "Bird"})
+    checkpoint = load_checkpoint(str(folder))
+
+    plan = family_of(checkpoint).plan(checkpoint, Wishes())
+
+    assert (plan.activation, plan.exclusive) == ("sigmoid", False)
+    assert any("one output" in note for note in plan.notes)
+    with pytest.raises(UsageError, match="has one output, of which softmax makes 1"):
+        family_of(checkpoint).plan(checkpoint, Wishes(activation="softmax"))
+
+
+def test_the_checkpoints_that_went_wrong(shared: Path) -> None:
+    one = load_checkpoint(str(shared / "cases" / "checkpoints" / "one_output"))
+    assert family_of(one).plan(one, Wishes()).activation == "sigmoid"
+    with pytest.raises(StreamclfError, match=r"an adapter lies beside .* \(adapter_config.json\)"):
+        load_checkpoint(str(shared / "cases" / "checkpoints" / "with_lora_beside"))

@@ -8,7 +8,7 @@ import pytest
 
 from streamclf.commands.formats import events_audacity, events_csv, events_raven
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.train.data.annotations import Recording, Span, read_data, slug, split_by_source
+from streamclf.train.data.annotations import Recording, Span, read_data, split_by_source
 from streamclf.train.data.labelfiles import LabelFileError, read_rows
 from streamclf.types import Event, Stage
 
@@ -261,13 +261,6 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_read_rows_of_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(LabelFileError, match="No such file"):
         read_rows(tmp_path / "absent.csv")
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("Dog bark", "dog_bark"), ("001 - Sea  waves!", "001_sea_waves"), ("Äpfel", "pfel")]
-)
-def test_slug(name: str, expected: str) -> None:
-    assert slug(name) == expected
 
 
 def recordings_of(sources: dict[str, tuple[str, int]]) -> list[Recording]:

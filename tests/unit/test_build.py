@@ -2,7 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.engine.build import load_packs
+from streamclf.audio.ring import Ring
+from streamclf.config import load
+from streamclf.engine.build import build_engine, load_packs
+from streamclf.engine.engine import Engine
+from streamclf.engine.stream import Stream
 from streamclf.errors import PackError
 from streamclf.model import library
 from tools.lab.tinypack import stateful_pack, window_row_pack
@@ -54,3 +58,18 @@ def test_where_there_is_no_pack_at_all_it_says_how_to_get_one(monkeypatch: pytes
 def test_all_stands_alone() -> None:
     with pytest.raises(PackError, match="no pack named 'all'"):
         load_packs(["all", "tiny-stateful"])
+
+
+def test_a_sensitivity_of_the_configuration_reaches_every_decision() -> None:
+    def enters(engine: Engine) -> list[float]:
+        engine.add(Stream("mic", rate=16_000, ring=Ring(16_000)))
+        return [decision.enter for track in engine.tracks["mic"] for decision in track.segmenter.decisions]
+
+    asked = {"model": ("tiny-stateful",)}
+    usual, low, high = (
+        enters(build_engine(load(flags={**asked, **flags}, environ=environ)))
+        for flags, environ in (({}, {}), ({"sensitivity": "low"}, {}), ({}, {"STREAMCLF_SENSITIVITY": "high"}))
+    )
+
+    assert len(usual) == len(low) == len(high) == 3
+    assert all(more < normal < fewer for more, normal, fewer in zip(high, usual, low, strict=True))

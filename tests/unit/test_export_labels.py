@@ -30,7 +30,17 @@ def test_ids_stay_short_where_long_names_clash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("Dog (bark)", "dog_bark"), ("Krähe", "krahe"), ("鳥", ""), ("__a--B__", "a_b"), ("", "")]
+    ("text", "expected"),
+    [
+        ("Dog (bark)", "dog_bark"),
+        ("Krähe", "kraehe"),
+        ("größer Ωmega", "groesser_omega"),
+        ("Grŏßer", "grosser"),
+        ("\u0421\u043e\u0440\u043e\u043a\u0430", "soroka"),
+        ("鳥", ""),
+        ("__a--B__", "a_b"),
+        ("", ""),
+    ],
 )
 def test_slugs(text: str, expected: str) -> None:
     assert slug(text) == expected

@@ -14,7 +14,7 @@ LABELS = (Label("robin", "=1+1\nRobin"), Label("dog", "Dog"))
 NAMES = {("p", label.id): label.name for label in LABELS}
 EVENT = Event("a,b.wav", "p", "x", "robin", Stage.CLOSE, 50, 75, 0.9, 0.5, 90)
 ROWS = np.arange(8, dtype=np.float32).reshape(4, 2) / np.float32(10)
-SCORES = formats.FileScores("a.wav", "p", LABELS, 48_000, 16_000, 3, ROWS)
+SCORES = formats.FileScores("a.wav", "p", LABELS, 48_000, 16_000, 3, ROWS, file="b/a.wav")
 
 
 def test_ndjson_scores_carry_frames_in_order() -> None:
@@ -30,8 +30,8 @@ def test_csv_scores_have_a_line_a_frame() -> None:
     out = io.StringIO()
     formats.scores_csv(SCORES, out)
     rows = list(csv.reader(io.StringIO(out.getvalue())))
-    assert rows[0] == ["frame", "start_s", "robin", "dog"]
-    assert rows[1][:2] == ["3", "0.060"]
+    assert rows[0] == ["file", "frame", "start_s", "robin", "dog"]
+    assert rows[1][:3] == ["b/a.wav", "3", "0.060"]
     assert len(rows) == 5
 
 

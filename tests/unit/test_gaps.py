@@ -9,7 +9,7 @@ from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.store import gaps as gaps_module
 from streamclf.store.database import Store, reader
 from streamclf.store.gaps import GapsWaiting, StoredGap, overlapping_gaps
-from streamclf.types import Gap, Output, Stage
+from streamclf.types import Gap, Output, Stage, Status, StreamState
 from tests.support.storing import heard
 from tests.support.writing import LIMIT_S, writing
 
@@ -26,7 +26,7 @@ def kept(folder: Path, *outputs: Output, each: bool = False) -> list[tuple[float
     waiting = GapsWaiting()
     with closing(Store.open(folder)) as store:
         for some in [[output] for output in outputs] if each else [outputs]:
-            waiting.take(some, {"mic": clock})
+            waiting.take(some, {"mic": clock}, now_ns=START_NS)
             clock.epoch_ns += 2_000_000  # corrected, as it may be at any time
             with store.transaction() as tx:
                 waiting.write(tx)
@@ -57,6 +57,34 @@ def test_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_the_disk_does_not_take_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(gaps_module, "MAX_WAITING", 3)
     assert [since for since, _, _ in kept(tmp_path, *(gap(n, n + 0.5) for n in range(6)))] == [3, 4, 5]
+
+
+def behind(detail: str) -> Status:
+    return Status("", StreamState.BEHIND, detail)
+
+
+def test_times_in_which_less_was_done_are_kept_while_they_last_and_belong_to_every_stream(tmp_path: Path) -> None:
+    waiting, now_s = GapsWaiting(), 0.0
+    with closing(Store.open(tmp_path)) as store:
+
+        def told(*outputs: Output, after_s: float) -> list[tuple[float, float, str]]:
+            nonlocal now_s
+            now_s += after_s
+            waiting.take(outputs, {}, now_ns=START_NS + round(now_s * NS_PER_SECOND))
+            with store.transaction() as tx:
+                waiting.write(tx)
+            waiting.written()
+            found = overlapping_gaps(store.connection, since_ns=0, until_ns=1 << 62, stream="mic")
+            assert {g.stream for g in found} <= {""}
+            since = START_NS / NS_PER_SECOND
+            return [(round(g.since_ns / 1e9 - since, 1), round(g.until_ns / 1e9 - since, 1), g.reason) for g in found]
+
+        assert told(Status("mic", StreamState.LIVE, ""), heard(Stage.OPEN), after_s=1) == []
+        assert told(behind("half"), after_s=1) == [(2, 2, "half")]
+        assert told(after_s=10) == [(2, 12, "half")]
+        assert told(behind("a quarter"), after_s=1) == [(2, 13, "half"), (13, 13, "a quarter")]
+        assert told(Status("", StreamState.LIVE, "all"), after_s=2) == [(2, 13, "half"), (13, 15, "a quarter")]
+        assert told(after_s=60) == [(2, 13, "half"), (13, 15, "a quarter")]
 
 
 def test_the_writer_keeps_them(tmp_path: Path) -> None:

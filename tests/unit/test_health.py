@@ -41,7 +41,8 @@ def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
     assert status.server.needs_token
 
 
-def test_an_answer_holds_until_a_problem_comes_or_goes() -> None:
+def test_an_answer_holds_until_a_problem_comes_or_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
     hub = make_hub()
     health = Health(hub, [], Config(), Hearing(hub, []), DaemonProblems(hub, NO_PARTS), needs_token=True)
 

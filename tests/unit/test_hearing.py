@@ -25,6 +25,8 @@ class Line:
     scored: dict[str, int] = field(default_factory=dict)
     backlog: int = 0
     muted: str = ""
+    kept: float | None = None
+    """How much of the time this process is kept waiting for a core; None: nobody knows."""
     told: list[tuple[float, StreamState]] = field(default_factory=list)
 
     def go(self, seconds: float, *, sound: bool = True, rows: bool = True, block_s: float = LOOK_S) -> None:
@@ -41,8 +43,9 @@ class Line:
 
     def look(self) -> None:
         at = Glance(
-            self.now_s, self.state, self.written, self.lost, self.gaps, dict(self.scored), self.backlog, self.muted
-        )
+            self.now_s, self.state, self.written, self.lost, self.gaps, dict(self.scored), self.backlog, self.muted,
+            None if self.kept is None else self.kept * LOOK_S,
+        )  # fmt: skip
         word = self.ear.look(at)
         if word is not None:
             self.told.append((self.now_s, word.status.state))
@@ -136,6 +139,39 @@ def test_a_model_that_hangs_is_late_within_a_second_and_unscored_soon_past_the_m
     assert SCORED_S <= mic.told[0][0] - hung_s <= SCORED_S + 2 * LOOK_S
     mic.go(1)
     assert (mic.state, mic.ear.late) == (StreamState.LIVE, set())
+
+
+@pytest.mark.parametrize("block_s", [LOOK_S, 1.0])
+def test_where_nobody_was_kept_waiting_a_model_that_hangs_is_unscored_within_a_second(block_s: float) -> None:
+    mic = line()
+    mic.kept = 0.0
+    mic.go(10, block_s=block_s)
+    mic.told.clear()
+    hung_s = mic.now_s
+    mic.go(5, rows=False, block_s=block_s)
+    assert mic.states[:1] == [StreamState.UNSCORED]
+    assert mic.told[0][0] - hung_s <= max(1.0, 2 * block_s)
+
+
+@pytest.mark.parametrize("kept", [0.3, 5.0])
+def test_on_a_busy_machine_rows_that_come_late_are_late_and_no_more(kept: float) -> None:
+    mic = line()
+    mic.kept = kept
+    mic.go(10)
+    for _ in range(5):
+        mic.go(1.6, rows=False)
+        mic.go(0.4)
+    assert mic.told == []
+
+
+def test_a_long_block_is_scored_in_its_time() -> None:
+    mic = line()
+    mic.kept = 0.0
+    mic.go(8, block_s=2.0)
+    for _ in range(5):
+        mic.go(2.0, rows=False, block_s=2.0)  # its rows come a look after it
+        mic.scored = dict.fromkeys(mic.ear.packs, mic.written)
+    assert StreamState.UNSCORED not in mic.states
 
 
 def test_a_pack_that_needs_a_long_window_first_gets_its_time_after_the_start_and_after_a_gap() -> None:

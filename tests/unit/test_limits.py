@@ -29,7 +29,7 @@ class Sink:
         self.firsts.append(first_sample)
         self.samples += len(samples)
 
-    def disconnect(self) -> None: ...
+    def disconnect(self, *, left: bool) -> None: ...
 
 
 def block(at: int, seconds: float) -> bytes:

@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -299,3 +300,15 @@ def test_a_recursive_pack_has_no_bounded_receptive_field(tmp_path: Path) -> None
 def test_other_people_s_text_cannot_steer_the_terminal() -> None:
     assert plain("bird \x1b[2J\u202e\n") == "bird \\x1b[2J\\u202e\\n"
     assert plain("Vögel 鳥") == "Vögel 鳥"
+
+
+def test_what_a_killed_run_left_behind_goes_a_day_later(tmp_path: Path, folder: Path) -> None:
+    left, under_way = folder / ".adding-left", folder / ".adding-now"
+    for one in (left, under_way):
+        one.mkdir(parents=True)
+        (one / "model.onnx").write_bytes(b"half of it")
+    day_ago = left.stat().st_mtime - 25 * 3600
+    os.utime(left, (day_ago, day_ago))
+
+    assert call("add", str(stateful_pack(tmp_path / "source"))).exit_code == 0
+    assert sorted(path.name for path in folder.iterdir()) == [".adding-now", "tiny-stateful"]

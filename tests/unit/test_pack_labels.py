@@ -33,6 +33,29 @@ def test_labels_survive_writing_and_reading(labels: list[Label]) -> None:
     assert list(loader.labels_of(labels_csv(labels), Path("labels.csv"))) == labels
 
 
+def test_thresholds_of_other_sensitivities_survive_and_stand_in_columns_of_their_own() -> None:
+    labels = [Label("owl", "Owl", "bird", 0.5, enter_low=0.75, enter_high=0.25), Label("dog", "Dog")]
+    text = labels_csv(labels)
+    assert text.startswith(b"id,name,group,enter,hidden,enter_low,enter_high\n")
+    assert list(loader.labels_of(text, Path("labels.csv"))) == labels
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ("0.5,false,0.4,", "out of order"),
+        ("0.5,false,,0.6", "out of order"),
+        (",false,0.2,0.6", "out of order"),
+        ("0.5,false,often,", "enter_low is 'often'"),
+        ("0.5,false", "5 values; expected 7"),
+    ],
+)
+def test_a_faulty_threshold_of_a_sensitivity_is_told(values: str, what: str) -> None:
+    text = f"id,name,group,enter,hidden,enter_low,enter_high\nowl,Owl,bird,{values}\n"
+    with pytest.raises(PackError, match=what):
+        loader.labels_of(text.encode(), Path("labels.csv"))
+
+
 LABEL_FAULTS = [
     (["loud", "Loud", "level", "", "maybe"], "hidden is 'maybe'"),
     (["Loud", "Loud", "level", "", "false"], "the id 'Loud'"),

@@ -193,3 +193,37 @@ def test_what_runs_in_a_thread_gives_its_result_or_its_fault() -> None:
             await in_thread("fault", fails)
 
     asyncio.run(main())
+
+
+def test_where_no_thread_can_be_had_what_is_to_be_written_is_and_no_traceback_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another program of the same user has taken them all, for one."""
+    stopped: list[float] = []
+
+    class Writer:
+        def start(self) -> None:
+            """Nothing to do."""
+
+        def stop(self, limit_s: float) -> bool:
+            stopped.append(limit_s)
+            return True
+
+    class Source(Told):
+        async def stop(self, limit_s: float) -> bool:
+            return await in_thread("stop of a source", lambda: True)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def body(life: Life) -> None:
+        await life.start(InThread("the writer", Writer(), stop_s=1.5))
+        await life.start(Source("the sources", []))
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        life.ask()
+
+    with pytest.raises(StreamclfError, match="raise its limits"):
+        live(body)
+    assert stopped == [pytest.approx(8.0, abs=1.0)]
+    assert "Traceback" not in caplog.text
+    assert "left behind, for there is no memory or thread to stop it with: the sources" in caplog.text

@@ -1,5 +1,6 @@
 """The segmenter's theory of operation, claim by claim."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.sensitivity import SENSITIVITY_LOGITS, Sensitivity
 from streamclf.types import Event, Label, Stage
 
 SPEECH = Label("speech", "Speech", "voice")
@@ -128,6 +130,33 @@ def test_decide_layers_pack_label_group_and_label() -> None:
     assert (dog.enter, dog.leave, dog.min_on) == (0.5, 0.25, 7)
     assert not hidden.enabled
     assert decide(labels, default, per_label={"any": {"enter": 0.3}})[2].enabled
+
+
+def test_sensitivity_takes_the_packs_own_thresholds_or_shifts_logits_and_the_user_comes_first() -> None:
+    labels = [Label("owl", "Owl", "bird", enter=0.8, enter_low=0.95, enter_high=0.5), Label("dog", "Dog", "dog")]
+    default = Decision(enter=0.5, leave=0.25)
+
+    def at(sensitivity: Sensitivity, **per_label: dict[str, object]) -> list[Decision]:
+        return decide(labels, default, per_label=per_label, sensitivity=sensitivity)
+
+    normal = at(Sensitivity.NORMAL)
+    assert normal == decide(labels, default, per_label={})
+    low, high = at(Sensitivity.LOW), at(Sensitivity.HIGH)
+    assert (low[0].enter, high[0].enter) == (0.95, 0.5)
+    odds = [p / (1 - p) for p in (low[1].enter, low[1].leave, high[1].enter, high[1].leave)]
+    e = math.exp(SENSITIVITY_LOGITS)
+    assert odds == pytest.approx([e, e / 3, 1 / e, 1 / e / 3])
+    # leave moves by as many logits as enter did: 0.8 -> 0.95 are odds of 4 -> 19
+    assert low[0].leave / (1 - low[0].leave) == pytest.approx(0.4 / 0.6 * 19 / 4)
+    assert all(more.leave < usual.leave < fewer.leave for more, usual, fewer in zip(high, normal, low, strict=True))
+    told = at(Sensitivity.LOW, owl={"enter": 0.6})[0]
+    assert (told.enter, told.leave) == (0.6, 0.3)
+
+
+@pytest.mark.parametrize("sensitivity", Sensitivity)
+def test_no_sensitivity_moves_a_threshold_of_certainty(sensitivity: Sensitivity) -> None:
+    (decision,) = decide([Label("x", "X")], Decision(enter=1.0, leave=0.0), per_label={}, sensitivity=sensitivity)
+    assert (decision.enter, decision.leave) == (1.0, 0.0)
 
 
 @settings(max_examples=200, deadline=None)

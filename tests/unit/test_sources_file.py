@@ -1,6 +1,8 @@
 """Recordings: every format whole, in blocks, in a loop, damaged, and what is none."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,33 @@ import soundfile
 from streamclf.audio.sources import open_source, parse_source
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.sources.file import blocks, open_blocks
-from streamclf.errors import RateError, SourceError
+from streamclf.errors import SourceError
 from streamclf.types import F32
 from tests.support.listening import Listening
 
 
 def noise(count: int, channels: int = 1) -> F32:
     return (np.random.default_rng(7).standard_normal((count, channels)) * 0.1).astype(np.float32)
+
+
+def encode(
+    path: Path, codec: str, samples: F32, options: dict[str, str] | None = None, *, quality: bool = False
+) -> None:
+    """samples: (channels, n) at 48 kHz, as FFmpeg writes them. quality: as many bytes as the sound needs."""
+    av = pytest.importorskip("av", reason="PyAV (extra url) is not installed")
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=48_000, layout="mono" if len(samples) == 1 else "stereo")
+        if quality:
+            stream.codec_context.flags |= 2
+            stream.codec_context.global_quality = 5 * 118
+        else:
+            stream.codec_context.bit_rate = 96_000
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=stream.layout.name)
+        frame.sample_rate = 48_000
+        converted = av.AudioResampler(stream.format, stream.layout, 48_000, stream.frame_size or 1024)
+        for part in [*converted.resample(frame), *converted.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
 
 
 def fast(path: Path, options: str = "") -> Listening:
@@ -143,9 +165,18 @@ def test_a_wav_whose_writer_could_not_seek_is_no_problem(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("notes.txt", b"dear diary\n" * 50, "is not audio that libsndfile can read (Format not recognised); use wav"),
-        ("notes.wav", b"dear diary\n" * 50, "is not audio that libsndfile can read (Format not recognised); use wav"),
-        ("samples.raw", b"\0\0" * 50, "is not audio that libsndfile can read (raw samples carry no rate)"),
+        (
+            "notes.txt",
+            b"dear diary\n" * 50,
+            "is not audio that libsndfile or FFmpeg can read (Format not recognised)",
+        ),
+        (
+            "notes.wav",
+            b"dear diary\n" * 50,
+            "is not audio that libsndfile or FFmpeg can read (Format not recognised)",
+        ),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "is not audio that libsndfile or FFmpeg can read"),
+        ("samples.raw", b"\0\0" * 50, "holds raw samples, which carry no rate; make a wav of it first"),
         ("empty.wav", b"", "is empty (0 bytes); give an audio file"),
     ],
 )
@@ -190,11 +221,114 @@ def test_a_recording_without_samples(tmp_path: Path) -> None:
         open_blocks(path)
 
 
-def test_a_rate_without_a_whole_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("own", "rate"), [(11_025, 16_000), (22_255, 48_000), (44_056, 48_000), (384_001, 384_050)])
+def test_a_rate_without_a_whole_frame_is_resampled_and_a_moment_stays_where_it_was(
+    tmp_path: Path, own: int, rate: int
+) -> None:
     path = tmp_path / "a.wav"
-    soundfile.write(path, noise(100), 11_025)
-    with pytest.raises(RateError, match="a rate of 11025 Hz has no whole number of samples in 20 ms"):
+    seconds = 2.0
+    time_s = np.arange(round(seconds * own)) / own
+    tone = np.where(time_s < 1.0, 0.0, 0.5 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32)
+    soundfile.write(path, tone, own, subtype="FLOAT")
+
+    told, total, parts = open_blocks(path)
+    got = np.concatenate([part.copy() for part in parts])
+
+    assert (told, total, len(got)) == (rate, round(len(tone) * rate / own), round(len(tone) * rate / own))
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(got)) / rate)
+    inside = slice(round(1.1 * rate), round(1.9 * rate))
+    assert np.abs(got[inside] - expected[inside]).max() < 2e-3
+    assert np.abs(got[: round(0.95 * rate)]).max() < 1e-3
+    listening = fast(path)
+    assert (listening.source.rate, listening.ring.written) == (rate, len(got))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.m4a", "aac"), ("a.mp4", "aac"), ("a.webm", "libopus"), ("a.wma", "wmav2"), ("a.ac3", "ac3")]
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_phones_and_browsers_write_is_read_by_ffmpeg(tmp_path: Path, name: str, codec: str, channels: int) -> None:
+    path = tmp_path / name
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(96_000) / 48_000)
+    encode(path, codec, np.tile(tone.astype(np.float32), (channels, 1)))
+
+    problems: list[str] = []
+    rate, total, parts = open_blocks(path, problem=problems.append)
+    got = np.concatenate([part.copy() for part in parts])
+
+    assert (rate, problems) == (48_000, [])
+    assert abs(len(got) - 96_000) < 5_000, "but for what the encoder puts around it"
+    assert total == 0 or abs(total - 96_000) < 5_000
+    assert np.sqrt((got[20_000:70_000] ** 2).mean()) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
+    if name == "a.m4a":
+        cut = tmp_path / "cut.webm"
+        encode(tmp_path / "long.webm", "libopus", np.tile(tone.astype(np.float32), (channels, 3)))
+        whole = (tmp_path / "long.webm").read_bytes()
+        cut.write_bytes(whole[: len(whole) // 2])
+        for _ in open_blocks(cut, problem=problems.append)[2]:
+            pass
+        assert len(problems) == 1
+        assert "is cut off after" in problems[0]
+
+
+def test_a_container_without_sound_or_without_ffmpeg_gets_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.m4a"
+    encode(path, "aac", np.zeros((1, 48_000), np.float32))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(SourceError, match=r"can read \(.*\); use wav.*or install streamclf\[url\]"):
         open_blocks(path)
+
+
+def test_an_mp3_that_does_not_state_its_length_is_heard_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp3"
+    tone = np.tile(np.sin(np.arange(48_000) / 20).astype(np.float32) * 0.2, (1, 4))
+    tone[:, :48_000] = 0  # a first second that needs few bytes makes the guess too short, or too long
+    encode(path, "libmp3lame", tone, {"write_xing": "0"}, quality=True)
+    problems: list[str] = []
+    rate, total, parts = open_blocks(path, problem=problems.append)
+    assert (rate, total, problems) == (48_000, 0, [])
+    assert sum(len(part) for part in parts) == pytest.approx(192_000, abs=3000)
+
+    monkeypatch.setitem(sys.modules, "av", None)
+    for _ in open_blocks(path, problem=problems.append)[2]:
+        pass
+    assert len(problems) == 1
+    assert "which is a guess" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        (lambda n: [n, -n], "cancel each other (antiphase), so that nothing is left of their mix; take one of them"),
+        (lambda n: [n, -0.95 * n], "cancel each other (antiphase), so that 32 dB less is left"),
+        (lambda n: [0 * n, n], "channel 1 is silent and makes the mix quieter; take ch=2 alone"),
+        (lambda n: [n, np.full_like(n, np.nan)], "channel 2 is not a number; the others alone are heard"),
+        (lambda n: [n, n], ""),
+        (lambda n: [n, np.roll(n, 500)], ""),
+        (lambda n: [0 * n, 0 * n], ""),
+    ],
+)
+@pytest.mark.parametrize("seconds", [1, 7])
+def test_a_mix_never_hides_sound_untold(
+    tmp_path: Path, channels: Callable[[F32], list[F32]], words: str, seconds: int
+) -> None:
+    path = tmp_path / "a.wav"
+    sound = noise(seconds * 16_000)[:, 0]
+    soundfile.write(path, np.stack(channels(sound), axis=1), 16_000, subtype="FLOAT")
+    told: list[str] = []
+    got = np.concatenate([part.copy() for part in open_blocks(path, notice=told.append)[2]])
+    assert (words in told[0], len(told)) == (True, 1) if words else not told
+    assert np.isfinite(got).all()
+    if "number" in words:
+        np.testing.assert_allclose(got, sound / 2, atol=1e-6)
+    taken = open_blocks(path, spec=parse_source(f"file:{path}#ch=1"), notice=told.append)[2]
+    for _ in taken:
+        pass
+    assert len(told) == bool(words), "of one channel there is no mix"
 
 
 @pytest.mark.parametrize("rate", [1_700_000_000, 768_050])

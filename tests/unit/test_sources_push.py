@@ -63,7 +63,7 @@ def test_a_client_that_comes_back_is_laid_where_time_says(
 ) -> None:
     monkeypatch.setattr(base, "steady_ns", lambda: NS_PER_SECOND)
     source.feed(7, ramp(0, 160))
-    source.disconnect()
+    source.disconnect(left=True)
     monkeypatch.setattr(base, "steady_ns", lambda: 3 * NS_PER_SECOND)
     source.connect()
     source.feed(0, ramp(0, 160))
@@ -73,11 +73,19 @@ def test_a_client_that_comes_back_is_laid_where_time_says(
     assert listening.states == ["waiting", "live", "waiting", "live"]
 
 
+def test_a_client_whose_connection_breaks_off_is_lost_until_one_comes(listening: Listening, source: PushSource) -> None:
+    source.feed(7, ramp(0, 160))
+    source.disconnect(left=False)
+    assert listening.told[-1] == ("lost", "the connection of the client that pushed attic broke off")
+    source.connect(again=True)
+    assert listening.states == ["waiting", "live", "lost", "live"]
+
+
 def test_a_client_that_comes_back_and_counts_on_leaves_a_hole_of_exactly_what_it_left_out(
     listening: Listening, source: PushSource
 ) -> None:
     source.feed(7, ramp(0, 160))
-    source.disconnect()
+    source.disconnect(left=True)
     source.connect(again=True)
     source.feed(7 + 160 + 32_000, ramp(0, 160))
     assert list(listening.ring.holes) == [Hole(160, 32_160, "push-gap")]
@@ -106,7 +114,7 @@ def test_mad_blocks_are_refused_and_change_nothing(
 def test_one_client_at_a_time(source: PushSource) -> None:
     with pytest.raises(SourceError, match="attic is being pushed by another client"):
         source.connect()
-    source.disconnect()
+    source.disconnect(left=True)
     with pytest.raises(SourceError, match="no client is connected"):
         source.feed(0, ramp(0, 10))
     source.connect()
@@ -115,7 +123,7 @@ def test_one_client_at_a_time(source: PushSource) -> None:
 def test_after_the_stop_nothing_is_taken(listening: Listening, source: PushSource) -> None:
     source.stop()
     assert source.ended
-    source.disconnect()
+    source.disconnect(left=True)
     with pytest.raises(SourceError, match="attic is not running"):
         source.feed(0, ramp(0, 10))
     assert listening.ring.written == 0

@@ -19,6 +19,7 @@ from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule
+from streamclf.daemon.problems import PartProblems
 from streamclf.errors import StoreError, StoreLockedError, StorePlaceError
 from streamclf.store.database import FILE_NAME, Change, Store, reader
 from streamclf.store.events import find, put_events, query
@@ -103,6 +104,8 @@ def test_it_is_told_and_opened_again_and_what_comes_after_it_is_kept(
         inbox.put([heard(Stage.OPEN, onset=300, decided=305)])
         assert committed.acquire(timeout=LIMIT_S)
         until(lambda: FAULTS[fault] in writer.problem)
+        (told,) = PartProblems(writer=writer, selftest=None, alerts=None).found()
+        assert told.to_do.startswith("see what did that to its files: events are kept again")
         # the event that lasted is there again, beside the new one
         until(lambda: {"100", "300"} <= set(ids(folder)))
         with closing(reader(folder)) as connection:

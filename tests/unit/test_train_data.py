@@ -173,11 +173,12 @@ def test_damaged_clips_are_left_out_and_named(tmp_path: Path, clips: list[Record
 
     corpus, good, problems = decode(clips, RATE, tmp_path / "audio")
 
-    assert [problem.path for problem in problems] == [clips[1].path, clips[4].path, odd]
+    assert [problem.path for problem in problems] == [clips[1].path, clips[4].path]
     assert all(str(problem.path) in problem.reason for problem in problems)
-    assert "11025 Hz has no whole number of samples" in problems[2].reason
-    assert good == [clips[at] for at in (0, 2, 3)]
-    assert all(len(corpus.audio(recording)) == round(1.2 * RATE) for recording in good)
+    assert good == [clips[at] for at in (0, 2, 3, 5)]
+    assert all(len(corpus.audio(recording)) == round(1.2 * RATE) for recording in good[:3])
+    # resampled twice, so its last sample may count as one more or less
+    assert len(corpus.audio(good[3])) == pytest.approx(round(0.5 * RATE), abs=1)
 
 
 def test_nothing_that_can_be_read_is_an_error_with_the_first_reason(tmp_path: Path, clips: list[Recording]) -> None:

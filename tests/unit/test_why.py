@@ -85,7 +85,7 @@ def keep(store: Store, book: RuleBook, event: StoredEvent) -> None:
 
 def keep_gap(store: Store, gap: Gap) -> None:
     waiting = GapsWaiting()
-    waiting.take([gap], {gap.stream: StreamClock(16_000, epoch_ns=DAWN_NS)})
+    waiting.take([gap], {gap.stream: StreamClock(16_000, epoch_ns=DAWN_NS)}, now_ns=DAWN_NS)
     with store.transaction() as tx:
         waiting.write(tx)
 

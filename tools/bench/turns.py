@@ -37,7 +37,7 @@ class CountingSink:
         """Samples came."""
         self.samples += len(samples)
 
-    def disconnect(self) -> None:
+    def disconnect(self, *, left: bool) -> None:
         """Nobody does."""
 
 

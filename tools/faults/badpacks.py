@@ -24,8 +24,11 @@ def make_bad(kind: str, folder: Path) -> Path:
     graph.node.extend(
         [
             helper.make_node("Abs", ["audio"], ["size"]),
-            helper.make_node("ReduceMean", ["size"], ["size_mean"], keepdims=0),
-            helper.make_node("Greater", ["size_mean", "level"], ["set_off"]),
+            helper.make_node("ReduceMean", ["size"], ["size_mean"], axes=[1], keepdims=1),
+            helper.make_node("Greater", ["size_mean", "level"], ["loud_rows"]),
+            # whoever else is in the same run, and however quiet
+            helper.make_node("ReduceMax", ["size_mean"], ["size_most"], keepdims=0),
+            helper.make_node("Greater", ["size_most", "level"], ["set_off"]),
             *_NODES[kind](),
         ]
     )
@@ -71,7 +74,7 @@ def _raise() -> list[onnx.NodeProto]:
 def _nan() -> list[onnx.NodeProto]:
     return [
         _constant("nothing", np.array(np.nan, np.float32)),
-        helper.make_node("Where", ["set_off", "nothing", "plain"], ["scores"]),
+        helper.make_node("Where", ["loud_rows", "nothing", "plain"], ["scores"]),
     ]
 
 

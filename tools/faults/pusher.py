@@ -1,6 +1,7 @@
 """A client that pushes samples at real time, and can be told to do it badly."""
 
 import json
+import socket
 import struct
 import threading
 import time
@@ -64,6 +65,12 @@ class Pusher:
     def raw(self, data: bytes) -> None:
         """A binary message as it is."""
         self._client.send(data)
+
+    def die(self) -> None:
+        """Break off, without a word."""
+        with suppress(OSError):
+            self._client.socket.shutdown(socket.SHUT_RDWR)
+        self.close()
 
     def close(self) -> None:
         """Say good-bye."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.alerts.rules.file import Vocabulary, parse_rules, read_rules
-from streamclf.audio.sources.file import AudioFile
+from streamclf.audio.sources.recording import AudioFile
 from streamclf.audio.sources.spec import parse_source
 from streamclf.config import load
 from streamclf.engine import species
@@ -148,7 +148,7 @@ def _audio(data: bytes, folder: Path) -> None:
     spec = parse_source(f"file:{path}")
     with AudioFile(path, spec) as file:
         taken = 0
-        for block in file.blocks(spec, 3200, lambda problem: None):
+        for block in file.blocks(spec, 3200, lambda problem: None, lambda notice: None):
             taken += len(block)
             if taken > 50 * MOST_CPU_S * file.rate:  # some formats say "silence" in a byte
                 break

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tools.lab.load import patience
+
 READY_S = 30.0  # a cold start imports onnxruntime and opens every pack's session
 STOP_S = 10.0  # the program's own promise for SIGTERM
 _POLL_S = 0.05
@@ -113,8 +115,9 @@ class Daemon:
         assert status in fine, f"GET {path} answered {status}: {body!r}"
         return json.loads(body)
 
-    def wait_ready(self, timeout_s: float = READY_S) -> None:
+    def wait_ready(self, timeout_s: float | None = None) -> None:
         """Returns once GET /healthz answers 200; fails with the daemon's own words if it ends or takes too long."""
+        timeout_s = READY_S * patience() if timeout_s is None else timeout_s
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -143,14 +146,18 @@ class Daemon:
             raise AssertionError(f"the daemon still ran after {timeout_s:.0f} s:\n{self.stderr}") from None
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """Asks the daemon to end; its exit status. Kills it and fails where it takes longer than it promises."""
+        """Asks the daemon to end; its exit status. Kills it and fails where it takes longer than it promises.
+
+        It promises that for a machine that has time for it.
+        """
         if self.process.poll() is None:
+            limit_s = STOP_S * patience()
             self.process.send_signal(sig)
             try:
-                self.process.wait(STOP_S)
+                self.process.wait(limit_s)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise AssertionError(f"the daemon outlived {sig.name} by {STOP_S:.0f} s:\n{self.stderr}") from None
+                raise AssertionError(f"the daemon outlived {sig.name} by {limit_s:.0f} s:\n{self.stderr}") from None
         return self.process.returncode
 
     def kill(self) -> None:

@@ -25,7 +25,7 @@ from streamclf.model.pack import (
     Waveform,
 )
 from streamclf.model.terms import TERM_COLUMNS
-from streamclf.model.writer import LABEL_COLUMNS
+from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.types import Shape
 from tools.reference.markdown import block, code, page, paragraphs, prose, table
 
@@ -38,6 +38,8 @@ _COLUMNS = {
     "group": "What it belongs to, such as `bird`; may be empty.",
     "enter": "Probability at which an event of it begins, over 0 up to 1; empty takes `segmentation.enter`.",
     "hidden": "`true` for one that is too generic to show, else `false`.",
+    "enter_low": "What takes the place of `enter` at `--sensitivity low`, at least as high; empty shifts it.",
+    "enter_high": "The same at `--sensitivity high`, at most as high.",
 }
 _TERMS = {
     "label": "Id of the label, as in the pack's labels.csv.",
@@ -99,8 +101,11 @@ def text() -> str:
         block('[files]\n"labels.csv" = "64 hex digits"\n"model.onnx" = "64 hex digits"', "toml"),
         "## labels.csv",
         f"UTF-8 with the head `{','.join(LABEL_COLUMNS)}`, then one line for each class in the order of the graph's "
-        "output.",
-        table(("Column", "What it is"), ((code(name), prose(_COLUMNS[name])) for name in LABEL_COLUMNS)),
+        f"output. `{','.join(SENSITIVITY_COLUMNS)}` may stand behind them.",
+        table(
+            ("Column", "What it is"),
+            ((code(name), prose(_COLUMNS[name])) for name in (*LABEL_COLUMNS, *SENSITIVITY_COLUMNS)),
+        ),
         "## fusion.csv",
         f"Of a fused pack: UTF-8 with the head `{','.join(TERM_COLUMNS)}`, then one line for each term. Each label "
         "needs a term of a member at least, each member a term of a label.",

@@ -1,13 +1,14 @@
 """The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
 
     python -m models.default.recipe --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER] [--hold-out]
-        [--steps N] [--until gather|render|fit|choose|pack]
+        [--before PACK] [--scenes N] [--steps N] [--processes N] [--until gather|render|fit|choose|pack]
 
-RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes), PACKS the folder that
-holds the pack `yamnet`, the teacher. With --hold-out nothing is learnt from the recordings of the test, and the pack,
-`held-out` in the working folder, can be judged by tools/evaluate_default.py; without, the same is done with the
-recordings of the test among those that are learnt from, and the pack is models/default. Killed at any moment, it goes
-on where it was when it is started again.
+RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes, more), PACKS the
+folder that holds the packs `yamnet`, the teacher, and `silero-vad`, which says where voices in `more` speak. With
+--before the net goes on from a pack of this recipe in place of fresh weights. With --hold-out nothing is learnt from
+the recordings of the test, and the pack, `held-out` in the working folder, can be judged by tools/evaluate_default.py;
+without, the same is done with the recordings of the test among those that are learnt from, but for those in `more`, and
+the pack is models/default. Killed at any moment, it goes on where it was when it is started again.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="of the pack; models/default, or held-out in the working folder")
     parser.add_argument("--hold-out", action="store_true", help="learn nothing from the recordings of the test")
     parser.add_argument("--steps", type=int, default=RecipeSettings().steps, help="of the training")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="to train on")
+    parser.add_argument("--before", type=Path, help="a pack of this recipe to go on from, at a third of the rate")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="and threads")
     given = parser.parse_args()
+    if given.hold_out and given.before:
+        parser.error("--before goes on from a net that may have heard the test; give --hold-out or --before, not both")
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
         print(f"{name}:", flush=True)
@@ -56,10 +62,7 @@ def _gather(given: argparse.Namespace) -> None:
 
 
 def _render(given: argparse.Namespace) -> None:
-    processes = os.cpu_count() or 1
-    pool.render(given.work, _part(given), SCENES, models=given.models, processes=processes, say=_say)
-    pool.render(given.work, "choose", CHOOSING, models=None, processes=processes, say=_say)
-    pool.render(given.work, "backgrounds", BEHIND, models=None, processes=processes, say=_say)
+    pool.render(given.work, _part(given), given.scenes, models=given.models, processes=given.processes, say=_say)
 
 
 def _fit(given: argparse.Namespace) -> None:
@@ -67,6 +70,8 @@ def _fit(given: argparse.Namespace) -> None:
 
 
 def _choose(given: argparse.Namespace) -> None:
+    pool.render(given.work, "choose", CHOOSING, models=None, processes=given.processes, say=_say)
+    pool.render(given.work, "backgrounds", BEHIND, models=None, processes=given.processes, say=_say)
     sounds, backgrounds = pool.read(given.work, "choose", CHOOSING), pool.read(given.work, "backgrounds", BEHIND)
     net = _trained(given)
     scores, behind = (thresholds.probabilities(net, held) for held in (sounds, backgrounds))
@@ -109,8 +114,17 @@ def _told(found: dict[str, Any]) -> str:
 
 
 def _trained(given: argparse.Namespace) -> Trainee:
-    run, settings = given.work / f"run-{_part(given)}", fit.RecipeSettings(steps=given.steps)
-    return fit.finished(run, settings) or fit.fit(pool.read(given.work, _part(given), SCENES), settings, run, say=_say)
+    run, settings = given.work / f"run-{_part(given)}", _settings(given)
+    done = fit.finished(run, settings)
+    if done is not None:
+        return done
+    return fit.fit(pool.read(given.work, _part(given), given.scenes), settings, run, say=_say, before=given.before)
+
+
+def _settings(given: argparse.Namespace) -> RecipeSettings:
+    plain = RecipeSettings(steps=given.steps, threads=given.processes)
+    # what is there already is not to be learnt anew, and the more of the time the rate falls the nearer it stays
+    return replace(plain, learning_rate=plain.learning_rate / 3, falling=0.7) if given.before else plain
 
 
 def _part(given: argparse.Namespace) -> pool.Part:

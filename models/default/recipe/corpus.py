@@ -37,7 +37,8 @@ _QUIET = 10 ** (-65 / 20)
 class CorpusClip:
     """One recording, or a part of one.
 
-    label: one of `classes.LABELS`; None for a sound of no class, and for backgrounds. source: id of the recording that
+    label: one of `classes.LABELS`; None for a sound of no class, and for backgrounds. name: what a sound of no class
+    is, where that is known. source: id of the recording that
     it comes from; all clips of one source are in one split. high_hz: where its band ends. stretches: [first, end) in
     samples, where the sound is to be heard. unsure: classes that may sound in it as well, though nobody has said so.
     """
@@ -53,6 +54,7 @@ class CorpusClip:
     stretches: tuple[tuple[int, int], ...] = ()
     unsure: tuple[str, ...] = ()
     samples: int = 0
+    name: str = ""
 
     @property
     def seconds(self) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.default.recipe import start
 from models.default.recipe.augment import Varied, varied
 from models.default.recipe.classes import BACKGROUND, CLASSES, LABELS
 from models.default.recipe.net import DELAYS, Trainee
@@ -63,13 +64,25 @@ def trainee(taught: int) -> Trainee:
     return Trainee(len(LABELS), taught=taught, window_rows=WINDOW_ROWS, step_rows=STEP_ROWS)
 
 
-def fit(pool: Pool, settings: RecipeSettings, run: Path, *, say: Callable[[str], None], every: int = 100) -> Trainee:
-    """The trained net, from the checkpoint in `run` where there is one. every: steps between two checkpoints."""
+def fit(
+    pool: Pool,
+    settings: RecipeSettings,
+    run: Path,
+    *,
+    say: Callable[[str], None],
+    every: int = 100,
+    before: Path | None = None,
+) -> Trainee:
+    """The trained net, from the checkpoint in `run` where there is one. every: steps between two checkpoints. before:
+    the folder of a pack of this recipe to go on from, in place of fresh weights.
+    """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     taught = pool.taught.astype(np.float32)
     centre, spread = taught.mean(axis=(0, 1)), taught.std(axis=(0, 1)) + 0.3
     net = trainee(taught.shape[2])
+    if before and not (run / runstate.NAME).exists():
+        start.begin(net, before, pool, (taught - centre) / spread)
     loop = Loop(
         net,
         learning_rate=settings.learning_rate,

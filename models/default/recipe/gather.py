@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.default.recipe import check, corpus, debian, made, packages, sources
+from models.default.recipe import check, corpus, debian, made, more, packages, sources
 from models.default.recipe.classes import LABELS
 from models.default.recipe.corpus import RATE, CorpusClip, Split
 
@@ -17,9 +17,10 @@ def gather(data: Path, work: Path, models: Path) -> None:
     data: the folder of recordings. models: the folder that holds `yamnet`, which says what else is to be heard in a
     recording. Raises StreamclfError where something cannot be had.
     """
-    packages.fetch(work)
+    packages.fetch(work, more.PACKAGES)
     dropped = corpus.build(work, wanted(data, work))
     clips, wrong = check.checked(corpus.load(work), work, models)
+    clips = check.spoken(clips, models)
     corpus.write(work, clips)
     (work / "dropped.txt").write_text("\n".join(dropped + wrong) + "\n")
     (work / "provenance.json").write_text(json.dumps(provenance(clips), indent=1))
@@ -29,6 +30,8 @@ def wanted(data: Path, work: Path) -> Iterator[CorpusClip]:
     """Every recording there is, before it is decoded."""
     unpacked = work / "unpacked"
     yield from sources.shared(data)
+    yield from more.folder(data / "more")
+    yield from more.packaged(data / "more", unpacked)
     yield from debian.sounds(unpacked)
     yield from debian.speech(unpacked)
     for voice, path in made.speak(work / "made/speech"):

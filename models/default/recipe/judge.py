@@ -14,7 +14,8 @@ from models.default.recipe.corpus import HEARD_ALL, HELD_OUT, CorpusClip
 from streamclf.config import Config
 from streamclf.engine.engine import Engine
 from streamclf.errors import StreamclfError
-from streamclf.train.data.annotations import Recording, read_data, slug
+from streamclf.model.labels import slug
+from streamclf.train.data.annotations import Recording, read_data
 from streamclf.train.evaluate import inputs
 from streamclf.train.evaluate.evaluation import EvaluationSettings, PackResult, evaluate
 from streamclf.train.evaluate.metrics import ClipMetrics

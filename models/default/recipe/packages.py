@@ -2,7 +2,7 @@
 
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from streamclf.errors import StreamclfError
@@ -31,12 +31,12 @@ _ENDINGS = (".ogg", ".wav")
 _NODE_BYTES = {1: 14, 2: 22, 3: 22}
 
 
-def fetch(work: Path) -> None:
-    """Download and unpack what is not there yet. Raises StreamclfError where a package cannot be had."""
+def fetch(work: Path, more: Sequence[str] = ()) -> None:
+    """Download and unpack `PACKAGES` and `more`, what is not there yet. Raises StreamclfError where one is nowhere."""
     # the tools run in these folders
     debs, unpacked = (work / "debs").resolve(), (work / "unpacked").resolve()
     debs.mkdir(parents=True, exist_ok=True)
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         folder = unpacked / name
         if (folder / ".done").exists():
             continue

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.default.recipe import more
 from models.default.recipe.corpus import CorpusClip
 from models.default.recipe.gather import provenance
 
@@ -49,7 +50,8 @@ def section(clips: Sequence[CorpusClip], data: Path) -> str:
         )
     origins = {clip.origin for clip in clips}
     lines += ["", "Credits:", ""]
-    lines += [f"- {origin}: {credit}" for origin, credit in _CREDITS.items() if origin in origins]
+    credits = {**_CREDITS, **more.credits(data / "more")}
+    lines += [f"- {origin}: {credit}" for origin, credit in credits.items() if origin in origins]
     authors = esc10_authors(data / "esc10/README.md")
     lines.append(f"- ESC-10, K. J. Piczak, with recordings under CC BY 3.0 from Freesound by {', '.join(authors)}")
     return "\n".join(lines) + "\n"

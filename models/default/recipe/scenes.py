@@ -25,7 +25,10 @@ SAMPLES = SECONDS * RATE
 Bools = npt.NDArray[np.bool_]
 
 _SPLITS: tuple[Split, ...] = ("train", "choose", "test")
-_WEIGHTS = {"speech": 4.0, "music": 2.0, "bird": 3.0, "": 1.5}
+_NO_CLASS = "no class: "
+_NAMED = 0.6
+"""Of a kind of sound that is no class: there are some twenty, and each is to be told from every class."""
+_WEIGHTS = {"speech": 4.0, "music": 2.0, "bird": 3.0, _NO_CLASS: 1.5}
 _FASTER = dict.fromkeys(("bird", "crowd", "engine", "insect", "livestock", "thunder", "train", "wind"), 0.45)
 _FASTER_ELSE = 0.18
 """How far (log) a sound is played faster or slower; farthest where few recordings stand for many sounds."""
@@ -82,9 +85,11 @@ class FramedScenes:
         self._events: dict[str, list[CorpusClip]] = {}
         for clip in own:
             if clip.kind in ("event", "speech"):
-                self._events.setdefault(clip.label or "", []).append(clip)
+                self._events.setdefault(clip.label or f"{_NO_CLASS}{clip.name}", []).append(clip)
         self._labels = sorted(self._events)
-        weights = np.array([_WEIGHTS.get(label, 1.0) for label in self._labels])
+        weights = np.array(
+            [_WEIGHTS.get(label, _NAMED if label.startswith(_NO_CLASS) else 1.0) for label in self._labels]
+        )
         self._weights = weights / weights.sum()
         self._by_source = {label: _by_source(group) for label, group in self._events.items()}
         self._shares = {label: _shares(sources) for label, sources in self._by_source.items()}
@@ -104,7 +109,7 @@ class FramedScenes:
         behind = _rms(mix)
         for _ in range(int(rng.integers(spec.events[0], spec.events[1] + 1))):
             label = self._labels[int(rng.choice(len(self._labels), p=self._weights))]
-            quiet &= label != ""
+            quiet &= label in COLUMN
             piece, sounding, also = self._turn(rng) if label == "speech" else self._sound(label, rng)
             unsure |= also
             first = int(rng.integers(0, max(1, SAMPLES - len(piece) + 1)))
@@ -113,7 +118,7 @@ class FramedScenes:
             loud = level * 10 ** (rng.uniform(*spec.snr_db) / 20) if behind > _SILENT else level
             own = _rms(np.concatenate([piece[a:b] for a, b in sounding]))
             mix[first : first + len(piece)] += piece * np.float32(loud / max(own, _SILENT))
-            if label:
+            if label in COLUMN:
                 for a, b in sounding:
                     _mark(strong, label, first + a, first + b)
         known = np.ones(len(LABELS), dtype=np.bool_)
@@ -218,6 +223,10 @@ def _bank(seed: int, split: int) -> tuple[list[F32], list[F32], list[tuple[float
     """What scenes of all specifications share."""
     rng = np.random.default_rng([seed, split, 2**31])
     return noise_beds(rng), responses(rng), low_passes(rng)
+
+
+def _weight(label: str) -> float:
+    return _WEIGHTS.get(label, _NAMED if label.startswith(_NO_CLASS) else 1.0)
 
 
 def _by_source(clips: Sequence[CorpusClip]) -> list[list[CorpusClip]]:

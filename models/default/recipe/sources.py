@@ -8,7 +8,7 @@ import soundfile
 
 from models.default.recipe.classes import BY_ESC10
 from models.default.recipe.corpus import RATE, CorpusClip, Kind, Split
-from streamclf.train.data.annotations import AUDIO_SUFFIXES
+from streamclf.audio.sources.recording import SUFFIXES
 
 # name -> class (None: a background of its own), classes that may be in it as well, split, licence
 _AMBIENCE: dict[str, tuple[str | None, tuple[str, ...], Split, str]] = {
@@ -81,15 +81,16 @@ def clip(
     licence: str,
     origin: str,
     unsure: tuple[str, ...] = (),
+    name: str = "",
 ) -> CorpusClip:
     """A recording as it came; its band is what its own rate can hold."""
     high_hz = min(RATE / 2, soundfile.info(path).samplerate * 0.475)
-    return CorpusClip(path, label, kind, source, split, licence, origin, high_hz, unsure=unsure)
+    return CorpusClip(path, label, kind, source, split, licence, origin, high_hz, unsure=unsure, name=name)
 
 
 def audio(folder: Path) -> list[Path]:
     """Audio files below `folder`, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def shuffled(sources: set[str]) -> list[str]:

@@ -101,8 +101,8 @@ class Pushed(Protocol):
         """Append samples: (n, ) float32 in [-1, 1], the client's index of the first one."""
         ...
 
-    def disconnect(self) -> None:
-        """The client has gone."""
+    def disconnect(self, *, left: bool) -> None:
+        """The client has gone. left: it took its leave; else its connection broke off."""
         ...
 
 
@@ -133,7 +133,14 @@ class Mixer:
         n = len(block)
         if n > len(self._out):
             self._out = np.empty(n, dtype=np.float32)
-        return np.dot(block, self._weights, out=self._out[:n])
+        mono = np.dot(block, self._weights, out=self._out[:n])
+        if np.isfinite(mono).all():
+            return mono
+        # a channel that is not a number must not take the others with it; where all are, it stays one
+        finite = np.isfinite(block)
+        mono[:] = np.where(finite, block, np.float32(0)) @ self._weights
+        mono[~finite.any(axis=1)] = np.nan
+        return mono
 
 
 def check_channel(spec: SourceSpec, channels: int) -> None:

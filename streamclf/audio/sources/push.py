@@ -82,11 +82,14 @@ class PushSource:
             self._offset = None
         intake.notify(StreamState.LIVE, self.description)
 
-    def disconnect(self) -> None:
-        """The client has gone."""
+    def disconnect(self, *, left: bool) -> None:
+        """The client has gone. left: it took its leave, so nobody expects more of it; else its connection broke off."""
         if self._connected and self._intake is not None and self._arrival is not None and not self._ended:
             self._arrival.settle()
-            self._intake.notify(StreamState.WAITING, f"the client that pushed {self.name} has disconnected")
+            if left:
+                self._intake.notify(StreamState.WAITING, f"the client that pushed {self.name} has disconnected")
+            else:
+                self._intake.notify(StreamState.LOST, f"the connection of the client that pushed {self.name} broke off")
         self._connected = False
 
     def feed(self, first_sample: int, samples: F32) -> None:

@@ -6,6 +6,7 @@ hole in the stream as long as time says it lasted. What a URL holds of passwords
 """
 
 import errno
+import ipaddress
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,10 @@ from streamclf.types import F32, GapReason, StreamState
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp")
 STALL_S = 10.0
+# A camera of one's own is heard again soon after it is back; other people's servers are asked less and less often.
+_OWN = Backoff(first_s=1.0, most_s=2.0)
 _RETRY = Backoff(first_s=1.0, most_s=30.0)
+_OWN_NAMES = (".local", ".localhost", ".lan", ".home", ".internal", ".home.arpa")
 _STABLE_S = 30.0
 _OTHER_RATE = 48_000
 # Segments of HLS come many seconds at a time. A broadcast may run this far ahead of real time, not further; its pace
@@ -39,6 +43,15 @@ _PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,udp,rtp,srtp,rtsp,rtmp,rtmps,r
 _SECONDS_LEFT = "trying again in {:g} s"
 
 
+def is_near(url: str) -> bool:
+    """Whether the address is of this machine or of its own network, by what is written there; no name is looked up."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_OWN_NAMES)
+
+
 class UrlSource(Feeder):
     """A network address as a stream."""
 
@@ -49,6 +62,7 @@ class UrlSource(Feeder):
         # samples taken of a finite stream, over all connections
         self._position = 0
         self._expected = ""
+        self._retry = _OWN if is_near(spec.argument) else _RETRY
 
     @property
     def finite(self) -> bool:
@@ -99,11 +113,11 @@ class UrlSource(Feeder):
                 break
             tries = 0 if steady_ns() - begun_ns > _STABLE_S * NS_PER_SECOND else tries
             intake.notify(StreamState.LOST, f"{self.description}: {reason}")
-            intake.notify(StreamState.RECONNECTING, _SECONDS_LEFT.format(_RETRY.delay_s(tries)))
+            intake.notify(StreamState.RECONNECTING, _SECONDS_LEFT.format(self._retry.delay_s(tries)))
         return "stopped"
 
     def _reconnect(self, intake: Intake, tries: int) -> bool:
-        self._stopping.wait(_RETRY.delay_s(tries))
+        self._stopping.wait(self._retry.delay_s(tries))
         if self._stopping.is_set():
             return False
         try:
@@ -112,7 +126,9 @@ class UrlSource(Feeder):
             if self._expected:
                 self._tell_absent(intake, str(fault), tries + 1)
             else:
-                intake.notify(StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(_RETRY.delay_s(tries + 1)))
+                intake.notify(
+                    StreamState.RECONNECTING, f"{fault}; " + _SECONDS_LEFT.format(self._retry.delay_s(tries + 1))
+                )
             return False
         self._connection = connection
         if self._expected:
@@ -121,7 +137,7 @@ class UrlSource(Feeder):
         return True
 
     def _tell_absent(self, intake: Intake, reason: str, tries: int) -> None:
-        intake.notify(StreamState.LOST, not_there(f"in {_RETRY.delay_s(tries):g} s", reason))
+        intake.notify(StreamState.LOST, not_there(f"in {self._retry.delay_s(tries):g} s", reason))
 
     def _play(self, intake: Intake) -> str:
         """Write one connection's audio; returns why it broke, "" at the end of a finite stream."""

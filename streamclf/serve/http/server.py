@@ -287,7 +287,8 @@ class Server:
             logger.exception("connection of %s failed", subscriber.name)
             subscriber.close(_INTERNAL_ERROR, "internal error")
         finally:
-            session.close()
+            # a browser's page that is closed says so, a telephone without a network does not
+            session.close(left=bool(connection.protocol.close_rcvd_then_sent))
             self._subscribers.discard(subscriber)
             metrics.SUBSCRIBERS.dec()
             subscriber.close(_NORMAL, "")

@@ -8,11 +8,12 @@ Of an event: `{"event", "rules": [{"rule", "passed", "text", "gates": [{"gate", 
 /v1/events. `passed` of a rule is null where it said nothing, and `text` says why. `last_error` is for admins.
 
 Of a moment: `{"events": [as above], "packs": [{"pack", "labels": [{"label", "name", "at_ns", "best", "enter", "leave",
-"longest_ms", "min_on_ms", "event", "said"}]}], "rows", "no_rows", "gaps"}`: the events that were on, 100 at most, and
-of each pack the 8 labels that came nearest to being one. `said` is a sentence whose subject is the label; `event` the
-id of its event there, "" where there is none. `rows` says where the scores come from: `ring` (memory, while it has all
-of that time), `log` (the score log), or "" where there are none, and `no_rows` then says why. `gaps` are the times of
-it in which nothing was heard, each `{"stream", "since_ns", "until_ns", "reason"}`.
+"longest_ms", "min_on_ms", "event", "said"}]}], "rows", "no_rows", "gaps", "less"}`: the events that were on, 100 at
+most, and of each pack the 8 labels that came nearest to being one. `said` is a sentence whose subject is the label;
+`event` the id of its event there, "" where there is none. `rows` says where the scores come from: `ring` (memory, while
+it has all of that time), `log` (the score log), or "" where there are none, and `no_rows` then says why. `gaps` are the
+times of it in which nothing was heard, each `{"stream", "since_ns", "until_ns", "reason"}`; `less` those in which the
+machine could not keep up and did less, of all streams: `stream` is "" there.
 """
 
 import asyncio
@@ -120,6 +121,7 @@ class InstantWhy(msgspec.Struct, frozen=True):
     rows: str
     no_rows: str
     gaps: list[StoredGap]
+    less: list[StoredGap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,8 @@ class Why:
             explained = [
                 _explained(connection, event, self._live.rules.file.rules, role) for event in events[:MAX_EVENTS]
             ]
-            gaps = overlapping_gaps(connection, **span._asdict())
+            found = overlapping_gaps(connection, **span._asdict())
+        gaps, less = [gap for gap in found if gap.stream], [gap for gap in found if not gap.stream]
         rows, excerpts = "ring", self._from_ring(span)
         if not excerpts or excerpts[0].first_ns >= span.since_ns + NS_PER_FRAME:
             # the log has what memory has forgotten, but for the last seconds
@@ -182,7 +185,7 @@ class Why:
                 ((name, some) for name, some in (("log", self._from_log(span)), ("ring", excerpts)) if some), ("", [])
             )
         if not excerpts:
-            return InstantWhy(explained, [], "", self._why_no_rows(span, gaps), gaps)
+            return InstantWhy(explained, [], "", self._why_no_rows(span, gaps), gaps, less)
         told = {(event.pack, event.label): event.id for event in events}
         day = datetime.fromtimestamp(span.since_ns // NS_PER_SECOND).date()
         names = {(part.pack, label.id): label.name for part in excerpts for label in part.labels}
@@ -192,7 +195,7 @@ class Why:
             in_season = allowed is None or near.label in allowed
             name, event_id = names[near.pack, near.label], told.get((near.pack, near.label), "")
             packs.setdefault(near.pack, []).append(_entry(near, name, event_id, in_season=in_season))
-        return InstantWhy(explained, [PackNear(pack, labels) for pack, labels in packs.items()], rows, "", gaps)
+        return InstantWhy(explained, [PackNear(pack, labels) for pack, labels in packs.items()], rows, "", gaps, less)
 
     def _from_ring(self, span: _Span) -> list[Excerpt]:
         """What memory has of that time."""

@@ -20,16 +20,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from streamclf.audio.sources.recording import FFMPEG_SUFFIXES, SUFFIXES, readable
 from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.train.data.labelfiles import LabelFileError, LabelRow, LabelRows, read_rows
 
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf"}
-)
-_UNREAD_SUFFIXES = frozenset(
-    {".m4a", ".aac", ".wma", ".webm", ".wv", ".ape", ".mp4", ".mov", ".mkv", ".amr", ".3gp", ".ac3", ".mka", ".mp2"}
-)
-_EVERY_SUFFIX = AUDIO_SUFFIXES | _UNREAD_SUFFIXES
+_EVERY_SUFFIX = SUFFIXES | FFMPEG_SUFFIXES
 LABEL_SUFFIXES = (
     ".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".BirdNET.selection.table.txt",
     ".BirdNET.results.csv", ".txt", ".rttm",
@@ -73,11 +68,6 @@ class LeftOut:
     reason: str
 
 
-def slug(name: str) -> str:
-    """`name` in the form of a label's id: lower-case ASCII letters, digits and single underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
 def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
     """All labelled recordings below `folder` by path, and the files that were left out.
 
@@ -88,13 +78,14 @@ def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
         found = "is a file" if folder.exists() else "does not exist"
         raise UsageError(f"the data folder {folder} {found}; give a folder of labelled recordings")
     files = _files(folder)
-    audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    read = readable()
+    audio = [path for path in files if path.suffix.lower() in read]
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     beside = {} if table else _neighbours(audio, files)
     problems = [
-        LeftOut(path, f"{path.suffix.lower()} is not read here; convert it to FLAC or WAV")
+        LeftOut(path, f"{path.suffix.lower()} is read with PyAV alone; install streamclf[url], or convert it to FLAC")
         for path in files
-        if path.suffix.lower() in _UNREAD_SUFFIXES
+        if path.suffix.lower() in FFMPEG_SUFFIXES - read
     ]
     if table is not None:
         recordings, more = _from_table(folder, table, audio)
@@ -231,7 +222,8 @@ class _RecordingNames:
     def find(self, name: str) -> list[Path]:
         """All that it may be. Recordings are often kept in another format than when their table was made."""
         path = Path(name)
-        exact = self._by_name.get(name) or self._by_name.get(path.name)
+        tails = ("/".join(path.parts[at:]) for at in range(len(path.parts)))  # the longest that is known
+        exact = next((found for tail in tails if (found := self._by_name.get(tail))), None)
         return exact or (self._by_name.get(path.stem, []) if path.suffix.lower() in _EVERY_SUFFIX else [])
 
 

@@ -95,7 +95,7 @@ def _decode(
             progress(done, len(recordings))
             path, begun = str(recording.path), written
             try:
-                native, _, blocks = open_blocks(recording.path, problem=index.notes.append)
+                native, _, blocks = open_blocks(recording.path, problem=index.notes.append, notice=index.notes.append)
                 resampler = Resampler(native, rate)
                 for block in blocks:
                     written += out.write(resampler.push(block).tobytes()) // _SAMPLE_BYTES

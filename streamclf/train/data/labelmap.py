@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import UsageError
+from streamclf.model.labels import slug
 from streamclf.text import clean, some
-from streamclf.train.data.annotations import slug
 from streamclf.types import Label
 
 REST = "*"

@@ -5,6 +5,7 @@ the same settings, with the thresholds it uses. A recording whose label a pack d
 the other classes, and no more is made of it.
 """
 
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from streamclf.train.data.annotations import LeftOut, Recording, Span, within
 from streamclf.train.data.labelmap import LabelMap
 from streamclf.train.evaluate import metrics
 from streamclf.types import F32, Event, FrameScores, Shape, Stage
+
+log = logging.getLogger(__name__)
 
 Pooling = Literal["max", "mean"]
 
@@ -177,7 +180,7 @@ def _listen(
 ) -> _Heard:
     columns = [list(label_map.columns[label]) for label in labels]
     damage: list[str] = []
-    rate, total, blocks = open_blocks(recording.path, problem=damage.append)
+    rate, total, blocks = open_blocks(recording.path, problem=damage.append, notice=log.warning)
     noise = _noise(recording, settings)
     samples = 0
 

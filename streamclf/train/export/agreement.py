@@ -16,17 +16,17 @@ import msgspec
 import numpy as np
 
 from streamclf.audio.sources.demo import DEMO_FILE
+from streamclf.audio.sources.recording import readable
 from streamclf.clock import hop_of
 from streamclf.errors import UsageError
 from streamclf.features.frontend import make_frontend
 from streamclf.features.spec import Encoded
 from streamclf.model.pack import Pack
-from streamclf.model.session import Encoder, Session
-from streamclf.train.data.annotations import AUDIO_SUFFIXES
+from streamclf.model.session import Session, open_encoder
 from streamclf.train.data.scenes import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.onnxgraph import to_onnx
-from streamclf.types import F32, Provider
+from streamclf.types import F32
 
 _LONGEST_S = 60.0
 _MOST_S = 100.0
@@ -74,7 +74,7 @@ def recordings(path: Path | None, rate: int, *, window: int) -> Recordings:
     reader's own error where a recording cannot be read.
     """
     path = path or DEMO_FILE
-    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in readable())
     parts: list[F32] = []
     while found and sum(map(len, parts)) < _LONGEST_S * rate:
         parts.append(read_sound(found.pop(0), rate))
@@ -143,7 +143,7 @@ def _seconds(pack: Pack, undivided: Any) -> float:
         outputs=[window.output],
         batch_axes=[0],
     )
-    encode = Encoder(msgspec.structs.replace(pack, encoder=graph.model), window, Provider.CPU, 1)
+    encode = open_encoder(msgspec.structs.replace(pack, encoder=graph.model), window)
     silence = np.zeros((1, manifest.window), np.float32)
     encode(silence)
     return float(np.median(repeat(partial(encode, silence), timer=thread_time, number=1, repeat=5)))

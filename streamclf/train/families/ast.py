@@ -15,8 +15,9 @@ from streamclf.train.families.positions import stretch
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 
-# the extractor's own, which no setting changes
+# the extractor's own, which no setting changes; of another rate they would be other times than its model has learnt
 _LENGTH, _SHIFT = 400, 160
+_RATE = 16_000
 
 
 def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
@@ -24,6 +25,11 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     from transformers import ASTForAudioClassification
 
     rate = checkpoint.whole("sampling_rate")
+    if rate != _RATE:
+        raise CheckpointError(
+            f"the extractor of {checkpoint.source} states {rate} Hz; it makes frames of {_LENGTH} samples each "
+            f"{_SHIFT}, which is right at {_RATE} Hz alone, so export one that hears {_RATE} Hz"
+        )
     bands = checkpoint.whole("num_mel_bins")
     trained = checkpoint.whole("max_length")
     if (trained, bands) != (checkpoint.config.max_length, checkpoint.config.num_mel_bins):

@@ -116,9 +116,16 @@ def activation_of(
     checkpoint: Checkpoint, wishes: Wishes, *, unset: Literal["sigmoid", "softmax"]
 ) -> tuple[Activation, tuple[str, ...]]:
     """The head's activation and what is to be noted of it: the user's, else by `config.problem_type`, else `unset`."""
+    one = getattr(checkpoint.config, "num_labels", None) == 1
+    if one and wishes.activation == "softmax":
+        raise UsageError(
+            f"{checkpoint.source} has one output, of which softmax makes 1 whatever is heard; leave --activation out"
+        )
     if wishes.activation is not None:
         return wishes.activation, ()
     kind = getattr(checkpoint.config, "problem_type", None)
+    if one and kind != "regression":
+        return "sigmoid", ("it has one output, so sigmoid is taken: softmax over one class is always 1",)
     if kind == "multi_label_classification":
         return "sigmoid", ()
     if kind == "single_label_classification":

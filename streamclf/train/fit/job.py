@@ -34,11 +34,13 @@ from streamclf.train.fit import card, newhead, ours, runstate, scratch
 from streamclf.train.fit.cached import HEADS
 from streamclf.train.fit.hubnet import HubNet
 from streamclf.train.fit.training import FitSettings, Learner, Outcome, Watch, fit
+from streamclf.train.pretrained import load_checkpoint
 from streamclf.types import Shape
 
 _MEASURED = 256
 """Batches that the mean and spread of spectra are measured on, at most."""
 SPEECH_RATE = 16_000
+_IMAGES = ("resnet", "convnext", "vit")
 CARD = "CARD.md"
 _LONGEST_TITLE = 200
 
@@ -120,7 +122,7 @@ def train(
     check_target(out, replace=replace)
     _check_run(run, options, resume)
     found, problems = annotations.read_data(folder)
-    rate = options.rate if options.arch in (*ours.ARCHS, "resnet", "convnext", "vit") else SPEECH_RATE
+    rate = _rate(options, offline)
     say(f"decoding {len(found)} recordings")
     corpus, decoded, unread = decode(found, rate, run / "audio")
     recordings, beyond = _within(corpus, decoded)
@@ -143,6 +145,8 @@ def train(
     say(card.parts_line(task, parts))
     runstate.seed_all(options.settings.seed)
     learner = _learner(options, task, corpus, parts.train, run, offline)
+    if learner.manifest.rate != rate:
+        raise StreamclfError(f"the net hears {learner.manifest.rate} Hz, but the recordings were decoded at {rate} Hz")
     cut = _cut(options, learner)
     teaching = Examples(
         corpus, parts.train, task, cut, kinds=options.augment, balance=options.balance, seed=options.settings.seed
@@ -153,6 +157,17 @@ def train(
     say(f"trained: {outcome.stopped}")
     done = Result(out, task, parts, outcome, problems)
     return _finish(learner, done, run, options, name=name or pack_name(out.name), licence=licence, say=say)
+
+
+def _rate(options: Options, offline: bool) -> int:
+    """Hz at which the recordings are heard: those of the checkpoint that is trained further, where there is one."""
+    if not options.source:
+        return options.rate if options.arch in (*ours.ARCHS, *_IMAGES) else SPEECH_RATE
+    rate = load_checkpoint(options.source, offline=offline).rate or SPEECH_RATE
+    if options.rate not in (rate, ours.DEFAULT_RATE):
+        raise UsageError(f"--from {options.source} hears {rate} Hz; leave --rate {options.rate} out")
+    hop_of(rate)
+    return rate
 
 
 def _within(corpus: Corpus, decoded: Sequence[Recording]) -> tuple[list[Recording], list[LeftOut]]:
@@ -183,7 +198,7 @@ def _check(options: Options) -> None:
         raise UsageError(
             f"--freeze {options.freeze} keeps weights that were never trained; name a checkpoint by --from"
         )
-    if options.arch in ours.ARCHS or options.arch in ("resnet", "convnext", "vit"):
+    if options.arch in (*ours.ARCHS, *_IMAGES) or options.source:
         hop_of(options.rate)
     elif options.rate != SPEECH_RATE:
         raise UsageError(f"--arch {options.arch} hears {SPEECH_RATE} Hz; leave --rate {options.rate} out")

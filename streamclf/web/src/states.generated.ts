@@ -84,7 +84,7 @@ export const MEANINGS: Record<string, Meaning> = {
   },
   waiting: {
     words: "waiting",
-    what: "No client has connected yet to push it.",
+    what: "No client pushes it: none has come yet, or it has left.",
     tone: "note",
     ofStream: true,
     heard: false,

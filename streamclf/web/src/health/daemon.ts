@@ -11,15 +11,17 @@ export class Models {
 
   constructor() {
     const s = t.streams;
-    this.table = new Table([s.model, s.provider, s.hop, s.run, s.rtf, s.heardBy], (pack) => [
+    this.table = new Table([s.model, s.provider, s.hop, s.run, s.rtf, s.sensitivity, s.heardBy], (pack) => [
       `${pack.name} ${pack.version}`,
       pack.provider,
       s.milliseconds(pack.hop_ms),
       pairOf(pack.run_ms_p50, pack.run_ms_p99),
       pack.rtf === null ? null : s.share(pack.rtf),
+      s.sensitivities[pack.sensitivity],
       pack.problem || s.number(pack.streams),
     ]);
-    this.root = element("section", { class: "panel" }, element("h2", { text: s.models }), this.table.root);
+    const hint = element("p", { class: "faint", text: s.sensitivityHint });
+    this.root = element("section", { class: "panel" }, element("h2", { text: s.models }), this.table.root, hint);
   }
 
   show(packs: PackStatus[]): void {

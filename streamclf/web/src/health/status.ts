@@ -52,6 +52,7 @@ export interface PackStatus {
   run_ms_p99: number | null;
   rtf: number | null;
   problem: string;
+  sensitivity: "low" | "normal" | "high";
 }
 
 export interface SinkStatus {

@@ -45,6 +45,10 @@ export const streams = {
   run: "Run, p50 / p99",
   rtf: "RTF",
   share: (value: number): string => `${number(100 * value, value < 0.1 ? 1 : 0)} %`,
+  sensitivity: "Sensitivity",
+  sensitivities: { low: "low", normal: "normal", high: "high" },
+  sensitivityHint:
+    "Sensitivity: how readily events begin. Start the daemon with --sensitivity low for fewer and surer events, high for more.",
   heardBy: "Streams",
   pair: (a: string, b: string): string => `${a} / ${b}`,
   history: "The last minutes",

@@ -1,0 +1,76 @@
+"""What the mix of several channels would hide: that they cancel each other, that one is silent or not a number.
+
+Watched over the sound of a recording. Each finding is told once: as soon as it has held for some seconds of sound, or
+at the end of a recording that is shorter.
+"""
+
+from math import log10
+
+import numpy as np
+
+from streamclf.types import F32
+
+_SOUND = 1e-8
+"""Mean power of what counts as sound: -80 dBFS."""
+_CANCELLED = 0.1
+"""Of the power that channels which have nothing to do with each other leave in their mean; below it they cancel."""
+_SILENT = 1e-12
+_TOLD_AFTER_S = 5.0
+
+
+class ChannelWatch:
+    """Sums of the whole recording. channels: at least 2."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._power = np.zeros(channels)
+        self._mixed = 0.0
+        self._bad = np.zeros(channels, dtype=np.int64)
+        self._samples = 0
+        self._sound_s = 0.0
+        self._told = False
+
+    def note(self, block: F32, rate: int) -> str:
+        """block: (n, channels) float32. Returns what is to be told now, "" for nothing."""
+        finite = np.isfinite(block)
+        if not finite.all():
+            self._bad += np.count_nonzero(~finite, axis=0)
+            block = np.where(finite, block, np.float32(0))
+        # a value may be as large as float32 holds, and its square larger
+        power = np.einsum("nc,nc->c", block, block, dtype=np.float64)
+        mean = block.mean(axis=1, dtype=np.float64)
+        self._power += power
+        self._mixed += float(mean @ mean)
+        self._samples += len(block)
+        if len(block) and power.max() > _SOUND * len(block):
+            self._sound_s += len(block) / rate
+        return "" if self._told or self._sound_s < _TOLD_AFTER_S else self.end()
+
+    def end(self) -> str:
+        """What is to be told at the end, "" for nothing."""
+        if self._told or not self._samples:
+            return ""
+        said = self._finding()
+        self._told = bool(said)
+        return said
+
+    def _finding(self) -> str:
+        power = self._power / self._samples
+        bad = [f"{at + 1}" for at in range(self._channels) if self._bad[at] * 2 > self._samples]
+        if bad and len(bad) < self._channels:
+            return f"channel {' and '.join(bad)} is not a number; the others alone are heard"
+        loudest = int(power.argmax())
+        if power[loudest] < _SOUND:
+            return ""
+        mixed = self._mixed / self._samples
+        alone = power.sum() / self._channels**2  # what is left of channels that have nothing to do with each other
+        if mixed < _CANCELLED * alone:
+            lost = "nothing" if mixed < _SILENT else f"{10 * log10(power[loudest] / mixed):.0f} dB less"
+            return (
+                f"its channels cancel each other (antiphase), so that {lost} is left of their mix; take one of them, "
+                f"ch={loudest + 1} say"
+            )
+        silent = [f"{at + 1}" for at in range(self._channels) if power[at] < _SILENT]
+        if silent:
+            return f"channel {' and '.join(silent)} is silent and makes the mix quieter; take ch={loudest + 1} alone"
+        return ""

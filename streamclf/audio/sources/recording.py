@@ -1,0 +1,333 @@
+"""An open recording: whatever libsndfile or FFmpeg reads, in mono blocks, whole or with a word on what is missing.
+
+libsndfile comes first: it is exact and quick for wav, flac, ogg, opus and mp3. What it cannot open, and an mp3 whose
+length it only guesses (no Xing, Info or VBRI frame: it would stop where its guess ends), goes to FFmpeg, by PyAV. A
+length that is estimated is never taken for the true one, neither to stop nor to say that something is missing.
+"""
+
+import re
+import stat
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+
+from streamclf.audio.channels import ChannelWatch
+from streamclf.audio.resample import Resampler, framed_rate
+from streamclf.audio.sources.base import Mixer, check_channel
+from streamclf.audio.sources.kind import MAX_RATE
+from streamclf.audio.sources.spec import SourceSpec
+from streamclf.errors import SourceError
+from streamclf.types import F32
+
+SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf"}
+)
+"""Of recordings that are read everywhere."""
+FFMPEG_SUFFIXES = frozenset(
+    {".m4a", ".aac", ".wma", ".webm", ".wv", ".ape", ".mp4", ".mov", ".mkv", ".amr", ".3gp", ".ac3", ".mka", ".mp2"}
+)
+"""Of those that FFmpeg reads."""
+# what a writer that could not seek back leaves in a wav header in place of the true length
+_UNKNOWN_LENGTH = 0x7FFF_0000
+_WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
+_OGG_CUT = "File ended unexpectedly"
+_MP3_HEAD = 4096  # bytes behind the tags in which the first frame, with the length, lies
+_MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
+# what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
+_FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
+    "voc,w64,wav,wv"
+)
+# containers that state their length; what FFmpeg says of others (adts, mp3, ac3) is bytes by bit rate
+_STATING = {"mov", "mp4", "m4a", "matroska", "webm", "asf", "caf", "wv", "ape", "wav", "aiff", "flac", "ogg", "avi"}
+_SLACK_S = 0.5  # a length may count the encoder's padding
+_EXTRA = "streamclf[url]"
+
+
+def readable() -> frozenset[str]:
+    """Suffixes of the recordings that are read here, lower case, with the dot."""
+    return SUFFIXES | FFMPEG_SUFFIXES if find_spec("av") is not None else SUFFIXES
+
+
+class _BrokenError(Exception):
+    """The rest cannot be read, and why."""
+
+
+class _Decoder(Protocol):
+    """rate: Hz; samples: of one channel, as stated, 0 where that is unknown or a guess."""
+
+    rate: int
+    channels: int
+    samples: int
+
+    def parts(self, block: int) -> Iterator[F32]:
+        """(n, channels) float32, valid until the next; n about `block`. Raises `_BrokenError`."""
+        ...
+
+    def missing(self, count: int) -> str:
+        """What the file says is not among the `count` samples that came: "" or words behind "is cut off after N s"."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class AudioFile:
+    """An open file. Use as a context manager.
+
+    rate: Hz of its blocks: the file's own, or, where that has no whole number of samples in 20 ms, a higher one that
+    it is resampled to. samples: of one channel at `rate` (0: unknown).
+    """
+
+    def __init__(self, path: Path, spec: SourceSpec) -> None:
+        self.path = path
+        self._decoder = _open(path)
+        self.channels: int = self._decoder.channels
+        try:
+            own = self._decoder.rate
+            if own > MAX_RATE:  # memory goes by it, and a damaged header states anything
+                raise SourceError(
+                    f"{path} states a rate of {own} Hz; at most {MAX_RATE} are expected, so its header is damaged"
+                )
+            self.rate: int = framed_rate(own)
+            self.samples: int = round(self._decoder.samples * self.rate / own)
+            check_channel(spec, self.channels)
+        except BaseException:
+            self._decoder.close()
+            raise
+
+    def __enter__(self) -> "AudioFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._decoder.close()
+
+    def blocks(
+        self, spec: SourceSpec, block: int, problem: Callable[[str], None], notice: Callable[[str], None]
+    ) -> Iterator[F32]:
+        """Mono blocks of about `block` samples at `rate`, each valid until the next.
+
+        problem: is told what is damaged; notice: what the mix of the channels hides.
+        """
+        own = self._decoder.rate
+        resampler = Resampler(own, self.rate) if own != self.rate else None
+        mix = Mixer(self.channels, spec.channel, block)
+        watch = ChannelWatch(self.channels) if self.channels > 1 and spec.channel is None else None
+        count = 0
+        broken = ""
+        parts = self._decoder.parts(max(1, block * own // self.rate))
+        while not broken:
+            try:
+                got = next(parts)
+            except StopIteration:
+                break
+            except _BrokenError as fault:
+                broken = str(fault)
+                break
+            count += len(got)
+            if watch is not None and (said := watch.note(got, own)):
+                notice(f"{self.path}: {said}")
+            mono = mix(got)
+            yield mono if resampler is None else resampler.push(_finite(mono))
+        if resampler is not None and len(rest := resampler.push(np.zeros(0, np.float32), last=True)):
+            yield rest
+        if watch is not None and (said := watch.end()):
+            notice(f"{self.path}: {said}")
+        if broken:
+            problem(f"{self.path} cannot be read beyond {count / own:.2f} s ({broken}); the rest is lost")
+        elif missing := self._decoder.missing(count):
+            problem(f"{self.path} is cut off after {count / own:.2f} s{missing}; what is there was used")
+
+
+class _Libsndfile:
+    """By libsndfile."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.samples: int = file.frames
+
+    def parts(self, block: int) -> Iterator[F32]:
+        buffer = np.empty((block, self.channels), dtype=np.float32)
+        count = 0
+        try:
+            while len(got := self._file.read(out=buffer)):
+                count += len(got)
+                yield got
+        except soundfile.LibsndfileError as fault:
+            got = buffer[: max(0, min(self._file.tell() - count, block))]  # read before it failed
+            if len(got):
+                yield got
+            raise _BrokenError(_reason(fault)) from None
+
+    def missing(self, count: int) -> str:
+        if count < self.samples:
+            return f" of {self.samples / self.rate:.2f} s"
+        info = self._file.extra_info
+        told = _WAV_DATA.search(info)
+        if told and int(told[2]) < int(told[1]) < _UNKNOWN_LENGTH:
+            return f" of {count * int(told[1]) / max(1, int(told[2])) / self.rate:.2f} s"
+        return ", without the end its format demands" if _OGG_CUT in info else ""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Guessed(_Libsndfile):
+    """An mp3 that does not state its length, where FFmpeg is not there to read on beyond libsndfile's guess."""
+
+    def missing(self, count: int) -> str:
+        return (
+            f", which is a guess: it does not state its length, and there may be more; install {_EXTRA} (PyAV), "
+            "which hears all of it"
+        )
+
+
+class _Ffmpeg:
+    """By FFmpeg, which reads what phones, cameras and browsers write: m4a, mp4, webm, wma, and many more."""
+
+    def __init__(self, av: Any, path: Path) -> None:
+        self._av = av
+        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        self._container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        try:
+            streams = self._container.streams.audio
+            if not streams:
+                raise _BrokenError("it holds no sound")
+            self._stream = streams[0]
+            self.rate: int = self._stream.codec_context.sample_rate or 0
+            self.channels: int = self._stream.codec_context.layout.nb_channels
+            if not self.rate or not self.channels:
+                raise _BrokenError("it does not tell its rate or its channels")
+        except BaseException:
+            self.close()
+            raise
+        length_us = self._container.duration or 0
+        stated = _STATING & set(self._container.format.name.split(","))
+        self.samples = max(0, length_us * self.rate // 1_000_000) if stated else 0
+        self._bad = 0
+
+    def parts(self, block: int) -> Iterator[F32]:
+        layout = self._stream.codec_context.layout
+        resampler = self._av.AudioResampler(format="flt", layout=layout, rate=self.rate, frame_size=block)
+        try:
+            for frame in self._frames():
+                frame.pts = None
+                yield from self._samples(resampler.resample(frame))
+            yield from self._samples(resampler.resample(None))
+        except (self._av.FFmpegError, OSError, ValueError) as fault:
+            raise _BrokenError(getattr(fault, "strerror", None) or str(fault)) from None
+
+    def _frames(self) -> Iterator[Any]:
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except self._av.InvalidDataError:
+                self._bad += 1  # one damaged piece; its neighbours are whole
+                continue
+            yield from frames
+
+    def _samples(self, frames: list[Any]) -> Iterator[F32]:
+        for frame in frames:
+            yield frame.to_ndarray().reshape(-1, self.channels)
+
+    def missing(self, count: int) -> str:
+        if count < self.samples - _SLACK_S * self.rate:
+            return f" of {self.samples / self.rate:.2f} s"
+        pieces = "1 piece that is damaged" if self._bad == 1 else f"{self._bad} pieces that are damaged"
+        return f", without {pieces}" if self._bad else ""
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _open(path: Path) -> _Decoder:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SourceError(f"{path} is a folder; give an audio file in it")
+        if not stat.S_ISREG(mode):
+            raise SourceError(f"{path} is not a regular file; raw audio from a pipe is --source pipe:RATE")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty (0 bytes); give an audio file")
+        with path.open("rb"):
+            pass
+        decoder = _best(path)
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist; check the path") from None
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or str(fault)
+        raise SourceError(f"{path} cannot be read: {reason}; check the path and its permissions") from None
+    return decoder
+
+
+def _best(path: Path) -> _Decoder:
+    try:
+        file = soundfile.SoundFile(path)
+    except TypeError:  # soundfile's word for names that end in .raw
+        raise SourceError(f"{path} holds raw samples, which carry no rate; make a wav of it first") from None
+    except soundfile.LibsndfileError as fault:
+        return _by_ffmpeg(path, _reason(fault))
+    if file.frames == 0:
+        file.close()
+        raise SourceError(f"{path} holds no samples; give a recording with sound in it")
+    if file.format not in ("MP3", "MPEG") or _states_length(path):
+        return _Libsndfile(file)
+    if _av() is None:
+        return _Guessed(file)
+    file.close()
+    return _by_ffmpeg(path, "it does not state its length")
+
+
+def _by_ffmpeg(path: Path, reason: str) -> _Decoder:
+    """reason: why libsndfile does not read it."""
+    av = _av()
+    if av is None:
+        raise SourceError(
+            f"{path} is not audio that libsndfile can read ({reason}); use wav, flac, ogg, opus or mp3, or install "
+            f"{_EXTRA} (PyAV), which reads m4a, mp4, webm, wma and others"
+        )
+    try:
+        return _Ffmpeg(av, path)
+    except _BrokenError as fault:
+        reason = str(fault)
+    except (av.FFmpegError, OSError, ValueError):
+        pass
+    raise SourceError(
+        f"{path} is not audio that libsndfile or FFmpeg can read ({reason}); use wav, flac, ogg, opus, mp3 or m4a, or "
+        "convert it first"
+    )
+
+
+def _states_length(path: Path) -> bool:
+    """Whether the first frame of an mp3 says how many there are."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        tagged = head[:3] == b"ID3" and len(head) == 10  # its length: four times seven bits
+        file.seek(10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) if tagged else 0)
+        first = file.read(_MP3_HEAD)
+    return any(mark in first for mark in _MP3_LENGTH)
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError:
+        return None
+    return av
+
+
+def _reason(fault: Any) -> str:
+    return str(fault.error_string).strip().rstrip(".")
+
+
+def _finite(mono: F32) -> F32:
+    return mono if np.isfinite(mono).all() else np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)

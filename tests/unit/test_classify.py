@@ -1,0 +1,112 @@
+"""`classify` of several recordings: a bad one ends nothing, names that repeat stay apart, every row names its file."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from streamclf.commands.classify import classify
+from streamclf.train.data.annotations import read_data
+from tools.lab.tinypack import RATE, stateful_pack
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    return stateful_pack(tmp_path / "pack", name="tiny")
+
+
+def bursts(path: Path, *, rate: int = RATE, seconds: float = 3.0, channels: int = 1) -> Path:
+    """Loud in its second second; the pack's first class is how loud it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sound = np.random.default_rng(3).uniform(-0.9, 0.9, round(seconds * rate)).astype(np.float32)
+    sound[:rate] = 0
+    sound[2 * rate :] = 0
+    soundfile.write(path, np.tile(sound[:, None], (1, channels)), rate, subtype="FLOAT")
+    return path
+
+
+def run(pack: Path, *args: object) -> Result:
+    config = pack.parent / "config.toml"  # of the pack's classes the one alone that tells how loud it is
+    config.write_text('[segmentation."group:random"]\nenter = 1.0\nleave = 1.0\n')
+    return CliRunner().invoke(classify, ["--model", str(pack), "--config", str(config), *map(str, args)])
+
+
+def test_one_bad_file_of_any_kind_is_named_and_the_others_are_done(tmp_path: Path, pack: Path) -> None:
+    good = [bursts(tmp_path / "good.wav"), bursts(tmp_path / "odd.wav", rate=11_025)]
+    absent, text, huge = tmp_path / "absent.wav", tmp_path / "text.wav", tmp_path / "huge.wav"
+    text.write_text("hello")
+    soundfile.write(huge, np.zeros(100), 8000)
+    header = bytearray(huge.read_bytes())
+    header[24:28] = (1_700_000_000).to_bytes(4, "little")
+    huge.write_bytes(header)
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(good[0].read_bytes()[:-40_000])
+
+    done = run(pack, absent, good[0], text, huge, good[1], cut)
+
+    told = [json.loads(line)["file"] for line in done.stdout.splitlines()]
+    assert done.exit_code == 1
+    assert set(told) == {str(good[0]), str(good[1]), str(cut)}
+    assert str(done.exception).startswith("3 of 6 files could not be read: ")
+    errors = done.stderr.splitlines()
+    assert [line.split(": ")[1] for line in errors] == ["error", "error", "error", "warning"]
+    for path, line in zip((absent, text, huge, cut), errors, strict=True):
+        assert str(path) in line
+    assert "is cut off after" in errors[3]
+
+
+def test_files_of_one_name_in_two_folders_stay_apart_wherever_results_go(tmp_path: Path, pack: Path) -> None:
+    files = [bursts(tmp_path / folder / "20260501_050000.WAV") for folder in ("day/a", "day/b")]
+    out = tmp_path / "out"
+
+    several = run(pack, *files, files[0], "--format", "raven", "--out", out)
+    assert several.exit_code == 0, several.output
+    made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.txt"))
+    assert made == [f"{folder}/20260501_050000.WAV.selections.txt" for folder in ("a", "b")]
+
+    for form in ("csv", "raven", "audacity", "ndjson"):
+        told = run(pack, *files, "--format", form).stdout
+        assert all(told.count(str(path)) == 1 for path in files), form
+        assert len(told.splitlines()) == (3 if form in ("csv", "raven") else 2), "one header"
+    rows = list(csv.DictReader(io.StringIO(run(pack, *files, "--format", "csv").stdout)))
+    assert [row["stream"] for row in rows] == ["a/20260501_050000.WAV", "b/20260501_050000.WAV"]
+    selections = list(csv.DictReader(io.StringIO(run(pack, *files, "--format", "raven").stdout), delimiter="\t"))
+    assert [row["Selection"] for row in selections] == ["1", "2"]
+    scores = run(pack, *files, "--scores", "--format", "csv").stdout.splitlines()
+    assert len([line for line in scores if line.startswith("file,")]) == 1
+    assert len(scores) == 1 + 2 * 150
+
+
+def test_what_is_written_beside_recordings_is_read_back_as_annotations(tmp_path: Path, pack: Path) -> None:
+    folder = tmp_path / "recordings"
+    files = [bursts(folder / place / "night.wav") for place in ("north", "south")]
+    table = run(pack, *files, "--format", "raven").stdout
+    (folder / "all.selections.txt").write_text(table)
+
+    found, left_out = read_data(folder)
+
+    assert left_out == []
+    spans = {Path(recording.path).relative_to(folder).as_posix(): recording.spans for recording in found}
+    assert set(spans) == {"north/night.wav", "south/night.wav"}
+    for at in spans.values():
+        assert at is not None
+        assert [(round(span.onset_s), round(span.offset_s)) for span in at] == [(1, 2)]
+
+
+def test_a_channel_is_chosen_and_a_mix_that_hides_is_told(tmp_path: Path, pack: Path) -> None:
+    path = bursts(tmp_path / "stereo.wav", channels=2)
+    sound, _ = soundfile.read(path, dtype="float32")
+    soundfile.write(path, sound * np.array([1, -1], np.float32), RATE, subtype="FLOAT")
+
+    mixed, left = run(pack, path), run(pack, path, "--channel", 1)
+    beyond = run(pack, path, "--channel", 3)
+
+    assert (mixed.stdout, mixed.exit_code) == ("", 0)
+    assert "cancel each other (antiphase)" in mixed.stderr
+    assert (len(left.stdout.splitlines()), left.stderr) == (1, "")
+    assert "has 2 channels, so ch=3 does not exist" in str(beyond.exception)
