@@ -1,11 +1,15 @@
 """Network sources against a real HTTP server that breaks off, stalls, lies, and asks for a password."""
 
 import io
+import itertools
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -266,3 +270,93 @@ def test_an_address_of_this_machine_that_comes_back_late_is_heard_again_soon(
     listening.until(lambda: len(listening.told) > 10)  # it was played to its end, and then not there
     server.files["/noise.ogg"] = sound
     listening.until(lambda: listening.states.count("live") == 2)
+
+
+@contextmanager
+def endless_wav(seconds: float) -> Iterator[int]:
+    """A network microphone that claims a length of 2 GiB; its first connection breaks off after so long. Its port."""
+    rate, claimed = 16_000, 0x7FFF_FFFF
+    header = (
+        b"RIFF" + struct.pack("<I", claimed) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+    )
+    connections = itertools.count()
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            first = next(connections) == 0
+            self.send_response(200)
+            self.send_header("Content-Length", str(claimed + 44))
+            self.end_headers()
+            self.wfile.write(header + b"data" + struct.pack("<I", claimed))
+            value = 1000 if first else 2000
+            for frame in range(round(50 * seconds)) if first else itertools.count():
+                if stopped.wait(0.02 if frame > 25 else 0.0):
+                    return
+                self.wfile.write(struct.pack("<h", value) * (rate // 50))
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread.start()
+        yield made.server_address[1]
+        stopped.set()
+        made.shutdown()
+
+
+def test_a_length_that_is_claimed_makes_no_recording_of_a_microphone(
+    listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the break it starts anew, at the pace of time; it is not skipped for as long as it had been heard."""
+    monkeypatch.setattr("streamclf.audio.sources.url._WEIGHED_S", 0.5)
+    with endless_wav(3.0) as port:
+        listening = listen(open_source(parse_source(f"url:http://127.0.0.1:{port}/live.wav")))
+        listening.until(lambda: listening.states.count("live") == 2)
+        listening.until(lambda: bool((listening.samples[-1000:] > 0.05).all()))
+        assert not listening.source.ended
+        before = listening.samples[: listening.ring.holes[0].first]
+        assert len(before) > 16_000
+        assert (before < 0.05).all()
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+def test_of_a_camera_the_sound_alone_is_set_up(
+    shared: Path, refuse: bool, listen: Callable[[Source], Listening]
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script = shared / "cases" / "servers" / "rtsp_setup_log.py"
+    command = [sys.executable, str(script), str(port), "16000", *(["refuse-tcp"] if refuse else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as camera:
+        assert camera.stdout is not None
+        try:
+            source = open_source(parse_source(f"url:rtsp://127.0.0.1:{port}/cam"))
+            if refuse:
+                with pytest.raises(SourceError):
+                    wait_for(source.open)
+            else:
+                wait_for(source.open)
+                source.stop()
+        finally:
+            camera.kill()
+        asked = [line for line in camera.stdout.read().splitlines() if line.startswith("SETUP")]
+    assert asked
+    assert all("track2" in line for line in asked)
+    assert "TCP" in asked[0]
+    if refuse:
+        assert any("TCP" not in line for line in asked), "another road is tried where TCP is refused"
+
+
+def wait_for(opening: Callable[[], None]) -> None:
+    """The camera may not listen yet."""
+    for _ in range(200):
+        try:
+            opening()
+            return
+        except SourceError as fault:
+            if "refused" not in str(fault):
+                raise
+            time.sleep(0.05)
+    opening()

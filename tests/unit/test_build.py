@@ -4,6 +4,7 @@ import pytest
 
 from streamclf.audio.ring import Ring
 from streamclf.config import load
+from streamclf.engine import build
 from streamclf.engine.build import build_engine, load_packs
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
@@ -34,6 +35,21 @@ def test_where_none_is_named_the_default_pack_runs_alone(tmp_path: Path) -> None
     assert names("tiny-window-row", "default") == ["tiny-window-row", "default"]
 
 
+def test_where_everyday_is_installed_it_runs_in_the_place_of_the_default(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stateful_pack(tmp_path / "shipped" / "default", name="default")
+    caplog.set_level("INFO")
+
+    assert names() == ["default"]
+    assert "models add everyday" in caplog.text
+
+    caplog.clear()
+    stateful_pack(folder / "everyday", name="everyday")
+    assert names() == ["everyday"]
+    assert not caplog.text
+
+
 def test_without_a_default_pack_all_run() -> None:
     assert names() == names("all") == ["tiny-stateful", "tiny-window-row"]
 
@@ -60,7 +76,9 @@ def test_all_stands_alone() -> None:
         load_packs(["all", "tiny-stateful"])
 
 
-def test_a_sensitivity_of_the_configuration_reaches_every_decision() -> None:
+def test_a_sensitivity_of_the_configuration_reaches_every_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "pass_trial", lambda pack: None)  # a process of its own, which is not asked for here
+
     def enters(engine: Engine) -> list[float]:
         engine.add(Stream("mic", rate=16_000, ring=Ring(16_000)))
         return [decision.enter for track in engine.tracks["mic"] for decision in track.segmenter.decisions]

@@ -150,6 +150,19 @@ def test_what_is_left_of_a_cut_file_is_used_and_said(tmp_path: Path, name: str) 
     assert problems == [listening.told[1][1]]
 
 
+@pytest.mark.parametrize(("subtype", "left", "problems"), [("OPUS", 0, 0), ("VORBIS", 0, 0), ("VORBIS", 1, 1)])
+def test_a_short_ogg_file_is_whole_unless_its_only_page_is_cut(
+    tmp_path: Path, subtype: str, left: int, problems: int
+) -> None:
+    path = tmp_path / "short.ogg"
+    soundfile.write(path, noise(24_000), 48_000, format="OGG", subtype=subtype)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size - left])
+    told: list[str] = []
+    count = sum(len(block) for block in open_blocks(path, problem=told.append)[2])
+    assert len(told) == problems
+    assert (count == 24_000) == (left == 0)
+
+
 def test_a_wav_whose_writer_could_not_seek_is_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "streamed.wav"
     soundfile.write(path, noise(4800), 48_000)

@@ -24,7 +24,7 @@ from typing import TypeVar
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from streamclf.config import Config
-from streamclf.errors import StreamclfError
+from streamclf.errors import SourceError, StreamclfError
 from streamclf.sensitivity import Sensitivity
 from streamclf.train.data.annotations import read_data
 from streamclf.train.evaluate import inputs
@@ -78,7 +78,8 @@ def main() -> None:
 
 def judge(given: argparse.Namespace, parts: frozenset[str]) -> Report:
     """All parts for all packs."""
-    index = read_index(given.folder, sources=read_sources(given.sources) if given.sources else None, most=given.most)
+    sources = read_sources(given.sources) if given.sources else None
+    index = _readable(read_index(given.folder, sources=sources, most=given.most))
     engines, names = inputs.make_engines(given.pack, Config(sensitivity=Sensitivity(given.sensitivity)))
     cache = given.cache or given.out / "cache"
     listeners = [
@@ -105,8 +106,22 @@ def judge(given: argparse.Namespace, parts: frozenset[str]) -> Report:
             told = [scenes.judge_folder(recordings, samples, gain, listener, own) for gain in _GAINS]
             pack.esc10 = [one for one in told if one is not None]
             _say(f"{pack.name}: esc10 done")
-    sources = len({clip.source for clip in index.clips})
-    return Report(_command(given), len(index.clips), sources, hours, index.left_out, packs)
+    count = len({clip.source for clip in index.clips})
+    return Report(_command(given), len(index.clips), count, hours, index.left_out, packs)
+
+
+def _readable(index: Index) -> Index:
+    """Without the recordings that cannot be read to their end: each is named, and they are counted."""
+    clips = []
+    for clip in index.clips:
+        try:
+            read_samples(clip.path)
+        except SourceError as fault:
+            _say(f"left out: {fault}")
+        else:
+            clips.append(clip)
+    unread = len(index.clips) - len(clips)
+    return Index(clips, {**index.left_out, "cannot be read": unread}) if unread else index
 
 
 def _clips(index: Index, listeners: list[Listener], answers: list[Answers], packs: list[PackReport]) -> float:

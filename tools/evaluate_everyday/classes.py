@@ -58,14 +58,19 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the labels of a pack answer, by column. direct: by their words. full: with kinds and groups as well."""
+    """What the labels of a pack answer, by column. direct: by their words. full: with kinds and groups as well.
+
+    by_class: columns whose labels answer a class. shared: class -> classes that some label answers together with it.
+    """
 
     direct: tuple[frozenset[str], ...]
     full: tuple[frozenset[str], ...]
+    by_class: Mapping[str, tuple[int, ...]]
+    shared: Mapping[str, frozenset[str]]
 
     def columns(self, name: str) -> list[int]:
         """Columns whose labels answer class `name`."""
-        return [column for column, answered in enumerate(self.full) if name in answered]
+        return list(self.by_class.get(name, ()))
 
     def widest(self, column: int) -> str:
         """One class that the label of that column answers: what it is a kind of, where it answers that by itself."""
@@ -80,7 +85,7 @@ class Answers:
         """
         if name in truth.own | truth.also or (truth.leaf and truth.leaf in _parents(name)):
             return False
-        return not any(self.direct[column] & truth.own and name in self.direct[column] for column in self.columns(name))
+        return not truth.own & self.shared.get(name, frozenset())
 
 
 @cache
@@ -124,7 +129,12 @@ def answers_of(labels: Sequence[Label]) -> Answers:
         frozenset() if label.hidden else own | {p for name in own for p in _parents(name)} | _of_group(label.group)
         for label, own in zip(labels, direct, strict=True)
     )
-    return Answers(direct, full)
+    by_class = {name: tuple(at for at, own in enumerate(full) if name in own) for name in judged_classes()}
+    shared = {
+        name: frozenset().union(*(direct[at] for at in columns if name in direct[at]))
+        for name, columns in by_class.items()
+    }
+    return Answers(direct, full, by_class, shared)
 
 
 def truth_of(label: str, file: str) -> Truth:

@@ -47,7 +47,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ClipVerdict:
     """Whether some event was right, and some wrong, on a clip that holds the classes `own`."""
 
     own: frozenset[str]
@@ -76,7 +76,7 @@ class ClipFigures:
     """
 
     classes: list[ClassFigures] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[ClipVerdict] = field(default_factory=list)
     background_per_hour: float | None = None
     background_hours: float = 0.0
     background_events: dict[str, float] = field(default_factory=dict)
@@ -146,7 +146,7 @@ def judge_clips(clips: Sequence[JudgedClip], heard: Sequence[SoundHeard], answer
             )
         )
     out.verdicts = [
-        Verdict(clip.truth.own, True in said, False in said)
+        ClipVerdict(clip.truth.own, True in said, False in said)
         for clip, columns in zip(clips, told, strict=True)
         if not clip.background
         for said in [{clip.truth.judge(answers.full[column]) for column in columns}]

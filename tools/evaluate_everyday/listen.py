@@ -169,12 +169,12 @@ def _take(notes: Mapping[str, _Notes], outputs: Iterable[Output]) -> None:
 
 
 def read_samples(path: Path) -> tuple[F32, int]:
-    """All of a recording, mixed down, and its rate (Hz). Raises SourceError where it cannot be read.
-
-    Of one that is cut off it is what is there: every Opus file of under a second is taken for one.
-    """
-    rate, _, blocks = open_blocks(path, problem=lambda _: None)
+    """All of a recording, mixed down, and its rate (Hz). Raises SourceError where it is damaged or empty."""
+    damage: list[str] = []
+    rate, _, blocks = open_blocks(path, problem=damage.append)
     parts = [block.copy() for block in blocks]
+    if damage:
+        raise SourceError(damage[0])
     if not parts:
         raise SourceError(f"{path} holds no samples that can be read; give a recording with sound in it")
     return np.concatenate(parts), rate

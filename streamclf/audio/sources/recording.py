@@ -35,6 +35,8 @@ FFMPEG_SUFFIXES = frozenset(
 _UNKNOWN_LENGTH = 0x7FFF_0000
 _WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "File ended unexpectedly"
+_OGG_PAGE = 65_307
+"""Bytes of the largest page there is."""
 _MP3_HEAD = 4096  # bytes behind the tags in which the first frame, with the length, lies
 _MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
 # what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
@@ -175,7 +177,9 @@ class _Libsndfile:
         told = _WAV_DATA.search(info)
         if told and int(told[2]) < int(told[1]) < _UNKNOWN_LENGTH:
             return f" of {count * int(told[1]) / max(1, int(told[2])) / self.rate:.2f} s"
-        return ", without the end its format demands" if _OGG_CUT in info else ""
+        # libsndfile says it of every Ogg file whose sound fits in one page, which is one of under a second
+        cut = _OGG_CUT in info and not _ogg_ends(Path(self._file.name))
+        return ", without the end its format demands" if cut else ""
 
     def close(self) -> None:
         self._file.close()
@@ -331,3 +335,14 @@ def _reason(fault: Any) -> str:
 
 def _finite(mono: F32) -> F32:
     return mono if np.isfinite(mono).all() else np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _ogg_ends(path: Path) -> bool:
+    """Whether the last page of an Ogg file says that it is the last, and is whole."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _OGG_PAGE))
+        tail = file.read(_OGG_PAGE)
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    return len(page) == 27 + page[26] + sum(page[27 : 27 + page[26]])

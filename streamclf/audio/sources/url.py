@@ -3,6 +3,9 @@
 A *finite* address (a recording, a finished HLS list) is played at real time like a file and ends with it; after a
 break it goes on where it was. Any other is a broadcast: its sender sets the pace and its end is a break. A break is a
 hole in the stream as long as time says it lasted. What a URL holds of passwords and queries is never shown.
+
+A length that a server or a header claims does not make a recording: small boards send an endless WAV that states 2 GiB.
+What after a break comes from its beginning on no faster than time goes by is a broadcast, and is heard at once.
 """
 
 import errno
@@ -13,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
-from streamclf.audio.sources.kind import QUOTING, UNQUOTED, SourceKind, as_name
+from streamclf.audio.sources.kind import QUOTING, UNQUOTED, Option, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
 from streamclf.errors import AbsentError, SourceError, UsageError
@@ -21,7 +24,7 @@ from streamclf.retry import Backoff
 from streamclf.text import public_url
 from streamclf.types import F32, GapReason, StreamState
 
-SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp")
+SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "srt")
 STALL_S = 10.0
 # A camera of one's own is heard again soon after it is back; other people's servers are asked less and less often.
 _OWN = Backoff(first_s=1.0, most_s=2.0)
@@ -36,10 +39,12 @@ _BROADCAST_SPEED = 1.001
 # a jump between two frames' times that is a loss, not rounding and not a sender that set its clock
 _LEAST_JUMP_S, _MOST_JUMP_S = 0.05, 60.0
 _MOST_BAD_PACKETS = 100
+# for so long what comes again after a break is weighed, and it has to come so much faster than time goes by
+_WEIGHED_S, _FASTER = 2.0, 2.0
 # how much shorter than announced a finite stream may be and still count as whole
 _TOLERANCE_S = 0.5
 # `file`, `concat`, `data` and the like are left out: a play list from the network must not read files here
-_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,udp,rtp,srtp,rtsp,rtmp,rtmps,rtmpt,rtmpe,ffrtmphttp,ffrtmpcrypt"
+_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,udp,rtp,srtp,rtsp,rtmp,rtmps,rtmpt,rtmpe,ffrtmphttp,ffrtmpcrypt,srt"
 _SECONDS_LEFT = "trying again in {:g} s"
 
 
@@ -61,6 +66,7 @@ class UrlSource(Feeder):
         self._connection: _Connection | None = None
         # samples taken of a finite stream, over all connections
         self._position = 0
+        self._endless = False  # whatever its length is said to be
         self._expected = ""
         self._retry = _OWN if is_near(spec.argument) else _RETRY
 
@@ -143,13 +149,22 @@ class UrlSource(Feeder):
         """Write one connection's audio; returns why it broke, "" at the end of a finite stream."""
         connection = self._connection
         assert connection is not None
+        if self._endless:
+            connection.finite = False
         heard = self._position if connection.finite else 0
+        again_ns, again = 0, 0
         pace: Pace | None = None
         samples = 0
         try:
             for mono, lost in connection.blocks():
                 if self._stopping.is_set():
                     return "stopped"
+                if heard:
+                    again_ns = again_ns or steady_ns()
+                    again += len(mono)
+                    weighed_s = (steady_ns() - again_ns) / NS_PER_SECOND
+                    if weighed_s > _WEIGHED_S and again < _FASTER * weighed_s * self.rate:
+                        self._endless, connection.finite, heard = True, False, 0
                 if heard:
                     known = min(heard, len(mono))
                     heard -= known
@@ -200,7 +215,7 @@ class _Connection:
         try:
             self._container = av.open(
                 spec.argument,
-                options={"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"},
+                options=_options(spec),
                 timeout=(STALL_S, STALL_S),
                 metadata_errors="replace",
             )
@@ -271,6 +286,22 @@ class _Connection:
             yield from frames
 
 
+def _options(spec: SourceSpec) -> dict[str, str]:
+    """FFmpeg's. Of a camera the audio alone is asked for; over TCP, and over UDP where it has no other."""
+    options = {"protocol_whitelist": _PROTOCOLS}
+    if spec.argument.lower().startswith("rtsp"):
+        options["allowed_media_types"] = "audio"
+        transport = spec.options.get("transport")
+        options |= {"rtsp_transport": str(transport)} if transport else {"rtsp_flags": "prefer_tcp"}
+    return options
+
+
+def _transport(text: str) -> str:
+    if text not in ("tcp", "udp"):
+        raise UsageError(f"transport={text} is neither tcp nor udp")
+    return text
+
+
 def _why(fault: Exception) -> str:
     """The reason without the URL, which FFmpeg's own messages repeat with its password."""
     av = _av()
@@ -321,11 +352,12 @@ def _name(url: str) -> str:
 KIND = SourceKind(
     name="url",
     usage="url:ADDRESS",
-    summary="RTSP, RTMP, HTTP, HLS (extra url)",
+    summary="RTSP, RTMP, SRT, HTTP, HLS (extra url)",
     example="url:rtsp://camera.local/stream",
     make=UrlSource,
     argument=_argument,
     default_name=_name,
     shown=public_url,
     means=lambda text: text.partition(":")[0].lower() in SCHEMES,
+    options=(Option("transport", _transport, "tcp or udp: how a camera (RTSP) is asked to send; else what it offers"),),
 )
