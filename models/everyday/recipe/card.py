@@ -1,0 +1,92 @@
+"""The card of `everyday`: card.md with its figures, all of them told with sources left out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.everyday.recipe import fit
+from models.everyday.recipe.classes import EverydayClass
+from models.everyday.recipe.fit import F64, Mask, Truths, left_out
+from models.everyday.recipe.table import ALL, OF_SPEECH
+from streamclf.model.recipes.everyday import HOP_MS, LEVEL
+
+
+def text(
+    known: Sequence[EverydayClass],
+    of: Truths,
+    values: F64,
+    hidden: Sequence[bool],
+    budget: float,
+    tried: str,
+    badly: Sequence[str],
+) -> str:
+    """values: (recordings, classes), fused logits without their bias. tried: how the members were asked. badly: classes
+    that are off since they rank badly.
+    """
+    told = left_out(values, of, budget)
+    on = np.array([not off for off in hidden])
+    template = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
+    return template.format(
+        on=int(on.sum()),
+        off=int((~on).sum()),
+        weights=ALL,
+        speech=OF_SPEECH,
+        hop=HOP_MS,
+        target=LEVEL.target_db,
+        up=LEVEL.up_db,
+        down=-LEVEL.down_db,
+        recordings=len(values),
+        sources=len(set(of.source)),
+        budget=budget,
+        tried=tried,
+        hidden=", ".join(f"`{one.id}`" for one, off in zip(known, hidden, strict=True) if off and one.id not in badly),
+        off_for_rank=", ".join(f"`{name}`" for name in badly) or "none",
+        **_by_class(known, of, values, told, on),
+        **_verdicts(of, told & on, on),
+    )
+
+
+def _by_class(known: Sequence[EverydayClass], of: Truths, values: F64, told: Mask, on: Mask) -> dict[str, object]:
+    """The table, and means over the classes that are on."""
+    rows, aucs, recalls, falses = [], {}, [], []
+    for column, (one, auc) in enumerate(zip(known, fit.ranks(values, of), strict=True)):
+        right, wrong = of.right[:, column], of.wrong[:, column] & ~of.background
+        if not right.any() or not wrong.any():
+            continue
+        recall, false = told[right, column].mean(), told[wrong, column].sum() / of.hours[wrong].sum()
+        if on[column]:
+            aucs[one.id] = auc
+            recalls.append(recall)
+            falses.append(false)
+        off = "" if on[column] else " (off)"
+        rows.append(f"| `{one.id}`{off} | {one.name} | {of.sources[column]} | {auc:.3f} | {recall:.0%} | {false:.1f} |")
+    least = min(aucs, key=lambda name: aucs[name])
+    return {
+        "table": "\n".join(
+            ["| label | what | sources | AUC | told | false an hour |", "|---|---|---|---|---|---|", *rows]
+        ),
+        "told": np.mean(recalls),
+        "false": np.mean(falses),
+        "auc": np.mean(list(aucs.values())),
+        "least": f"{aucs[least]:.3f}",
+        "least_name": f"`{least}`",
+    }
+
+
+def _verdicts(of: Truths, told: Mask, on: Mask) -> dict[str, object]:
+    """Shares of recordings, and the wrong labels in backgrounds."""
+    right = np.logical_or.reduce(told & of.right, axis=1)
+    wrong = np.logical_or.reduce(told & of.wrong, axis=1)
+    nothing = ~np.logical_or.reduce(told, axis=1)
+    ours = np.logical_or.reduce(of.right & on, axis=1)
+    judged = ours & ~of.background
+    others = ~ours & np.logical_or.reduce(of.wrong & on, axis=1) & ~of.background
+    return {
+        "right": right[judged].mean(),
+        "wrong": wrong[judged].mean(),
+        "nothing": nothing[judged].mean(),
+        "other": wrong[others].mean(),
+        "backgrounds": int((told & of.wrong)[of.background].sum()),
+        "background_count": int(of.background.sum()),
+    }

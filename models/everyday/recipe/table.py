@@ -1,0 +1,68 @@
+"""The tables that the recipe of `everyday` writes: its labels, and what each is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.everyday.recipe.classes import EverydayClass
+from streamclf.model.terms import Term, terms_csv
+from streamclf.model.writer import labels_csv
+from streamclf.types import Label
+from tools.evaluate_everyday.classes import answered
+
+SPEECH = "speech"
+SILENT = "background"
+"""Silence and noise: no rival, and off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of the members' logits. against: of the loudest rival's, which speaks against the class."""
+
+    yamnet: float
+    default: float
+    against: float
+    silero: float = 0.0
+
+
+ALL = Weights(yamnet=1.0, default=0.3, against=0.4)
+"""Of every class but speech: chosen by hand, not fitted class by class."""
+OF_SPEECH = Weights(yamnet=0.3, default=1.0, against=0.0, silero=1.0)
+"""YAMNet's window smears the edges of speech, which the two others know."""
+
+
+def weights_of(one: EverydayClass) -> Weights:
+    """Those of its terms."""
+    return OF_SPEECH if one.id == SPEECH else ALL
+
+
+def rivals(one: EverydayClass, known: Sequence[EverydayClass]) -> list[EverydayClass]:
+    """Classes that are not heard beside it, are not of its kind and share no name of YAMNet with it."""
+    return [
+        other
+        for other in known
+        if other.id not in one.also | {one.id, SILENT}
+        and one.id not in other.also
+        and not set(one.yamnet) & set(other.yamnet)
+        and not answered(one.name) & answered(other.name)
+    ]
+
+
+def terms_of(one: EverydayClass, known: Sequence[EverydayClass], bias: float) -> list[Term]:
+    """What the class is made of."""
+    own = weights_of(one)
+    found = [Term(one.id, "yamnet", one.yamnet, own.yamnet)]
+    if own.against:
+        names = tuple(dict.fromkeys(name for other in rivals(one, known) for name in other.yamnet))
+        found.append(Term(one.id, "yamnet", names, -own.against))
+    if one.default:
+        found.append(Term(one.id, "default", one.default, own.default))
+    if own.silero:
+        found.append(Term(one.id, "silero-vad", (SPEECH,), own.silero))
+    return [*found, Term(one.id, "", (), round(bias, 2))]
+
+
+def write(folder: Path, labels: Sequence[Label], terms: Sequence[Term]) -> None:
+    """everyday_labels.csv and everyday_fusion.csv, as the recipe of the pack reads them."""
+    (folder / "everyday_labels.csv").write_bytes(labels_csv(labels))
+    (folder / "everyday_fusion.csv").write_bytes(terms_csv(terms))
