@@ -99,6 +99,11 @@ class Resampler:
         return np.concatenate([out, tail[: max(0, rest)]])
 
     @property
+    def ahead(self) -> int:
+        """Input samples behind an output sample that it rests on."""
+        return self._kernel.half if self._kernel is not None else 0
+
+    @property
     def held_back(self) -> float:
         """Output samples that are still inside: the present delay, in samples of `out_rate`."""
         return self._taken * self.out_rate / self.in_rate - self._given

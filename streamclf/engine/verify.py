@@ -17,6 +17,7 @@ from timeit import default_timer, timeit
 
 import numpy as np
 
+from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Ring
 from streamclf.clock import hop_of
 from streamclf.engine.batch import PackRunner
@@ -191,10 +192,12 @@ def _late(
     # the first rows of a window-row stream rest on its first whole window
     shapes = {one.manifest.shape for one in pack.graphs}
     begin = manifest.window if Shape.WINDOW_ROW in shapes else 0
+    ahead = manifest.window if pack.revised else manifest.look_ahead
+    # a member of another rate hears what a resampler makes of the sound
+    ahead += max(Resampler(manifest.rate, one.manifest.rate).ahead for one in pack.graphs)
     worst = None
     for share in (0.5, 0.8):
         point = begin + int((len(audio) - begin) * share)
-        ahead = manifest.window if pack.revised else manifest.look_ahead
         due = (point - ahead) // hop - first
         if point < begin or due < 1:
             continue

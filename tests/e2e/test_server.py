@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from streamclf.types import F32, Gap
+from tests.support.rawclient import RawClient
 from tests.support.server import MANY, rows_of, run, serving, subscribed, take, url
 from tests.support.serving import event, make_hub, scores
 
@@ -123,6 +125,44 @@ def test_a_loop_that_stands_still_costs_rows_never_events_and_says_so() -> None:
         assert congested
         assert kinds == {"scores": 1024, "event": 11, "status": 1}
         assert message["detail"].startswith("6 score rows were dropped")
+
+    run(main)
+
+
+def test_what_takes_long_to_send_holds_up_no_request_and_is_sent_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with serving() as server, connect(url(server), max_queue=None) as client:
+            await subscribed(client, tier="frame")
+            usual = server.hub.publish
+
+            def costly(*outputs: Any, **times: Any) -> None:
+                time.sleep(0.002)
+                usual(*outputs, **times)
+
+            monkeypatch.setattr(server.hub, "publish", costly)
+            for frame in range(500):
+                server.post([scores(frame)], 0)
+            answer = await RawClient.request(server.port, "/healthz")
+            waiting = len(server._posted)
+            frames = [(await take(client))["first_frame"] for _ in range(500)]
+        assert answer.status == 200
+        assert waiting > 100, "it was answered before all was sent"
+        assert frames == list(range(500))
+
+    run(main)
+
+
+def test_what_was_posted_last_is_sent_before_the_end() -> None:
+    async def main() -> None:
+        async with serving() as server, connect(url(server), max_queue=None) as client:
+            await subscribed(client, tier="frame")
+            for frame in range(300):
+                server.post([scores(frame)], 0)
+            stopping = asyncio.create_task(server.stop(5.0))
+            frames = [(await take(client))["first_frame"] for _ in range(300)]
+            await client.close()
+            await stopping
+        assert frames == list(range(300))
 
     run(main)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from streamclf.engine.stream import Stream
 from streamclf.engine.track import TrackOptions
 from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
+from streamclf.model.terms import Term
 from streamclf.types import F32, Event, FrameScores, Gap, Output, Provider
 from tests.support.oracle import HOP, Oracle
 from tools.lab.tinypack import (
@@ -199,6 +201,33 @@ def test_after_a_gap_the_stream_begins_anew_at_a_whole_frame(packs: dict[str, Pa
     index = {id(o): n for n, o in enumerate(outputs)}
     before_gap = [o for o in outputs if isinstance(o, FrameScores) and o.first_frame < first]
     assert all(index[id(gaps[0])] > index[id(o)] for o in before_gap)
+
+
+def test_members_of_a_fused_pack_may_have_rates_of_their_own(tmp_path: Path) -> None:
+    high: dict[str, Any] = {"rate": 48_000, "row_at": 5 * 960, "look_ahead": 4 * 960}
+    members = {
+        "quick": stateful_pack(tmp_path / "quick"),
+        "high": window_row_pack(tmp_path / "high", window=10 * 960, **high),
+    }
+    terms = [Term(label, member, (label,), 1.0) for label in ("loud", "c1", "c2") for member in members]
+    fused = fused_pack(tmp_path / "fused", members=members, terms=terms)
+    manifest = load_pack(fused).manifest
+    assert (manifest.rate, manifest.window, manifest.look_ahead) == (48_000, 9600, 3840)
+    audio = signal(44_100)
+
+    def rows_of(folder: Path, sizes: list[int]) -> dict[int, F32]:
+        parts = run_blocks(make(folder), "s", rate=44_100, blocks=cut(audio, sizes))
+        return final_rows([output for part in parts for output in part])
+
+    rows = rows_of(fused, [44_100])
+    same(rows_of(fused, [441, 1000, 37]), rows)
+    apart = [rows_of(folder, [44_100]) for folder in members.values()]
+    assert sorted(rows) == sorted(set(apart[0]) & set(apart[1])) == list(range(50))
+    least = 1 / (1 + np.exp(12.0))
+    for frame, row in rows.items():
+        p = np.array([own[frame] for own in apart], dtype=np.float64).clip(least, 1 - least)
+        logits = np.log(p / (1 - p)).sum(axis=0)
+        assert np.abs(row - 1 / (1 + np.exp(-logits))).max() < 1e-5
 
 
 def test_a_lapped_reader_says_so_and_goes_on_at_the_newest_frame(packs: dict[str, Path]) -> None:

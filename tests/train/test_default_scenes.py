@@ -40,6 +40,23 @@ def test_a_scene_is_a_function_of_its_number(clips: list[CorpusClip]) -> None:
     assert not np.array_equal(one.scene(3).samples, other.scene(3).samples)
 
 
+def test_every_kind_of_sound_of_no_class_is_heard_and_is_none(clips: list[CorpusClip]) -> None:
+    (thud,) = [clip for clip in only(clips, None) if clip.split == "train"]
+    many = [replace(thud, name="footsteps", source=f"step-{n}") for n in range(9)]
+    cat = [replace(clip, label=None, name="cat") for clip in only(clips, "bird") if clip.split == "train"]
+    scenes = FramedScenes([*many, *cat], "train", replace(SILENT, floor_db=(-200.0, -190.0)))
+
+    heard = 0
+    for number in range(20):
+        samples, strong, known = scenes.scene(number)
+        assert not np.delete(strong, BACKGROUND, axis=1).any()
+        assert np.delete(known, BACKGROUND).all()
+        assert not known[BACKGROUND]
+        heard += int(np.abs(np.fft.rfft(samples)).argmax() / len(samples) * corpus.RATE > 2000)
+    # the one recording of a cat is as often there as the nine of footsteps
+    assert 5 <= heard <= 15
+
+
 def test_a_scene_has_the_shape_that_is_promised(clips: list[CorpusClip]) -> None:
     scenes = FramedScenes(clips, "train")
 

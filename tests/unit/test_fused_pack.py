@@ -62,6 +62,12 @@ def test_it_is_verified_like_any_other(whole: Path) -> None:
     assert report.late is not None
 
 
+def test_members_of_other_rates_are_verified(tmp_path: Path) -> None:
+    high = window_row_pack(tmp_path / "high", window=9600, rate=48_000, row_at=9 * 960, look_ahead=0)
+    members = {"quick": stateful_pack(tmp_path / "quick"), "high": high}
+    assert verify(load_pack(fused_pack(tmp_path / "fused", members=members))).problems == []
+
+
 def test_a_row_is_the_sum_of_its_terms() -> None:
     weights = np.array([[1.0, 0.0], [0.0, 2.0], [-0.5, 0.0]], np.float32)
     one = Head([[0, 1], [2], [2]], weights, activation="sigmoid", clip=12.0)

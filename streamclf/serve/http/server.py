@@ -7,9 +7,11 @@ decided; `stop` lets subscribers read what waits, says good-bye, and is back wit
 import asyncio
 import errno
 import logging
+import math
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -49,6 +51,7 @@ _LIBRARY.setLevel(logging.CRITICAL)
 
 MAX_POSTED = 1024  # ticks handed over and not yet taken: 20 s; score rows beyond are dropped, counted and told
 BUSY_POSTED = 16
+TURN_S = 0.02  # of the loop, for what was posted
 MAX_QUEUE = 4  # messages of a client that were parsed and wait; it is read no further meanwhile
 _NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up yet
 _SWEEP_S = 0.25
@@ -88,8 +91,9 @@ class Server:
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
         self._subscribers: set[Subscriber] = set()
-        self._posted = 0
-        self._taken = 0
+        # bound: MAX_POSTED; score rows beyond are dropped; counter: BORDER_ROWS
+        self._posted: deque[tuple[Sequence[Output], int]] = deque()
+        self._taking = False
         self._missed: dict[str, int] = {}
         self._stopping = False
         self._lost_s = 0.0
@@ -156,6 +160,7 @@ class Server:
             return
         self._door.close()
         self._server.close(close_connections=False)
+        self._take(math.inf)
         self.hub.flush()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
@@ -181,7 +186,7 @@ class Server:
         """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events."""
         if self._stopping:
             return
-        if self._posted - self._taken >= MAX_POSTED:
+        if len(self._posted) >= MAX_POSTED:
             for output in outputs:
                 if isinstance(output, FrameScores):
                     self._missed[output.stream] = self._missed.get(output.stream, 0) + len(output.rows)
@@ -196,8 +201,10 @@ class Server:
             ]
             self._missed = {}
             outputs = [*told, *outputs]
-        self._posted += 1
-        self._loop.call_soon_threadsafe(self._take, outputs, decided_ns)
+        self._posted.append((outputs, decided_ns))
+        if not self._taking:
+            self._taking = True
+            self._loop.call_soon_threadsafe(self._take, TURN_S)
 
     def publish(self, outputs: Sequence[Output], decided_ns: int) -> None:
         """On the loop's thread: number, keep and send. decided_ns: wall time at which the engine had decided."""
@@ -206,15 +213,22 @@ class Server:
     @property
     def congested(self) -> bool:
         """Whether a producer that can wait (`--fast`) should. Any thread may ask."""
-        return self.hub.congested or self._posted - self._taken > BUSY_POSTED
+        return self.hub.congested or len(self._posted) > BUSY_POSTED
 
-    def _take(self, outputs: Sequence[Output], decided_ns: int) -> None:
-        self._taken += 1
-        try:
-            self.publish(outputs, decided_ns)
-        except Exception as fault:
-            self._on_fault(fault)
-            raise
+    def _take(self, most_s: float) -> None:
+        """What was posted. Beyond `most_s` others have their turn first: clients that cost too much hold up nobody."""
+        end_s = self._loop.time() + most_s
+        while self._posted and self._loop.time() < end_s:
+            try:
+                self.publish(*self._posted.popleft())
+            except Exception as fault:
+                self._on_fault(fault)
+                raise
+        if not self._posted:
+            self._taking = False
+        if self._posted:  # also where something was posted just now by somebody who saw that it is taken
+            self._taking = True
+            self._loop.call_soon(self._take, TURN_S)
 
     # Connections
 
