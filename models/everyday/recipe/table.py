@@ -39,6 +39,10 @@ def weights_of(one: EverydayClass) -> Weights:
     return OF_SPEECH if one.id == SPEECH else ALL
 
 
+_STEADY = frozenset({"weather", "water", "vehicle", "machine"})
+"""Groups of what goes on behind other sounds: it speaks only against other such sounds."""
+
+
 def rivals(one: EverydayClass, known: Sequence[EverydayClass]) -> list[EverydayClass]:
     """Classes that are not heard beside it, are not of its kind and share no name of YAMNet with it."""
     return [
@@ -46,6 +50,7 @@ def rivals(one: EverydayClass, known: Sequence[EverydayClass]) -> list[EverydayC
         for other in known
         if other.id not in one.also | {one.id, SILENT}
         and one.id not in other.also
+        and (one.group in _STEADY or other.group not in _STEADY)
         and not set(one.yamnet) & set(other.yamnet)
         and not answered(one.name) & answered(other.name)
     ]
