@@ -43,7 +43,7 @@ def test_what_is_not_measured_is_null_and_what_was_counted_is_there() -> None:
 
 def test_an_answer_holds_until_a_problem_comes_or_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 100.0)
-    hub = make_hub()
+    hub = make_hub(streams=("held",))
     health = Health(hub, [], Config(), Hearing(hub, []), DaemonProblems(hub, NO_PARTS), needs_token=True)
 
     def told_now() -> DaemonStatus:
@@ -51,12 +51,12 @@ def test_an_answer_holds_until_a_problem_comes_or_goes(monkeypatch: pytest.Monke
 
     first = told_now()
     assert told_now() == first
-    publish(hub, Gap("mic", 640, 959, "xrun"), Said("mic", StreamState.LOST, "unplugged"))
+    publish(hub, Gap("held", 640, 959, "xrun"), Said("held", StreamState.LOST, "unplugged"))
     lost = told_now()
-    assert [problem.what for problem in lost.problems] == ["mic is lost: unplugged"]
+    assert [problem.what for problem in lost.problems] == ["held is lost: unplugged"]
     assert (lost.condition, lost.streams[0].state, lost.streams[0].lost_samples) == ("down", StreamState.LOST, 320)
     assert told_now() == lost
-    publish(hub, Said("mic", StreamState.LIVE, ""))
+    publish(hub, Said("held", StreamState.LIVE, ""))
     assert told_now().problems == []
 
 
