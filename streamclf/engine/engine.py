@@ -77,10 +77,11 @@ class Engine:
                 per_label=self._per_label,
                 sensitivity=self._sensitivity,
             )
+            known = None if runner.pack.fusion is None else runner.pack.fusion.known
             track = Track(
                 runner.pack,
                 strands,
-                Segmenter(stream.name, manifest.name, runner.pack.labels, decisions),
+                Segmenter(stream.name, manifest.name, runner.pack.labels, decisions, known=known),
                 stream=stream.name,
                 native_hop=stream.hop,
                 options=self._options,

@@ -85,6 +85,7 @@ class Segmenter:
     """Events of one stream under one pack.
 
     labels and decisions: one for each class, in the order of the rows' columns.
+    known: columns whose onsets are moved back by what another model says.
     update_every: frames between two `update` messages of an event that lasts.
     """
 
@@ -92,6 +93,7 @@ class Segmenter:
     pack: str
     labels: Sequence[Label]
     decisions: Sequence[Decision]
+    known: npt.NDArray[np.intp] | None = None
     update_every: int = 50
     _enter: F32 = field(init=False)
     _leave: F32 = field(init=False)
@@ -117,7 +119,7 @@ class Segmenter:
     def push(self, first_frame: int, rows: F32, margins: F32 | None = None) -> list[Event]:
         """rows: (frames, classes) float32 in [0, 1], consecutive, the first one belonging to `first_frame`.
 
-        margins: as many, from 0 up where an onset may be moved back over a row; NaN where the row itself says so.
+        margins: as many, of the `known` columns alone: from 0 up where an onset may be moved back over a row.
         A jump in the frame index closes what is open at the last frame before it.
         """
         events: list[Event] = []
@@ -139,7 +141,7 @@ class Segmenter:
             if len(self._past):
                 lasts = row >= self._leave
                 if margins is not None:
-                    lasts = np.where(np.isnan(margins[offset]), lasts, margins[offset] >= 0)
+                    lasts[self.known] = margins[offset] >= 0
                 self._past[frame % len(self._past)] = lasts
         self._next = first_frame + len(rows)
         return events

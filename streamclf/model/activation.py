@@ -33,4 +33,5 @@ def logits(scores: F32, activation: str, clip: np.float32) -> F32:
     p = scores.clip(least, _ONE - least)
     p /= _ONE - p
     np.log(p, out=p)
-    return p.clip(-clip, clip)
+    np.minimum(p, clip, out=p)  # near 1, float32 is coarse
+    return p

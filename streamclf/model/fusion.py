@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+import numpy.typing as npt
 
 from streamclf.model.activation import logits, probabilities
 from streamclf.types import F32
+
+Columns = npt.NDArray[np.intp]
+
+
+def columns_of(indexes: npt.ArrayLike) -> Columns:
+    """Indexes of columns."""
+    return np.array(indexes, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +30,16 @@ class Fusion:
     heads: tuple["Head", ...]
     when: int | None
 
+    @property
+    def known(self) -> Columns:
+        """Labels of which a member says when they begin, as columns."""
+        return columns_of([]) if self.when is None else self.heads[self.when].known
+
     def __call__(self, shares: Sequence[F32]) -> tuple[F32, F32 | None]:
         """shares: of each member (frames, its head's width).
 
         Returns probabilities (frames, classes), zeros where a member's row was not finite, and of the member that says
-        when how far its own scores are over what it leaves at (frames, classes), NaN for labels that it does not know.
+        when how far its own scores of the `known` labels are over what it leaves at: (frames, known).
         """
         classes = len(self.bias)
         total = self.bias + shares[0][:, :classes]
@@ -52,34 +65,33 @@ class Head:
         *,
         activation: str,
         clip: float,
-        margins: Sequence[Sequence[tuple[int, float]]] | None = None,
+        margins: Sequence[Sequence[tuple[int, float]]] = (),
     ) -> None:
+        over = {label: some for label, some in enumerate(margins) if some}
+        self.known = columns_of(list(over))
+        self.width = weights.shape[1] + len(over)
+        self._terms = len(columns)
         self._weights = weights
-        self._terms, self._classes = weights.shape
-        self.width = self._classes if margins is None else 2 * self._classes
         self._activation = activation
         self._clip = np.float32(clip)
         # terms and margins are read together, because for one row each call of numpy costs more than what it computes
-        over = [(column, some) for column, some in enumerate(margins or ()) if some]
-        self._known = np.array([self._classes + column for column, _ in over], dtype=np.intp)
-        groups = [*columns, *([one for one, _ in some] for _, some in over)]
-        self._columns = np.array([one for group in groups for one in group], dtype=np.intp)
-        self._starts = np.cumsum([0, *map(len, groups)])[:-1].astype(np.intp)
-        leaves = [0.0] * sum(map(len, columns)) + [leave for _, some in over for _, leave in some]
+        groups = [*columns, *([one for one, _ in some] for some in over.values())]
+        self._columns = columns_of([one for group in groups for one in group])
+        self._starts = None if max(map(len, groups)) == 1 else columns_of(np.cumsum([0, *map(len, groups)])[:-1])
+        leaves = [0.0] * sum(map(len, columns)) + [leave for some in over.values() for _, leave in some]
         self._leave = np.array(leaves, dtype=np.float32) if over else None
 
     def __call__(self, raw: F32) -> F32:
         """raw: finite. New memory, float32."""
         if self._activation == "softmax":
             raw = probabilities(raw, self._activation)
-        scores = logits(raw.take(self._columns, axis=-1), self._activation, self._clip)
+        most: F32 = logits(raw.take(self._columns, axis=-1), self._activation, self._clip)
         if self._leave is not None:
-            scores -= self._leave
-        most: F32 = np.maximum.reduceat(scores, self._starts, axis=-1)
-        share: F32 = most[..., : self._terms] @ self._weights
-        if self.width == self._classes:
-            return share
-        told = np.full((*raw.shape[:-1], self.width), np.nan, dtype=np.float32)
-        told[..., : self._classes] = share
-        told[..., self._known] = most[..., self._terms :]
-        return told
+            most -= self._leave
+        if self._starts is not None:
+            most = np.maximum.reduceat(most, self._starts, axis=-1)
+        flat = most.reshape(-1, most.shape[-1])  # one product for all rows
+        share: F32 = flat[:, : self._terms] @ self._weights
+        if self._leave is not None:
+            share = np.concatenate([share, flat[:, self._terms :]], axis=1)
+        return share.reshape(*raw.shape[:-1], self.width)

@@ -123,7 +123,7 @@ def _head(
         weights,
         activation=pack.manifest.activation,
         clip=manifest.clip,
-        margins=margins if says_when else None,
+        margins=margins if says_when else (),
     )
 
 

@@ -104,9 +104,9 @@ def test_a_member_says_when_by_what_it_leaves_at(tmp_path: Path) -> None:
     shares = pack.fusion.heads[0](np.array([[[0.1, 0.39, 0.99]], [[0.41, 0.1, 0.99]]], np.float32))
     _, margins = pack.fusion([shares[:, 0], np.zeros((2, 3), np.float32)])
     assert margins is not None
-    assert (margins[:, 0] >= 0).tolist() == [False, True]
     # what only speaks against a label, or says nothing of it, does not say when it began
-    assert np.isnan(margins[:, 1:]).all()
+    assert pack.fusion.known.tolist() == [0]
+    assert (margins >= 0).tolist() == [[False], [True]]
 
 
 def test_it_comes_by_folder_and_by_archive(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,17 +109,16 @@ def test_an_onset_reaches_back_neither_over_a_gap_nor_before_the_stream() -> Non
 
 
 def test_an_onset_reaches_back_by_what_another_model_says() -> None:
-    target = segmenter(enter=0.5, leave=0.3, min_on=1, min_off=2, reach_back=9)
-    unknown = float("nan")
-    told_so = [-1.0, 0.1, 0.1, 0.1, 0.1, unknown, 0.1, 0.1, 0.1, 0.1]
-    values = [0.4, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9]
-    rows, margins = (np.array(some, dtype=np.float32)[:, None] for some in (values, told_so))
-    events = target.push(0, rows, margins)
-    # not over a row of which it says nothing and that does not reach `leave`, nor into the event before
-    assert told(events) == [(Stage.OPEN, 1, None), (Stage.CLOSE, 1, 4), (Stage.OPEN, 6, None)]
-    events = target.push(10, rows[:1].repeat(3, axis=0) * 0, margins[6:9])
-    assert told(events) == [(Stage.CLOSE, 6, 10)]
-    assert told(target.push(13, rows[3:4], margins[1:2])) == [(Stage.OPEN, 10, None)]
+    decision = Decision(enter=0.5, leave=0.3, min_on=1, min_off=2, reach_back=9)
+    labels = [Label("dog", "Dog"), SPEECH]
+    target = Segmenter("mic", "pack", labels, [decision] * 2, known=np.array([1]))
+    values = np.array([0.4, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.4, 0.9], dtype=np.float32)
+    margins = np.array([-1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=np.float32)
+    events = target.push(0, np.stack([values, values], axis=1), margins[:, None])
+    # nor into the event before
+    assert told([e for e in events if e.label == "speech"])[::2] == [(Stage.OPEN, 1, None), (Stage.OPEN, 4, None)]
+    # the other label by its own rows
+    assert told([e for e in events if e.label == "dog"])[::2] == [(Stage.OPEN, 3, None), (Stage.OPEN, 8, None)]
 
 
 def test_decide_layers_pack_label_group_and_label() -> None:
