@@ -25,7 +25,7 @@ from streamclf.types import Label
 
 BUDGET = 5.0
 """Wrong recordings an hour that a class may be told in."""
-LEAST_AUC = 0.85
+LEAST_AUC = 0.84
 """A class that ranks worse is off."""
 _RECIPES = Path(__file__).resolve().parents[3] / "streamclf" / "model" / "recipes"
 

@@ -32,6 +32,7 @@ def text(
         off=int((~on).sum()),
         weights=ALL,
         speech=OF_SPEECH,
+        taken=", ".join(f"`{one.id}`" for one in known if one.taken_for_it),
         hop=HOP_MS,
         target=LEVEL.target_db,
         up=LEVEL.up_db,

@@ -16,7 +16,8 @@ _SETS = {"esc10": "ESC-10", "ambience": "ambience", "clips": "clips", "animal_so
 @dataclass(frozen=True, slots=True)
 class EverydayClass:
     """One label. yamnet, default: labels of these packs that answer for it. truth: label of a recording -> pattern of
-    its file's name, "" for every file. also: classes that may be heard beside it without being wrong.
+    its file's name, "" for every file. also: classes that may be heard beside it without being wrong. taken_for_it:
+    classes that speak against it once more.
     """
 
     id: str
@@ -26,6 +27,7 @@ class EverydayClass:
     default: tuple[str, ...]
     truth: tuple[tuple[str, str], ...]
     also: frozenset[str]
+    taken_for_it: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def classes() -> list[EverydayClass]:
                 default=tuple(row["default"].split()),
                 truth=tuple(_truth(one) for one in row["truth"].split(";") if one.strip()),
                 also=frozenset(row["also"].split()),
+                taken_for_it=tuple(row["taken_for_it"].split()),
             )
             for row in csv.DictReader(file)
         ]

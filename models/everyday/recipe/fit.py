@@ -74,6 +74,8 @@ def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F6
             total += own.silero * said.speech[:, 0]
             if against[column]:
                 total -= own.against * said.yamnet[:, against[column]].max(axis=1)
+            if one.taken_for_it:
+                total -= own.taken_for_it * said.yamnet[:, [at[name] for name in one.taken_for_it]].max(axis=1)
             out[row, column] = total.max()
     return out
 

@@ -17,12 +17,15 @@ SILENT = "background"
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of the members' logits. against: of the loudest rival's, which speaks against the class."""
+    """Of the members' logits. against: of the loudest rival's, which speaks against the class. taken_for_it: of what is
+    taken for the class, besides.
+    """
 
     yamnet: float
     default: float
     against: float
     silero: float = 0.0
+    taken_for_it: float = 0.3
 
 
 ALL = Weights(yamnet=1.0, default=0.3, against=0.4)
@@ -36,6 +39,10 @@ def weights_of(one: EverydayClass) -> Weights:
     return OF_SPEECH if one.id == SPEECH else ALL
 
 
+_STEADY = frozenset({"weather", "water", "vehicle", "machine"})
+"""Groups of what goes on behind other sounds: it speaks only against other such sounds."""
+
+
 def rivals(one: EverydayClass, known: Sequence[EverydayClass]) -> list[EverydayClass]:
     """Classes that are not heard beside it, are not of its kind and share no name of YAMNet with it."""
     return [
@@ -43,6 +50,7 @@ def rivals(one: EverydayClass, known: Sequence[EverydayClass]) -> list[EverydayC
         for other in known
         if other.id not in one.also | {one.id, SILENT}
         and one.id not in other.also
+        and (one.group in _STEADY or other.group not in _STEADY)
         and not set(one.yamnet) & set(other.yamnet)
         and not answered(one.name) & answered(other.name)
     ]
@@ -55,6 +63,9 @@ def terms_of(one: EverydayClass, known: Sequence[EverydayClass], bias: float) ->
     if own.against:
         names = tuple(dict.fromkeys(name for other in rivals(one, known) for name in other.yamnet))
         found.append(Term(one.id, "yamnet", names, -own.against))
+    if one.taken_for_it:
+        names = tuple(name for other in known if other.id in one.taken_for_it for name in other.yamnet)
+        found.append(Term(one.id, "yamnet", names, -own.taken_for_it))
     if one.default:
         found.append(Term(one.id, "default", one.default, own.default))
     if own.silero:
