@@ -15,7 +15,7 @@ from streamclf.commands import formats
 from streamclf.commands.formats import FileScores
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
-from streamclf.errors import RateError, SourceError, StreamclfError, UsageError
+from streamclf.errors import StreamclfError, UsageError
 from streamclf.types import F32, Event, FrameScores, Stage
 
 HELP = "Classify files offline."
@@ -75,11 +75,13 @@ def classify(
     for path, name in names.items():
         try:
             writer.write(path, *hearing.one(path, name))
-        except (SourceError, RateError) as fault:
+        except Exception as fault:
             if len(files) == 1:
                 raise
             failed.append(path)
-            click.echo(f"streamclf: error: {fault}", err=True)
+            # what is not ours to say is a fault in streamclf or in a library; it stays with its file all the same
+            said = str(fault) if isinstance(fault, StreamclfError) else f"{path}: {type(fault).__name__}: {fault}"
+            click.echo(f"streamclf: error: {said}", err=True)
     writer.close()
     if failed:
         raise StreamclfError(f"{len(failed)} of {len(files)} files could not be read: {', '.join(map(str, failed))}")

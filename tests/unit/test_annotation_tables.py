@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.audio.sources import recording
+from streamclf.audio.sources import ffmpeg
 from streamclf.errors import SourceError, StreamclfError
 from streamclf.train.data.annotations import Recording, Span, read_data, within
 
@@ -147,12 +147,12 @@ def test_two_tables_that_name_the_recordings_are_refused_by_name(tmp_path: Path)
 
 def test_recordings_of_a_kind_that_is_not_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"dog/a.wav": "", "dog/b.m4a": "", "dog/cover.jpg": ""}
-    monkeypatch.setattr(recording, "find_spec", lambda name: None)
+    monkeypatch.setattr(ffmpeg, "find_spec", lambda name: None)
     spans, problems = read(tmp_path, files)
     assert list(spans) == ["a.wav"]
     assert problems == ["b.m4a: .m4a is read with PyAV alone; install streamclf[url], or convert it to FLAC"]
 
-    monkeypatch.setattr(recording, "find_spec", lambda name: object())
+    monkeypatch.setattr(ffmpeg, "find_spec", lambda name: object())
     assert (list(read(tmp_path, files)[0]), read(tmp_path, files)[1]) == (["a.wav", "b.m4a"], [])
 
 

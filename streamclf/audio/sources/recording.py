@@ -8,7 +8,6 @@ length that is estimated is never taken for the true one, neither to stop nor to
 import re
 import stat
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ import soundfile
 
 from streamclf.audio.channels import ChannelWatch
 from streamclf.audio.resample import Resampler, framed_rate
+from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Mixer, check_channel
 from streamclf.audio.sources.kind import MAX_RATE
 from streamclf.audio.sources.spec import SourceSpec
@@ -52,7 +52,7 @@ _EXTRA = "streamclf[url]"
 
 def readable() -> frozenset[str]:
     """Suffixes of the recordings that are read here, lower case, with the dot."""
-    return SUFFIXES | FFMPEG_SUFFIXES if find_spec("av") is not None else SUFFIXES
+    return SUFFIXES | FFMPEG_SUFFIXES if ffmpeg.is_there() else SUFFIXES
 
 
 class _BrokenError(Exception):
@@ -201,7 +201,7 @@ class _Ffmpeg:
     def __init__(self, av: Any, path: Path) -> None:
         self._av = av
         options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-        self._container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        self._container = ffmpeg.open_input(av, f"file:{path}", options=options)
         try:
             streams = self._container.streams.audio
             if not streams:
@@ -285,7 +285,7 @@ def _best(path: Path) -> _Decoder:
         raise SourceError(f"{path} holds no samples; give a recording with sound in it")
     if file.format not in ("MP3", "MPEG") or _states_length(path):
         return _Libsndfile(file)
-    if _av() is None:
+    if ffmpeg.load() is None:
         return _Guessed(file)
     file.close()
     return _by_ffmpeg(path, "it does not state its length")
@@ -293,7 +293,7 @@ def _best(path: Path) -> _Decoder:
 
 def _by_ffmpeg(path: Path, reason: str) -> _Decoder:
     """reason: why libsndfile does not read it."""
-    av = _av()
+    av = ffmpeg.load()
     if av is None:
         raise SourceError(
             f"{path} is not audio that libsndfile can read ({reason}); use wav, flac, ogg, opus or mp3, or install "
@@ -319,14 +319,6 @@ def _states_length(path: Path) -> bool:
         file.seek(10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) if tagged else 0)
         first = file.read(_MP3_HEAD)
     return any(mark in first for mark in _MP3_LENGTH)
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ImportError:
-        return None
-    return av
 
 
 def _reason(fault: Any) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
 from streamclf.audio.sources.kind import QUOTING, UNQUOTED, Option, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
@@ -213,12 +214,7 @@ class _Connection:
         self._spec = spec
         shown = public_url(spec.argument)
         try:
-            self._container = av.open(
-                spec.argument,
-                options=_options(spec),
-                timeout=(STALL_S, STALL_S),
-                metadata_errors="replace",
-            )
+            self._container = ffmpeg.open_input(av, spec.argument, options=_options(spec), timeout_s=STALL_S)
         except (av.FFmpegError, OSError, ValueError) as fault:
             raise AbsentError(f"{shown} cannot be opened: {_why(fault)}; check the address and the network") from None
         try:
@@ -315,10 +311,9 @@ def _why(fault: Exception) -> str:
 
 
 def _av() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise SourceError("url: sources need PyAV; run: pip install 'streamclf[url]'") from None
+    av = ffmpeg.load()
+    if av is None:
+        raise SourceError("url: sources need PyAV; run: pip install 'streamclf[url]'")
     return av
 
 
