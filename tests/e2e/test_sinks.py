@@ -161,6 +161,21 @@ def test_a_command_that_hangs_or_fails_is_told_and_leaves_nobody_behind(tmp_path
     assert not mark.exists()
 
 
+def test_a_command_that_writes_without_end_is_read_slowly(tmp_path: Path) -> None:
+    """Read as fast as it writes, it takes a gigabyte in two seconds, and the loop with it."""
+    script = (
+        "import sys, os\n"
+        "written = 0\n"
+        "while True:\n"
+        "    written += os.write(2, bytes(1 << 16))\n"
+        "    open(sys.argv[1], 'w').write(str(written))\n"
+    )
+    flood = CommandConfig((sys.executable, "-c", script, str(tmp_path / "written")), timeout_s=2.0)
+    with pytest.raises(Temporary, match=r"was still running after 2 s"):
+        send(flood, make_alert())
+    assert 0 < int((tmp_path / "written").read_text() or 1) < 40_000_000
+
+
 def test_a_file_gets_whole_lines_whatever_stands_in_an_alert(tmp_path: Path) -> None:
     alerts = [make_alert(i, label=text, message=text) for i, text in enumerate(HOSTILE)]
     send(NdjsonConfig(str(tmp_path / "alerts.ndjson")), *alerts)

@@ -21,6 +21,9 @@ from streamclf.config import for_children
 
 PICTURE_VARIABLE = "STREAMCLF_PICTURE"
 _TAIL = 300
+_PORTION = 1 << 16
+_PAUSE_S = 0.005  # between two portions: 13 MB a second
+_BURIAL_S = 2.0
 
 
 class CommandConfig(SinkConfig, tag="command", frozen=True):
@@ -72,17 +75,45 @@ class Command(Sink):
             raise Temporary(f"{self._config.argv[0]} cannot be started: {fault}") from None
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                _, told = await process.communicate(body + b"\n")
+                told = await _converse(process, body + b"\n")
         except TimeoutError:
             raise Temporary(f"{self._config.argv[0]} was still running after {self._config.timeout_s:g} s") from None
         finally:
             # what it has started goes with it, whether it ended, hung, or the daemon is stopping
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await _buried(process)
         if process.returncode:
             said = told.decode("utf-8", "replace").strip()[-_TAIL:]
             raise Temporary(f"{self._config.argv[0]} ended with {process.returncode}{f': {said}' if said else ''}")
+
+
+async def _converse(process: asyncio.subprocess.Process, body: bytes) -> bytes:
+    """Give it `body` and wait for its end. Returns the last of what it wrote on standard error.
+
+    One that writes without end is read slowly, so that it takes neither memory nor the loop.
+    """
+    assert process.stdin is not None
+    assert process.stderr is not None
+    with suppress(BrokenPipeError, ConnectionResetError):  # it need not read
+        process.stdin.write(body)
+        process.stdin.close()
+    tail = b""
+    while told := await process.stderr.read(_PORTION):
+        tail = (tail + told)[-4 * _TAIL :]
+        await asyncio.sleep(_PAUSE_S)
+    await process.wait()
+    return tail
+
+
+async def _buried(process: asyncio.subprocess.Process) -> None:
+    """Wait for its end: asyncio tells it once all that it wrote was read, and nobody holds its pipe any more."""
+    assert process.stderr is not None
+    with suppress(TimeoutError):  # what it has started may live on in a session of its own, and hold it
+        async with asyncio.timeout(_BURIAL_S):
+            while await process.stderr.read(_PORTION):
+                pass
+            await process.wait()
 
 
 @contextmanager
