@@ -5,6 +5,7 @@ tensors alone. Every fault of a checkpoint becomes one sentence.
 """
 
 import contextlib
+import importlib.util
 import json
 import logging as log
 import re
@@ -21,6 +22,7 @@ PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _CONFIG = "config.json"
 _ADAPTER = "adapter_config.json"
+_TIMM = "timm_wrapper"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NOISY = (
     *("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir", "onnxruntime"),
@@ -77,15 +79,18 @@ class Checkpoint:
             )
         return value
 
-    def model(self, kind: Any) -> Any:
-        """The weights in transformers' class `kind`, float32, for inference. Raises `CheckpointError`."""
+    def model(self, kind: Any, *, config: Any = None, unused: tuple[str, ...] = ()) -> Any:
+        """The weights in transformers' class `kind`, float32, for inference. Raises `CheckpointError`.
+
+        config: in place of the checkpoint's own, for a part of it. unused: weights that no prediction looks at.
+        """
         import torch
 
         try:
             with quiet():
                 model, report = kind.from_pretrained(
                     self.source,
-                    config=self.config,
+                    config=self.config if config is None else config,
                     attn_implementation="eager",
                     dtype=torch.float32,
                     local_files_only=self.local_only,
@@ -97,12 +102,13 @@ class Checkpoint:
                 f"the weights of {self.source} cannot be loaded as {self.architecture}: {first_sentence(fault)}; "
                 "fetch it again, or save it again with the class it was trained in"
             ) from fault
-        for key, found, expected in sorted(report["mismatched_keys"]):
+        mismatched = sorted(entry for entry in report["mismatched_keys"] if entry[0] not in unused)
+        for key, found, expected in mismatched:
             raise CheckpointError(
                 f"{key} of {self.source} has the shape {list(found)}, but its config.json asks for {list(expected)}; "
                 "the labels or sizes in it do not match the weights, so correct them"
             )
-        missing = sorted(key for key in report["missing_keys"] if not key.endswith(_HARMLESS))
+        missing = sorted(key for key in report["missing_keys"] if not key.endswith((*_HARMLESS, *unused)))
         if missing:
             raise CheckpointError(
                 f"{self.source} lacks {len(missing)} weights of {self.architecture}, {missing[0]} among them; "
@@ -188,6 +194,8 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
     local_only = offline or here.is_dir()
     config = _config(source, local_only=local_only)
     classes: Sequence[str] = getattr(config, "architectures", None) or ()
+    if not classes and config.model_type == _TIMM:
+        classes = ("TimmWrapperForImageClassification",)
     if not classes:
         raise CheckpointError(
             f"the config.json of {source} states no `architectures`; expected the class it was trained in, so save it "
@@ -218,6 +226,9 @@ def _config(source: str, *, local_only: bool) -> Any:
     except CheckpointError:
         stated = {}  # transformers says why, better
     family = family_reading(stated)
+    # what timm itself saves states no type, but how it was trained
+    if family is None and (stated.get("model_type") == _TIMM or {"architecture", "pretrained_cfg"} <= stated.keys()):
+        _need_timm(source)
     try:
         with quiet():
             if family is not None and family.config is not None:
@@ -230,6 +241,13 @@ def _config(source: str, *, local_only: bool) -> Any:
             else "check the id and the network, or download it first and give the folder"
         )
         raise CheckpointError(f"no model can be read from {source}: {first_sentence(fault)}; {advice}") from fault
+
+
+def _need_timm(source: str) -> None:
+    if importlib.util.find_spec("timm") is None:
+        raise CheckpointError(
+            f"{source} is a model of timm, which is not installed; install it where streamclf is (`pip install timm`)"
+        )
 
 
 @contextlib.contextmanager

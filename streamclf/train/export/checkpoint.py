@@ -128,6 +128,7 @@ def _of_plan(whole: Plan, manifest: Manifest, names: Sequence[str], wishes: Wish
         notes=plan.notes,
         encoder=None if cut is None else cut.onnx(),
         agree=agree,
+        beside=plan.beside,
     )
 
 
