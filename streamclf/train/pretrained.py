@@ -17,11 +17,11 @@ from typing import Any
 
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.text import one_line
+from streamclf.train import adapter
 
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _CONFIG = "config.json"
-_ADAPTER = "adapter_config.json"
 _TIMM = "timm_wrapper"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NOISY = (
@@ -40,7 +40,8 @@ class CheckpointError(StreamclfError):
 class Checkpoint:
     """source: as the user wrote it. config: transformers' own, or what the family made of config.json.
 
-    architecture: the class that it was trained in. settings: of preprocessor_config.json, or empty.
+    architecture: the class that it was trained in. settings: of preprocessor_config.json, or empty. adapter: of
+    adapter_config.json, None where no adapter lies beside the weights.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Checkpoint:
     architecture: str
     settings: dict[str, Any]
     local_only: bool
+    adapter: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -86,22 +88,12 @@ class Checkpoint:
         """
         import torch
 
-        try:
-            with quiet():
-                model, report = kind.from_pretrained(
-                    self.source,
-                    config=self.config if config is None else config,
-                    attn_implementation="eager",
-                    dtype=torch.float32,
-                    local_files_only=self.local_only,
-                    output_loading_info=True,
-                    ignore_mismatched_sizes=True,
-                )
-        except Exception as fault:  # readers of several formats raise what they like
-            raise CheckpointError(
-                f"the weights of {self.source} cannot be loaded as {self.architecture}: {first_sentence(fault)}; "
-                "fetch it again, or save it again with the class it was trained in"
-            ) from fault
+        model, report = self.load(
+            kind,
+            self.config if config is None else config,
+            attn_implementation="eager",
+            dtype=torch.float32,
+        )
         mismatched = sorted(entry for entry in report["mismatched_keys"] if entry[0] not in unused)
         for key, found, expected in mismatched:
             raise CheckpointError(
@@ -115,6 +107,40 @@ class Checkpoint:
                 "they would be random, so train it first (`streamclf train --from`)"
             )
         return model.eval()
+
+    def load(self, kind: Any, config: Any, **more: Any) -> tuple[Any, dict[str, Any]]:
+        """The weights in transformers' class `kind`, an adapter beside them merged, and its report of what fits not.
+
+        more: for `from_pretrained`. Raises `CheckpointError`.
+        """
+        held: dict[str, Any] = {"pretrained_model_name_or_path": self.source}
+        if self.adapter is not None:
+            held = {"pretrained_model_name_or_path": None, "state_dict": self._merged(self.adapter)}
+        try:
+            with quiet():
+                model, report = kind.from_pretrained(
+                    **held,
+                    **more,
+                    config=config,
+                    local_files_only=self.local_only,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                )
+        except Exception as fault:  # readers of several formats raise what they like
+            raise CheckpointError(
+                f"the weights of {self.source} cannot be loaded as {kind.__name__}: {first_sentence(fault)}; "
+                "fetch it again, or save it again with the class it was trained in"
+            ) from fault
+        return model, report
+
+    def _merged(self, config: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return adapter.merge(self.weights(), self.weights(adapter.WEIGHTS), config)
+        except adapter.AdapterError as fault:
+            raise CheckpointError(
+                f"an adapter lies beside the weights of {self.source} ({adapter.CONFIG}), and it cannot be merged here: "
+                f"{fault}; merge it first (`merge_and_unload` of peft) and save that, or take the file away"
+            ) from fault
 
     @property
     def rate(self) -> int | None:
@@ -201,17 +227,13 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
             f"the config.json of {source} states no `architectures`; expected the class it was trained in, so save it "
             "with `save_pretrained`"
         )
-    if _cached(source, _ADAPTER, local_only=local_only) is not None:
-        raise CheckpointError(
-            f"an adapter lies beside the weights of {source} ({_ADAPTER}), and without it they are another model; "
-            "merge it first (`merge_and_unload` of peft) and save that, or take the file away"
-        )
     return Checkpoint(
         source=source,
         config=config,
         architecture=classes[0],
         settings=_settings(source, local_only=local_only),
         local_only=local_only,
+        adapter=_json(source, adapter.CONFIG, local_only=local_only),
     )
 
 

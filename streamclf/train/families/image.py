@@ -39,7 +39,7 @@ _COLOURS = 3
 
 _KINDS = (
     *("ResNet", "ConvNext", "ViT", "ConvNextV2", "Swin", "DeiT", "EfficientNet", "MobileNetV2", "TimmWrapper"),
-    *("Beit", "Bit", "CLIP", "Cvt", "Data2VecVision", "Dinov2", "Dinov2WithRegisters", "DonutSwin", "FocalNet"),
+    *("Beit", "CLIP", "Cvt", "Data2VecVision", "Dinov2", "Dinov2WithRegisters", "DonutSwin", "FocalNet"),
     *("HGNetV2", "Hiera", "IJepa", "Levit", "MetaClip2", "MobileNetV1", "MobileViT", "MobileViTV2", "PoolFormer"),
     *("Pvt", "PvtV2", "RegNet", "Segformer", "Siglip", "SwiftFormer", "Swinv2", "TextNet", "ViTMSN"),
 )

@@ -11,6 +11,9 @@ REFUSED = {
         "by different numbers"
     ),
     "GraniteSpeech5ForCTC": "has an extractor made by torchaudio, whose spectra nothing here can be held against",
+    "BitForImageClassification": (
+        "standardises its weights at every run by an operator that ONNX Runtime computes otherwise, 0.1 off"
+    ),
     "DinatForImageClassification": "needs natten's own kernels, which no ONNX graph can hold",
     "ImageGPTForImageClassification": "reads images as tokens of colours, which a spectrogram has not",
     "PPLCNetForImageClassification": "gives its last layer and no logits",

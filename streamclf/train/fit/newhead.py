@@ -11,7 +11,7 @@ from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.data.tasks import Mode, Task
 from streamclf.train.families.encoder import model_class
 from streamclf.train.families.trained import NO_FRAMES, SPEECH, WHOLE_WINDOWS
-from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError, first_sentence, load_checkpoint, quiet
+from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError, load_checkpoint, quiet
 
 Freeze = Literal["none", "feature-encoder", "encoder"]
 
@@ -60,20 +60,10 @@ def exchange_head(
     name = target_class(config.model_type, mode, source)
     describe(config, task, mode)
     config.architectures = [name]
+    import torch
+
     kind = model_class(name)
-    try:
-        with quiet():
-            model, report = kind.from_pretrained(
-                before.source,
-                config=config,
-                ignore_mismatched_sizes=True,
-                local_files_only=before.local_only,
-                output_loading_info=True,
-            )
-    except Exception as fault:  # readers of several formats raise what they like
-        raise CheckpointError(
-            f"the weights of {source} cannot be loaded into {name}: {first_sentence(fault)}; save the checkpoint again"
-        ) from fault
+    model, report = before.load(kind, config, dtype=torch.float32)
     mismatched = [entry[0] for entry in report["mismatched_keys"]]
     lost = sorted(key for key in {*report["missing_keys"], *mismatched} if not _is_head(key))
     if [key for key in lost if not key.endswith("masked_spec_embed")]:
