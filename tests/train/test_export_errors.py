@@ -1,5 +1,6 @@
 """What cannot be exported is told in a sentence: what came, what was expected, what to do."""
 
+import importlib.util
 import json
 import logging
 import math
@@ -267,7 +268,8 @@ def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
 def test_a_model_of_timm_asks_for_timm(
     stated: dict[str, Any], saved: Callable[[str, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "timm" else find(name, *more))
     folder = saved(IMAGE, tmp_path / "checkpoint")
     (folder / "config.json").write_text(json.dumps(stated))
     with pytest.raises(StreamclfError, match=r"a model of timm, which is not installed; .* \(`pip install timm`\)"):
