@@ -27,7 +27,7 @@ from streamclf.model import geometry, graph, loader
 from streamclf.model.labels import make_labels
 from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
-from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
+from streamclf.model.writer import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
 Files = Mapping[str, bytes]
@@ -125,9 +125,9 @@ def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
     except csv.Error as fault:
         raise PackError(f"{where} is not CSV: {fault}; write it with plain quoting") from None
     head = [cell.strip() for cell in rows[0]] if rows else []
-    if tuple(head) in (LABEL_COLUMNS, LABEL_COLUMNS + SENSITIVITY_COLUMNS):
+    if loader.is_head(head):
         return content
-    known = {*LABEL_COLUMNS, *SENSITIVITY_COLUMNS, _INDEX}
+    known = {*LABEL_COLUMNS, *MORE_COLUMNS, _INDEX}
     if head and {"id", "name"} & set(head) and set(head) <= known and len(set(head)) == len(head):
         labels = _labels_of_table(head, rows[1:], where)
         said.append(f"{LABELS}: the columns {','.join(LABEL_COLUMNS)}")
@@ -165,7 +165,8 @@ def _labels_of_table(head: list[str], rows: list[list[str]], where: Path) -> lis
         if hidden not in ("", "true", "false"):
             raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
         name, group = entry.get("name") or ident, entry.get("group", "")
-        labels.append(Label(ident, name, group, enter, hidden == "true", low, high))
+        on, off = (loader.duration_of(entry.get(column, ""), str(where), column) for column in DURATION_COLUMNS)
+        labels.append(Label(ident, name, group, enter, hidden == "true", low, high, on, off))
     return labels
 
 
