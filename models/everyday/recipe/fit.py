@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from models.everyday.recipe.classes import EverydayClass, EverydayClip, holds
 from models.everyday.recipe.scores import MemberScores
-from models.everyday.recipe.table import rivals, weights_of
+from models.everyday.recipe.table import SILENT, rivals, weights_of
+from streamclf.clock import frames_of_ms
+from streamclf.model.recipes.everyday import SEGMENTATION
 from streamclf.train.extra import need
 from streamclf.types import Label
 from tools.evaluate_everyday.classes import answers_of, truth_of
@@ -23,7 +26,7 @@ F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 FOLDS = 10
-LOUDEST_BACKGROUNDS = 2
+LOUDEST_BACKGROUNDS = 1
 _ESC10 = {"dog_bark": "dog", "person_sneeze": "sneeze", "fire_crackling": "fire", "sea_waves": "water"}
 _ESC10 |= {"helicopter": "aircraft"}
 _PLACES = frozenset({"ambience", "clips", "animal_song"})
@@ -63,7 +66,7 @@ def truths(known: Sequence[EverydayClass], recordings: Sequence[EverydayClip], s
 
 
 def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F64:
-    """(recordings, classes): the largest fused logit, before the bias."""
+    """(recordings, classes): the largest fused logit that lasts as long as an event has to, before the bias."""
     at = {one.id: column for column, one in enumerate(known)}
     against = [[at[other.id] for other in rivals(one, known)] for one in known]
     out = np.zeros((len(scores), len(known)))
@@ -76,7 +79,10 @@ def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F6
                 total -= own.against * said.yamnet[:, against[column]].max(axis=1)
             if one.taken_for_it:
                 total -= own.taken_for_it * said.yamnet[:, [at[name] for name in one.taken_for_it]].max(axis=1)
-            out[row, column] = total.max()
+            if own.noise:
+                total -= own.noise * said.yamnet[:, at[SILENT]]
+            frames = min(len(total), frames_of_ms(one.min_on_ms or SEGMENTATION.min_on_ms))
+            out[row, column] = sliding_window_view(total, frames).min(axis=1).max()
     return out
 
 
