@@ -19,6 +19,7 @@ from streamclf.model.fused import copy_pack
 from streamclf.model.loader import MANIFEST, MEMBERS, load_pack
 from streamclf.model.pack import Pack
 from streamclf.text import plain
+from streamclf.types import F32
 
 if TYPE_CHECKING:
     from streamclf.engine.rowposition import SuddenSound
@@ -83,12 +84,18 @@ def _tried(files: Mapping[str, bytes]) -> Iterator[Pack]:
 
 
 def _golden(files: Mapping[str, bytes]) -> bytes:
-    from streamclf.engine.verify import native_rows, signal
+    from streamclf.engine.verify import signal
+
+    with _tried(files) as pack:
+        return golden_of(pack, signal(pack.manifest, np.random.default_rng(0)))
+
+
+def golden_of(pack: Pack, audio: F32) -> bytes:
+    """The content of golden.npz: what comes out here for `audio`, (n, ) at the pack's rate."""
+    from streamclf.engine.verify import native_rows
 
     content = io.BytesIO()
-    with _tried(files) as pack:
-        audio = signal(pack.manifest, np.random.default_rng(0))
-        np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
+    np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
     return content.getvalue()
 
 

@@ -41,6 +41,7 @@ import msgspec
 from streamclf.features.spec import Encoded as Encoded
 from streamclf.features.spec import Fbank as Fbank
 from streamclf.features.spec import Features as Features
+from streamclf.features.spec import Image as Image
 from streamclf.features.spec import LevelControl as LevelControl
 from streamclf.features.spec import LogMel as LogMel
 from streamclf.features.spec import Waveform as Waveform
