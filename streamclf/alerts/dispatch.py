@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 
 from streamclf import metrics
 from streamclf.alerts import outbox
+from streamclf.alerts.alert import TEST, Alert
 from streamclf.alerts.outbox import Delivery
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.clock import NS_PER_SECOND
@@ -26,7 +27,7 @@ log = logging.getLogger("streamclf.alerts")
 
 Write = Callable[[sqlite3.Connection], None]
 
-LOOK_S = 5.0  # also without news: `alerts send`, or a clock that was set, may have made something due
+LOOK_S = 2.0  # also without news: `alerts send`, or a clock that was set, may have made something due
 CLOSE_LIMIT_S = 2.0
 
 
@@ -112,7 +113,7 @@ class Dispatcher:
             news.clear()
             try:
                 sink = self._open(name)
-                wait_s = await self._next(name, sink) if sink is not None else LOOK_S
+                wait_s = await self._next(name, sink)
             except (sqlite3.Error, StoreError) as fault:
                 self._unread.add(name)
                 self._trouble(name, f"the outbox cannot be read: {fault}")
@@ -122,8 +123,11 @@ class Dispatcher:
                     async with asyncio.timeout(wait_s):
                         await news.wait()
 
-    async def _next(self, name: str, sink: Sink) -> float:
-        """Send what is due first. Returns how long there is nothing to do (s)."""
+    async def _next(self, name: str, sink: Sink | None) -> float:
+        """Send what is due first. Returns how long there is nothing to do (s).
+
+        Without a sink only tests are answered.
+        """
         with closing(self._read()) as connection:  # a new one each time: the database may be another one by now
             heads = outbox.heads(connection, name)
         if name in self._unread:
@@ -132,6 +136,8 @@ class Dispatcher:
         before = self._settling.get(name, {})
         self._settling[name] = {head.alert.id: head for head in heads if before.get(head.alert.id) == head}
         due = [head for head in heads if head.alert.id not in self._settling[name]]
+        if sink is None:
+            due = [head for head in due if head.alert.stage == TEST]
         if not due:
             return LOOK_S
         delivery = due[0]
@@ -141,12 +147,14 @@ class Dispatcher:
         await self._send(name, sink, delivery)
         return 0.0
 
-    async def _send(self, name: str, sink: Sink, delivery: Delivery) -> None:
+    async def _send(self, name: str, sink: Sink | None, delivery: Delivery) -> None:
         result: Write
         try:
-            await _send(sink, delivery)
+            if sink is None:
+                raise Temporary(self.problems.get(name, "it cannot be opened"))
+            await hand_over(sink, delivery.alert)
         except Temporary as fault:
-            reason, after_s, now_ns = _reason(fault), fault.retry_after_s, self._now_ns()
+            reason, after_s, now_ns = reason_of(fault), fault.retry_after_s, self._now_ns()
             self._trouble(name, reason)
             metrics.DELIVERIES.labels(name, "failed").inc()
 
@@ -154,7 +162,7 @@ class Dispatcher:
                 outbox.failed(tx, delivery, reason, now_ns=now_ns, after_s=after_s)
 
         except Permanent as fault:
-            reason = _reason(fault)
+            reason = reason_of(fault)
             log.error("sink %s will never take alert %s: %s", name, delivery.alert.id, reason)
             metrics.DELIVERIES.labels(name, "refused").inc()
 
@@ -179,9 +187,9 @@ class Dispatcher:
             try:
                 sink = self._sinks[name] = self._openers[name]()
             except StreamclfError as fault:
-                self._trouble(name, _reason(fault))
+                self._trouble(name, reason_of(fault))
             except Exception as fault:  # of a library, or of ours: the other sinks go on
-                self._trouble(name, f"it cannot be opened: {_reason(fault) or type(fault).__name__}")
+                self._trouble(name, f"it cannot be opened: {reason_of(fault) or type(fault).__name__}")
         return sink
 
     def _trouble(self, name: str, reason: str) -> None:
@@ -190,19 +198,20 @@ class Dispatcher:
         self.problems[name] = reason
 
 
-def _reason(fault: Exception) -> str:
+def reason_of(fault: Exception) -> str:
     """For the log, the outbox and `/healthz`: a receiver's or a program's own words are in it."""
     return one_line(hide_secrets(str(fault), paths=False))
 
 
-async def _send(sink: Sink, delivery: Delivery) -> None:
+async def hand_over(sink: Sink, alert: Alert) -> None:
+    """Have `sink` send `alert`. Raises `Temporary` or `Permanent`, whatever went wrong."""
     try:
-        await sink.send(delivery.alert)
+        await sink.send(alert)
     except (Temporary, Permanent):
         raise
     except Exception as fault:
         # a fault of ours, or of a library: the alert must not be lost by it, nor the other sinks' alerts
-        log.exception("sending alert %s failed", delivery.alert.id)
+        log.exception("sending alert %s failed", alert.id)
         raise Temporary(repr(fault)) from fault
 
 

@@ -14,6 +14,7 @@ import msgspec
 from streamclf.alerts import outbox
 from streamclf.alerts.outbox import DeliveryRow
 from streamclf.clock import NS_PER_SECOND
+from streamclf.commands.alerttest import test_
 from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
@@ -21,7 +22,7 @@ from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
 from streamclf.text import plain
 
-HELP = "Show what was told to whom, and send it again."
+HELP = "Show what was told to whom, send it again, and test whether alerts arrive."
 
 _STATES = ("pending", "sent", "dead")
 _SHORT = 12  # digits of an id that a person has to copy
@@ -108,6 +109,9 @@ def send(ids: tuple[str, ...], dead: bool, sink: str | None, config_file: Path |
     except sqlite3.Error as fault:
         raise StoreError(f"the event store {folder} cannot be written: {fault}") from None
     click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} to be sent again")
+
+
+alerts.add_command(test_)
 
 
 def _find(connection: sqlite3.Connection, text: str) -> str:

@@ -1,6 +1,5 @@
 """The layers of the configuration, merged and checked: files, environment, flags."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
-from streamclf.text import clean
+from streamclf.text import clean, nearest
 from streamclf.toml import TomlFault, parse
 from streamclf.trust import read_trusted
 
@@ -96,8 +95,8 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
     names = struct.__struct_fields__
     for key, value in data.items():
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
+            meant = nearest(key, names)
+            hint = f"did you mean {prefix}{meant}?" if meant else f"known keys: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{clean(key, 60)}; {hint}")
         if key in SECTIONS and isinstance(value, Mapping):
             _known(value, SECTIONS[key], f"{key}.", where)

@@ -19,7 +19,7 @@ import numpy as np
 
 from streamclf import metrics
 from streamclf.alerts import outbox
-from streamclf.alerts.alert import Alert, alert_id
+from streamclf.alerts.alert import own_alert
 from streamclf.alerts.dispatch import Write
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources.demo import DEMO_FILE
@@ -33,7 +33,6 @@ from streamclf.engine.stream import Stream
 from streamclf.errors import ConfigError, ServeError
 from streamclf.protocol import wire
 from streamclf.serve.info import StreamInfo
-from streamclf.store.events import StoredEvent
 from streamclf.types import F32, StreamState
 
 log = logging.getLogger("streamclf")
@@ -136,19 +135,11 @@ class SelfTest:
         self.problem = f"self-test: {self.config.label} {when} a subscriber, {self.config.budget_ms} ms were allowed"
         log.error("%s", self.problem)
         if record is not None and self.config.sinks:
-            alert = self._alert(time.time_ns())
+            alert = own_alert(
+                STREAM, self.problem, at_ns=time.time_ns(), sinks=self.config.sinks, stage="close",
+                label=self.config.label, stream=STREAM, test=True,
+            )  # fmt: skip
             record(lambda tx: outbox.put(tx, [alert], now_ns=alert.at_ns))
-
-    def _alert(self, now_ns: int) -> Alert:
-        event = StoredEvent(
-            id=f"{STREAM}/{now_ns}", stream=STREAM, pack="", pack_hash="", label=self.config.label, group="",
-            stage="close", onset_frame=0, offset_frame=0, onset_ns=now_ns, offset_ns=now_ns, decided_ns=now_ns,
-            peak=0.0, mean=0.0, enter=0.0, leave=0.0, min_on_ms=0, min_off_ms=0, test=True,
-        )  # fmt: skip
-        return Alert(
-            id=alert_id(STREAM, event.id, "close", now_ns), rule=STREAM, event=event, streams=(), stage="close",
-            at_ns=now_ns, message=self.problem, gates=(), sinks=self.config.sinks,
-        )  # fmt: skip
 
 
 def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:

@@ -1,6 +1,5 @@
 """From a configuration to an engine: packs found and checked, sessions made, labels of the configuration known."""
 
-import difflib
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from streamclf.errors import ConfigError, PackError
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
+from streamclf.text import nearest
 from streamclf.types import Provider
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def check_labels(config: Config, packs: Sequence[Pack]) -> None:
     known = ids | groups | {"*"}
     for key in config.segmentation:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            meant = nearest(key, known)
             names = ", ".join(pack.manifest.name for pack in packs)
-            hint = f"did you mean {near[0]}?" if near else "`streamclf models show NAME` lists them"
+            hint = f"did you mean {meant}?" if meant else "`streamclf models show NAME` lists them"
             raise ConfigError(f"segmentation.{key}: no label or group of {names} has that name; {hint}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given, near
+from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given
 from streamclf.alerts.rules.place import Location, TimeRange
 from streamclf.alerts.rules.rule import Rule, RuleStage
 from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
@@ -22,6 +22,7 @@ from streamclf.alerts.rules.template import Template
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_named, kinds
 from streamclf.errors import ConfigError
+from streamclf.text import near
 from streamclf.toml import Path as Key
 from streamclf.toml import TomlFault, deep_line, parse
 from streamclf.trust import read_trusted

@@ -3,7 +3,6 @@
 Tables become structs here, whatever the file is about. Lines are looked for once there is a mistake, never before.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streamclf.text import hide_secrets
+from streamclf.text import hide_secrets, near, nearest
 from streamclf.toml import Path as Key
 from streamclf.toml import line_of, lines_of
 
@@ -114,7 +113,7 @@ class TableReader:
         for key, value in raw.items():
             if key not in types:
                 self.wrong((*path, key), "unknown key", elsewhere(key) or self.mistakes.near(key, types))
-                meant.update(difflib.get_close_matches(key, types, n=1, cutoff=0.5))
+                meant.add(nearest(key, types))
                 continue
             instead = _instead(key, value, examples, choices)
             try:
@@ -143,15 +142,6 @@ class TableReader:
 def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """Key -> type of a table's keys."""
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """A hint: what of `known` was probably meant, or all that there is."""
-    known = list(known)
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5) if word else []
-    if found:
-        return f"did you mean {found[0]}?"
-    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
 
 
 def given(value: object) -> str:

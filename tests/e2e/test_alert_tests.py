@@ -1,0 +1,46 @@
+"""`streamclf alerts test` beside the real daemon, to real receivers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartDaemon
+from tests.e2e.test_alerts import write_rules
+from tools.lab.daemon import run_cli
+from tools.lab.receiver import http_receiver
+from tools.lab.tinypack import stateful_pack
+
+pytestmark = pytest.mark.e2e
+
+pytest.importorskip("httpx", reason="httpx is absent (pip install streamclf[alerts])")
+
+
+def test_the_running_daemon_sends_a_marked_test_once(tmp_path: Path, daemon: StartDaemon) -> None:
+    env = {"STREAMCLF_RULES": str(tmp_path / "rules.toml"), "STREAMCLF_STORE_PATH": str(tmp_path / "store")}
+    with http_receiver() as receiver:
+        receiver.answers = [(204, {}, b""), (503, {}, b"")]
+        sinks = (
+            '[sink.broken]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\nsecret_file = "/no/such"\nprivate = true\n'
+        )
+        write_rules(
+            tmp_path / "rules.toml", receiver, 'name = "each"\nlabels = ["loud"]\nsinks = ["hook"]', sinks=sinks
+        )
+        running = daemon("--source", "push:x,16000", "--model", str(stateful_pack(tmp_path / "pack")), env=env)
+        fine = run_cli("alerts", "test", "each", home=tmp_path, env=env)
+        refused = run_cli("alerts", "test", "hook", home=tmp_path, env=env)
+        broken = run_cli("alerts", "test", "broken", home=tmp_path, env=env)
+        running.stop()
+    listed = run_cli("alerts", "list", "--format", "ndjson", home=tmp_path, env=env).stdout.splitlines()
+
+    assert (fine.returncode, refused.returncode, broken.returncode) == (0, 1, 1), fine.stderr + refused.stderr
+    assert "sent by the running daemon" in fine.stdout
+    assert "it answered 503" in refused.stdout
+    assert "secret_file /no/such cannot be read" in broken.stdout
+    assert len(receiver.requests) == 2
+    told = receiver.requests[0].data
+    assert (told["test"], told["stage"], told["rule"], told["label"]) == (True, "test", "each", "loud")
+    assert told["message"].startswith("TEST: loud on test")
+    assert [(entry["sink"], entry["state"]) for entry in map(json.loads, listed)] == [
+        ("hook", "sent"), ("hook", "dead"), ("broken", "dead"),
+    ]  # fmt: skip
