@@ -22,7 +22,7 @@ from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
 from streamclf.text import plain
 
-HELP = "Show what was told to whom, send it again, and test whether alerts arrive."
+HELP = "Show what was told to whom, test it, send it again."
 
 _STATES = ("pending", "sent", "dead")
 _SHORT = 12  # digits of an id that a person has to copy
@@ -42,7 +42,10 @@ def alerts() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "ndjson"]), default="table", show_default=True)
 @_config
 def list_(since: str, states: tuple[str, ...], limit: int, form: str, config_file: Path | None) -> None:
-    """Deliveries of alerts to sinks. TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago)."""
+    """Deliveries of alerts to sinks.
+
+    TIME is 2026-05-01T06:30, 6:30 (today), yesterday, yesterday 18:00, now, or 90m, 1h30m, 7d (ago).
+    """
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     with closing(reader(store_folder(load(file=config_file)))) as connection:

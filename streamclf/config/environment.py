@@ -10,6 +10,7 @@ import msgspec
 from streamclf.config.sections import SECTIONS, Config, struct_of
 from streamclf.errors import ConfigError
 from streamclf.text import hide_secrets, nearest
+from streamclf.times import in_unit_of
 from streamclf.toml import TomlFault, parse
 
 _PREFIX = "STREAMCLF_"
@@ -61,6 +62,8 @@ def _value(name: str, path: list[str], text: str) -> Any:
         return text
     if get_origin(kind) is tuple and not text.lstrip().startswith("["):
         return [text] if text else []
+    if (span := in_unit_of(name.lower(), text)) is not text:
+        return span
     try:
         return parse(f"value = {text}")["value"]
     except TomlFault:

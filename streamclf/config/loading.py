@@ -12,6 +12,7 @@ from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_o
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
 from streamclf.text import clean, nearest
+from streamclf.times import plain_keys
 from streamclf.toml import TomlFault, parse
 from streamclf.trust import read_trusted
 
@@ -74,9 +75,20 @@ def load(
 def _read(path: Path) -> dict[str, Any]:
     text = read_trusted(path, "configuration file", missing="check the path given to --config")
     try:
-        return parse(text)
+        return _plain(parse(text), Config)
     except TomlFault as fault:
         raise ConfigError(f"configuration file {path} is not TOML: line {fault.line}: {fault}; mend it") from None
+
+
+def _plain(data: Mapping[str, Any], struct: type[msgspec.Struct], *, of_labels: bool = False) -> dict[str, Any]:
+    """The keys of a file, with what people write in place of a key with its unit as that key."""
+    out: dict[str, Any] = {}
+    for _, key, value in plain_keys(data, () if of_labels else struct.__struct_fields__):
+        below = DecisionConfig if of_labels or key == "segmentation" else SECTIONS.get(key)
+        if isinstance(value, Mapping) and below is not None:
+            value = _plain(value, below, of_labels=key == "segmentation" and not of_labels)
+        out[key] = value
+    return out
 
 
 def _check(data: dict[str, Any], where: str) -> Config:

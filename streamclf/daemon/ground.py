@@ -78,10 +78,10 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     """
     rules = _read_rules(config, engine)
     selftest = prepare(config.selftest, engine)
-    listed = read_species(config, engine)
+    listed = read_species(config, [runner.pack for runner in engine.runners])
     if listed is not None:
         engine.allow(config.species.packs, listed.allowed(date.today()))
-    return Ground(_settings(config), rules, selftest, Seasons(config.species.packs, listed))
+    return Ground(read_settings(config), rules, selftest, Seasons(config.species.packs, listed))
 
 
 def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:
@@ -110,7 +110,8 @@ def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
     return None
 
 
-def _settings(config: Config) -> ServerSettings:
+def read_settings(config: Config) -> ServerSettings:
+    """What the server is given. Raises `ConfigError` for a token or a certificate that cannot be used."""
     server = config.server
     token, audio_token, labels_token = read_tokens(server, os.environ)
     return ServerSettings(

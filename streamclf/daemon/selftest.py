@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from streamclf.config import SelftestConfig
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
 from streamclf.errors import ConfigError, ServeError
+from streamclf.model.pack import Pack
 from streamclf.protocol import wire
 from streamclf.serve.info import StreamInfo
 from streamclf.types import F32, StreamState
@@ -149,19 +150,9 @@ def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
     """
     if not config.enabled:
         return None
-    known = {label.id for runner in engine.runners for label in runner.pack.labels}
-    if config.label not in known:
-        raise ConfigError(f"selftest.label: no pack in use knows {config.label!r}; name a label that the sound holds")
     if STREAM in engine.streams:
         raise ConfigError(f"a source is called {STREAM}, which is the self-test's own stream; give it another name")
-    path = Path(config.sound).expanduser() if config.sound else DEMO_FILE
-    rate, _, blocks = open_blocks(path)
-    # a block is good until the next one comes
-    sound = np.concatenate([*(block.copy() for block in blocks), np.zeros(0, dtype=np.float32)])[: LONGEST_S * rate]
-    if len(sound) < rate // 10:
-        raise ConfigError(
-            f"selftest.sound {path} has {len(sound) / rate:.2f} s of sound; a tenth of a second is needed"
-        )
+    path, rate, sound = check_selftest(config, [runner.pack for runner in engine.runners])
     ring = Ring(2 * rate)
     engine.add(Stream(STREAM, rate=rate, ring=ring))
     clock = StreamClock(rate)
@@ -175,3 +166,23 @@ def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
         packs=[track.manifest.name for track in engine.tracks[STREAM]],
     )
     return SelfTest(config, rate, sound, ring, clock, info)
+
+
+def check_selftest(config: SelftestConfig, packs: Sequence[Pack]) -> tuple[Path, int, F32]:
+    """The recording, its rate and its sound, whose label one of `packs` knows; of a test that is off, nothing.
+
+    Raises ConfigError and `SourceError` as `prepare` does.
+    """
+    path = Path(config.sound).expanduser() if config.sound else DEMO_FILE
+    if not config.enabled:
+        return path, 0, np.zeros(0, dtype=np.float32)
+    if config.label not in {label.id for pack in packs for label in pack.labels}:
+        raise ConfigError(f"selftest.label: no pack in use knows {config.label!r}; name a label that the sound holds")
+    rate, _, blocks = open_blocks(path)
+    # a block is good until the next one comes
+    sound = np.concatenate([*(block.copy() for block in blocks), np.zeros(0, dtype=np.float32)])[: LONGEST_S * rate]
+    if len(sound) < rate // 10:
+        raise ConfigError(
+            f"selftest.sound {path} has {len(sound) / rate:.2f} s of sound; a tenth of a second is needed"
+        )
+    return path, rate, sound

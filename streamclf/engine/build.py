@@ -120,18 +120,18 @@ def _installed(*, default: bool) -> list[str]:
     return names
 
 
-def read_species(config: Config, engine: Engine) -> SpeciesList | None:
-    """The list of species of the configuration, None where there is none. Raises `ConfigError`."""
+def read_species(config: Config, packs: Sequence[Pack]) -> SpeciesList | None:
+    """The list of species of the configuration, None where there is none. packs: in use. Raises `ConfigError`."""
     wish = config.species
     if not wish.file:
         return None
-    names = [runner.name for runner in engine.runners]
+    names = [pack.manifest.name for pack in packs]
     for name in wish.packs:
         if name not in names:
             raise ConfigError(f"species.packs names {name!r}, which does not run; there are {', '.join(names)}")
     if not wish.packs:
         raise ConfigError(f"species.file needs species.packs, the packs that it is for; there are {', '.join(names)}")
-    labels = [label for runner in engine.runners if runner.name in wish.packs for label in runner.pack.labels]
+    labels = [label for pack in packs if pack.manifest.name in wish.packs for label in pack.labels]
     return species.read(Path(wish.file).expanduser(), labels, place=wish.place)
 
 

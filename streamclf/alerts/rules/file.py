@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given
 from streamclf.alerts.rules.place import Location, TimeRange
 from streamclf.alerts.rules.rule import Rule, RuleStage
-from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
+from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, period_in_words, rule_of
 from streamclf.alerts.rules.template import Template
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_named, kinds
@@ -162,6 +162,8 @@ class _Reader(TableReader):
         for number, entry in enumerate(raw):
             path: Key = ("rule", number)
             name = entry.get("name")
+            if "digest" in entry:
+                entry = {**entry, "digest": period_in_words(entry["digest"])}
             self._names[path] = f'rule "{name}"' if isinstance(name, str) else f"rule {number + 1}"
             table = self.read(
                 path, entry, RuleTable,

@@ -12,7 +12,7 @@ from streamclf.alerts.alert import TEST, Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
 from streamclf.alerts.sinks.kind import SinkKind
-from streamclf.alerts.sinks.sink import Permanent, Sink
+from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 
 _MAX_DATAGRAM = 65_507
 
@@ -78,6 +78,13 @@ def _padded(text: str) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
+async def _check(config: OscConfig) -> None:
+    try:
+        await asyncio.get_running_loop().getaddrinfo(config.host, config.port, type=socket.SOCK_DGRAM)
+    except OSError as fault:
+        raise Temporary(f"{config.host} has no address: {fault.strerror or fault}") from None
+
+
 KIND = SinkKind(
     OscConfig,
     lambda config, context: Osc(config),
@@ -89,4 +96,5 @@ KIND = SinkKind(
         "format": '"json"',
         "deadline_ms": "500",
     },
+    check=_check,
 )

@@ -12,13 +12,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.addresses import resolve
+from streamclf.alerts.sinks.addresses import answers, resolve
 from streamclf.alerts.sinks.body import MAX_BYTES, json_of
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import SinkContext, SinkKind
@@ -94,8 +94,7 @@ class Webhook(Sink):
 
     async def _post(self, alert_id: str, body: bytes) -> None:
         parts = urlsplit(self._config.url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        host, port = place_of(parts)
         address = await resolve(host, port, private=self._config.private)
         netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         headers = {
@@ -155,6 +154,26 @@ def _secret(path: str) -> bytes:
         ) from None
 
 
+async def _check(config: WebhookConfig) -> None:
+    import httpx
+
+    if config.secret_file:
+        _secret(config.secret_file)
+    parts = urlsplit(config.url)
+    host, port = place_of(parts)
+    address = await resolve(host, port, private=config.private)
+    tls = httpx.create_ssl_context(trust_env=False) if parts.scheme == "https" else None
+    await answers(address, port, tls=tls, name=host)
+
+
+def place_of(parts: SplitResult) -> tuple[str, int]:
+    """Host and port of an address."""
+    try:
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise ConfigError("the port of its address is no number from 1 to 65535") from None
+
+
 def _open(config: WebhookConfig, context: SinkContext) -> Webhook:
     return Webhook(config, context.painter(wanted=config.picture))
 
@@ -172,4 +191,5 @@ KIND = SinkKind(
         "timeout_s": "5.0",
     },
     needs=("httpx",),
+    check=_check,
 )
