@@ -9,6 +9,9 @@ from streamclf.store.events import StoredEvent
 TEST = "test"
 """Stage of an alert that somebody asked for to see whether it arrives: it is sent once, and never tried again."""
 
+PROBLEM, WELL = "problem", "well"
+"""Stages of an alert about the daemon itself: what is wrong, and that it is over."""
+
 
 class Gate(msgspec.Struct, frozen=True):
     """One condition of a rule as it was found. `text` says it in words: "bird peak 0.41 < 0.50"."""

@@ -10,8 +10,10 @@ sending and writing, the next one sends it again with the same id.
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 
 from streamclf import metrics
 from streamclf.alerts import outbox
@@ -56,6 +58,8 @@ class Dispatcher:
         self._news: dict[str, asyncio.Event] = {}
         self._closing: set[asyncio.Future[None]] = set()
         self._settling: dict[str, dict[str, Delivery]] = {}  # sink -> alert id; bound: one of each rule
+        self._urgent: dict[str, list[Delivery]] = {}  # by sink; bound: what can be wrong with a daemon at once
+        self._sent_urgently: deque[str] = deque(maxlen=256)  # alert ids, until the store says that they are sent
         self._unread: set[str] = set()  # sinks whose problem is the outbox
         self.problems: dict[str, str] = {}
         """Sink -> why its last try failed; a sink that takes what it gets is not in it."""
@@ -83,6 +87,13 @@ class Dispatcher:
         """The writer has written something."""
         for news in self._news.values():
             news.set()
+
+    def urge(self, alert: Alert) -> None:
+        """Send it at once, out of memory: the outbox, in which it is put as well, may not be written for a while."""
+        for name in alert.sinks:
+            if name in self._news:
+                self._urgent.setdefault(name, []).append(Delivery(alert, name, 0, alert.at_ns, alert.at_ns))
+                self._news[name].set()
 
     def heard(self, events: Sequence[StoredEvent]) -> None:
         """Events that opened, went on or closed, for the sinks that show states."""
@@ -128,11 +139,20 @@ class Dispatcher:
 
         Without a sink only tests are answered.
         """
+        now_ns = self._now_ns()
+        for number, urgent in enumerate(self._urgent.get(name, [])):
+            if sink is not None and urgent.next_ns <= now_ns:
+                del self._urgent[name][number]
+                await self._send(name, sink, urgent, urgent=True)
+                return 0.0
         with closing(self._read()) as connection:  # a new one each time: the database may be another one by now
             heads = outbox.heads(connection, name)
         if name in self._unread:
             self._unread.discard(name)
             self.problems.pop(name, None)
+        held = {head.alert.id for head in heads}
+        self._urgent[name] = [urgent for urgent in self._urgent.get(name, []) if urgent.alert.id not in held]
+        heads = [head for head in heads if head.alert.id not in self._sent_urgently]
         before = self._settling.get(name, {})
         self._settling[name] = {head.alert.id: head for head in heads if before.get(head.alert.id) == head}
         due = [head for head in heads if head.alert.id not in self._settling[name]]
@@ -147,7 +167,8 @@ class Dispatcher:
         await self._send(name, sink, delivery)
         return 0.0
 
-    async def _send(self, name: str, sink: Sink | None, delivery: Delivery) -> None:
+    async def _send(self, name: str, sink: Sink | None, delivery: Delivery, *, urgent: bool = False) -> None:
+        """urgent: out of memory, where it also stays until it is sent."""
         result: Write
         try:
             if sink is None:
@@ -157,6 +178,11 @@ class Dispatcher:
             reason, after_s, now_ns = reason_of(fault), fault.retry_after_s, self._now_ns()
             self._trouble(name, reason)
             metrics.DELIVERIES.labels(name, "failed").inc()
+            if urgent:
+                wait_ns = round(max(after_s, outbox.RETRY.delay_s(delivery.attempts)) * NS_PER_SECOND)
+                again = replace(delivery, attempts=delivery.attempts + 1, next_ns=now_ns + wait_ns)
+                self._urgent[name].append(again)
+                return
 
             def result(tx: sqlite3.Connection) -> None:
                 outbox.failed(tx, delivery, reason, now_ns=now_ns, after_s=after_s)
@@ -178,7 +204,10 @@ class Dispatcher:
             def result(tx: sqlite3.Connection) -> None:
                 outbox.sent(tx, delivery, now_ns=now_ns)
 
-        self._settling[name][delivery.alert.id] = delivery
+        if urgent:
+            self._sent_urgently.append(delivery.alert.id)
+        else:
+            self._settling[name][delivery.alert.id] = delivery
         self._record(result)
 
     def _open(self, name: str) -> Sink | None:

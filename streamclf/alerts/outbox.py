@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from streamclf.alerts.alert import TEST, Alert, Reason
+from streamclf.alerts.alert import PROBLEM, TEST, WELL, Alert, Reason
 from streamclf.clock import NS_PER_SECOND
 from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent, find
@@ -175,9 +175,9 @@ def entries(
 def alerts_between(connection: sqlite3.Connection, *, since_ns: int, until_ns: int) -> list[Alert]:
     """Alerts of rules that were decided in [since, until), in order; none of a test or of the daemon itself."""
     rows = connection.execute(
-        "SELECT payload FROM alerts WHERE at_ns >= ? AND at_ns < ? AND NOT test AND stage NOT IN ('problem', 'well') "
+        "SELECT payload FROM alerts WHERE at_ns >= ? AND at_ns < ? AND NOT test AND stage NOT IN (?, ?) "
         "ORDER BY at_ns, id",
-        (since_ns, until_ns),
+        (since_ns, until_ns, PROBLEM, WELL),
     )
     return [_decode(payload) for (payload,) in rows]
 
@@ -208,6 +208,13 @@ def put_carried(tx: sqlite3.Connection, kept: Carried) -> None:
     for table, rows in (("alerts", kept.alerts), ("deliveries", kept.deliveries)):
         if rows:
             tx.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+
+def not_taken_back(connection: sqlite3.Connection) -> list[Alert]:
+    """What is wrong with the daemon as far as was told: the newest alert of each stream and kind, but for `WELL`."""
+    rows = connection.execute("SELECT payload FROM alerts WHERE stage IN (?, ?) ORDER BY at_ns, id", (PROBLEM, WELL))
+    newest = {(alert.event.label, alert.event.stream): alert for (payload,) in rows for alert in [_decode(payload)]}
+    return [alert for alert in newest.values() if alert.stage == PROBLEM]
 
 
 def answers(connection: sqlite3.Connection, alert_id: str) -> dict[str, tuple[str, str]]:

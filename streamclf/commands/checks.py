@@ -1,20 +1,23 @@
 """What `rules check` and `config check` find: all that the daemon would refuse at its start, before it is started."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from streamclf.alerts.rules.file import RuleFile, Vocabulary, parse_rules, read_rules
+from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
 from streamclf.alerts.rules.mistakes import Mistake
 from streamclf.alerts.sinks.checking import obstacles
+from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.audio.sources import SourceSpec, name_sources, parse_source
 from streamclf.config import Config, rules_file, store_folder
 from streamclf.daemon.ground import read_settings
+from streamclf.daemon.heartbeat import check_heartbeat, heartbeat_of
 from streamclf.daemon.selftest import check_selftest
+from streamclf.daemon.watchman import check_watch
 from streamclf.engine.build import check_labels, load_packs, read_species
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
-from streamclf.errors import StreamclfError
+from streamclf.errors import ConfigError, StreamclfError
 from streamclf.model.pack import Pack
 from streamclf.store.clips import check_privacy
 from streamclf.store.database import obstacle
@@ -88,6 +91,10 @@ def config_mistakes(config: Config, *, offline: bool) -> Iterator[str]:
             check()
         except StreamclfError as fault:
             yield str(fault)
+    try:
+        _check_watch(config, offline=offline)
+    except StreamclfError as fault:
+        yield str(fault)
     if config.store.enabled and (why := obstacle(store_folder(config))) and not why.startswith("another daemon"):
         yield f"no events could be kept: {why}; name another folder with [store] path, or make it writable"
     yield from _rules_mistakes(config, packs, offline=offline)
@@ -108,6 +115,20 @@ def _rules_mistakes(config: Config, packs: Sequence[Pack], *, offline: bool) -> 
         yield str(fault)
     else:
         yield from (told(path, mistake) for mistake in mistakes)
+
+
+def _check_watch(config: Config, *, offline: bool) -> None:
+    path = rules_file(config)
+    sinks: Mapping[str, SinkConfig] | None = {}
+    try:
+        sinks = load_rules(path).sinks if path.is_file() else {}
+    except ConfigError:
+        sinks = None  # told of the rules
+    if sinks is not None:
+        check_watch(config.watch, sinks, kept=config.store.enabled)
+    heartbeat_of(config.watch)
+    if not offline:
+        check_heartbeat(config.watch)
 
 
 def _check_sources(config: Config) -> None:

@@ -13,9 +13,11 @@ from functools import partial
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
 from streamclf.config import Config, rules_file
+from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.selftest import SelfTest, prepare
+from streamclf.daemon.watchman import check_watch
 from streamclf.engine.build import read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
@@ -77,6 +79,8 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     Raises `ConfigError` for a mistake in one of them, `SourceError` where the sound of the self-test cannot be read.
     """
     rules = _read_rules(config, engine)
+    check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
+    heartbeat_of(config.watch)
     selftest = prepare(config.selftest, engine)
     listed = read_species(config, [runner.pack for runner in engine.runners])
     if listed is not None:
