@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from streamclf.alerts import outbox
+from streamclf.alerts.alert import Alert
 from streamclf.alerts.dispatch import Dispatcher, Write
 from streamclf.alerts.rules.file import RuleFile, Vocabulary
 from streamclf.alerts.rules.place import Location
@@ -129,6 +130,12 @@ class AlertService:
         if changed:
             import_sinks(self._rules.file.sinks.values())
         return changed
+
+    def tell(self, alert: Alert, *, urgent: bool) -> None:
+        """Put it into the outbox; urgent: and send it at once, since that may take its time."""
+        self._writing.call(lambda tx: outbox.put(tx, [alert], now_ns=alert.at_ns))
+        if urgent:
+            self._dispatcher.urge(alert)
 
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """These events are on the disk, and whatever was decided of them."""

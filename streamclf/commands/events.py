@@ -82,8 +82,9 @@ def events(
 ) -> None:
     """What was heard, from the events that the daemon keeps. No daemon has to run.
 
-    TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago). In the tables of Audacity and Raven seconds count
-    from --since: give it the start of your own recording, and the labels fall into place.
+    TIME is 2026-05-01T06:30, 6:30 (today), yesterday, yesterday 18:00, now, or 90m, 1h30m, 7d (ago).
+    In the tables of Audacity and Raven seconds count from --since: give it the start of your own recording, and the
+    labels fall into place.
     """
     if ctx.invoked_subcommand is not None:
         given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]

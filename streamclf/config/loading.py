@@ -1,6 +1,5 @@
 """The layers of the configuration, merged and checked: files, environment, flags."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
-from streamclf.text import clean
+from streamclf.text import clean, nearest
+from streamclf.times import plain_keys
 from streamclf.toml import TomlFault, parse
 from streamclf.trust import read_trusted
 
@@ -75,9 +75,20 @@ def load(
 def _read(path: Path) -> dict[str, Any]:
     text = read_trusted(path, "configuration file", missing="check the path given to --config")
     try:
-        return parse(text)
+        return _plain(parse(text), Config)
     except TomlFault as fault:
         raise ConfigError(f"configuration file {path} is not TOML: line {fault.line}: {fault}; mend it") from None
+
+
+def _plain(data: Mapping[str, Any], struct: type[msgspec.Struct], *, of_labels: bool = False) -> dict[str, Any]:
+    """The keys of a file, with what people write in place of a key with its unit as that key."""
+    out: dict[str, Any] = {}
+    for _, key, value in plain_keys(data, () if of_labels else struct.__struct_fields__):
+        below = DecisionConfig if of_labels or key == "segmentation" else SECTIONS.get(key)
+        if isinstance(value, Mapping) and below is not None:
+            value = _plain(value, below, of_labels=key == "segmentation" and not of_labels)
+        out[key] = value
+    return out
 
 
 def _check(data: dict[str, Any], where: str) -> Config:
@@ -96,8 +107,8 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
     names = struct.__struct_fields__
     for key, value in data.items():
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
+            meant = nearest(key, names)
+            hint = f"did you mean {prefix}{meant}?" if meant else f"known keys: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{clean(key, 60)}; {hint}")
         if key in SECTIONS and isinstance(value, Mapping):
             _known(value, SECTIONS[key], f"{key}.", where)

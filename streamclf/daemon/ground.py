@@ -13,9 +13,11 @@ from functools import partial
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
 from streamclf.config import Config, rules_file
+from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.selftest import SelfTest, prepare
+from streamclf.daemon.watchman import check_watch
 from streamclf.engine.build import read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
@@ -77,11 +79,13 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     Raises `ConfigError` for a mistake in one of them, `SourceError` where the sound of the self-test cannot be read.
     """
     rules = _read_rules(config, engine)
+    check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
+    heartbeat_of(config.watch)
     selftest = prepare(config.selftest, engine)
-    listed = read_species(config, engine)
+    listed = read_species(config, [runner.pack for runner in engine.runners])
     if listed is not None:
         engine.allow(config.species.packs, listed.allowed(date.today()))
-    return Ground(_settings(config), rules, selftest, Seasons(config.species.packs, listed))
+    return Ground(read_settings(config), rules, selftest, Seasons(config.species.packs, listed))
 
 
 def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:
@@ -110,7 +114,8 @@ def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
     return None
 
 
-def _settings(config: Config) -> ServerSettings:
+def read_settings(config: Config) -> ServerSettings:
+    """What the server is given. Raises `ConfigError` for a token or a certificate that cannot be used."""
     server = config.server
     token, audio_token, labels_token = read_tokens(server, os.environ)
     return ServerSettings(

@@ -76,6 +76,9 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     gc.freeze()
     await life.watch("counts", partial(count, sources.streams))
     await life.watch("health", health.watch)
+    if health.watchman is not None:
+        await life.watch("watch", health.watchman.watch)
+        await life.watch("heartbeat", health.watchman.beat)
     tell = partial(running.tell_seen, server=server, calls=ears.calls)
     await life.watch("hearing", partial(health.hearing.watch, tell))
     await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))

@@ -19,6 +19,7 @@ from streamclf.daemon.pictures import Painter
 from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
+from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
@@ -30,7 +31,7 @@ from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
-from streamclf.store.database import Store
+from streamclf.store.database import Store, reader
 from streamclf.types import Label, Output, Picture, Status
 from streamclf.writer.build import make_inbox, make_writer, pack_facts
 from streamclf.writer.inbox import Inbox
@@ -115,12 +116,24 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     microphones = Microphones(ears.sources.streams, muted_s=ears.config.health.muted_s)
     hearing = Hearing(hub, ears.sources.streams, muted=microphones.muted)
     parts = PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest)
+    problems = DaemonProblems(hub, parts, hearing, microphones)
+    watchman = Watchman(
+        ears.config.watch,
+        problems,
+        ears.sources.streams,
+        alerts,
+        store_problem=lambda: "" if writer is None else writer.problem or writer.short,
+        known=lambda: () if alerts is None else alerts.rules.file.sinks,
+        read=None if folder is None else partial(reader, folder),
+    )
+    parts.also(watchman.found)
     return Health(
         hub,
         ears.sources.streams,
         ears.config,
         hearing,
-        DaemonProblems(hub, parts, hearing, microphones),
+        problems,
+        watchman=watchman,
         needs_token=ears.ground.settings.token is not None,
         folder=folder,
         selftest=ears.ground.selftest,

@@ -97,14 +97,8 @@ class Clipper:
             threshold=config.privacy_threshold,
             frames=(ring_seconds(config) + SLACK_SECONDS) * FRAMES_PER_SECOND,
         )
-        if config.privacy != "off":
-            for name, source in streams.items():
-                if not self._watch.hears(source.packs):
-                    known = ", ".join(config.privacy_labels)
-                    raise ConfigError(
-                        f'clips.privacy = "{config.privacy}" needs a pack that tells speech, and none of stream {name} '
-                        f"({', '.join(source.packs)}) has a label among {known}; add the pack silero-vad"
-                    )
+        for name, source in streams.items():
+            check_privacy(config, f"stream {name}", {pack: labels[pack] for pack in source.packs})
 
     def take(self, outputs: Iterable[Output]) -> None:
         """How far streams have been heard, and what of it is speech."""
@@ -193,6 +187,18 @@ class Clipper:
         replaces = None if visit is None else (visit.event_id, visit.name)
         self._visits[key] = _Visit(event.offset_ns or event.decided_ns, event.id, name, event.peak)
         return Cut(event, name, samples, source.rate, replaces)
+
+
+def check_privacy(config: ClipsConfig, where: str, labels: Mapping[str, Sequence[Label]]) -> None:
+    """labels: by pack that listens. Raises ConfigError where privacy is asked for and none of them tells speech."""
+    if not config.enabled or config.privacy == "off":
+        return
+    if not any(speech_columns(found, config.privacy_labels) for found in labels.values()):
+        known = ", ".join(config.privacy_labels)
+        raise ConfigError(
+            f'clips.privacy = "{config.privacy}" needs a pack that tells speech, and none of {where} '
+            f"({', '.join(labels)}) has a label among {known}; add the pack silero-vad"
+        )
 
 
 def ring_seconds(config: ClipsConfig) -> int:

@@ -30,13 +30,20 @@ def open_store(config: Config, *, now_ns: int) -> Store | None:
     """
     if config.store.enabled:
         return Store.begin(store_folder(config), now_ns=now_ns)
+    check_kept(config)
+    return None
+
+
+def check_kept(config: Config) -> None:
+    """Raises ConfigError where the store is off and something else would need it."""
+    if config.store.enabled:
+        return
     for name, wanted in (("scores", config.scores.enabled), ("clips", config.clips.enabled)):
         if wanted:
             raise ConfigError(
                 f"{name}.enabled is true, but no events are kept, and {name} go with them; switch the store on "
                 f"([store] enabled, without --no-store) or {name} off"
             )
-    return None
 
 
 def make_inbox(config: Config) -> Inbox:

@@ -48,6 +48,8 @@ class Housekeeping:
         clipper: Clipper | None,
     ) -> None:
         self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by the clips that are written
+        self.short = ""
+        """A sentence while the disk has less room than it should have, whatever that keeps from being kept; else ""."""
         self._store = store
         self._retention = retention
         self._scores = scores
@@ -103,12 +105,13 @@ class Housekeeping:
             self.trim()
         if became_short and self._keeps_sound:
             log.error("little space is left in %s: no clips and no score rows are kept", self._store.folder)
-        self._shortage = ""
-        if self._retention.short and self._keeps_sound:
-            self._shortage = (
+        self.short = self._shortage = ""
+        if self._retention.short:
+            self.short = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
-                f"{self._retention.wanted}: no clips and no score rows are kept"
+                f"{self._retention.wanted}"
             )
+            self._shortage = f"{self.short}: no clips and no score rows are kept" if self._keeps_sound else ""
         if now_s >= self._failed_s + _FORGET_S:
             self._failure = ""
 

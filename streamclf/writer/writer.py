@@ -102,6 +102,11 @@ class Writer:
         return self.notice or (self._house.problem if self._house is not None else "")
 
     @property
+    def short(self) -> str:
+        """That the disk is nearly full, a sentence; "" where it is not. Any thread may read it."""
+        return self._house.short if self._house is not None else ""
+
+    @property
     def notice(self) -> str:
         """For a while after it: that the database was set aside, or is another one; events are kept again since."""
         sentence, until_s = self._notice
