@@ -126,7 +126,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *args: str) -> tuple[str, str]:
-    env = {"STREAMCLF_STORE_PATH": str(folder), "STREAMCLF_CONFIG": None}
+    # nothing of this is to find its way into the configuration of who runs the tests
+    env = {"STREAMCLF_STORE_PATH": str(folder), "STREAMCLF_CONFIG": None, "XDG_CONFIG_HOME": str(folder / "config")}
     given = ("--since", "2023-11-14T22:00:00+00:00", *args)
     result = CliRunner().invoke(calibrate, given, env=env, catch_exceptions=False, standalone_mode=False)
     if result.exception is not None:
