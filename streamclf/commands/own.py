@@ -21,10 +21,10 @@ def url_of(config: Config) -> str:
 
 def token_of(config: Config) -> str | None:
     """Its admin's token, where this user may read it; None where there is none, or STREAMCLF_TOKEN holds it."""
-    file = config.server.token_file
-    if os.environ.get(TOKEN_VARIABLE) or not file or not os.access(file, os.R_OK):
+    file = Path(config.server.token_file).expanduser()
+    if os.environ.get(TOKEN_VARIABLE) or not config.server.token_file or not os.access(file, os.R_OK):
         return None
-    return _read(Path(file))
+    return _read(file)
 
 
 def reached(*given: str | None, token_file: Path | None) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ import click
 from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.replay import Difference, EventChange, Given, compare, compare_events, past_events, replay
-from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.file import RuleFile, load_rules
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.scores import logged
 from streamclf.commands.text import table
@@ -62,7 +62,10 @@ def replay_command(
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     until_ns = now_ns if until is None else parse_time(until, option="--until", now_ns=now_ns)
-    file = load_rules(rules or rules_file(config))
+    named = rules or rules_file(config)
+    # who tries thresholds need not have rules; a file that was named has to be there
+    none = rules is None and not config.rules and not named.exists()
+    file = RuleFile() if none else load_rules(named)
     tried = None if thresholds is None else load(file=thresholds, environ={})
     kept, marks = _kept(folder, since_ns, until_ns)
     began = time.monotonic()
