@@ -14,14 +14,15 @@ from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
 from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.rule import Rule
 from streamclf.clock import NS_PER_SECOND
+from streamclf.commands.marks import one_event
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine import species
-from streamclf.errors import ConfigError, UsageError
+from streamclf.errors import ConfigError
 from streamclf.store import scores
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, find, overlapping
+from streamclf.store.events import StoredEvent, named, overlapping
 from streamclf.store.gaps import overlapping_gaps
 from streamclf.store.scorefile import Header
 from streamclf.text import plain
@@ -38,18 +39,15 @@ HELP = "Say why an event was told, or was not."
 def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
     """Say what each rule found at each of its gates, and so why it told of something or did not.
 
-    EVENT is an id (`streamclf events --format ndjson` and alerts show it). TIME is 2026-05-01T06:30:12, 06:30:12
+    EVENT is an id (`streamclf events` and alerts show it). TIME is 2026-05-01T06:30:12, 06:30:12
     (today), or 90s, 10m (ago): all events around it are explained and, where [scores] is enabled, the labels that came
     nearest to being one.
     """
     config = load(file=config_file)
     rules = _rules_now(config)
     with closing(reader(store_folder(config))) as connection:
-        if "/" in what:
-            event = find(connection, what)
-            if event is None:
-                raise UsageError(f"there is no event {what!r}; `streamclf events --format ndjson` shows their ids")
-            _explain(connection, event, rules)
+        if "/" in what or named(connection, what):
+            _explain(connection, one_event(connection, what), rules)
             return
         at_ns = parse_time(what, option="TIME", now_ns=time.time_ns())
         since_ns, until_ns = (at_ns + round(sign * seconds * NS_PER_SECOND) for sign in (-1, 1))
