@@ -10,7 +10,7 @@ import msgspec
 
 from streamclf.clock import FRAME_MS
 from streamclf.commands import onnxfile
-from streamclf.commands.complete import complete_pack
+from streamclf.commands.complete import complete_pack, seal_pack
 from streamclf.commands.onnxfile import onnx_options
 from streamclf.commands.text import table
 from streamclf.commands.verify import verify
@@ -32,15 +32,16 @@ from streamclf.model.pack import OF_GRAPH, Manifest, Member, Pack
 from streamclf.text import plain
 from streamclf.types import Provider, Shape
 
-HELP = "List, show, add, complete, remove and verify model packs."
+HELP = "List, show, add, seal, remove and verify model packs."
 
 
 @click.group()
 def models() -> None:
-    """List, show, add, complete, remove and verify model packs."""
+    """List, show, add, seal, remove and verify model packs."""
 
 
 models.add_command(complete_pack)
+models.add_command(seal_pack)
 models.add_command(verify)
 
 

@@ -36,8 +36,6 @@ _OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
                      "help": "it takes log-mel frames: n_fft, win_length, hop_length, n_mels, fmin, fmax, htk, …"}),
     (("--image",), {"multiple": True, "metavar": "KEY=VALUE",
                     "help": "it takes a picture of the window; what is not stated is librosa's default."}),
-    (("--features-like",), {"metavar": "RECORDING,FILE.npy",
-                            "help": "find what its features are by a recording and the features made of it."}),
     (("--layout",), {"type": click.Choice(["bands-time", "time-bands"]),
                      "help": "which side of a spectrogram is first."}),
     (("--window-ms",), {"type": _MS, "help": "length of a window, where the graph leaves it open."}),
@@ -168,7 +166,7 @@ def _adoption(graph: Path, said: Mapping[str, Any]) -> "Adoption":
 def _features(said: Mapping[str, Any]) -> "Features | None":
     from streamclf.model.adopt.settings import image_features, logmel_features, waveform_features
 
-    used = [key for key in ("waveform", "logmel", "image", "features_like") if said.get(key)]
+    used = [key for key in ("waveform", "logmel", "image") if said.get(key)]
     if len(used) > 1:
         first, second = (f"--{key.replace('_', '-')}" for key in used[:2])
         raise UsageError(f"{first} and {second} are two kinds of features, and a graph takes one; leave one out")
@@ -178,12 +176,6 @@ def _features(said: Mapping[str, Any]) -> "Features | None":
         return logmel_features(said["logmel"], said["rate"])
     if said.get("image"):
         return image_features(said["image"], said["rate"])
-    if said.get("features_like"):
-        from streamclf.audio.onsets import read
-        from streamclf.features.matching import find
-
-        recording, array = _pair(said["features_like"], "--features-like")
-        return find(read(recording, said["rate"]), _array(array), said["rate"])
     return None
 
 

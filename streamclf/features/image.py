@@ -5,6 +5,7 @@ nothing of it can be kept from one window to the next.
 """
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -56,19 +57,7 @@ class Drawer:
 
     def __init__(self, features: Image, rate: int) -> None:
         self._features = features
-        self._bank = mel_bank(
-            bands=features.bands,
-            low_hz=features.low_hz,
-            high_hz=features.high_hz,
-            fft_size=features.fft_size,
-            rate=rate,
-            scale=features.mel_scale,
-            slopes=features.mel_slopes,
-            norm=features.mel_norm,
-        )
-        taper = periodic_taper(features.window, features.frame_length)
-        before = (features.fft_size - features.frame_length) // 2
-        self._taper = np.pad(taper, (before, features.fft_size - features.frame_length - before))
+        self._bank = self.bank(features, rate)
         channels = 3 if features.deltas else features.channels
         self._mean = np.array(features.channel_mean or (0.0,) * channels)[:, None, None]
         self._scale = np.array(features.channel_scale or (1.0,) * channels)[:, None, None]
@@ -98,13 +87,32 @@ class Drawer:
 
     def mel(self, samples: F32) -> F64:
         """samples: (n, ) float32. Returns (bands, frames), what the triangles sum up."""
-        features, size = self._features, self._features.fft_size
+        power = self.spectrum(self._features, samples)
+        return np.asarray(((power if self._features.spectrum == "power" else np.sqrt(power)) @ self._bank).T)
+
+    @staticmethod
+    def bank(features: Image, rate: int) -> F64:
+        """Weights of the bands: (bins, bands)."""
+        return mel_bank(
+            bands=features.bands,
+            low_hz=features.low_hz,
+            high_hz=features.high_hz,
+            fft_size=features.fft_size,
+            rate=rate,
+            scale=features.mel_scale,
+            slopes=features.mel_slopes,
+            norm=features.mel_norm,
+        )
+
+    @staticmethod
+    def spectrum(features: Image, samples: F32) -> F64:
+        """Power of the frames of `samples`, (n, ) float32: (frames, bins)."""
+        size = features.fft_size
         if features.padding != "none":
             samples = np.pad(samples, size // 2, mode="constant" if features.padding == "zeros" else "reflect")
         cut = np.lib.stride_tricks.sliding_window_view(samples, size)[:: features.frame_shift]
-        spectrum = np.fft.rfft(cut * self._taper)
-        power = spectrum.real**2 + spectrum.imag**2
-        return np.asarray(((power if features.spectrum == "power" else np.sqrt(power)) @ self._bank).T)
+        spectrum = np.fft.rfft(cut * _taper(features.window, features.frame_length, size))
+        return np.asarray(spectrum.real**2 + spectrum.imag**2)
 
     def _logarithm(self, values: F64) -> F64:
         features = self._features
@@ -116,6 +124,13 @@ class Drawer:
         values -= np.log(loudest)
         values *= _BELS[features.log] * (2.0 if features.log == "db" and features.spectrum == "magnitude" else 1.0)
         return np.maximum(values, values.max() - features.top_db) if features.top_db > 0 else values
+
+
+@lru_cache(maxsize=32)
+def _taper(shape: Literal["hann", "hamming"], length: int, size: int) -> F64:
+    """(size, ), zero at the ends where `length` is shorter."""
+    before = (size - length) // 2
+    return np.pad(periodic_taper(shape, length), (before, size - length - before))
 
 
 # bound: packs in use at once; the least recently used is built again

@@ -1,7 +1,7 @@
 """A LoRA adapter, as peft saves it beside base weights: merged into them, so that one plain checkpoint is left.
 
-Each adapted weight W becomes W + scale * B A. What does more than that (DoRA, adapters of convolutions or of embeddings,
-other kinds) is refused.
+Each adapted weight W becomes W + scale * B A. What does more than that (DoRA, convolutions, embeddings, other kinds) is
+refused.
 """
 
 import math

@@ -138,8 +138,8 @@ class Checkpoint:
             return adapter.merge(self.weights(), self.weights(adapter.WEIGHTS), config)
         except adapter.AdapterError as fault:
             raise CheckpointError(
-                f"an adapter lies beside the weights of {self.source} ({adapter.CONFIG}), and it cannot be merged here: "
-                f"{fault}; merge it first (`merge_and_unload` of peft) and save that, or take the file away"
+                f"an adapter lies beside the weights of {self.source} ({adapter.CONFIG}), and it cannot be merged "
+                f"here: {fault}; merge it first (`merge_and_unload` of peft) and save that, or take the file away"
             ) from fault
 
     @property

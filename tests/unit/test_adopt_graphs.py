@@ -126,7 +126,8 @@ def test_an_axis_of_one_between_and_classes_behind_it(tmp_path: Path) -> None:
     tails: list[tuple[Any, list[Any]]] = [
         (("Unsqueeze", ["raw", "one"], ["scores"], {}), ["n", 1, CLASSES]),
         (("Reshape", ["raw", "four"], ["scores"], {}), ["n", CLASSES, 1, 1]),
-    ):
+    ]
+    for tail, dims in tails:
         more = {"one": np.array([1]), "four": np.array([0, CLASSES, 1, 1])}
         graph = wave(tmp_path / "m.onnx", ["n", WINDOW], dims, tail, weights=more)
         pack = add(tmp_path, graph).pack

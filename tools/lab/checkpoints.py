@@ -54,8 +54,9 @@ _SPEECH = {
     "tdnn_dim": (24, 24, 24, 24, 48),
     "xvector_output_dim": 24,
 }
-# classes that take images of the size they were made for, and of how many pixels either way
-_SQUARE = {"CLIP": 32, "MetaClip2": 32, "Siglip": 32, "Pvt": 32, "Levit": 64, "MobileViTV2": 64}
+
+SQUARE = {"CLIP": 32, "MetaClip2": 32, "Siglip": 32, "Pvt": 32, "Levit": 64, "MobileViTV2": 64}
+"""Classes that take images of the size they were made for, and of how many pixels either way."""
 _PATCHES = {**_BODY, "image_size": 32, "patch_size": 8}
 _WINDOWS = {"embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4, "image_size": 32, "patch_size": 4}
 _PYRAMID = {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2]}
@@ -63,32 +64,41 @@ _TEXT = {**_BODY, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_t
 
 
 def save_checkpoint(
-    architecture: str, folder: Path, *, seed: int = 0, image: dict[str, Any] | None = None, **changes: Any
+    architecture: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    image: dict[str, Any] | None = None,
+    extractor: dict[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+    **changes: Any,
 ) -> Path:
     """A checkpoint of that class in `folder`: config, weights, and preprocessor_config.json (vocab.json for CTC).
 
-    image: what an image model's log-mel is made of, by default `LOGMEL`. changes: of the model's configuration, over
-    the tiny one here.
+    image: what an image model's log-mel is made of, by default `LOGMEL`. extractor: settings of
+    preprocessor_config.json over those here. dtype: of the weights that are saved. changes: of the model's
+    configuration, over the tiny one here.
     """
     torch.manual_seed(seed)
     model = _build(architecture, changes)
     _enlarge(model)
     model.save_pretrained(folder)
     _extractor(architecture, model.config).save_pretrained(folder)
+    edit(folder / "preprocessor_config.json", **(extractor or {}))
     if "ForImageClassification" in architecture:
         edit(folder / "preprocessor_config.json", streamclf=image or _picture(architecture))
     if architecture.endswith("ForCTC"):
         (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(TOKENS)}))
         (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "word_delimiter_token": "|"}))
     _spread(model, folder)
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     return folder
 
 
 def _picture(architecture: str) -> dict[str, Any]:
     """What an image class's log-mel is made of."""
     features: Any = LOGMEL["features"]
-    side = next((side for kind, side in _SQUARE.items() if architecture.startswith(f"{kind}For")), None)
+    side = next((side for kind, side in SQUARE.items() if architecture.startswith(f"{kind}For")), None)
     if side is None:
         return LOGMEL
     return {**LOGMEL, "window": (side - 1) * 160 + 400, "features": {**features, "bands": side}}

@@ -38,6 +38,17 @@ def with_weights(path: Path, content: bytes) -> ModelProto:
     return model
 
 
+def weights_beside(content: bytes) -> set[str]:
+    """Names of the files in which a graph keeps weights; none for what is no graph."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        return set()
+    entries = (entry for tensor in tensors_of(model) if is_external(tensor) for entry in tensor.external_data)
+    return {entry.value for entry in entries if entry.key == "location"}
+
+
 def _take_in(tensor: TensorProto, path: Path) -> None:
     """Its weights, out of a plain file in the folder of `path` and no other."""
     named = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")

@@ -14,8 +14,7 @@ from streamclf.model.adopt.ends import Ends
 from streamclf.model.adopt.said import Adoption
 
 _LIKE_THIS = (
-    "say how it is made, with --logmel KEY=VALUE or --image KEY=VALUE (such as --image n_fft=1024,hop_length=320,"
-    "n_mels=64), or give --features-like RECORDING,FEATURES.npy"
+    "say how it is made, with --logmel KEY=VALUE or --image KEY=VALUE, such as --image n_fft=1024,hop_length=320"
 )
 Spectrum = LogMel | Fbank | Image
 """Features with bands and frames."""
