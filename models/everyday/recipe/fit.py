@@ -7,6 +7,7 @@ is chosen is one number a class, its bias, and it is told with sources left out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,22 +82,26 @@ def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F6
                 total -= own.taken_for_it * said.yamnet[:, [at[name] for name in one.taken_for_it]].max(axis=1)
             if own.noise:
                 total -= own.noise * said.yamnet[:, at[SILENT]]
-            frames = min(len(total), frames_of_ms(one.min_on_ms or SEGMENTATION.min_on_ms))
-            out[row, column] = sliding_window_view(total, frames).min(axis=1).max()
+            out[row, column] = lasting(total, frames_of_ms(one.min_on_ms or SEGMENTATION.min_on_ms))
     return out
 
 
-def thresholds(values: F64, of: Truths, budget: float, chosen: Mask) -> F64:
+def lasting(scores: npt.NDArray[Any], frames: int) -> float:
+    """The largest value that `scores`, (n, ), keep to for `frames` of them."""
+    return float(sliding_window_view(scores, min(len(scores), frames)).min(axis=1).max())
+
+
+def thresholds(values: F64, of: Truths, budget: float, chosen: Mask, *, backgrounds: int = LOUDEST_BACKGROUNDS) -> F64:
     """Of each class the lowest logit that lets `budget` wrong recordings an hour pass, of those that are `chosen`, and
-    at most `LOUDEST_BACKGROUNDS` of the backgrounds.
+    at most so many of the `backgrounds`.
     """
     out = np.zeros(values.shape[1])
     for column in range(len(out)):
         wrong = of.wrong[:, column] & chosen
         sounds = wrong & ~of.background
         out[column] = _allow(values[sounds, column], int(budget * of.hours[sounds].sum()))
-        if len(behind := values[wrong & of.background, column]) > LOUDEST_BACKGROUNDS:
-            out[column] = max(out[column], _allow(behind, LOUDEST_BACKGROUNDS))
+        if len(behind := values[wrong & of.background, column]) > backgrounds:
+            out[column] = max(out[column], _allow(behind, backgrounds))
     return out
 
 
@@ -117,11 +122,13 @@ def ranks(values: F64, of: Truths) -> list[float]:
     return out
 
 
-def left_out(values: F64, of: Truths, budget: float) -> Mask:
+def left_out(values: F64, of: Truths, budget: float, *, backgrounds: int = LOUDEST_BACKGROUNDS) -> Mask:
     """(recordings, classes): what is told, each recording by thresholds chosen without its fold of sources."""
     fold = folds(of.source, FOLDS)
     number = np.array([fold[source] for source in of.source])
     told = np.zeros(values.shape, dtype=bool)
     for each in range(FOLDS):
-        told[number == each] = values[number == each] > thresholds(values, of, budget, number != each)
+        told[number == each] = values[number == each] > thresholds(
+            values, of, budget, number != each, backgrounds=backgrounds
+        )
     return told
