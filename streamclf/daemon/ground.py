@@ -51,9 +51,12 @@ class OpenStore:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seasons:
-    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told."""
+    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told.
+
+    Exchanged as the configuration is, on the event loop's thread.
+    """
 
     packs: Sequence[str]
     listed: SpeciesList | None
@@ -127,14 +130,14 @@ def read_settings(config: Config) -> ServerSettings:
         origins=server.origins,
         hosts=server.hosts,
         base_path=server.base_path,
-        no_audio=_no_audio(config),
+        no_audio=no_audio(config),
         certificate=tls.load(server.certificate, server.key),
         connections=server.connections,
         connections_each=server.connections_each,
     )
 
 
-def _no_audio(config: Config) -> str:
+def no_audio(config: Config) -> str:
     """Why nobody may listen live, or an empty text."""
     if not config.server.listening:
         return "listening is switched off on this daemon; set listening = true under [server] to allow it"

@@ -100,6 +100,14 @@ class Clipper:
         for name, source in streams.items():
             check_privacy(config, f"stream {name}", {pack: labels[pack] for pack in source.packs})
 
+    def follow(self, other: "Clipper") -> None:
+        """Go on where one with other settings stops: what it has planned is cut by these.
+
+        What it knew of speech is forgotten, so that of what was heard before all counts as speech.
+        """
+        self.missed, self.wanted_ms = other.missed, other.wanted_ms
+        self._heard, self._ended, self._visits, self._plans = other._heard, other._ended, other._visits, other._plans
+
     def take(self, outputs: Iterable[Output]) -> None:
         """How far streams have been heard, and what of it is speech."""
         for output in outputs:

@@ -234,6 +234,8 @@ class Writer:
         return True
 
     def _drain(self) -> None:
+        for change in self._inbox.changes():
+            change()
         epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
         for outputs in self._inbox.outputs():
             events = self._ledger.take(outputs, epochs)

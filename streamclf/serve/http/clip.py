@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ class ClipQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Clips:
     """folder: of the store. config: what is kept now, to say why there is no clip. Any thread may ask."""
 
-    def __init__(self, folder: Path, config: ClipsConfig) -> None:
+    def __init__(self, folder: Path, config: Callable[[], ClipsConfig]) -> None:
         self._folder = folder
         self._config = config
 
@@ -49,7 +49,7 @@ class Clips:
             raise NotKeptError(f"there is no event '{wish.event[:200]}' in the store")
         name = _NAME.fullmatch(event.clip)
         if name is None:
-            raise NotKeptError(f"no clip is kept of this event: {_why_none(event, self._config)}")
+            raise NotKeptError(f"no clip is kept of this event: {_why_none(event, self._config())}")
         try:
             body = _read(self._folder / FOLDER, name["day"], name["file"])
         except OSError as fault:
