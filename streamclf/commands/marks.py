@@ -15,13 +15,14 @@ import click
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, parse_time
-from streamclf.config import load, store_folder
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.config import ClipsConfig, load, store_folder
+from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.model.labels import slug
 from streamclf.store import clips
 from streamclf.store.database import Store, obstacle, reader
 from streamclf.store.events import StoredEvent, query, set_mark
 from streamclf.store.filenames import safe_name
+from streamclf.store.shortid import is_short, the_event
 from streamclf.text import cell, plain
 
 SOURCES = "sources.csv"
@@ -36,7 +37,7 @@ _COLUMNS = ("file", "source", "label", "event", "heard", "mark", "stream", "pack
 @click.option("--url", help="Through the daemon that runs there, which needs the role admin (STREAMCLF_TOKEN).")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file ([store] path).")
 def mark(event: str, said: str, label: str, url: str | None, config_file: Path | None) -> None:
-    """Say that an event was right or wrong; none takes a mark back. ID: see `streamclf events --format ndjson`.
+    """Say that an event was right or wrong; none takes a mark back. ID: as `streamclf events` shows it, short or whole.
 
     A store has one writer. While a daemon keeps events there, it has to write the mark, too: give its address (--url).
     """
@@ -48,6 +49,7 @@ def mark(event: str, said: str, label: str, url: str | None, config_file: Path |
     if url is not None:
         from streamclf.client import Client
 
+        event = _whole(event, config_file)
         asyncio.run(Client(url).mark(event, verdict, label))  # type: ignore[arg-type]
     else:
         _write(store_folder(load(file=config_file)), event, verdict, label)
@@ -79,7 +81,8 @@ def export(
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty, and nothing is written over; name a new folder with --marked")
-    folder = store_folder(load(file=config_file))
+    config = load(file=config_file)
+    folder, settings = store_folder(config), config.clips
     now_ns = time.time_ns()
     with closing(reader(folder)) as connection:
         marked = query(
@@ -92,17 +95,25 @@ def export(
         )
     with_clip = [event for event in marked if event.clip]
     if not with_clip:
-        had = f"of {len(marked)} marked events none has a clip" if marked else "no event is marked"
-        raise StreamclfError(
-            f"{had}; clips are kept where [clips] enabled = true, and marks are set on the page or by "
-            "`streamclf events mark`"
-        )
+        if not marked:
+            raise StreamclfError(
+                "no event is marked; mark some on the page, or by `streamclf events mark ID right` (or wrong)"
+            )
+        raise StreamclfError(f"of {len(marked)} marked events none has a clip: {_why_none(marked, settings)}")
     counts, gone = _copy(folder / clips.FOLDER, out, with_clip)
     table(("folder", "clips"), [(name, str(count)) for name, count in sorted(counts.items())])
     if left := len(marked) - sum(counts.values()):
-        click.echo(f"{left} marked events have no clip and are left out", err=True)
+        without = [event for event in marked if not event.clip]
+        why = f": {_why_none(without, settings)}" if without else ""
+        click.echo(f"{left} marked events have no clip and are left out{why}", err=True)
     if gone:
         click.echo(f"{gone} of them were deleted just now", err=True)
+
+
+def _why_none(events: Iterable[StoredEvent], config: ClipsConfig) -> str:
+    """What kept their clips from being there, the most frequent reason first."""
+    reasons = Counter(clips.why_none(event, config) for event in events)
+    return "; ".join(f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons.most_common(3))
 
 
 def class_of(event: StoredEvent) -> str:
@@ -146,10 +157,20 @@ def _copy(clips_folder: Path, out: Path, events: Iterable[StoredEvent]) -> tuple
     return counts, gone
 
 
+def _whole(event: str, config_file: Path | None) -> str:
+    """The whole id of a short one, out of the store that is here."""
+    if not is_short(event):
+        return event
+    try:
+        with closing(reader(store_folder(load(file=config_file)))) as connection:
+            return the_event(connection, event).id
+    except StoreError:
+        raise UsageError(f"{event} is a short id, and its store is not here; give the whole id with --url") from None
+
+
 def _write(folder: Path, event: str, verdict: str, label: str) -> None:
     reader(folder).close()  # a store that is not there is not to be made
     if why := obstacle(folder):
         raise StreamclfError(f"the mark cannot be written: {why}; let that daemon write it (--url http://HOST:PORT)")
     with closing(Store.open(folder)) as store, store.transaction() as tx:
-        if set_mark(tx, event, verdict, label) is None:
-            raise UsageError(f"there is no event {event!r}; `streamclf events --format ndjson` shows their ids")
+        set_mark(tx, the_event(tx, event).id, verdict, label)

@@ -49,7 +49,8 @@ def main(config: Config, *, until_end: bool = False, source: ConfigSource | None
 async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigSource | None) -> None:
     """The picture in the README, from top to bottom. `life` stops what starts here, the other way round."""
     await life.start(ThreadPool())
-    store = (await life.start(OpenStore(config))).store
+    opening = await life.start(OpenStore(config))
+    store = opening.store
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
@@ -57,7 +58,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     somebody = asyncio.Event()
     ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config))
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
-    archive = wiring.make_archive(ears, store, hub, life)
+    archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
     server = wiring.make_server(ears, archive, hub, health, life)
     hot = HotConfig(source, ears, archive, hub, health, server)

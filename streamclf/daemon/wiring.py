@@ -96,8 +96,10 @@ def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
     )
 
 
-def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archive | None:
-    """The writer and the alerts; None without a store."""
+def make_archive(
+    ears: Ears, store: Store | None, hub: Hub, life: Life, *, missed: tuple[int, int] | None
+) -> Archive | None:
+    """The writer and the alerts; None without a store. missed: when (ns) no daemon ran before this one."""
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
@@ -122,6 +124,7 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
         clocks,
         run=hub.instance,
         test=(SELF_TEST,),
+        missed=missed,
         on_commit=life.posting(alerts.committed),
         on_fault=life.failed,
     )

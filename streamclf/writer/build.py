@@ -94,6 +94,7 @@ def make_writer(
     *,
     run: str,
     test: Container[str],
+    missed: tuple[int, int] | None,
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Writer:
@@ -102,7 +103,7 @@ def make_writer(
     book = RuleBook(rules.rules, place=rules.place, memory=RuleMemory(), lateness_ns=lateness_ns)
     house.use(rules.rules)
     ledger = Ledger(run, facts, test=test)
-    return Writer(store, ledger, clocks, book, inbox, house, on_commit=on_commit, on_fault=on_fault)
+    return Writer(store, ledger, clocks, book, inbox, house, missed=missed, on_commit=on_commit, on_fault=on_fault)
 
 
 def _lateness_ns(config: Config, engine: Engine) -> int:
