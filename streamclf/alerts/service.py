@@ -60,8 +60,11 @@ class _Opener:
 
 def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool) -> RulesWatch:
     """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake."""
-    known = Vocabulary.of((label for some in labels.values() for label in some), labels)
-    return RulesWatch(path, known=known, required=required)
+    return RulesWatch(path, known=_vocabulary(labels), required=required)
+
+
+def _vocabulary(labels: Mapping[str, Sequence[Label]]) -> Vocabulary:
+    return Vocabulary.of((label for some in labels.values() for label in some), labels)
 
 
 class AlertService:
@@ -104,6 +107,12 @@ class AlertService:
         for name, states in waiting.items():
             if name not in self._openers and states.get("pending"):
                 log.warning("%d alerts wait for a sink %r that the rules do not have", states["pending"], name)
+
+    def know(self, labels: Mapping[str, Sequence[Label]]) -> None:
+        """Packs tell events of these labels from now on: the rules are read again, and sensors follow."""
+        self._labels = labels
+        self._rules.know(_vocabulary(labels))
+        self.reload()
 
     def reload(self) -> None:
         """Read the file now, changed or not (SIGHUP)."""

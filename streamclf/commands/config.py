@@ -6,9 +6,10 @@ import click
 import msgspec
 
 from streamclf.commands.checks import config_mistakes
-from streamclf.config import load, system_file, user_file
+from streamclf.config import Config, load, system_file, user_file
+from streamclf.daemon.hot import HOT, differing
 from streamclf.errors import ConfigError
-from streamclf.text import hide_secrets, one_line
+from streamclf.text import hide_secrets, one_line, some
 
 HELP = "Check and show the configuration."
 
@@ -36,7 +37,12 @@ def check(file: Path | None, offline: bool) -> None:
             click.echo(one_line(mistake, None))
         raise ConfigError(f"the configuration has {len(mistakes)} mistakes; mend what is told above")
     named = [path for path in (system_file(), user_file()) if path.is_file()] + ([file] if file else [])
+    later = [key for key in differing(Config(), loaded) if key not in HOT]
     click.echo(f"configuration is good ({', '.join(map(str, named)) or 'no file; defaults and environment'})")
+    if later:
+        click.echo(
+            f"a running daemon takes over what changes, but for these keys, which need a restart: {some(later, 30)}"
+        )
 
 
 @config.command()

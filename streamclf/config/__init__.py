@@ -7,7 +7,7 @@ A value that is not plain text is written there as in TOML: STREAMCLF_SOURCE='["
 """
 
 from streamclf.config.environment import RESERVED, for_children, variables
-from streamclf.config.loading import load, rules_file, store_folder, system_file, user_file
+from streamclf.config.loading import files, load, rules_file, store_folder, system_file, user_file
 from streamclf.config.sections import (
     HEARTBEAT,
     MAX_REACH_BACK_MS,
@@ -40,6 +40,7 @@ __all__ = [
     "SpeciesConfig",
     "StoreConfig",
     "WatchConfig",
+    "files",
     "for_children",
     "load",
     "rules_file",

@@ -49,11 +49,10 @@ def load(
     flags: keys as in `Config`, dotted for sections ("server.port"); None values were not given.
     """
     environ = os.environ if environ is None else environ
-    if file is None and environ.get("STREAMCLF_CONFIG"):
-        file = Path(environ["STREAMCLF_CONFIG"])
+    file = _named(file, environ)
     merged: dict[str, Any] = {}
-    for path, required in ((system_file(), False), (user_file(environ), False), (file, True)):
-        if path is not None and (required or path.is_file()):
+    for path in files(file, environ):
+        if path == file or path.is_file():
             layer = _read(path)
             _check(layer, str(path))
             _merge(merged, layer)
@@ -70,6 +69,17 @@ def load(
         raise UsageError(str(fault)) from None
     _merge(merged, given)
     return _check(merged, "the configuration")
+
+
+def files(file: Path | None, environ: Mapping[str, str] | None = None) -> list[Path]:
+    """The files that `load` reads, where they are there; the last one, where one is named, has to be."""
+    environ = os.environ if environ is None else environ
+    named = _named(file, environ)
+    return [system_file(), user_file(environ), *([named] if named is not None else [])]
+
+
+def _named(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    return Path(environ["STREAMCLF_CONFIG"]) if file is None and environ.get("STREAMCLF_CONFIG") else file
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,11 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
-from streamclf.config import Config, rules_file
+from streamclf.config import Config, rules_file, store_folder
 from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
@@ -25,6 +24,7 @@ from streamclf.errors import ConfigError
 from streamclf.serve.http import tls
 from streamclf.serve.http.server import ServerSettings
 from streamclf.serve.http.tokens import read_tokens
+from streamclf.store import alive
 from streamclf.store.database import Store
 from streamclf.types import Label
 from streamclf.writer.build import open_store
@@ -38,11 +38,19 @@ class OpenStore:
 
     def __init__(self, config: Config) -> None:
         self.store: Store | None = None
+        self.missed: tuple[int, int] | None = None
+        """Since when and until when (ns) no daemon was at work there."""
         self._config = config
 
     async def start(self) -> None:
         """Raises `StoreError` and `ConfigError` as `open_store` does."""
-        self.store = await in_thread("opening of the store", partial(open_store, self._config, now_ns=time.time_ns()))
+        self.store = await in_thread("opening of the store", self._open)
+
+    def _open(self) -> Store | None:
+        now_ns = time.time_ns()
+        if self._config.store.enabled:
+            self.missed = alive.missed(store_folder(self._config), now_ns)
+        return open_store(self._config, now_ns=now_ns)
 
     async def stop(self, limit_s: float) -> bool:
         """Write its journal back and let go of it; whoever wrote has stopped or is left behind."""
@@ -51,9 +59,12 @@ class OpenStore:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seasons:
-    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told."""
+    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told.
+
+    Exchanged as the configuration is, on the event loop's thread.
+    """
 
     packs: Sequence[str]
     listed: SpeciesList | None
@@ -127,14 +138,14 @@ def read_settings(config: Config) -> ServerSettings:
         origins=server.origins,
         hosts=server.hosts,
         base_path=server.base_path,
-        no_audio=_no_audio(config),
+        no_audio=no_audio(config),
         certificate=tls.load(server.certificate, server.key),
         connections=server.connections,
         connections_each=server.connections_each,
     )
 
 
-def _no_audio(config: Config) -> str:
+def no_audio(config: Config) -> str:
     """Why nobody may listen live, or an empty text."""
     if not config.server.listening:
         return "listening is switched off on this daemon; set listening = true under [server] to allow it"

@@ -66,6 +66,11 @@ class Health:
         self._answered: list[str] = []
         self._answers: dict[bool, bytes] = {}
 
+    def use(self, config: Config) -> None:
+        """That configuration is in force from now on."""
+        self._disk.use(config)
+        self.problems.use(config.health.muted_s)
+
     async def watch(self) -> None:
         """For ever: since when is what, and how much was done in the last minute."""
         while True:

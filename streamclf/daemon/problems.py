@@ -74,6 +74,11 @@ class DaemonProblems(Problems):
         self._microphones = microphones
         self._progress: Callable[[], float] | None = None
 
+    def use(self, muted_s: float) -> None:
+        """After how long a microphone counts as muted from now on."""
+        if self._microphones is not None:
+            self._microphones.use(muted_s)
+
     def follow(self, progress: Callable[[], float]) -> None:
         """progress: when (`time.monotonic`, in seconds) the model thread has come on last, from now on."""
         self._progress = progress

@@ -23,6 +23,7 @@ from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
+from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
@@ -32,29 +33,44 @@ from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store, reader
+from streamclf.store.packfacts import PackFacts
 from streamclf.types import Label, Output, Picture, Status
-from streamclf.writer.build import make_inbox, make_writer, pack_facts
+from streamclf.writer.build import make_house, make_inbox, make_writer, pack_facts
+from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 
 
+@dataclass(slots=True)
+class InForce:
+    """The configuration that holds now: some of it may change while the daemon runs (hot.py)."""
+
+    config: Config
+
+
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """What hears: the engine with its packs, the sources, and the calls to the thread that runs the engine."""
+    """What hears: the engine with its packs, the sources, and the calls to the thread that runs the engine.
+
+    config: as the daemon was started with.
+    """
 
     config: Config
     engine: Engine
     sources: OpenSources
     calls: EngineCalls
     ground: Ground
+    in_force: InForce
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What keeps events and tells of them; a daemon without a store has none."""
+    """What keeps events and tells of them; a daemon without a store has none. facts: of packs, exchanged in place."""
 
     store: Store
     inbox: Inbox
+    facts: dict[str, PackFacts]
+    house: Housekeeping
     writer: Writer
     alerts: AlertService
     painter: Painter
@@ -80,8 +96,10 @@ def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
     )
 
 
-def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archive | None:
-    """The writer and the alerts; None without a store."""
+def make_archive(
+    ears: Ears, store: Store | None, hub: Hub, life: Life, *, missed: tuple[int, int] | None
+) -> Archive | None:
+    """The writer and the alerts; None without a store. missed: when (ns) no daemon ran before this one."""
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
@@ -92,20 +110,25 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
     clocks = {one.name: one.clock for one in stored}
     if ears.ground.selftest is not None:
         clocks[SELF_TEST] = ears.ground.selftest.clock
+    facts = pack_facts(config, engine)
+    cut_from = {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored}
+    house = make_house(config, store, engine, facts, cut_from, run=hub.instance, test=(SELF_TEST,))
     writer = make_writer(
         config,
         store,
         engine,
         inbox,
         rules.file,
+        facts,
+        house,
         clocks,
-        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored},
         run=hub.instance,
         test=(SELF_TEST,),
+        missed=missed,
         on_commit=life.posting(alerts.committed),
         on_fault=life.failed,
     )
-    return Archive(store, inbox, writer, alerts, painter)
+    return Archive(store, inbox, facts, house, writer, alerts, painter)
 
 
 def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
@@ -146,9 +169,8 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
     live, folder, keep = None, None, None
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
-        facts = pack_facts(ears.config, ears.engine)
-        live = Live(hub, facts, archive.alerts.rules, ears.ground.seasons.allowed)
-    routes = stored_routes(folder, live, clips=ears.config.clips)
+        live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
+    routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     return Server(
         hub,
@@ -202,9 +224,14 @@ def _as_decided(engine: Engine, info: PackInfo) -> tuple[Label, ...]:
     """The pack's labels with the thresholds in force: of the configuration, else of the pack; none where none holds."""
     tracks = (track for some in engine.tracks.values() for track in some if track.manifest.name == info.name)
     decisions = next(tracks).segmenter.decisions
+    return labels_as_decided(info.labels, decisions)
+
+
+def labels_as_decided(labels: Sequence[Label], decisions: Sequence[Decision]) -> tuple[Label, ...]:
+    """With the thresholds of these decisions, one for each."""
     return tuple(
         replace(label, enter=decision.enter if decision.enabled else None)
-        for label, decision in zip(info.labels, decisions, strict=True)
+        for label, decision in zip(labels, decisions, strict=True)
     )
 
 

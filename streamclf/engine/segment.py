@@ -102,11 +102,35 @@ class Segmenter:
     _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
     _next: int | None = field(init=False, default=None)
     _begun: int = field(init=False, default=0)
+    _allowed: Container[str] | None = field(init=False, default=None)
     _closed: dict[int, int] = field(init=False, default_factory=dict)  # column -> where its last event ended
     _past: npt.NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.allow(None)
+        self.redecide(self.decisions)
+
+    def redecide(self, decisions: Sequence[Decision]) -> list[Event]:
+        """Decide by these from the next row on, one for each label. What is open goes on, where its label is still on.
+
+        Returns what is closed: events of labels that are off now, and all of them where scores are smoothed otherwise.
+        """
+        events: list[Event] = []
+        before, after = ([(d.smoothing, d.smoothing_frames) for d in some] for some in (self.decisions, decisions))
+        if before != after:
+            next_frame, events = self._next, self.finish()
+            self._next = next_frame
+        for column, state in sorted(self._open.items()):
+            if not decisions[column].enabled:
+                del self._open[column]
+                if state.phase in (Phase.ACTIVE, Phase.FALLING):
+                    events.append(self._event(column, state, Stage.CLOSE, self._next or 0))
+        self.decisions = decisions
+        self._prepare()
+        return events
+
+    def _prepare(self) -> None:
+        """What rows are compared with."""
+        self.allow(self._allowed)
         reach = max((decision.reach_back for decision in self.decisions), default=0)
         self._leave = np.array([decision.leave for decision in self.decisions], dtype=np.float32)
         # of the newest rows, by frame, whether an onset may be moved back over them; the oldest are overwritten
@@ -149,6 +173,7 @@ class Segmenter:
 
     def allow(self, labels: Container[str] | None) -> None:
         """From now on only events of these label ids begin; None is all. One that is open goes on to its end."""
+        self._allowed = labels
         # a class that is switched off has a threshold no probability reaches
         self._enter = np.array(
             [

@@ -16,9 +16,11 @@ from functools import partial
 
 from streamclf import metrics
 from streamclf.alerts.rules.rule import Rule, clip_ms
+from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store.clips import FOLDER, Clipper, Cut, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, set_clip
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import MEGABYTE, Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Output
@@ -34,7 +36,7 @@ _FORGET_S = 10.0  # after a write that failed, and none since
 
 
 class Housekeeping:
-    """scores, clipper: None where score rows or clips are not kept.
+    """scores, clipper: None where score rows or clips are not kept. make_clipper: where those may begin later.
 
     writes: what the next transaction has to do.
     """
@@ -46,6 +48,7 @@ class Housekeeping:
         *,
         scores: ScoreLog | None,
         clipper: Clipper | None,
+        make_clipper: Callable[[ClipsConfig], Clipper] | None = None,
     ) -> None:
         self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by the clips that are written
         self.short = ""
@@ -54,6 +57,8 @@ class Housekeeping:
         self._retention = retention
         self._scores = scores
         self._clipper = clipper
+        self._make_clipper = make_clipper
+        self._rules: Sequence[Rule] = ()
         self._keeps_sound = scores is not None or clipper is not None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self._places = threading.BoundedSemaphore(MAX_WRITING)
@@ -72,8 +77,27 @@ class Housekeeping:
 
     def use(self, rules: Sequence[Rule]) -> None:
         """These rules say how long clips are from now on."""
+        self._rules = rules
         if self._clipper is not None:
             self._clipper.wanted_ms = partial(clip_ms, rules)
+
+    def keep(self, store: StoreConfig, scores: ScoresConfig, clips: ClipsConfig) -> None:
+        """Other limits, and other settings of clips; whether there are score rows stays as it is."""
+        self._retention.use(store, scores, clips)
+        before, self._clipper = self._clipper, None
+        if clips.enabled and self._make_clipper is not None:
+            self._clipper = self._make_clipper(clips)
+            self._missed = 0
+            if before is not None:
+                self._clipper.follow(before)
+                self._missed = before.missed
+            self.use(self._rules)
+        self._keeps_sound = self._scores is not None or self._clipper is not None
+
+    def decided(self, packs: Mapping[str, PackFacts]) -> None:
+        """Packs decide otherwise from now on."""
+        if self._scores is not None:
+            self._log(partial(self._scores.use, packs))
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int], events: Sequence[StoredEvent]) -> None:
         """What the engine said, and the events in it."""
