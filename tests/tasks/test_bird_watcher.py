@@ -93,7 +93,8 @@ def test_be_told_by_mail(garden: Home) -> None:
 
 def test_home_assistant_is_told(garden: Home, tmp_path: Path) -> None:
     pytest.importorskip("aiomqtt", reason="aiomqtt is absent (pip install streamclf[alerts])")
-    from paho.mqtt.client import CallbackAPIVersion, Client
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
 
     broker = Broker(tmp_path)
     broker.start()
@@ -133,14 +134,14 @@ def test_why_was_i_told(garden: Home) -> None:
     heard(garden)
     with doing("why-told", garden, shared=True) as script:
         (first, *_) = ids(script.next())
-        assert "peak 0." in script.next(**{"3f2a91c": first})
+        assert "peak 0." in script.next({"3f2a91c": first})
 
 
 def test_why_was_i_not_told(garden: Home) -> None:
     event = heard(garden)[0]
     with doing("why-not", garden, shared=True) as script:
         moment = datetime.fromtimestamp(event["onset_ns"] / NS_PER_SECOND)
-        said = script.next(**{"05:41:12": f"{moment:%H:%M:%S}"})
+        said = script.next({"05:41:12": f"{moment:%H:%M:%S}"})
         assert "bird on garden" in said
 
 
@@ -181,8 +182,8 @@ def test_mark_right_and_wrong(garden: Home) -> None:
     wait_for(lambda: sum(bool(event["clip"]) for event in heard(garden)) >= 2, "two clips")
     with doing("marks", garden, shared=True) as script:
         first, second, *_ = ids("\n".join(line for line in script.next().splitlines() if ".flac" in line))
-        script.next(**{"3f2a91c": first})
-        script.next(**{"7be40d2": second})
+        script.next({"3f2a91c": first})
+        script.next({"7be40d2": second})
         script.next()
     found = garden.folder / "marked"
     assert {path.name for path in found.iterdir() if path.is_dir()} == {"bird", "wren"}
