@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 import msgspec
 
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+from streamclf.engine.segment import Ending
 
 LONGEST_NS = 7 * 86_400 * NS_PER_SECOND
 
@@ -17,8 +18,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
     decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
     level_db: mean power from onset to offset, None where no level was measured.
     enter, leave, min_on_ms, min_off_ms: the thresholds in force.
-    ended_by: "" while it lasts; quiet, gap (samples were lost, or its pack failed), paused (the stream), end (of the
-        source), stop or crash (of the daemon).
+    ended_by: "" while it lasts; quiet, gap (samples were lost, its source was gone, or its pack failed), paused (the
+        stream), end (of the source), stop or crash (of the daemon).
     test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
     mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
     """
@@ -70,7 +71,9 @@ def put_events(tx: sqlite3.Connection, events: Iterable[StoredEvent]) -> None:
     tx.execute("UPDATE last_seq SET seq = ?", (seq,))
 
 
-def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash", lasting: Container[str] = ()) -> list[StoredEvent]:
+def close_stale(
+    tx: sqlite3.Connection, *, ended_by: str = Ending.CRASH, lasting: Container[str] = ()
+) -> list[StoredEvent]:
     """Close what a daemon that is gone left open, where it was last known to go on. Returns these events.
 
     lasting: ids of events that go on.

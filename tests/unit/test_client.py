@@ -282,7 +282,7 @@ def test_a_restarted_daemon_begins_a_new_count() -> None:
 
     assert reader.bookmark == (1000, "here"), "the old place has to be named until it is refused"
 
-    restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=0, reason="restart")
+    restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=None, reason="restart")
     taken = reader.take(wire.encode(restart).decode())
     assert taken == restart
     assert reader.bookmark == (0, "another")

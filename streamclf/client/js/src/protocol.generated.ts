@@ -190,6 +190,8 @@ export interface EventMessage {
   decided_ms: number;
   /** Wall time at which it was sent. */
   sent_ms: number;
+  /** Empty while it lasts; quiet, gap (samples or the source were lost, its pack failed), paused, end or stop. */
+  ended_by: string;
 }
 
 /** Samples first_sample to last_sample, both included, have no scores. */
@@ -226,7 +228,8 @@ export interface StatusMessage {
  * Messages that this subscriber will not get. Never silent.
  *
  * Reasons: `mailbox` (it read too slowly; dropped = score rows), `replay` (no longer held; dropped = things published,
- * of any kind), `restart` (`since` belongs to an earlier start of the daemon; what this one holds follows).
+ * of any kind), `restart` (`since` belongs to an earlier start of the daemon; nobody knows how much of it is missing,
+ * and what this one holds follows; /v1/events has the events of all starts, with a sequence of its own).
  */
 export interface LaggedMessage {
   type: "lagged";
@@ -236,8 +239,8 @@ export interface LaggedMessage {
   from_seq: number;
   /** The last one. */
   to_seq: number;
-  /** How much is missing, in what `reason` counts. */
-  dropped: number;
+  /** How much is missing, in what `reason` counts; null where that is not known, after a restart. */
+  dropped: number | null;
   /** Why; see above. */
   reason: "mailbox" | "replay" | "restart";
 }
