@@ -137,6 +137,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         live = Live(hub, facts, archive.alerts.rules, ears.ground.seasons.allowed)
     routes = stored_routes(folder, live, clips=ears.config.clips)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
+    routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
     return Server(
         hub,
         ears.ground.settings,

@@ -102,6 +102,14 @@ def raise_seq(tx: sqlite3.Connection, seq: int) -> None:
     tx.execute("UPDATE last_seq SET seq = MAX(seq, ?)", (seq,))
 
 
+def begin_seq(tx: sqlite3.Connection, now_ns: int) -> None:
+    """In a database that has given no `seq` yet the first is the time (ms since 1970).
+
+    So it lies above those of a database that was there before, and who reads on from one of them misses nothing.
+    """
+    tx.execute("UPDATE last_seq SET seq = ? WHERE seq = 0", (now_ns // 1_000_000,))
+
+
 def set_clip(tx: sqlite3.Connection, event_id: str, clip: str) -> None:
     """Name the clip of an event (file below clips/), or "" where it has none any more. It keeps its `seq`."""
     tx.execute("UPDATE events SET clip = ? WHERE id = ?", (clip, event_id))
