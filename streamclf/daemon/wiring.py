@@ -23,6 +23,7 @@ from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
 from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.feed import Feed
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
 from streamclf.serve.http.why import Live
@@ -31,6 +32,7 @@ from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store
+from streamclf.store.events import StoredEvent
 from streamclf.types import Label, Output, Picture, Status
 from streamclf.writer.build import make_inbox, make_writer, pack_facts
 from streamclf.writer.inbox import Inbox
@@ -57,6 +59,7 @@ class Archive:
     writer: Writer
     alerts: AlertService
     painter: Painter
+    feed: Feed
 
 
 def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
@@ -84,7 +87,7 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
-    inbox, painter = make_inbox(config), Painter(hub)
+    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
     alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
@@ -101,10 +104,15 @@ def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archi
         {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored},
         run=hub.instance,
         test=(SELF_TEST,),
-        on_commit=life.posting(alerts.committed),
+        on_commit=life.posting(partial(_committed, alerts, feed)),
         on_fault=life.failed,
     )
-    return Archive(store, inbox, writer, alerts, painter)
+    return Archive(store, inbox, writer, alerts, painter, feed)
+
+
+def _committed(alerts: AlertService, feed: Feed, events: Sequence[StoredEvent]) -> None:
+    alerts.committed(events)
+    feed.committed()
 
 
 def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
@@ -145,6 +153,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         routes=routes,
         problems=health.problems,
         keep=keep,
+        feed=None if archive is None else archive.feed,
         on_fault=life.failed,
     )
 

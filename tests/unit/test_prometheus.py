@@ -1,4 +1,4 @@
-"""The alerts in examples/prometheus: Prometheus's own tool reads and tries them, and every metric they name is given."""
+"""The alerts in examples/prometheus: Prometheus itself reads and tries them, and every metric they name is given."""
 
 import re
 import shutil
