@@ -109,13 +109,13 @@ class Feed:
 
     async def follow(self, connection: ServedConnection, wish: FeedQuery, headers: Mapping[str, str]) -> None:
         """Send on `connection` until it, or the daemon, ends. Raises as `page`, before anything was sent."""
-        news = self._news
+        look = self._stopping, self._news
         page = await self.page(wish.after)
         connection.only_sends()
         metrics.SUBSCRIBERS.inc()
         try:
             connection.transport.write(_head(headers) + self._hello(wish, page))
-            await self._send(connection, wish, page, news)
+            await self._send(connection, wish, page, look)
         except (StreamclfError, sqlite3.Error) as fault:
             logger.error("events could not be sent on: %s", fault)
         except ConnectionError:
@@ -128,9 +128,11 @@ class Feed:
                     await asyncio.shield(connection.connection_lost_waiter)
             connection.transport.abort()
 
-    async def _send(self, connection: ServedConnection, wish: FeedQuery, page: Page, news: asyncio.Event) -> None:
-        """From `page` on. news: as it was before that was read."""
-        stopping = False
+    async def _send(
+        self, connection: ServedConnection, wish: FeedQuery, page: Page, look: tuple[bool, asyncio.Event]
+    ) -> None:
+        """From `page` on. look: whether the end has come, and what rings at news, as they were before that was read."""
+        stopping, news = look
         while not connection.transport.is_closing():
             wanted = [event for event in page.events if wish.takes(event)]
             connection.transport.write(b"".join(map(_message, wanted)))
