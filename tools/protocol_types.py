@@ -34,6 +34,9 @@ _HEAD = f"""\
 """
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
+PLAIN_HTTP = ("StoredEvent", "EventPage")
+"""Nothing decodes these but `JSON.parse`: their times stay what they are on the wire, as exact as a number there is."""
+
 Schema = Mapping[str, Any]
 
 
@@ -104,7 +107,7 @@ def _declaration(name: str, schema: Schema, sent: Sequence[str], received: Seque
     for field, value in schema["properties"].items():
         description = value.get("description", "")
         mark = "" if field in required else "?"
-        if field.endswith("_ns"):
+        if field.endswith("_ns") and name not in PLAIN_HTTP:
             field = f"{field.removesuffix('_ns')}_ms"
             description = re.sub(r"\bns\b", "ms", description).replace("Nanoseconds", "Milliseconds")
         lines += _comment(description, indent="  ")
