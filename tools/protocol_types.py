@@ -103,7 +103,10 @@ def _declaration(name: str, schema: Schema, sent: Sequence[str], received: Seque
         return _alias(name, [json.dumps(value) for value in schema["enum"]], schema.get("description", ""))
     # what the daemon sends it sends whole; of what a client sends it may leave out what has a default
     required = schema["required"] if name in received else schema["properties"]
-    lines = [*_comment(schema.get("description", "")), f"export interface {_named(name, messages)} {{"]
+    description = schema.get("description", "")
+    if name in PLAIN_HTTP:
+        description = description.partition("\n\n")[0]  # docs/developers/http.md has the rest
+    lines = [*_comment(description), f"export interface {_named(name, messages)} {{"]
     for field, value in schema["properties"].items():
         description = value.get("description", "")
         mark = "" if field in required else "?"

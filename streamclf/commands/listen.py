@@ -25,7 +25,8 @@ MOST_SILENCE_S = 10
 
 
 @click.command()
-@click.argument("url", default=DEFAULT_URL)
+@click.argument("place", metavar="[URL]", required=False)
+@click.option("--url", metavar="URL", help=f"The daemon; default {DEFAULT_URL}.")
 @click.option("--ndjson", is_flag=True, help="Messages as they come, one a line; the default off a terminal.")
 @click.option("--tier", type=click.Choice(["events", "batch", "frame"]), default="batch", help="Default batch.")
 @click.option("--labels", multiple=True, metavar="ID,…", help="Labels, by id or as group:NAME; repeatable.")
@@ -41,7 +42,15 @@ MOST_SILENCE_S = 10
 @click.option("--since", type=click.IntRange(0), metavar="SEQ", help="Also what came after SEQ; 0: all that is held.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
 @click.option("--no-reconnect", is_flag=True, help="End when there is no connection, instead of trying again.")
-def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, audio: str | None, **wish: Any) -> int:
+def listen(
+    place: str | None,
+    url: str | None,
+    ndjson: bool,
+    no_reconnect: bool,
+    token_file: Path | None,
+    audio: str | None,
+    **wish: Any,
+) -> int:
     """Show what the daemon at URL hears (default ws://127.0.0.1:8765/v1; host, host:port and http:// do too).
 
     On a terminal: a live view. With --ndjson, or when the output goes elsewhere: the messages of the websocket just
@@ -56,6 +65,11 @@ def listen(url: str, ndjson: bool, no_reconnect: bool, token_file: Path | None, 
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; messages have nowhere to go")
+    if place is not None and url is not None and place != url:
+        raise UsageError(
+            f"two daemons are named, {place} and --url {url}; name one, as in: streamclf listen --url {url}"
+        )
+    url = url or place or DEFAULT_URL
     try:
         parse_url(url)
     except ServeError as fault:

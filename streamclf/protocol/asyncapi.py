@@ -5,6 +5,7 @@
 
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,35 +39,8 @@ def document() -> dict[str, Any]:
     forms = (*kinds, *(kind for _, kind, _, _ in _KEPT))
     _, schemas = msgspec.json.schema_components(forms, ref_template=_REF)
     _explain(schemas)
-    messages = {_tag(kind): _message(kind) for kind in kinds}
-    for name, title, summary, module in _BINARY:
-        messages[name] = {
-            "name": name,
-            "title": title,
-            "summary": summary,
-            "contentType": "application/octet-stream",
-            "payload": {"type": "string", "format": "binary", "description": _layout(module.__doc__)},
-        }
-    messages["samples"] = {
-        "name": "samples",
-        "title": "Pushed samples",
-        "summary": "Follows an accepted `push`.",
-        "contentType": "application/octet-stream",
-        "payload": {
-            "type": "string",
-            "format": "binary",
-            "description": "u64, little-endian: index of the first sample; then mono PCM in the announced format.",
-        },
-    }
-    spoken = list(messages)
-    for name, kind, _, summary in _KEPT:
-        messages[name] = {
-            "name": name,
-            "title": kind.__name__,
-            "summary": summary,
-            "contentType": "application/json",
-            "payload": {"$ref": _REF.format(name=kind.__name__)},
-        }
+    messages = _messages(kinds)
+    spoken = [name for name in messages if name not in {name for name, *_ in _KEPT}]
     sent = [_tag(kind) for kind in wire.SERVER_MESSAGES] + ["binary_scores", "picture", "sound"]
     received = [_tag(kind) for kind in wire.CLIENT_MESSAGES] + ["samples"]
     return {
@@ -100,6 +74,41 @@ def document() -> dict[str, Any]:
         },
         "components": {"messages": messages, "schemas": unindented(schemas)},
     }
+
+
+def _messages(kinds: Sequence[type[wire.Message]]) -> dict[str, Any]:
+    """All that is sent, by name."""
+    messages = {_tag(kind): _message(kind) for kind in kinds}
+    for name, title, summary, module in _BINARY:
+        messages[name] = {
+            "name": name,
+            "title": title,
+            "summary": summary,
+            "contentType": "application/octet-stream",
+            "payload": {"type": "string", "format": "binary", "description": _layout(module.__doc__)},
+        }
+    messages["samples"] = {
+        "name": "samples",
+        "title": "Pushed samples",
+        "summary": "Follows an accepted `push`.",
+        "contentType": "application/octet-stream",
+        "payload": {
+            "type": "string",
+            "format": "binary",
+            "description": "u64, little-endian: index of the first sample; then mono PCM in the announced format. "
+            "Samples are counted from message to message. What comes twice is dropped, what is left out is a gap; "
+            "index 0 again is refused and ends the push: send `push` before it.",
+        },
+    }
+    for name, kind, _, summary in _KEPT:
+        messages[name] = {
+            "name": name,
+            "title": kind.__name__,
+            "summary": summary,
+            "contentType": "application/json",
+            "payload": {"$ref": _REF.format(name=kind.__name__)},
+        }
+    return messages
 
 
 def text() -> str:

@@ -8,12 +8,11 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
     id: unique for ever: the daemon's run, then the engine's id. seq: order in which stages were stored, 0 before.
     decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
-    level_db: mean power from onset to offset, None where no level was measured.
-    enter, leave, min_on_ms, min_off_ms: the thresholds in force.
-    ended_by: "" while it lasts; quiet, gap (samples were lost, its source was gone, or its pack failed), paused (the
-        stream), end (of the source), stop or crash (of the daemon).
-    test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
-    mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
+    level_db: mean power from onset to offset, None where no level was measured. enter, leave, min_on_ms,
+    min_off_ms: the thresholds in force. ended_by: "" while it lasts; quiet, gap (samples or its source were lost,
+    or its pack failed), paused (the stream), end (of the source), stop or crash (of the daemon). test: of a
+    self-test, never counted as real. clip: file below the store's clips/, "" for none. mark: what a person said of
+    it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
     """
 
     id: str
@@ -44,11 +43,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """What /v1/events answers."""
+    """What /v1/events answers. after: the `after` of the next request; more: whether there is more already."""
 
     events: list[StoredEvent]
-    """With `after` in the order of `seq`, else in that of their onsets."""
     after: int
-    """The next request's `after`: nothing is missed and nothing comes twice."""
     more: bool
-    """Whether there is more already."""

@@ -340,25 +340,14 @@ export interface MarkMessage {
   label?: string;
 }
 
-/** What /v1/events answers. */
+/** What /v1/events answers. after: the `after` of the next request; more: whether there is more already. */
 export interface EventPage {
   events: StoredEvent[];
   after: number;
   more: boolean;
 }
 
-/**
- * One event. Frames are its stream's, times UTC in ns since 1970, `peak` and `mean` in [0, 1], levels in dBFS.
- *
- * id: unique for ever: the daemon's run, then the engine's id. seq: order in which stages were stored, 0 before.
- * decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
- * level_db: mean power from onset to offset, None where no level was measured.
- * enter, leave, min_on_ms, min_off_ms: the thresholds in force.
- * ended_by: "" while it lasts; quiet, gap (samples were lost, its source was gone, or its pack failed), paused (the
- *     stream), end (of the source), stop or crash (of the daemon).
- * test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
- * mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
- */
+/** One event. Frames are its stream's, times UTC in ns since 1970, `peak` and `mean` in [0, 1], levels in dBFS. */
 export interface StoredEvent {
   id: string;
   stream: string;
