@@ -212,7 +212,10 @@ class Subscriber:
             self._sent_sound, self._sound_at = False, now
         if self._channel is None and now - self._sound_at < SENDS_S:
             self._stuck_at = None
-            self._pinged_at = None if self._pinged_at is None else now
+            if now >= self._next_ping and not self.connection.paused:
+                self.ping(now)  # who is gone is found by writing
+            elif self._pinged_at is not None:
+                self._pinged_at = now
             return
         if self.connection.paused:
             waiting = self._transport.get_write_buffer_size()

@@ -161,7 +161,9 @@ class Pages:
             wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
             return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)
         query = Query(query_of(request.path), caller)
-        if path == FEED_PATH and self._feed is not None and not head:
+        if path == FEED_PATH and self._feed is not None:
+            if head:
+                return _answer(HTTPStatus.OK, b"", "text/event-stream; charset=utf-8", head=True)
             try:
                 return Following(self._feed, query.fields, request.headers.get_all("Last-Event-ID"))
             except ServeError as fault:
