@@ -89,3 +89,14 @@ def test_any_name_is_escaped(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     told = gauges(make_hub(streams=(name,)), monkeypatch).answer(Query({}, Role.ADMIN)).body.decode()
     escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     assert f'streamclf_stream_up{{stream="{escaped}"}} 1.0\n' in told
+
+
+@pytest.mark.parametrize("state", [state for state in StreamState if state.of_stream])
+def test_metrics_and_the_list_of_problems_never_say_different_things(
+    state: StreamState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = make_hub(streams=("g-state",))
+    publish(hub, Status("g-state", state, "why"))
+    found = series(gauges(hub, monkeypatch))
+    assert found['streamclf_stream_problem{stream="g-state"}'] == found['streamclf_problems{grade="down"}']
+    assert found['streamclf_stream_up{stream="g-state"}'] + found['streamclf_stream_problem{stream="g-state"}'] < 2
