@@ -238,6 +238,18 @@ def test_an_image_checkpoint_of_another_rate_gets_a_new_head(clips: Path, tmp_pa
     assert np.isfinite(watcher.losses).all()
 
 
+def test_a_checkpoint_of_pictures_gets_a_new_head(clips: Path, tmp_path: Path) -> None:
+    features = {
+        "kind": "image", "frame_length": 400, "frame_shift": 250, "fft_size": 512, "bands": 32, "low_hz": 0.0,
+        "high_hz": 8000.0, "mel_scale": "slaney", "log": "db", "log_floor": 1e-10, "ref": "max", "normalise": "min-max",
+        "pixels": [32, 32],
+    }  # fmt: skip
+    image = {"rate": RATE, "window": 8000, "layout": "time-bands", "features": features}
+    source = save_checkpoint("ConvNextV2ForImageClassification", tmp_path / "base", image=image)
+
+    assert np.isfinite(quick(clips, tmp_path, "convnextv2", "sequence", source=str(source)).losses).all()
+
+
 def test_labels_that_hold_at_once_are_learned_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
