@@ -58,6 +58,7 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     asked = wishes.window_ms
     window = _whole("window", stated["window"]) if asked is None else wishes.window_samples(rate, asked)
     features: LogMel | Image
+    colours: Colours
     if _drawn(stated, wishes):
         picture = stated_picture(stated["features"], wishes.image, rate, checkpoint.source)
         features = in_colours(picture, channels_of(checkpoint.config), _colours(checkpoint), checkpoint.source)
