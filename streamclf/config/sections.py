@@ -20,7 +20,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Megabytes = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
-GainText = Annotated[str, msgspec.Meta(pattern=r"^(off|normalise|[+-]?(60|[0-5]?[0-9](\.[0-9]+)?)dB)$")]
+GainText = Annotated[str, msgspec.Meta(pattern=r"^(off|normalise|[+-]?[0-9]{1,2}dB)$")]
 ClipMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=60_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
