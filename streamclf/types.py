@@ -299,6 +299,9 @@ class Label:
     enter_low: float | None = None
     enter_high: float | None = None
     """In place of `enter` at low and at high sensitivity; None shifts it, see `streamclf.sensitivity`."""
+    min_on_ms: int | None = None
+    min_off_ms: int | None = None
+    """How long it lasts at least, and how long it must be away to be over; None takes the pack's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,17 +22,16 @@ from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import UsageError
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, query
+from streamclf.store.events import StoredEvent, query, short_id
 from streamclf.store.gaps import overlapping_gaps
-from streamclf.store.shortid import short_id
 from streamclf.text import cell, plain
 from streamclf.types import Event, Stage
 
 HELP = "Show what was heard, from the events that are kept."
 
 _POLL_S = 0.2  # a look at a counter in shared memory; the events are read only where it has moved
-_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "mark", "id", "clip")
-_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 12, 6, 0)
+_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "id", "mark", "clip")
+_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 7, 5, 0)
 # a label has no bounds of frequency; Raven wants some
 _RAVEN_RATE = 48_000
 _CSV = (
@@ -180,8 +179,8 @@ def _cells(event: StoredEvent) -> list[str]:
         f"{event.peak:.2f}",
         "" if event.level_db is None else f"{event.level_db:.0f}",
         event.ended_by or "lasts",
-        f"{event.mark}, {event.mark_label}" if event.mark_label else event.mark,
         short_id(event.id),
+        f"{event.mark}: {event.mark_label}" if event.mark_label else event.mark,
         event.clip,
     ]
 

@@ -25,3 +25,12 @@ def iso_time(ns: int) -> str:
     """A moment in ISO 8601 with the machine's offset from UTC, to the millisecond."""
     moment = datetime.fromtimestamp(ns / NS_PER_SECOND).astimezone()
     return moment.isoformat(timespec="milliseconds")
+
+
+def span_text(seconds: float) -> str:
+    """How long something is, in the unit that a person would take: `40 seconds`, `12 minutes`, `6.5 hours`."""
+    for unit, length in (("hour", 3600), ("minute", 60)):
+        if seconds >= 1.5 * length:
+            digits = 1 if seconds < 10 * length else 0
+            return f"{seconds / length:.{digits}f} {unit}s"
+    return f"{seconds:.0f} seconds"

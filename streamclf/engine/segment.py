@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.clock import frames_of_ms
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
 
@@ -313,7 +314,8 @@ def decide(
     per_label: Mapping[str, Mapping[str, object]],
     sensitivity: Sensitivity = Sensitivity.NORMAL,
 ) -> list[Decision]:
-    """One `Decision` for each label: the pack's default, the label's own enter threshold, then the user's `per_label`.
+    """One `Decision` for each label: the pack's default, the label's own threshold and durations, then the user's
+    `per_label`.
 
     per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific wins. A hidden label
     is off unless it is named by its id. Where `enter` is replaced without `leave`, their ratio stays the default's.
@@ -327,6 +329,10 @@ def decide(
             enter, leave = label.enter, label.enter * ratio
         enter, leave = sensitivity.thresholds(enter, leave, low=label.enter_low, high=label.enter_high)
         fields: dict[str, Any] = {}
+        if label.min_on_ms is not None:
+            fields["min_on"] = max(1, frames_of_ms(label.min_on_ms))
+        if label.min_off_ms is not None:
+            fields["min_off"] = max(1, frames_of_ms(label.min_off_ms))
         for key in ("*", f"group:{label.group}", label.id):
             fields.update(per_label.get(key, {}))
         if "enter" in fields and "leave" not in fields:

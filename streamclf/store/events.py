@@ -1,5 +1,7 @@
 """Events as they are kept: one row each, the newest stage with everything needed to judge it later."""
 
+import hashlib
+import re
 import sqlite3
 from collections.abc import Container, Iterable, Sequence
 
@@ -7,6 +9,10 @@ import msgspec
 
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 
+SHORT = 7
+"""Letters of a short id; each is one of sixteen."""
+
+_SHORT = re.compile(f"[0-9a-f]{{{SHORT}}}")
 LONGEST_NS = 7 * 86_400 * NS_PER_SECOND
 
 
@@ -118,6 +124,20 @@ def find(connection: sqlite3.Connection, event_id: str) -> StoredEvent | None:
     """The event of that id."""
     found = _read(connection.execute(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,)))
     return found[0] if found else None
+
+
+def short_id(event: str) -> str:
+    """What a person types in place of an event's id: as short as version control has it, and the same for ever."""
+    return hashlib.sha1(event.encode(), usedforsecurity=False).hexdigest()[:SHORT]
+
+
+def named(connection: sqlite3.Connection, text: str) -> list[StoredEvent]:
+    """The events that a person means by `text`, an id or a short one: none, one, or several that share it."""
+    if not _SHORT.fullmatch(text):
+        found = find(connection, text)
+        return [] if found is None else [found]
+    ids = [event for (event,) in connection.execute("SELECT id FROM events") if short_id(event) == text]
+    return [event for name in ids if (event := find(connection, name)) is not None]
 
 
 def query(

@@ -13,9 +13,8 @@ from click.testing import CliRunner
 from streamclf.commands.events import events
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
-from streamclf.store.events import put_events, set_mark
+from streamclf.store.events import put_events, set_mark, short_id
 from streamclf.store.gaps import GapsWaiting
-from streamclf.store.shortid import short_id
 from tests.support.storing import START_NS, stored
 
 SINCE = ("--since", "2023-11-14T22:13:20+00:00")  # START_NS
@@ -111,7 +110,7 @@ def test_the_table_has_short_ids_marks_and_what_was_not_heard(folder: Path) -> N
         set_mark(tx, stored(1).id, "wrong", "wren")
         waiting.write(tx)
     lines = call(folder, *SINCE).splitlines()
-    assert f"wrong, wren  {short_id(stored(1).id)}  a.flac" in lines[1]
+    assert f"{short_id(stored(1).id)}  wrong: wren  a.flac" in lines[1]
     assert "mic" in lines[2]
     assert "(not heard: no daemon ran)" in lines[2]
     assert len(lines) == 5

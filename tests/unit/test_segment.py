@@ -131,6 +131,18 @@ def test_decide_layers_pack_label_group_and_label() -> None:
     assert decide(labels, default, per_label={"any": {"enter": 0.3}})[2].enabled
 
 
+def test_durations_of_a_label_take_the_place_of_the_packs_and_the_user_comes_first() -> None:
+    labels = [
+        Label("rain", "Rain", "weather", min_on_ms=500, min_off_ms=2000),
+        Label("dog", "Dog", "dog", min_off_ms=0),
+    ]
+    default = Decision(enter=0.5, leave=0.25, min_on=5, min_off=15)
+    rain, dog = decide(labels, default, per_label={})
+    assert (rain.min_on, rain.min_off, dog.min_on, dog.min_off) == (25, 100, 5, 1)
+    (rain, _) = decide(labels, default, per_label={"group:weather": {"min_off": 7}})
+    assert (rain.min_on, rain.min_off) == (25, 7)
+
+
 def test_sensitivity_takes_the_packs_own_thresholds_or_shifts_logits_and_the_user_comes_first() -> None:
     labels = [Label("owl", "Owl", "bird", enter=0.8, enter_low=0.95, enter_high=0.5), Label("dog", "Dog", "dog")]
     default = Decision(enter=0.5, leave=0.25)
