@@ -149,8 +149,7 @@ class Meaning:
     to_do: str = ""
 
 
-# the worst first: in this order problems are told
-MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(
+MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(  # the worst first: in this order problems are told
     {
         StreamState.LOST: Meaning(
             words="lost",
@@ -299,6 +298,8 @@ class Label:
     enter_low: float | None = None
     enter_high: float | None = None
     """In place of `enter` at low and at high sensitivity; None shifts it, see `streamclf.sensitivity`."""
+    min_on_ms: int | None = None  # how long it lasts at least; None takes the pack's
+    min_off_ms: int | None = None  # and how long it must be away to be over
 
 
 @dataclass(frozen=True, slots=True)

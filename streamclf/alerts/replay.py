@@ -6,7 +6,7 @@ force then, or a day's first bird, is missing at its beginning.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
@@ -23,6 +23,8 @@ from streamclf.types import F32, Event, Label, Levels
 _FOR_EVER = 1 << 62
 
 Overrides = Mapping[str, Mapping[str, object]]
+Given = Mapping[str, Mapping[str, Decision]]
+"""pack -> label id -> decision, in the place of all that was in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,12 @@ class Past:
 
 
 def replay(
-    stretches: Iterable[Stretch], rules: Sequence[Rule], *, place: Location, per_label: Overrides | None = None
+    stretches: Iterable[Stretch],
+    rules: Sequence[Rule],
+    *,
+    place: Location,
+    per_label: Overrides | None = None,
+    given: Given | None = None,
 ) -> Past:
     """stretches: scores and levels, each file's in order. per_label: changes of decisions, as `Config.per_label`."""
     found = list(stretches)
@@ -44,7 +51,7 @@ def replay(
         return event.decided_ns + ahead_ns[event.pack]
 
     # the rules heard of events as they became known
-    events = sorted(past_events(found, per_label=per_label or {}), key=known_ns)
+    events = sorted(past_events(found, per_label=per_label or {}, given=given or {}), key=known_ns)
     lateness_ns = LATENESS_NS + max(ahead_ns.values(), default=0)
     book = RuleBook(rules, place=place, memory=RuleMemory(), lateness_ns=lateness_ns)
     alerts: list[Alert] = []
@@ -60,7 +67,9 @@ def replay(
     return Past(alerts, events)
 
 
-def past_events(stretches: Iterable[Stretch], *, per_label: Overrides) -> Iterator[StoredEvent]:
+def past_events(
+    stretches: Iterable[Stretch], *, per_label: Overrides | None = None, given: Given | None = None
+) -> Iterator[StoredEvent]:
     """Every stage of every event, stream by stream."""
     levels: dict[tuple[str, str], list[Stretch]] = {}
     tracks: dict[tuple[str, str, str], list[Stretch]] = {}
@@ -71,15 +80,16 @@ def past_events(stretches: Iterable[Stretch], *, per_label: Overrides) -> Iterat
         else:
             tracks.setdefault((header.run, header.stream, header.pack), []).append(stretch)
     for (run, stream, _), track in sorted(tracks.items()):
-        yield from _track_events(run, track, levels.get((run, stream), []), per_label)
+        yield from _track_events(run, track, levels.get((run, stream), []), per_label or {}, given or {})
 
 
 def _track_events(
-    run: str, track: Sequence[Stretch], levels: Sequence[Stretch], per_label: Overrides
+    run: str, track: Sequence[Stretch], levels: Sequence[Stretch], per_label: Overrides, given: Given
 ) -> Iterator[StoredEvent]:
     """Of one pack on one stream in one run of the daemon."""
     header = track[0].header
-    decisions = [changed(decision, label, per_label) for label, decision in _labels(header)]
+    own = given.get(header.pack, {})
+    decisions = [own.get(label.id) or changed(decision, label, per_label) for label, decision in _labels(header)]
     facts = PackFacts.of(header.pack_hash, header.labels, decisions)
     ledger = Ledger(run, {header.pack: facts})
     segmenter = Segmenter(header.stream, header.pack, header.labels, decisions)
@@ -162,3 +172,53 @@ def compare(live: Sequence[Alert], replayed: Sequence[Alert], *, near_ns: int) -
             pairs.append(Difference("new", None, alert))
     pairs += [Difference("gone", alert, None) for alert in rest.values()]
     return sorted(pairs, key=lambda pair: (pair.shown.at_ns, pair.shown.rule))
+
+
+@dataclass(slots=True)
+class EventChange:
+    """What other thresholds do to the events of one label. lost, gained: those that overlap with none of the others."""
+
+    label: str
+    before: int = 0
+    after: int = 0
+    lost: list[StoredEvent] = field(default_factory=list)
+    gained: list[StoredEvent] = field(default_factory=list)
+
+
+def compare_events(before: Iterable[StoredEvent], after: Iterable[StoredEvent]) -> list[EventChange]:
+    """By label, in their order: events that ended under the thresholds of then, beside those under others."""
+    found: dict[str, EventChange] = {}
+    was, will = _closed(before), _closed(after)
+    for key in sorted(was.keys() | will.keys()):
+        old, new = was.get(key, []), will.get(key, [])
+        change = found.setdefault(key[0], EventChange(key[0]))
+        change.before += len(old)
+        change.after += len(new)
+        change.lost += _alone(old, new)
+        change.gained += _alone(new, old)
+    return list(found.values())
+
+
+def _closed(events: Iterable[StoredEvent]) -> dict[tuple[str, ...], list[StoredEvent]]:
+    """(label, stream, pack, run) -> events that have ended, in order of their onsets."""
+    found: dict[tuple[str, ...], list[StoredEvent]] = {}
+    for event in events:
+        if event.stage == "close":
+            run = event.id.partition("/")[0]
+            found.setdefault((event.label, event.stream, event.pack, run), []).append(event)
+    return {key: sorted(some, key=lambda event: event.onset_ns) for key, some in found.items()}
+
+
+def _alone(events: Sequence[StoredEvent], others: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Of `events` those that overlap with none of `others`. Each list in order, with no overlap within itself."""
+    alone, at = [], 0
+    for event in events:
+        while at < len(others) and _end_ns(others[at]) <= event.onset_ns:
+            at += 1
+        if at == len(others) or others[at].onset_ns >= _end_ns(event):
+            alone.append(event)
+    return alone
+
+
+def _end_ns(event: StoredEvent) -> int:
+    return event.decided_ns if event.offset_ns is None else event.offset_ns

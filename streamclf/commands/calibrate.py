@@ -1,9 +1,12 @@
 """`streamclf calibrate`: thresholds from a budget of false alarms."""
 
+import difflib
 import re
+import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -11,11 +14,12 @@ import numpy as np
 
 from streamclf.alerts.calibrate import CONFIDENCE, Proposal, ScoredClip, Spans, propose, runs_of
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
-from streamclf.commands.times import local_time, parse_time
+from streamclf.commands.scores import logged
+from streamclf.commands.times import parse_time, span_text
 from streamclf.config import load, store_folder
+from streamclf.config.edit import edited_file, set_thresholds
 from streamclf.engine.segment import Decision
-from streamclf.errors import SourceError, StoreError, StreamclfError, UsageError
-from streamclf.store import scores
+from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.store.database import reader
 from streamclf.store.events import query
 from streamclf.store.scorefile import Header, Stretch
@@ -31,10 +35,15 @@ _LEAST_HOURS = 1.0
 @click.option("--budget", required=True, metavar="N/hour|day|week", help="False events of each label and stream.")
 @click.option("--since", metavar="TIME", default="48h", show_default=True, help="From here on.")
 @click.option("--until", metavar="TIME", help="Up to here; default now.")
-@click.option("--labels", metavar="ID,...", help="Only these labels; default all that tell events.")
+@click.option(
+    "--labels", metavar="ID,...", help="Only these labels, by id or group:NAME; default all that tell events."
+)
 @click.option("--clips", type=click.Path(path_type=Path, file_okay=False),
               help="A folder for each label with recordings of it: what the thresholds would miss.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the TOML there; default standard output.")
+@click.option(
+    "--apply", is_flag=True, help="Write the thresholds into the configuration; the old file is kept beside it."
+)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
 def calibrate(
     budget: str,
@@ -43,13 +52,17 @@ def calibrate(
     labels: str | None,
     clips: Path | None,
     out: Path | None,
+    apply: bool,
     config_file: Path | None,
 ) -> None:
     """Propose thresholds that keep false events within a budget, out of this site's own score log.
 
     All that the log holds of a label counts as false, but for events that were marked as right: choose a time in which
-    the label was not there. What is written is a piece of configuration to look over and to take into your own file.
+    the label was not there. What is written is a piece of configuration to look over and to take into your own file;
+    `streamclf replay --thresholds FILE` shows which events it would lose and gain, and --apply puts it in.
     """
+    if apply and out is not None:
+        raise UsageError("--out writes a piece to look over, --apply puts it into the configuration; give one of them")
     asked = _BUDGET.fullmatch(budget)
     if asked is None:
         raise UsageError(f"--budget {budget!r} is not a rate; write such as 1/day, 0.5/hour or 3/week")
@@ -58,13 +71,7 @@ def calibrate(
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     until_ns = now_ns if until is None else parse_time(until, option="--until", now_ns=now_ns)
     folder = store_folder(load(file=config_file))
-    files = [file for file in scores.files(folder) if file.header.kind == "scores"]
-    stretches = list(scores.read(files, since_ns=since_ns, until_ns=until_ns))
-    if not stretches:
-        raise StoreError(
-            f"no scores were logged from {local_time(since_ns)} to {local_time(until_ns)}; "
-            "calibrate needs the score log: [scores] enabled = true"
-        )
+    stretches = [s for s in logged(folder, since_ns, until_ns, command="calibrate") if s.header.kind == "scores"]
     wanted = _wanted(stretches, labels)
     right = _right(folder, since_ns, until_ns)
     proposals = [
@@ -75,8 +82,11 @@ def calibrate(
     ]  # fmt: skip
     _show(proposals)
     if proposals[0].hours < _LEAST_HOURS or proposals[0].hours * rate < 1:
-        hours = f"{proposals[0].hours:.1f} hours were logged"
-        click.echo(f"{hours}: too little to tell {budget} from none; log for longer", err=True)
+        logged_ = f"{span_text(3600 * proposals[0].hours)} were logged"
+        click.echo(f"{logged_}: too little to tell {budget} from none; log for longer", err=True)
+    if apply:
+        _apply(proposals, edited_file(config_file), budget=budget, now_ns=now_ns)
+        return
     text = _toml(proposals, budget)
     if out is None:
         click.echo(text, nl=False)
@@ -97,10 +107,19 @@ def _wanted(stretches: Sequence[Stretch], labels: str | None) -> list[str]:
     if labels is None:
         return sorted(enabled)
     wanted = [label for label in labels.split(",") if label]
+    groups: dict[str, set[str]] = {}
+    for stretch in stretches:
+        for known in stretch.header.labels:
+            if known.id in enabled and known.group:
+                groups.setdefault(f"group:{known.group}", set()).add(known.id)
+    found: list[str] = []
     for label in wanted:
-        if label not in enabled:
-            raise UsageError(f"--labels: no score of {label!r} was logged; there are {', '.join(sorted(enabled)[:12])}")
-    return wanted
+        if label not in enabled and label not in groups:
+            near = difflib.get_close_matches(label, [*enabled, *groups], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(enabled)[:12])}"
+            raise UsageError(f"--labels: no score of {label!r} was logged; {hint}")
+        found += sorted(groups.get(label, {label}))
+    return list(dict.fromkeys(found))
 
 
 def _decision(stretches: Iterable[Stretch], pack: str, label: str) -> Decision:
@@ -175,9 +194,41 @@ def _show(proposals: Sequence[Proposal]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), err=True)
 
 
+def _strictest(proposals: Iterable[Proposal]) -> list[Proposal]:
+    """One for each label: a configuration has one threshold of it, whatever the number of packs that tell it."""
+    found: dict[str, Proposal] = {}
+    for p in proposals:
+        if p.label not in found or (p.met, p.after.enter) > (found[p.label].met, found[p.label].after.enter):
+            found[p.label] = p
+    return list(found.values())
+
+
+def _apply(proposals: Sequence[Proposal], path: Path, *, budget: str, now_ns: int) -> None:
+    tables = {
+        p.label: {
+            "enter": round(p.after.enter, 3),
+            "leave": round(p.after.leave, 3),
+            "min_on_ms": p.after.min_on * FRAME_MS,
+        }
+        for p in _strictest(proposals)
+        if p.met
+    }
+    if not tables:
+        raise StreamclfError(f"no threshold keeps {budget} for any of these labels, so nothing was written; allow more")
+    stamp = f"{datetime.fromtimestamp(now_ns // NS_PER_SECOND):%Y%m%d-%H%M%S}"
+    old = set_thresholds(path, tables, note=f"streamclf calibrate --budget {budget}, {stamp}", stamp=stamp)
+    click.echo(f"{path} holds the thresholds of {', '.join(tables)} now; a running daemon takes them over by itself")
+    click.echo(f"to go back: {undo(path, old)}")
+
+
+def undo(path: Path, old: Path | None) -> str:
+    """The command that brings back what was."""
+    return shlex.join(["rm", str(path)] if old is None else ["mv", str(old), str(path)])
+
+
 def _toml(proposals: Sequence[Proposal], budget: str) -> str:
     lines = [f"# streamclf calibrate --budget {budget}: look it over, then take it into your configuration", ""]
-    for p in proposals:
+    for p in _strictest(proposals):
         if not p.met:
             lines += [f"# {p.label}: no threshold keeps {budget} here ({24 * p.rate:.1f} a day at the highest)", ""]
             continue
@@ -186,8 +237,8 @@ def _toml(proposals: Sequence[Proposal], budget: str) -> str:
             f"enter = {p.after.enter:.3f}  # was {p.before.enter:.3f}",
             f"leave = {p.after.leave:.3f}",
             f"min_on_ms = {p.after.min_on * FRAME_MS}",
-            f"# {24 * p.rate:.2f} a day in {p.hours:.1f} hours of log (before: {24 * p.rate_before:.2f})",
-            f"# expected of as many hours again: {24 * p.low:.2f} to {24 * p.high:.2f} a day ({CONFIDENCE:.0%})",
+            f"# {24 * p.rate:.2f} a day in {span_text(3600 * p.hours)} of log (before: {24 * p.rate_before:.2f})",
+            f"# expected of as long again: {24 * p.low:.2f} to {24 * p.high:.2f} a day ({CONFIDENCE:.0%})",
         ]
         if p.missed is not None:
             lines.append(f"# misses {p.missed} of {p.clips} clips (before: {p.missed_before})")

@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from streamclf.client import DEFAULT_URL, Client, Reconnect, parse_url
+from streamclf.client import Client, Reconnect, parse_url
+from streamclf.commands.own import reached, url_option
 from streamclf.errors import ServeError, StreamclfError, UsageError
 from streamclf.protocol import wire
 from streamclf.protocol.sound import SoundBlock
@@ -25,8 +26,8 @@ MOST_SILENCE_S = 10
 
 
 @click.command()
-@click.argument("place", metavar="[URL]", required=False)
-@click.option("--url", metavar="URL", help=f"The daemon; default {DEFAULT_URL}.")
+@click.argument("address", metavar="[URL]", required=False)
+@url_option
 @click.option("--ndjson", is_flag=True, help="Messages as they come, one a line; the default off a terminal.")
 @click.option("--tier", type=click.Choice(["events", "batch", "frame"]), default="batch", help="Default batch.")
 @click.option("--labels", multiple=True, metavar="ID,…", help="Labels, by id or as group:NAME; repeatable.")
@@ -42,16 +43,10 @@ MOST_SILENCE_S = 10
 @click.option("--since", type=click.IntRange(0), metavar="SEQ", help="Also what came after SEQ; 0: all that is held.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
 @click.option("--no-reconnect", is_flag=True, help="End when there is no connection, instead of trying again.")
-def listen(
-    place: str | None,
-    url: str | None,
-    ndjson: bool,
-    no_reconnect: bool,
-    token_file: Path | None,
-    audio: str | None,
-    **wish: Any,
-) -> int:
-    """Show what the daemon at URL hears (default ws://127.0.0.1:8765/v1; host, host:port and http:// do too).
+def listen(address: str | None, ndjson: bool, no_reconnect: bool, audio: str | None, **wish: Any) -> int:
+    """Show what a daemon hears: that of your configuration, or the one at URL.
+
+    URL is such as ws://127.0.0.1:8765/v1; host, host:port and http:// do too.
 
     On a terminal: a live view. With --ndjson, or when the output goes elsewhere: the messages of the websocket just
     as they come, one JSON object a line. Without options these are all score rows and all events of all streams, in
@@ -65,18 +60,14 @@ def listen(
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; messages have nowhere to go")
-    if place is not None and url is not None and place != url:
-        raise UsageError(
-            f"two daemons are named, {place} and --url {url}; name one, as in: streamclf listen --url {url}"
-        )
-    url = url or place or DEFAULT_URL
+    url, token = reached(address, wish["url"], token_file=wish["token_file"])
     try:
         parse_url(url)
     except ServeError as fault:
         raise UsageError(str(fault)) from None
     live = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not ndjson
     options = {
-        "token": token_of(token_file),
+        "token": token,
         "streams": wish["streams"] or None,
         "packs": wish["packs"] or None,
         "labels": [part for text in wish["labels"] for part in text.split(",") if part] or None,
@@ -93,13 +84,6 @@ def listen(
     except BrokenPipeError:
         # the reader has what it wanted; nothing is left in a buffer that could complain at exit
         return 0
-
-
-def token_of(file: Path | None) -> str | None:
-    """The token in `file`, where one was named; else the client looks into the environment. Raises `ConfigError`."""
-    from streamclf.serve.http.tokens import read_token
-
-    return read_token(file, {}) if file is not None else None
 
 
 def _until_interrupted(main: Callable[[], Any]) -> int:

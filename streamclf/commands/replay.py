@@ -1,22 +1,30 @@
-"""`streamclf replay`: rules tried on the score log."""
+"""`streamclf replay`: rules and thresholds tried on the score log."""
 
 import json
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import click
 
 from streamclf.alerts import outbox
-from streamclf.alerts.replay import Difference, compare, replay
-from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.alert import Alert
+from streamclf.alerts.replay import Difference, EventChange, Given, compare, compare_events, past_events, replay
+from streamclf.alerts.rules.file import RuleFile, load_rules
 from streamclf.clock import NS_PER_SECOND
+from streamclf.commands.scores import logged
 from streamclf.commands.text import table
-from streamclf.commands.times import iso_time, local_time, parse_time
-from streamclf.config import load, rules_file, store_folder
-from streamclf.errors import StoreError
-from streamclf.store import scores
+from streamclf.commands.times import iso_time, local_time, parse_time, span_text
+from streamclf.config import Config, load, rules_file, store_folder
+from streamclf.engine.engine import default_decision
+from streamclf.engine.segment import decide
+from streamclf.errors import PackError
+from streamclf.model.library import find_pack
 from streamclf.store.database import reader
+from streamclf.store.events import StoredEvent, query
+from streamclf.store.scorefile import Stretch
+from streamclf.toml import parse
 
 HELP = "Try rules and thresholds on what was heard."
 
@@ -28,8 +36,8 @@ _NEAR_S = 30  # an alert of the same rule and label within this is the same one,
 @click.option("--until", metavar="TIME", help="Up to here; default now.")
 @click.option("--rules", "rules", type=click.Path(path_type=Path), help="Rules to try; default those in force.")
 @click.option("--thresholds", type=click.Path(path_type=Path),
-              help="A configuration file whose [segmentation] takes the place of the thresholds of then.")  # fmt: skip
-@click.option("--all", "everything", is_flag=True, help="Show also the alerts that stay as they were.")
+              help="A configuration file whose [segmentation] and sensitivity are tried.")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="Show also the alerts and labels that stay as they were.")
 @click.option("--png", type=click.Path(path_type=Path), help="Draw a timeline to this file.")
 @click.option("--format", "form", type=click.Choice(["table", "ndjson"]), default="table", show_default=True)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -43,45 +51,117 @@ def replay_command(
     form: str,
     config_file: Path | None,
 ) -> None:
-    """Try rules and thresholds on what was heard: which alerts would appear, vanish or move.
+    """Try rules and thresholds on what was heard: which events and alerts would appear, vanish or move.
 
-    It needs the score log ([scores] enabled). TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago). No sink
-    is told of anything.
+    It needs the score log ([scores] enabled). No sink is told of anything. With --thresholds each label whose events
+    change is told with how many are lost and gained, and how many of the lost ones somebody had marked as right.
+
+    TIME is 2026-05-01T06:30, 6:30 (today), yesterday, yesterday 18:00, now, or 90m, 1h30m, 7d (ago).
     """
     config = load(file=config_file)
     folder = store_folder(config)
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     until_ns = now_ns if until is None else parse_time(until, option="--until", now_ns=now_ns)
-    file = load_rules(rules or rules_file(config))
-    per_label = load(file=thresholds, environ={}).per_label() if thresholds is not None else {}
-    with closing(reader(folder)) as connection:
-        kept = outbox.alerts_between(connection, since_ns=since_ns, until_ns=until_ns)
+    named = rules or rules_file(config)
+    # who tries thresholds need not have rules; a file that was named has to be there
+    none = rules is None and not config.rules and not named.exists()
+    file = RuleFile() if none else load_rules(named)
+    tried = None if thresholds is None else load(file=thresholds, environ={})
+    kept, marks = _kept(folder, since_ns, until_ns)
     began = time.monotonic()
-    stretches = list(scores.read(scores.files(folder), since_ns=since_ns, until_ns=until_ns))
-    if not stretches:
-        raise StoreError(
-            f"no scores were logged from {local_time(since_ns)} to {local_time(until_ns)}; "
-            "replay needs the score log: [scores] enabled = true"
-        )
-    past = replay(stretches, file.rules, place=file.place, per_label=per_label)
+    stretches = logged(folder, since_ns, until_ns, command="replay")
+    per_label = {} if tried is None else tried.per_label()
+    given: Given = {}
+    if tried is not None and thresholds is not None and "sensitivity" in parse(thresholds.read_text("utf-8")):
+        given = _decisions(tried, stretches)
+    past = replay(stretches, file.rules, place=file.place, per_label=per_label, given=given)
+    changes = compare_events(past_events(stretches), past.events) if tried is not None else []
     replayed = [alert for alert in past.alerts if since_ns <= alert.at_ns < until_ns]
     pairs = compare(kept, replayed, near_ns=_NEAR_S * NS_PER_SECOND)
-    hours = sum(s.end_ns - s.first_ns for s in stretches if s.header.kind == "scores") / NS_PER_SECOND / 3600
     if form == "ndjson":
-        for pair in pairs:
-            click.echo(json.dumps(_fields(pair), separators=(",", ":")))
+        for fields in (*map(_fields, pairs), *_event_fields(changes)):
+            click.echo(json.dumps(fields, separators=(",", ":")))
     else:
+        if tried is not None:
+            _show_events(changes, marks, everything=everything)
         shown = [pair for pair in pairs if everything or pair.what != "same"]
         table(("time", "alert", "rule", "message"), [_cells(pair) for pair in shown])
+    if tried is not None:
+        lost, gained = (sum(len(getattr(change, name)) for change in changes) for name in ("lost", "gained"))
+        click.echo(f"events: {sum(change.after for change in changes)}, {lost} lost, {gained} gained", err=True)
     counts = ", ".join(f"{sum(p.what == what for p in pairs)} {what}" for what in ("same", "new", "gone", "moved"))
-    click.echo(f"{counts}; {hours:.2f} hours of rows in {time.monotonic() - began:.1f} s", err=True)
+    heard_s = sum(s.end_ns - s.first_ns for s in stretches if s.header.kind == "scores") / NS_PER_SECOND
+    took_s = time.monotonic() - began
+    click.echo(f"alerts: {counts}; {span_text(heard_s)} of rows in {took_s:.1f} s", err=True)
     if png is not None:
         from streamclf.draw import canvas, timeline
 
         ended = [event for event in past.events if event.stage == "close"]
         image = timeline.draw(pairs, ended, since_ns=since_ns, until_ns=until_ns, timezone=file.place.timezone)
         canvas.write(png, canvas.png(image))
+
+
+def _kept(folder: Path, since_ns: int, until_ns: int) -> tuple[list[Alert], dict[str, str]]:
+    """The alerts that there were, and id -> mark of the events that somebody has marked."""
+    with closing(reader(folder)) as connection:
+        alerts = outbox.alerts_between(connection, since_ns=since_ns, until_ns=until_ns)
+        marked = query(connection, since_ns=since_ns - 3600 * NS_PER_SECOND, until_ns=until_ns, marked=True)
+        return alerts, {event.id: event.mark for event in marked}
+
+
+def _decisions(config: Config, stretches: Sequence[Stretch]) -> Given:
+    """What the packs of the log decide at another sensitivity: only they know which thresholds it moves, and whence."""
+    found = {}
+    for name, digest in sorted({(s.header.pack, s.header.pack_hash) for s in stretches if s.header.kind == "scores"}):
+        try:
+            pack = find_pack(name)
+        except PackError:
+            raise PackError(
+                f"the file sets a sensitivity, which moves the thresholds of pack {name}, and that is not installed; "
+                f"install it with `streamclf models add {name}`, or write `enter` in its place"
+            ) from None
+        if pack.digest != digest:
+            click.echo(f"the log was written with another version of pack {name}; its thresholds are today's", err=True)
+        decided = decide(
+            pack.labels,
+            default_decision(pack.manifest),
+            per_label=config.per_label(),
+            sensitivity=config.sensitivity,
+        )
+        found[name] = {label.id: decision for label, decision in zip(pack.labels, decided, strict=True)}
+    return found
+
+
+def _show_events(changes: Iterable[EventChange], marks: Mapping[str, str], *, everything: bool) -> None:
+    def right(events: Sequence[StoredEvent]) -> str:
+        return str(sum(marks.get(event.id) == "right" for event in events) or "")
+
+    table(
+        ("label", "events then", "events now", "lost", "of these right", "gained"),
+        [
+            (c.label, str(c.before), str(c.after), str(len(c.lost)), right(c.lost), str(len(c.gained)))
+            for c in changes
+            if everything or c.lost or c.gained or c.before != c.after
+        ],
+    )
+    click.echo()
+
+
+def _event_fields(changes: Iterable[EventChange]) -> list[dict[str, object]]:
+    return [
+        {
+            "what": what,
+            "event": event.id,
+            "label": event.label,
+            "stream": event.stream,
+            "onset": iso_time(event.onset_ns),
+            "peak": round(event.peak, 4),
+        }
+        for change in changes
+        for what, events in (("lost", change.lost), ("gained", change.gained))
+        for event in events
+    ]
 
 
 def _fields(pair: Difference) -> dict[str, object]:

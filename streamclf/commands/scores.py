@@ -13,7 +13,7 @@ from streamclf.clock import NS_PER_FRAME
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import load, store_folder
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.store import scores as log
 from streamclf.store.scorefile import Header, ScoreFile, Stretch
 from streamclf.text import plain
@@ -25,6 +25,18 @@ _LARGEST = 4 << 30  # bytes of probabilities in one NPZ: all of it is in memory
 _config = click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Configuration file ([store] path)."
 )
+
+
+def logged(folder: Path, since_ns: int, until_ns: int, *, command: str) -> list[Stretch]:
+    """Every row that was logged in [since, until). Raises `StoreError` where there is none. command: what needs it."""
+    found = list(log.read(log.files(folder), since_ns=since_ns, until_ns=until_ns))
+    if not found:
+        raise StoreError(
+            f"no scores were logged from {local_time(since_ns)} to {local_time(until_ns)}; {command} needs the score "
+            "log: start the daemon with `STREAMCLF_SCORES_ENABLED=true streamclf run`, or for good write enabled = "
+            "true under [scores]"
+        )
+    return found
 
 
 @click.group()

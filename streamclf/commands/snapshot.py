@@ -9,17 +9,17 @@ from pathlib import Path
 
 import click
 
-from streamclf.client import DEFAULT_URL, parse_url
+from streamclf.client import parse_url
 from streamclf.client.snapshot import gather
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.listen import token_of
+from streamclf.commands.own import reached, url_option
 from streamclf.errors import ServeError, UsageError
 
 HELP = "Draw the last minutes of a stream."
 
 
 @click.command()
-@click.option("--url", default=DEFAULT_URL, metavar="URL", help=f"The daemon; default {DEFAULT_URL}.")
+@url_option
 @click.option("--stream", metavar="NAME", help="Stream; may be left out where there is one.")
 @click.option(
     "--seconds", type=click.IntRange(1, 3600), default=60, show_default=True, help="How many of the last ones."
@@ -33,7 +33,7 @@ HELP = "Draw the last minutes of a stream."
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
 @click.option("--out", required=True, metavar="PNG", help="File to write; - is standard output.")
 def snapshot(
-    url: str,
+    url: str | None,
     stream: str | None,
     seconds: int,
     labels: tuple[str, ...],
@@ -51,6 +51,7 @@ def snapshot(
 
     A daemon holds the last 90 s ([server] replay_seconds).
     """
+    url, token = reached(url, token_file=token_file)
     try:
         parse_url(url)
     except ServeError as fault:
@@ -68,7 +69,7 @@ def snapshot(
     found = asyncio.run(
         gather(
             url,
-            token=token_of(token_file),
+            token=token,
             stream=stream,
             seconds=seconds,
             labels=[part for text in labels for part in text.split(",") if part],

@@ -131,8 +131,24 @@ class Engine:
             outputs += track.finish(ended_by)
         return outputs
 
-    def allow(self, packs: Container[str], labels: Container[str]) -> None:
-        """Of these packs only events of these label ids begin from now on."""
+    def decide(self, per_label: Mapping[str, Mapping[str, object]], sensitivity: Sensitivity) -> list[Output]:
+        """Decide by other thresholds from the next row on. Returns the closing of events whose label is off now."""
+        self._per_label, self._sensitivity = per_label, sensitivity
+        outputs: list[Output] = []
+        for tracks in self.tracks.values():
+            for track in tracks:
+                outputs += track.segmenter.redecide(
+                    decide(
+                        track.segmenter.labels,
+                        default_decision(track.manifest),
+                        per_label=per_label,
+                        sensitivity=sensitivity,
+                    )
+                )
+        return outputs
+
+    def allow(self, packs: Container[str], labels: Container[str] | None) -> None:
+        """Of these packs only events of these label ids begin from now on; None is all."""
         for tracks in self.tracks.values():
             for track in tracks:
                 if track.manifest.name in packs:

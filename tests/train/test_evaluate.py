@@ -14,8 +14,8 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.errors import StreamclfError
 from streamclf.train.data.annotations import Recording, Span
-from streamclf.train.data.labelmap import parse_map, resolve
-from streamclf.train.evaluate.evaluation import Evaluation, EvaluationSettings, evaluate
+from streamclf.train.data.labelmap import LabelMap, parse_map, resolve
+from streamclf.train.evaluate.evaluation import Evaluation, EvaluationSettings, evaluate, judged_labels
 from streamclf.types import F32, FrameScores
 from tools.lab.tinypack import RATE, stateful_pack, window_frames_pack, window_row_pack
 
@@ -261,6 +261,14 @@ def test_nothing_that_could_be_told_apart(
         run(engine, recordings, *maps)
 
     assert said in str(caught.value)
+
+
+def test_a_pack_that_answers_nothing_is_named_where_another_one_answers(tmp_path: Path) -> None:
+    recordings = [clip(tmp_path, f"{n}", label, audio()) for n, label in enumerate(("loud", "cat"))]
+    maps = [LabelMap({"loud": (0,)}, frozenset(), ("cat",)), LabelMap({}, frozenset(), ("cat", "loud"))]
+
+    with pytest.raises(StreamclfError, match=r"two answers none of the labels of the data.*leave two out"):
+        judged_labels(recordings, maps, ["one", "two"])
 
 
 def test_no_recording_that_can_be_read(tmp_path: Path, engine: Engine) -> None:

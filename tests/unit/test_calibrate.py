@@ -1,5 +1,7 @@
 """Thresholds from a budget: events counted as the segmenter counts them, and an interval that holds what it says."""
 
+import shlex
+import subprocess
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from streamclf.alerts.calibrate import ScoredClip, ScoreRun, interval, onsets, propose, runs_of
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
-from streamclf.commands.calibrate import calibrate
+from streamclf.commands.calibrate import calibrate, undo
+from streamclf.config.edit import set_thresholds
 from streamclf.engine.segment import Decision, Segmenter
-from streamclf.errors import StoreError, UsageError
+from streamclf.errors import ConfigError, StoreError, StreamclfError, UsageError
 from streamclf.store import scores
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_mark
@@ -110,10 +113,12 @@ def test_no_alarm_in_the_log_still_leaves_room_for_some() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     Store.open(tmp_path).close()
-    labels = [Label("robin", "Robin", "bird"), Label("owl", "Owl", "bird"), Label("hidden", "Hidden")]
-    decisions = [Decision(enter=0.4, leave=0.28), Decision(), Decision(enabled=False)]
+    birds = [Label("robin", "Robin", "bird"), Label("owl", "Owl", "bird")]
+    labels = [*birds, Label("hidden", "Hidden"), Label("siren", "Siren")]
+    decisions = [Decision(enter=0.4, leave=0.28), Decision(), Decision(enabled=False), Decision()]
     log = ScoreLog(tmp_path, "run1", {"birds": PackFacts.of("ab", labels, decisions)})
-    rows = np.stack([site(2, 2, per_hour=30), np.zeros(2 * HOUR, dtype=np.float32), site(3, 2, per_hour=9)], axis=1)
+    silence = np.zeros(2 * HOUR, dtype=np.float32)
+    rows = np.stack([site(2, 2, per_hour=30), silence, site(3, 2, per_hour=9), silence + 1.0], axis=1)
     for first in range(0, len(rows), 500):
         log.take([FrameScores("mic", "birds", first, rows[first : first + 500], True, 0)], {"mic": START_NS})
     log.close()
@@ -121,7 +126,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *args: str) -> tuple[str, str]:
-    env = {"STREAMCLF_STORE_PATH": str(folder), "STREAMCLF_CONFIG": None}
+    # nothing of this is to find its way into the configuration of who runs the tests
+    env = {"STREAMCLF_STORE_PATH": str(folder), "STREAMCLF_CONFIG": None, "XDG_CONFIG_HOME": str(folder / "config")}
     given = ("--since", "2023-11-14T22:00:00+00:00", *args)
     result = CliRunner().invoke(calibrate, given, env=env, catch_exceptions=False, standalone_mode=False)
     if result.exception is not None:
@@ -139,7 +145,7 @@ def test_what_it_writes_is_configuration(folder: Path) -> None:
     assert [len(run.scores) for run in runs] == [2 * HOUR]
     assert 0 < len(onsets(runs[0].scores, kept)) <= 3
     assert "robin  0.40 -> " in told
-    assert set(tomllib.loads(call(folder, "--budget", "1/hour")[0])["segmentation"]) == {"robin", "owl"}
+    assert set(tomllib.loads(call(folder, "--budget", "1/hour")[0])["segmentation"]) == {"robin", "owl", "siren"}
 
 
 def test_marks_say_what_was_no_false_alarm(folder: Path) -> None:
@@ -155,9 +161,71 @@ def test_marks_say_what_was_no_false_alarm(folder: Path) -> None:
     assert " 0.0 -> 0.0 " in call(folder, "--budget", "1/day", "--labels", "robin")[1]
 
 
+def test_applied_it_stands_in_the_configuration_and_the_old_one_beside_it(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "my.toml"
+    own.write_text('# mine\nsource = ["demo"]\n\n[segmentation.robin]  # loud here\nenter = 0.4\nn = 2\nm = 3\n')
+    before = own.read_text()
+    told, _ = call(folder, "--budget", "1/hour", "--labels", "group:bird", "--apply", "--config", str(own))
+    after = tomllib.loads(own.read_text())
+    (kept,) = tmp_path.glob("my.toml.before-*")
+
+    assert own.read_text().startswith('# mine\nsource = ["demo"]')
+    assert set(after["segmentation"]) == {"robin", "owl"}
+    assert after["segmentation"]["robin"]["enter"] > 0.4
+    assert after["segmentation"]["robin"]["m"] == 3, "what it does not speak of stays"
+    assert kept.read_text() == before
+    back = told.partition("to go back: ")[2]
+    subprocess.run(shlex.split(back), check=True)
+    assert own.read_text() == before
+
+
+def test_the_first_configuration_is_made_and_taken_back(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "new" / "config.toml"
+    told = set_thresholds(own, {"owl": {"enter": 0.7}}, note="why", stamp="now")
+    assert told is None
+    assert own.read_text() == "[segmentation.owl]\nenter = 0.7 # why\n"
+    assert undo(own, told) == f"rm {own}"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "segmentation = {owl = {enter = 0.5}}\n",
+        "segmentation.owl.enter = 0.5\n",
+        "[segmentation]\nowl.enter = 0.5\n",
+        '[segmentation."*"]\nenter = 0.3\n[server]\nport = 9000\n[segmentation.robin]\nn = 2\nm = 4\n',
+        "[segmentation]\n",
+        "# nothing\n",
+    ],
+)
+def test_a_file_is_edited_whichever_way_it_writes_tables(tmp_path: Path, written: str) -> None:
+    own = tmp_path / "config.toml"
+    own.write_text(written)
+    wanted = tomllib.loads(written)
+    table = wanted.setdefault("segmentation", {}).setdefault("owl", {})
+    table |= {"enter": 0.7, "leave": 0.5}
+    set_thresholds(own, {"owl": {"enter": 0.7, "leave": 0.5}}, note="why", stamp="now")
+    assert tomllib.loads(own.read_text()) == wanted
+
+
+def test_what_would_be_refused_is_not_written(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "config.toml"
+    own.write_text("sorce = 3\n")
+    with pytest.raises(ConfigError, match="did you mean source"):
+        call(folder, "--budget", "1/hour", "--apply", "--config", str(own))
+    own.write_text("source = []\n")
+    with pytest.raises(ConfigError, match=r"config\.toml: segmentation"):
+        set_thresholds(own, {"owl": {"enter": 7.0}}, note="", stamp="now")
+    assert [path.name for path in tmp_path.iterdir() if "config" in path.name] == ["config.toml"]
+    assert own.read_text() == "source = []\n"
+
+
 @pytest.mark.parametrize(
     ("args", "fault", "sentence"),
     [
+        (("--budget", "1/day", "--apply", "--out", "x"), UsageError, "give one of them"),
+        (("--budget", "1/day", "--labels", "siren", "--apply"), StreamclfError, "so nothing was written; allow more"),
+        (("--budget", "1/day", "--labels", "robbin"), UsageError, "did you mean robin"),
         (("--budget", "one"), UsageError, "--budget 'one' is not a rate; write such as 1/day"),
         (("--budget", "1/day", "--labels", "wren"), UsageError, "no score of 'wren' was logged"),
         (("--budget", "1/day", "--until", "2020-01-01"), StoreError, "no scores were logged"),

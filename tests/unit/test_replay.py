@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamclf.alerts.replay import Past, compare, replay
+from streamclf.alerts.replay import Past, compare, compare_events, replay
 from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
@@ -125,6 +125,36 @@ def test_other_thresholds_and_rules_show_what_would_have_been(folder: Path, hear
     assert enters == pytest.approx({"robin": 0.99, "owl": 0.95, "siren": 0.5})
     leaves = {event.label: event.leave for event in strict.events}
     assert leaves["robin"] == pytest.approx(0.99 * 0.7)
+
+
+def test_events_that_other_thresholds_lose_and_gain_are_told_by_label(folder: Path, heard: Past) -> None:
+    was = [event for event in heard.events if event.stage == "close"]
+    strict = again(folder, per_label={"robin": {"enter": 0.99, "leave": 0.98}, "owl": {"enter": 0.3, "leave": 0.2}})
+    robin, owl, siren = sorted(compare_events(was, strict.events), key=lambda change: "ros".find(change.label[0]))
+
+    assert (robin.gained, siren.lost, siren.gained, owl.lost) == ([], [], [], [])
+    assert {event.id for event in robin.lost} <= {event.id for event in was}
+    assert 0 < len(robin.lost) <= robin.before
+    assert robin.before == sum(event.label == "robin" for event in was)
+    now = [event for event in strict.events if event.stage == "close" and event.label == "owl"]
+    assert owl.after == len(now)
+    apart = [
+        new
+        for new in now
+        if not any(
+            old.stream == new.stream and old.label == "owl"
+            and old.onset_ns < (new.offset_ns or 0) and new.onset_ns < (old.offset_ns or 0)
+            for old in was
+        )
+    ]  # fmt: skip
+    assert apart
+    assert {event.id for event in owl.gained} == {event.id for event in apart}
+
+
+def test_decisions_that_are_given_take_the_place_of_all_others(folder: Path) -> None:
+    sure = {"robin": Decision(enter=0.97, leave=0.9, min_on=3, min_off=5)}
+    given = again(folder, given={"birds": sure}, per_label={"robin": {"enter": 0.1}})
+    assert {event.enter for event in given.events if event.label == "robin"} == {0.97}
 
 
 def test_alerts_are_paired_by_id_then_by_time() -> None:

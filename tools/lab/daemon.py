@@ -173,6 +173,7 @@ def start_daemon(
     env: Mapping[str, str],
     log: Path,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
+    cwd: Path | None = None,
 ) -> Daemon:
     """Starts `streamclf run ARGS` on `port` and returns at once."""
     with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
@@ -182,5 +183,6 @@ def start_daemon(
             stdin=stdin,
             stdout=out,
             stderr=err,
+            cwd=cwd,
         )
     return Daemon(process, port, log)

@@ -1,5 +1,6 @@
 """The addresses that read what is kept on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from streamclf.config import ClipsConfig
@@ -13,9 +14,9 @@ from streamclf.serve.roles import Role
 
 
 def stored_routes(
-    folder: Path | None, live: Live | None = None, *, clips: ClipsConfig | None = None
+    folder: Path | None, live: Live | None = None, *, clips: Callable[[], ClipsConfig] = ClipsConfig
 ) -> dict[str, Route]:
-    """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound.
+    """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound now.
 
     live: the running daemon, which alone knows its rules and why. Call it on the event loop's thread.
     """
@@ -25,7 +26,7 @@ def stored_routes(
         return routes
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
-    routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips or ClipsConfig()).answer, in_thread=True)
+    routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:
         routes["/v1/why"] = Route(Role.LABELS, Why(folder, live).answer, in_thread=True)
         routes["/v1/rules"] = Route(Role.LABELS, Rules(live.rules).answer)

@@ -1,7 +1,7 @@
 """`GET /v1/events`: events that are kept, a page at a time.
 
     labels, streams   lists by commas or repetition; a label is an id or group:NAME
-    since_ns, until_ns, min_peak, test=true
+    since_ns, until_ns, min_peak, test=true; or since, until in words such as yesterday
     limit             events of a page, 1 to 1000, default 100
     after             only events whose newest stage was stored after this one, in that order
 

@@ -58,6 +58,7 @@ _NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up 
 _SWEEP_S = 0.25
 _NORMAL = 1000
 _GOING_AWAY = 1001
+_RESTART = 1012
 _INTERNAL_ERROR = 1011
 
 
@@ -94,6 +95,7 @@ class Server:
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
         self._subscribers: set[Subscriber] = set()
+        self._no_audio = settings.no_audio
         # bound: MAX_POSTED; score rows beyond are dropped; counter: BORDER_ROWS
         self._posted: deque[tuple[Sequence[Output], int]] = deque()
         self._taking = False
@@ -290,7 +292,7 @@ class Server:
             self._marks,
             role=connection.role,
             now_s=self._loop.time(),
-            no_audio=self._settings.no_audio,
+            no_audio=self._no_audio,
         )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
@@ -328,6 +330,16 @@ class Server:
                     await asyncio.sleep(PIECE_S / CATCH_UP)
             if not session.more(self._loop.time()):
                 return
+
+    def forbid_audio(self, why: str) -> None:
+        """Nobody may listen live from now on, or everybody with the role where `why` is empty.
+
+        Clients connect again where that has changed: what they were told does not hold any more.
+        """
+        if why != self._no_audio:
+            self._no_audio = why
+            for subscriber in list(self._subscribers):
+                subscriber.close(_RESTART, "who may listen live has changed; connect again")
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""

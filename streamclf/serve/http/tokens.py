@@ -27,7 +27,7 @@ def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | Non
         return _checked(environ[TOKEN_VARIABLE].strip(), TOKEN_VARIABLE)
     if not file:
         return None
-    path = Path(file)
+    path = Path(file).expanduser()
     try:
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())

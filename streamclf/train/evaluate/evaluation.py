@@ -156,6 +156,14 @@ def judged_labels(recordings: Sequence[Recording], maps: Sequence[LabelMap], pac
         if all(label in label_map.background for label in present for label_map in maps):
             return ()
         other = sorted({label for label_map in maps for label in label_map.unmapped})
+        answering = [name for name, label_map in zip(packs, maps, strict=True) if set(present) & set(label_map.columns)]
+        if 0 < len(answering) < len(packs):
+            without = " and ".join(name for name in packs if name not in answering)
+            raise StreamclfError(
+                f"{without} answers none of the labels of the data ({some(present)}), and only what every pack answers "
+                f"can be compared: leave {without} out, or say which of its labels answer with "
+                f'--labels-map "{present[0]}=PACK_LABEL" (`streamclf models show {without.split()[0]}` lists them)'
+            )
         raise StreamclfError(
             f"no label of the data ({some(present)}) is one of {names}; say which ones answer them with "
             f'--labels-map "{(other or present)[0]}=PACK_LABEL" (`streamclf models show NAME` lists a pack\'s labels)'
