@@ -7,6 +7,7 @@ What each function promises holds for any text, lone surrogates too:
     one_line   for a terminal or a log, of an error: one line of a bounded length, printable
     cell       for a table that a spreadsheet may open: one line that is not a formula
     some       names in a sentence, not more than fit into it
+    near       what of some names was probably meant, or all that there is
 
 and what keeps a URL's secrets out of all that is shown, logged or kept:
 
@@ -14,9 +15,11 @@ and what keeps a URL's secrets out of all that is shown, logged or kept:
     hide_secrets    any text, in which URLs may stand
 """
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+_NEAR = 0.72  # one wrong letter of four, two that changed places; "wren" is no misspelling of "green"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 # Behind the URL may come the end of its sentence, of a quotation, of a list or of brackets; "]" alone ends an IPv6
 # address. What is repeated has a bound, so that the time goes with the length of a text.
@@ -60,6 +63,21 @@ def some(names: Sequence[str], most: int = 8) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names) or "none"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that `word` is a misspelling of, "" where none is near enough for that."""
+    names = {name.lower(): name for name in known} if word else {}
+    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=_NEAR)
+    return names[found[0]] if found else ""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A hint: what of `known` was probably meant, or all that there is."""
+    known = list(known)
+    if found := nearest(word, known):
+        return f"did you mean {found}?"
+    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
 
 
 def public_url(url: str) -> str:

@@ -299,6 +299,8 @@ class Label:
     enter_low: float | None = None
     enter_high: float | None = None
     """In place of `enter` at low and at high sensitivity; None shifts it, see `streamclf.sensitivity`."""
+    min_on_ms: int | None = None  # how long it lasts at least; None takes the pack's
+    min_off_ms: int | None = None  # and how long it must be away to be over
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +335,7 @@ class Event:
 
     While the event lasts, `offset_frame` is None. `peak` and `mean` are over the active frames so far, in [0, 1].
     `id` is unique within a run of the daemon and the same for all stages of one event. `decided_frame` is one past the
-    last frame whose row was needed to know this much.
+    last frame whose row was needed to know this much. `ended_by` is an `engine.segment.Ending`, "" while it lasts.
     """
 
     stream: str
@@ -346,6 +348,7 @@ class Event:
     peak: float
     mean: float
     decided_frame: int
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

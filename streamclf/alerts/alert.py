@@ -6,6 +6,12 @@ import msgspec
 
 from streamclf.store.events import StoredEvent
 
+TEST = "test"
+"""Stage of an alert that somebody asked for to see whether it arrives: it is sent once, and never tried again."""
+
+PROBLEM, WELL = "problem", "well"
+"""Stages of an alert about the daemon itself: what is wrong, and that it is over."""
+
 
 class Gate(msgspec.Struct, frozen=True):
     """One condition of a rule as it was found. `text` says it in words: "bird peak 0.41 < 0.50"."""
@@ -42,7 +48,8 @@ class Alert(msgspec.Struct, frozen=True):
 
     event: the one that speaks for the visit (the loudest stream's), of a digest the one with the highest peak.
     streams: every stream that heard it, in the order of their onsets; empty in a digest.
-    stage: open, confirmed, close or digest. at_ns: time of the sound at which it was decided.
+    stage: open, confirmed, close or digest; without an event that caused it `test` (`streamclf alerts test`), `problem`
+    or `well` (`[watch]`). at_ns: time of the sound at which it was decided.
     digest: one tally a label, the most frequent first; empty unless the rule is a digest.
     """
 
@@ -71,3 +78,26 @@ class Reason(msgspec.Struct, frozen=True):
 def alert_id(rule: str, event_id: str, stage: str, at_ns: int) -> str:
     """32 hexadecimal digits that depend on nothing but the arguments."""
     return hashlib.sha256("\0".join((rule, event_id, stage, str(at_ns))).encode()).hexdigest()[:32]
+
+
+def own_alert(
+    rule: str,
+    message: str,
+    *,
+    at_ns: int,
+    sinks: tuple[str, ...],
+    stage: str,
+    label: str = "",
+    stream: str = "",
+    test: bool = False,
+) -> Alert:
+    """An alert that no event of a stream caused. test: nobody has to do anything about it."""
+    event = StoredEvent(
+        id=f"{rule}/{stream or label}/{at_ns}", stream=stream, pack="", pack_hash="", label=label, group="",
+        stage="close", onset_frame=0, offset_frame=0, onset_ns=at_ns, offset_ns=at_ns, decided_ns=at_ns,
+        peak=0.0, mean=0.0, enter=0.0, leave=0.0, min_on_ms=0, min_off_ms=0, test=test,
+    )  # fmt: skip
+    return Alert(
+        id=alert_id(rule, event.id, stage, at_ns), rule=rule, event=event, streams=(), stage=stage, at_ns=at_ns,
+        message=message, gates=(), sinks=sinks,
+    )  # fmt: skip

@@ -10,11 +10,14 @@ sending and writing, the next one sends it again with the same id.
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 
 from streamclf import metrics
 from streamclf.alerts import outbox
+from streamclf.alerts.alert import TEST, Alert
 from streamclf.alerts.outbox import Delivery
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.clock import NS_PER_SECOND
@@ -26,7 +29,7 @@ log = logging.getLogger("streamclf.alerts")
 
 Write = Callable[[sqlite3.Connection], None]
 
-LOOK_S = 5.0  # also without news: `alerts send`, or a clock that was set, may have made something due
+LOOK_S = 2.0  # also without news: `alerts send`, or a clock that was set, may have made something due
 CLOSE_LIMIT_S = 2.0
 
 
@@ -55,6 +58,8 @@ class Dispatcher:
         self._news: dict[str, asyncio.Event] = {}
         self._closing: set[asyncio.Future[None]] = set()
         self._settling: dict[str, dict[str, Delivery]] = {}  # sink -> alert id; bound: one of each rule
+        self._urgent: dict[str, list[Delivery]] = {}  # by sink; bound: what can be wrong with a daemon at once
+        self._sent_urgently: deque[str] = deque(maxlen=256)  # alert ids, until the store says that they are sent
         self._unread: set[str] = set()  # sinks whose problem is the outbox
         self.problems: dict[str, str] = {}
         """Sink -> why its last try failed; a sink that takes what it gets is not in it."""
@@ -82,6 +87,13 @@ class Dispatcher:
         """The writer has written something."""
         for news in self._news.values():
             news.set()
+
+    def urge(self, alert: Alert) -> None:
+        """Send it at once, out of memory: the outbox, in which it is put as well, may not be written for a while."""
+        for name in alert.sinks:
+            if name in self._news:
+                self._urgent.setdefault(name, []).append(Delivery(alert, name, 0, alert.at_ns, alert.at_ns))
+                self._news[name].set()
 
     def heard(self, events: Sequence[StoredEvent]) -> None:
         """Events that opened, went on or closed, for the sinks that show states."""
@@ -112,7 +124,7 @@ class Dispatcher:
             news.clear()
             try:
                 sink = self._open(name)
-                wait_s = await self._next(name, sink) if sink is not None else LOOK_S
+                wait_s = await self._next(name, sink)
             except (sqlite3.Error, StoreError) as fault:
                 self._unread.add(name)
                 self._trouble(name, f"the outbox cannot be read: {fault}")
@@ -122,16 +134,30 @@ class Dispatcher:
                     async with asyncio.timeout(wait_s):
                         await news.wait()
 
-    async def _next(self, name: str, sink: Sink) -> float:
-        """Send what is due first. Returns how long there is nothing to do (s)."""
+    async def _next(self, name: str, sink: Sink | None) -> float:
+        """Send what is due first. Returns how long there is nothing to do (s).
+
+        Without a sink only tests are answered.
+        """
+        now_ns = self._now_ns()
+        for number, urgent in enumerate(self._urgent.get(name, [])):
+            if sink is not None and urgent.next_ns <= now_ns:
+                del self._urgent[name][number]
+                await self._send(name, sink, urgent, urgent=True)
+                return 0.0
         with closing(self._read()) as connection:  # a new one each time: the database may be another one by now
             heads = outbox.heads(connection, name)
         if name in self._unread:
             self._unread.discard(name)
             self.problems.pop(name, None)
+        held = {head.alert.id for head in heads}
+        self._urgent[name] = [urgent for urgent in self._urgent.get(name, []) if urgent.alert.id not in held]
+        heads = [head for head in heads if head.alert.id not in self._sent_urgently]
         before = self._settling.get(name, {})
         self._settling[name] = {head.alert.id: head for head in heads if before.get(head.alert.id) == head}
         due = [head for head in heads if head.alert.id not in self._settling[name]]
+        if sink is None:
+            due = [head for head in due if head.alert.stage == TEST]
         if not due:
             return LOOK_S
         delivery = due[0]
@@ -141,20 +167,28 @@ class Dispatcher:
         await self._send(name, sink, delivery)
         return 0.0
 
-    async def _send(self, name: str, sink: Sink, delivery: Delivery) -> None:
+    async def _send(self, name: str, sink: Sink | None, delivery: Delivery, *, urgent: bool = False) -> None:
+        """urgent: out of memory, where it also stays until it is sent."""
         result: Write
         try:
-            await _send(sink, delivery)
+            if sink is None:
+                raise Temporary(self.problems.get(name, "it cannot be opened"))
+            await hand_over(sink, delivery.alert)
         except Temporary as fault:
-            reason, after_s, now_ns = _reason(fault), fault.retry_after_s, self._now_ns()
+            reason, after_s, now_ns = reason_of(fault), fault.retry_after_s, self._now_ns()
             self._trouble(name, reason)
             metrics.DELIVERIES.labels(name, "failed").inc()
+            if urgent:
+                wait_ns = round(max(after_s, outbox.RETRY.delay_s(delivery.attempts)) * NS_PER_SECOND)
+                again = replace(delivery, attempts=delivery.attempts + 1, next_ns=now_ns + wait_ns)
+                self._urgent[name].append(again)
+                return
 
             def result(tx: sqlite3.Connection) -> None:
                 outbox.failed(tx, delivery, reason, now_ns=now_ns, after_s=after_s)
 
         except Permanent as fault:
-            reason = _reason(fault)
+            reason = reason_of(fault)
             log.error("sink %s will never take alert %s: %s", name, delivery.alert.id, reason)
             metrics.DELIVERIES.labels(name, "refused").inc()
 
@@ -170,7 +204,10 @@ class Dispatcher:
             def result(tx: sqlite3.Connection) -> None:
                 outbox.sent(tx, delivery, now_ns=now_ns)
 
-        self._settling[name][delivery.alert.id] = delivery
+        if urgent:
+            self._sent_urgently.append(delivery.alert.id)
+        else:
+            self._settling[name][delivery.alert.id] = delivery
         self._record(result)
 
     def _open(self, name: str) -> Sink | None:
@@ -179,9 +216,9 @@ class Dispatcher:
             try:
                 sink = self._sinks[name] = self._openers[name]()
             except StreamclfError as fault:
-                self._trouble(name, _reason(fault))
+                self._trouble(name, reason_of(fault))
             except Exception as fault:  # of a library, or of ours: the other sinks go on
-                self._trouble(name, f"it cannot be opened: {_reason(fault) or type(fault).__name__}")
+                self._trouble(name, f"it cannot be opened: {reason_of(fault) or type(fault).__name__}")
         return sink
 
     def _trouble(self, name: str, reason: str) -> None:
@@ -190,19 +227,20 @@ class Dispatcher:
         self.problems[name] = reason
 
 
-def _reason(fault: Exception) -> str:
+def reason_of(fault: Exception) -> str:
     """For the log, the outbox and `/healthz`: a receiver's or a program's own words are in it."""
     return one_line(hide_secrets(str(fault), paths=False))
 
 
-async def _send(sink: Sink, delivery: Delivery) -> None:
+async def hand_over(sink: Sink, alert: Alert) -> None:
+    """Have `sink` send `alert`. Raises `Temporary` or `Permanent`, whatever went wrong."""
     try:
-        await sink.send(delivery.alert)
+        await sink.send(alert)
     except (Temporary, Permanent):
         raise
     except Exception as fault:
         # a fault of ours, or of a library: the alert must not be lost by it, nor the other sinks' alerts
-        log.exception("sending alert %s failed", delivery.alert.id)
+        log.exception("sending alert %s failed", alert.id)
         raise Temporary(repr(fault)) from fault
 
 

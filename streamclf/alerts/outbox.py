@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from streamclf.alerts.alert import Alert, Reason
+from streamclf.alerts.alert import PROBLEM, TEST, WELL, Alert, Reason
 from streamclf.clock import NS_PER_SECOND
 from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent, find
@@ -68,7 +68,7 @@ class Carried:
 def put(tx: sqlite3.Connection, alerts: Iterable[Alert], *, now_ns: int) -> None:
     """Write alerts and their deliveries, with the clips that there are by now of what they tell of.
 
-    One that is there already (the same id) stays as it is.
+    One that is there already (the same id) stays as it is. What a test says is behind no alert of its rule.
     """
     for alert in (_with_clips(tx, alert) for alert in alerts):
         event = alert.event
@@ -81,7 +81,7 @@ def put(tx: sqlite3.Connection, alerts: Iterable[Alert], *, now_ns: int) -> None
         tx.executemany(
             "INSERT OR IGNORE INTO deliveries (alert_id, sink, rule, at_ns, state, attempts, next_ns, first_ns, "
             "last_error) VALUES (?, ?, ?, ?, 'pending', 0, ?, ?, '')",
-            [(alert.id, sink, alert.rule, alert.at_ns, now_ns, now_ns) for sink in alert.sinks],
+            [(alert.id, sink, _queue(alert), alert.at_ns, now_ns, now_ns) for sink in alert.sinks],
         )
 
 
@@ -117,9 +117,11 @@ def sent(tx: sqlite3.Connection, delivery: Delivery, *, now_ns: int) -> None:
 
 
 def failed(tx: sqlite3.Connection, delivery: Delivery, reason: str, *, now_ns: int, after_s: float = 0.0) -> None:
-    """Not this time. after_s: the receiver wants to be left alone so long."""
+    """Not this time, and of a test never. after_s: the receiver wants to be left alone so long."""
     wait_s = max(after_s, RETRY.delay_s(delivery.attempts))
-    dead = now_ns + wait_s * NS_PER_SECOND > delivery.first_ns + GIVE_UP_S * NS_PER_SECOND
+    dead = (
+        delivery.alert.stage == TEST or now_ns + wait_s * NS_PER_SECOND > delivery.first_ns + GIVE_UP_S * NS_PER_SECOND
+    )
     tx.execute(
         "UPDATE deliveries SET attempts = ?, next_ns = ?, last_error = ?, state = ? WHERE alert_id = ? AND sink = ?",
         (
@@ -171,10 +173,11 @@ def entries(
 
 
 def alerts_between(connection: sqlite3.Connection, *, since_ns: int, until_ns: int) -> list[Alert]:
-    """Alerts that were decided in [since, until), in order; none of the self-test."""
+    """Alerts of rules that were decided in [since, until), in order; none of a test or of the daemon itself."""
     rows = connection.execute(
-        "SELECT payload FROM alerts WHERE at_ns >= ? AND at_ns < ? AND NOT test ORDER BY at_ns, id",
-        (since_ns, until_ns),
+        "SELECT payload FROM alerts WHERE at_ns >= ? AND at_ns < ? AND NOT test AND stage NOT IN (?, ?) "
+        "ORDER BY at_ns, id",
+        (since_ns, until_ns, PROBLEM, WELL),
     )
     return [_decode(payload) for (payload,) in rows]
 
@@ -205,6 +208,24 @@ def put_carried(tx: sqlite3.Connection, kept: Carried) -> None:
     for table, rows in (("alerts", kept.alerts), ("deliveries", kept.deliveries)):
         if rows:
             tx.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+
+def not_taken_back(connection: sqlite3.Connection) -> list[Alert]:
+    """What is wrong with the daemon as far as was told: the newest alert of each stream and kind, but for `WELL`."""
+    rows = connection.execute("SELECT payload FROM alerts WHERE stage IN (?, ?) ORDER BY at_ns, id", (PROBLEM, WELL))
+    newest = {(alert.event.label, alert.event.stream): alert for (payload,) in rows for alert in [_decode(payload)]}
+    return [alert for alert in newest.values() if alert.stage == PROBLEM]
+
+
+def answers(connection: sqlite3.Connection, alert_id: str) -> dict[str, tuple[str, str]]:
+    """sink -> (state, last error) of an alert's deliveries."""
+    rows = connection.execute("SELECT sink, state, last_error FROM deliveries WHERE alert_id = ?", (alert_id,))
+    return {sink: (state, error) for sink, state, error in rows}
+
+
+def _queue(alert: Alert) -> str:
+    """Deliveries of one queue at one sink go one after the other; the name of no rule has a space in it."""
+    return f"{alert.rule} {TEST}" if alert.stage == TEST else alert.rule
 
 
 def _with_clips(tx: sqlite3.Connection, alert: Alert) -> Alert:

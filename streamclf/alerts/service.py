@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from streamclf.alerts import outbox
+from streamclf.alerts.alert import Alert
 from streamclf.alerts.dispatch import Dispatcher, Write
 from streamclf.alerts.rules.file import RuleFile, Vocabulary
 from streamclf.alerts.rules.place import Location
@@ -59,8 +60,11 @@ class _Opener:
 
 def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool) -> RulesWatch:
     """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake."""
-    known = Vocabulary.of((label for some in labels.values() for label in some), labels)
-    return RulesWatch(path, known=known, required=required)
+    return RulesWatch(path, known=_vocabulary(labels), required=required)
+
+
+def _vocabulary(labels: Mapping[str, Sequence[Label]]) -> Vocabulary:
+    return Vocabulary.of((label for some in labels.values() for label in some), labels)
 
 
 class AlertService:
@@ -104,6 +108,12 @@ class AlertService:
             if name not in self._openers and states.get("pending"):
                 log.warning("%d alerts wait for a sink %r that the rules do not have", states["pending"], name)
 
+    def know(self, labels: Mapping[str, Sequence[Label]]) -> None:
+        """Packs tell events of these labels from now on: the rules are read again, and sensors follow."""
+        self._labels = labels
+        self._rules.know(_vocabulary(labels))
+        self.reload()
+
     def reload(self) -> None:
         """Read the file now, changed or not (SIGHUP)."""
         self._told.set()
@@ -129,6 +139,12 @@ class AlertService:
         if changed:
             import_sinks(self._rules.file.sinks.values())
         return changed
+
+    def tell(self, alert: Alert, *, urgent: bool) -> None:
+        """Put it into the outbox; urgent: and send it at once, since that may take its time."""
+        self._writing.call(lambda tx: outbox.put(tx, [alert], now_ns=alert.at_ns))
+        if urgent:
+            self._dispatcher.urge(alert)
 
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """These events are on the disk, and whatever was decided of them."""

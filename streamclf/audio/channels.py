@@ -36,6 +36,8 @@ class ChannelWatch:
         if not finite.all():
             self._bad += np.count_nonzero(~finite, axis=0)
             block = np.where(finite, block, np.float32(0))
+        if len(block):
+            block = block - block.mean(axis=0, dtype=np.float64)  # an offset is no sound, and cancels nothing
         # a value may be as large as float32 holds, and its square larger
         power = np.einsum("nc,nc->c", block, block, dtype=np.float64)
         mean = block.mean(axis=1, dtype=np.float64)

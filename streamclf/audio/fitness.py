@@ -128,7 +128,7 @@ class Fitness:
 
     def __init__(self, rate: int, *, muted_s: float = MUTED_S) -> None:
         self.rate = rate
-        self._muted_s = muted_s
+        self.muted_s = muted_s
         self._value: float | None = None  # that all samples have had
         self._still = 0  # for so many samples
         self._seconds: deque[Second] = deque(maxlen=SECONDS)  # the oldest goes
@@ -137,7 +137,7 @@ class Fitness:
     @property
     def muted(self) -> str:
         """Why it counts as muted, "" where it does not."""
-        if not self._muted_s or self._value is None or self._still < self._muted_s * self.rate:
+        if not self.muted_s or self._value is None or self._still < self.muted_s * self.rate:
             return ""
         if self._value == 0:
             return "every sample is 0, digital silence"

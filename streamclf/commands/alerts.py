@@ -14,6 +14,7 @@ import msgspec
 from streamclf.alerts import outbox
 from streamclf.alerts.outbox import DeliveryRow
 from streamclf.clock import NS_PER_SECOND
+from streamclf.commands.alerttest import test_
 from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
@@ -21,7 +22,7 @@ from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import FILE_NAME, reader
 from streamclf.text import plain
 
-HELP = "Show what was told to whom, and send it again."
+HELP = "Show what was told to whom, test it, send it again."
 
 _STATES = ("pending", "sent", "dead")
 _SHORT = 12  # digits of an id that a person has to copy
@@ -41,7 +42,10 @@ def alerts() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "ndjson"]), default="table", show_default=True)
 @_config
 def list_(since: str, states: tuple[str, ...], limit: int, form: str, config_file: Path | None) -> None:
-    """Deliveries of alerts to sinks. TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago)."""
+    """Deliveries of alerts to sinks.
+
+    TIME is 2026-05-01T06:30, 6:30 (today), yesterday, yesterday 18:00, now, or 90m, 1h30m, 7d (ago).
+    """
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     with closing(reader(store_folder(load(file=config_file)))) as connection:
@@ -108,6 +112,9 @@ def send(ids: tuple[str, ...], dead: bool, sink: str | None, config_file: Path |
     except sqlite3.Error as fault:
         raise StoreError(f"the event store {folder} cannot be written: {fault}") from None
     click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} to be sent again")
+
+
+alerts.add_command(test_)
 
 
 def _find(connection: sqlite3.Connection, text: str) -> str:

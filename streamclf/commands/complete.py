@@ -19,6 +19,7 @@ from streamclf.model.fused import copy_pack
 from streamclf.model.loader import MANIFEST, MEMBERS, load_pack
 from streamclf.model.pack import Pack
 from streamclf.text import plain
+from streamclf.types import F32
 
 if TYPE_CHECKING:
     from streamclf.engine.rowposition import SuddenSound
@@ -41,6 +42,27 @@ def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: 
     there already stays, comments included. Where something only you can know is missing or does not fit, it says so and
     changes nothing.
     """
+    _complete(folder, out, sounds, classes, golden=golden, middle=False)
+
+
+@click.command("seal")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the whole pack into this new folder instead.")
+@click.option("--sounds", type=click.Path(path_type=Path), help="Folders of recordings of sudden sounds, for row_at.")
+@click.option("--sound", "classes", multiple=True, metavar="FOLDER=ID,ID",
+              help="Which labels a folder of --sounds raises; repeatable. Default: its name.")  # fmt: skip
+def seal_pack(folder: Path, out: Path | None, sounds: Path | None, classes: tuple[str, ...]) -> None:
+    """Seal the hand-written pack in FOLDER: complete it, and keep what comes out of it here.
+
+    As `complete --golden`, and where neither row_at nor look_ahead is stated, nor measured with --sounds, a row belongs
+    to the middle of its window. Weights that lie beside model.onnx are taken into it.
+    """
+    _complete(folder, out, sounds, classes, golden=True, middle=True)
+
+
+def _complete(
+    folder: Path, out: Path | None, sounds: Path | None, classes: tuple[str, ...], *, golden: bool, middle: bool
+) -> None:
     if classes and sounds is None:
         raise UsageError("--sound says what a folder of --sounds holds; add --sounds FOLDER")
     if out is not None and os.path.lexists(out):
@@ -53,7 +75,7 @@ def complete_pack(folder: Path, out: Path | None, sounds: Path | None, classes: 
         with _tried(files) as pack:
             return measure(pack, list(_sounds(sounds, classes, pack))).frame
 
-    done = complete(folder, row_frame=row_frame if sounds else None, golden=_golden if golden else None)
+    done = complete(folder, row_frame=row_frame if sounds else None, middle=middle, golden=_golden if golden else None)
     if out is None:
         _replace(folder, done.contents)
     else:
@@ -83,12 +105,18 @@ def _tried(files: Mapping[str, bytes]) -> Iterator[Pack]:
 
 
 def _golden(files: Mapping[str, bytes]) -> bytes:
-    from streamclf.engine.verify import native_rows, signal
+    from streamclf.engine.verify import signal
+
+    with _tried(files) as pack:
+        return golden_of(pack, signal(pack.manifest, np.random.default_rng(0)))
+
+
+def golden_of(pack: Pack, audio: F32) -> bytes:
+    """The content of golden.npz: what comes out here for `audio`, (n, ) at the pack's rate."""
+    from streamclf.engine.verify import native_rows
 
     content = io.BytesIO()
-    with _tried(files) as pack:
-        audio = signal(pack.manifest, np.random.default_rng(0))
-        np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
+    np.savez_compressed(content, audio=audio, native=native_rows(pack, audio))
     return content.getvalue()
 
 

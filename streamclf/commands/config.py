@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from streamclf.alerts.rules.file import load_rules
-from streamclf.config import load, rules_file, system_file, user_file
-from streamclf.engine.build import check_labels, load_packs
-from streamclf.text import hide_secrets
+from streamclf.commands.checks import config_mistakes
+from streamclf.config import Config, load, system_file, user_file
+from streamclf.daemon.hot import HOT, differing
+from streamclf.errors import ConfigError
+from streamclf.text import hide_secrets, one_line, some
 
 HELP = "Check and show the configuration."
 
@@ -20,19 +21,28 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-def check(file: Path | None) -> None:
+@click.option("--offline", is_flag=True, help="Look at no address, server and program that the rules name.")
+def check(file: Path | None, offline: bool) -> None:
     """Check FILE (or the files in force) together with the environment; say what is wrong, exit code 78.
 
-    Labels that thresholds are given for are checked against the packs that would run. Rules that it names are read;
-    `streamclf rules check` says more about those.
+    Everything is looked at that the daemon would refuse at its start: labels and packs, files and folders, tokens and
+    certificate, the list of species, the rules with their sinks.
     """
     loaded = load(file=file)
-    if loaded.rules:
-        load_rules(rules_file(loaded))
-    if loaded.segmentation:
-        check_labels(loaded, load_packs(loaded.model))
+    mistakes = list(config_mistakes(loaded, offline=offline))
+    if len(mistakes) == 1:
+        raise ConfigError(mistakes[0])
+    if mistakes:
+        for mistake in mistakes:
+            click.echo(one_line(mistake, None))
+        raise ConfigError(f"the configuration has {len(mistakes)} mistakes; mend what is told above")
     named = [path for path in (system_file(), user_file()) if path.is_file()] + ([file] if file else [])
+    later = [key for key in differing(Config(), loaded) if key not in HOT]
     click.echo(f"configuration is good ({', '.join(map(str, named)) or 'no file; defaults and environment'})")
+    if later:
+        click.echo(
+            f"a running daemon takes over what changes, but for these keys, which need a restart: {some(later, 30)}"
+        )
 
 
 @config.command()

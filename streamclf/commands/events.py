@@ -5,7 +5,7 @@ import json
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,17 @@ from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import UsageError
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, query, short_id
+from streamclf.store.events import StoredEvent, query
+from streamclf.store.gaps import overlapping_gaps
+from streamclf.store.shortid import short_id
 from streamclf.text import cell, plain
 from streamclf.types import Event, Stage
 
 HELP = "Show what was heard, from the events that are kept."
 
 _POLL_S = 0.2  # a look at a counter in shared memory; the events are read only where it has moved
-_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "id", "mark", "clip")
-_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 7, 5, 0)
+_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "mark", "id", "clip")
+_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 12, 6, 0)
 # a label has no bounds of frequency; Raven wants some
 _RAVEN_RATE = 48_000
 _CSV = (
@@ -82,8 +84,9 @@ def events(
 ) -> None:
     """What was heard, from the events that the daemon keeps. No daemon has to run.
 
-    TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago). In the tables of Audacity and Raven seconds count
-    from --since: give it the start of your own recording, and the labels fall into place.
+    TIME is 2026-05-01T06:30, 6:30 (today), yesterday, yesterday 18:00, now, or 90m, 1h30m, 7d (ago).
+    In the tables of Audacity and Raven seconds count from --since: give it the start of your own recording, and the
+    labels fall into place.
     """
     if ctx.invoked_subcommand is not None:
         given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
@@ -105,8 +108,10 @@ def events(
                 del wish["since_ns"]
             _follow(connection, wish, _printer(form), seen=seen)
         found = query(connection, **wish)
+        gaps = _gaps(connection, wish, found, now_ns) if form == "table" else []
     if form == "table":
-        table(_COLUMNS, [_cells(event) for event in found])
+        rows = [(event.onset_ns, _cells(event)) for event in found] + gaps
+        table(_COLUMNS, [cells for _, cells in sorted(rows, key=lambda row: row[0])])
     elif form in ("ndjson", "csv"):
         emit = _printer(form)
         for event in found:
@@ -175,10 +180,30 @@ def _cells(event: StoredEvent) -> list[str]:
         f"{event.peak:.2f}",
         "" if event.level_db is None else f"{event.level_db:.0f}",
         event.ended_by or "lasts",
+        f"{event.mark}, {event.mark_label}" if event.mark_label else event.mark,
         short_id(event.id),
-        f"{event.mark}: {event.mark_label}" if event.mark_label else event.mark,
         event.clip,
     ]
+
+
+def _gaps(
+    connection: sqlite3.Connection, wish: dict[str, Any], found: Sequence[StoredEvent], now_ns: int
+) -> list[tuple[int, list[str]]]:
+    """Rows of the times in which nothing was heard, or less was done, between the events that are shown."""
+    since_ns = found[0].onset_ns if found and len(found) == wish["limit"] else wish["since_ns"]
+    until_ns = now_ns if wish["until_ns"] is None else wish["until_ns"]
+    streams: Sequence[str] = wish["streams"]
+    return [
+        (
+            gap.since_ns,
+            [
+                local_time(gap.since_ns), f"{(gap.until_ns - gap.since_ns) / NS_PER_SECOND:.2f}", gap.stream,
+                f"({'not heard' if gap.stream else 'less was done'}: {gap.reason})", "", "", "", "", "", "",
+            ],
+        )
+        for gap in overlapping_gaps(connection, since_ns=since_ns, until_ns=until_ns)
+        if not streams or gap.stream in ("", *streams)
+    ]  # fmt: skip
 
 
 def _relative(event: StoredEvent, zero_ns: int) -> Event:

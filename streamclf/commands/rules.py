@@ -4,17 +4,15 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
+from streamclf.alerts.rules.file import RuleFile, load_rules
 from streamclf.alerts.rules.watch import said
 from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
+from streamclf.commands.checks import check_rules, told, vocabulary
 from streamclf.commands.text import table
-from streamclf.config import Config, load, rules_file
+from streamclf.config import load, rules_file
 from streamclf.engine.build import load_packs
-from streamclf.engine.engine import default_decision
-from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError
-from streamclf.text import one_line
 
 HELP = "Check and show the rules of alerts."
 
@@ -29,20 +27,23 @@ def rules() -> None:
 
 @rules.command()
 @_file
+@click.option("--offline", is_flag=True, help="Only read the file: look at no address, server, folder or program.")
 @_config
-def check(file: Path | None, config_file: Path | None) -> None:
+def check(file: Path | None, offline: bool, config_file: Path | None) -> None:
     """Find every mistake in FILE, one a line with what to write instead; exit code 78 where there is one.
 
-    Labels are checked against the packs that would run.
+    Labels are checked against the packs that would run. Where the file itself is good, its sinks are looked at without
+    sending anything: does the address resolve to one that may be used, does the server answer, is the folder there,
+    can the program be run.
     """
     config = load(file=config_file)
     path = file or rules_file(config)
-    found, mistakes = parse_rules(read_rules(path), known=_vocabulary(config))
+    found, mistakes = check_rules(path, vocabulary(config, load_packs(config.model)), offline=offline)
     if len(mistakes) == 1:
         raise ConfigError(f"{path}:{mistakes[0].line}: {mistakes[0]}")
     if mistakes:
         for mistake in mistakes:
-            click.echo(one_line(f"{path}:{mistake.line}: {mistake}", None))
+            click.echo(told(path, mistake))
         raise ConfigError(f"{path} has {len(mistakes)} mistakes; mend the lines above")
     click.echo(f"{path} is good: {said(found)}")
 
@@ -54,7 +55,7 @@ def show(file: Path | None, config_file: Path | None) -> None:
     """Print each rule in words: what it listens for, when, and whom it tells."""
     config = load(file=config_file)
     path = file or rules_file(config)
-    found = load_rules(path, known=_vocabulary(config))
+    found = load_rules(path, known=vocabulary(config, load_packs(config.model)))
     click.echo(f"{said(found)} from {path}; {place_in_words(found.place)}\n")
     table(
         ("rule", "labels", "told when", "not told when", "to"),
@@ -66,25 +67,6 @@ def show(file: Path | None, config_file: Path | None) -> None:
     if found.sinks:
         click.echo()
         table(("sink", "type", "what it does with an alert"), _sinks(found))
-
-
-def _vocabulary(config: Config) -> Vocabulary:
-    """What the packs of the configuration tell events of. Raises `PackError`."""
-    return Vocabulary.of(
-        label
-        for pack in load_packs(config.model)
-        for label, decision in zip(
-            pack.labels,
-            decide(
-                pack.labels,
-                default_decision(pack.manifest),
-                per_label=config.per_label(),
-                sensitivity=config.sensitivity,
-            ),
-            strict=True,
-        )
-        if decision.enabled
-    )
 
 
 def _sinks(file: RuleFile) -> list[tuple[str, str, str]]:

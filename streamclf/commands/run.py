@@ -2,6 +2,7 @@
 
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def run(
     with suppress(ValueError):  # where it is called from another thread
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from streamclf.audio.sources import parse_source, with_loop
-    from streamclf.config import load
+    from streamclf.config import files, load
+    from streamclf.daemon.hot import ConfigSource
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
 
@@ -84,6 +86,7 @@ def run(
         parse_source(text)  # a mistake of the command line is told as one
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
-    config = load(flags=given, file=config_file)
+    source = ConfigSource(partial(load, flags=given, file=config_file), tuple(files(config_file)))
+    config = source.load()
     to_stderr(quiet=quiet, form=config.log.format)
-    return main(config, until_end=until_end)
+    return main(config, until_end=until_end, source=source)

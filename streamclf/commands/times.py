@@ -1,30 +1,18 @@
-"""Times as people write them: a moment, or how long ago."""
+"""Times of commands: a moment as it is given, and as it is shown."""
 
-import re
 from datetime import datetime
 
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import UsageError
-
-_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+from streamclf.times import MOMENTS, moment_ns
 
 
 def parse_time(text: str, *, option: str, now_ns: int) -> int:
-    """ns since 1970 of `2026-05-01`, `2026-05-01T06:30`, `06:30` (today) or `90m`, `24h`, `7d` (ago).
-
-    A time without a zone is the machine's own. Raises UsageError that names `option`.
-    """
-    if ago := _AGO.fullmatch(text):
-        return now_ns - round(float(ago[1]) * _SECONDS[ago[2]] * NS_PER_SECOND)
-    today = datetime.fromtimestamp(now_ns // NS_PER_SECOND).date().isoformat()
+    """ns since 1970 of a moment (`streamclf.times`). Raises UsageError that names `option`."""
     try:
-        moment = datetime.fromisoformat(f"{today}T{text}" if re.match(r"\d\d:", text) else text)
-    except ValueError:
-        raise UsageError(
-            f"{option} {text!r} is not a time; write 2026-05-01T06:30, 06:30 (today), or 90m, 24h, 7d (ago)"
-        ) from None
-    return round(moment.replace(microsecond=0).timestamp()) * NS_PER_SECOND + moment.microsecond * 1000
+        return moment_ns(text, now_ns)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{option} {text!r} is not a time; write {MOMENTS}") from None
 
 
 def local_time(ns: int) -> str:

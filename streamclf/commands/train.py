@@ -21,8 +21,10 @@ _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @click.command()
-@click.option("--arch", required=True, help="convnet, crnn, tcn, transformer (own nets), or resnet, convnext, vit, "
-              "ast, wav2vec2, hubert, wavlm, data2vec-audio, unispeech-sat, sew, wav2vec2-bert, whisper.")  # fmt: skip
+@click.option("--arch", required=True, help="convnet, crnn, tcn, transformer (own nets), resnet, convnext, vit, ast, "
+              "wav2vec2, hubert, wavlm, data2vec-audio, unispeech, unispeech-sat, sew, sew-d, wav2vec2-bert, "
+              "wav2vec2-conformer, whisper; only with --from: convnextv2, swin, deit, efficientnet, mobilenet_v2, "
+              "regnet, dinov2.")  # fmt: skip
 @click.option("--mode", required=True, type=click.Choice(["sequence", "frame"]), help="A row a window, or every 20 ms.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of labelled recordings.")
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder to write the pack to.")

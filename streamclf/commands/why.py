@@ -14,19 +14,20 @@ from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
 from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.rule import Rule
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.marks import one_event
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine import species
 from streamclf.errors import ConfigError
-from streamclf.store import scores
+from streamclf.store import alive, scores
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, named, overlapping
-from streamclf.store.gaps import overlapping_gaps
+from streamclf.store.events import StoredEvent, overlapping
+from streamclf.store.gaps import gap_in_words, overlapping_gaps
 from streamclf.store.scorefile import Header
+from streamclf.store.shortid import is_short, the_event
 from streamclf.text import plain
 
+_NEAR_NS = 5 * NS_PER_SECOND  # before and after an event
 HELP = "Say why an event was told, or was not."
 
 
@@ -39,29 +40,37 @@ HELP = "Say why an event was told, or was not."
 def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
     """Say what each rule found at each of its gates, and so why it told of something or did not.
 
-    EVENT is an id (`streamclf events` and alerts show it). TIME is 2026-05-01T06:30:12, 06:30:12
+    EVENT is an id, as `streamclf events` and alerts show it. TIME is 2026-05-01T06:30:12, 06:30:12
     (today), or 90s, 10m (ago): all events around it are explained and, where [scores] is enabled, the labels that came
     nearest to being one.
     """
     config = load(file=config_file)
     rules = _rules_now(config)
     with closing(reader(store_folder(config))) as connection:
-        if "/" in what or named(connection, what):
-            _explain(connection, one_event(connection, what), rules)
+        if "/" in what or is_short(what):
+            event = the_event(connection, what)
+            _explain(connection, event, rules)
+            _gaps(connection, event.onset_ns - _NEAR_NS, (event.offset_ns or event.decided_ns) + _NEAR_NS, event.stream)
             return
         at_ns = parse_time(what, option="TIME", now_ns=time.time_ns())
         since_ns, until_ns = (at_ns + round(sign * seconds * NS_PER_SECOND) for sign in (-1, 1))
         events = overlapping(connection, since_ns=since_ns, until_ns=until_ns)
-        gaps = overlapping_gaps(connection, since_ns=since_ns, until_ns=until_ns)
         for event in events:
             _explain(connection, event, rules)
-    for gap in gaps:
-        what = f"{plain(gap.stream)}: nothing was heard" if gap.stream else "this machine could not keep up"
-        when = f"from {local_time(gap.since_ns)} to {local_time(gap.until_ns)}"
-        click.echo(f"{what} {when}: {plain(gap.reason)}\n")
+        _gaps(connection, since_ns, until_ns)
+    last_ns = alive.last_ns(store_folder(config))
+    if last_ns is not None and until_ns > last_ns + 2 * alive.NOTE_S * NS_PER_SECOND:
+        click.echo(f"no daemon is at work since {local_time(last_ns)}, and nothing is heard since then\n")
     if not events:
         click.echo(f"no event from {local_time(since_ns)} to {local_time(until_ns)}\n")
     _scores(config, events, since_ns, until_ns, top)
+
+
+def _gaps(connection: sqlite3.Connection, since_ns: int, until_ns: int, stream: str = "") -> None:
+    """Times in which nothing was heard, or less was done. stream: of this one alone."""
+    for gap in overlapping_gaps(connection, since_ns=since_ns, until_ns=until_ns, stream=stream):
+        when = f"from {local_time(gap.since_ns)} to {local_time(gap.until_ns)}"
+        click.echo(f"{plain(gap_in_words(gap))} {when}: {plain(gap.reason)}\n")
 
 
 def _explain(connection: sqlite3.Connection, event: StoredEvent, rules: Sequence[Rule]) -> None:

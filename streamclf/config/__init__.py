@@ -7,8 +7,9 @@ A value that is not plain text is written there as in TOML: STREAMCLF_SOURCE='["
 """
 
 from streamclf.config.environment import RESERVED, for_children, variables
-from streamclf.config.loading import load, rules_file, store_folder, system_file, user_file
+from streamclf.config.loading import files, load, rules_file, store_folder, system_file, user_file
 from streamclf.config.sections import (
+    HEARTBEAT,
     MAX_REACH_BACK_MS,
     ORIGIN,
     SECTIONS,
@@ -20,10 +21,12 @@ from streamclf.config.sections import (
     ServerConfig,
     SpeciesConfig,
     StoreConfig,
+    WatchConfig,
     struct_of,
 )
 
 __all__ = [
+    "HEARTBEAT",
     "MAX_REACH_BACK_MS",
     "ORIGIN",
     "RESERVED",
@@ -36,6 +39,8 @@ __all__ = [
     "ServerConfig",
     "SpeciesConfig",
     "StoreConfig",
+    "WatchConfig",
+    "files",
     "for_children",
     "load",
     "rules_file",

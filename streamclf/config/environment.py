@@ -1,6 +1,5 @@
 """The layer of the environment: which variable sets which key, and what they set."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,9 +9,11 @@ import msgspec
 
 from streamclf.config.sections import SECTIONS, Config, struct_of
 from streamclf.errors import ConfigError
-from streamclf.text import hide_secrets
+from streamclf.text import hide_secrets, nearest
+from streamclf.times import in_unit_of
 from streamclf.toml import TomlFault, parse
 
+_PREFIX = "STREAMCLF_"
 # variables that are ours but are not configuration keys
 RESERVED = frozenset(
     {"STREAMCLF_MODELS", "STREAMCLF_CONFIG", "STREAMCLF_SHARED", "STREAMCLF_TOKEN", "STREAMCLF_WEB_DIST"}
@@ -35,8 +36,9 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not re.fullmatch(r"STREAMCLF_[A-Z0-9_]+", name) or name in RESERVED or name.startswith("STREAMCLF_TEST_"):
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else "see `streamclf config show`"
+            # what all of them begin with would make any two of them alike
+            meant = nearest(name.removeprefix(_PREFIX), [one.removeprefix(_PREFIX) for one in known])
+            hint = f"did you mean {_PREFIX}{meant}?" if meant else "see `streamclf config show`"
             raise ConfigError(f"the environment: unknown variable {name}; {hint}")
         put(out, known[name], _value(name, known[name], text))
     return out
@@ -60,6 +62,8 @@ def _value(name: str, path: list[str], text: str) -> Any:
         return text
     if get_origin(kind) is tuple and not text.lstrip().startswith("["):
         return [text] if text else []
+    if (span := in_unit_of(name.lower(), text)) is not text:
+        return span
     try:
         return parse(f"value = {text}")["value"]
     except TomlFault:

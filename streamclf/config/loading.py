@@ -1,6 +1,5 @@
 """The layers of the configuration, merged and checked: files, environment, flags."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
-from streamclf.text import clean
+from streamclf.text import clean, nearest
+from streamclf.times import plain_keys
 from streamclf.toml import TomlFault, parse
 from streamclf.trust import read_trusted
 
@@ -49,11 +49,10 @@ def load(
     flags: keys as in `Config`, dotted for sections ("server.port"); None values were not given.
     """
     environ = os.environ if environ is None else environ
-    if file is None and environ.get("STREAMCLF_CONFIG"):
-        file = Path(environ["STREAMCLF_CONFIG"])
+    file = _named(file, environ)
     merged: dict[str, Any] = {}
-    for path, required in ((system_file(), False), (user_file(environ), False), (file, True)):
-        if path is not None and (required or path.is_file()):
+    for path in files(file, environ):
+        if path == file or path.is_file():
             layer = _read(path)
             _check(layer, str(path))
             _merge(merged, layer)
@@ -72,12 +71,34 @@ def load(
     return _check(merged, "the configuration")
 
 
+def files(file: Path | None, environ: Mapping[str, str] | None = None) -> list[Path]:
+    """The files that `load` reads, where they are there; the last one, where one is named, has to be."""
+    environ = os.environ if environ is None else environ
+    named = _named(file, environ)
+    return [system_file(), user_file(environ), *([named] if named is not None else [])]
+
+
+def _named(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    return Path(environ["STREAMCLF_CONFIG"]) if file is None and environ.get("STREAMCLF_CONFIG") else file
+
+
 def _read(path: Path) -> dict[str, Any]:
     text = read_trusted(path, "configuration file", missing="check the path given to --config")
     try:
-        return parse(text)
+        return _plain(parse(text), Config)
     except TomlFault as fault:
         raise ConfigError(f"configuration file {path} is not TOML: line {fault.line}: {fault}; mend it") from None
+
+
+def _plain(data: Mapping[str, Any], struct: type[msgspec.Struct], *, of_labels: bool = False) -> dict[str, Any]:
+    """The keys of a file, with what people write in place of a key with its unit as that key."""
+    out: dict[str, Any] = {}
+    for _, key, value in plain_keys(data, () if of_labels else struct.__struct_fields__):
+        below = DecisionConfig if of_labels or key == "segmentation" else SECTIONS.get(key)
+        if isinstance(value, Mapping) and below is not None:
+            value = _plain(value, below, of_labels=key == "segmentation" and not of_labels)
+        out[key] = value
+    return out
 
 
 def _check(data: dict[str, Any], where: str) -> Config:
@@ -96,8 +117,8 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
     names = struct.__struct_fields__
     for key, value in data.items():
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(names)}"
+            meant = nearest(key, names)
+            hint = f"did you mean {prefix}{meant}?" if meant else f"known keys: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{clean(key, 60)}; {hint}")
         if key in SECTIONS and isinstance(value, Mapping):
             _known(value, SECTIONS[key], f"{key}.", where)

@@ -15,6 +15,8 @@ MAX_REACH_BACK_MS = 5_000
 # scheme, host and port; not `null`, which is what sandboxed pages of every site send
 ORIGIN = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
 
+HEARTBEAT = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
+"""What an address that is asked for looks like."""
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
@@ -166,6 +168,38 @@ class SelftestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sinks of the rules file that are told of a failure."""
 
 
+class WatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told that something is wrong with the daemon itself, once, and again when it is well.
+
+    Told are: a stream that should be heard and is not (lost, stalled, muted, paused, not scored), a stream that is
+    silent, and a store that cannot be written or
+    whose disk is nearly full.
+    """
+
+    sinks: tuple[str, ...] = ()
+    """Sinks of the rules file that are told; none: nobody is."""
+    after_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
+    """Seconds that something has to be wrong, or well again, before it is told."""
+    silence_min: Annotated[float, msgspec.Meta(ge=0, le=10_080)] = 0.0
+    """Minutes in which a stream was never louder than `silence_dbfs` before that is told; 0 is never."""
+    silence_dbfs: Annotated[float, msgspec.Meta(ge=-160, le=0)] = -70.0
+    """RMS of a second (full scale being 0) up to which a stream is silent."""
+    heartbeat: str = ""
+    """Address that is asked for (GET) as long as all is well, so that who keeps it can tell that it is not."""
+    heartbeat_file: str = ""
+    """A file that holds that address, which is mostly a secret; in place of `heartbeat`."""
+    heartbeat_min: Annotated[float, msgspec.Meta(ge=0.1, le=1440)] = 5.0
+    """Minutes from one time to the next."""
+    heartbeat_private: bool = False
+    """Whether the address may lie in this machine or in the local network."""
+
+    def __post_init__(self) -> None:
+        if self.heartbeat and self.heartbeat_file:
+            raise ValueError("heartbeat and heartbeat_file are both given; keep one")
+        if self.heartbeat and not HEARTBEAT.fullmatch(self.heartbeat):
+            raise ValueError("heartbeat is no address; expected something such as https://hc.example.org/ping/UUID")
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the daemon writes to standard error."""
 
@@ -245,6 +279,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
     clips: ClipsConfig = ClipsConfig()
     selftest: SelftestConfig = SelftestConfig()
+    watch: WatchConfig = WatchConfig()
     log: LogConfig = LogConfig()
     health: HealthConfig = HealthConfig()
     species: SpeciesConfig = SpeciesConfig()

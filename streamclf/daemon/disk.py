@@ -37,6 +37,11 @@ class Disk:
         self._read_s = 0.0
         self._found: Found | None = None
 
+    def use(self, config: Config) -> None:
+        """What is kept from now on."""
+        self._config, self._read_s = config, 0.0
+        self._found = None
+
     def look(self, now_s: float) -> Found:
         """At most every `HOLDS_S`; else what was found last. Of a store that cannot be read, no events are found."""
         if self._found is None or now_s >= self._read_s + HOLDS_S:

@@ -8,14 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
-from streamclf.config import Config, rules_file
+from streamclf.config import Config, rules_file, store_folder
+from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.selftest import SelfTest, prepare
+from streamclf.daemon.watchman import check_watch
 from streamclf.engine.build import read_species
 from streamclf.engine.engine import Engine
 from streamclf.engine.species import SpeciesList
@@ -23,6 +24,7 @@ from streamclf.errors import ConfigError
 from streamclf.serve.http import tls
 from streamclf.serve.http.server import ServerSettings
 from streamclf.serve.http.tokens import read_tokens
+from streamclf.store import alive
 from streamclf.store.database import Store
 from streamclf.types import Label
 from streamclf.writer.build import open_store
@@ -36,11 +38,19 @@ class OpenStore:
 
     def __init__(self, config: Config) -> None:
         self.store: Store | None = None
+        self.missed: tuple[int, int] | None = None
+        """Since when and until when (ns) no daemon was at work there."""
         self._config = config
 
     async def start(self) -> None:
         """Raises `StoreError` and `ConfigError` as `open_store` does."""
-        self.store = await in_thread("opening of the store", partial(open_store, self._config, now_ns=time.time_ns()))
+        self.store = await in_thread("opening of the store", self._open)
+
+    def _open(self) -> Store | None:
+        now_ns = time.time_ns()
+        if self._config.store.enabled:
+            self.missed = alive.missed(store_folder(self._config), now_ns)
+        return open_store(self._config, now_ns=now_ns)
 
     async def stop(self, limit_s: float) -> bool:
         """Write its journal back and let go of it; whoever wrote has stopped or is left behind."""
@@ -49,9 +59,12 @@ class OpenStore:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seasons:
-    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told."""
+    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told.
+
+    Exchanged as the configuration is, on the event loop's thread.
+    """
 
     packs: Sequence[str]
     listed: SpeciesList | None
@@ -77,11 +90,13 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     Raises `ConfigError` for a mistake in one of them, `SourceError` where the sound of the self-test cannot be read.
     """
     rules = _read_rules(config, engine)
+    check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
+    heartbeat_of(config.watch)
     selftest = prepare(config.selftest, engine)
-    listed = read_species(config, engine)
+    listed = read_species(config, [runner.pack for runner in engine.runners])
     if listed is not None:
         engine.allow(config.species.packs, listed.allowed(date.today()))
-    return Ground(_settings(config), rules, selftest, Seasons(config.species.packs, listed))
+    return Ground(read_settings(config), rules, selftest, Seasons(config.species.packs, listed))
 
 
 def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:
@@ -110,7 +125,8 @@ def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
     return None
 
 
-def _settings(config: Config) -> ServerSettings:
+def read_settings(config: Config) -> ServerSettings:
+    """What the server is given. Raises `ConfigError` for a token or a certificate that cannot be used."""
     server = config.server
     token, audio_token, labels_token = read_tokens(server, os.environ)
     return ServerSettings(
@@ -122,14 +138,14 @@ def _settings(config: Config) -> ServerSettings:
         origins=server.origins,
         hosts=server.hosts,
         base_path=server.base_path,
-        no_audio=_no_audio(config),
+        no_audio=no_audio(config),
         certificate=tls.load(server.certificate, server.key),
         connections=server.connections,
         connections_each=server.connections_each,
     )
 
 
-def _no_audio(config: Config) -> str:
+def no_audio(config: Config) -> str:
     """Why nobody may listen live, or an empty text."""
     if not config.server.listening:
         return "listening is switched off on this daemon; set listening = true under [server] to allow it"

@@ -16,11 +16,13 @@ from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
 from streamclf.daemon.disk import Disk
+from streamclf.daemon.gauges import Gauges
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.problems import DaemonProblems
 from streamclf.daemon.samples import LastMinute, drift_ppm, level, total
 from streamclf.daemon.selftest import SelfTest
 from streamclf.daemon.sources import SourceStream
+from streamclf.daemon.watchman import Watchman
 from streamclf.protocol import status
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.hub import Hub
@@ -31,7 +33,7 @@ _LOOK_S = 1.0
 
 
 class Health:
-    """folder: of the store, None where nothing is kept. selftest, alerts: None where there is none.
+    """folder: of the store, None where nothing is kept. selftest, alerts, watchman: None where there is none.
 
     `watch` runs on the loop; `answer` in any thread.
     """
@@ -48,7 +50,9 @@ class Health:
         folder: Path | None = None,
         selftest: SelfTest | None = None,
         alerts: AlertService | None = None,
+        watchman: Watchman | None = None,
     ) -> None:
+        self.watchman = watchman
         self.hearing = hearing
         self.problems = problems
         self._hub = hub
@@ -57,11 +61,17 @@ class Health:
         self._selftest = selftest
         self._alerts = alerts
         self._minute = LastMinute(streams)
+        self.gauges = Gauges(hub, streams, problems, self._minute, alerts)
         self._disk = Disk(folder, config)
         self._lock = threading.Lock()
         self._answered_s = -_LOOK_S
         self._answered: list[str] = []
         self._answers: dict[bool, bytes] = {}
+
+    def use(self, config: Config) -> None:
+        """That configuration is in force from now on."""
+        self._disk.use(config)
+        self.problems.use(config.health.muted_s)
 
     async def watch(self) -> None:
         """For ever: since when is what, and how much was done in the last minute."""
@@ -78,7 +88,9 @@ class Health:
             if now_s >= self._answered_s + _LOOK_S or now_told != self._answered:
                 self.problems.note(time.time_ns())
                 whole = self._status(now_s)
-                told = msgspec.structs.replace(whole, server=None, store=None, alerts=None, selftest=None, process=None)
+                told = msgspec.structs.replace(
+                    whole, server=None, store=None, alerts=None, selftest=None, process=None, watch=None
+                )
                 self._answers = {True: msgspec.json.encode(whole), False: msgspec.json.encode(told)}
                 self._answered_s, self._answered = now_s, now_told
             return Reply(self._answers[query.role >= Role.ADMIN])
@@ -99,6 +111,7 @@ class Health:
             alerts=None if self._alerts is None else _alerts(self._alerts, disk.waiting),
             selftest=None if self._selftest is None else _self_test(self._selftest),
             process=minute.process(self._hub.instance),
+            watch=None if self.watchman is None else self.watchman.status(),
         )
 
     def _stream_statuses(self) -> list[status.StreamStatus]:

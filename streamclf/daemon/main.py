@@ -16,10 +16,11 @@ from functools import partial
 from streamclf.config import Config
 from streamclf.daemon import running, wiring
 from streamclf.daemon.ground import OpenStore, read_ground
+from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.sources import OpenSources, RunningSources, count
-from streamclf.daemon.wiring import Archive, Ears
+from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
@@ -35,29 +36,36 @@ PATIENCE_S = 5.0  # how long the first runs of a pack are waited for; a pack tha
 _SWITCH_INTERVAL_S = 0.0005
 
 
-def main(config: Config, *, until_end: bool = False) -> int:
-    """Run until SIGTERM or SIGINT (or, with until_end, until every source has ended). Returns the exit code."""
+def main(config: Config, *, until_end: bool = False, source: ConfigSource | None = None) -> int:
+    """Run until SIGTERM or SIGINT (or, with until_end, until every source has ended). Returns the exit code.
+
+    source: where `config` came from, so that it is looked at again.
+    """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    live(partial(_start, config=config, until_end=until_end))
+    live(partial(_start, config=config, until_end=until_end, source=source))
     return 0
 
 
-async def _start(life: Life, *, config: Config, until_end: bool) -> None:
+async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigSource | None) -> None:
     """The picture in the README, from top to bottom. `life` stops what starts here, the other way round."""
     await life.start(ThreadPool())
-    store = (await life.start(OpenStore(config))).store
+    opening = await life.start(OpenStore(config))
+    store = opening.store
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
 
     somebody = asyncio.Event()
-    ears = Ears(config, engine, sources, EngineCalls(), ground)
+    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config))
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
-    archive = wiring.make_archive(ears, store, hub, life)
+    archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
     server = wiring.make_server(ears, archive, hub, health, life)
+    hot = HotConfig(source, ears, archive, hub, health, server)
+    health.problems.parts.also(hot.found)
     model = wiring.make_model(ears, archive, hub, server, life)
 
+    await life.start(hot)
     await life.start(running.Serving(server))
     if archive is not None:
         await life.start(archive.painter)
@@ -76,7 +84,11 @@ async def _start(life: Life, *, config: Config, until_end: bool) -> None:
     gc.freeze()
     await life.watch("counts", partial(count, sources.streams))
     await life.watch("health", health.watch)
+    if health.watchman is not None:
+        await life.watch("watch", health.watchman.watch)
+        await life.watch("heartbeat", health.watchman.beat)
     tell = partial(running.tell_seen, server=server, calls=ears.calls)
+    await life.watch("configuration", hot.watch)
     await life.watch("hearing", partial(health.hearing.watch, tell))
     await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))
     await _watch_more(life, ears, archive, hub, server)
@@ -88,8 +100,7 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
     seasons, selftest = ears.ground.seasons, ears.ground.selftest
     if archive is not None:
         await life.watch("rules", partial(running.watch_rules, archive.alerts, hub))
-    if seasons.listed is not None:
-        await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls))
+    await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls))
     if selftest is not None:
         record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token

@@ -47,6 +47,12 @@ class Microphones:
         self._muted_s = muted_s
         self._all: dict[str, MicrophoneCheck] = {}
 
+    def use(self, muted_s: float) -> None:
+        """That setting holds from now on."""
+        self._muted_s = muted_s
+        for check in self._all.values():
+            check.fitness.muted_s = muted_s
+
     def muted(self, one: SourceStream) -> str:
         """Look at it: why it counts as muted, "" where it does not."""
         if not one.source.live or one.spec.declared.recorded:

@@ -9,13 +9,13 @@ import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from importlib.util import find_spec
 
 from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.picture import check_pillow
 from streamclf.client.history import StreamHistory
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.draw.moments import Key, Moments
-from streamclf.errors import ConfigError, StreamclfError
+from streamclf.errors import StreamclfError
 from streamclf.protocol.spectrum import decode
 from streamclf.serve.hub import Hub
 from streamclf.store.events import StoredEvent
@@ -38,8 +38,7 @@ class Painter:
 
     def prepare(self) -> None:
         """Load what draws, in its thread. Raises `ConfigError` where the package for it is absent."""
-        if find_spec("PIL") is None:
-            raise ConfigError("a picture needs the package pillow: pip install 'streamclf[picture]'")
+        check_pillow()
         self._pool.submit(_load)
 
     async def start(self) -> None:

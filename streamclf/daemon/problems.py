@@ -31,6 +31,11 @@ class PartProblems:
         self._writer = writer
         self._selftest = selftest
         self._alerts = alerts
+        self._more: list[Callable[[], Iterator[DaemonProblem]]] = []
+
+    def also(self, found: Callable[[], Iterator[DaemonProblem]]) -> None:
+        """There are more problems: those that `found` finds, on any thread."""
+        self._more.append(found)
 
     def sentences(self) -> list[str]:
         """What is wrong now."""
@@ -42,6 +47,8 @@ class PartProblems:
             yield _part(problem, _SET_RIGHT if problem == self._writer.notice else _MAKE_ROOM, "down")
         if self._selftest is not None and self._selftest.problem:
             yield _part(self._selftest.problem, "see whether the machine keeps up and a pack is in use that knows it")
+        for more in self._more:
+            yield from more()
         if self._alerts is None:
             return
         if problem := self._alerts.rules.problem:
@@ -66,6 +73,11 @@ class DaemonProblems(Problems):
         self._hearing = hearing
         self._microphones = microphones
         self._progress: Callable[[], float] | None = None
+
+    def use(self, muted_s: float) -> None:
+        """After how long a microphone counts as muted from now on."""
+        if self._microphones is not None:
+            self._microphones.use(muted_s)
 
     def follow(self, progress: Callable[[], float]) -> None:
         """progress: when (`time.monotonic`, in seconds) the model thread has come on last, from now on."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import signal
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -46,7 +44,7 @@ class Serving:
 
 
 class Alerting:
-    """A part: the sinks, and SIGHUP to read the rules again."""
+    """A part: the sinks."""
 
     name = "the alerts"
     stop_s = 1.0
@@ -57,8 +55,6 @@ class Alerting:
     async def start(self) -> None:
         """Send what waits."""
         self._alerts.start()
-        if not os.isatty(0):  # a terminal that is closed ends the daemon that runs in it
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._alerts.reload)
 
     async def stop(self, limit_s: float) -> bool:
         """Give up what is being sent; the next run sends it again."""
@@ -101,14 +97,15 @@ def tell_seen(word: Word, *, server: Server, calls: EngineCalls) -> None:
 async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls) -> None:
     """Every minute: on a new day other species may be told of."""
     before = date.today()
-    while seasons.listed is not None:
+    while True:
         await asyncio.sleep(_DAY_S)
         today = date.today()
-        if today != before:
-            before = today
-            calls.call(partial(_allow, engine, seasons.packs, seasons.listed.allowed(today)))
+        if today != before and seasons.listed is not None:
+            calls.call(partial(allow, engine, seasons.packs, seasons.listed.allowed(today)))
+        before = today
 
 
-def _allow(engine: Engine, packs: Sequence[str], labels: frozenset[str]) -> list[Status]:
+def allow(engine: Engine, packs: Sequence[str], labels: frozenset[str] | None) -> list[Status]:
+    """For the model thread."""
     engine.allow(packs, labels)
     return []

@@ -116,12 +116,12 @@ class Interval(NamedTuple):
 
 
 def level(one: SourceStream) -> tuple[float | None, float | None]:
-    """RMS and peak of the newest samples (dBFS)."""
+    """RMS and peak of the newest samples, without a constant offset (dBFS)."""
     end = one.ring.written
     start = end - round(_LEVEL_S * one.info.rate)
     if start < 0:
         return None, None
-    heard = one.ring.view(start, end)
+    heard = one.ring.view(start, end) - np.float32(one.stream.offset)
     rms, peak = float(np.sqrt(np.mean(np.square(heard)))), float(np.max(np.abs(heard)))
     return _dbfs(rms), _dbfs(peak)
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from streamclf import metrics
 from streamclf.alerts import outbox
-from streamclf.alerts.alert import Alert, alert_id
+from streamclf.alerts.alert import own_alert
 from streamclf.alerts.dispatch import Write
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources.demo import DEMO_FILE
@@ -31,9 +31,9 @@ from streamclf.config import SelftestConfig
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
 from streamclf.errors import ConfigError, ServeError
+from streamclf.model.pack import Pack
 from streamclf.protocol import wire
 from streamclf.serve.info import StreamInfo
-from streamclf.store.events import StoredEvent
 from streamclf.types import F32, StreamState
 
 log = logging.getLogger("streamclf")
@@ -136,19 +136,11 @@ class SelfTest:
         self.problem = f"self-test: {self.config.label} {when} a subscriber, {self.config.budget_ms} ms were allowed"
         log.error("%s", self.problem)
         if record is not None and self.config.sinks:
-            alert = self._alert(time.time_ns())
+            alert = own_alert(
+                STREAM, self.problem, at_ns=time.time_ns(), sinks=self.config.sinks, stage="close",
+                label=self.config.label, stream=STREAM, test=True,
+            )  # fmt: skip
             record(lambda tx: outbox.put(tx, [alert], now_ns=alert.at_ns))
-
-    def _alert(self, now_ns: int) -> Alert:
-        event = StoredEvent(
-            id=f"{STREAM}/{now_ns}", stream=STREAM, pack="", pack_hash="", label=self.config.label, group="",
-            stage="close", onset_frame=0, offset_frame=0, onset_ns=now_ns, offset_ns=now_ns, decided_ns=now_ns,
-            peak=0.0, mean=0.0, enter=0.0, leave=0.0, min_on_ms=0, min_off_ms=0, test=True,
-        )  # fmt: skip
-        return Alert(
-            id=alert_id(STREAM, event.id, "close", now_ns), rule=STREAM, event=event, streams=(), stage="close",
-            at_ns=now_ns, message=self.problem, gates=(), sinks=self.config.sinks,
-        )  # fmt: skip
 
 
 def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
@@ -158,19 +150,9 @@ def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
     """
     if not config.enabled:
         return None
-    known = {label.id for runner in engine.runners for label in runner.pack.labels}
-    if config.label not in known:
-        raise ConfigError(f"selftest.label: no pack in use knows {config.label!r}; name a label that the sound holds")
     if STREAM in engine.streams:
         raise ConfigError(f"a source is called {STREAM}, which is the self-test's own stream; give it another name")
-    path = Path(config.sound).expanduser() if config.sound else DEMO_FILE
-    rate, _, blocks = open_blocks(path)
-    # a block is good until the next one comes
-    sound = np.concatenate([*(block.copy() for block in blocks), np.zeros(0, dtype=np.float32)])[: LONGEST_S * rate]
-    if len(sound) < rate // 10:
-        raise ConfigError(
-            f"selftest.sound {path} has {len(sound) / rate:.2f} s of sound; a tenth of a second is needed"
-        )
+    path, rate, sound = check_selftest(config, [runner.pack for runner in engine.runners])
     ring = Ring(2 * rate)
     engine.add(Stream(STREAM, rate=rate, ring=ring))
     clock = StreamClock(rate)
@@ -184,3 +166,23 @@ def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
         packs=[track.manifest.name for track in engine.tracks[STREAM]],
     )
     return SelfTest(config, rate, sound, ring, clock, info)
+
+
+def check_selftest(config: SelftestConfig, packs: Sequence[Pack]) -> tuple[Path, int, F32]:
+    """The recording, its rate and its sound, whose label one of `packs` knows; of a test that is off, nothing.
+
+    Raises ConfigError and `SourceError` as `prepare` does.
+    """
+    path = Path(config.sound).expanduser() if config.sound else DEMO_FILE
+    if not config.enabled:
+        return path, 0, np.zeros(0, dtype=np.float32)
+    if config.label not in {label.id for pack in packs for label in pack.labels}:
+        raise ConfigError(f"selftest.label: no pack in use knows {config.label!r}; name a label that the sound holds")
+    rate, _, blocks = open_blocks(path)
+    # a block is good until the next one comes
+    sound = np.concatenate([*(block.copy() for block in blocks), np.zeros(0, dtype=np.float32)])[: LONGEST_S * rate]
+    if len(sound) < rate // 10:
+        raise ConfigError(
+            f"selftest.sound {path} has {len(sound) / rate:.2f} s of sound; a tenth of a second is needed"
+        )
+    return path, rate, sound

@@ -35,6 +35,8 @@ log = logging.getLogger("streamclf")
 STOP_S = 2.2  # each source promises 2 s
 OPEN_S = 4.0  # a source that can be waited for and has not answered by then is waited for, and the others start
 RING_SECONDS = 10  # audio kept of each stream; a reader that falls further behind loses the oldest, told as a gap
+SPARE_BYTES = 64 << 20  # of memory that all streams may take, so that clips can be switched on while they run
+_BYTES_OF_SAMPLE = 8  # a ring holds each float32 twice
 NO_MICROPHONE = (
     "NO MICROPHONE FOUND: playing the built-in demo recording in a loop until there is one; "
     "what you see is not live sound, and nothing of it is kept"
@@ -200,7 +202,10 @@ class OpenSources:
         config, engine = self._config, self._engine
         stored = is_stored(spec)
         kept_s = clips.ring_seconds(config.clips) if config.clips.enabled and stored else 0
-        ring = Ring((RING_SECONDS + kept_s) * source.rate)
+        spare_s = clips.ring_seconds(config.clips) if config.store.enabled and stored else 0
+        if spare_s * source.rate * _BYTES_OF_SAMPLE * max(1, len(config.source)) > SPARE_BYTES:
+            spare_s = 0
+        ring = Ring((RING_SECONDS + max(kept_s, spare_s)) * source.rate)
         normalise = (spec.gain or config.gain) == "normalise"
         levels = config.store.enabled and stored
         stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=levels)

@@ -19,10 +19,13 @@ from streamclf.daemon.pictures import Painter
 from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
+from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
+from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.feed import Feed
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
 from streamclf.serve.http.why import Live
@@ -30,33 +33,50 @@ from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
-from streamclf.store.database import Store
+from streamclf.store.database import Store, reader
+from streamclf.store.events import StoredEvent
+from streamclf.store.packfacts import PackFacts
 from streamclf.types import Label, Output, Picture, Status
-from streamclf.writer.build import make_inbox, make_writer, pack_facts
+from streamclf.writer.build import make_house, make_inbox, make_writer, pack_facts
+from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 
 
+@dataclass(slots=True)
+class InForce:
+    """The configuration that holds now: some of it may change while the daemon runs (hot.py)."""
+
+    config: Config
+
+
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """What hears: the engine with its packs, the sources, and the calls to the thread that runs the engine."""
+    """What hears: the engine with its packs, the sources, and the calls to the thread that runs the engine.
+
+    config: as the daemon was started with.
+    """
 
     config: Config
     engine: Engine
     sources: OpenSources
     calls: EngineCalls
     ground: Ground
+    in_force: InForce
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What keeps events and tells of them; a daemon without a store has none."""
+    """What keeps events and tells of them; a daemon without a store has none. facts: of packs, exchanged in place."""
 
     store: Store
     inbox: Inbox
+    facts: dict[str, PackFacts]
+    house: Housekeeping
     writer: Writer
     alerts: AlertService
     painter: Painter
+    feed: Feed
 
 
 def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
@@ -79,32 +99,44 @@ def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
     )
 
 
-def make_archive(ears: Ears, store: Store | None, hub: Hub, life: Life) -> Archive | None:
-    """The writer and the alerts; None without a store."""
+def make_archive(
+    ears: Ears, store: Store | None, hub: Hub, life: Life, *, missed: tuple[int, int] | None
+) -> Archive | None:
+    """The writer and the alerts; None without a store. missed: when (ns) no daemon ran before this one."""
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
-    inbox, painter = make_inbox(config), Painter(hub)
+    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
     alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
     clocks = {one.name: one.clock for one in stored}
     if ears.ground.selftest is not None:
         clocks[SELF_TEST] = ears.ground.selftest.clock
+    facts = pack_facts(config, engine)
+    cut_from = {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored}
+    house = make_house(config, store, engine, facts, cut_from, run=hub.instance, test=(SELF_TEST,))
     writer = make_writer(
         config,
         store,
         engine,
         inbox,
         rules.file,
+        facts,
+        house,
         clocks,
-        {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored},
         run=hub.instance,
         test=(SELF_TEST,),
-        on_commit=life.posting(alerts.committed),
+        missed=missed,
+        on_commit=life.posting(partial(_committed, alerts, feed)),
         on_fault=life.failed,
     )
-    return Archive(store, inbox, writer, alerts, painter)
+    return Archive(store, inbox, facts, house, writer, alerts, painter, feed)
+
+
+def _committed(alerts: AlertService, feed: Feed, events: Sequence[StoredEvent]) -> None:
+    alerts.committed(events)
+    feed.committed()
 
 
 def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
@@ -115,12 +147,24 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     microphones = Microphones(ears.sources.streams, muted_s=ears.config.health.muted_s)
     hearing = Hearing(hub, ears.sources.streams, muted=microphones.muted)
     parts = PartProblems(writer=writer, alerts=alerts, selftest=ears.ground.selftest)
+    problems = DaemonProblems(hub, parts, hearing, microphones)
+    watchman = Watchman(
+        ears.config.watch,
+        problems,
+        ears.sources.streams,
+        alerts,
+        store_problem=lambda: "" if writer is None else writer.problem or writer.short,
+        known=lambda: () if alerts is None else alerts.rules.file.sinks,
+        read=None if folder is None else partial(reader, folder),
+    )
+    parts.also(watchman.found)
     return Health(
         hub,
         ears.sources.streams,
         ears.config,
         hearing,
-        DaemonProblems(hub, parts, hearing, microphones),
+        problems,
+        watchman=watchman,
         needs_token=ears.ground.settings.token is not None,
         folder=folder,
         selftest=ears.ground.selftest,
@@ -133,10 +177,10 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
     live, folder, keep = None, None, None
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
-        facts = pack_facts(ears.config, ears.engine)
-        live = Live(hub, facts, archive.alerts.rules, ears.ground.seasons.allowed)
-    routes = stored_routes(folder, live, clips=ears.config.clips)
+        live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
+    routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
+    routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
     return Server(
         hub,
         ears.ground.settings,
@@ -144,6 +188,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         routes=routes,
         problems=health.problems,
         keep=keep,
+        feed=None if archive is None else archive.feed,
         on_fault=life.failed,
     )
 
@@ -189,9 +234,14 @@ def _as_decided(engine: Engine, info: PackInfo) -> tuple[Label, ...]:
     """The pack's labels with the thresholds in force: of the configuration, else of the pack; none where none holds."""
     tracks = (track for some in engine.tracks.values() for track in some if track.manifest.name == info.name)
     decisions = next(tracks).segmenter.decisions
+    return labels_as_decided(info.labels, decisions)
+
+
+def labels_as_decided(labels: Sequence[Label], decisions: Sequence[Decision]) -> tuple[Label, ...]:
+    """With the thresholds of these decisions, one for each."""
     return tuple(
         replace(label, enter=decision.enter if decision.enabled else None)
-        for label, decision in zip(info.labels, decisions, strict=True)
+        for label, decision in zip(labels, decisions, strict=True)
     )
 
 

@@ -1,6 +1,5 @@
 """From a configuration to an engine: packs found and checked, sessions made, labels of the configuration known."""
 
-import difflib
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from streamclf.errors import ConfigError, PackError
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
+from streamclf.text import nearest
 from streamclf.types import Provider
 
 log = logging.getLogger(__name__)
@@ -120,18 +120,18 @@ def _installed(*, default: bool) -> list[str]:
     return names
 
 
-def read_species(config: Config, engine: Engine) -> SpeciesList | None:
-    """The list of species of the configuration, None where there is none. Raises `ConfigError`."""
+def read_species(config: Config, packs: Sequence[Pack]) -> SpeciesList | None:
+    """The list of species of the configuration, None where there is none. packs: in use. Raises `ConfigError`."""
     wish = config.species
     if not wish.file:
         return None
-    names = [runner.name for runner in engine.runners]
+    names = [pack.manifest.name for pack in packs]
     for name in wish.packs:
         if name not in names:
             raise ConfigError(f"species.packs names {name!r}, which does not run; there are {', '.join(names)}")
     if not wish.packs:
         raise ConfigError(f"species.file needs species.packs, the packs that it is for; there are {', '.join(names)}")
-    labels = [label for runner in engine.runners if runner.name in wish.packs for label in runner.pack.labels]
+    labels = [label for pack in packs if pack.manifest.name in wish.packs for label in pack.labels]
     return species.read(Path(wish.file).expanduser(), labels, place=wish.place)
 
 
@@ -142,7 +142,7 @@ def check_labels(config: Config, packs: Sequence[Pack]) -> None:
     known = ids | groups | {"*"}
     for key in config.segmentation:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            meant = nearest(key, known)
             names = ", ".join(pack.manifest.name for pack in packs)
-            hint = f"did you mean {near[0]}?" if near else "`streamclf models show NAME` lists them"
+            hint = f"did you mean {meant}?" if meant else "`streamclf models show NAME` lists them"
             raise ConfigError(f"segmentation.{key}: no label or group of {names} has that name; {hint}")

@@ -22,14 +22,26 @@ just reached `enter`, cost anything; a row in which nothing happens is two NumPy
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.clock import frames_of_ms
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
+
+
+class Ending(StrEnum):
+    """Why an event ended."""
+
+    QUIET = "quiet"  # its scores fell
+    GAP = "gap"  # nothing was scored any more: samples were lost, its source or its sender was gone, its pack failed
+    PAUSED = "paused"  # the stream was paused
+    END = "end"  # of the source
+    STOP = "stop"  # of the daemon
+    CRASH = "crash"  # of the daemon; the next one says so
 
 
 class Phase(IntEnum):
@@ -101,11 +113,35 @@ class Segmenter:
     _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
     _next: int | None = field(init=False, default=None)
     _begun: int = field(init=False, default=0)
+    _allowed: Container[str] | None = field(init=False, default=None)
     _closed: dict[int, int] = field(init=False, default_factory=dict)  # column -> where its last event ended
     _past: npt.NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.allow(None)
+        self.redecide(self.decisions)
+
+    def redecide(self, decisions: Sequence[Decision]) -> list[Event]:
+        """Decide by these from the next row on, one for each label. What is open goes on, where its label is still on.
+
+        Returns what is closed: events of labels that are off now, and all of them where scores are smoothed otherwise.
+        """
+        events: list[Event] = []
+        before, after = ([(d.smoothing, d.smoothing_frames) for d in some] for some in (self.decisions, decisions))
+        if before != after:
+            next_frame, events = self._next, self.finish()
+            self._next = next_frame
+        for column, state in sorted(self._open.items()):
+            if not decisions[column].enabled:
+                del self._open[column]
+                if state.phase in (Phase.ACTIVE, Phase.FALLING):
+                    events.append(self._event(column, state, Stage.CLOSE, self._next or 0))
+        self.decisions = decisions
+        self._prepare()
+        return events
+
+    def _prepare(self) -> None:
+        """What rows are compared with."""
+        self.allow(self._allowed)
         reach = max((decision.reach_back for decision in self.decisions), default=0)
         self._leave = np.array([decision.leave for decision in self.decisions], dtype=np.float32)
         # of the newest rows, by frame, whether an onset may be moved back over them; the oldest are overwritten
@@ -124,7 +160,7 @@ class Segmenter:
         """
         events: list[Event] = []
         if self._next is not None and first_frame != self._next:
-            events += self.finish()
+            events += self.finish(Ending.GAP)
         if self._next is None:
             self._begun = first_frame
         for offset, raw in enumerate(rows):
@@ -148,6 +184,7 @@ class Segmenter:
 
     def allow(self, labels: Container[str] | None) -> None:
         """From now on only events of these label ids begin; None is all. One that is open goes on to its end."""
+        self._allowed = labels
         # a class that is switched off has a threshold no probability reaches
         self._enter = np.array(
             [
@@ -162,11 +199,11 @@ class Segmenter:
         """The frame that would follow on, None at the beginning."""
         return self._next
 
-    def finish(self) -> list[Event]:
+    def finish(self, ended_by: Ending = Ending.END) -> list[Event]:
         """Close what is open (a gap or the stream's end) and forget all state."""
         decided = self._next or 0  # before the first row nothing is open
         events = [
-            self._event(column, state, Stage.CLOSE, decided)
+            self._event(column, state, Stage.CLOSE, decided, ended_by)
             for column, state in sorted(self._open.items())
             if state.phase in (Phase.ACTIVE, Phase.FALLING)
         ]
@@ -201,7 +238,7 @@ class Segmenter:
         state.pending_count += 1
         if state.below >= decision.min_off:
             del self._open[column]
-            return self._event(column, state, Stage.CLOSE, frame + 1)
+            return self._event(column, state, Stage.CLOSE, frame + 1, Ending.QUIET)
         return None
 
     def _reached(self, column: int, frame: int) -> int:
@@ -233,7 +270,7 @@ class Segmenter:
             return self._event(column, state, Stage.OPEN, frame + 1)
         return None
 
-    def _event(self, column: int, state: _Open, stage: Stage, decided: int) -> Event:
+    def _event(self, column: int, state: _Open, stage: Stage, decided: int, ended_by: str = "") -> Event:
         label = self.labels[column].id
         decision = self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
@@ -251,6 +288,7 @@ class Segmenter:
             peak=state.peak,
             mean=state.total / state.counted,
             decided_frame=decided,
+            ended_by=ended_by,
         )
 
 
@@ -288,7 +326,8 @@ def decide(
     per_label: Mapping[str, Mapping[str, object]],
     sensitivity: Sensitivity = Sensitivity.NORMAL,
 ) -> list[Decision]:
-    """One `Decision` for each label: the pack's default, the label's own enter threshold, then the user's `per_label`.
+    """One `Decision` for each label: the pack's default, the label's own threshold and durations, then the user's
+    `per_label`.
 
     per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific wins. A hidden label
     is off unless it is named by its id. Where `enter` is replaced without `leave`, their ratio stays the default's.
@@ -302,6 +341,10 @@ def decide(
             enter, leave = label.enter, label.enter * ratio
         enter, leave = sensitivity.thresholds(enter, leave, low=label.enter_low, high=label.enter_high)
         fields: dict[str, Any] = {}
+        if label.min_on_ms is not None:
+            fields["min_on"] = max(1, frames_of_ms(label.min_on_ms))
+        if label.min_off_ms is not None:
+            fields["min_off"] = max(1, frames_of_ms(label.min_off_ms))
         for key in ("*", f"group:{label.group}", label.id):
             fields.update(per_label.get(key, {}))
         if "enter" in fields and "leave" not in fields:

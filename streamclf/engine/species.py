@@ -6,8 +6,8 @@ several lines may be told of on any of their days; one that is not in it never i
 """
 
 import csv
-import difflib
 import io
+import logging
 import re
 import stat
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,10 @@ from datetime import date
 from pathlib import Path
 
 from streamclf.errors import ConfigError
+from streamclf.text import nearest, some
 from streamclf.types import Label
+
+log = logging.getLogger("streamclf")
 
 _COLUMNS = ("label", "from", "to", "place")
 _DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
@@ -39,10 +42,11 @@ class Season:
 
 
 class SpeciesList:
-    """seasons: label id -> when it may be told of."""
+    """seasons: label id -> when it may be told of. unknown: sentences on lines whose label no pack has."""
 
-    def __init__(self, seasons: dict[str, list[Season]]) -> None:
+    def __init__(self, seasons: dict[str, list[Season]], unknown: Sequence[str] = ()) -> None:
         self.seasons = seasons
+        self.unknown = tuple(unknown)
 
     def allowed(self, day: date) -> frozenset[str]:
         """Ids that may be told of on `day`."""
@@ -52,11 +56,13 @@ class SpeciesList:
 def read(path: Path, labels: Sequence[Label], *, place: str) -> SpeciesList:
     """The list for `place` (lines without one hold everywhere). labels: those of the packs that it is for.
 
-    Raises `ConfigError` with the line: a label that no pack has, a day that does not exist.
+    A list is often of a whole region, and a pack does not know every species: a line whose label no pack has is left
+    out, and told in the log. Raises `ConfigError` where that is every line, and for a day that does not exist.
     """
     text = _text(path)
     known = _names(labels)
     seasons: dict[str, list[Season]] = {}
+    unknown: list[str] = []
     rows = csv.DictReader(io.StringIO(text))
     try:
         if "label" not in (rows.fieldnames or ()) or set(rows.fieldnames or ()) - set(_COLUMNS):
@@ -68,12 +74,23 @@ def read(path: Path, labels: Sequence[Label], *, place: str) -> SpeciesList:
             where = f"species.file {path}:{rows.line_num}"
             if (row.get("place") or "").strip() in ("", place):
                 season = Season(_day(row.get("from"), (1, 1), where), _day(row.get("to"), (12, 31), where))
-                seasons.setdefault(_label(row["label"], known, where), []).append(season)
+                if label := known.get((row["label"] or "").strip().lower()):
+                    seasons.setdefault(label, []).append(season)
+                else:
+                    unknown.append(_unknown(row["label"], known, rows.line_num))
     except csv.Error as fault:
         raise ConfigError(f"species.file {path}:{rows.line_num + 1} is not CSV: {fault}; mend that line") from None
+    if unknown and not seasons:
+        raise ConfigError(
+            f"species.file {path}: no pack of the list knows a label of it ({some(unknown, 3)}); "
+            "`streamclf models show NAME` lists them"
+        )
     if not seasons:
         raise ConfigError(f"species.file {path} has no line for place {place!r}; nothing would ever be told")
-    return SpeciesList(seasons)
+    if unknown:
+        lines = "a line is" if len(unknown) == 1 else f"{len(unknown)} lines are"
+        log.warning("species.file %s: %s left out, for no pack knows it: %s", path, lines, some(unknown, 5))
+    return SpeciesList(seasons, unknown)
 
 
 def _text(path: Path) -> str:
@@ -102,13 +119,10 @@ def _names(labels: Iterable[Label]) -> dict[str, str]:
     return names
 
 
-def _label(text: str | None, known: dict[str, str], where: str) -> str:
-    name = (text or "").strip().lower()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; `streamclf models show NAME` lists them"
-        raise ConfigError(f"{where}: no pack of the list knows {(text or '')[:60]!r}{hint}")
-    return known[name]
+def _unknown(text: str | None, known: dict[str, str], line: int) -> str:
+    name = (text or "").strip()[:60]
+    meant = nearest(name, known)
+    return f"{name!r} in line {line}" + (f", did you mean {meant}?" if meant else "")
 
 
 def _day(text: str | None, default: tuple[int, int], where: str) -> tuple[int, int]:

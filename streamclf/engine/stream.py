@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamclf.audio.gain import GainNormaliser
+from streamclf.audio.offset import OffsetRemover
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
@@ -77,6 +78,7 @@ class Stream:
         """Frame of the last restart: no earlier frame will be scored any more."""
         self.ended = False
         self.paused = False
+        self._offset = OffsetRemover(self.hop)
         self._gain = GainNormaliser(self.hop) if normalise_gain else None
         self.seen: list[Levels | Picture | Sound] = []
         """Of the frames that the last `pull` made whole."""
@@ -124,6 +126,11 @@ class Stream:
         return max(0, waiting)
 
     @property
+    def offset(self) -> float:
+        """The constant offset that is removed now; full scale is 1."""
+        return self._offset.offset
+
+    @property
     def held_back_ms(self) -> float:
         """The longest present delay of the stream's resamplers."""
         return max((branch.resampler.held_back * 1000 / branch.rate for branch in self._branches.values()), default=0.0)
@@ -162,15 +169,18 @@ class Stream:
         if not ring.holds(start):
             # the writer came round while it was being copied
             return self.skip_to_newest(GapReason.OVERRUN)
+        self._hear(self._offset.apply(block))
+        self.consumed = stop
+        self.scored += stop - start
+        return None
+
+    def _hear(self, block: F32) -> None:
         if self._scope.active:
             self.seen = self._scope.push(block)
         if self._gain is not None:
             block = self._gain.apply(block)
         for branch in self._branches.values():
             branch.push(block)
-        self.consumed = stop
-        self.scored += stop - start
-        return None
 
     def draw(self, on: bool) -> None:
         """Begin or cease to make spectrum columns."""
@@ -192,6 +202,7 @@ class Stream:
         """
         frames = -(-self.consumed // self.hop)
         self.ended = True
+        self._hear(self._offset.rest())
         for rate, branch in self._branches.items():
             branch.push(np.zeros(0, dtype=np.float32), last=True)
             branch.silent_to = max(needed.get(rate, 0), frames * hop_of(rate))
@@ -204,6 +215,7 @@ class Stream:
         for branch in self._branches.values():
             branch.restart(self.started_at)
         self._scope.restart(self.consumed)
+        self._offset.restart()
         if self._gain is not None:
             self._gain.restart()
         return Gap(self.name, first, end - 1, hole.reason)

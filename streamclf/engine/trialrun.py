@@ -63,6 +63,7 @@ def main() -> None:
 
 def _run(task: TrialTask) -> str:
     # here, because all of it counts against the limits
+    from streamclf.engine.probe import check_probabilities
     from streamclf.engine.verify import hears_out
     from streamclf.model.fusedsession import open_session
     from streamclf.model.loader import load_pack
@@ -74,6 +75,7 @@ def _run(task: TrialTask) -> str:
     session = open_session(pack, provider=Provider.CPU)
     _cpu(task.whole_s)
     hears_out(pack, session)
+    check_probabilities(pack)
     return ""
 
 

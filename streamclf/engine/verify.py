@@ -30,7 +30,7 @@ from streamclf.errors import Overrun, PackError
 from streamclf.features.frontend import Frontend, make_frontend
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.golden import read_golden
-from streamclf.model.pack import Encoded, Manifest, Pack, Waveform
+from streamclf.model.pack import Encoded, Image, Manifest, Pack, Waveform
 from streamclf.model.session import Session
 from streamclf.types import F32, FrameScores, Output, Provider, Shape
 
@@ -215,7 +215,7 @@ def _reuse(manifest: Manifest) -> str:
     if isinstance(manifest.features, Encoded):
         by = ", by statistics of the sound before it" if manifest.features.statistics else ""
         return f"encoder frames: each is computed once{by}; windows run the rest of the model"
-    if isinstance(manifest.features, Waveform):
+    if isinstance(manifest.features, Waveform | Image):
         return "nothing: the window is run again each hop"
     return "feature frames: each is computed once, windows run the model"
 

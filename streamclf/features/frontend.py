@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 
 from streamclf.features.fbank import KaldiFbank
+from streamclf.features.image import ImageFrontend, frames_of
 from streamclf.features.logmel import LevelGain, LogMelSpectrum
 from streamclf.features.rows import Rows
-from streamclf.features.spec import Encoded, Fbank, Features, LevelControl, LogMel, Waveform
+from streamclf.features.spec import Encoded, Fbank, Features, Image, LevelControl, LogMel, Waveform
 from streamclf.features.statistics import RunningStatistics
 from streamclf.features.waveform import WaveformFrontend
 from streamclf.types import F32, F64
@@ -213,6 +214,8 @@ def make_frontend(features: Features, rate: int, *, history: int, encode: Encode
     """
     if isinstance(features, Waveform):
         return WaveformFrontend(features, history=history)
+    if isinstance(features, Image):
+        return ImageFrontend(features, rate, history=history)
     if isinstance(features, LogMel) and features.level is not None:
         plain = msgspec.structs.replace(features, level=None)
         return LevelledFrontend(_log_mel(plain, rate), plain, features.level, rate=rate, history=history)
@@ -235,6 +238,8 @@ def window_feature_frames(features: Features, window: int) -> int:
     """How many feature frames a window of that many samples yields (samples, for a waveform)."""
     if isinstance(features, Waveform):
         return window
+    if isinstance(features, Image):
+        return frames_of(features, window)
     return _frames_in(window, features.frame_length, features.frame_shift)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from streamclf.features.mel import mel_bank
 from streamclf.features.spec import LevelControl, LogMel
+from streamclf.features.taper import periodic_taper
 from streamclf.types import F32, F64
 
 # Times the natural logarithm; a decibel is a tenth of a bel of power and a twentieth of one of magnitude.
@@ -49,7 +50,7 @@ class LogMelSpectrum:
         self._power = features.spectrum == "power"
         self._log_offset = features.log_offset
         self._log_floor = features.log_floor
-        self._window = _periodic_window(features)
+        self._window = periodic_taper(features.window, features.frame_length)
         self._bank = mel_bank(
             bands=features.bands,
             low_hz=features.low_hz,
@@ -81,9 +82,3 @@ class LogMelSpectrum:
         rows *= self._slope
         rows += self._intercept
         return rows.astype(np.float32)
-
-
-def _periodic_window(features: LogMel) -> F64:
-    base = 0.5 if features.window == "hann" else 0.54
-    turn = 2.0 * np.pi * np.arange(features.frame_length) / features.frame_length
-    return np.asarray(base - (1.0 - base) * np.cos(turn))

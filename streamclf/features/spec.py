@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+Normalise = Literal["none", "mean", "peak", "mean-peak", "window"]
+
 
 class LevelControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A slow gain before the logarithm, for models that quiet sound leaves deaf. Causal, one for each stream.
@@ -99,8 +101,84 @@ class Fbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fbank"
 class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="waveform", tag_field="kind"):
     """The samples themselves, float32 in [-1, 1]."""
 
-    normalise: Literal["none", "window"] = "none"
-    """`window`: zero mean and unit variance over each window, as Wav2Vec2's feature extractor does."""
+    normalise: Normalise = "none"
+    """Of each window: `mean` takes its mean away, `peak` divides by its largest value, `mean-peak` does one after the
+    other, `window` gives zero mean and unit variance, as Wav2Vec2's feature extractor does."""
+    gain: float = 1.0
+    """What samples are multiplied by at last: 32768 for models trained on int16 values."""
+
+
+class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="image", tag_field="kind"):
+    """Picture of a whole window's mel spectrogram, as image classifiers take it: made anew for each window.
+
+    Steps in this order: `samples`, `padding`, FFT and mel bank, logarithm with `ref` and `top_db`, `mean` and `scale`,
+    `deltas`, `normalise`, `bytes`, `flip`, `pixels`, `channels`, `channel_mean` and `channel_scale`. As librosa and
+    torch do, a frame is `fft_size` long, with the window of `frame_length` in its middle.
+    """
+
+    frame_length: int
+    """Samples of the window over a frame (win_length)."""
+    frame_shift: int
+    """Samples from one frame to the next (hop_length), any number."""
+    fft_size: int
+    """Samples of the FFT (n_fft), at least `frame_length`."""
+    bands: int
+    """Bands of a frame (n_mels), 1 to 4096."""
+    low_hz: float
+    """Lower end of the lowest band (fmin)."""
+    high_hz: float
+    """Upper end of the highest band (fmax), up to half the rate."""
+    mel_scale: Literal["htk", "slaney"]
+    """Which formula of the mel scale; librosa's default is `slaney`, torchaudio's `htk`."""
+    mel_slopes: Literal["hz", "mel"] = "hz"
+    """Unit in which triangles have straight sides: `hz` as in librosa and torchaudio, `mel` as in TensorFlow."""
+    mel_norm: Literal["none", "slaney"] = "none"
+    """`slaney`: each triangle has the same area, as librosa does by default."""
+    spectrum: Literal["magnitude", "power"] = "power"
+    """What the triangles sum up."""
+    window: Literal["hann", "hamming"] = "hann"
+    """Shape of the window over a frame."""
+    samples: Normalise = "none"
+    """What is done to the window's samples first, see `normalise` of `waveform`."""
+    padding: Literal["none", "zeros", "reflect"] = "none"
+    """What half an FFT of samples before and behind the window is (center=True): librosa's default is `zeros`,
+    torch's `reflect`."""
+    log: Literal["none", "ln", "log10", "db", "log1p"] = "ln"
+    """Logarithm: natural, to base 10, ten times that of the power (`db`), or of 1 + value; `none` for none."""
+    log_offset: float = 0.0
+    """Added before the logarithm."""
+    log_floor: float = 0.0
+    """Values below are raised to it before the logarithm (amin); 0 for none."""
+    ref: Literal["one", "max"] = "one"
+    """`max`: the loudest value of the picture is 0 (power_to_db with ref=np.max)."""
+    top_db: float = 0.0
+    """With `db`: values are raised to so much under the loudest one; 0 for none."""
+    mean: float = 0.0
+    """(value - mean) / scale follows."""
+    scale: float = 1.0
+    """See `mean`; not 0."""
+    deltas: bool = False
+    """Three channels: the picture, its first and its second differences in time (librosa.feature.delta)."""
+    normalise: Literal["none", "min-max", "standard", "standard-min-max"] = "none"
+    """Of each channel of each picture: to [0, 1], to zero mean and unit deviation, or one after the other."""
+    normalise_eps: float = 0.0
+    """Added to what `normalise` divides by."""
+    bytes: bool = False
+    """The picture goes through whole numbers from 0 to 255, as one that was stored did, and comes out in [0, 1]."""
+    flip: bool = False
+    """The highest band comes first."""
+    pixels: tuple[int, int] | None = None
+    """Bands and frames of the picture once it is resized; left out where it is not."""
+    resize: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    """How it is resized."""
+    antialias: bool = True
+    """Whether a smaller picture rests on all of its pixels, as of PIL, and of torchvision by default."""
+    channels: int = 1
+    """Equal channels, 1 to 3; 3 where there are `deltas`."""
+    channel_mean: tuple[float, ...] = ()
+    """(value - channel_mean) / channel_scale comes last, with a value for each channel."""
+    channel_scale: tuple[float, ...] = ()
+    """See `channel_mean`; no 0."""
 
 
 class Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="encoded", tag_field="kind"):
@@ -138,4 +216,4 @@ class Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="enco
         return max(0, self.span - 1) * self.frame_shift
 
 
-Features = LogMel | Fbank | Waveform | Encoded
+Features = LogMel | Fbank | Waveform | Image | Encoded

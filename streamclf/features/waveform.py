@@ -3,7 +3,7 @@
 import numpy as np
 
 from streamclf.features.rows import Rows
-from streamclf.features.spec import Waveform
+from streamclf.features.spec import Normalise, Waveform
 from streamclf.types import F32
 
 # Wav2Vec2's feature extractor adds it to the variance.
@@ -18,7 +18,7 @@ class WaveformFrontend:
     frame_length = 1
 
     def __init__(self, features: Waveform, *, history: int) -> None:
-        self._normalise = features.normalise == "window"
+        self._normalise, self._gain = features.normalise, np.float32(features.gain)
         self._rows = Rows(history)  # bound: `history`; newest wins; `first_valid` tells what was dropped
 
     @property
@@ -53,6 +53,18 @@ class WaveformFrontend:
         if out.shape != (samples,):
             raise ValueError(f"a window of {samples} samples does not fit an output of shape {out.shape}")
         self._rows.read(first_sample, out, before=np.zeros((), dtype=np.float32))
-        if self._normalise:
-            out -= out.mean(dtype=np.float64)
-            out /= np.sqrt(out.var(dtype=np.float64) + _VARIANCE_FLOOR)
+        normalise(out, self._normalise)
+        if self._gain != 1.0:
+            out *= self._gain
+
+
+def normalise(samples: F32, how: Normalise) -> None:
+    """samples: (n, ) float32 of a window, changed in place. Silence stays as it is."""
+    if how == "none":
+        return
+    if how != "peak":
+        samples -= samples.mean(dtype=np.float64)
+    if how == "window":
+        samples /= np.sqrt(samples.var(dtype=np.float64) + _VARIANCE_FLOOR)
+    elif how != "mean" and (peak := float(np.abs(samples).max(initial=0.0))) > 0.0:
+        samples /= peak

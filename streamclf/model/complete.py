@@ -24,10 +24,11 @@ from tomlkit.exceptions import TOMLKitError
 from streamclf.clock import hop_of
 from streamclf.errors import PackError, RateError
 from streamclf.model import geometry, graph, loader
+from streamclf.model.adopt.file import weights_beside, with_weights
 from streamclf.model.labels import make_labels
 from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
-from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
+from streamclf.model.writer import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
 Files = Mapping[str, bytes]
@@ -55,13 +56,15 @@ def complete(
     folder: Path,
     *,
     row_frame: Callable[[Files], int] | None = None,
+    middle: bool = False,
     golden: Callable[[Files], bytes] | None = None,
 ) -> Completed:
     """The pack in `folder`, completed. Raises `PackError`, one sentence: what is missing or does not fit.
 
     row_frame: measures the frame of the window, from 0, that a row belongs to, where pack.toml states neither `row_at`
-    nor `look_ahead`. golden: makes the content of golden.npz, for a pack that is whole without. Both get the pack's
-    files, name -> content, of which nothing has run yet.
+    nor `look_ahead`. middle: where nothing else says it, that is the middle of the window. golden: makes the content of
+    golden.npz, for a pack that is whole without. Both functions get the pack's files, name -> content, of which nothing
+    has run yet.
     """
     if not folder.is_dir():
         raise PackError(f"{folder} is not a folder; name the one that holds {MANIFEST}, {MODEL} and {LABELS}")
@@ -75,7 +78,9 @@ def complete(
         _fill_fused(document, folder, said)
     else:
         _fill(document, graph.interface(f"{folder / MODEL}", contents[MODEL]), classes, said)
-        _place_row(document, lambda: _provisional(document, contents, folder, row_frame), said)
+        _place_row(
+            document, lambda: _provisional(document, contents, folder, row_frame), middle and not row_frame, said
+        )
     _checked(document, contents, folder)
     if golden is not None:
         contents[GOLDEN] = golden(_whole(document, contents))
@@ -112,8 +117,20 @@ def _files(folder: Path, document: Document) -> tuple[dict[str, bytes], tuple[st
     # a name that leads elsewhere is not followed; the loader refuses it
     wanted = dict.fromkeys([*needed, *taken, *filter(loader.FILE_NAME.fullmatch, named)])
     contents = {name: loader.read_regular(folder / name, cap=loader.cap_of(name)) for name in wanted}
+    beside = _take_weights_in(contents, folder)
     own = {MANIFEST, MEMBERS} if fused else {MANIFEST}
-    return contents, tuple(name for name in there if name not in contents and name not in own)
+    return contents, tuple(name for name in there if name not in contents and name not in own | beside)
+
+
+def _take_weights_in(contents: dict[str, bytes], folder: Path) -> set[str]:
+    """Graphs whose weights lie in files beside them get them inside. Returns the names of those files."""
+    beside: set[str] = set()
+    for name in {MODEL, ENCODER} & set(contents):
+        locations = weights_beside(contents[name])
+        if locations:
+            contents[name] = with_weights(folder / name, contents[name]).SerializeToString()
+            beside |= locations
+    return beside
 
 
 def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
@@ -125,9 +142,9 @@ def _with_labels(content: bytes, where: Path, said: list[str]) -> bytes:
     except csv.Error as fault:
         raise PackError(f"{where} is not CSV: {fault}; write it with plain quoting") from None
     head = [cell.strip() for cell in rows[0]] if rows else []
-    if tuple(head) in (LABEL_COLUMNS, LABEL_COLUMNS + SENSITIVITY_COLUMNS):
+    if loader.is_head(head):
         return content
-    known = {*LABEL_COLUMNS, *SENSITIVITY_COLUMNS, _INDEX}
+    known = {*LABEL_COLUMNS, *MORE_COLUMNS, _INDEX}
     if head and {"id", "name"} & set(head) and set(head) <= known and len(set(head)) == len(head):
         labels = _labels_of_table(head, rows[1:], where)
         said.append(f"{LABELS}: the columns {','.join(LABEL_COLUMNS)}")
@@ -165,7 +182,8 @@ def _labels_of_table(head: list[str], rows: list[list[str]], where: Path) -> lis
         if hidden not in ("", "true", "false"):
             raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
         name, group = entry.get("name") or ident, entry.get("group", "")
-        labels.append(Label(ident, name, group, enter, hidden == "true", low, high))
+        on, off = (loader.duration_of(entry.get(column, ""), str(where), column) for column in DURATION_COLUMNS)
+        labels.append(Label(ident, name, group, enter, hidden == "true", low, high, on, off))
     return labels
 
 
@@ -227,7 +245,7 @@ def _fill(document: Document, seen: graph.Interface, classes: int, said: list[st
             _set(state, "dtype", "float16", f"as the graph takes {name}", said)
 
 
-def _place_row(document: Document, measured: Callable[[], int], said: list[str]) -> None:
+def _place_row(document: Document, measured: Callable[[], int], middle: bool, said: list[str]) -> None:
     """`row_at` and `look_ahead` of a window-row pack, which say the same."""
     window, rate = document.get("window"), document.get("rate")
     if document.get("shape") != Shape.WINDOW_ROW or not isinstance(window, int) or not isinstance(rate, int):
@@ -238,7 +256,10 @@ def _place_row(document: Document, measured: Callable[[], int], said: list[str])
         raise PackError(str(fault)) from None
     how = "measured"
     if "row_at" not in document and "look_ahead" not in document:
-        _set(document, "row_at", measured() * hop, how, said)
+        if middle:
+            _set(document, "look_ahead", window // 2, "the middle of the window", said)
+        else:
+            _set(document, "row_at", measured() * hop, how, said)
     if not all(isinstance(document.get(key, 0), int) for key in ("row_at", "look_ahead")):
         return
     if "look_ahead" not in document:

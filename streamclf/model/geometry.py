@@ -7,7 +7,8 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
-from streamclf.model.pack import Encoded, Fbank, LevelControl, LogMel, Manifest, Pack, Waveform
+from streamclf.features.image import picture_shape
+from streamclf.model.pack import Encoded, Fbank, Image, LevelControl, LogMel, Manifest, Pack, Waveform
 from streamclf.types import F32, Shape
 
 MAX_RATE = 384_000
@@ -19,10 +20,13 @@ _MOST_LEVEL_DB = 120.0
 
 
 def row_shape(manifest: Manifest) -> tuple[int, ...]:
-    """Shape of one row of features, without the batch axis: (window,) or (feature frames, bands)."""
+    """Shape of one row of features, without the batch axis: (window,), (feature frames, bands), or of a picture
+    (channels, bands, frames)."""
     features = manifest.features
     if isinstance(features, Waveform):
         return (manifest.window,)
+    if isinstance(features, Image):
+        return picture_shape(features, manifest.window)
     bands = features.bands + (features.use_energy if isinstance(features, Fbank) else 0)
     return (window_feature_frames(features, manifest.window), bands)
 
@@ -30,6 +34,10 @@ def row_shape(manifest: Manifest) -> tuple[int, ...]:
 def layout_dims(manifest: Manifest) -> list[int]:
     """The input's dimensions behind the batch axis, as the manifest's layout has them."""
     row = row_shape(manifest)
+    if isinstance(manifest.features, Image):
+        channels, bands, frames = row
+        sides = [bands, frames] if manifest.input_layout.endswith("bands-time") else [frames, bands]
+        return [channels, *sides] if manifest.input_layout.startswith("channel-") else sides
     swapped = [row[-1], row[0]]
     layouts: dict[str, list[int]] = {
         "flat": list(row),
@@ -43,6 +51,9 @@ def layout_dims(manifest: Manifest) -> list[int]:
 
 def as_rows(memory: F32, manifest: Manifest) -> F32:
     """The model's input memory, (rows, *layout_dims), seen as (rows, *row_shape), whatever the layout."""
+    if isinstance(manifest.features, Image):
+        memory = memory if manifest.input_layout.startswith("channel-") else memory[:, None]
+        return memory if manifest.input_layout.endswith("bands-time") else memory.swapaxes(2, 3)
     if manifest.input_layout.startswith("channel-"):
         memory = memory[:, 0]
     return memory.swapaxes(1, 2) if manifest.input_layout.endswith("bands-time") else memory
@@ -205,9 +216,14 @@ def _check_features(manifest: Manifest, hop: int) -> None:
     if isinstance(features, Waveform):
         if manifest.input_layout != "flat":
             raise PackError(f"`input_layout` is {manifest.input_layout!r}; waveform features lie `flat`")
+        if not features.gain:
+            raise PackError("waveform features have a gain of 0; expected what samples are multiplied by")
         return
     if manifest.input_layout == "flat":
         raise PackError("`input_layout` is 'flat'; spectral features need `time-bands` or one of its kin, so state it")
+    if isinstance(features, Image):
+        _check_image(features, manifest)
+        return
     shift, length = features.frame_shift, features.frame_length
     if not 0 < shift <= length or not 0 < features.bands <= MAX_BANDS:
         raise PackError(
@@ -244,7 +260,7 @@ def _check_statistics(features: Encoded, *, limit: int) -> None:
         )
 
 
-def _check_spectrum(features: LogMel | Fbank, rate: int) -> None:
+def _check_spectrum(features: LogMel | Fbank | Image, rate: int) -> None:
     high = features.high_hz
     if isinstance(features, Fbank) and high <= 0:
         high += rate / 2
@@ -254,18 +270,52 @@ def _check_spectrum(features: LogMel | Fbank, rate: int) -> None:
         )
     if not features.scale:
         raise PackError("features have a scale of 0; expected the divisor that the model was trained with")
-    if isinstance(features, LogMel):
-        if features.level is not None:
+    if not isinstance(features, Fbank):
+        if isinstance(features, LogMel) and features.level is not None:
             _check_level(features.level)
         if features.fft_size < features.frame_length:
             raise PackError(f"fft_size is {features.fft_size}; it must hold a frame of {features.frame_length} samples")
-        if features.log_offset < 0 or features.log_floor < 0 or not features.log_offset + features.log_floor > 0:
+        endless = features.log not in ("none", "log1p") and not features.log_offset + features.log_floor > 0
+        if features.log_offset < 0 or features.log_floor < 0 or endless:
             raise PackError("neither log_offset nor log_floor is over 0; state one, or silence has no logarithm")
         return
     for key, vector in (("mean_vector", features.mean_vector), ("scale_vector", features.scale_vector)):
         bands = features.bands + features.use_energy
         if vector and len(vector) != bands:
             raise PackError(f"{key} has {len(vector)} values; expected one for each of {bands} bands")
+
+
+def _check_image(features: Image, manifest: Manifest) -> None:
+    if manifest.shape is Shape.STATEFUL:
+        raise PackError("image features are of a whole window, and a stateful pack has none; state `logmel` features")
+    if not 0 < features.frame_length <= features.fft_size or features.frame_shift < 1:
+        raise PackError(
+            f"features have frame_length {features.frame_length}, fft_size {features.fft_size} and frame_shift "
+            f"{features.frame_shift}; expected 0 < frame_length <= fft_size and a shift over 0"
+        )
+    frames = window_feature_frames(features, manifest.window)
+    least = 9 if features.deltas else 1
+    if not 0 < features.bands <= MAX_BANDS or frames < least or manifest.window <= features.fft_size // 2:
+        raise PackError(
+            f"`window` is {manifest.window}, with {features.bands} bands and {frames} frames; expected 1 to "
+            f"{MAX_BANDS} bands and at least {least} frame{'s' if least > 1 else ''}"
+        )
+    channels, *sides = picture_shape(features, manifest.window)
+    if not 1 <= features.channels <= 3 or min(sides) < 1 or max(sides) > MAX_BANDS:
+        raise PackError(
+            f"the picture has {features.channels} channels of {sides[0]} by {sides[1]} pixels; expected 1 to 3, and 1 "
+            f"to {MAX_BANDS} pixels either way"
+        )
+    if channels > 1 and not manifest.input_layout.startswith("channel-"):
+        raise PackError(f"`input_layout` is {manifest.input_layout!r}; {channels} channels need a `channel-` layout")
+    for key, vector in (("channel_mean", features.channel_mean), ("channel_scale", features.channel_scale)):
+        if (vector and len(vector) != channels) or (key == "channel_scale" and 0.0 in vector):
+            raise PackError(f"{key} has the values {list(vector)}; expected one for each of {channels} channels, no 0")
+    if min(features.top_db, features.normalise_eps) < 0 or (features.top_db and features.log != "db"):
+        raise PackError('top_db and normalise_eps are not negative, and top_db needs `log = "db"`; correct them')
+    if features.bytes and not features.normalise.endswith("min-max"):
+        raise PackError("`bytes` are of a picture in [0, 1]; state `normalise` as min-max or standard-min-max")
+    _check_spectrum(features, manifest.rate)
 
 
 def _check_names(manifest: Manifest) -> None:

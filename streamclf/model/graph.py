@@ -69,13 +69,18 @@ def _graph(what: str, content: bytes) -> GraphProto:
     nodes = len(model.graph.node) + sum(len(function.node) for function in model.functions)
     if nodes > _MOST_NODES:
         raise PackError(f"{what} has {nodes} nodes; at most {_MOST_NODES} are expected, so it is no model")
-    bodies = (node for function in model.functions for node in function.node)
-    if any(_is_external(tensor) for tensor in _tensors(model.graph, bodies)):
+    if any(is_external(tensor) for tensor in tensors_of(model)):
         raise PackError(f"{what} keeps weights in another file; save it with all weights inside")
     return model.graph
 
 
-def _is_external(tensor: TensorProto) -> bool:
+def tensors_of(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Every tensor that a model holds, wherever it stands."""
+    return _tensors(model.graph, (node for function in model.functions for node in function.node))
+
+
+def is_external(tensor: TensorProto) -> bool:
+    """Whether its values are in another file."""
     return bool(tensor.external_data) or tensor.data_location == TensorProto.EXTERNAL
 
 

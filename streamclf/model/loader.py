@@ -14,7 +14,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +28,7 @@ from streamclf.model.pack import (
     Constant,
     Encoded,
     Fbank,
+    Image,
     LevelControl,
     LogMel,
     Manifest,
@@ -38,7 +39,7 @@ from streamclf.model.pack import (
     Waveform,
 )
 from streamclf.model.terms import fuse, terms_of
-from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS
+from streamclf.model.writer import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.text import clean
 from streamclf.types import Label, Shape
 
@@ -57,6 +58,7 @@ MODEL_CAP = 2048 * MIB - 1  # protobuf's own limit
 OTHER_CAP = 16 * MIB
 CAPS = {MODEL: MODEL_CAP, ENCODER: MODEL_CAP, GOLDEN: 256 * MIB}
 MAX_FILES = 64
+MAX_DURATION_MS = 600_000
 MAX_LABELS = 100_000
 
 NAME = re.compile(r"[a-z][a-z0-9._-]{0,63}")
@@ -74,6 +76,7 @@ _KEYS = {
         LevelControl,
         Fbank,
         Waveform,
+        Image,
         Encoded,
         StateTensor,
         Constant,
@@ -295,6 +298,11 @@ def _check_files(manifest: Manifest) -> None:
             )
 
 
+def is_head(cells: Sequence[str]) -> bool:
+    """Whether these are the columns of a labels.csv, all that it needs and in their order."""
+    return list(cells) == [*LABEL_COLUMNS, *(column for column in MORE_COLUMNS if column in cells)]
+
+
 def labels_of(content: bytes, where: Path) -> tuple[Label, ...]:
     """The labels of a labels.csv. where: its path, for messages. Raises `PackError`."""
     try:
@@ -303,12 +311,11 @@ def labels_of(content: bytes, where: Path) -> tuple[Label, ...]:
         raise PackError(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8") from None
     except csv.Error as error:
         raise PackError(f"{where} is not CSV: {error}; write it with plain quoting") from None
-    wide = LABEL_COLUMNS + SENSITIVITY_COLUMNS
-    if not rows or tuple(rows[0]) not in (LABEL_COLUMNS, wide):
+    if not rows or not is_head(rows[0]):
         found = ",".join(rows[0]) if rows else ""
         raise PackError(
-            f"{where} begins with {found[:60]!r}; expected the columns {','.join(LABEL_COLUMNS)}, and "
-            f"{','.join(SENSITIVITY_COLUMNS)} where they are wanted"
+            f"{where} begins with {found[:60]!r}; expected the columns {','.join(LABEL_COLUMNS)}, and those of "
+            f"{','.join(MORE_COLUMNS)} that are wanted, in this order"
         )
     if not 1 < len(rows) <= MAX_LABELS + 1:
         raise PackError(f"{where} has {len(rows) - 1} labels; expected 1 to {MAX_LABELS}")
@@ -334,18 +341,29 @@ def _label(row: list[str], columns: tuple[str, ...], where: str) -> Label:
         raise PackError(f"{where}: the group {group[:70]!r} cannot be used; take up to 64 of a-z, 0-9 and '_', or none")
     if hidden not in ("true", "false"):
         raise PackError(f"{where}: hidden is {hidden[:20]!r}; expected true or false")
-    low, high = row[len(LABEL_COLUMNS) :] or ("", "")
+    more = dict(zip(columns, row, strict=True))
+    low, high = (more.get(column, "") for column in SENSITIVITY_COLUMNS)
     own = _threshold(enter, where)
-    own_low, own_high = (
-        _threshold(text, where, column) for column, text in zip(SENSITIVITY_COLUMNS, (low, high), strict=True)
-    )
+    own_low, own_high = _threshold(low, where, "enter_low"), _threshold(high, where, "enter_high")
     given = [p for p in (own_high, own, own_low) if p is not None]
     if given != sorted(given):
         raise PackError(
             f"{where}: enter_low {low or '-'}, enter {enter or '-'} and enter_high {high or '-'} are out of order; "
             "low sensitivity needs the highest threshold, high sensitivity the lowest"
         )
-    return Label(ident, name, group, own, hidden == "true", own_low, own_high)
+    on, off = (duration_of(more.get(column, ""), where, column) for column in DURATION_COLUMNS)
+    return Label(ident, name, group, own, hidden == "true", own_low, own_high, on, off)
+
+
+def duration_of(text: str, where: str, column: str) -> int | None:
+    """Whole milliseconds, None where nothing stands there. Raises `PackError`."""
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,6}", text) or int(text) > MAX_DURATION_MS:
+        raise PackError(
+            f"{where}: {column} is {text[:20]!r}; expected whole milliseconds up to {MAX_DURATION_MS}, or nothing"
+        )
+    return int(text)
 
 
 def _threshold(text: str, where: str, column: str = "enter") -> float | None:

@@ -2,7 +2,7 @@
 
     pack.toml     the manifest (`Manifest` below is its schema)
     model.onnx    the graph, loaded from bytes after its hash was checked
-    labels.csv    id,name,group,enter,hidden and, where wanted, enter_low,enter_high
+    labels.csv    id,name,group,enter,hidden and, where wanted, enter_low,enter_high,min_on_ms,min_off_ms
     encoder.onnx  only with `encoded` features: a second graph that turns frames of samples into rows, each once
     golden.npz    optional: a reference input and every native row that must come out
     CARD.md       what it is, where it comes from, what it must not be used for
@@ -41,6 +41,7 @@ import msgspec
 from streamclf.features.spec import Encoded as Encoded
 from streamclf.features.spec import Fbank as Fbank
 from streamclf.features.spec import Features as Features
+from streamclf.features.spec import Image as Image
 from streamclf.features.spec import LevelControl as LevelControl
 from streamclf.features.spec import LogMel as LogMel
 from streamclf.features.spec import Waveform as Waveform

@@ -27,6 +27,7 @@ from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
 from streamclf.model.graph import tiny_graph
 from streamclf.model.pack import Encoded, Pack
+from streamclf.model.refused import refused
 from streamclf.model.state import Places, SlotStates
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
@@ -346,7 +347,7 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
     except Exception as error:  # onnxruntime raises a dozen unrelated types
         if LimitError.meant_by(error):
             raise LimitError from error
-        raise PackError(f"ONNX Runtime refuses the model of pack {name}: {words_of(error)}; export it again") from error
+        raise refused(f"the model of pack {name}", error) from error
     taken = session.get_providers()[0]
     if taken != _EXECUTION_PROVIDERS[provider]:
         raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")

@@ -17,20 +17,30 @@ from streamclf.types import Label, Shape
 
 LABEL_COLUMNS = ("id", "name", "group", "enter", "hidden")
 SENSITIVITY_COLUMNS = ("enter_low", "enter_high")
-"""Stand behind the others where a label has a threshold of its own for low or high sensitivity."""
+DURATION_COLUMNS = ("min_on_ms", "min_off_ms")
+MORE_COLUMNS = SENSITIVITY_COLUMNS + DURATION_COLUMNS
+"""Stand behind the others, in this order, as far as a label has thresholds or durations of its own."""
 
 
 def labels_csv(labels: Sequence[Label]) -> bytes:
     """The text of labels.csv (UTF-8, one row a class in the order of the graph's output)."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    wide = any(label.enter_low is not None or label.enter_high is not None for label in labels)
-    rows.writerow(LABEL_COLUMNS + SENSITIVITY_COLUMNS if wide else LABEL_COLUMNS)
+    more = [
+        column
+        for pair in (SENSITIVITY_COLUMNS, DURATION_COLUMNS)
+        if any(getattr(label, column) is not None for label in labels for column in pair)
+        for column in pair
+    ]
+    rows.writerow([*LABEL_COLUMNS, *more])
     for label in labels:
-        enter, low, high = ("" if p is None else f"{p:g}" for p in (label.enter, label.enter_low, label.enter_high))
-        row = [label.id, label.name, label.group, enter, "true" if label.hidden else "false"]
-        rows.writerow([*row, low, high] if wide else row)
+        row = [label.id, label.name, label.group, _number(label.enter), "true" if label.hidden else "false"]
+        rows.writerow([*row, *(_number(getattr(label, column)) for column in more)])
     return text.getvalue().encode()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def manifest_toml(manifest: Manifest) -> bytes:

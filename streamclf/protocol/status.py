@@ -159,6 +159,28 @@ class SelftestStatus(msgspec.Struct):
     problem: str
 
 
+class WatchedProblem(msgspec.Struct):
+    """What `[watch]` sees wrong. kind: stream, silent or store. told: whether its sinks have heard of it.
+
+    stream: "" where it is of none. since_ms: Unix time.
+    """
+
+    what: str
+    kind: str
+    stream: str
+    since_ms: int
+    told: bool
+
+
+class WatchStatus(msgspec.Struct):
+    """`[watch]`. heartbeat_ms: Unix time at which its address was answered last; heartbeat_problem: why it was not."""
+
+    sinks: list[str]
+    problems: list[WatchedProblem]
+    heartbeat_ms: int | None
+    heartbeat_problem: str
+
+
 class ProcessStatus(msgspec.Struct):
     """The process. cpu: share of one core; memory_bytes: resident."""
 
@@ -184,3 +206,4 @@ class DaemonStatus(msgspec.Struct):
     alerts: AlertStatus | None
     selftest: SelftestStatus | None
     process: ProcessStatus | None
+    watch: WatchStatus | None = None

@@ -100,6 +100,7 @@ class ServedConnection(ServerConnection):
         self._parsing = False
         self._full = False  # whether the handler has messages enough
         self._deaf = False  # whether nothing is looked at any more
+        self._silenced = False  # whether it is still read
         self._reading = True
 
     def belongs_to(self, address: str) -> None:
@@ -130,7 +131,7 @@ class ServedConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came."""
-        if not self._deaf:
+        if not self._deaf and not self._silenced:
             self._unparsed += data
             if not self._parsing:
                 self._parse()
@@ -150,6 +151,12 @@ class ServedConnection(ServerConnection):
             if event.opcode is Opcode.PONG and self.watcher is not None:
                 self.watcher.pong()
         super().process_event(event)
+
+    def only_sends(self) -> None:
+        """What comes is read and not looked at, so that its end is seen."""
+        self._silenced = True
+        self._unparsed.clear()
+        self._settle()
 
     def turn_deaf(self) -> None:
         """Look at nothing more that comes."""

@@ -1,5 +1,6 @@
 """The query of an address: from the fields behind its `?` to a typed request."""
 
+import time
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 from urllib.parse import parse_qs
@@ -8,10 +9,18 @@ import msgspec
 
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
+from streamclf.times import MOMENTS, moment_ns
 
 Wish = TypeVar("Wish", bound=msgspec.Struct)
 
 NOT_OURS = frozenset({"token"})  # looked at before any route is
+
+
+def _moment(name: str, text: str) -> int:
+    try:
+        return moment_ns(text, time.time_ns())
+    except (ValueError, OverflowError):
+        raise ServeError(f"{name} {text[:60]!r} is not a time; write {MOMENTS}") from None
 
 
 def query_of(path: str) -> Mapping[str, list[str]]:
@@ -20,9 +29,16 @@ def query_of(path: str) -> Mapping[str, list[str]]:
 
 
 def asked(fields: Mapping[str, list[str]], kind: type[Wish], *, lists: Collection[str] = ()) -> Wish:
-    """The fields as a `kind`; those of `lists` by commas or repetition. Raises `ServeError` with the nearest name."""
+    """The fields as a `kind`; those of `lists` by commas or repetition. Raises `ServeError` with the nearest name.
+
+    A moment in words may stand in place of one in ns, without the unit: `since=yesterday` for `since_ns`.
+    """
     found: dict[str, object] = {}
+    known = kind.__struct_fields__
     for name, values in fields.items():
+        if name not in known and f"{name}_ns" in known and f"{name}_ns" not in fields:
+            found[f"{name}_ns"] = _moment(name, values[-1])
+            continue
         if name in lists:
             found[name] = [part for value in values for part in value.split(",") if part]
         elif name not in NOT_OURS:

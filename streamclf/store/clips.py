@@ -97,14 +97,16 @@ class Clipper:
             threshold=config.privacy_threshold,
             frames=(ring_seconds(config) + SLACK_SECONDS) * FRAMES_PER_SECOND,
         )
-        if config.privacy != "off":
-            for name, source in streams.items():
-                if not self._watch.hears(source.packs):
-                    known = ", ".join(config.privacy_labels)
-                    raise ConfigError(
-                        f'clips.privacy = "{config.privacy}" needs a pack that tells speech, and none of stream {name} '
-                        f"({', '.join(source.packs)}) has a label among {known}; add the pack silero-vad"
-                    )
+        for name, source in streams.items():
+            check_privacy(config, f"stream {name}", {pack: labels[pack] for pack in source.packs})
+
+    def follow(self, other: "Clipper") -> None:
+        """Go on where one with other settings stops: what it has planned is cut by these.
+
+        What it knew of speech is forgotten, so that of what was heard before all counts as speech.
+        """
+        self.missed, self.wanted_ms = other.missed, other.wanted_ms
+        self._heard, self._ended, self._visits, self._plans = other._heard, other._ended, other._visits, other._plans
 
     def take(self, outputs: Iterable[Output]) -> None:
         """How far streams have been heard, and what of it is speech."""
@@ -195,6 +197,18 @@ class Clipper:
         return Cut(event, name, samples, source.rate, replaces)
 
 
+def check_privacy(config: ClipsConfig, where: str, labels: Mapping[str, Sequence[Label]]) -> None:
+    """labels: by pack that listens. Raises ConfigError where privacy is asked for and none of them tells speech."""
+    if not config.enabled or config.privacy == "off":
+        return
+    if not any(speech_columns(found, config.privacy_labels) for found in labels.values()):
+        known = ", ".join(config.privacy_labels)
+        raise ConfigError(
+            f'clips.privacy = "{config.privacy}" needs a pack that tells speech, and none of {where} '
+            f"({', '.join(labels)}) has a label among {known}; add the pack silero-vad"
+        )
+
+
 def ring_seconds(config: ClipsConfig) -> int:
     """Seconds of sound that a ring must hold for the longest clip."""
     return -(-config.max_ms // 1000) + SLACK_SECONDS
@@ -208,6 +222,18 @@ def clip_name(event: StoredEvent, form: str) -> str:
         f"{began:%Y-%m-%d}/{began:%H%M%S}_{safe_name(event.stream)}_{safe_name(event.label)}_{unique}"
         f".{'opus' if form == 'opus' else 'flac'}"
     )
+
+
+def why_none(event: StoredEvent, config: ClipsConfig) -> str:
+    """Why an event has no clip, as the settings are now; which of several reasons it was is not kept."""
+    if not config.enabled:
+        return "clips are switched off, [clips] enabled switches them on"
+    if config.labels and event.label not in config.labels and f"group:{event.group}" not in config.labels:
+        return f"[clips] labels does not ask for {event.label}"
+    if event.stage != "close":
+        return "it still goes on, a clip is written behind its end"
+    speech = "it held speech ([clips] privacy = drop), " if config.privacy == "drop" else ""
+    return f"{speech}another one of the same visit was better, or it had to go for its age or for want of space"
 
 
 def write_clip(folder: Path, cut: Cut) -> None:

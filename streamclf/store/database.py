@@ -169,7 +169,9 @@ class Store:
         """Let go of what is open, and take what is there now. Raises `StoreError` where that cannot be yet."""
         why, aside, again = self._lost or self.look(), "", self._device is not None
         if why and self._connection is not None and not self._damage and not self._gone():
-            raise StoreError(why)  # the files are the same; to open them anew would not help
+            self.close()  # whoever wants to repair that file system must find it free
+            self._absence = self._lost = why
+            raise StoreError(why)
         if not same(self._file, seen(self._path)):
             self._file = None  # once it is closed, its number may be another file's
         try:
@@ -187,11 +189,11 @@ class Store:
                 aside, stays = self._set_aside(str(fault), now_ns), False
                 self._open()
         except (sqlite3.Error, OSError) as fault:
-            self._disconnect()
+            self.close()
             self._absence, self._lost = str(refused := refusal(self._path, fault)), why
             raise refused from None
         except StoreError as fault:
-            self._disconnect()
+            self.close()
             self._absence, self._lost = str(fault), why
             raise
         kept = stays and self._seq >= self.given_seq

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND, StreamClock
+from streamclf.store.alive import NOT_RUNNING
 from streamclf.types import Gap, Output, Status, StreamState
 
 MAX_KEPT = 10_000  # the newest
@@ -41,6 +42,11 @@ class GapsWaiting:
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
+
+    def not_running(self, streams: Iterable[str], since_ns: int, until_ns: int) -> None:
+        """No daemon ran then."""
+        for stream in streams:
+            self._hold(StoredGap(stream, since_ns, until_ns, NOT_RUNNING))
 
     def take(self, outputs: Sequence[Output], clocks: Mapping[str, StreamClock], *, now_ns: int) -> None:
         """Those among `outputs`."""
@@ -89,6 +95,11 @@ class GapsWaiting:
         self._waiting[gap.stream, gap.since_ns] = gap
         if len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
+
+
+def gap_in_words(gap: StoredGap) -> str:
+    """What was not heard, or done less, without when."""
+    return f"{gap.stream}: nothing was heard" if gap.stream else "this machine could not keep up, and did less"
 
 
 def overlapping_gaps(

@@ -25,10 +25,6 @@ class SpeechWatch:
         self._clear: dict[tuple[str, str], npt.NDArray[np.int64]] = {}  # frame % frames -> the frame, where clear
         self._known: dict[tuple[str, str], int] = {}
 
-    def hears(self, packs: Sequence[str]) -> bool:
-        """Whether any of these packs can tell speech."""
-        return any(pack in self._columns for pack in packs)
-
     def take(self, scores: FrameScores) -> None:
         """Final rows of one pack on one stream."""
         columns = self._columns.get(scores.pack)

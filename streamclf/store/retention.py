@@ -51,6 +51,10 @@ class Retention:
         self._scores = score_limits
         self._clips = clip_limits
 
+    def use(self, config: StoreConfig, score_limits: ScoresConfig, clip_limits: ClipsConfig) -> None:
+        """These limits hold from now on."""
+        self._config, self._scores, self._clips = config, score_limits, clip_limits
+
     def look(self) -> bool:
         """How much is free: sets `short`, gets the ballast back where there is room. Whether it has become short.
 

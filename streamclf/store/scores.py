@@ -57,9 +57,7 @@ class ScoreLog:
         self._packs = packs
         self._top_k = top_k
         self._without = without
-        self._edges = {
-            name: edges_of(decision for _, decision in facts.labels.values()) for name, facts in packs.items()
-        }
+        self._edges = _edges(packs)
         self._tracks: dict[tuple[str, str], _Track] = {}
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> None:
@@ -76,6 +74,15 @@ class ScoreLog:
     def close(self) -> None:
         """Write what is gathered. Raises OSError."""
         for track in self._tracks.values():
+            self._flush(track)
+            _close(track)
+
+    def use(self, packs: Mapping[str, PackFacts]) -> None:
+        """Packs decide otherwise from now on: new files begin, which say so. Raises OSError."""
+        tracks, self._tracks = self._tracks, {}
+        self._packs = packs
+        self._edges = _edges(packs)
+        for track in tracks.values():
             self._flush(track)
             _close(track)
 
@@ -136,6 +143,10 @@ class ScoreLog:
         if os.write(track.file, whole) < len(whole):
             os.ftruncate(track.file, size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _edges(packs: Mapping[str, PackFacts]) -> dict[str, F32]:
+    return {name: edges_of(decision for _, decision in facts.labels.values()) for name, facts in packs.items()}
 
 
 def _close(track: _Track) -> None:

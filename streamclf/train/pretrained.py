@@ -5,6 +5,7 @@ tensors alone. Every fault of a checkpoint becomes one sentence.
 """
 
 import contextlib
+import importlib.util
 import json
 import logging as log
 import re
@@ -16,11 +17,12 @@ from typing import Any
 
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.text import one_line
+from streamclf.train import adapter
 
 PREPROCESSOR = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _CONFIG = "config.json"
-_ADAPTER = "adapter_config.json"
+_TIMM = "timm_wrapper"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NOISY = (
     *("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir", "onnxruntime"),
@@ -38,7 +40,8 @@ class CheckpointError(StreamclfError):
 class Checkpoint:
     """source: as the user wrote it. config: transformers' own, or what the family made of config.json.
 
-    architecture: the class that it was trained in. settings: of preprocessor_config.json, or empty.
+    architecture: the class that it was trained in. settings: of preprocessor_config.json, or empty. adapter: of
+    adapter_config.json, None where no adapter lies beside the weights.
     """
 
     source: str
@@ -46,6 +49,7 @@ class Checkpoint:
     architecture: str
     settings: dict[str, Any]
     local_only: bool
+    adapter: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -77,38 +81,66 @@ class Checkpoint:
             )
         return value
 
-    def model(self, kind: Any) -> Any:
-        """The weights in transformers' class `kind`, float32, for inference. Raises `CheckpointError`."""
+    def model(self, kind: Any, *, config: Any = None, unused: tuple[str, ...] = ()) -> Any:
+        """The weights in transformers' class `kind`, float32, for inference. Raises `CheckpointError`.
+
+        config: in place of the checkpoint's own, for a part of it. unused: weights that no prediction looks at.
+        """
         import torch
 
-        try:
-            with quiet():
-                model, report = kind.from_pretrained(
-                    self.source,
-                    config=self.config,
-                    attn_implementation="eager",
-                    dtype=torch.float32,
-                    local_files_only=self.local_only,
-                    output_loading_info=True,
-                    ignore_mismatched_sizes=True,
-                )
-        except Exception as fault:  # readers of several formats raise what they like
-            raise CheckpointError(
-                f"the weights of {self.source} cannot be loaded as {self.architecture}: {first_sentence(fault)}; "
-                "fetch it again, or save it again with the class it was trained in"
-            ) from fault
-        for key, found, expected in sorted(report["mismatched_keys"]):
+        model, report = self.load(
+            kind,
+            self.config if config is None else config,
+            attn_implementation="eager",
+            dtype=torch.float32,
+        )
+        mismatched = sorted(entry for entry in report["mismatched_keys"] if entry[0] not in unused)
+        for key, found, expected in mismatched:
             raise CheckpointError(
                 f"{key} of {self.source} has the shape {list(found)}, but its config.json asks for {list(expected)}; "
                 "the labels or sizes in it do not match the weights, so correct them"
             )
-        missing = sorted(key for key in report["missing_keys"] if not key.endswith(_HARMLESS))
+        missing = sorted(key for key in report["missing_keys"] if not key.endswith((*_HARMLESS, *unused)))
         if missing:
             raise CheckpointError(
                 f"{self.source} lacks {len(missing)} weights of {self.architecture}, {missing[0]} among them; "
                 "they would be random, so train it first (`streamclf train --from`)"
             )
         return model.eval()
+
+    def load(self, kind: Any, config: Any, **more: Any) -> tuple[Any, dict[str, Any]]:
+        """The weights in transformers' class `kind`, an adapter beside them merged, and its report of what fits not.
+
+        more: for `from_pretrained`. Raises `CheckpointError`.
+        """
+        held: dict[str, Any] = {"pretrained_model_name_or_path": self.source}
+        if self.adapter is not None:
+            held = {"pretrained_model_name_or_path": None, "state_dict": self._merged(self.adapter)}
+        try:
+            with quiet():
+                model, report = kind.from_pretrained(
+                    **held,
+                    **more,
+                    config=config,
+                    local_files_only=self.local_only,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                )
+        except Exception as fault:  # readers of several formats raise what they like
+            raise CheckpointError(
+                f"the weights of {self.source} cannot be loaded as {kind.__name__}: {first_sentence(fault)}; "
+                "fetch it again, or save it again with the class it was trained in"
+            ) from fault
+        return model, report
+
+    def _merged(self, config: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return adapter.merge(self.weights(), self.weights(adapter.WEIGHTS), config)
+        except adapter.AdapterError as fault:
+            raise CheckpointError(
+                f"an adapter lies beside the weights of {self.source} ({adapter.CONFIG}), and it cannot be merged "
+                f"here: {fault}; merge it first (`merge_and_unload` of peft) and save that, or take the file away"
+            ) from fault
 
     @property
     def rate(self) -> int | None:
@@ -188,15 +220,12 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
     local_only = offline or here.is_dir()
     config = _config(source, local_only=local_only)
     classes: Sequence[str] = getattr(config, "architectures", None) or ()
+    if not classes and config.model_type == _TIMM:
+        classes = ("TimmWrapperForImageClassification",)
     if not classes:
         raise CheckpointError(
             f"the config.json of {source} states no `architectures`; expected the class it was trained in, so save it "
             "with `save_pretrained`"
-        )
-    if _cached(source, _ADAPTER, local_only=local_only) is not None:
-        raise CheckpointError(
-            f"an adapter lies beside the weights of {source} ({_ADAPTER}), and without it they are another model; "
-            "merge it first (`merge_and_unload` of peft) and save that, or take the file away"
         )
     return Checkpoint(
         source=source,
@@ -204,6 +233,7 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
         architecture=classes[0],
         settings=_settings(source, local_only=local_only),
         local_only=local_only,
+        adapter=_json(source, adapter.CONFIG, local_only=local_only),
     )
 
 
@@ -218,6 +248,9 @@ def _config(source: str, *, local_only: bool) -> Any:
     except CheckpointError:
         stated = {}  # transformers says why, better
     family = family_reading(stated)
+    # what timm itself saves states no type, but how it was trained
+    if family is None and (stated.get("model_type") == _TIMM or {"architecture", "pretrained_cfg"} <= stated.keys()):
+        _need_timm(source)
     try:
         with quiet():
             if family is not None and family.config is not None:
@@ -230,6 +263,13 @@ def _config(source: str, *, local_only: bool) -> Any:
             else "check the id and the network, or download it first and give the folder"
         )
         raise CheckpointError(f"no model can be read from {source}: {first_sentence(fault)}; {advice}") from fault
+
+
+def _need_timm(source: str) -> None:
+    if importlib.util.find_spec("timm") is None:
+        raise CheckpointError(
+            f"{source} is a model of timm, which is not installed; install it where streamclf is (`pip install timm`)"
+        )
 
 
 @contextlib.contextmanager

@@ -30,18 +30,56 @@ def open_store(config: Config, *, now_ns: int) -> Store | None:
     """
     if config.store.enabled:
         return Store.begin(store_folder(config), now_ns=now_ns)
+    check_kept(config)
+    return None
+
+
+def check_kept(config: Config) -> None:
+    """Raises ConfigError where the store is off and something else would need it."""
+    if config.store.enabled:
+        return
     for name, wanted in (("scores", config.scores.enabled), ("clips", config.clips.enabled)):
         if wanted:
             raise ConfigError(
                 f"{name}.enabled is true, but no events are kept, and {name} go with them; switch the store on "
                 f"([store] enabled, without --no-store) or {name} off"
             )
-    return None
 
 
 def make_inbox(config: Config) -> Inbox:
     """Where other threads leave what the writer of `config` is to keep."""
-    return Inbox(rows=config.scores.enabled or config.clips.enabled, cuts=config.clips.enabled)
+    return Inbox(**kept(config))
+
+
+def kept(config: Config) -> dict[str, bool]:
+    """What an inbox takes, for `Inbox.keep`."""
+    return {"rows": config.scores.enabled or config.clips.enabled, "cuts": config.clips.enabled}
+
+
+def make_house(
+    config: Config,
+    store: Store,
+    engine: Engine,
+    facts: Mapping[str, PackFacts],
+    cut_from: Mapping[str, ClipSource],
+    *,
+    run: str,
+    test: Container[str],
+) -> Housekeeping:
+    """What the writer keeps besides events. facts: of the packs of `engine`. cut_from: by stream, for clips.
+
+    run: unique for ever. test: streams of a self-test.
+    """
+    labels = {runner.name: runner.pack.labels for runner in engine.runners}
+    return Housekeeping(
+        store,
+        Retention(store, config.store, config.scores, config.clips),
+        scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k, without=test)
+        if config.scores.enabled
+        else None,
+        clipper=Clipper(config.clips, cut_from, labels) if config.clips.enabled else None,
+        make_clipper=lambda clips: Clipper(clips, cut_from, labels),
+    )
 
 
 def make_writer(
@@ -50,33 +88,22 @@ def make_writer(
     engine: Engine,
     inbox: Inbox,
     rules: RuleFile,
+    facts: Mapping[str, PackFacts],
+    house: Housekeeping,
     clocks: Mapping[str, StreamClock],
-    cut_from: Mapping[str, ClipSource],
     *,
     run: str,
     test: Container[str],
+    missed: tuple[int, int] | None,
     on_commit: Callable[[Sequence[StoredEvent]], object],
     on_fault: Callable[[BaseException], object],
 ) -> Writer:
-    """A writer of what `engine` decides, under `rules`. cut_from: by stream, for clips.
-
-    run: unique for ever, begins each event's id. test: streams of a self-test.
-    """
+    """A writer of what `engine` decides, under `rules`. facts: of its packs. run: begins each event's id."""
     lateness_ns = _lateness_ns(config, engine)
     book = RuleBook(rules.rules, place=rules.place, memory=RuleMemory(), lateness_ns=lateness_ns)
-    facts = pack_facts(config, engine)
-    labels = {runner.name: runner.pack.labels for runner in engine.runners}
-    house = Housekeeping(
-        store,
-        Retention(store, config.store, config.scores, config.clips),
-        scores=ScoreLog(store.folder, run, facts, top_k=config.scores.top_k, without=test)
-        if config.scores.enabled
-        else None,
-        clipper=Clipper(config.clips, cut_from, labels) if config.clips.enabled else None,
-    )
     house.use(rules.rules)
     ledger = Ledger(run, facts, test=test)
-    return Writer(store, ledger, clocks, book, inbox, house, on_commit=on_commit, on_fault=on_fault)
+    return Writer(store, ledger, clocks, book, inbox, house, missed=missed, on_commit=on_commit, on_fault=on_fault)
 
 
 def _lateness_ns(config: Config, engine: Engine) -> int:

@@ -16,9 +16,11 @@ from functools import partial
 
 from streamclf import metrics
 from streamclf.alerts.rules.rule import Rule, clip_ms
+from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store.clips import FOLDER, Clipper, Cut, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, set_clip
+from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import MEGABYTE, Retention
 from streamclf.store.scores import ScoreLog
 from streamclf.types import FrameScores, Output
@@ -34,7 +36,7 @@ _FORGET_S = 10.0  # after a write that failed, and none since
 
 
 class Housekeeping:
-    """scores, clipper: None where score rows or clips are not kept.
+    """scores, clipper: None where score rows or clips are not kept. make_clipper: where those may begin later.
 
     writes: what the next transaction has to do.
     """
@@ -46,12 +48,17 @@ class Housekeeping:
         *,
         scores: ScoreLog | None,
         clipper: Clipper | None,
+        make_clipper: Callable[[ClipsConfig], Clipper] | None = None,
     ) -> None:
         self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by the clips that are written
+        self.short = ""
+        """A sentence while the disk has less room than it should have, whatever that keeps from being kept; else ""."""
         self._store = store
         self._retention = retention
         self._scores = scores
         self._clipper = clipper
+        self._make_clipper = make_clipper
+        self._rules: Sequence[Rule] = ()
         self._keeps_sound = scores is not None or clipper is not None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self._places = threading.BoundedSemaphore(MAX_WRITING)
@@ -70,8 +77,27 @@ class Housekeeping:
 
     def use(self, rules: Sequence[Rule]) -> None:
         """These rules say how long clips are from now on."""
+        self._rules = rules
         if self._clipper is not None:
             self._clipper.wanted_ms = partial(clip_ms, rules)
+
+    def keep(self, store: StoreConfig, scores: ScoresConfig, clips: ClipsConfig) -> None:
+        """Other limits, and other settings of clips; whether there are score rows stays as it is."""
+        self._retention.use(store, scores, clips)
+        before, self._clipper = self._clipper, None
+        if clips.enabled and self._make_clipper is not None:
+            self._clipper = self._make_clipper(clips)
+            self._missed = 0
+            if before is not None:
+                self._clipper.follow(before)
+                self._missed = before.missed
+            self.use(self._rules)
+        self._keeps_sound = self._scores is not None or self._clipper is not None
+
+    def decided(self, packs: Mapping[str, PackFacts]) -> None:
+        """Packs decide otherwise from now on."""
+        if self._scores is not None:
+            self._log(partial(self._scores.use, packs))
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int], events: Sequence[StoredEvent]) -> None:
         """What the engine said, and the events in it."""
@@ -103,12 +129,13 @@ class Housekeeping:
             self.trim()
         if became_short and self._keeps_sound:
             log.error("little space is left in %s: no clips and no score rows are kept", self._store.folder)
-        self._shortage = ""
-        if self._retention.short and self._keeps_sound:
-            self._shortage = (
+        self.short = self._shortage = ""
+        if self._retention.short:
+            self.short = (
                 f"{self._retention.free / MEGABYTE:.0f} MB are free in {self._store.folder}, less than [store] "
-                f"{self._retention.wanted}: no clips and no score rows are kept"
+                f"{self._retention.wanted}"
             )
+            self._shortage = f"{self.short}: no clips and no score rows are kept" if self._keeps_sound else ""
         if now_s >= self._failed_s + _FORGET_S:
             self._failure = ""
 

@@ -5,7 +5,7 @@ It is made before the writer and before those that give to it, so that none of t
 
 import queue
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from streamclf import metrics
 from streamclf.alerts.rules.place import Location
@@ -26,13 +26,28 @@ class Inbox:
     """
 
     def __init__(self, *, rows: bool = False, cuts: bool = False) -> None:
-        self._wanted: tuple[type, ...] = (Event, Gap, Levels, Status, *((FrameScores,) if rows else ()))
-        self._busy = BUSY_INBOX_CUTTING if cuts else BUSY_INBOX
+        self.keep(rows=rows, cuts=cuts)
         self._outputs: deque[Sequence[Output]] = deque()  # bound: MAX_INBOX, see put
         # bounded by its callers, who wait for an answer
         self._calls: queue.SimpleQueue[tuple[Write, Done | None]] = queue.SimpleQueue()
         self._rules: tuple[Sequence[Rule], Location] | None = None
+        self._changes: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()  # a person makes them
         self._wake = Wake()
+
+    def keep(self, *, rows: bool, cuts: bool) -> None:
+        """See the class. Any thread."""
+        self._wanted: tuple[type, ...] = (Event, Gap, Levels, Status, *((FrameScores,) if rows else ()))
+        self._busy = BUSY_INBOX_CUTTING if cuts else BUSY_INBOX
+
+    def change(self, function: Callable[[], object]) -> None:
+        """Have `function` called on the writer's thread, between two rounds. Any thread."""
+        self._changes.put(function)
+        self._wake.set()
+
+    def changes(self) -> Iterator[Callable[[], object]]:
+        """What was given to `change` since, taken out one by one."""
+        while not self._changes.empty():
+            yield self._changes.get_nowait()
 
     @property
     def congested(self) -> bool:

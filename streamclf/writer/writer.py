@@ -29,8 +29,9 @@ from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook, Verdict
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import StoreError
+from streamclf.store import alive
 from streamclf.store.database import Change, Store
-from streamclf.store.events import StoredEvent, close_stale, put_events, raise_seq
+from streamclf.store.events import StoredEvent, begin_seq, close_stale, put_events, raise_seq
 from streamclf.store.gaps import GapsWaiting
 from streamclf.store.ledger import Ledger
 from streamclf.writer.backlog import MAX_BACKLOG, Backlog
@@ -51,6 +52,8 @@ _PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # 
 class Writer:
     """clocks: of each stream. book: the rules; the store has what they remember. house: score rows, clips, room there.
 
+    missed: since when and until when (ns) no daemon ran, None where that is not known.
+
     on_commit: called on the writer's thread with the events that are on the disk now, each in its newest stage.
     """
 
@@ -65,6 +68,7 @@ class Writer:
         inbox: Inbox,
         house: Housekeeping | None = None,
         *,
+        missed: tuple[int, int] | None = None,
         on_commit: Callable[[Sequence[StoredEvent]], object] = lambda events: None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
@@ -78,6 +82,9 @@ class Writer:
         self._on_fault = on_fault
         self._backlog = Backlog()
         self._gaps = GapsWaiting()
+        if missed is not None:
+            self._gaps.not_running(clocks, *missed)
+        self._noted_s = -math.inf
         self._problem = ""
         self._notice = (store.notice, time.monotonic() + _NOTICE_S)
         self._refusal: sqlite3.Error | StoreError | None = None  # of the last transaction that was tried
@@ -100,6 +107,11 @@ class Writer:
         if time.monotonic() > self._began_s + _HANGS_S:
             return f"the disk of {self._store.folder} does not answer; events wait in memory"
         return self.notice or (self._house.problem if self._house is not None else "")
+
+    @property
+    def short(self) -> str:
+        """That the disk is nearly full, a sentence; "" where it is not. Any thread may read it."""
+        return self._house.short if self._house is not None else ""
 
     @property
     def notice(self) -> str:
@@ -147,6 +159,9 @@ class Writer:
 
     def _round(self) -> None:
         self._drain()
+        if time.monotonic() >= self._noted_s + alive.NOTE_S:
+            self._noted_s = time.monotonic()
+            alive.note(self._store.folder)
         if self._house is not None:
             self._house.tick()
         now_s = time.monotonic()
@@ -164,6 +179,7 @@ class Writer:
         if self._house is not None:
             self._house.close()
             self._drain()
+        alive.note(self._store.folder)
         if not self._commit_last():
             raise self._lost(str(self._refusal))
 
@@ -229,6 +245,8 @@ class Writer:
         return True
 
     def _drain(self) -> None:
+        for change in self._inbox.changes():
+            change()
         epochs = {name: clock.epoch_ns for name, clock in self._clocks.items()}
         for outputs in self._inbox.outputs():
             events = self._ledger.take(outputs, epochs)
@@ -318,6 +336,8 @@ class Writer:
                 raise_seq(tx, self._store.given_seq)
                 memory.write_all(tx, self._book.memory)
                 outbox.put_carried(tx, self._carried or outbox.Carried())
+            if not self._began:
+                begin_seq(tx, time.time_ns())
             stale = [] if self._began else close_stale(tx, lasting=self._ledger.lasting)
             put_events(tx, told)
             self._gaps.write(tx)

@@ -277,15 +277,15 @@ def test_config_check_reads_the_rules_that_it_names(tmp_path: Path) -> None:
     file.write_text(f'rules = "{rules}"\n')
 
     absent = sentence(run_cli("config", "check", str(file), home=tmp_path), status=78)
-    rules.write_text("[[rule]]\n")
+    rules.write_text('[[rule]]\nname = "a"\n')
     wrong = sentence(run_cli("config", "check", str(file), home=tmp_path), status=78)
 
     assert absent == f"rules file {rules} does not exist; make it, or check the path"
-    assert wrong.startswith(f"{rules}:1: rule 1: ")
+    assert wrong.startswith(f'{rules}:1: rule "a": has no labels')
 
 
 def test_listening_where_nobody_serves(tmp_path: Path, free_port: int) -> None:
-    args = ("listen", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
+    args = ("listen", "--url", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
 
     said = sentence(run_cli(*args, home=tmp_path), status=1)
 

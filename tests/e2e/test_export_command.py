@@ -23,7 +23,7 @@ from streamclf.train.fit.ours import OwnNet
 from streamclf.types import F32
 from tests.conftest import StartDaemon
 from tests.support.ownrows import log_mel, own_grid
-from tools.lab.checkpoints import OWN, classes, edit, exported, own_pack
+from tools.lab.checkpoints import COMMON, OWN, classes, edit, exported, own_pack
 from tools.lab.daemon import run_cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -110,7 +110,7 @@ def test_every_class_runs_live_and_says_what_its_checkpoint_says(
     daemon: StartDaemon, base: Path, tmp_path: Path
 ) -> None:
     """One daemon, all packs, one file; each final row against transformers' own extractor and model."""
-    made = {architecture: exported(architecture, base)[:2] for architecture in classes()}
+    made = {architecture: exported(architecture, base)[:2] for architecture in COMMON}
     audio = signal(16_000, 29_000, seed=11)
     heard = live(daemon, audio, [pack for _, pack in made.values()], tmp_path)
     for architecture, (folder, where) in made.items():

@@ -148,7 +148,7 @@ def test_an_event_without_a_clip_says_why(store: Store, config: ClipsConfig, sta
     put(store, stored(1, stage=stage))
 
     async def main() -> None:
-        async with serving(routes=stored_routes(store.folder, clips=config)) as server:
+        async with serving(routes=stored_routes(store.folder, clips=lambda: config)) as server:
             assert words in await ask(server, "clip", status=404, event=stored(1).id)
             assert "there is no event 'run/x'" in (await ask(server, "clip", status=404, event="run/x")).lower()
 

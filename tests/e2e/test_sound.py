@@ -166,3 +166,16 @@ def test_listen_audio_writes_plain_samples(tmp_path: Path, daemon: StartDaemon) 
     refused = run_cli("listen", running.url, "--audio", "noisy", home=tmp_path)
     assert refused.returncode == 1
     assert "there is no stream 'noisy' here; did you mean 'noise'?" in refused.stderr
+
+
+def test_who_may_listen_changes_while_clients_are_there() -> None:
+    async def main() -> None:
+        async with serving(no_audio="") as server, connect_soon(url(server)) as client:
+            assert (await take(client))["no_audio"] == ""
+            server.forbid_audio("privacy")
+            await asyncio.wait_for(client.wait_closed(), 20)
+            assert client.close_code == 1012
+            async with connect_soon(url(server)) as again:
+                assert (await take(again))["no_audio"] == "privacy"
+
+    run(main)

@@ -36,6 +36,7 @@ PACKS: dict[str, Callable[[Path], Path]] = {
     "stateful look-ahead": lambda folder: stateful_pack(folder, look_ahead=960),
     "row at the end": window_row_pack,
     "row in the middle": lambda folder: window_row_pack(folder, row_frame=4),
+    "row of pictures": lambda folder: window_row_pack(folder, row_frame=3, features="image"),
     "row of log-mel": lambda folder: window_row_pack(folder, row_frame=3, window=15 * HOP + 240, features="logmel"),
     "frames": window_frames_pack,
     "encoded": encoded_pack,

@@ -45,7 +45,12 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "duration below 0": (f"{RULE}min_duration_ms = -1\n", 4, "min_duration_ms: expected whole number >= 1", "= 1500"),
     "level above full scale": (f"{RULE}level_dbfs = 3\n", 4, "level_dbfs: expected number <= 0.0", "level_dbfs = -45"),
     "no time of day": (f'{PLACE}{RULE}time = "6-9"\n', 6, "time: '6-9' is not a time of day", '"06:00-09:30"'),
-    "past the day": (f'{PLACE}{RULE}time = "06:00-25:00"\n', 6, "time: '06:00-25:00' is past", '"06:00-09:30"'),
+    "past the day": (
+        f'{PLACE}{RULE}time = "06:00-25:00"\n',
+        6,
+        "time: '06:00-25:00' is not a time of day",
+        '"06:00-09:30"',
+    ),
     "empty time": (f'{PLACE}{RULE}time = "06:00-06:00"\n', 6, "time: '06:00-06:00' is empty", '"06:00-09:30"'),
     "time without a zone": (f'{RULE}time = "06:00-09:30"\n', 4, "time: needs the time of day", "timezone = "),
     "sun misspelt": (f'{PLACE}{RULE}sun = "down"\n', 6, "sun: 'down' cannot stand here", "did you mean dawn?"),

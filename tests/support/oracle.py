@@ -7,8 +7,9 @@ import numpy as np
 import onnxruntime as ort
 
 from streamclf.features.frontend import make_frontend
+from streamclf.model.geometry import row_shape
 from streamclf.model.loader import load_pack
-from streamclf.model.pack import Encoded, Pack
+from streamclf.model.pack import Encoded, Image, Pack
 from streamclf.types import F32, Shape
 
 HOP = 320
@@ -126,6 +127,7 @@ class Oracle:
         frontend = make_frontend(self.manifest.features, self.manifest.rate, history=len(window))
         frontend.push(window)
         count = len(window) if not frontend.dims else frontend.available
-        out = np.zeros((count, *frontend.dims), np.float32)
+        picture = isinstance(features, Image)
+        out = np.zeros(row_shape(self.manifest) if picture else (count, *frontend.dims), np.float32)
         frontend.window(0, len(window), out)
         return out

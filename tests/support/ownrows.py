@@ -27,6 +27,9 @@ def own_grid(architecture: str, folder: Path, audio: F32, manifest: Manifest) ->
     heard = np.concatenate([audio, np.zeros(frames * HOP + beyond + manifest.window, np.float32)])
     runs = max(frames * HOP + beyond - manifest.window, 0) // HOP + 1
     rows = own_rows(architecture, folder, np.stack([heard[i * HOP :][: manifest.window] for i in range(runs)]))
+    if framed:
+        # rows of 40 or 80 ms hold for the frames they cover; behind them Parakeet's extractor has a masked one
+        rows = np.repeat(rows, -(-manifest.rows_per_window // rows.shape[1]), axis=1)
     grid = []
     for frame in range(frames):
         if framed:
@@ -47,12 +50,20 @@ def own_rows(architecture: str, folder: Path, windows: F32) -> F32:
         with torch.inference_mode(), warnings.catch_warnings():
             # what transformers does inside itself is its own affair
             warnings.simplefilter("ignore")
-            given = model(**inputs).logits
+            given = getattr(model(**inputs), _OUTPUTS.get(architecture, _embedding(architecture)))
         logits.append(given if given.ndim == 3 else given[:, None])
     whole = torch.cat(logits)
-    rows = whole.sigmoid() if architecture.endswith("FrameClassification") else whole.softmax(dim=-1)
-    values: F32 = rows.numpy()
+    if not (architecture in _OUTPUTS or architecture.endswith("XVector")):
+        whole = whole.sigmoid() if architecture.endswith("FrameClassification") else whole.softmax(dim=-1)
+    values: F32 = whole.numpy()
     return values
+
+
+_OUTPUTS = {"ClapModel": "audio_embeds", "ClapAudioModelWithProjection": "audio_embeds"}
+
+
+def _embedding(architecture: str) -> str:
+    return "embeddings" if architecture.endswith("XVector") else "logits"
 
 
 def _model(architecture: str, folder: Path) -> Any:
@@ -61,13 +72,18 @@ def _model(architecture: str, folder: Path) -> Any:
 
         hubert: Any = HubertForAudioFrameClassification
         return hubert.from_pretrained(folder).eval()
+    if architecture == "ClapModel":
+        architecture = "ClapAudioModelWithProjection"
     return getattr(tr, architecture).from_pretrained(folder).eval()
 
 
 def _inputs(architecture: str, folder: Path, windows: F32) -> Any:
-    if not architecture.endswith("ForImageClassification"):
+    if "ForImageClassification" not in architecture:
         extractor: Any = tr.AutoFeatureExtractor
-        return extractor.from_pretrained(folder)(list(windows), sampling_rate=16_000, return_tensors="pt")
+        inputs = extractor.from_pretrained(folder)(list(windows), sampling_rate=16_000, return_tensors="pt")
+        if "is_longer" in inputs:
+            inputs["is_longer"][:] = False  # which the extractor draws at random where no clip is
+        return inputs
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     images = np.stack([log_mel(samples, settings["streamclf"]["features"]).T for samples in windows])
     pairs = zip(settings["image_mean"], settings["image_std"], strict=True)

@@ -24,7 +24,11 @@ def no_rules() -> RuleBook:
 
 @contextmanager
 def writing(
-    folder: Path, book: RuleBook | None = None, *, faults: list[BaseException] | None = None
+    folder: Path,
+    book: RuleBook | None = None,
+    *,
+    faults: list[BaseException] | None = None,
+    missed: tuple[int, int] | None = None,
 ) -> Iterator[tuple[Inbox, threading.Semaphore, Writer]]:
     """The inbox of a writer that runs; the semaphore counts its commits. faults: gathers them, else there are none."""
     committed = threading.Semaphore(0)
@@ -37,6 +41,7 @@ def writing(
             {"mic": StreamClock(16_000)},
             book or no_rules(),
             inbox,
+            missed=missed,
             on_commit=lambda events: committed.release(),
             on_fault=found.append,
         )

@@ -14,7 +14,7 @@ from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
 from streamclf.errors import PackError, RateError, UsageError
-from streamclf.model.adopt import species_labels
+from streamclf.model.adopt.adoption import species_labels
 from streamclf.model.loader import load_pack
 from streamclf.model.session import Session
 from streamclf.types import FrameScores
@@ -78,7 +78,7 @@ def test_a_graph_of_six_thousand_species_runs_live(tmp_path: Path, batch: Any) -
     engine.add(Stream("a", rate=RATE, ring=ring))
     engine.add(Stream("b", rate=RATE, ring=ring))
     engine.runners[0].set_hop(10)
-    ring.write(np.full(4 * RATE, 0.1, dtype=np.float32))
+    ring.write(np.tile(np.float32([0.1, -0.1]), 2 * RATE))  # no constant, which would be removed as an offset
     rows = {
         output.stream: output.rows for output in engine.drain() if isinstance(output, FrameScores) and len(output.rows)
     }
@@ -115,7 +115,7 @@ def test_a_label_that_only_has_an_underscore_stays_whole() -> None:
         ({}, ("LABELS", "--rate", "8000"), UsageError, "needs --licence: the licence under which you have it"),
         ({}, ("LABELS", "--rate", "8001", "--licence", "x"), RateError, "no whole number of samples in 20 ms"),
         ({"classes": 10}, ("LABELS", *SAID), PackError, "the file of labels has 6000 lines; they have to be the same"),
-        ({"window": None}, ("LABELS", *SAID), PackError, "with a fixed length is needed"),
+        ({"window": None}, ("LABELS", *SAID), UsageError, "say how long a window is with --window-ms"),
     ],
 )
 def test_what_does_not_fit_is_said(

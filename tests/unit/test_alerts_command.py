@@ -1,6 +1,7 @@
 """`streamclf alerts` over a real outbox: what it shows, and what it makes due again."""
 
 import json
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from streamclf.alerts import outbox
 from streamclf.commands.alerts import alerts
-from streamclf.errors import StoreError, UsageError
+from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.store.database import Store, reader
 from tests.support.alerts import AT_NS, make_alert
 
@@ -84,6 +85,75 @@ def test_what_was_given_up_is_due_again(folder: Path) -> None:
 def test_a_mistake_is_one_sentence(folder: Path, args: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         call(folder, *args)
+
+
+RULES = """
+[sink.file]
+type = "ndjson"
+path = "{folder}/told.ndjson"
+[sink.away]
+type = "ndjson"
+path = "{folder}/no/told.ndjson"
+[sink.script]
+type = "command"
+argv = [{python}, "-c", "import sys; sys.stdin.read()"]
+[[rule]]
+name = "birds"
+labels = ["group:bird", "robin"]
+streams = ["garden"]
+sinks = ["file", "script"]
+message = "{{label}} in the {{stream}}"
+[[rule]]
+name = "file"
+labels = ["robin"]
+sinks = []
+"""
+
+
+@pytest.fixture
+def rules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = folder / "rules.toml"
+    path.write_text(RULES.format(folder=folder, python=json.dumps(sys.executable)))
+    monkeypatch.setenv("STREAMCLF_RULES", str(path))
+    return path
+
+
+def test_a_test_says_so_everywhere_and_how_each_sink_ended(folder: Path, rules: Path) -> None:
+    text = call(folder, "test", "birds")
+    assert text.startswith("TEST: robin in the garden\n")
+    assert "sent by this command, for no daemon runs" in text
+    assert [line.split() for line in text.splitlines() if line.startswith(("file", "script"))] == [
+        ["file", "sent"],
+        ["script", "sent"],
+    ]
+    (told,) = map(json.loads, (folder / "told.ndjson").read_text().splitlines())
+    assert told["data"]["test"] is True
+    assert (told["data"]["stage"], told["data"]["message"]) == ("test", "TEST: robin in the garden")
+    assert sorted(listed(folder)[-2:]) == [
+        ("TEST: robin in the garden", "file", "sent"), ("TEST: robin in the garden", "script", "sent"),
+    ]  # fmt: skip
+    assert "test (test)" in call(folder, "show", told["data"]["id"])
+
+
+def test_a_test_that_fails_ends_with_1_and_is_not_tried_again(folder: Path, rules: Path) -> None:
+    with pytest.raises(StreamclfError, match="away did not take the test") as caught:
+        call(folder, "test", "away")
+    assert caught.value.exit_code == 1
+    assert listed(folder)[-1][1:] == ("away", "dead")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("file", "file is a sink and a rule; write sink:file or rule:file"),
+        ("rule:file", "rule file tells nobody"),
+        ("brids", r"there is no sink and no rule 'brids'; did you mean birds\?"),
+        ("phone", r"there is no sink and no rule 'phone'; there is file, away, script, birds"),
+    ],
+)
+def test_what_cannot_be_tested_is_one_sentence(folder: Path, rules: Path, name: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        call(folder, "test", name)
 
 
 def test_without_a_store_it_says_so(tmp_path: Path) -> None:

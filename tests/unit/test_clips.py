@@ -252,3 +252,19 @@ def test_no_label_or_stream_breaks_out_of_the_folder(tmp_path: Path, text: str) 
     assert (tmp_path / name).resolve().is_relative_to(tmp_path)
     assert name.count("/") == 1
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-/.")
+
+
+def test_privacy_that_is_switched_on_holds_for_a_clip_that_is_planned() -> None:
+    bench = Bench(pre_ms=200, post_ms=200)
+    bench.tell(60, None, stage="open")
+    bench.hear(70)
+    private = Clipper(
+        ClipsConfig(enabled=True, privacy="drop", pre_ms=200, post_ms=200, privacy_margin_ms=0),
+        {"mic": ClipSource(bench.ring, RATE, ("birds", "vad"))},
+        LABELS,
+    )
+    private.follow(bench.clipper)
+    bench.clipper = private
+    bench.tell(60, 80)
+    assert bench.hear(200) == [], "what nobody judged by these settings counts as speech"
+    assert [cut.event.onset_frame for cut in (bench.event(250, 260), bench.hear(400))[1]] == [250]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import tomlkit
@@ -289,3 +290,21 @@ def test_where_two_outputs_could_be_meant_it_says_what_to_add(tmp_path: Path) ->
     edit(folder, 'output = "state_out"', 'output = "elsewhere"')
 
     assert 'add one of these to pack.toml: output = "scores", output = "state_out"' in refused(folder)
+
+
+def test_a_sealed_pack_has_hashes_its_row_and_golden_rows_and_its_weights_inside(tmp_path: Path) -> None:
+    folder = by_hand(tmp_path / "mine", Shape.WINDOW_ROW)
+    text = (folder / "pack.toml").read_text().splitlines()
+    (folder / "pack.toml").write_text("\n".join(line for line in text if not line.startswith(("row_at", "look_ahead"))))
+    model = onnx.load(folder / "model.onnx")
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0)
+
+    sealed = CliRunner().invoke(cli, ["models", "seal", str(folder)])
+
+    assert sealed.exit_code == 0, sealed.output
+    assert "the middle of the window" in sealed.output
+    pack = load_pack(folder)
+    assert pack.manifest.look_ahead == pack.manifest.window // 2
+    assert pack.golden is not None
+    assert verify(pack).golden == pytest.approx(0, abs=1e-6)
+    assert not any(tensor.external_data for tensor in onnx.load_from_string(pack.model).graph.initializer)

@@ -41,6 +41,16 @@ def test_each_layer_wins_over_those_below(tmp_path: Path) -> None:
     assert (loaded.gain, loaded.server.host) == ("normalise", "a")
 
 
+def test_lengths_of_time_may_be_written_in_words(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "file.toml",
+        'hop = "100 ms"\n[clips]\npre = "2s"\nkeep_days = "2 weeks"\n[segmentation.bird]\nmin_off = "1.5 s"\n',
+    )
+    loaded = config.load(file=file, environ={"STREAMCLF_CLIPS_POST_MS": "1 s"})
+    assert (loaded.hop_ms, loaded.clips.pre_ms, loaded.clips.keep_days, loaded.clips.post_ms) == (100, 2000, 14, 1000)
+    assert loaded.segmentation["bird"].min_off_ms == 1500
+
+
 def test_every_key_is_an_environment_variable() -> None:
     environ = {
         "STREAMCLF_SOURCE": '["device", "file:a b.wav"]',

@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from streamclf.commands.events import events
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
-from streamclf.store.events import put_events
+from streamclf.store.events import put_events, set_mark
+from streamclf.store.gaps import GapsWaiting
+from streamclf.store.shortid import short_id
 from tests.support.storing import START_NS, stored
 
 SINCE = ("--since", "2023-11-14T22:13:20+00:00")  # START_NS
@@ -100,3 +102,18 @@ def test_what_cannot_be_is_a_sentence(folder: Path, tmp_path: Path) -> None:
         call(folder, "--follow", "--format", "raven")
     with pytest.raises(StoreError, match="no events have been kept"):
         call(tmp_path / "elsewhere")
+
+
+def test_the_table_has_short_ids_marks_and_what_was_not_heard(folder: Path) -> None:
+    waiting = GapsWaiting()
+    waiting.not_running(["mic"], START_NS + 1_500_000_000, START_NS + 1_900_000_000)
+    with closing(Store.open(folder)) as store, store.transaction() as tx:
+        set_mark(tx, stored(1).id, "wrong", "wren")
+        waiting.write(tx)
+    lines = call(folder, *SINCE).splitlines()
+    assert f"wrong, wren  {short_id(stored(1).id)}  a.flac" in lines[1]
+    assert "mic" in lines[2]
+    assert "(not heard: no daemon ran)" in lines[2]
+    assert len(lines) == 5
+    assert "not heard" not in call(folder, *SINCE, "--stream", "yard")
+    assert len(call(folder, *SINCE, "--format", "csv").splitlines()) == 4

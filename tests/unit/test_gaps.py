@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamclf.clock import NS_PER_SECOND, StreamClock
+from streamclf.store import alive
 from streamclf.store import gaps as gaps_module
 from streamclf.store.database import Store, reader
 from streamclf.store.gaps import GapsWaiting, StoredGap, overlapping_gaps
@@ -97,3 +98,18 @@ def test_the_writer_keeps_them(tmp_path: Path) -> None:
             assert found == [StoredGap("mic", 5 * NS_PER_SECOND, 10 * NS_PER_SECOND, "paused")]
             assert not overlapping_gaps(connection, since_ns=0, until_ns=1 << 62, stream="yard")
             assert not overlapping_gaps(connection, since_ns=10 * NS_PER_SECOND, until_ns=1 << 62)
+
+
+def test_the_time_without_a_daemon_is_a_gap_of_each_stream(tmp_path: Path) -> None:
+    with writing(tmp_path):
+        pass
+    began_ns = alive.last_ns(tmp_path)
+    assert began_ns is not None
+    assert alive.missed(tmp_path, began_ns + NS_PER_SECOND // 2) is None
+    missed = alive.missed(tmp_path, began_ns + 5 * NS_PER_SECOND)
+    with writing(tmp_path, missed=missed):
+        pass
+    with closing(reader(tmp_path)) as connection:
+        assert overlapping_gaps(connection, since_ns=0, until_ns=1 << 62) == [
+            StoredGap("mic", began_ns, began_ns + 5 * NS_PER_SECOND, "no daemon ran")
+        ]

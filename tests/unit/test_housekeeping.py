@@ -38,11 +38,13 @@ class House:
             self.store,
             Retention(self.store, limits, ScoresConfig(keep_days=ever), clips),
             scores=ScoreLog(folder, "run1", FACTS),
-            clipper=Clipper(
-                clips, {"mic": ClipSource(self.ring, RATE, ("birds",))}, {"birds": [Label("robin", "Robin")]}
-            ),
+            clipper=self.clipper(clips),
+            make_clipper=self.clipper,
         )
         self.heard = 0
+
+    def clipper(self, clips: ClipsConfig) -> Clipper:
+        return Clipper(clips, {"mic": ClipSource(self.ring, RATE, ("birds",))}, {"birds": [Label("robin", "Robin")]})
 
     def hear(self, frames: int, *events: StoredEvent) -> None:
         self.ring.write(np.full(frames * HOP, 0.1, dtype=np.float32))
@@ -132,3 +134,19 @@ def test_what_cannot_be_written_is_said_and_the_rest_is_kept(house: House, name:
     house.finish()
     assert words in house.keeping.problem
     assert (house.store.folder / {"clips": "scores", "scores": "clips"}[name]).is_dir()
+
+
+def test_clips_are_switched_off_and_on_while_it_runs(house: House) -> None:
+    limits, scores = StoreConfig(ballast_mb=0, headroom_mb=1, keep_days=36_500), ScoresConfig(keep_days=36_500)
+    clips = ClipsConfig(enabled=True, pre_ms=100, post_ms=100, visit_ms=0, keep_days=36_500)
+    house.keeping.keep(limits, scores, msgspec.structs.replace(clips, enabled=False))
+    house.hear(50, *house.event(0))
+    house.keeping.keep(limits, scores, clips)
+    house.hear(50, *house.event(1))
+    opened, closed = house.event(9)
+    house.hear(380, opened)
+    house.keeping.keep(limits, scores, msgspec.structs.replace(clips, format="opus"))
+    house.hear(70, closed)
+    house.finish()
+    first, second, third = house.clips()
+    assert (first, second.rpartition(".")[2], third.rpartition(".")[2]) == ("", "flac", "opus")

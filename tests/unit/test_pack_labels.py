@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,26 @@ def test_thresholds_of_other_sensitivities_survive_and_stand_in_columns_of_their
     text = labels_csv(labels)
     assert text.startswith(b"id,name,group,enter,hidden,enter_low,enter_high\n")
     assert list(loader.labels_of(text, Path("labels.csv"))) == labels
+
+
+def test_durations_of_a_label_survive_alone_and_behind_the_thresholds() -> None:
+    rain, dog = Label("rain", "Rain", min_on_ms=500, min_off_ms=2000), Label("dog", "Dog", min_off_ms=0)
+    text = labels_csv([rain, dog])
+    assert text.splitlines() == [
+        b"id,name,group,enter,hidden,min_on_ms,min_off_ms",
+        b"rain,Rain,,,false,500,2000",
+        b"dog,Dog,,,false,,0",
+    ]
+    assert list(loader.labels_of(text, Path("labels.csv"))) == [rain, dog]
+    both = [rain, replace(dog, enter_low=0.9)]
+    assert list(loader.labels_of(labels_csv(both), Path("labels.csv"))) == both
+
+
+@pytest.mark.parametrize("said", ["-20", "0.5", "600001", "1e3", "long"])
+def test_a_faulty_duration_is_told(said: str) -> None:
+    text = f"id,name,group,enter,hidden,min_off_ms\nowl,Owl,bird,,false,{said}\n"
+    with pytest.raises(PackError, match=r"min_off_ms is .*; expected whole milliseconds up to 600000, or nothing"):
+        loader.labels_of(text.encode(), Path("labels.csv"))
 
 
 @pytest.mark.parametrize(

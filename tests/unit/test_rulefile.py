@@ -78,6 +78,26 @@ def test_a_mistake_is_told_with_line_key_and_suggestion(mistake: str) -> None:
     assert suggests in says.split("; ", 1)[1]
 
 
+def test_keys_and_times_are_understood_as_people_write_them() -> None:
+    plain = GOOD.replace("cooldown_s = 600", 'cooldown = "10 min"').replace("within_min = 10", 'within = "10m"')
+    plain = plain.replace("merge_ms = 2000", 'merge_ms = "2 s"').replace('"1d"', '"daily"')
+    plain = plain.replace("22:00-04:00", "10 pm - 4:00").replace("06:00-09:30", "6:00 to 9:30")
+    assert parse_rules(plain, known=KNOWN) == parse_rules(GOOD, known=KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ('cooldown = "soon"', "cooldown: expected number, got 'soon'"),
+        ('cooldown = "10 min"\ncooldown_s = 5', "cooldown: unknown key"),
+        ("min_duration = 1.5", "min_duration: expected whole number, got 1.5"),
+    ],
+)
+def test_what_a_plain_key_cannot_mean_is_a_mistake(key: str, names: str) -> None:
+    _, says = only(f'{RULE}stage = "close"\n{key}\n')
+    assert names in says
+
+
 def test_all_mistakes_of_a_file_are_found_at_once_by_line() -> None:
     lines = GOOD.replace("0.6", "6").replace('"robin"', '"robyn"').replace('type = "ndjson"', 'type = "json"')
     _, mistakes = parse_rules(lines.replace("days = 30", "days = 0"), known=KNOWN)

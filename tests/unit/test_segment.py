@@ -131,6 +131,18 @@ def test_decide_layers_pack_label_group_and_label() -> None:
     assert decide(labels, default, per_label={"any": {"enter": 0.3}})[2].enabled
 
 
+def test_durations_of_a_label_take_the_place_of_the_packs_and_the_user_comes_first() -> None:
+    labels = [
+        Label("rain", "Rain", "weather", min_on_ms=500, min_off_ms=2000),
+        Label("dog", "Dog", "dog", min_off_ms=0),
+    ]
+    default = Decision(enter=0.5, leave=0.25, min_on=5, min_off=15)
+    rain, dog = decide(labels, default, per_label={})
+    assert (rain.min_on, rain.min_off, dog.min_on, dog.min_off) == (25, 100, 5, 1)
+    (rain, _) = decide(labels, default, per_label={"group:weather": {"min_off": 7}})
+    assert (rain.min_on, rain.min_off) == (25, 7)
+
+
 def test_sensitivity_takes_the_packs_own_thresholds_or_shifts_logits_and_the_user_comes_first() -> None:
     labels = [Label("owl", "Owl", "bird", enter=0.8, enter_low=0.95, enter_high=0.5), Label("dog", "Dog", "dog")]
     default = Decision(enter=0.5, leave=0.25)
@@ -229,3 +241,29 @@ def test_each_stage_says_how_much_had_to_be_heard_for_it() -> None:
         (Stage.OPEN, 11),
         (Stage.CLOSE, 11),
     ]
+
+
+def test_other_thresholds_hold_from_the_next_row_and_what_is_open_goes_on() -> None:
+    labels = [Label("a", "A"), Label("b", "B")]
+    segmenter = Segmenter("mic", "pack", labels, [Decision(min_on=1, min_off=2)] * 2)
+    row = np.array([[0.6, 0.6]], dtype=np.float32)
+    opened = segmenter.push(0, row)
+    closed = segmenter.redecide([Decision(enter=0.9, leave=0.5, min_on=1, min_off=2), Decision(enabled=False)])
+    rest = segmenter.push(1, np.concatenate([row, np.full((2, 2), 0.45, dtype=np.float32), row]))
+
+    assert [(event.label, event.stage) for event in opened] == [("a", Stage.OPEN), ("b", Stage.OPEN)]
+    assert [(event.label, event.stage, event.offset_frame) for event in closed] == [("b", Stage.CLOSE, 1)]
+    assert [(event.label, event.stage, event.offset_frame) for event in rest] == [("a", Stage.CLOSE, 2)]
+
+
+def test_other_smoothing_closes_what_is_open_and_what_is_allowed_stays() -> None:
+    labels = [Label("a", "A"), Label("b", "B")]
+    segmenter = Segmenter("mic", "pack", labels, [Decision(min_on=1)] * 2)
+    segmenter.allow({"a"})
+    row = np.array([[0.9, 0.9]], dtype=np.float32)
+    opened = segmenter.push(0, row)
+    closed = segmenter.redecide([Decision(min_on=1, smoothing="median", smoothing_frames=3)] * 2)
+    again = segmenter.push(1, np.repeat(row, 3, axis=0))
+
+    assert [(event.label, event.stage) for event in opened + closed] == [("a", Stage.OPEN), ("a", Stage.CLOSE)]
+    assert [(event.label, event.stage) for event in again] == [("a", Stage.OPEN)]

@@ -47,7 +47,7 @@ def test_a_species_may_be_told_of_on_its_days_and_in_its_place(tmp_path: Path) -
     [
         (
             "label\nTurdus merulla\n",
-            r"species\.csv:2: no pack of the list knows 'Turdus merulla'; did you mean turdus m",
+            r"species\.csv: no pack .+ \('Turdus merulla' in line 2, did you mean turdus merula\?\)",
         ),
         ("label,from\ndog,\nApus apus,4-25\n", r"species\.csv:3: '4-25' is not a day of the year; write MM-DD"),
         ("species;from\n", "its header is label, and if they matter from, to and place"),
@@ -59,12 +59,21 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, sentence: st
         read(written(tmp_path, text), LABELS, place="home")
 
 
+def test_a_name_that_no_pack_knows_is_told_and_the_others_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = read(written(tmp_path, "label\ndog\nApus apsu\nTyrannosaurus\n"), LABELS, place="")
+    assert listed.allowed(date(2026, 6, 1)) == {"dog"}
+    assert listed.unknown == ("'Apus apsu' in line 3, did you mean apus apus?", "'Tyrannosaurus' in line 4")
+    assert "2 lines are left out, for no pack knows it" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         ("label\n" + 140_000 * "x" + "\n", r"species\.csv:2 is not CSV: field larger than field limit"),
         (140_000 * "x" + "\n", r"species\.csv:1 is not CSV: field larger than field limit"),
-        ("label\n" + 1000 * "x" + "\n", r"no pack of the list knows 'x{60}'"),
+        ("label\n" + 1000 * "x" + "\n", r"no pack of the list knows a label of it \('x{60}' in line 2\)"),
         ("#" * (9 << 20), "is not a regular file of at most 8 MiB"),
     ],
 )

@@ -1,5 +1,7 @@
 """`streamclf why` over a real store: the gates of what was told and of what was not, and what nearly was an event."""
 
+import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,11 +22,13 @@ from streamclf.clock import FRAME_MS, NS_PER_SECOND, StreamClock
 from streamclf.commands.why import why
 from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError, UsageError
-from streamclf.store.database import Store
+from streamclf.store import alive
+from streamclf.store.database import FILE_NAME, Store
 from streamclf.store.events import StoredEvent, put_events
 from streamclf.store.gaps import GapsWaiting
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
+from streamclf.store.shortid import short_id
 from streamclf.types import F32, FrameScores, Gap, Label, Levels
 from tests.support.heard import DAWN_NS, ended, opened
 
@@ -221,7 +225,30 @@ def test_the_verdict_names_what_was_missing(best: float, longest: int, decision:
 def test_what_is_not_there_is_a_sentence(folder: Path, rules: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no event 'run/garden/x'"):
         ask(folder, rules, "run/garden/x")
-    with pytest.raises(UsageError, match="TIME 'yesterday' is not a time"):
-        ask(folder, rules, "yesterday")
+    with pytest.raises(UsageError, match="TIME 'soon' is not a time"):
+        ask(folder, rules, "soon")
     with pytest.raises(StoreError, match="no events have been kept"):
         ask(tmp_path / "nothing", rules, clock(0))
+
+
+def test_what_was_not_heard_around_an_event_is_told_by_its_short_id(folder: Path, rules: Path) -> None:
+    waiting = GapsWaiting()
+    clocks = {"garden": StreamClock(16_000, epoch_ns=DAWN_NS)}
+    gaps = [Gap("garden", at * 16_000, (at + 2) * 16_000 - 1, reason) for at, reason in ((25, "xrun"), (90, "lost"))]
+    waiting.take(gaps, clocks, now_ns=DAWN_NS)
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+        waiting.write(connection)
+    text = "\n".join(ask(folder, rules, short_id(SECOND_.id)))
+    assert f"event {SECOND_.id}" in text
+    assert "garden: nothing was heard from" in text
+    assert text.count("nothing was heard") == 1
+    assert ": xrun" in text
+
+
+def test_that_no_daemon_ran_is_told(folder: Path, rules: Path) -> None:
+    os.truncate(folder / "lock", 0)
+    assert "no daemon is at work" not in "".join(ask(folder, rules, "1h"))
+    alive.note(folder)
+    os.utime(folder / "lock", ns=(DAWN_NS, DAWN_NS))
+    assert "no daemon is at work since" in "".join(ask(folder, rules, "1h"))
+    assert "no daemon is at work" not in "".join(ask(folder, rules, clock(0)))

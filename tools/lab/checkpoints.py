@@ -17,6 +17,7 @@ from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.export.parity import signal
 from streamclf.train.families import families, family_of
 from streamclf.train.families.family import Plan, Wishes
+from streamclf.train.families.image import channels_of
 from streamclf.train.fit.ours import OwnNet, Shaping
 from streamclf.train.pretrained import load_checkpoint
 
@@ -50,30 +51,70 @@ _SPEECH = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 2,
     "classifier_proj_size": 24,
+    "tdnn_dim": (24, 24, 24, 24, 48),
+    "xvector_output_dim": 24,
 }
+
+SQUARE = {"CLIP": 32, "MetaClip2": 32, "Siglip": 32, "Pvt": 32, "Levit": 64, "MobileViTV2": 64}
+"""Classes that take images of the size they were made for, and of how many pixels either way."""
+_PATCHES = {**_BODY, "image_size": 32, "patch_size": 8}
+_WINDOWS = {"embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4, "image_size": 32, "patch_size": 4}
+_PYRAMID = {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2]}
+_TEXT = {**_BODY, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
 def save_checkpoint(
-    architecture: str, folder: Path, *, seed: int = 0, image: dict[str, Any] | None = None, **changes: Any
+    architecture: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    image: dict[str, Any] | None = None,
+    extractor: dict[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+    **changes: Any,
 ) -> Path:
     """A checkpoint of that class in `folder`: config, weights, and preprocessor_config.json (vocab.json for CTC).
 
-    image: what an image model's log-mel is made of, by default `LOGMEL`. changes: of the model's configuration, over
-    the tiny one here.
+    image: what an image model's log-mel is made of, by default `LOGMEL`. extractor: settings of
+    preprocessor_config.json over those here. dtype: of the weights that are saved. changes: of the model's
+    configuration, over the tiny one here.
     """
     torch.manual_seed(seed)
     model = _build(architecture, changes)
     _enlarge(model)
     model.save_pretrained(folder)
     _extractor(architecture, model.config).save_pretrained(folder)
-    if architecture.endswith("ForImageClassification"):
-        edit(folder / "preprocessor_config.json", streamclf=image or LOGMEL)
+    edit(folder / "preprocessor_config.json", **(extractor or {}))
+    if "ForImageClassification" in architecture:
+        edit(folder / "preprocessor_config.json", streamclf=image or _picture(architecture))
     if architecture.endswith("ForCTC"):
         (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(TOKENS)}))
         (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "word_delimiter_token": "|"}))
     _spread(model, folder)
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     return folder
+
+
+def _picture(architecture: str) -> dict[str, Any]:
+    """What an image class's log-mel is made of."""
+    features: Any = LOGMEL["features"]
+    side = next((side for kind, side in SQUARE.items() if architecture.startswith(f"{kind}For")), None)
+    if side is None:
+        return LOGMEL
+    return {**LOGMEL, "window": (side - 1) * 160 + 400, "features": {**features, "bands": side}}
+
+
+COMMON = (
+    *("ASTForAudioClassification", "WhisperForAudioClassification"),
+    *("ResNetForImageClassification", "ConvNextForImageClassification", "ViTForImageClassification"),
+    *(
+        f"{kin}For{head}"
+        for kin in ("Wav2Vec2", "Hubert", "WavLM", "Data2VecAudio", "UniSpeechSat", "Wav2Vec2Bert")
+        for head in ("SequenceClassification", "AudioFrameClassification", "CTC")
+    ),
+    *("SEWForSequenceClassification", "SEWForCTC"),
+)
+"""The classes that all tests of an export go through; the others share its ways, and are tried by one each."""
 
 
 def classes() -> list[str]:
@@ -122,7 +163,7 @@ def _build(architecture: str, changes: dict[str, Any]) -> Any:
         from streamclf.train.families.hubert import HubertForAudioFrameClassification
 
         return HubertForAudioFrameClassification(_config(tr.HubertConfig, _SPEECH, changes))
-    kind = getattr(tr, architecture)
+    kind = getattr(tr, "ClapAudioModelWithProjection" if architecture == "ClapModel" else architecture)
     settings = next(part for name, part in _SETTINGS.items() if architecture.startswith(name))
     return kind(_config(kind.config_class, settings, changes))
 
@@ -143,13 +184,54 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "conv_depthwise_kernel_size": 5,
         "classifier_proj_size": 24,
         "output_hidden_size": 32,
+        "tdnn_dim": (24, 24, 24, 24, 48),
+        "xvector_output_dim": 24,
+    },
+    "Wav2Vec2Conformer": {
+        **_SPEECH,
+        "feat_extract_norm": "layer",
+        "position_embeddings_type": "relative",
+        "max_source_positions": 200,
+        "conv_depthwise_kernel_size": 5,
+        "hidden_act": "gelu",
     },
     "Wav2Vec2": {**_SPEECH, "feat_extract_norm": "group"},
     "Hubert": {**_SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True},
     "WavLM": {**_SPEECH, "num_buckets": 16, "max_bucket_distance": 40, "feat_extract_norm": "layer"},
     "Data2VecAudio": {**_SPEECH, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 7},
+    "UniSpeechFor": {**_SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True},
     "UniSpeechSat": {**_SPEECH, "use_weighted_layer_sum": True},
+    "SEWD": {
+        **_SPEECH,
+        "conv_dim": (16,) * 13,
+        "squeeze_factor": 2,
+        "max_position_embeddings": 64,
+        "position_buckets": 32,
+        "feature_layer_norm_eps": 1e-7,
+    },
     "SEW": {**_SPEECH, "conv_dim": (16,) * 13, "squeeze_factor": 2},
+    "OmniASR": {
+        "audio_config": {
+            **_BODY,
+            "conv_dim": (16,) * 7,
+            "num_conv_pos_embeddings": 16,
+            "num_conv_pos_embedding_groups": 2,
+        },
+        "blank_token_id": 0,
+    },
+    "Parakeet": {"encoder_config": {**_BODY, "subsampling_conv_channels": 8, "conv_kernel_size": 5}},
+    "Lasr": {"encoder_config": {**_BODY, "subsampling_conv_channels": 8, "conv_kernel_size": 6}},
+    "Clap": {
+        **_BODY,
+        "spec_size": 64,
+        "num_mel_bins": 16,
+        "window_size": 4,
+        "patch_embeds_hidden_size": 16,
+        "depths": [1, 1],
+        "num_attention_heads": [2, 2],
+        "hidden_size": 32,
+        "projection_dim": 24,
+    },
     "Whisper": {
         "d_model": 32,
         "encoder_layers": 1,
@@ -175,22 +257,94 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "depths": [1, 1, 1, 1],
         "layer_type": "basic",
     },
+    "ConvNextV2": {"num_channels": 3, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
     "ConvNext": {"num_channels": 3, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
+    "ViTMSN": {**_PATCHES},
     "ViT": {**_BODY, "num_channels": 1, "image_size": [32, 60], "patch_size": 4},
+    "DeiT": {**_PATCHES},
+    "IJepa": {**_PATCHES},
+    "Dinov2": {**_PATCHES, "mlp_ratio": 2},
+    "Beit": {**_PATCHES, "use_relative_position_bias": True},
+    "Data2VecVision": {**_PATCHES, "use_relative_position_bias": True},
+    "Swinv2": {**_WINDOWS},
+    "Swin": {**_WINDOWS},
+    "DonutSwin": {**_WINDOWS},
+    "EfficientNet": {"width_coefficient": 0.2, "depth_coefficient": 0.2, "hidden_dim": 256},
+    "MobileNetV1": {"depth_multiplier": 0.25},
+    "MobileNetV2": {"depth_multiplier": 0.25},
+    "MobileViTV2": {"width_multiplier": 0.25, "image_size": 64},
+    "MobileViT": {
+        "hidden_sizes": [16, 24, 32],
+        "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 16],
+        "image_size": 64,
+        "num_attention_heads": 2,
+    },
+    "Cvt": {"embed_dim": [8, 16, 24], "num_heads": [1, 1, 2], "depth": [1, 2, 3]},
+    "FocalNet": {"image_size": 32, "embed_dim": 8, "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32]},
+    "HGNetV2": {
+        "embedding_size": 16,
+        "stem_channels": [3, 8, 16],
+        "hidden_sizes": [16, 24, 32, 48],
+        "stage_in_channels": [16, 16, 24, 32],
+        "stage_mid_channels": [8, 8, 8, 8],
+        "stage_out_channels": [16, 24, 32, 48],
+        "stage_num_blocks": [1, 1, 1, 1],
+        "stage_numb_of_layers": [2, 2, 2, 2],
+    },
+    "Hiera": {"image_size": [64, 64], "embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]},
+    "PoolFormer": {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
+    "PvtV2": {**_PYRAMID},
+    "Pvt": {**_PYRAMID, "image_size": 32, "num_labels": len(LABELS)},
+    "Segformer": {**_PYRAMID},
+    "RegNet": {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "groups_width": 8},
+    "SwiftFormer": {"embed_dims": [8, 16, 24, 32], "depths": [1, 1, 1, 1]},
+    "Levit": {
+        "image_size": 64,
+        "hidden_sizes": [16, 24, 32],
+        "num_attention_heads": [2, 2, 2],
+        "depths": [1, 1, 1],
+        "key_dim": [8, 8, 8],
+    },
+    "TextNet": {
+        "stem_num_channels": 3,
+        "stem_out_channels": 8,
+        "conv_layer_kernel_sizes": [[[3, 3]], [[3, 3]], [[3, 3]], [[3, 3]]],
+        "conv_layer_strides": [[2], [2], [2], [2]],
+        "hidden_sizes": [8, 8, 16, 24, 32],
+    },
+    "CLIP": {"vision_config": {**_PATCHES, "projection_dim": 16}, "text_config": {**_TEXT}, "projection_dim": 16},
+    "MetaClip2": {"vision_config": {**_PATCHES, "projection_dim": 16}, "text_config": {**_TEXT}, "projection_dim": 16},
+    "Siglip": {"vision_config": {**_PATCHES}, "text_config": {**_TEXT}},
+    "TimmWrapper": {"architecture": "resnet10t", "model_args": {"in_chans": 1}},
 }
 
 
 def _extractor(architecture: str, config: Any) -> Any:
+    if architecture.startswith("Parakeet"):
+        return tr.ParakeetFeatureExtractor(feature_size=config.encoder_config.num_mel_bins)
+    if architecture.startswith("Lasr"):
+        return tr.LasrFeatureExtractor(feature_size=config.encoder_config.num_mel_bins)
+    if architecture.startswith("OmniASR"):
+        return tr.OmniASRFeatureExtractor()
+    if architecture.startswith("Clap"):
+        return tr.ClapFeatureExtractor(
+            feature_size=config.num_mel_bins,
+            sampling_rate=RATE,
+            hop_length=RATE // 64,
+            max_length_s=2,
+            frequency_max=RATE // 2,
+            truncation="rand_trunc",
+        )
     if architecture.startswith("Wav2Vec2Bert"):
         return tr.SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80, sampling_rate=RATE, stride=2)
     if architecture.startswith("Whisper"):
         return tr.WhisperFeatureExtractor(feature_size=80, chunk_length=config.max_source_positions // 50)
     if architecture.startswith("AST"):
         return tr.ASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
-    if architecture.endswith("ForImageClassification"):
+    if "ForImageClassification" in architecture:
         from transformers.image_processing_utils import BaseImageProcessor
 
-        colours = [0.1, -0.2, 0.3][: config.num_channels]
+        colours = [0.1, -0.2, 0.3][: channels_of(config)]
         return BaseImageProcessor(do_normalize=True, image_mean=colours, image_std=[0.8, 1.0, 1.3][: len(colours)])
     layered = getattr(config, "feat_extract_norm", "") == "layer"
     return tr.Wav2Vec2FeatureExtractor(
@@ -204,19 +358,26 @@ def _enlarge(model: Any) -> None:
         for name, weight in model.named_parameters():
             if weight.dim() > 1 and "parametrizations" not in name:
                 weight.normal_(0.0, 1.3 / weight[0].numel() ** 0.5)
+        for part in model.modules():
+            # some classes begin with next to nothing here, which layer upon layer leaves no signal
+            if isinstance(part, torch.nn.BatchNorm2d) and float(part.weight.mean()) < 0.5:
+                part.weight.fill_(1.0)
 
 
 def _spread(model: Any, folder: Path) -> None:
     """Shift and scale the head so that logits have a mean of 0 and a deviation of 1.5 over windows of sound."""
     plan = plan_of(folder)
+    if plan.beside:
+        return
     audio = signal(plan.rate, plan.window * 12).reshape(12, plan.window)
-    logits = plan.reference(audio).reshape(-1, plan.reference(audio[:1]).shape[-1])
+    logits = plan.reference(audio).reshape(-1, len(plan.names))
     gain = float(1.5 / logits.std(axis=0).mean())
-    head = [part for name, part in model.named_modules() if name.startswith(("classifier", "lm_head"))]
-    linear = next(part for part in reversed(head) if isinstance(part, torch.nn.Linear))
+    heads = [part for part in model.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv1d)]
     with torch.no_grad():
-        linear.weight *= gain
-        linear.bias.copy_((linear.bias - torch.from_numpy(logits.mean(axis=0))) * gain)
+        for head in heads:
+            if head.weight.shape[0] == len(plan.names) and head.bias is not None:
+                head.weight *= gain
+                head.bias.copy_((head.bias - torch.from_numpy(logits.mean(axis=0))) * gain)
 
 
 def plan_of(folder: Path, wishes: Wishes | None = None) -> Plan:

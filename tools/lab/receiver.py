@@ -1,4 +1,4 @@
-"""A real HTTP server that takes webhooks, keeps what came, and answers as it is told."""
+"""A real HTTP server that takes webhooks and heartbeats, keeps what came, and answers as it is told."""
 
 import json
 import threading
@@ -53,7 +53,7 @@ def http_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
+            length = int(self.headers["Content-Length"] or 0)
             body = self.rfile.read(length)
             if len(body) < length:
                 return  # whoever sent it was killed in the middle
@@ -70,6 +70,8 @@ def http_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
+
+        do_GET = do_POST  # noqa: N815 - as the server calls it
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""

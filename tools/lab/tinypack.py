@@ -20,6 +20,7 @@ from streamclf.model.pack import (
     Encoded,
     Fbank,
     Features,
+    Image,
     LevelControl,
     LogMel,
     Manifest,
@@ -45,6 +46,21 @@ LOGMEL = LogMel(
     mel_scale="htk",
     spectrum="magnitude",
     log_offset=0.001,
+)
+IMAGE = Image(
+    frame_length=400,
+    frame_shift=331,  # the window of 20 ms is no multiple of it
+    fft_size=512,
+    bands=BANDS,
+    low_hz=125.0,
+    high_hz=7500.0,
+    mel_scale="htk",
+    spectrum="magnitude",
+    log_offset=0.001,
+    samples="mean",
+    padding="zeros",
+    pixels=(12, 10),
+    channels=3,
 )
 FBANK = Fbank(frame_length=400, frame_shift=160, bands=BANDS, mean=-4.0, scale=4.0)
 
@@ -131,7 +147,8 @@ def window_row_pack(
     seed: int = 2,
     **changes: Any,
 ) -> Path:
-    """One row a window: (B, window) or, with features="logmel" or "fbank", (B, feature frames, 8) -> (B, classes).
+    """One row a window: (B, window) or, with features="logmel" or "fbank", (B, feature frames, 8), or with
+    "image" (B, 3, 12, 10) -> (B, classes).
 
     row_frame: the frame of the window, from 0, that the row belongs to (the last one: no look-ahead).
     """
@@ -149,7 +166,7 @@ def window_row_pack(
         row_at=row_frame * HOP,
         look_ahead=window - (row_frame + 1) * HOP,
         input="features",
-        input_layout="flat" if features == "waveform" else "time-bands",
+        input_layout={"waveform": "flat", "image": "channel-bands-time"}.get(features, "time-bands"),
         changes=changes,
     )
     return _write(folder, manifest, graph, classes)
@@ -324,6 +341,8 @@ def _windowed(window: int, features: str, seed: int) -> tuple[Features, _Graph, 
     graph = _Graph(seed)
     if features == "waveform":
         return Waveform(), graph, graph.input("features", ["batch", window]), window
+    if features == "image":
+        return IMAGE, graph, graph.input("features", ["batch", 3, 12, 10]), 360
     frames = (window - LOGMEL.frame_length) // LOGMEL.frame_shift + 1
     spec = LOGMEL if features == "logmel" else FBANK
     return spec, graph, graph.input("features", ["batch", frames, BANDS]), frames * BANDS

@@ -6,6 +6,7 @@ import click
 
 from streamclf import config
 from streamclf.commands.run import run
+from streamclf.daemon.hot import HOT
 from streamclf.fields import Key, first_paragraph, keys_of
 from tools.reference.markdown import block, code, page, paragraphs, prose, table
 
@@ -27,6 +28,7 @@ def text() -> str:
         "Configuration",
         paragraphs(inspect.cleandoc(config.__doc__ or "")),
         "`streamclf config check` finds mistakes, `streamclf config show` prints what is in force.",
+        f"A daemon that runs takes over changes of {_hot()}; all other keys hold after a restart.",
         *parts,
         "## [segmentation.LABEL]",
         prose(first_paragraph(config.DecisionConfig)),
@@ -35,6 +37,16 @@ def text() -> str:
         "In the environment all of it is one variable, `STREAMCLF_SEGMENTATION`, such as "
         "`STREAMCLF_SEGMENTATION='{speech = {enter = 0.6}}'`.",
     )
+
+
+def _hot() -> str:
+    """Keys that are taken over while the daemon runs; of a section that is hot as a whole, its name."""
+    found = set(HOT)
+    for name, kind in config.SECTIONS.items():
+        keys = {f"{name}.{key}" for key in kind.__struct_fields__}
+        if keys <= found:
+            found = found - keys | {f"[{name}]"}
+    return ", ".join(code(key) for key in sorted(found))
 
 
 def _section(title: str, prefix: str, said: str, keys: tuple[Key, ...], flags: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from streamclf.model.pack import (
     Constant,
     Encoded,
     Fbank,
+    Image,
     LevelControl,
     LogMel,
     Manifest,
@@ -25,7 +26,7 @@ from streamclf.model.pack import (
     Waveform,
 )
 from streamclf.model.terms import TERM_COLUMNS
-from streamclf.model.writer import LABEL_COLUMNS, SENSITIVITY_COLUMNS
+from streamclf.model.writer import LABEL_COLUMNS, MORE_COLUMNS
 from streamclf.types import Shape
 from tools.reference.markdown import block, code, page, paragraphs, prose, table
 
@@ -40,6 +41,8 @@ _COLUMNS = {
     "hidden": "`true` for one that is too generic to show, else `false`.",
     "enter_low": "What takes the place of `enter` at `--sensitivity low`, at least as high; empty shifts it.",
     "enter_high": "The same at `--sensitivity high`, at most as high.",
+    "min_on_ms": "How long it must last to be an event; empty takes `segmentation.min_on_ms`.",
+    "min_off_ms": "How long it must be away to be over; empty takes `segmentation.min_off_ms`.",
 }
 _TERMS = {
     "label": "Id of the label, as in the pack's labels.csv.",
@@ -82,7 +85,7 @@ def text() -> str:
         _manifest(),
         "## [features]",
         f"{prose(_sentence(LogMel, 'All lengths'))} `kind` says which:",
-        *(_features(kind) for kind in (LogMel, Fbank, Waveform, Encoded)),
+        *(_features(kind) for kind in (LogMel, Fbank, Waveform, Image, Encoded)),
         "### [features.level]",
         f"Of `logmel` features. {_struct(LevelControl)}",
         "## [[state]]",
@@ -101,10 +104,10 @@ def text() -> str:
         block('[files]\n"labels.csv" = "64 hex digits"\n"model.onnx" = "64 hex digits"', "toml"),
         "## labels.csv",
         f"UTF-8 with the head `{','.join(LABEL_COLUMNS)}`, then one line for each class in the order of the graph's "
-        f"output. `{','.join(SENSITIVITY_COLUMNS)}` may stand behind them.",
+        f"output. `{','.join(MORE_COLUMNS)}` may stand behind them, as far as they are wanted.",
         table(
             ("Column", "What it is"),
-            ((code(name), prose(_COLUMNS[name])) for name in (*LABEL_COLUMNS, *SENSITIVITY_COLUMNS)),
+            ((code(name), prose(_COLUMNS[name])) for name in (*LABEL_COLUMNS, *MORE_COLUMNS)),
         ),
         "## fusion.csv",
         f"Of a fused pack: UTF-8 with the head `{','.join(TERM_COLUMNS)}`, then one line for each term. Each label "

@@ -16,7 +16,7 @@ from streamclf.train.export.packing import write_torch_pack
 from streamclf.types import Label, Shape
 
 NAME = "default"
-VERSION = "2"
+VERSION = "3"
 DELAY = 5
 """Rows that the shipped head waits: 100 ms."""
 _ROW_MS = 20

@@ -60,7 +60,10 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, *, tr
         count < LEAST_SOURCES or one.id in badly or one.id == table.SILENT
         for one, count in zip(known, of.sources, strict=True)
     ]
-    labels = [Label(one.id, one.name, one.group, None, off) for one, off in zip(known, hidden, strict=True)]
+    labels = [
+        Label(one.id, one.name, one.group, None, off, min_on_ms=one.min_on_ms, min_off_ms=one.min_off_ms)
+        for one, off in zip(known, hidden, strict=True)
+    ]
     terms = [term for one, level in zip(known, levels, strict=True) for term in table.terms_of(one, known, -level)]
     table.write(_RECIPES, labels, terms)
     badly = [

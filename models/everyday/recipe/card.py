@@ -8,7 +8,7 @@ import numpy as np
 from models.everyday.recipe import fit
 from models.everyday.recipe.classes import EverydayClass
 from models.everyday.recipe.fit import F64, Mask, Truths, left_out
-from models.everyday.recipe.table import ALL, OF_SPEECH
+from models.everyday.recipe.table import ALL, NOISY, OF_NOISE, OF_SPEECH
 from streamclf.model.recipes.everyday import HOP_MS, LEVEL
 
 
@@ -32,6 +32,8 @@ def text(
         off=int((~on).sum()),
         weights=ALL,
         speech=OF_SPEECH,
+        noise=OF_NOISE,
+        noisy=", ".join(f"`{one.id}`" for one in known if one.id in NOISY),
         taken=", ".join(f"`{one.id}`" for one in known if one.taken_for_it),
         hop=HOP_MS,
         target=LEVEL.target_db,

@@ -17,7 +17,8 @@ _SETS = {"esc10": "ESC-10", "ambience": "ambience", "clips": "clips", "animal_so
 class EverydayClass:
     """One label. yamnet, default: labels of these packs that answer for it. truth: label of a recording -> pattern of
     its file's name, "" for every file. also: classes that may be heard beside it without being wrong. taken_for_it:
-    classes that speak against it once more.
+    classes that speak against it once more. min_on_ms, min_off_ms: how long it lasts at least, and how long it must be
+    away to be over; None is the pack's.
     """
 
     id: str
@@ -28,6 +29,8 @@ class EverydayClass:
     truth: tuple[tuple[str, str], ...]
     also: frozenset[str]
     taken_for_it: tuple[str, ...]
+    min_on_ms: int | None = None
+    min_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ def classes() -> list[EverydayClass]:
                 truth=tuple(_truth(one) for one in row["truth"].split(";") if one.strip()),
                 also=frozenset(row["also"].split()),
                 taken_for_it=tuple(row["taken_for_it"].split()),
+                min_on_ms=int(row["min_on_ms"]) if row["min_on_ms"] else None,
+                min_off_ms=int(row["min_off_ms"]) if row["min_off_ms"] else None,
             )
             for row in csv.DictReader(file)
         ]

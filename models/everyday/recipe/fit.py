@@ -7,13 +7,17 @@ is chosen is one number a class, its bias, and it is told with sources left out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from models.everyday.recipe.classes import EverydayClass, EverydayClip, holds
 from models.everyday.recipe.scores import MemberScores
-from models.everyday.recipe.table import rivals, weights_of
+from models.everyday.recipe.table import SILENT, rivals, weights_of
+from streamclf.clock import frames_of_ms
+from streamclf.model.recipes.everyday import SEGMENTATION
 from streamclf.train.extra import need
 from streamclf.types import Label
 from tools.evaluate_everyday.classes import answers_of, truth_of
@@ -23,7 +27,7 @@ F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 FOLDS = 10
-LOUDEST_BACKGROUNDS = 2
+LOUDEST_BACKGROUNDS = 1
 _ESC10 = {"dog_bark": "dog", "person_sneeze": "sneeze", "fire_crackling": "fire", "sea_waves": "water"}
 _ESC10 |= {"helicopter": "aircraft"}
 _PLACES = frozenset({"ambience", "clips", "animal_song"})
@@ -63,7 +67,7 @@ def truths(known: Sequence[EverydayClass], recordings: Sequence[EverydayClip], s
 
 
 def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F64:
-    """(recordings, classes): the largest fused logit, before the bias."""
+    """(recordings, classes): the largest fused logit that lasts as long as an event has to, before the bias."""
     at = {one.id: column for column, one in enumerate(known)}
     against = [[at[other.id] for other in rivals(one, known)] for one in known]
     out = np.zeros((len(scores), len(known)))
@@ -76,21 +80,28 @@ def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> F6
                 total -= own.against * said.yamnet[:, against[column]].max(axis=1)
             if one.taken_for_it:
                 total -= own.taken_for_it * said.yamnet[:, [at[name] for name in one.taken_for_it]].max(axis=1)
-            out[row, column] = total.max()
+            if own.noise:
+                total -= own.noise * said.yamnet[:, at[SILENT]]
+            out[row, column] = lasting(total, frames_of_ms(one.min_on_ms or SEGMENTATION.min_on_ms))
     return out
 
 
-def thresholds(values: F64, of: Truths, budget: float, chosen: Mask) -> F64:
+def lasting(scores: npt.NDArray[Any], frames: int) -> float:
+    """The largest value that `scores`, (n, ), keep to for `frames` of them."""
+    return float(sliding_window_view(scores, min(len(scores), frames)).min(axis=1).max())
+
+
+def thresholds(values: F64, of: Truths, budget: float, chosen: Mask, *, backgrounds: int = LOUDEST_BACKGROUNDS) -> F64:
     """Of each class the lowest logit that lets `budget` wrong recordings an hour pass, of those that are `chosen`, and
-    at most `LOUDEST_BACKGROUNDS` of the backgrounds.
+    at most so many of the `backgrounds`.
     """
     out = np.zeros(values.shape[1])
     for column in range(len(out)):
         wrong = of.wrong[:, column] & chosen
         sounds = wrong & ~of.background
         out[column] = _allow(values[sounds, column], int(budget * of.hours[sounds].sum()))
-        if len(behind := values[wrong & of.background, column]) > LOUDEST_BACKGROUNDS:
-            out[column] = max(out[column], _allow(behind, LOUDEST_BACKGROUNDS))
+        if len(behind := values[wrong & of.background, column]) > backgrounds:
+            out[column] = max(out[column], _allow(behind, backgrounds))
     return out
 
 
@@ -111,11 +122,13 @@ def ranks(values: F64, of: Truths) -> list[float]:
     return out
 
 
-def left_out(values: F64, of: Truths, budget: float) -> Mask:
+def left_out(values: F64, of: Truths, budget: float, *, backgrounds: int = LOUDEST_BACKGROUNDS) -> Mask:
     """(recordings, classes): what is told, each recording by thresholds chosen without its fold of sources."""
     fold = folds(of.source, FOLDS)
     number = np.array([fold[source] for source in of.source])
     told = np.zeros(values.shape, dtype=bool)
     for each in range(FOLDS):
-        told[number == each] = values[number == each] > thresholds(values, of, budget, number != each)
+        told[number == each] = values[number == each] > thresholds(
+            values, of, budget, number != each, backgrounds=backgrounds
+        )
     return told

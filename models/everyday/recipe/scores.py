@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from models.everyday.recipe.classes import EverydayClass, EverydayClip
 from streamclf.engine.batch import PackRunner
@@ -63,11 +64,16 @@ def listen(
 def _best(rows: F32, pack: Pack, names: Sequence[Sequence[str]]) -> F32:
     """rows: (frames, labels) -> (frames, classes), logits."""
     at = {label.id: column for column, label in enumerate(pack.labels)}
-    least = 1 / (1 + np.exp(CLIP))
-    logits = np.clip(rows.astype(np.float64), least, 1 - least)
-    logits = np.log(logits / (1 - logits))
+    odds = logits(rows)
     out = np.full((len(rows), len(names)), np.nan, dtype=np.float32)
     for column, own in enumerate(names):
         if own:
-            out[:, column] = logits[:, [at[name] for name in own]].max(axis=1)
+            out[:, column] = odds[:, [at[name] for name in own]].max(axis=1)
     return out
+
+
+def logits(rows: F32) -> npt.NDArray[np.float64]:
+    """Of probabilities, kept to +-CLIP."""
+    least = 1 / (1 + np.exp(CLIP))
+    kept = np.clip(rows.astype(np.float64), least, 1 - least)
+    return np.asarray(np.log(kept / (1 - kept)))

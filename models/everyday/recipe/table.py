@@ -1,7 +1,7 @@
 """The tables that the recipe of `everyday` writes: its labels, and what each is made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.everyday.recipe.classes import EverydayClass
@@ -18,7 +18,7 @@ SILENT = "background"
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Of the members' logits. against: of the loudest rival's, which speaks against the class. taken_for_it: of what is
-    taken for the class, besides.
+    taken for the class, besides. noise: of white and pink noise, which speaks against what is nearly noise itself.
     """
 
     yamnet: float
@@ -26,17 +26,21 @@ class Weights:
     against: float
     silero: float = 0.0
     taken_for_it: float = 0.3
+    noise: float = 0.0
 
 
 ALL = Weights(yamnet=1.0, default=0.3, against=0.4)
 """Of every class but speech: chosen by hand, not fitted class by class."""
 OF_SPEECH = Weights(yamnet=0.3, default=1.0, against=0.0, silero=1.0)
 """YAMNet's window smears the edges of speech, which the two others know."""
+OF_NOISE = replace(ALL, noise=0.6)
+"""Of `NOISY`: the hiss of a microphone is pink, too, and louder behind a level control."""
+NOISY = frozenset({"rain", "thunder", "water"})
 
 
 def weights_of(one: EverydayClass) -> Weights:
     """Those of its terms."""
-    return OF_SPEECH if one.id == SPEECH else ALL
+    return OF_SPEECH if one.id == SPEECH else OF_NOISE if one.id in NOISY else ALL
 
 
 _STEADY = frozenset({"weather", "water", "vehicle", "machine"})
@@ -66,6 +70,9 @@ def terms_of(one: EverydayClass, known: Sequence[EverydayClass], bias: float) ->
     if one.taken_for_it:
         names = tuple(name for other in known if other.id in one.taken_for_it for name in other.yamnet)
         found.append(Term(one.id, "yamnet", names, -own.taken_for_it))
+    if own.noise:
+        (noise,) = (other for other in known if other.id == SILENT)
+        found.append(Term(one.id, "yamnet", noise.yamnet, -own.noise))
     if one.default:
         found.append(Term(one.id, "default", one.default, own.default))
     if own.silero:

@@ -206,7 +206,7 @@ class RuleBook:
             reason = Reason(candidate.event.id, rule.name, at_ns, passed, (*candidate.gates, *gates))
             turn.verdict.reasons.append(reason)
             if passed and rule.digest is None and candidate.event is best:
-                values = self._values(rule, best, at_ns, reason.gates)
+                values = message_values(rule, best, at_ns, reason.gates, place=self.place)
                 values |= {"streams": ", ".join(share.name for share in shares), "count": len(visit)}
                 turn.verdict.alerts.append(
                     Alert(
@@ -234,7 +234,7 @@ class RuleBook:
         turn.draft.forget(digest.TALLIES, rule.name, str(end_ns))
         best = digest.best_of(tallies)
         labels = ", ".join(f"{tally.label} {tally.count}" for tally in tallies)
-        values = self._values(rule, best, end_ns, ())
+        values = message_values(rule, best, end_ns, (), place=self.place)
         values |= {"stage": "digest", "labels": labels, "count": sum(tally.count for tally in tallies)}
         turn.verdict.alerts.append(
             Alert(
@@ -250,29 +250,6 @@ class RuleBook:
                 digest=tallies,
             )
         )
-
-    def _values(self, rule: Rule, event: StoredEvent, at_ns: int, gates: Sequence[Gate]) -> dict[str, Value]:
-        """The fields of a message (template.FIELDS)."""
-        end_ns = event.decided_ns if event.offset_ns is None else event.offset_ns
-        return {
-            "rule": rule.name,
-            "label": event.label,
-            "group": event.group,
-            "stream": event.stream,
-            "streams": event.stream,
-            "pack": event.pack,
-            "stage": rule.stage.value,
-            "id": event.id,
-            "why": clean("; ".join(gate.text for gate in gates), MESSAGE_LIMIT),
-            "labels": event.label,
-            "peak": event.peak,
-            "mean": event.mean,
-            "level": event.level_db,
-            "duration": (end_ns - event.onset_ns) / NS_PER_SECOND,
-            "count": 1,
-            "time": self.place.local(event.onset_ns),
-            "at": self.place.local(at_ns),
-        }
 
     def _next(self) -> int | None:
         draft = Draft(self.memory)
@@ -294,3 +271,29 @@ def _looks_at(rule: Rule, event: StoredEvent, draft: Draft) -> bool:
             return event.stage != "update"  # at the opening, to say that it waits
         case RuleStage.CONFIRMED:
             return rule.name not in (draft.get(PASSED, "", event.id) or ())
+
+
+def message_values(
+    rule: Rule, event: StoredEvent, at_ns: int, gates: Sequence[Gate], *, place: Location
+) -> dict[str, Value]:
+    """The fields of a message (template.FIELDS)."""
+    end_ns = event.decided_ns if event.offset_ns is None else event.offset_ns
+    return {
+        "rule": rule.name,
+        "label": event.label,
+        "group": event.group,
+        "stream": event.stream,
+        "streams": event.stream,
+        "pack": event.pack,
+        "stage": rule.stage.value,
+        "id": event.id,
+        "why": clean("; ".join(gate.text for gate in gates), MESSAGE_LIMIT),
+        "labels": event.label,
+        "peak": event.peak,
+        "mean": event.mean,
+        "level": event.level_db,
+        "duration": (end_ns - event.onset_ns) / NS_PER_SECOND,
+        "count": 1,
+        "time": place.local(event.onset_ns),
+        "at": place.local(at_ns),
+    }

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given, near
+from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given
 from streamclf.alerts.rules.place import Location, TimeRange
 from streamclf.alerts.rules.rule import Rule, RuleStage
-from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, rule_of
+from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, period_in_words, rule_of
 from streamclf.alerts.rules.template import Template
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_named, kinds
 from streamclf.errors import ConfigError
+from streamclf.text import near
 from streamclf.toml import Path as Key
 from streamclf.toml import TomlFault, deep_line, parse
 from streamclf.trust import read_trusted
@@ -161,6 +162,8 @@ class _Reader(TableReader):
         for number, entry in enumerate(raw):
             path: Key = ("rule", number)
             name = entry.get("name")
+            if "digest" in entry:
+                entry = {**entry, "digest": period_in_words(entry["digest"])}
             self._names[path] = f'rule "{name}"' if isinstance(name, str) else f"rule {number + 1}"
             table = self.read(
                 path, entry, RuleTable,

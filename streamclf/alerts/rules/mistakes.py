@@ -3,7 +3,6 @@
 Tables become structs here, whatever the file is about. Lines are looked for once there is a mistake, never before.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streamclf.text import hide_secrets
+from streamclf.text import hide_secrets, near, nearest
+from streamclf.times import plain_keys
 from streamclf.toml import Path as Key
 from streamclf.toml import line_of, lines_of
 
@@ -111,23 +111,24 @@ class TableReader:
             self.wrong(path, "is not a table", f"write [{'.'.join(map(str, path))}] in a line of its own")
             return None
         before, types, values, meant = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
-        for key, value in raw.items():
-            if key not in types:
+        for key, name, value in plain_keys(raw, types):
+            meant.add(name)
+            if name not in types:
                 self.wrong((*path, key), "unknown key", elsewhere(key) or self.mistakes.near(key, types))
-                meant.update(difflib.get_close_matches(key, types, n=1, cutoff=0.5))
+                meant.add(nearest(key, types))
                 continue
-            instead = _instead(key, value, examples, choices)
+            instead = _instead(name, value, examples, choices)
             try:
-                values[key] = msgspec.convert(value, types[key], strict=True)
+                values[name] = msgspec.convert(value, types[name], strict=True)
             except msgspec.ValidationError as fault:
                 entry = _entry(str(fault), value)
                 given = value if entry is None else value[entry]
                 self.wrong((*path, key), _plainly(str(fault), given), instead, entry=entry)
             else:
-                if key in checks:
-                    self._check((*path, key), values[key], checks[key], instead)
+                if name in checks:
+                    self._check((*path, key), values[name], checks[name], instead)
         for item in msgspec.structs.fields(struct):
-            if item.required and item.name not in raw and item.name not in meant:
+            if item.required and item.name not in meant:
                 self.wrong(path, f"has no {item.name}", f"add {item.name} = {examples[item.name]}")
         return struct(**values) if len(self.mistakes) == before else None
 
@@ -143,15 +144,6 @@ class TableReader:
 def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """Key -> type of a table's keys."""
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """A hint: what of `known` was probably meant, or all that there is."""
-    known = list(known)
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5) if word else []
-    if found:
-        return f"did you mean {found[0]}?"
-    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
 
 
 def given(value: object) -> str:

@@ -8,9 +8,9 @@ from typing import Self
 
 from streamclf.alerts.rules.sun import Sun, sun_at
 from streamclf.clock import NS_PER_SECOND
+from streamclf.times import MINUTES_PER_DAY, minutes_of
 
-_MINUTES_PER_DAY = 24 * 60
-_RANGE = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+_TO = re.compile(r"\s*(?:-|–|\bto\b)\s*")  # noqa: RUF001 - as people write it
 
 
 class Period(StrEnum):
@@ -63,14 +63,14 @@ class TimeRange:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From "06:00-09:30". Raises ValueError with a sentence."""
-        found = _RANGE.fullmatch(text)
-        if found is None:
-            raise ValueError(f"{text!r} is not a time of day")
-        hours = [int(part) for part in found.groups()]
-        first, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
-        if max(hours[1], hours[3]) > 59 or first >= _MINUTES_PER_DAY or end > _MINUTES_PER_DAY:
-            raise ValueError(f"{text!r} is past the end of an hour or of the day")
+        """From "06:00-09:30", or the same in other words of `streamclf.times`. Raises ValueError with a sentence."""
+        ends = _TO.split(text.strip())
+        try:
+            first, end = map(minutes_of, ends)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a time of day") from None
+        if first >= MINUTES_PER_DAY:
+            raise ValueError(f"{text!r} begins at the end of the day")
         if first == end:
             raise ValueError(f"{text!r} is empty")
         return cls(first, end)

@@ -9,6 +9,7 @@ from streamclf.alerts.rules.place import Period, TimeRange
 from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, Rule, RuleStage
 from streamclf.alerts.rules.sun import Sun
 from streamclf.alerts.rules.template import Template
+from streamclf.times import span_ns
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
@@ -112,6 +113,17 @@ CHOICES = {
     "digest": tuple(Period),
     "first": ("day",),
 }
+
+
+def period_in_words(value: object) -> object:
+    """`digest` as a person may write it ("hour", "24 h"), as one of `Period`; else as it is."""
+    if not isinstance(value, str):
+        return value
+    words = {"hour": "1h", "hourly": "1h", "day": "1d", "daily": "1d"}.get(value.strip().lower(), value)
+    try:
+        return {span_ns(period): period for period in Period}.get(span_ns(words), value)
+    except ValueError:
+        return value
 
 
 def listed(names: Names) -> tuple[str, ...]:

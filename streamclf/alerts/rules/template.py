@@ -1,13 +1,12 @@
 """Message templates: named fields of known types with a few formats. No expression, no attribute, no index, no code."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
 
-from streamclf.text import clean
+from streamclf.text import clean, nearest
 
 MESSAGE_LIMIT = 500  # characters of a finished message; what is over is cut off
 Value = str | int | float | datetime | None
@@ -93,8 +92,8 @@ def _part(literal: str, field: str | None, spec: str | None, conversion: str | N
     if field is None:
         return literal, "", ""
     if field not in FIELDS:
-        near = difflib.get_close_matches(re.split(r"[.\[]", field)[0], FIELDS, n=1, cutoff=0.5)
-        hint = f"write {{{near[0]}}}" if near else f"there are {', '.join(FIELDS)}"
+        meant = nearest(re.split(r"[.\[]", field)[0], FIELDS)
+        hint = f"write {{{meant}}}" if meant else f"there are {', '.join(FIELDS)}"
         raise ValueError(f"{{{field}}} is not a field of a message; {hint}")
     kind = FIELDS[field]
     allowed, example = _FORMATS[kind]

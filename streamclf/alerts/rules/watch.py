@@ -25,8 +25,12 @@ class RulesWatch:
         self.path = path
         self._known = known
         self._required = required
-        self._read = self._seen = _identity(path)
+        self._read = self._seen = identity_of(path)
         self.file = load_rules(path, known=known) if required or self._read is not None else RuleFile()
+
+    def know(self, known: Vocabulary) -> None:
+        """What rules may name from now on; the file is read again at the next look that is `at_once`."""
+        self._known = known
 
     def look(self, *, at_once: bool = False) -> bool:
         """Read the file again where it has changed; whether other rules are in force now.
@@ -34,7 +38,7 @@ class RulesWatch:
         A change is read at the second look that finds the file the same, so that one that is still being written is
         not taken for the whole. at_once: now, changed or not.
         """
-        found = _identity(self.path)
+        found = identity_of(self.path)
         settled, self._seen = found == self._seen, found
         if not at_once and (found == self._read or not settled):
             return False
@@ -62,7 +66,7 @@ def said(file: RuleFile) -> str:
     return f"{rules} rule{'s' * (rules != 1)} and {sinks} sink{'s' * (sinks != 1)}"
 
 
-def _identity(path: Path) -> Identity | None:
+def identity_of(path: Path) -> Identity | None:
     """What changes when a file is changed or replaced, or others get at it; None where there is none."""
     try:
         found = os.stat(path)

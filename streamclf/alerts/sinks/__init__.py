@@ -18,6 +18,7 @@ __all__ = [
     "SinkContext",
     "SinkKind",
     "Temporary",
+    "import_needs",
     "import_sinks",
     "kind_of",
     "kinds",
@@ -33,7 +34,7 @@ def import_sinks(configs: Iterable[SinkConfig]) -> None:
     """
     for config in configs:
         with suppress(Exception):
-            _import_needs(config)
+            _import(config)
 
 
 def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[Sensor] = (), paint: Paint | None = None) -> Sink:
@@ -41,16 +42,22 @@ def open_sink(name: str, config: SinkConfig, *, sensors: Sequence[Sensor] = (), 
 
     Raises `ConfigError`: a package or a file that it needs is not there.
     """
-    kind = kind_of(config)
+    import_needs(name, config)
     try:
-        _import_needs(config)
-        return kind.open(config, SinkContext(tuple(sensors), paint))
-    except ImportError as fault:
-        raise ConfigError(f"sink.{name} needs the package {fault.name}; install it with: {kind.install}") from None
+        return kind_of(config).open(config, SinkContext(tuple(sensors), paint))
     except ConfigError as fault:
         raise ConfigError(f"sink.{name}: {fault}") from None
 
 
-def _import_needs(config: SinkConfig) -> None:
+def import_needs(name: str, config: SinkConfig) -> None:
+    """Import what a sink of this kind needs. Raises `ConfigError` with the package and how to install it."""
+    try:
+        _import(config)
+    except ImportError as fault:
+        install = kind_of(config).install
+        raise ConfigError(f"sink.{name} needs the package {fault.name}; install it with: {install}") from None
+
+
+def _import(config: SinkConfig) -> None:
     for module in kind_of(config).needs:
         importlib.import_module(module)

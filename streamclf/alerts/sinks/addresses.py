@@ -7,6 +7,8 @@ between a check and the connection; so the check is made on the address and the 
 import asyncio
 import ipaddress
 import socket
+import ssl
+from contextlib import suppress
 
 from streamclf.alerts.sinks.sink import Temporary
 
@@ -45,6 +47,17 @@ async def resolve(host: str, port: int, *, private: bool) -> str:
             return address
     hint = "" if private else "; private = true allows those of this machine and the local network"
     raise Temporary(f"{host} is {', '.join(addresses)}, where no alert is sent to{hint}")
+
+
+async def answers(host: str, port: int, *, tls: ssl.SSLContext | None = None, name: str | None = None) -> None:
+    """Connect, and go again without a word. name: that the certificate must be of. Raises `Temporary`."""
+    try:
+        _, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name if tls else None)
+    except OSError as fault:
+        raise Temporary(f"{name or host}:{port} does not answer: {fault.strerror or fault}") from None
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def allowed(address: str, *, private: bool) -> bool:

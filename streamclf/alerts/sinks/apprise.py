@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.alerts.alert import Alert
+from streamclf.alerts.sinks.addresses import answers
 from streamclf.alerts.sinks.body import text_of, title_of
 from streamclf.alerts.sinks.config import SinkConfig, Text
 from streamclf.alerts.sinks.kind import SinkContext, SinkKind
@@ -14,7 +16,8 @@ from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from apprise.attachment.memory import AttachMemory  # slow to import: `needs` says when
+    from apprise import NotifyBase  # slow to import: `needs` says when
+    from apprise.attachment.memory import AttachMemory
 
 _LIMIT_S = 60.0
 # it logs addresses, which hold secrets
@@ -53,6 +56,11 @@ class Services(Sink):
                 "such as ntfy://TOPIC or mailto://USER:PASSWORD@HOST"
             )
 
+    @property
+    def services(self) -> "Sequence[NotifyBase]":
+        """What Apprise made of the address."""
+        return list(self._apprise)
+
     async def send(self, alert: Alert) -> None:
         """See `Sink`. What does not go with its picture goes without, at once."""
         picture = await painted(self._paint, alert)
@@ -85,6 +93,14 @@ def _attached(png: bytes) -> "AttachMemory":
     return attached
 
 
+async def _check(config: AppriseConfig) -> None:
+    """Of a mail server and of a service with a port of its own, whether it answers; the others are in the world."""
+    for service in Services(config).services:
+        host = getattr(service, "smtp_host", None) or (service.host if service.port else None)
+        if host:
+            await answers(host, service.port or 25)
+
+
 def _open(config: AppriseConfig, context: SinkContext) -> Services:
     return Services(config, context.painter(wanted=config.picture))
 
@@ -95,4 +111,5 @@ KIND = SinkKind(
     does="sends it by a service that Apprise knows",
     examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
     needs=("apprise", "apprise.attachment.memory"),
+    check=_check,
 )

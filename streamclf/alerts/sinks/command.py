@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shlex
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +20,7 @@ from streamclf.alerts.sinks.kind import SinkContext, SinkKind
 from streamclf.alerts.sinks.picture import Paint, Painted, painted
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.config import for_children
+from streamclf.errors import ConfigError
 
 PICTURE_VARIABLE = "STREAMCLF_PICTURE"
 _TAIL = 300
@@ -125,6 +128,18 @@ def _file(png: bytes) -> Iterator[str]:
         yield str(path)
 
 
+async def _check(config: CommandConfig) -> None:
+    program = config.argv[0]
+    if shutil.which(program) is not None:  # of a path as well: whether it is a file that this user may run
+        return
+    path = Path(program)
+    if "/" not in program:
+        raise ConfigError(f"the program {program} is not on the PATH; install it, or write its whole path")
+    if not path.is_file():
+        raise ConfigError(f"the program {program} is not there; mend the path in argv")
+    raise ConfigError(f"{program} is not executable; run: chmod +x {shlex.quote(program)}")
+
+
 def _open(config: CommandConfig, context: SinkContext) -> Command:
     return Command(config, context.painter(wanted=config.picture))
 
@@ -134,4 +149,5 @@ KIND = SinkKind(
     _open,
     does="runs a program with it",
     examples={"argv": '["/usr/local/bin/on-bird"]', "picture": "true", "timeout_s": "5.0"},
+    check=_check,
 )

@@ -3,6 +3,7 @@
 import asyncio
 import html
 import os
+import shutil
 from typing import Annotated
 
 from msgspec import Meta
@@ -13,8 +14,10 @@ from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.config import for_children
+from streamclf.errors import ConfigError
 
 _LIMIT_S = 10.0
+_ABSENT = "notify-send is not installed (package libnotify-bin)"
 
 
 class DesktopConfig(SinkConfig, tag="desktop", frozen=True):
@@ -45,7 +48,7 @@ class Desktop(Sink):
                 env=for_children(os.environ),
             )
         except FileNotFoundError:
-            raise Temporary("notify-send is not installed (package libnotify-bin)") from None
+            raise Temporary(_ABSENT) from None
         try:
             async with asyncio.timeout(_LIMIT_S):
                 _, told = await process.communicate()
@@ -57,9 +60,15 @@ class Desktop(Sink):
             raise Temporary(told.decode("utf-8", "replace").strip()[:300] or f"status {process.returncode}")
 
 
+async def _check(config: DesktopConfig) -> None:
+    if shutil.which("notify-send") is None:
+        raise ConfigError(_ABSENT)
+
+
 KIND = SinkKind(
     DesktopConfig,
     lambda config, context: Desktop(config),
     does="shows it on the desktop",
     examples={"seconds": "30.0"},
+    check=_check,
 )

@@ -7,7 +7,7 @@ names a type that is not known yet, and only the one of that name is loaded.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -45,6 +45,10 @@ class SinkContext:
         return self.paint
 
 
+async def _no_check(config: Any) -> None:
+    """A kind that has nothing to look at."""
+
+
 def _no_labels(config: Any, told: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
@@ -58,6 +62,8 @@ class SinkKind(Generic[C]):
     for suggestions and documents; every key that must be there has one. needs: modules that an extra brings or that are
     slow to import; they are imported off the event loop, before `open`. install: what brings them. labels: of a sink
     that shows states, from its configuration and the labels of all rules: which.
+    check: whether it could send, without sending anything: its file, its folder, its program, its server. Raises
+    `ConfigError` or `Temporary` with what stands in the way; it may hang, for its caller has a limit.
     """
 
     config: type[C]
@@ -67,6 +73,7 @@ class SinkKind(Generic[C]):
     needs: tuple[str, ...] = ()
     install: str = "pip install 'streamclf[alerts]'"
     labels: Callable[[C, tuple[str, ...]], tuple[str, ...]] = _no_labels
+    check: Callable[[C], Awaitable[None]] = _no_check
 
     @property
     def name(self) -> str:

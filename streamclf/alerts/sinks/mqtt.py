@@ -44,6 +44,7 @@ log = logging.getLogger("streamclf.alerts")
 _QOS = 1
 _CONNECT_S = 5.0
 _ACK_S = 10.0
+_CHECK_S = 3.0
 _RETRY = Backoff(first_s=1.0, most_s=60.0)
 # small messages that wait for each other's acknowledgement would be held back 40 ms each
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
@@ -239,6 +240,24 @@ def _password(path: str) -> str:
         raise ConfigError(f"password_file {path} cannot be read: {fault}") from None
 
 
+async def _check(config: MqttConfig) -> None:
+    """Log in, and go again."""
+    import aiomqtt
+
+    try:
+        async with aiomqtt.Client(
+            config.host,
+            config.port,
+            username=config.username or None,
+            password=_password(config.password_file) if config.password_file else None,
+            tls_context=ssl.create_default_context() if config.tls else None,
+            timeout=_CHECK_S,
+        ):
+            pass
+    except (aiomqtt.MqttError, OSError) as fault:
+        raise Temporary(f"{config.host}:{config.port}: {fault}") from None
+
+
 def _open(config: MqttConfig, context: SinkContext) -> Mqtt:
     return Mqtt(config, context.sensors)
 
@@ -260,4 +279,5 @@ KIND = SinkKind(
     },
     needs=("aiomqtt",),
     labels=lambda config, told: config.labels or told,
+    check=_check,
 )

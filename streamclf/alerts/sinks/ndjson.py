@@ -9,6 +9,7 @@ from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import SinkConfig, Text
 from streamclf.alerts.sinks.kind import SinkKind
 from streamclf.alerts.sinks.sink import Sink, Temporary
+from streamclf.errors import ConfigError
 
 
 class NdjsonConfig(SinkConfig, tag="ndjson", frozen=True):
@@ -44,9 +45,18 @@ class Ndjson(Sink):
             os.close(handle)
 
 
+async def _check(config: NdjsonConfig) -> None:
+    path = Path(config.path).expanduser()
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.absolute().parent} is not there; make it, or name another path")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"{path} cannot be written; name another path, or allow it")
+
+
 KIND = SinkKind(
     NdjsonConfig,
     lambda config, context: Ndjson(config),
     does="writes a line of JSON to a file",
     examples={"path": '"alerts.ndjson"'},
+    check=_check,
 )

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from streamclf.alerts.alert import Alert
+from streamclf.alerts.alert import TEST, Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
 from streamclf.alerts.sinks.kind import SinkKind
-from streamclf.alerts.sinks.sink import Permanent, Sink
+from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 
 _MAX_DATAGRAM = 65_507
 
@@ -41,7 +41,7 @@ class Osc(Sink):
     async def send(self, alert: Alert) -> None:
         """See `Sink`."""
         late_ms = (time.time_ns() - alert.at_ns) // 1_000_000
-        if late_ms > self._config.deadline_ms:
+        if late_ms > self._config.deadline_ms and alert.stage != TEST:  # which tells of no sound
             raise Permanent(f"{late_ms} ms after the sound it is too late; deadline_ms is {self._config.deadline_ms}")
         data = json_of(alert) if self._config.format == "json" else message(self._config.address, alert)
         if len(data) > _MAX_DATAGRAM:
@@ -78,6 +78,13 @@ def _padded(text: str) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
+async def _check(config: OscConfig) -> None:
+    try:
+        await asyncio.get_running_loop().getaddrinfo(config.host, config.port, type=socket.SOCK_DGRAM)
+    except OSError as fault:
+        raise Temporary(f"{config.host} has no address: {fault.strerror or fault}") from None
+
+
 KIND = SinkKind(
     OscConfig,
     lambda config, context: Osc(config),
@@ -89,4 +96,5 @@ KIND = SinkKind(
         "format": '"json"',
         "deadline_ms": "500",
     },
+    check=_check,
 )

@@ -2,14 +2,21 @@
 
 import asyncio
 import logging
+from importlib.util import find_spec
 from typing import NamedTuple, Protocol
 
 from streamclf.alerts.alert import Alert
-from streamclf.errors import StreamclfError
+from streamclf.errors import ConfigError, StreamclfError
 
 log = logging.getLogger("streamclf.alerts")
 
 LIMIT_S = 1.0  # an alert waits no longer for its picture
+
+
+def check_pillow() -> None:
+    """Raises `ConfigError` where the package that draws is absent."""
+    if find_spec("PIL") is None:
+        raise ConfigError("a picture needs the package pillow: pip install 'streamclf[picture]'")
 
 
 class Paint(Protocol):

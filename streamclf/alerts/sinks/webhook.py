@@ -12,13 +12,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Meta
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.addresses import resolve
+from streamclf.alerts.sinks import pinned
 from streamclf.alerts.sinks.body import MAX_BYTES, json_of
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import SinkContext, SinkKind
@@ -57,12 +56,10 @@ class Webhook(Sink):
     """One address. Raises `ConfigError` where its secret cannot be read."""
 
     def __init__(self, config: WebhookConfig, paint: Paint | None = None) -> None:
-        import httpx
-
         self._config = config
         self._paint = paint
         self._secret = _secret(config.secret_file) if config.secret_file else None
-        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=config.timeout_s)
+        self._client = pinned.client(config.timeout_s)
 
     async def send(self, alert: Alert) -> None:
         """See `Sink`. A receiver that will never take it with its picture gets it without."""
@@ -93,35 +90,15 @@ class Webhook(Sink):
             raise Temporary(f"{type(fault).__name__}: {fault}") from None
 
     async def _post(self, alert_id: str, body: bytes) -> None:
-        parts = urlsplit(self._config.url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = await resolve(host, port, private=self._config.private)
-        netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         headers = {
             **self._config.headers,
-            "Host": parts.netloc.rpartition("@")[2],
             "Content-Type": "application/json",
-            "User-Agent": "streamclf",
             "webhook-id": alert_id,
             **self._signature(alert_id, body),
         }
-        request = self._client.build_request(
-            "POST",
-            urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")),
-            headers=headers,
-            content=body,
-            extensions={"sni_hostname": host},  # the certificate has to be that of the name, not of the address
+        response = await pinned.ask(
+            self._client, "POST", self._config.url, private=self._config.private, headers=headers, content=body
         )
-        response = await self._client.send(request, stream=True)
-        try:
-            size = 0
-            async for part in response.aiter_raw():
-                size += len(part)
-                if size > MAX_BYTES:
-                    break
-        finally:
-            await response.aclose()
         if not response.is_success:
             _refused(response)
 
@@ -155,6 +132,12 @@ def _secret(path: str) -> bytes:
         ) from None
 
 
+async def _check(config: WebhookConfig) -> None:
+    if config.secret_file:
+        _secret(config.secret_file)
+    await pinned.check(config.url, private=config.private)
+
+
 def _open(config: WebhookConfig, context: SinkContext) -> Webhook:
     return Webhook(config, context.painter(wanted=config.picture))
 
@@ -172,4 +155,5 @@ KIND = SinkKind(
         "timeout_s": "5.0",
     },
     needs=("httpx",),
+    check=_check,
 )

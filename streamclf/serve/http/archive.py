@@ -1,5 +1,6 @@
 """The addresses that read what is kept on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from streamclf.config import ClipsConfig
@@ -13,24 +14,25 @@ from streamclf.serve.roles import Role
 
 
 def stored_routes(
-    folder: Path | None, live: Live | None = None, *, clips: ClipsConfig | None = None
+    folder: Path | None, live: Live | None = None, *, clips: Callable[[], ClipsConfig] = ClipsConfig
 ) -> dict[str, Route]:
-    """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound.
+    """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound now.
 
     live: the running daemon, which alone knows its rules and why. Call it on the event loop's thread.
     """
-    routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, _nothing_kept))
-    routes["/v1/clip"] = Route(Role.AUDIO, _nothing_kept)
+    routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
+    routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
     if folder is None:
         return routes
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
-    routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips or ClipsConfig()).answer, in_thread=True)
+    routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:
         routes["/v1/why"] = Route(Role.LABELS, Why(folder, live).answer, in_thread=True)
         routes["/v1/rules"] = Route(Role.LABELS, Rules(live.rules).answer)
     return routes
 
 
-def _nothing_kept(query: Query) -> Reply:
+def nothing_kept(query: Query) -> Reply:
+    """Raises `NotKeptError`."""
     raise NotKeptError("no events are kept; [store] enabled switches it on")

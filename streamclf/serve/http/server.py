@@ -29,7 +29,8 @@ from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
 from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door
-from streamclf.serve.http.pages import Pages, unavailable
+from streamclf.serve.http.feed import Feed, Following
+from streamclf.serve.http.pages import Pages, run_following, unavailable
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.senders import HERE, sender_of
 from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
@@ -57,13 +58,14 @@ _NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up 
 _SWEEP_S = 0.25
 _NORMAL = 1000
 _GOING_AWAY = 1001
+_RESTART = 1012
 _INTERNAL_ERROR = 1011
 
 
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
+    problems, feed: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -76,6 +78,7 @@ class Server:
         routes: Mapping[str, Route] | None = None,
         problems: Problems | None = None,
         keep: Keep | None = None,
+        feed: Feed | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self.hub = hub
@@ -84,6 +87,7 @@ class Server:
         self._settings = settings
         self._routes = routes
         self._problems = problems
+        self._feed = feed
         self._on_fault = on_fault
         self._server: SocketServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -91,6 +95,7 @@ class Server:
         self._access = Access(settings)
         self._desk = PushDesk(push_sinks or {})
         self._subscribers: set[Subscriber] = set()
+        self._no_audio = settings.no_audio
         # bound: MAX_POSTED; score rows beyond are dropped; counter: BORDER_ROWS
         self._posted: deque[tuple[Sequence[Output], int]] = deque()
         self._taking = False
@@ -128,7 +133,7 @@ class Server:
             self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
         )
         self._registry = Registry(self._door.left)
-        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems)
+        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems, feed=self._feed)
         try:
             self._server = await serve(
                 self._handle,
@@ -139,6 +144,7 @@ class Server:
                 server_header="streamclf",
                 logger=_LIBRARY,
                 backlog=1024,
+                open_timeout=None,  # the sweep sees who sends no request; an answer may go on for ever
             )
         except OSError as fault:
             kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
@@ -162,6 +168,8 @@ class Server:
         self._server.close(close_connections=False)
         self._take(math.inf)
         self.hub.flush()
+        if self._feed is not None:
+            self._feed.stop()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
         for connection in list(self._connections):
@@ -257,7 +265,7 @@ class Server:
             write_limit=WRITE_LIMIT,
         )
 
-    def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response] | None:
+    def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response | None] | None:
         if not isinstance(connection, ServedConnection):
             return unavailable("the server is just starting")  # accepted by asyncio, before the door was there
         try:
@@ -271,7 +279,7 @@ class Server:
             if sender.address != HERE:
                 connection.belongs_to(sender.address)
             return None
-        return answer
+        return run_following(answer, connection) if isinstance(answer, Following) else answer
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ServedConnection)
@@ -284,7 +292,7 @@ class Server:
             self._marks,
             role=connection.role,
             now_s=self._loop.time(),
-            no_audio=self._settings.no_audio,
+            no_audio=self._no_audio,
         )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
@@ -322,6 +330,16 @@ class Server:
                     await asyncio.sleep(PIECE_S / CATCH_UP)
             if not session.more(self._loop.time()):
                 return
+
+    def forbid_audio(self, why: str) -> None:
+        """Nobody may listen live from now on, or everybody with the role where `why` is empty.
+
+        Clients connect again where that has changed: what they were told does not hold any more.
+        """
+        if why != self._no_audio:
+            self._no_audio = why
+            for subscriber in list(self._subscribers):
+                subscriber.close(_RESTART, "who may listen live has changed; connect again")
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""

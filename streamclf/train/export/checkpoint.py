@@ -68,6 +68,10 @@ def export_checkpoint(
         check_count(names, _classes(plan), "the list of labels", fault=UsageError)
     export = _of_plan(plan, manifest, names, wishes, measure_on)
     export = dataclasses.replace(export, architecture=checkpoint.architecture, variant=variant)
+    if checkpoint.adapter is not None:
+        export = dataclasses.replace(
+            export, notes=(*export.notes, "the adapter beside its weights is merged into them")
+        )
     return export_pack(dataclasses.replace(export, card=card) if card else export, out, replace=replace, say=say)
 
 
@@ -128,6 +132,7 @@ def _of_plan(whole: Plan, manifest: Manifest, names: Sequence[str], wishes: Wish
         notes=plan.notes,
         encoder=None if cut is None else cut.onnx(),
         agree=agree,
+        beside=plan.beside,
     )
 
 

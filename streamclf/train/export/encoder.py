@@ -16,6 +16,7 @@ from streamclf.model.pack import Manifest, Waveform
 from streamclf.train.export import parity
 from streamclf.train.export.split_encoder import SplitEncoder, obstacle, split
 from streamclf.train.families.family import Plan, Wishes
+from streamclf.train.families.ongrid import SAME, OnGrid
 from streamclf.types import F32
 
 # the extractor adds it to the variance of the samples
@@ -51,6 +52,8 @@ def keep_encoder(plan: Plan, wishes: Wishes) -> tuple[Plan, SplitEncoder | None]
             f"{work_saved(plan, cut):.2g} times less arithmetic, at a loss of agreement that it measures"
         )
         return dataclasses.replace(plan, notes=(*plan.notes, note)), None
+    if plan.module.grid != SAME:
+        cut = dataclasses.replace(cut, head=OnGrid(cut.head, plan.module.grid))
     note = "its encoder has a graph of its own: each 20 ms is encoded once and kept"
     if running:
         note += ", by statistics of the sound up to it in place of the window's"

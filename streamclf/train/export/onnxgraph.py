@@ -10,6 +10,7 @@ from streamclf.errors import StreamclfError
 from streamclf.train.pretrained import first_sentence, quiet
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_GIVEN = "streamclf_given_"
 _LIMIT = 2**31 - 1
 
 
@@ -43,7 +44,7 @@ def to_onnx(
                 module,
                 tuple(examples),
                 input_names=list(inputs),
-                output_names=list(outputs),
+                output_names=[f"{_GIVEN}{name}" for name in outputs],
                 dynamic_shapes=tuple({axis: "batch"} for axis in batch_axes),
                 dynamo=True,
                 verbose=False,
@@ -57,6 +58,7 @@ def to_onnx(
             "report it with the checkpoint's config.json"
         ) from fault
     kept = _scoped(proto, exact)
+    _rename_outputs(proto)
     clean(proto)
     if proto.ByteSize() > _LIMIT:
         raise StreamclfError(
@@ -77,6 +79,19 @@ def clean(proto: onnx.ModelProto) -> None:
     for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def _rename_outputs(proto: onnx.ModelProto) -> None:
+    """Give outputs their names, and another one to what bears one of them inside: the model's parts name themselves."""
+    graph = proto.graph
+    given = {output.name: output.name.removeprefix(_GIVEN) for output in graph.output}
+    inside = {name for node in graph.node for name in node.output} | {value.name for value in graph.initializer}
+    names = {**{name: f"{name}_within" for name in inside & set(given.values())}, **given}
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+    for value in (*graph.initializer, *graph.output):
+        value.name = names.get(value.name, value.name)
 
 
 def _scoped(proto: onnx.ModelProto, paths: Sequence[str]) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class Export:
     module: gives logits, see `write_torch_pack`. expected: rows by torch. exact: beginnings of the names of weights
     that a variant must not round. encoder: graph of its own, None where there is none. agree: measures the agreement
     of running statistics with the checkpoint, None where they are not used. card: of CARD.md, before the certificate.
+    beside: names of what `module` gives behind the logits, for those who read the graph themselves.
     """
 
     module: Any
@@ -64,6 +65,7 @@ class Export:
     notes: tuple[str, ...] = ()
     encoder: Graph | None = None
     agree: Agree | None = None
+    beside: tuple[str, ...] = ()
 
 
 def write_torch_pack(
@@ -189,7 +191,7 @@ def _proved(export: Export, making: Path, say: Say) -> _Made:
     """The pack in full precision, its rows those of torch. Raises StreamclfError where they are not."""
     manifest = export.manifest
     say("writing the graph")
-    graph = _graph(export.module, manifest, export.exact)
+    graph = _graph(export.module, manifest, export.exact, export.beside)
     extra = {} if export.encoder is None else {ENCODER: export.encoder.model}
     pack, session = _open(making, manifest, graph.model, export.labels, extra)
     run_seconds = _run_seconds(session, manifest)
@@ -254,7 +256,7 @@ def _run_seconds(session: Session, manifest: Manifest) -> float:
     return seconds + float(np.median(times))
 
 
-def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:
+def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...], beside: tuple[str, ...]) -> Graph:
     import torch
 
     shape = (2, *geometry.layout_dims(manifest))
@@ -264,7 +266,7 @@ def _graph(module: Any, manifest: Manifest, exact: tuple[str, ...]) -> Graph:
         module.eval(),
         [features, *states],
         inputs=[manifest.input, *(tensor.input for tensor in manifest.state)],
-        outputs=[manifest.output, *(tensor.output for tensor in manifest.state)],
+        outputs=[manifest.output, *(tensor.output for tensor in manifest.state), *beside],
         batch_axes=[0, *(tensor.batch_axis for tensor in manifest.state)],
         exact=exact,
     )

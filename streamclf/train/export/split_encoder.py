@@ -131,7 +131,7 @@ def split(model: Any, *, normalise: bool, window: int = 0) -> SplitEncoder:
     kept: dict[str, nn.Module] = {"feature_extractor": _Turned()}
     if projection is not None:
         kept["feature_projection"] = _Kept(paired=_gives_pair(projection, layers[-1].out_channels))
-    head = _with_parts(model, **{model.base_model_prefix: _with_parts(base, **kept)})
+    head = with_parts(model, **{model.base_model_prefix: with_parts(base, **kept)})
     undivided = UndividedEncoder(base.feature_extractor, projection).eval()
     parts = SplitEncoder(encoder.eval(), _RowsHead(head), undivided, features)
     with torch.inference_mode():
@@ -295,7 +295,7 @@ def _first(value: Any) -> Tensor:
     return cast(Tensor, value[0] if isinstance(value, tuple) else value)
 
 
-def _with_parts(module: nn.Module, **parts: nn.Module) -> nn.Module:
+def with_parts(module: nn.Module, **parts: nn.Module) -> nn.Module:
     """The same module with other submodules of those names; everything else is shared, weights included."""
     other = copy.copy(module)
     other._modules = {**module._modules, **parts}

@@ -10,6 +10,7 @@ from typing import Any
 
 from streamclf.scan import declaring, load_brought
 from streamclf.train.families.family import Family
+from streamclf.train.families.refused import reason
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
 __all__ = ["Family", "families", "family_of", "family_reading", "register"]
@@ -38,6 +39,8 @@ def family_of(checkpoint: Checkpoint) -> Family:
     for family in families():
         if family.takes(stated):
             return family
+    if known := reason(checkpoint.architecture, checkpoint.source, checkpoint.config.model_type):
+        raise CheckpointError(f"{checkpoint.source} is a {checkpoint.architecture}, which {known}")
     raise CheckpointError(
         f"{checkpoint.source} is a {checkpoint.architecture}, which is not a classifier of sounds or spectrograms that "
         "can be exported; expected a class that `streamclf export --families` lists"

@@ -3,10 +3,11 @@
 from typing import Any
 
 from streamclf.model.labels import check_count
-from streamclf.train.families.encoder import KIN, encoder_plan
+from streamclf.train.families.encoder import SEQUENCE_KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
+NOTE = "its classes are tokens; the blank and other special tokens are hidden"
 _SPECIAL = ("pad_token", "unk_token", "bos_token", "eos_token", "word_delimiter_token")
 
 
@@ -20,7 +21,7 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
         activation=wishes.activation or "softmax",
         names=names,
         hidden=hidden,
-        notes=("its classes are tokens; the blank and other special tokens are hidden",) if hidden else (),
+        notes=(NOTE,) if hidden else (),
     )
 
 
@@ -50,7 +51,9 @@ def _tokens(checkpoint: Checkpoint) -> dict[str, int] | None:
         whole = checkpoint.file("tokenizer.json")
         if whole is None:
             return None
-        table = dict((whole.get("model") or {}).get("vocab") or {})
+        stated = (whole.get("model") or {}).get("vocab") or {}
+        # a table of token to number, or the tokens in their order, each with its share of the language
+        table = {piece: at for at, (piece, _) in enumerate(stated)} if isinstance(stated, list) else dict(stated)
         table |= {entry["content"]: entry["id"] for entry in whole.get("added_tokens") or ()}
     elif table and all(isinstance(value, dict) for value in table.values()):
         # one vocabulary a language, as multilingual checkpoints store it
@@ -82,15 +85,16 @@ def _special(checkpoint: Checkpoint, table: dict[str, int]) -> frozenset[int]:
         token = value.get("content") if isinstance(value, dict) else value
         if isinstance(token, str) and token in table:
             found.add(table[token])
-    pad = checkpoint.config.pad_token_id
-    if isinstance(pad, int) and 0 <= pad < len(table):
-        found.add(pad)
+    for key in ("pad_token_id", "blank_token_id"):
+        number = getattr(checkpoint.config, key, None)
+        if isinstance(number, int) and 0 <= number < len(table):
+            found.add(number)
     return frozenset(found)
 
 
 FAMILY = Family(
     title="CTC encoder",
     output="a row every 20 ms over its tokens",
-    classes=tuple(f"{name}ForCTC" for name in (*KIN, "SEW")),
+    classes=tuple(f"{name}ForCTC" for name in SEQUENCE_KIN),
     plan=plan,
 )

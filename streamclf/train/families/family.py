@@ -64,7 +64,7 @@ class Plan:
     module: features (B, window) or (B, frames, bands), as `layout` has them, to logits (B, C) or (B, F, C).
     names: of the classes, in the order of the output; hidden: indexes of those that displays leave out.
     notes: what a user must know of it, a sentence each. exact: parts of `module`, by attribute, whose arithmetic must
-    keep float32 whatever variant is made.
+    keep float32 whatever variant is made. beside: names of what `module` gives behind the logits.
     """
 
     rate: int
@@ -80,6 +80,7 @@ class Plan:
     hidden: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def exclusive(self) -> bool:
@@ -169,22 +170,28 @@ def manifest_geometry(plan: Plan, wishes: Wishes) -> dict[str, Any]:
     return row_geometry(plan.window, plan.rate, look_ahead)
 
 
-def run_torch(model: Any, inputs: Mapping[str, Any]) -> F32:
-    """Logits of transformers' model on what its extractor gave: (n, F, classes) or (n, 1, classes) float32."""
+def run_torch(model: Any, inputs: Mapping[str, Any], *, taken: str = "logits") -> F32:
+    """Logits of transformers' model on what its extractor gave: (n, F, classes) or (n, 1, classes) float32.
+
+    taken: which of its outputs.
+    """
     import torch
 
     with torch.inference_mode(), quiet():
-        logits = model(**inputs).logits
-    rows: F32 = logits.float().numpy()
+        given = getattr(model(**inputs), taken)
+    rows: F32 = given.float().numpy()
     return rows if rows.ndim == 3 else rows[:, None, :]
 
 
-def extracted(extractor: Any, model: Any, rate: int, **more: Any) -> Reference:
-    """The reference of a checkpoint with an audio feature extractor: its own extractor, window by window."""
+def extracted(extractor: Any, model: Any, rate: int, *, taken: str = "logits", **more: Any) -> Reference:
+    """The reference of a checkpoint with an audio feature extractor: its own extractor, window by window.
+
+    more: for the extractor.
+    """
 
     def reference(windows: F32) -> F32:
         with quiet():
             inputs = extractor(list(windows.astype(np.float32)), sampling_rate=rate, return_tensors="pt", **more)
-        return run_torch(model, inputs)
+        return run_torch(model, inputs, taken=taken)
 
     return reference

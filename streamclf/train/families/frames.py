@@ -19,6 +19,6 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
 FAMILY = Family(
     title="encoder + frame head",
     output="a row every 20 ms",
-    classes=tuple(f"{name}ForAudioFrameClassification" for name in KIN),
+    classes=tuple(f"{name}ForAudioFrameClassification" for name in (*KIN, "Hubert")),
     plan=plan,
 )

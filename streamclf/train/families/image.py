@@ -1,4 +1,4 @@
-"""Image classifiers on log-mel spectrograms: ResNet, ConvNeXt, ViT.
+"""Image classifiers on log-mel spectrograms: ResNet, ConvNeXt, ViT, Swin and their kin (`CLASSES`).
 
 An image checkpoint says nothing of sound, so what its log-mel images are made of stands in preprocessor_config.json
 under the key `streamclf`, or is stated at export (`--feature KEY=VALUE`, which comes first):
@@ -17,6 +17,7 @@ where it says `do_normalize`; an image processor's resizing and rescaling have n
 channels gets the same image in each.
 """
 
+import inspect
 from typing import Any, Literal, cast
 
 import msgspec
@@ -34,6 +35,18 @@ from streamclf.types import F32, Shape
 
 _KEYS = {field.encode_name for field in msgspec.structs.fields(LogMel)}
 _LAYOUTS = ("bands-time", "time-bands")
+_COLOURS = 3
+
+_KINDS = (
+    *("ResNet", "ConvNext", "ViT", "ConvNextV2", "Swin", "DeiT", "EfficientNet", "MobileNetV2", "TimmWrapper"),
+    *("Beit", "CLIP", "Cvt", "Data2VecVision", "Dinov2", "Dinov2WithRegisters", "DonutSwin", "FocalNet"),
+    *("HGNetV2", "Hiera", "IJepa", "Levit", "MetaClip2", "MobileNetV1", "MobileViT", "MobileViTV2", "PoolFormer"),
+    *("Pvt", "PvtV2", "RegNet", "Segformer", "Siglip", "SwiftFormer", "Swinv2", "TextNet", "ViTMSN"),
+)
+CLASSES = (
+    *(f"{kind}ForImageClassification" for kind in _KINDS),
+    *(f"{kind}ForImageClassificationWithTeacher" for kind in ("DeiT", "Levit")),
+)
 
 
 def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
@@ -55,13 +68,16 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     model = checkpoint.model(getattr(transformers, checkpoint.architecture))
     notes = _fit_positions(model, size)
     activation, unset = activation_of(checkpoint, wishes, unset="softmax")
-    image = ImageHead(model, channels=int(checkpoint.config.num_channels), colours=_colours(checkpoint))
+    colours = _colours(checkpoint)
+    image = ImageHead(model, channels=channels_of(checkpoint.config), colours=colours)
+    if colours == ((), ()) and getattr(checkpoint.config, "pretrained_cfg", None):
+        notes = (*notes, f"timm's own mean and std are not applied; `image_mean` in {PREPROCESSOR} asks for them")
 
     def reference(windows: F32) -> F32:
         images = torch.from_numpy(logmel_images(windows, features, rate))
         images = images.transpose(1, 2) if layout == "bands-time" else images
         channels = [(images - mean) / std for mean, std in zip(*image.colours, strict=True)]
-        return run_torch(model, {"pixel_values": torch.stack(channels, dim=1)})
+        return run_torch(model, {"pixel_values": torch.stack(channels, dim=1), **image.asked})
 
     return Plan(
         rate=rate,
@@ -87,6 +103,7 @@ class ImageHead(nn.Module):
         mean, std = colours
         self.colours = (mean or (0.0,) * channels, std or (1.0,) * channels)
         self.model = model
+        self.asked = {"interpolate_pos_encoding": True} if interpolates(model) else {}
         self._channels = channels
         self.mean = nn.Buffer(torch.tensor(self.colours[0])[:, None, None])
         self.std = nn.Buffer(torch.tensor(self.colours[1])[:, None, None])
@@ -94,8 +111,21 @@ class ImageHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, 1, height, width) float32 -> (B, C)."""
         pixels = (features.expand(-1, self._channels, -1, -1) - self.mean) / self.std
-        logits: Tensor = self.model(pixel_values=pixels).logits
+        logits: Tensor = self.model(pixel_values=pixels, **self.asked).logits
         return logits
+
+
+def interpolates(model: Any) -> bool:
+    """Whether the model is to be asked to fit its positions to its images; those of a ViT are stretched once, here."""
+    asked = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+    return asked and not hasattr(model, "vit")
+
+
+def channels_of(config: Any) -> int:
+    """How many channels the model's images have: as transformers' configurations say it, or timm's."""
+    stated = getattr(config, "num_channels", None) or getattr(getattr(config, "vision_config", None), "num_channels", 0)
+    timm = (getattr(config, "pretrained_cfg", None) or {}).get("input_size") or (_COLOURS,)
+    return int(stated or (getattr(config, "model_args", None) or {}).get("in_chans") or timm[0])
 
 
 def _stated(checkpoint: Checkpoint, wishes: Wishes) -> dict[str, Any]:
@@ -151,7 +181,7 @@ def _colours(checkpoint: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ..
     settings = checkpoint.settings
     if not settings.get("do_normalize"):
         return (), ()
-    channels = int(checkpoint.config.num_channels)
+    channels = channels_of(checkpoint.config)
     mean, std = (tuple(map(float, settings.get(key) or ())) for key in ("image_mean", "image_std"))
     if len(mean) != channels or len(std) != channels or 0.0 in std:
         raise CheckpointError(
@@ -190,7 +220,7 @@ def _list(names: Any) -> str:
 FAMILY = Family(
     title="spectrogram ConvNet or ViT",
     output="one row a window",
-    classes=("ResNetForImageClassification", "ConvNextForImageClassification", "ViTForImageClassification"),
+    classes=CLASSES,
     plan=plan,
     takes_settings=True,
 )

@@ -4,9 +4,14 @@ The fbank itself is computed incrementally. The extractor then normalises every 
 the window; that needs the whole window and stands in the graph.
 """
 
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
 from torch import Tensor, nn
 
 from streamclf.model.pack import Fbank
+from streamclf.train.families.ongrid import SAME, Grid, on_grid
 
 _VARIANCE_FLOOR = 1e-7
 
@@ -39,17 +44,23 @@ class BandNormalise(nn.Module):
 
 
 class SeamlessHead(nn.Module):
-    """(B, T, bands) fbank rows to logits; `stride` rows, laid side by side, are one frame of the encoder."""
+    """(B, T, bands) fbank rows to logits; `stride` rows, laid side by side, are one frame of the encoder.
 
-    def __init__(self, model: nn.Module, stride: int) -> None:
+    taken: what is taken of the model's outputs.
+    """
+
+    def __init__(
+        self, stride: int, model: nn.Module, *, grid: Grid = SAME, taken: Callable[[Any], Tensor] = attrgetter("logits")
+    ) -> None:
         super().__init__()
         self.normalise = BandNormalise()
         self.model = model
+        self.grid = grid
         self._stride = stride
+        self._taken = taken
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: (B, T, bands) float32, T a multiple of the stride -> (B, C) or (B, T / stride, C)."""
+        """features: (B, T, bands) float32, T a multiple of the stride -> (B, C) or (B, F, C)."""
         rows = self.normalise(features)
         frames = rows.reshape(-1, rows.shape[1] // self._stride, rows.shape[2] * self._stride)
-        logits: Tensor = self.model(input_features=frames).logits
-        return logits
+        return on_grid(self._taken(self.model(input_features=frames)), self.grid)

@@ -1,6 +1,6 @@
 """Speech encoders with a mean over the window and a head: one row a window."""
 
-from streamclf.train.families.encoder import KIN, encoder_plan
+from streamclf.train.families.encoder import SEQUENCE_KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
 from streamclf.train.pretrained import Checkpoint
 
@@ -16,6 +16,6 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
 FAMILY = Family(
     title="encoder + mean + head",
     output="one row a window",
-    classes=tuple(f"{name}ForSequenceClassification" for name in (*KIN, "SEW")),
+    classes=tuple(f"{name}ForSequenceClassification" for name in SEQUENCE_KIN),
     plan=plan,
 )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from streamclf.errors import UsageError
 from streamclf.model.pack import Waveform
 from streamclf.train.families.family import DEFAULT_WINDOW_MS, Family, Plan, Wishes, activation_of, extracted
+from streamclf.train.families.spectrum import BandPower, hann
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 
@@ -69,7 +70,7 @@ def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
 
 
 class WhisperSpectrum(nn.Module):
-    """(B, samples) to the extractor's (B, bands, frames). Convolutions, so that no quantiser of products touches them.
+    """(B, samples) to the extractor's (B, bands, frames).
 
     extractor: transformers' own, for its settings and its mel bank. length: samples that a clip is padded to.
     """
@@ -77,27 +78,16 @@ class WhisperSpectrum(nn.Module):
     def __init__(self, extractor: Any, length: int) -> None:
         super().__init__()
         size = int(extractor.n_fft)
-        self._shift = int(extractor.hop_length)
         self._length = length
         self._reach = size // 2
-        bins = np.arange(size // 2 + 1)[:, None]
-        time = np.arange(size)[None, :]
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * time / size)
-        turn = 2 * np.pi * (bins * time % size) / size
-        waves = np.concatenate([np.cos(turn), np.sin(turn)]) * window
-        self.waves = nn.Buffer(torch.from_numpy(waves.astype(np.float32))[:, None, :])
-        bank = np.asarray(extractor.mel_filters, dtype=np.float32).T
-        self.bank = nn.Buffer(torch.from_numpy(np.ascontiguousarray(bank))[:, :, None])
+        bank = np.asarray(extractor.mel_filters)
+        self.power = BandPower(hann(size, periodic=True), bank, shift=int(extractor.hop_length))
 
     def forward(self, samples: Tensor) -> Tensor:
         """samples: (B, n) with n at most the length -> (B, bands, length / shift)."""
         padded = nn.functional.pad(samples, (0, self._length - samples.shape[1]))[:, None, :]
-        padded = nn.functional.pad(padded, (self._reach, self._reach), mode="reflect")
-        spectrum = nn.functional.conv1d(padded, self.waves, stride=self._shift)[:, :, :-1]
-        power = spectrum.square()
-        bins = power.shape[1] // 2
-        mel = nn.functional.conv1d(power[:, :bins] + power[:, bins:], self.bank)
-        levels = mel.clamp(min=_FLOOR).log10()
+        padded = nn.functional.pad(padded, (self._reach, self._reach), mode="reflect")[:, 0]
+        levels = self.power(padded)[:, :, :-1].clamp(min=_FLOOR).log10()
         loudest = levels.amax(dim=(1, 2), keepdim=True)
         return (torch.maximum(levels, loudest - 8.0) + 4.0) / 4.0
 

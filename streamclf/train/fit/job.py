@@ -30,6 +30,7 @@ from streamclf.train.evaluate.heldout import Judged, judge
 from streamclf.train.export.certificate import ExportReport
 from streamclf.train.export.packing import Say, check_target, pack_name
 from streamclf.train.families.family import Wishes
+from streamclf.train.families.trained import IMAGES
 from streamclf.train.fit import card, newhead, ours, runstate, scratch
 from streamclf.train.fit.cached import HEADS
 from streamclf.train.fit.hubnet import HubNet
@@ -40,7 +41,6 @@ from streamclf.types import Shape
 _MEASURED = 256
 """Batches that the mean and spread of spectra are measured on, at most."""
 SPEECH_RATE = 16_000
-_IMAGES = ("resnet", "convnext", "vit")
 CARD = "CARD.md"
 _LONGEST_TITLE = 200
 
@@ -162,7 +162,7 @@ def train(
 def _rate(options: Options, offline: bool) -> int:
     """Hz at which the recordings are heard: those of the checkpoint that is trained further, where there is one."""
     if not options.source:
-        return options.rate if options.arch in (*ours.ARCHS, *_IMAGES) else SPEECH_RATE
+        return options.rate if options.arch in (*ours.ARCHS, *IMAGES) else SPEECH_RATE
     rate = load_checkpoint(options.source, offline=offline).rate or SPEECH_RATE
     if options.rate not in (rate, ours.DEFAULT_RATE):
         raise UsageError(f"--from {options.source} hears {rate} Hz; leave --rate {options.rate} out")
@@ -198,7 +198,7 @@ def _check(options: Options) -> None:
         raise UsageError(
             f"--freeze {options.freeze} keeps weights that were never trained; name a checkpoint by --from"
         )
-    if options.arch in (*ours.ARCHS, *_IMAGES) or options.source:
+    if options.arch in (*ours.ARCHS, *IMAGES) or options.source:
         hop_of(options.rate)
     elif options.rate != SPEECH_RATE:
         raise UsageError(f"--arch {options.arch} hears {SPEECH_RATE} Hz; leave --rate {options.rate} out")

@@ -10,46 +10,28 @@ from typing import Any, Literal
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.data.tasks import Mode, Task
 from streamclf.train.families.encoder import model_class
-from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError, first_sentence, load_checkpoint, quiet
+from streamclf.train.families.trained import NO_FRAMES, SPEECH, WHOLE_WINDOWS
+from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError, load_checkpoint, quiet
 
 Freeze = Literal["none", "feature-encoder", "encoder"]
 
-# model type in config.json -> the name that transformers' classes of it begin with, and the heads it has
-_SPEECH = {
-    "wav2vec2": "Wav2Vec2",
-    "hubert": "Hubert",
-    "wavlm": "WavLM",
-    "data2vec-audio": "Data2VecAudio",
-    "unispeech-sat": "UniSpeechSat",
-    "wav2vec2-bert": "Wav2Vec2Bert",
-    "sew": "SEW",
-}
-_WHOLE_WINDOWS = {
-    "resnet": "ResNetForImageClassification",
-    "convnext": "ConvNextForImageClassification",
-    "vit": "ViTForImageClassification",
-    "audio-spectrogram-transformer": "ASTForAudioClassification",
-    "whisper": "WhisperForAudioClassification",
-}
-# transformers has no frame head for it
-_NO_FRAMES = ("sew",)
 # what stands on top of an encoder, by the beginning of the weights' names
-_HEADS = ("classifier", "projector", "layer_weights", "lm_head")
+_HEADS = ("classifier", "projector", "layer_weights", "lm_head", "cls_classifier", "distillation_classifier")
 
 
 def target_class(model_type: str, mode: Mode, source: str) -> str:
     """The class of transformers that has the head for `mode`. Raises CheckpointError where there is none."""
-    if model_type in _WHOLE_WINDOWS:
+    if model_type in WHOLE_WINDOWS:
         if mode == "frame":
             raise UsageError(f"{source} is a {model_type}, which gives one row a window; use --mode sequence")
-        return _WHOLE_WINDOWS[model_type]
-    if model_type not in _SPEECH:
-        known = ", ".join(sorted({*_SPEECH, *_WHOLE_WINDOWS}))
+        return WHOLE_WINDOWS[model_type]
+    if model_type not in SPEECH:
+        known = ", ".join(sorted({*SPEECH, *WHOLE_WINDOWS}))
         raise CheckpointError(f"{source} is of the type {model_type!r}; a new head can be put on one of {known}")
-    if mode == "frame" and model_type in _NO_FRAMES:
+    if mode == "frame" and model_type in NO_FRAMES:
         raise UsageError(f"{source} is a {model_type}, for which there is no frame head; use --mode sequence")
     head = "ForAudioFrameClassification" if mode == "frame" else "ForSequenceClassification"
-    return _SPEECH[model_type] + head
+    return SPEECH[model_type] + head
 
 
 def describe(config: Any, task: Task, mode: Mode) -> None:
@@ -78,20 +60,10 @@ def exchange_head(
     name = target_class(config.model_type, mode, source)
     describe(config, task, mode)
     config.architectures = [name]
+    import torch
+
     kind = model_class(name)
-    try:
-        with quiet():
-            model, report = kind.from_pretrained(
-                before.source,
-                config=config,
-                ignore_mismatched_sizes=True,
-                local_files_only=before.local_only,
-                output_loading_info=True,
-            )
-    except Exception as fault:  # readers of several formats raise what they like
-        raise CheckpointError(
-            f"the weights of {source} cannot be loaded into {name}: {first_sentence(fault)}; save the checkpoint again"
-        ) from fault
+    model, report = before.load(kind, config, dtype=torch.float32)
     mismatched = [entry[0] for entry in report["mismatched_keys"]]
     lost = sorted(key for key in {*report["missing_keys"], *mismatched} if not _is_head(key))
     if [key for key in lost if not key.endswith("masked_spec_embed")]:

@@ -18,6 +18,7 @@ from streamclf.model.pack import Fbank, LogMel
 from streamclf.train.data.tasks import Mode, Task
 from streamclf.train.extra import need
 from streamclf.train.families.encoder import model_class
+from streamclf.train.families.trained import IMAGES, SPEECH, WHOLE_WINDOWS, arch_of
 from streamclf.train.fit.newhead import describe, save, target_class
 from streamclf.train.fit.ours import Shaping, log_mel
 from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, load_checkpoint, quiet
@@ -26,22 +27,11 @@ Size = Literal["tiny", "small", "base"]
 Measure = Callable[[LogMel | Fbank, int, int], tuple[float, float]]
 """(features, rate, window in samples) -> their mean and spread over the training part."""
 
-# what the command calls them -> the type in config.json
-ARCHS = {
-    "resnet": "resnet",
-    "convnext": "convnext",
-    "vit": "vit",
-    "ast": "audio-spectrogram-transformer",
-    "wav2vec2": "wav2vec2",
-    "hubert": "hubert",
-    "wavlm": "wavlm",
-    "data2vec-audio": "data2vec-audio",
-    "unispeech-sat": "unispeech-sat",
-    "sew": "sew",
-    "wav2vec2-bert": "wav2vec2-bert",
-    "whisper": "whisper",
-}
-DEFAULT_WINDOW_S = {"resnet": 2.0, "convnext": 2.0, "vit": 2.0, "ast": 2.0}
+ARCHS = {arch_of(kind): kind for kind in (*IMAGES, *WHOLE_WINDOWS, *SPEECH)}
+"""What the command calls them, and their type in config.json."""
+_FROM_ALONE = tuple(kind for kind in IMAGES if kind not in ("resnet", "convnext", "vit"))
+"""Those that begin with a checkpoint: nobody has a size of them for a few recordings."""
+DEFAULT_WINDOW_S = dict.fromkeys((*IMAGES, "ast"), 2.0)
 """Seconds of a window; all others take 1 s."""
 _SPEECH_RATE = 16_000
 _AST_BANDS = 128
@@ -67,6 +57,8 @@ def from_scratch(
     made for.
     """
     kind = ARCHS[arch]
+    if arch in _FROM_ALONE:
+        raise UsageError(f"--arch {arch} begins with a checkpoint; name one by --from, or take --arch resnet")
     name = target_class(kind, mode, arch)
     if arch in ("resnet", "convnext", "vit"):
         config, settings = _image(arch, size, shaping, window_s, measure)
@@ -183,18 +175,21 @@ def speech_config(arch: str, size: Size) -> tuple[Any, Any]:
         "hubert": "HubertConfig",
         "wavlm": "WavLMConfig",
         "data2vec-audio": "Data2VecAudioConfig",
+        "unispeech": "UniSpeechConfig",
         "unispeech-sat": "UniSpeechSatConfig",
+        "wav2vec2-conformer": "Wav2Vec2ConformerConfig",
         "sew": "SEWConfig",
+        "sew-d": "SEWDConfig",
     }
     more: dict[str, Any] = {"feat_extract_norm": "layer", "classifier_proj_size": _width(size)}
     if size != "base":
         channels = SIZES[size][3]
-        strides = (5, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1) if arch == "sew" else (5, 2, 2, 2, 2, 2, 2)
+        strides = (5, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1) if arch in ("sew", "sew-d") else (5, 2, 2, 2, 2, 2, 2)
         more |= {"conv_dim": (channels,) * len(strides), "num_conv_pos_embedding_groups": 4}
         if arch != "data2vec-audio":
             # the default kernel alone looks 1.28 s ahead
             more["num_conv_pos_embeddings"] = 32
-    if arch in ("wav2vec2", "hubert", "wavlm", "unispeech-sat"):
+    if arch in ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat"):
         more["do_stable_layer_norm"] = True
     config = getattr(transformers, names[arch])(**_transformer(size), **more)
     return config, transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=False)

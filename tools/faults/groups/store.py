@@ -116,17 +116,14 @@ def read_only(lab: Lab) -> None:
     lab.detect(patient, lambda: trigger.write_text("made by tools.faults\n"), by=told)
     lab.lasting(patient, 3.0, by=told)
 
-    def repair() -> None:
-        lab.sh("umount", "--lazy", str(place))
-        time.sleep(0.5)
-        subprocess.run(["e2fsck", "-fy", device], capture_output=True, check=False)
-        subprocess.run(["mount", "-o", "errors=remount-ro", device, str(place)], capture_output=True, check=False)
-
     lab.untouched(patient)
-    repair()
-    if not os.path.ismount(place):
-        lab.note("the volume could not be mounted again while the old one is held")
+    freed = lab.happens(
+        lambda: not subprocess.run(["umount", str(place)], capture_output=True, check=False).returncode, 10
+    )
+    if not lab.must(freed is not None, "the daemon holds the broken file system, so that nobody can repair it"):
         return
+    subprocess.run(["e2fsck", "-fy", device], capture_output=True, check=False)
+    lab.sh("mount", "-o", "errors=remount-ro", device, str(place))
     _kept_again(lab, patient, place / "store")
 
 
