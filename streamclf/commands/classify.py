@@ -13,7 +13,7 @@ import click
 from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of, own_errors
 from streamclf.commands.options import as_gain
 from streamclf.commands.results import FORMATS, Results, format_of
-from streamclf.commands.workers import Asked, Workers, attempt
+from streamclf.commands.workers import FileAsked, Workers, attempt
 from streamclf.errors import StreamclfError, UsageError
 
 HELP = "Classify files offline."
@@ -59,7 +59,7 @@ def classify(
     config = load(flags={**settings, "model": flags["models"] or None}, file=flags["config_file"])
     channel = None if flags["channel"] is None else flags["channel"] - 1
     wish = FileWish(config, scores=what == "scores", native=native, best=what == "summary", channel=channel)
-    asked = [Asked(str(path), name) for path, name in names_of(files).items()]
+    asked = [FileAsked(str(path), name) for path, name in names_of(files).items()]
     jobs = min(len(asked), flags["jobs"] or _cores())
     if len(asked) == 1 or flags["jobs"] == 1:
         jobs = 0
@@ -84,7 +84,7 @@ def classify(
 
 
 def _hear(
-    wish: FileWish, asked: Sequence[Asked], jobs: int, progress: "_Progress", stack: ExitStack
+    wish: FileWish, asked: Sequence[FileAsked], jobs: int, progress: "_Progress", stack: ExitStack
 ) -> tuple[Sequence[PackLabels], Iterator[Heard | Failed]]:
     """The packs that hear, and what comes of each file in order. jobs: processes, 0 for this one alone."""
     if jobs:
@@ -120,7 +120,7 @@ def _warn(problem: str) -> None:
 class _Progress:
     """How much of all files has been heard and how long it will take, on standard error where that is a terminal."""
 
-    def __init__(self, asked: Sequence[Asked]) -> None:
+    def __init__(self, asked: Sequence[FileAsked]) -> None:
         self._sizes = [max(1, _size(one.path)) for one in asked]
         self._done = [0.0] * len(asked)
         self._bar: Any = None

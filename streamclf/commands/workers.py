@@ -27,7 +27,7 @@ _AHEAD = 3  # files for each process that may be heard before their turn
 _STEP = 0.01  # of a file: progress is told no more often
 
 
-class Asked(msgspec.Struct, frozen=True):
+class FileAsked(msgspec.Struct, frozen=True):
     """A file to hear. name: of its stream."""
 
     path: str
@@ -125,11 +125,11 @@ def work() -> None:
         _send(out, Ready([], str(fault), fault.exit_code))
         return
     _send(out, Ready(ear.packs))
-    while (asked := _receive(sys.stdin.buffer, Asked)) is not None:
+    while (asked := _receive(sys.stdin.buffer, FileAsked)) is not None:
         _send(out, _answer(ear, asked, out))
 
 
-def _answer(ear: FileEar, asked: Asked, out: IO[bytes]) -> Done:
+def _answer(ear: FileEar, asked: FileAsked, out: IO[bytes]) -> Done:
     told = 0.0
 
     def advance(share: float) -> None:
@@ -245,7 +245,7 @@ class Workers:
         """Of the processes."""
         return [process.pid for process in self._processes]
 
-    def heard(self, files: Sequence[Asked]) -> Iterator[Heard | Failed]:
+    def heard(self, files: Sequence[FileAsked]) -> Iterator[Heard | Failed]:
         """What comes of each file, in order."""
         results: dict[int, Heard | Failed] = {}  # bound: `_AHEAD` for each process
         given = following = 0
@@ -268,7 +268,7 @@ class Workers:
         self._processes.append(process)
         self._selector.register(process.out, selectors.EVENT_READ, process)
 
-    def _take(self, process: _Process, results: dict[int, Heard | Failed], files: Sequence[Asked]) -> None:
+    def _take(self, process: _Process, results: dict[int, Heard | Failed], files: Sequence[FileAsked]) -> None:
         """One answer of it."""
         answer = process.answer()
         match answer:
@@ -289,7 +289,7 @@ class Workers:
             case None:
                 self._lose(process, results, files)
 
-    def _lose(self, process: _Process, results: dict[int, Heard | Failed], files: Sequence[Asked]) -> None:
+    def _lose(self, process: _Process, results: dict[int, Heard | Failed], files: Sequence[FileAsked]) -> None:
         how = process.ended()
         self._selector.unregister(process.out)
         self._processes.remove(process)
