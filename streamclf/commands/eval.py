@@ -29,7 +29,7 @@ HELP = "Measure packs on labelled recordings."
 )
 @click.option("--held-out", is_flag=True, help="Only recordings that none of the packs has learnt from.")
 @click.option("--pooling", type=click.Choice(["max", "mean"]),
-              help="A clip's score out of its frames'; by default as the card: mean where labels exclude each other.")  # fmt: skip
+              help="A clip's score of its frames'; by default as the card's was.")  # fmt: skip
 @click.option("--gain", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Scale the audio by this.")
 @click.option("--noise-db", type=click.FloatRange(-60, 120), help="Add white noise at this ratio to the recording.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report, clips and matrices.")
