@@ -149,8 +149,7 @@ class Meaning:
     to_do: str = ""
 
 
-# the worst first: in this order problems are told
-MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(
+MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(  # the worst first: in this order problems are told
     {
         StreamState.LOST: Meaning(
             words="lost",
@@ -299,9 +298,8 @@ class Label:
     enter_low: float | None = None
     enter_high: float | None = None
     """In place of `enter` at low and at high sensitivity; None shifts it, see `streamclf.sensitivity`."""
-    min_on_ms: int | None = None
-    min_off_ms: int | None = None
-    """How long it lasts at least, and how long it must be away to be over; None takes the pack's."""
+    min_on_ms: int | None = None  # how long it lasts at least; None takes the pack's
+    min_off_ms: int | None = None  # and how long it must be away to be over
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +334,7 @@ class Event:
 
     While the event lasts, `offset_frame` is None. `peak` and `mean` are over the active frames so far, in [0, 1].
     `id` is unique within a run of the daemon and the same for all stages of one event. `decided_frame` is one past the
-    last frame whose row was needed to know this much.
+    last frame whose row was needed to know this much. `ended_by` is an `engine.segment.Ending`, "" while it lasts.
     """
 
     stream: str
@@ -349,6 +347,7 @@ class Event:
     peak: float
     mean: float
     decided_frame: int
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

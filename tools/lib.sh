@@ -87,6 +87,29 @@ install_debs() {
   apt_get install -y --no-remove --no-install-recommends "${needed[@]}" || die "apt-get could not install ${needed[*]}"
 }
 
+download_deb() { (cd "$1" && apt-get -qq download "$2" >/dev/null 2>&1); }
+
+# unpack_tool TOOL PACKAGE: that one program of a Debian package, into .run/, unless it is there: nothing is installed,
+# and no service starts. What needs it is skipped where that cannot be.
+unpack_tool() {
+  local tool="$1" package="$2" folder
+  command -v "$tool" >/dev/null && return 0
+  [ ! -x "$ROOT/.run/$tool" ] || return 0
+  command -v apt-get >/dev/null || return 0
+  mkdir -p "$ROOT/.run"
+  folder="$(mktemp -d "$ROOT/.run/unpack-XXXXXX")"
+  say "taking $tool out of the package $package"
+  if { download_deb "$folder" "$package" ||
+    { can_be_root && apt_update_once && download_deb "$folder" "$package"; }; } &&
+    dpkg-deb --fsys-tarfile "$folder/$package"_*.deb | tar -xO "./usr/bin/$tool" >"$folder/$tool"; then
+    chmod +x "$folder/$tool"
+    mv "$folder/$tool" "$ROOT/.run/$tool"
+  else
+    say "$tool cannot be had on this system: going on, what needs it is skipped and says so"
+  fi
+  rm -rf "$folder"
+}
+
 APT_UPDATED=
 apt_update_once() {
   [ -z "$APT_UPDATED" ] || return 0

@@ -34,6 +34,9 @@ _HEAD = f"""\
 """
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
+PLAIN_HTTP = ("StoredEvent", "EventPage")
+"""Nothing decodes these but `JSON.parse`: their times stay what they are on the wire, as exact as a number there is."""
+
 Schema = Mapping[str, Any]
 
 
@@ -100,11 +103,14 @@ def _declaration(name: str, schema: Schema, sent: Sequence[str], received: Seque
         return _alias(name, [json.dumps(value) for value in schema["enum"]], schema.get("description", ""))
     # what the daemon sends it sends whole; of what a client sends it may leave out what has a default
     required = schema["required"] if name in received else schema["properties"]
-    lines = [*_comment(schema.get("description", "")), f"export interface {_named(name, messages)} {{"]
+    description = schema.get("description", "")
+    if name in PLAIN_HTTP:
+        description = description.partition("\n\n")[0]  # docs/developers/http.md has the rest
+    lines = [*_comment(description), f"export interface {_named(name, messages)} {{"]
     for field, value in schema["properties"].items():
         description = value.get("description", "")
         mark = "" if field in required else "?"
-        if field.endswith("_ns"):
+        if field.endswith("_ns") and name not in PLAIN_HTTP:
             field = f"{field.removesuffix('_ns')}_ms"
             description = re.sub(r"\bns\b", "ms", description).replace("Nanoseconds", "Milliseconds")
         lines += _comment(description, indent="  ")

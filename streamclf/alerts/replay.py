@@ -13,7 +13,7 @@ from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule
-from streamclf.engine.segment import Decision, Segmenter
+from streamclf.engine.segment import Decision, Ending, Segmenter
 from streamclf.store.events import StoredEvent
 from streamclf.store.ledger import Ledger
 from streamclf.store.packfacts import PackFacts
@@ -102,7 +102,7 @@ def _track_events(
 
     for stretch in sorted(track, key=lambda stretch: stretch.first_ns):
         if segmenter.next_frame != stretch.first_frame:
-            yield from keep(segmenter.finish())
+            yield from keep(segmenter.finish(Ending.GAP))
         epoch_ns = stretch.epoch_ns
         while heard_ns < stretch.end_ns and (level := next(loud, None)) is not None:
             ledger.take([_levels(level)], {})

@@ -18,23 +18,27 @@ from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands import formats
 from streamclf.commands.marks import export, mark
 from streamclf.commands.text import table
-from streamclf.commands.times import iso_time, local_time, parse_time
+from streamclf.commands.times import iso_time, local_time, parse_time, utc_time
 from streamclf.config import load, store_folder
 from streamclf.errors import UsageError
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, query, short_id
+from streamclf.store.events import StoredEvent, query
 from streamclf.store.gaps import overlapping_gaps
+from streamclf.store.shortid import short_id
 from streamclf.text import cell, plain
 from streamclf.types import Event, Stage
 
 HELP = "Show what was heard, from the events that are kept."
 
 _POLL_S = 0.2  # a look at a counter in shared memory; the events are read only where it has moved
-_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "id", "mark", "clip")
-_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 7, 5, 0)
+_COLUMNS = ("time", "s", "stream", "label", "peak", "dBFS", "ended by", "mark", "id", "clip")
+_WIDTHS = (22, 7, 12, 28, 5, 6, 8, 12, 6, 0)
 # a label has no bounds of frequency; Raven wants some
 _RAVEN_RATE = 48_000
 _CSV = (
+    "local_time",
+    "utc",
+    "duration_s",
     "onset",
     "offset",
     "stream",
@@ -161,6 +165,10 @@ def _fields(event: StoredEvent) -> dict[str, Any]:
 
 def _row(writer: Any, event: StoredEvent) -> None:
     fields = _fields(event)
+    # as spreadsheets take them for times: without a zone, which columns of their own tell
+    fields |= {"local_time": local_time(event.onset_ns), "utc": utc_time(event.onset_ns), "duration_s": None}
+    if event.offset_ns is not None:
+        fields["duration_s"] = round((event.offset_ns - event.onset_ns) / NS_PER_SECOND, 3)
     writer.writerow([cell(value) if isinstance(value := fields[name], str) else value for name in _CSV])
     sys.stdout.flush()
 
@@ -179,8 +187,8 @@ def _cells(event: StoredEvent) -> list[str]:
         f"{event.peak:.2f}",
         "" if event.level_db is None else f"{event.level_db:.0f}",
         event.ended_by or "lasts",
+        f"{event.mark}, {event.mark_label}" if event.mark_label else event.mark,
         short_id(event.id),
-        f"{event.mark}: {event.mark_label}" if event.mark_label else event.mark,
         event.clip,
     ]
 

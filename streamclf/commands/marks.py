@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import shutil
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,12 +17,13 @@ from streamclf.commands.own import token_of, url_of
 from streamclf.commands.text import table
 from streamclf.commands.times import iso_time, parse_time
 from streamclf.config import ClipsConfig, load, store_folder
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.model.labels import slug
 from streamclf.store import clips
 from streamclf.store.database import Store, obstacle, reader
-from streamclf.store.events import StoredEvent, named, query, set_mark
+from streamclf.store.events import StoredEvent, query, set_mark
 from streamclf.store.filenames import safe_name
+from streamclf.store.shortid import is_short, the_event
 from streamclf.text import cell, plain
 
 SOURCES = "sources.csv"
@@ -38,7 +38,7 @@ _COLUMNS = ("file", "source", "label", "event", "heard", "mark", "stream", "pack
 @click.option("--url", help="Through the daemon that runs there, which needs the role admin (STREAMCLF_TOKEN).")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file ([store] path).")
 def mark(event: str, said: str, label: str, url: str | None, config_file: Path | None) -> None:
-    """Say that an event was right or wrong; none takes a mark back. ID: as `streamclf events` shows it.
+    """Say that an event was right or wrong; none takes a mark back. ID: as `streamclf events` shows it, short or whole.
 
     A store has one writer. While the daemon of your configuration runs, it writes the mark; another one does so with
     its address (--url).
@@ -47,37 +47,27 @@ def mark(event: str, said: str, label: str, url: str | None, config_file: Path |
         raise UsageError(f"--label says what a wrong event was instead; it does not go with {said}")
     if label != slug(label):
         raise UsageError(f"--label {label!r} is not an id of a label; write {slug(label) or 'a-z, 0-9 and _'}")
-    verdict = "" if said == "none" else said
+    verdict, named = "" if said == "none" else said, event
     if url is None:
         config = load(file=config_file)
         folder = store_folder(config)
         with closing(reader(folder)) as connection:
-            event = one_event(connection, event).id
-        # the daemon that holds the store is the one to write
-        own = url_of(config) if obstacle(folder) else None
+            event = the_event(connection, event).id
+        if why := obstacle(folder):
+            # the daemon that holds the store is the one to write
+            try:
+                _ask(url_of(config), event, verdict, label, token=token_of(config))
+            except StreamclfError as fault:
+                raise StreamclfError(
+                    f"the mark cannot be written: {why}, and {fault}; give its address (--url)"
+                ) from None
+        else:
+            _write(folder, event, verdict, label)
     else:
-        own = url
-        if "/" not in event:
-            raise UsageError(f"the daemon at {url} knows events by their long ids; `events --format ndjson` shows them")
-    if own is not None:
-        from streamclf.client import Client
-
-        token = token_of(config) if url is None else None
-        asyncio.run(Client(own, token=token).mark(event, verdict, label))  # type: ignore[arg-type]
-    else:
-        _write(folder, event, verdict, label)
+        event = _whole(event, config_file)
+        _ask(url, event, verdict, label)
     instead = f", it was {label}" if label else ""
-    click.echo(f"{plain(event)}: {'no mark any more' if said == 'none' else said + instead}")
-
-
-def one_event(connection: sqlite3.Connection, text: str) -> StoredEvent:
-    """The event that a person names by its id, long or short. Raises UsageError where there is none, or several."""
-    found = named(connection, text)
-    if not found:
-        raise UsageError(f"there is no event {text!r}; `streamclf events --since 7d` shows their ids")
-    if len(found) > 1:
-        raise UsageError(f"{text} stands for several events; write one of {', '.join(event.id for event in found)}")
-    return found[0]
+    click.echo(f"{plain(named)}: {'no mark any more' if said == 'none' else said + instead}")
 
 
 @click.command()
@@ -105,7 +95,7 @@ def export(
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty, and nothing is written over; name a new folder with --marked")
     config = load(file=config_file)
-    folder = store_folder(config)
+    folder, settings = store_folder(config), config.clips
     now_ns = time.time_ns()
     with closing(reader(folder)) as connection:
         marked = query(
@@ -118,29 +108,25 @@ def export(
         )
     with_clip = [event for event in marked if event.clip]
     if not with_clip:
-        raise StreamclfError(_no_clips(marked, config.clips))
+        if not marked:
+            raise StreamclfError(
+                "no event is marked; mark some on the page, or by `streamclf events mark ID right` (or wrong)"
+            )
+        raise StreamclfError(f"of {len(marked)} marked events none has a clip: {_why_none(marked, settings)}")
     counts, gone = _copy(folder / clips.FOLDER, out, with_clip)
     table(("folder", "clips"), [(name, str(count)) for name, count in sorted(counts.items())])
     if left := len(marked) - sum(counts.values()):
-        click.echo(f"{left} marked events have no clip and are left out", err=True)
+        without = [event for event in marked if not event.clip]
+        why = f": {_why_none(without, settings)}" if without else ""
+        click.echo(f"{left} marked events have no clip and are left out{why}", err=True)
     if gone:
         click.echo(f"{gone} of them were deleted just now", err=True)
 
 
-def _no_clips(marked: Sequence[StoredEvent], wish: ClipsConfig) -> str:
-    """Why there is nothing to export: the setting that kept clips from being there, and what to do."""
-    if not marked:
-        return "no event is marked; `streamclf events` shows ids, and `streamclf events mark ID right` marks one"
-    had = f"of {len(marked)} marked events none has a clip"
-    if not wish.enabled:
-        return f"{had}, because [clips] enabled is false; set it to true, and events from then on have one"
-    left = [event for event in marked if not any(x in (event.label, f"group:{event.group}") for x in wish.labels)]
-    if wish.labels and len(left) == len(marked):
-        more = ", ".join(sorted({event.label for event in left}))
-        return f"{had}, because [clips] labels is {', '.join(wish.labels)}; add {more}, and later events have one"
-    kept = f"of a visit ([clips] visit_ms = {wish.visit_ms}) the best event alone keeps its clip"
-    drop = ', and privacy = "drop" keeps none with speech' if wish.privacy == "drop" else ""
-    return f"{had}: {kept}{drop}; mark events that `streamclf events` shows with a clip"
+def _why_none(events: Iterable[StoredEvent], config: ClipsConfig) -> str:
+    """What kept their clips from being there, the most frequent reason first."""
+    reasons = Counter(clips.why_none(event, config) for event in events)
+    return "; ".join(f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons.most_common(3))
 
 
 def class_of(event: StoredEvent) -> str:
@@ -184,10 +170,27 @@ def _copy(clips_folder: Path, out: Path, events: Iterable[StoredEvent]) -> tuple
     return counts, gone
 
 
+def _ask(url: str, event: str, verdict: str, label: str, *, token: str | None = None) -> None:
+    """Let the daemon there write it."""
+    from streamclf.client import Client
+
+    asyncio.run(Client(url, token=token).mark(event, verdict, label))  # type: ignore[arg-type]
+
+
+def _whole(event: str, config_file: Path | None) -> str:
+    """The whole id of a short one, out of the store that is here."""
+    if not is_short(event):
+        return event
+    try:
+        with closing(reader(store_folder(load(file=config_file)))) as connection:
+            return the_event(connection, event).id
+    except StoreError:
+        raise UsageError(f"{event} is a short id, and its store is not here; give the whole id with --url") from None
+
+
 def _write(folder: Path, event: str, verdict: str, label: str) -> None:
     reader(folder).close()  # a store that is not there is not to be made
     if why := obstacle(folder):
         raise StreamclfError(f"the mark cannot be written: {why}; let that daemon write it (--url http://HOST:PORT)")
     with closing(Store.open(folder)) as store, store.transaction() as tx:
-        if set_mark(tx, event, verdict, label) is None:
-            raise UsageError(f"there is no event {event!r}; `streamclf events --format ndjson` shows their ids")
+        set_mark(tx, the_event(tx, event).id, verdict, label)

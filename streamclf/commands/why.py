@@ -14,7 +14,6 @@ from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
 from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.rule import Rule
 from streamclf.clock import NS_PER_SECOND
-from streamclf.commands.marks import one_event
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
@@ -22,9 +21,10 @@ from streamclf.engine import species
 from streamclf.errors import ConfigError
 from streamclf.store import alive, scores
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, named, overlapping
+from streamclf.store.events import StoredEvent, overlapping
 from streamclf.store.gaps import gap_in_words, overlapping_gaps
 from streamclf.store.scorefile import Header
+from streamclf.store.shortid import is_short, the_event
 from streamclf.text import plain
 
 _NEAR_NS = 5 * NS_PER_SECOND  # before and after an event
@@ -40,15 +40,15 @@ HELP = "Say why an event was told, or was not."
 def why(what: str, seconds: float, top: int, config_file: Path | None) -> None:
     """Say what each rule found at each of its gates, and so why it told of something or did not.
 
-    EVENT is an id (`streamclf events` and alerts show it). TIME is 2026-05-01T06:30:12, 06:30:12
+    EVENT is an id, as `streamclf events` and alerts show it. TIME is 2026-05-01T06:30:12, 06:30:12
     (today), or 90s, 10m (ago): all events around it are explained and, where [scores] is enabled, the labels that came
     nearest to being one.
     """
     config = load(file=config_file)
     rules = _rules_now(config)
     with closing(reader(store_folder(config))) as connection:
-        if "/" in what or named(connection, what):
-            event = one_event(connection, what)
+        if "/" in what or is_short(what):
+            event = the_event(connection, what)
             _explain(connection, event, rules)
             _gaps(connection, event.onset_ns - _NEAR_NS, (event.offset_ns or event.decided_ns) + _NEAR_NS, event.stream)
             return

@@ -16,6 +16,7 @@ from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
 from streamclf.daemon.disk import Disk
+from streamclf.daemon.gauges import Gauges
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.problems import DaemonProblems
 from streamclf.daemon.samples import LastMinute, drift_ppm, level, total
@@ -60,6 +61,7 @@ class Health:
         self._selftest = selftest
         self._alerts = alerts
         self._minute = LastMinute(streams)
+        self.gauges = Gauges(hub, streams, problems, self._minute, alerts)
         self._disk = Disk(folder, config)
         self._lock = threading.Lock()
         self._answered_s = -_LOOK_S

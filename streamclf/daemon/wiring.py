@@ -25,6 +25,7 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.feed import Feed
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
 from streamclf.serve.http.why import Live
@@ -33,6 +34,7 @@ from streamclf.serve.packinfo import pack_info
 from streamclf.serve.roles import Role
 from streamclf.store import clips
 from streamclf.store.database import Store, reader
+from streamclf.store.events import StoredEvent
 from streamclf.store.packfacts import PackFacts
 from streamclf.types import Label, Output, Picture, Status
 from streamclf.writer.build import make_house, make_inbox, make_writer, pack_facts
@@ -74,6 +76,7 @@ class Archive:
     writer: Writer
     alerts: AlertService
     painter: Painter
+    feed: Feed
 
 
 def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
@@ -103,7 +106,7 @@ def make_archive(
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
-    inbox, painter = make_inbox(config), Painter(hub)
+    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
     alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
@@ -125,10 +128,15 @@ def make_archive(
         run=hub.instance,
         test=(SELF_TEST,),
         missed=missed,
-        on_commit=life.posting(alerts.committed),
+        on_commit=life.posting(partial(_committed, alerts, feed)),
         on_fault=life.failed,
     )
-    return Archive(store, inbox, facts, house, writer, alerts, painter)
+    return Archive(store, inbox, facts, house, writer, alerts, painter, feed)
+
+
+def _committed(alerts: AlertService, feed: Feed, events: Sequence[StoredEvent]) -> None:
+    alerts.committed(events)
+    feed.committed()
 
 
 def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
@@ -172,6 +180,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
     routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
+    routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
     return Server(
         hub,
         ears.ground.settings,
@@ -179,6 +188,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
         routes=routes,
         problems=health.problems,
         keep=keep,
+        feed=None if archive is None else archive.feed,
         on_fault=life.failed,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
-from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.engine.segment import Decision, Ending, Segmenter, decide
 from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track, TrackOptions
@@ -97,7 +97,7 @@ class Engine:
         del self.streams[name]
         outputs: list[Output] = []
         for track in self.tracks.pop(name):
-            outputs += track.finish()
+            outputs += track.finish(Ending.END)
             next(r for r in self.runners if track in r.tracks).remove(track)
         return outputs
 
@@ -108,7 +108,7 @@ class Engine:
     def pause(self, name: str) -> list[Output]:
         """Stop reading the stream and close its events; what is captured meanwhile becomes a gap, see `pass_over`."""
         self.streams[name].paused = True
-        return self.close_events(name)
+        return self.close_events(name, Ending.PAUSED)
 
     def pass_over(self, name: str) -> list[Output]:
         """The gap of a paused stream, up to its newest whole frame; nothing where there is none."""
@@ -123,12 +123,12 @@ class Engine:
         self.streams[name].paused = False
         return outputs
 
-    def close_events(self, name: str) -> list[Output]:
+    def close_events(self, name: str, ended_by: Ending) -> list[Output]:
         """Give what rows are due and close what events last: the stream is not heard for a while."""
         outputs: list[Output] = []
         for track in self.tracks[name]:
             outputs += track.take()
-            outputs += track.finish()
+            outputs += track.finish(ended_by)
         return outputs
 
     def decide(self, per_label: Mapping[str, Mapping[str, object]], sensitivity: Sensitivity) -> list[Output]:
@@ -233,7 +233,7 @@ class Engine:
     def last(self, name: str) -> list[Output]:
         """Give the last rows of a stream that has ended and was heard out, and close its events."""
         told, self._told = self._told, []
-        return told + self.close_events(name)
+        return told + self.close_events(name, Ending.END)
 
     def regain(self, runner: PackRunner, session: PackSession, run_seconds: float) -> None:
         """The pack, which had no session, runs again: on every stream from its next whole frame on."""
@@ -250,7 +250,7 @@ class Engine:
         for track in runner.tracks:
             if not self.streams[track.stream].ended:
                 self._told += track.take()
-            self._told += track.finish()
+            self._told += track.finish(Ending.GAP)
             track.sleep()
 
     def unscored(self, name: str) -> bool:
@@ -277,10 +277,11 @@ class Engine:
 
     def _restart(self, name: str, gap: Gap) -> list[Output]:
         outputs: list[Output] = []
+        ended_by = Ending.PAUSED if gap.reason == GapReason.PAUSED else Ending.GAP
         for track in self.tracks[name]:
             # rows that were due before the hole come before the news of it
             outputs += track.take()
-            outputs += track.restart(self.streams[name].started_at)
+            outputs += track.restart(self.streams[name].started_at, ended_by)
         outputs.append(gap)
         return outputs
 

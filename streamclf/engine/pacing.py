@@ -11,6 +11,7 @@ from streamclf import metrics
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.engine import Engine
 from streamclf.engine.pace import UP_MS, Ladder, Load, LoadMeter, Rung, hop_frames
+from streamclf.engine.segment import Ending
 from streamclf.types import Output, Status, StreamState
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Pacer:
         for name, closed in self._silent.items():
             if not closed and name in self._engine.streams and not self._engine.streams[name].readable:
                 self._silent[name] = True
-                out += self._engine.close_events(name)
+                out += self._engine.close_events(name, Ending.GAP)
         return out
 
     def _choose_hops(self) -> list[Output]:

@@ -43,14 +43,14 @@ def raw_rows(pack: Pack, audio: F32, starts: Sequence[int]) -> F32:
     begins = [run * manifest.step for run in range(len(starts))] if stateful else list(starts)
     needed = max(begins, default=0) + span
     heard = np.concatenate([audio, np.zeros(max(0, needed - len(audio)), dtype=np.float32)])
-    frontend = make_frontend(
-        manifest.features, manifest.rate, history=len(heard) + manifest.window, encode=session.encode
-    )
-    frontend.push(heard)
     session.reset(0)
-    found = []
+    found, frontend = [], None
     for begin in begins:
-        frontend.window(begin - context, context + span, session.input_rows(1)[0])
+        if frontend is None or not stateful:
+            # a window begins anywhere, and not only on the grid of feature frames of the one before it
+            frontend = make_frontend(manifest.features, manifest.rate, history=len(heard) + span, encode=session.encode)
+            frontend.push(heard if stateful else heard[begin : begin + span])
+        frontend.window(begin - context if stateful else 0, context + span, session.input_rows(1)[0])
         found.append(session.run([0])[0])
     return np.stack(found)
 

@@ -22,7 +22,7 @@ just reached `enter`, cost anything; a row in which nothing happens is two NumPy
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,18 @@ import numpy.typing as npt
 from streamclf.clock import frames_of_ms
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
+
+
+class Ending(StrEnum):
+    """Why an event ended."""
+
+    QUIET = "quiet"  # its scores fell
+    GAP = "gap"  # nothing was scored any more: samples were lost, its source or its sender was gone, its pack failed
+    PAUSED = "paused"  # the stream was paused
+    CHANGED = "changed"  # the configuration: its label is off now, or its scores are smoothed otherwise
+    END = "end"  # of the source
+    STOP = "stop"  # of the daemon
+    CRASH = "crash"  # of the daemon; the next one says so
 
 
 class Phase(IntEnum):
@@ -117,13 +129,13 @@ class Segmenter:
         events: list[Event] = []
         before, after = ([(d.smoothing, d.smoothing_frames) for d in some] for some in (self.decisions, decisions))
         if before != after:
-            next_frame, events = self._next, self.finish()
+            next_frame, events = self._next, self.finish(Ending.CHANGED)
             self._next = next_frame
         for column, state in sorted(self._open.items()):
             if not decisions[column].enabled:
                 del self._open[column]
                 if state.phase in (Phase.ACTIVE, Phase.FALLING):
-                    events.append(self._event(column, state, Stage.CLOSE, self._next or 0))
+                    events.append(self._event(column, state, Stage.CLOSE, self._next or 0, Ending.CHANGED))
         self.decisions = decisions
         self._prepare()
         return events
@@ -149,7 +161,7 @@ class Segmenter:
         """
         events: list[Event] = []
         if self._next is not None and first_frame != self._next:
-            events += self.finish()
+            events += self.finish(Ending.GAP)
         if self._next is None:
             self._begun = first_frame
         for offset, raw in enumerate(rows):
@@ -188,11 +200,11 @@ class Segmenter:
         """The frame that would follow on, None at the beginning."""
         return self._next
 
-    def finish(self) -> list[Event]:
+    def finish(self, ended_by: Ending = Ending.END) -> list[Event]:
         """Close what is open (a gap or the stream's end) and forget all state."""
         decided = self._next or 0  # before the first row nothing is open
         events = [
-            self._event(column, state, Stage.CLOSE, decided)
+            self._event(column, state, Stage.CLOSE, decided, ended_by)
             for column, state in sorted(self._open.items())
             if state.phase in (Phase.ACTIVE, Phase.FALLING)
         ]
@@ -227,7 +239,7 @@ class Segmenter:
         state.pending_count += 1
         if state.below >= decision.min_off:
             del self._open[column]
-            return self._event(column, state, Stage.CLOSE, frame + 1)
+            return self._event(column, state, Stage.CLOSE, frame + 1, Ending.QUIET)
         return None
 
     def _reached(self, column: int, frame: int) -> int:
@@ -259,7 +271,7 @@ class Segmenter:
             return self._event(column, state, Stage.OPEN, frame + 1)
         return None
 
-    def _event(self, column: int, state: _Open, stage: Stage, decided: int) -> Event:
+    def _event(self, column: int, state: _Open, stage: Stage, decided: int, ended_by: str = "") -> Event:
         label = self.labels[column].id
         decision = self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
@@ -277,6 +289,7 @@ class Segmenter:
             peak=state.peak,
             mean=state.total / state.counted,
             decided_frame=decided,
+            ended_by=ended_by,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from streamclf.clock import hop_of
 from streamclf.engine.aggregate import FuseRows
-from streamclf.engine.segment import Segmenter
+from streamclf.engine.segment import Ending, Segmenter
 from streamclf.engine.strand import Strand, TrackOptions
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.model.pack import Pack
@@ -54,9 +54,9 @@ class Track:
             for strand in strands:
                 strand.native = None
 
-    def restart(self, frame: int) -> list[Output]:
+    def restart(self, frame: int, ended_by: Ending = Ending.GAP) -> list[Output]:
         """Begin anew at `frame` (the stream's start, or the first whole frame after a gap). Closes open events."""
-        events: list[Output] = list(self.segmenter.finish())
+        events: list[Output] = list(self.segmenter.finish(ended_by))
         self.given = self.begins = frame
         for strand in self.strands:
             strand.restart(frame)
@@ -120,9 +120,9 @@ class Track:
         for strand in self.strands:
             strand.end(frames)
 
-    def finish(self) -> list[Event]:
+    def finish(self, ended_by: Ending) -> list[Event]:
         """Close what is open."""
-        return self.segmenter.finish()
+        return self.segmenter.finish(ended_by)
 
     def _due(self) -> Iterator[_TrackRows]:
         fused = self._fused

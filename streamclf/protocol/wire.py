@@ -15,7 +15,6 @@ from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta
-from websockets.frames import Frame, Opcode
 
 from streamclf.errors import ServeError
 from streamclf.types import F32, Shape
@@ -39,6 +38,11 @@ Names = Annotated[list[str], Meta(max_length=4096)]
 
 class Message(msgspec.Struct, tag_field="type", kw_only=True):
     """Anything on the wire; `type` says which."""
+
+    @property
+    def type(self) -> str:
+        """What it says that it is on the wire, such as `event`."""
+        return str(self.__struct_config__.tag)
 
 
 class LabelEntry(msgspec.Struct, kw_only=True):
@@ -170,6 +174,8 @@ class Event(Message, tag="event"):
     """Wall time at which the engine had decided."""
     sent_ns: Ns
     """Wall time at which it was sent."""
+    ended_by: str = ""
+    """Empty while it lasts; quiet, gap (sound was lost, or its pack failed), paused, changed, end or stop."""
 
 
 class Gap(Message, tag="gap"):
@@ -204,7 +210,8 @@ class Lagged(Message, tag="lagged"):
     """Messages that this subscriber will not get. Never silent.
 
     Reasons: `mailbox` (it read too slowly; dropped = score rows), `replay` (no longer held; dropped = things published,
-    of any kind), `restart` (`since` belongs to an earlier start of the daemon; what this one holds follows).
+    of any kind), `restart` (`since` belongs to an earlier start of the daemon; nobody knows how much of it is missing,
+    and what this one holds follows; /v1/events has the events of all starts, with a sequence of its own).
     """
 
     seq: Seq
@@ -212,8 +219,8 @@ class Lagged(Message, tag="lagged"):
     """The first number that is missing, or may be."""
     to_seq: int
     """The last one."""
-    dropped: int
-    """How much is missing, in what `reason` counts."""
+    dropped: int | None
+    """How much is missing, in what `reason` counts; null where that is not known, after a restart."""
     reason: Literal["mailbox", "replay", "restart"]
     """Why; see above."""
 
@@ -388,13 +395,3 @@ def nearest(word: str, known: list[str]) -> str:
     """`; did you mean 'x'?`, or an empty text."""
     close = get_close_matches(word, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def text_frame(data: bytes) -> bytes:
-    """A websocket frame from server to client, ready for any number of transports."""
-    return Frame(Opcode.TEXT, data).serialize(mask=False)
-
-
-def binary_frame(data: bytes) -> bytes:
-    """As `text_frame`, for the binary form."""
-    return Frame(Opcode.BINARY, data).serialize(mask=False)

@@ -9,10 +9,12 @@ caught up. All of it runs on the thread of the event loop.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from streamclf import __version__, metrics
 from streamclf.clock import NS_PER_FRAME
+from streamclf.engine.segment import Ending
 from streamclf.protocol import wire
 from streamclf.serve.channels import Channels
 from streamclf.serve.info import PackInfo, StreamInfo
@@ -21,7 +23,7 @@ from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
-from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Status, StreamState
+from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Stage, Status, StreamState
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
@@ -68,6 +70,7 @@ class Hub:
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
         self._captured_ns: dict[tuple[str, str], int] = {}
+        self._lasting: dict[str, Event] = {}  # bound: a class of a track has one open event at most
         self._on_demand = OnDemand(
             self.streams, self._channels, frames=self._ring.max_rows, on_picture=on_picture, on_sound=on_sound
         )
@@ -133,7 +136,11 @@ class Hub:
                 self._publish_status(output)
 
     def flush(self) -> None:
-        """Close all open groups: nothing more will be published."""
+        """Close all events and groups that are open: the daemon stops, and nothing more will be published."""
+        for event in list(self._lasting.values()):
+            end = max(event.onset_frame + 1, event.decided_frame)  # where it was last known to go on
+            closed = replace(event, stage=Stage.CLOSE, offset_frame=end, ended_by=Ending.STOP)
+            self._publish_event(closed, self._sent_ns)
         for number, track in enumerate(self._ring.tracks.values()):
             self._close(track, place_before(self.seq + 1, number))
 
@@ -161,6 +168,10 @@ class Hub:
         clock = self.streams[event.stream].clock
         onset_ns = clock.ns_of_frame(event.onset_frame)
         offset_ns = None if event.offset_frame is None else clock.ns_of_frame(event.offset_frame)
+        if event.stage is Stage.CLOSE:
+            self._lasting.pop(event.id, None)
+        else:
+            self._lasting[event.id] = event
         metrics.EVENTS.labels(event.stream, event.pack, event.stage.value).inc()
         self.seq += 1
         message = wire.Event(
@@ -179,6 +190,7 @@ class Hub:
             captured_ns=self._captured_ns.get((event.stream, event.pack), offset_ns or onset_ns),
             decided_ns=decided_ns,
             sent_ns=self._sent_ns,
+            ended_by=event.ended_by,
         )
         self._publish_item(Item(place_of(self.seq), event.stream, event.pack, event.label, message))
 
@@ -258,7 +270,7 @@ class Hub:
             return Grant(channel, None, [channel.answer(seq=self.seq, since=None)])
         elsewhere = wish.instance is not None and wish.instance != self.instance
         if elsewhere or wish.since > self.seq:
-            restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=0, reason="restart")
+            restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=None, reason="restart")
             return Grant(channel, place_of(0), [channel.answer(seq=self.seq, since=0), restart])
         return Grant(channel, place_of(wish.since), [channel.answer(seq=self.seq, since=wish.since)])
 

@@ -9,6 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from streamclf.protocol import wire
+from streamclf.serve.frames import text_frame
 
 # Bounds of a mailbox. Scores of a client that is known to read may wait through a burst; one that never reads costs,
 # with a write buffer of 16 KiB, the kernel's 48 KiB and a message, below 90 KiB. 4 s is as old as a live score may get.
@@ -35,7 +36,7 @@ class Outgoing(NamedTuple):
 
 def answer(message: wire.Message) -> Outgoing:
     """A message for one client alone."""
-    return Outgoing(wire.text_frame(wire.encode(message)), 0, 0, 0, 0, 0)
+    return Outgoing(text_frame(wire.encode(message)), 0, 0, 0, 0, 0)
 
 
 class Mailbox:
@@ -118,6 +119,6 @@ class Mailbox:
             seq=message.seq,
             from_seq=hole.from_seq if hole else message.first_seq,
             to_seq=message.seq,
-            dropped=message.rows + (hole.dropped if hole else 0),
+            dropped=message.rows + ((hole.dropped or 0) if hole else 0),
             reason="mailbox",
         )

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
-from streamclf.protocol import wire
 from streamclf.protocol.sound import SoundBlock
+from streamclf.serve.frames import binary_frame
 from streamclf.serve.gallery import Gallery
 from streamclf.serve.info import StreamInfo
 from streamclf.serve.subscription import Channel
@@ -68,7 +68,7 @@ class OnDemand:
         stream = picture.levels.stream
         lookers = [channel for channel in self._channels if channel.spec.picture]
         for message in self._galleries[stream].add(picture):
-            frame = wire.binary_frame(message)
+            frame = binary_frame(message)
             for channel in lookers:
                 if stream in channel.spec.streams:
                     metrics.PICTURES_DROPPED.inc(channel.show(frame))
@@ -90,6 +90,6 @@ class OnDemand:
             return
         index, rate = self._index[sound.stream], self._streams[sound.stream].rate
         for number, samples in enumerate(sound.samples, sound.first_frame):
-            frame = wire.binary_frame(SoundBlock(index, rate, number * len(samples), samples).encode())
+            frame = binary_frame(SoundBlock(index, rate, number * len(samples), samples).encode())
             for channel in listening:
                 metrics.SOUND_DROPPED.inc(channel.show(frame))

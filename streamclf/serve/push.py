@@ -20,6 +20,10 @@ BEHIND_S = 60.0
 PIECE_S = 0.25  # of a longer message the rest waits
 
 
+class CountedAnewError(ServeError):
+    """A client began to count at 0 again, where everything up to there was had."""
+
+
 class PushSink(Protocol):
     """Where a `push` stream takes its samples. rate: Hz. Called from the server's thread; must not block."""
 
@@ -45,6 +49,7 @@ class PushDesk:
         self.sinks = sinks
         self.taken: dict[str, PushSession] = {}
         self._senders: dict[str, str] = {}
+        self._reached: dict[str, int] = {}  # stream -> one past the last index of its sender
 
     def open(self, push: wire.Push, now_s: float) -> "PushSession":
         """Raises `ServeError` where the stream does not exist, is taken, or has another rate."""
@@ -61,9 +66,22 @@ class PushDesk:
             raise ServeError(f"stream '{push.stream}' takes 1 channel, not {push.channels}; mix down before sending")
         if push.stream in self.taken:
             self.taken[push.stream].close(left=True)
+        if not again:
+            self._reached[push.stream] = 0
         session = PushSession(self, push, sink, again=again, now_s=now_s)
         self._senders[push.stream] = push.sender
         return session
+
+    def count(self, stream: str, first: int, count: int) -> None:
+        """These samples came. Raises `CountedAnewError`, and forgets who sent, where they begin at 0 again."""
+        reached = self._reached.get(stream, 0)
+        if first == 0 and reached > count:
+            self._senders.pop(stream, None)
+            raise CountedAnewError(
+                f"sample index 0 came again at stream '{stream}', where {reached} is next: samples are counted on "
+                "from message to message; to begin anew, send `push` again before index 0"
+            )
+        self._reached[stream] = max(reached, first + count)
 
 
 class PushSession:
@@ -102,6 +120,7 @@ class PushSession:
             samples /= np.float32(32768)
         else:
             samples = np.frombuffer(data, "<f4", offset=_INDEX_BYTES).astype(np.float32)
+        self._desk.count(self.stream, first, len(samples))
         self._rest = first, samples
         return self.more(now_s)
 

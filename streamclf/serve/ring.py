@@ -7,6 +7,7 @@ import msgspec
 
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.protocol import wire
+from streamclf.serve.frames import text_frame
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.replay import Item, Items, ReplayHole, RowSlice, RowTrack, place_of, seq_of
 from streamclf.serve.subscription import Channel
@@ -93,7 +94,7 @@ class ReplayRing:
 
 def vital(place: int, message: wire.Message) -> Outgoing:
     """A message without score rows: no mailbox may drop it."""
-    return Outgoing(wire.text_frame(wire.encode(message)), place, 0, 0, 0, 0)
+    return Outgoing(text_frame(wire.encode(message)), place, 0, 0, 0, 0)
 
 
 def _lagged(hole: ReplayHole) -> wire.Lagged:

@@ -7,7 +7,7 @@ from streamclf.protocol import wire
 from streamclf.serve.connection import BYTES, BYTES_BURST
 from streamclf.serve.limits import Allowance
 from streamclf.serve.marks import MarkDesk
-from streamclf.serve.push import PushDesk, PushSession
+from streamclf.serve.push import CountedAnewError, PushDesk, PushSession
 from streamclf.serve.query import NOT_OURS, query_of
 from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber
@@ -128,7 +128,11 @@ class ClientSession:
         try:
             if self._push is None:
                 raise ServeError("samples came without a push message before them; say stream, rate and format first")
+            self._subscriber.sends()
             self._slow_down(self._push.feed(data, now_s), now_s)
+        except CountedAnewError as fault:
+            self.close(left=True)  # so that nothing is dropped unheard: what follows is refused as well
+            self._refuse("bad-push", fault)
         except StreamclfError as fault:
             self._refuse("bad-push", fault)
 

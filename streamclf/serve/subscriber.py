@@ -12,6 +12,9 @@ for 5 s. Both end in `abort`: a close handshake would wait behind the same full 
 does not read: as long as what lies before the ping moves, the ping has time. So it has where we ourselves do not read
 what the client sends, since the pong comes behind that. Until the first pong, and where one takes more than a second,
 little waits for the client.
+
+A client that only sends sound need not read: its samples show that it lives, and nothing is written to it but answers.
+Once it has sent none for 10 s it is held to the same rules as all others.
 """
 
 import asyncio
@@ -44,6 +47,7 @@ PING_EVERY_S = 2.0
 PONG_LIMIT_S = 3.25
 DOUBT_S = 1.0
 STALL_LIMIT_S = 5.0
+SENDS_S = 10.0
 CLOSE_LIMIT_S = 2.0
 CODE_POLICY = 1008
 CODE_TRY_AGAIN = 1013
@@ -76,6 +80,8 @@ class Subscriber:
         self._next_ping = now + PING_EVERY_S * (1 - phase)
         self._pinged_at: float | None = None
         self._progressed = False
+        self._sound_at = -SENDS_S  # when samples came last; the newest look, where it was later
+        self._sent_sound = False  # since the last look
         self._stuck_at: float | None = None
         self._stuck_bytes = 0
         self._written = 0  # bytes handed to the transport
@@ -202,6 +208,15 @@ class Subscriber:
         """Called a few times a second: ping, and cut off who does not read."""
         if self.ended or self._protocol.state is not OPEN:
             return
+        if self._sent_sound:
+            self._sent_sound, self._sound_at = False, now
+        if self._channel is None and now - self._sound_at < SENDS_S:
+            self._stuck_at = None
+            if now >= self._next_ping and not self.connection.paused:
+                self.ping(now)  # who is gone is found by writing
+            elif self._pinged_at is not None:
+                self._pinged_at = now
+            return
         if self.connection.paused:
             waiting = self._transport.get_write_buffer_size()
             if self._stuck_at is None or waiting < self._stuck_bytes:
@@ -234,6 +249,10 @@ class Subscriber:
         with suppress(OSError):  # of a client that has gone already
             size = READERS_SEND_BUFFER if reads else SEND_BUFFER
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+    def sends(self) -> None:
+        """Samples of the client came."""
+        self._sent_sound = True
 
     def held_back(self, now: float) -> None:
         """What the client sends is not read just now, and its pong is behind that."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from streamclf.errors import ServeError
 from streamclf.protocol import packed, wire
+from streamclf.serve.frames import binary_frame, text_frame
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.replay import Item, RowSlice, RowTrack
@@ -196,7 +197,7 @@ class Channel:
                 decided_ns=decided_ns,
                 sent_ns=sent_ns,
             )
-            frame = wire.text_frame(wire.encode(message))
+            frame = text_frame(wire.encode(message))
         else:
             if picked is not None and selection.columns is not None:
                 picked = selection.columns[picked]
@@ -213,7 +214,7 @@ class Channel:
                 rows=rows,
                 columns=None if picked is None else tuple(picked.tolist()),
             )
-            frame = wire.binary_frame(packed.encode_binary(binary, self.spec.encoding))
+            frame = binary_frame(packed.encode_binary(binary, self.spec.encoding))
         return Outgoing(frame, part.place, group.seqs[part.start], seq, part.stop - part.start, decided_ns)
 
     def _pick(self, rows: F32) -> npt.NDArray[np.intp]:

@@ -224,6 +224,18 @@ def clip_name(event: StoredEvent, form: str) -> str:
     )
 
 
+def why_none(event: StoredEvent, config: ClipsConfig) -> str:
+    """Why an event has no clip, as the settings are now; which of several reasons it was is not kept."""
+    if not config.enabled:
+        return "clips are switched off, [clips] enabled switches them on"
+    if config.labels and event.label not in config.labels and f"group:{event.group}" not in config.labels:
+        return f"[clips] labels does not ask for {event.label}"
+    if event.stage != "close":
+        return "it still goes on, a clip is written behind its end"
+    speech = "it held speech ([clips] privacy = drop), " if config.privacy == "drop" else ""
+    return f"{speech}another one of the same visit was better, or it had to go for its age or for want of space"
+
+
 def write_clip(folder: Path, cut: Cut) -> None:
     """Write a clip below the store's `folder`, whole or not at all. Raises OSError."""
     *days, name = cut.name.split("/")

@@ -1,59 +1,15 @@
 """Events as they are kept: one row each, the newest stage with everything needed to judge it later."""
 
-import hashlib
-import re
 import sqlite3
 from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+from streamclf.engine.segment import Ending
+from streamclf.protocol.kept import StoredEvent as StoredEvent
 
-SHORT = 7
-"""Letters of a short id; each is one of sixteen."""
-
-_SHORT = re.compile(f"[0-9a-f]{{{SHORT}}}")
 LONGEST_NS = 7 * 86_400 * NS_PER_SECOND
-
-
-class StoredEvent(msgspec.Struct, frozen=True):
-    """One event. Frames are its stream's, times UTC in ns since 1970, `peak` and `mean` in [0, 1], levels in dBFS.
-
-    id: unique for ever: the daemon's run, then the engine's id. seq: order in which stages were stored, 0 before.
-    decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
-    level_db: mean power from onset to offset, None where no level was measured.
-    enter, leave, min_on_ms, min_off_ms: the thresholds in force.
-    ended_by: "" while it lasts; quiet, gap (samples were lost, or its pack failed), paused (the stream), end (of the
-        source), stop or crash (of the daemon).
-    test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
-    mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
-    """
-
-    id: str
-    stream: str
-    pack: str
-    pack_hash: str
-    label: str
-    group: str
-    stage: str
-    onset_frame: int
-    offset_frame: int | None
-    onset_ns: int
-    offset_ns: int | None
-    decided_ns: int
-    peak: float
-    mean: float
-    enter: float
-    leave: float
-    min_on_ms: int
-    min_off_ms: int
-    level_db: float | None = None
-    ended_by: str = ""
-    test: bool = False
-    clip: str = ""
-    mark: str = ""
-    mark_label: str = ""
-    seq: int = 0
 
 
 _FIELDS = StoredEvent.__struct_fields__
@@ -76,7 +32,9 @@ def put_events(tx: sqlite3.Connection, events: Iterable[StoredEvent]) -> None:
     tx.execute("UPDATE last_seq SET seq = ?", (seq,))
 
 
-def close_stale(tx: sqlite3.Connection, *, ended_by: str = "crash", lasting: Container[str] = ()) -> list[StoredEvent]:
+def close_stale(
+    tx: sqlite3.Connection, *, ended_by: str = Ending.CRASH, lasting: Container[str] = ()
+) -> list[StoredEvent]:
     """Close what a daemon that is gone left open, where it was last known to go on. Returns these events.
 
     lasting: ids of events that go on.
@@ -105,6 +63,14 @@ def raise_seq(tx: sqlite3.Connection, seq: int) -> None:
     tx.execute("UPDATE last_seq SET seq = MAX(seq, ?)", (seq,))
 
 
+def begin_seq(tx: sqlite3.Connection, now_ns: int) -> None:
+    """In a database that has given no `seq` yet the first is the time (ms since 1970).
+
+    So it lies above those of a database that was there before, and who reads on from one of them misses nothing.
+    """
+    tx.execute("UPDATE last_seq SET seq = ? WHERE seq = 0", (now_ns // 1_000_000,))
+
+
 def set_clip(tx: sqlite3.Connection, event_id: str, clip: str) -> None:
     """Name the clip of an event (file below clips/), or "" where it has none any more. It keeps its `seq`."""
     tx.execute("UPDATE events SET clip = ? WHERE id = ?", (clip, event_id))
@@ -124,20 +90,6 @@ def find(connection: sqlite3.Connection, event_id: str) -> StoredEvent | None:
     """The event of that id."""
     found = _read(connection.execute(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,)))
     return found[0] if found else None
-
-
-def short_id(event: str) -> str:
-    """What a person types in place of an event's id: as short as version control has it, and the same for ever."""
-    return hashlib.sha1(event.encode(), usedforsecurity=False).hexdigest()[:SHORT]
-
-
-def named(connection: sqlite3.Connection, text: str) -> list[StoredEvent]:
-    """The events that a person means by `text`, an id or a short one: none, one, or several that share it."""
-    if not _SHORT.fullmatch(text):
-        found = find(connection, text)
-        return [] if found is None else [found]
-    ids = [event for (event,) in connection.execute("SELECT id FROM events") if short_id(event) == text]
-    return [event for name in ids if (event := find(connection, name)) is not None]
 
 
 def query(
@@ -172,6 +124,27 @@ def query(
     rows = connection.execute(f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY {order} LIMIT ?", values)
     events = _read(rows)
     return events if after_seq is not None else events[::-1]
+
+
+def page_after(connection: sqlite3.Connection, after: int | None, *, limit: int) -> tuple[list[StoredEvent], int, bool]:
+    """Real events whose newest stage came after this `seq`: at most `limit`, where to go on, whether there is more.
+
+    None is now. A `seq` that was not given yet is of another database: then all of this one follow.
+    """
+    connection.execute("BEGIN")  # both reads see the same moment
+    (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()
+    events: list[StoredEvent] = []
+    if after is not None:
+        events = query(connection, after_seq=begin_after(after, last), limit=limit + 1)
+    connection.execute("ROLLBACK")
+    more = len(events) > limit
+    events = events[:limit]
+    return events, events[-1].seq if more else last, more
+
+
+def begin_after(after: int, last: int) -> int:
+    """Where to read on for who has had everything up to `after`. last: the newest `seq` of this database."""
+    return after if after <= last else 0
 
 
 def conditions(

@@ -6,11 +6,11 @@ The daemon feeds it live; a replay of a score log feeds it the same rows and get
 from collections.abc import Container, Mapping, Sequence
 
 from streamclf.clock import FRAME_MS, NS_PER_FRAME
-from streamclf.engine.segment import Decision
+from streamclf.engine.segment import Ending
 from streamclf.store.events import StoredEvent, closed
 from streamclf.store.loudness import Loudness, codes_of_rms
 from streamclf.store.packfacts import PackFacts
-from streamclf.types import Event, Gap, Levels, Output, Stage, Status, StreamState
+from streamclf.types import Event, Levels, Output, Stage
 
 
 class Ledger:
@@ -24,35 +24,25 @@ class Ledger:
         self._run = run
         self._packs = packs
         self._test = test
-        self._states: dict[str, StreamState] = {}
-        self._failed: set[str] = set()  # packs that do not score
         self._loudness: dict[str, Loudness] = {}
 
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> list[StoredEvent]:
         """The events among `outputs`, in their order. epochs: stream -> wall time (ns) of its frame 0."""
-        broken = {output.stream for output in outputs if isinstance(output, Gap)}
-        for output in outputs:
-            if isinstance(output, Status) and output.stream and output.state.of_stream:
-                self._states[output.stream] = output.state.settled
-            elif isinstance(output, Status) and output.state is StreamState.PACK_PROBLEM:
-                self._failed.add(output.pack)
-            elif isinstance(output, Status) and output.state is StreamState.PACK_BACK:
-                self._failed.discard(output.pack)
         taken = []
         for output in outputs:
             if isinstance(output, Levels):
                 loudness = self._loudness.setdefault(output.stream, Loudness())
                 loudness.push(output.first_frame, codes_of_rms(output.rms))
             elif isinstance(output, Event):
-                taken.append(self._event(output, epochs[output.stream], broken))
+                taken.append(self._event(output, epochs[output.stream]))
         return taken
 
     def stop(self) -> list[StoredEvent]:
         """Close what lasts: the daemon ends."""
         lasting, self.lasting = self.lasting, {}
-        return [closed(event, ended_by="stop") for event in lasting.values()]
+        return [closed(event, ended_by=Ending.STOP) for event in lasting.values()]
 
-    def _event(self, event: Event, epoch_ns: int, broken: Container[str]) -> StoredEvent:
+    def _event(self, event: Event, epoch_ns: int) -> StoredEvent:
         pack = self._packs[event.pack]
         label, decision = pack.labels[event.label]
         name = f"{self._run}/{event.id}"
@@ -80,7 +70,7 @@ class Ledger:
             min_on_ms=decision.min_on * FRAME_MS,
             min_off_ms=decision.min_off * FRAME_MS,
             level_db=loudness.level_db(event.onset_frame, end) if loudness else None,
-            ended_by=self._ended_by(event, decision, broken) if event.stage is Stage.CLOSE else "",
+            ended_by=event.ended_by,
             test=event.stream in self._test,
         )
         if event.stage is Stage.CLOSE:
@@ -88,13 +78,3 @@ class Ledger:
         else:
             self.lasting[name] = stored
         return stored
-
-    def _ended_by(self, event: Event, decision: Decision, broken: Container[str]) -> str:
-        assert event.offset_frame is not None
-        state = self._states.get(event.stream)
-        if event.decided_frame - event.offset_frame >= decision.min_off:
-            return "quiet"
-        if state is StreamState.PAUSED:
-            return "paused"
-        unheard = state is not None and state.silent and not state.over
-        return "gap" if unheard or event.pack in self._failed or event.stream in broken else "end"

@@ -31,7 +31,7 @@ from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import StoreError
 from streamclf.store import alive
 from streamclf.store.database import Change, Store
-from streamclf.store.events import StoredEvent, close_stale, put_events, raise_seq
+from streamclf.store.events import StoredEvent, begin_seq, close_stale, put_events, raise_seq
 from streamclf.store.gaps import GapsWaiting
 from streamclf.store.ledger import Ledger
 from streamclf.writer.backlog import MAX_BACKLOG, Backlog
@@ -336,6 +336,8 @@ class Writer:
                 raise_seq(tx, self._store.given_seq)
                 memory.write_all(tx, self._book.memory)
                 outbox.put_carried(tx, self._carried or outbox.Carried())
+            if not self._began:
+                begin_seq(tx, time.time_ns())
             stale = [] if self._began else close_stale(tx, lasting=self._ledger.lasting)
             put_events(tx, told)
             self._gaps.write(tx)

@@ -285,7 +285,7 @@ def test_config_check_reads_the_rules_that_it_names(tmp_path: Path) -> None:
 
 
 def test_listening_where_nobody_serves(tmp_path: Path, free_port: int) -> None:
-    args = ("listen", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
+    args = ("listen", "--url", f"ws://127.0.0.1:{free_port}/v1", "--no-reconnect")
 
     said = sentence(run_cli(*args, home=tmp_path), status=1)
 

@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 from streamclf.client import Client, Reconnect, link
 from streamclf.client.link import Link
 from streamclf.protocol import wire
+from streamclf.serve.frames import text_frame
 from tests.support.following import Waits, run
 from tests.support.serving import make_hub
 
@@ -62,7 +63,7 @@ def test_one_that_answers_is_waited_for() -> None:
 @asynccontextmanager
 async def falling_silent() -> AsyncIterator[int]:
     """A port where every client gets its `hello`, and nothing after it: no message, no answer to a ping."""
-    hello = wire.text_frame(wire.encode(make_hub().hello()))
+    hello = text_frame(wire.encode(make_hub().hello()))
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         protocol = ServerProtocol(subprotocols=[Subprotocol(wire.PROTOCOL)])

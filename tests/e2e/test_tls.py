@@ -188,7 +188,7 @@ def test_a_daemon_with_a_certificate_tests_itself_over_tls_and_refuses_a_wrong_p
             while True:
                 _, body = await request(running.port, "/v1/status", trusting(certificate))
                 _, counts = await request(running.port, "/metrics", trusting(certificate))
-                assert b'streamclf_selftests_total{outcome="failed"}' not in counts, json.loads(body)
+                assert b'streamclf_selftests_total{outcome="failed"} 0.0' in counts, json.loads(body)
                 if b'streamclf_selftests_total{outcome="passed"} 1.0' in counts:
                     return
                 await asyncio.sleep(0.2)

@@ -17,7 +17,7 @@ from typing import Any
 from streamclf.audio.sources.demo import DEMO_FILE
 from tests.support.documents import commands
 from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
-from tools.reference.tasks import SCRIPTS, Piece, Task, read
+from tools.reference.tasks import SCRIPTS, Errand, Piece, read
 
 LIMIT_S = 120.0
 _ENDLESS = ("streamclf run", "streamclf listen", "python3 ")
@@ -102,15 +102,15 @@ class Home:
 class Script:
     """A task that is being done: `next` takes its steps one by one, files first where they come first."""
 
-    task: Task
+    task: Errand
     home: Home
     shared: bool
     _steps: Iterator[Piece | str]
 
-    def next(self, *, until: str = "", code: int = 0, **given: str) -> str:
+    def next(self, given: Mapping[str, str] | None = None, *, until: str = "") -> str:
         """The next command, with words in place of others; what it printed. until: ends one that goes on for ever."""
         line = self._line()
-        for word, instead in given.items():
+        for word, instead in (given or {}).items():
             assert word in line, f"{word} is not in {line}"
             line = line.replace(word, instead)
         line = self.home.here(line)
@@ -121,7 +121,7 @@ class Script:
         if until:
             return self.home.first_with(until, line)
         assert not line.startswith(_ENDLESS) or "--until-end" in line, f"{line} never ends: say until when"
-        return self.home.type(line, code=code)
+        return self.home.type(line)
 
     def skip(self) -> str:
         """The next command, which the test itself does."""
@@ -167,7 +167,7 @@ def new_home(folder: Path, extra: Mapping[str, str] | None = None) -> Home:
 
 def ids(table: str) -> list[str]:
     """The short ids in a table of events."""
-    return re.findall(r"\b[0-9a-f]{7}\b(?=  |\n|$)", table)
+    return re.findall(r"  ([a-p]{6})(?=  |\n|$)", table)
 
 
 def wait_for(there: Callable[[], object], what: str) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from streamclf.clock import NS_PER_FRAME
-from streamclf.engine.segment import Decision
+from streamclf.engine.segment import Decision, Ending
 from streamclf.store.events import StoredEvent
 from streamclf.store.packfacts import PackFacts
 from streamclf.types import Event, Label, Stage
@@ -41,4 +41,5 @@ def stored(number: int = 0, *, stage: str = "close", frames: int = 50, **changes
 
 def heard(stage: Stage, *, onset: int = 100, offset: int | None = None, decided: int = 105) -> Event:
     """What the engine says of a robin on stream mic, in a pack of FACTS."""
-    return Event("mic", "birds", f"mic/birds/robin/{onset}", "robin", stage, onset, offset, 0.9, 0.7, decided)
+    return Event("mic", "birds", f"mic/birds/robin/{onset}", "robin", stage, onset, offset, 0.9, 0.7, decided,
+                 Ending.QUIET if stage is Stage.CLOSE else "")  # fmt: skip

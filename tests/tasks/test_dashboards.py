@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from streamclf.audio.sources.demo import DEMO_FILE
 from tests.support.home import LIMIT_S, Home, doing, heard
@@ -57,10 +58,10 @@ def test_a_page_of_my_own(home: Home) -> None:
         finally:
             server.kill()
             server.wait()
-    with connect(f"ws://127.0.0.1:{home.port}/v1", origin=f"http://127.0.0.1:{port}") as page:  # type: ignore[arg-type]
+    with connect(f"ws://127.0.0.1:{home.port}/v1", origin=Origin(f"http://127.0.0.1:{port}")) as page:
         assert json.loads(page.recv(LIMIT_S))["type"] == "hello"
     with pytest.raises(InvalidStatus, match="403"):
-        connect(f"ws://127.0.0.1:{home.port}/v1", origin="http://127.0.0.1:1")  # type: ignore[arg-type]
+        connect(f"ws://127.0.0.1:{home.port}/v1", origin=Origin("http://127.0.0.1:1"))
     assert "--origin http://127.0.0.1:1" in home.daemons[0].stderr, "the log says how to let it in"
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support.documents import ROOT, anchors, pages
-from tools.reference.tasks import PEOPLE, Piece, Task, tasks
+from tools.reference.tasks import PEOPLE, Errand, Piece, tasks
 
 OWN = ROOT / "docs" / "figures" / "tasks.md"
 MOST = {
@@ -37,7 +37,7 @@ def _plain(line: str) -> str:
 
 
 @pytest.mark.parametrize("task", ALL)
-def test_each_command_and_line_stands_in_the_documents(task: Task) -> None:
+def test_each_command_and_line_stands_in_the_documents(task: Errand) -> None:
     for step in task.steps:
         lines = step.text.splitlines() if isinstance(step, Piece) else [step]
         known = said(step.language if isinstance(step, Piece) else "sh")
@@ -49,7 +49,7 @@ def test_each_command_and_line_stands_in_the_documents(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", ALL)
-def test_it_takes_no_more_commands_than_it_did(task: Task) -> None:
+def test_it_takes_no_more_commands_than_it_did(task: Errand) -> None:
     assert len(task.commands) <= MOST[task.name]
 
 
@@ -60,7 +60,7 @@ def test_there_are_tasks_of_each_kind_of_person() -> None:
 
 
 @pytest.mark.parametrize("task", ALL)
-def test_the_page_that_tells_of_it_is_there(task: Task) -> None:
+def test_the_page_that_tells_of_it_is_there(task: Errand) -> None:
     where, _, anchor = task.page.partition("#")
     assert (ROOT / where).is_file()
     assert not anchor or anchor in anchors(ROOT / where)

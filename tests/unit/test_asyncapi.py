@@ -18,7 +18,7 @@ def test_every_message_is_in_it_and_every_reference_leads_somewhere() -> None:
     messages = document["components"]["messages"]
     tags = {kind.__struct_config__.tag for kind in (*wire.SERVER_MESSAGES, *wire.CLIENT_MESSAGES)}
 
-    assert set(messages) == tags | {"binary_scores", "picture", "samples", "sound"}
+    assert set(messages) == tags | {"binary_scores", "picture", "samples", "sound", "event_page", "kept_event"}
     assert references(document)
     for reference in references(document):
         place = document

@@ -5,7 +5,7 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
-from streamclf.client import DEFAULT_URL, Bookmark, Client, Reconnect, Subscription, parse_url
+from streamclf.client import DEFAULT_URL, Bookmark, Client, Reconnect, Subscription, age_s, parse_url
 from streamclf.client.options import Wish
 from streamclf.client.reader import Reader
 from streamclf.errors import ServeError
@@ -282,7 +282,7 @@ def test_a_restarted_daemon_begins_a_new_count() -> None:
 
     assert reader.bookmark == (1000, "here"), "the old place has to be named until it is refused"
 
-    restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=0, reason="restart")
+    restart = wire.Lagged(seq=0, from_seq=0, to_seq=0, dropped=None, reason="restart")
     taken = reader.take(wire.encode(restart).decode())
     assert taken == restart
     assert reader.bookmark == (0, "another")
@@ -300,3 +300,12 @@ def payload(frame: bytes) -> str:
     """Text of one unmasked websocket frame."""
     at = {126: 4, 127: 10}.get(frame[1], 2)
     return frame[at:].decode()
+
+
+def test_the_age_of_a_message_is_from_its_newest_sample_to_now() -> None:
+    captured = wire.Scores(
+        stream="mic", pack="p", seq=1, first_frame=0, count=1, labels=["a"], rows=[[0.1]], final=True,
+        captured_ns=1_000_000_000, decided_ns=2, sent_ns=3,
+    )  # fmt: skip
+    assert age_s(captured, now_ns=1_250_000_000) == 0.25
+    assert age_s(captured) > 1e9

@@ -68,3 +68,11 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
 
     ground = "streamclf.errors streamclf.scan streamclf.text"
     assert done.stdout.splitlines()[-1] == f"streamclf streamclf.cli streamclf.commands {ground}"
+
+
+def test_the_daemon_is_named_the_same_way_everywhere() -> None:
+    for name in ("listen", "snapshot"):
+        assert "--url" in {option for parameter in load(name).params for option in parameter.opts}
+    said = ran("from streamclf.cli import main; main()", "listen", "ws://one:1/v1", "--url", "ws://two:2/v1")
+    assert said.returncode == 2
+    assert "given twice" in said.stderr

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from click.testing import CliRunner
 from streamclf.commands.events import events
 from streamclf.errors import StoreError, UsageError
 from streamclf.store.database import Store
-from streamclf.store.events import put_events, set_mark, short_id
+from streamclf.store.events import put_events, set_mark
 from streamclf.store.gaps import GapsWaiting
+from streamclf.store.shortid import short_id
 from tests.support.storing import START_NS, stored
 
 SINCE = ("--since", "2023-11-14T22:13:20+00:00")  # START_NS
@@ -90,6 +92,21 @@ def test_csv_has_no_formula_and_numbers_are_numbers(folder: Path) -> None:
     assert rows[1]["offset"] == ""
 
 
+def test_a_spreadsheet_finds_local_time_utc_duration_and_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        rows = list(csv.DictReader(io.StringIO(call(folder, *SINCE, "--format", "csv"))))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    first = rows[0]
+    assert list(first)[:3] == ["local_time", "utc", "duration_s"]
+    assert (first["local_time"], first["utc"]) == ("2023-11-15 03:43:21.00", "2023-11-14 22:13:21.00")
+    assert [row["duration_s"] for row in rows] == ["1.0", "", "1.0"], "what lasts has none"
+    assert first["id"] == stored(1).id
+
+
 def test_audacity_and_raven_count_from_since(folder: Path) -> None:
     assert call(folder, *SINCE, "--format", "audacity").splitlines()[0] == "1.000\t2.000\trobin"
     raven = call(folder, *SINCE, "--format", "raven").splitlines()
@@ -110,7 +127,7 @@ def test_the_table_has_short_ids_marks_and_what_was_not_heard(folder: Path) -> N
         set_mark(tx, stored(1).id, "wrong", "wren")
         waiting.write(tx)
     lines = call(folder, *SINCE).splitlines()
-    assert f"{short_id(stored(1).id)}  wrong: wren  a.flac" in lines[1]
+    assert f"wrong, wren  {short_id(stored(1).id)}  a.flac" in lines[1]
     assert "mic" in lines[2]
     assert "(not heard: no daemon ran)" in lines[2]
     assert len(lines) == 5

@@ -1,12 +1,15 @@
 """What is made of the engine's words before it is kept: times, thresholds, levels, why an event ended."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from streamclf.clock import NS_PER_FRAME
+from streamclf.engine.segment import Ending
 from streamclf.store.ledger import Ledger
 from streamclf.store.loudness import KEPT_FRAMES, Loudness, codes_of_rms, decibels_of_codes
-from streamclf.types import Gap, Levels, Stage, Status, StreamState
+from streamclf.types import Levels, Stage
 from tests.support.storing import FACTS, heard
 
 EPOCH = 1_000 * NS_PER_FRAME
@@ -38,37 +41,15 @@ def test_an_onset_stays_where_it_was_though_the_clock_is_corrected() -> None:
     assert closed.offset_ns == opened.onset_ns + 20 * NS_PER_FRAME
 
 
-def test_why_an_event_ended() -> None:
+def test_why_an_event_ended_is_kept_as_the_engine_told_it() -> None:
     ledger = Ledger("run1", FACTS)
-    cut = heard(Stage.CLOSE, offset=120, decided=121)
-    (by_gap,) = ledger.take([cut, Gap("mic", 1, 2, "unplugged")], {"mic": EPOCH})
-    (by_end,) = ledger.take([cut, Gap("other", 1, 2, "unplugged")], {"mic": EPOCH})
+    cut = replace(heard(Stage.CLOSE, offset=120, decided=121), ended_by=Ending.PAUSED)
+    (paused,) = ledger.take([cut], {"mic": EPOCH})
     ledger.take([heard(Stage.OPEN)], {"mic": EPOCH})
     (by_stop,) = ledger.stop()
 
-    assert [e.ended_by for e in (by_gap, by_end, by_stop)] == ["gap", "end", "stop"]
+    assert [e.ended_by for e in (paused, by_stop)] == ["paused", "stop"]
     assert (by_stop.stage, by_stop.offset_frame, ledger.lasting) == ("close", 105, {})
-
-
-@pytest.mark.parametrize(
-    ("state", "ended_by"),
-    [(StreamState.PAUSED, "paused"), (StreamState.LOST, "gap"), (StreamState.RECONNECTING, "gap"),
-     (StreamState.ENDED, "end"), (StreamState.RESUMED, "end"), (StreamState.BEHIND, "end")],
-)  # fmt: skip
-def test_an_event_of_a_stream_that_is_not_heard_says_so(state: StreamState, ended_by: str) -> None:
-    cut = heard(Stage.CLOSE, offset=120, decided=121)
-    ledger = Ledger("run1", FACTS)
-    (closed,) = ledger.take([cut, Status("mic", state, "why")], {"mic": EPOCH})
-    assert closed.ended_by == ended_by
-
-
-def test_an_event_whose_pack_fails_was_cut_off() -> None:
-    cut = heard(Stage.CLOSE, offset=120, decided=121)
-    ledger = Ledger("run1", FACTS)
-    (failed,) = ledger.take([cut, Status("", StreamState.PACK_PROBLEM, "it hangs", pack=cut.pack)], {"mic": EPOCH})
-    ledger.take([Status("", StreamState.PACK_BACK, "it works again", pack=cut.pack)], {"mic": EPOCH})
-    (ended,) = ledger.take([cut], {"mic": EPOCH})
-    assert [failed.ended_by, ended.ended_by] == ["gap", "end"]
 
 
 def test_self_test_streams_are_marked() -> None:

@@ -14,6 +14,7 @@ from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.store.clips import Cut, clip_name, write_clip
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, put_events, query, set_clip, set_mark
+from streamclf.store.shortid import short_id
 from streamclf.train.data.annotations import read_data, split_by_source
 from tests.support.storing import stored
 
@@ -135,3 +136,29 @@ def test_an_export_is_narrowed_and_never_writes_over_anything(folder: Path, tmp_
     with pytest.raises(StreamclfError, match="no event is marked"):
         call(folder, "export", "--marked", str(tmp_path / "x"), "--label", "cat")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_row_of_the_table_is_marked_by_its_short_id(folder: Path) -> None:
+    assert stored(6).id not in call(folder, "mark", short_id(stored(6).id), "right")
+    assert marks(folder)[stored(6).id] == ("right", "")
+    with pytest.raises(UsageError, match="there is no event 'aaaaaa'; `streamclf events` shows their ids"):
+        call(folder, "mark", "aaaaaa", "right")
+    with pytest.raises(UsageError, match="its store is not here; give the whole id with --url"):
+        call(folder / "no", "mark", "aaaaaa", "right", "--url", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("", "clips are switched off, .clips. enabled switches them on"),
+        ("[clips]\nenabled = true\nlabels = ['owl']\n", "labels does not ask for robin"),
+        ("[clips]\nenabled = true\n", "another one of the same visit was better"),
+    ],
+)
+def test_an_export_without_clips_says_which_setting_it_was(tmp_path: Path, config: str, reason: str) -> None:
+    with closing(Store.open(tmp_path / "store")) as store, store.transaction() as tx:
+        put_events(tx, [stored(1)])
+        set_mark(tx, stored(1).id, "right", "")
+    (tmp_path / "config.toml").write_text(config)
+    with pytest.raises(StreamclfError, match=f"of 1 marked events none has a clip: .*{reason}"):
+        call(tmp_path / "store", "export", "--marked", str(tmp_path / "o"), "--config", str(tmp_path / "config.toml"))

@@ -24,10 +24,11 @@ from streamclf.engine.segment import Decision
 from streamclf.errors import StoreError, UsageError
 from streamclf.store import alive
 from streamclf.store.database import FILE_NAME, Store
-from streamclf.store.events import StoredEvent, put_events, short_id
+from streamclf.store.events import StoredEvent, put_events
 from streamclf.store.gaps import GapsWaiting
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
+from streamclf.store.shortid import short_id
 from streamclf.types import F32, FrameScores, Gap, Label, Levels
 from tests.support.heard import DAWN_NS, ended, opened
 

@@ -8,6 +8,7 @@ import pytest
 
 from streamclf.errors import ServeError
 from streamclf.protocol import packed, wire
+from streamclf.serve.frames import binary_frame, text_frame
 
 
 def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:
@@ -29,7 +30,7 @@ def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:
     ("kind", "fields"),
     [
         (wire.Event, "stream pack seq id label stage onset_frame offset_frame peak mean onset_ns offset_ns "
-                     "captured_ns decided_ns sent_ns"),
+                     "captured_ns decided_ns sent_ns ended_by"),
         (wire.Gap, "stream seq first_sample last_sample reason"),
         (wire.Status, "stream pack state detail seq"),
         (wire.Lagged, "seq from_seq to_seq dropped reason"),
@@ -118,6 +119,11 @@ def test_bytes_that_are_no_score_message_are_refused(spoil: object) -> None:
 
 
 def test_long_and_short_frames_are_framed_as_the_websocket_standard_says() -> None:
-    assert wire.text_frame(b"hi") == b"\x81\x02hi"
-    assert wire.binary_frame(b"x" * 300)[:4] == b"\x82\x7e\x01\x2c"
-    assert wire.text_frame(b"y" * 70000)[:10] == b"\x81\x7f" + (70000).to_bytes(8, "big")
+    assert text_frame(b"hi") == b"\x81\x02hi"
+    assert binary_frame(b"x" * 300)[:4] == b"\x82\x7e\x01\x2c"
+    assert text_frame(b"y" * 70000)[:10] == b"\x81\x7f" + (70000).to_bytes(8, "big")
+
+
+def test_a_message_says_what_it_is() -> None:
+    assert wire.Marked(event="e", mark="", label="", seq=1).type == "marked"
+    assert wire.decode_server(b'{"type":"error","code":"bad-mark","message":"no"}').type == "error"

@@ -103,7 +103,7 @@ class Witness(threading.Thread):
 
 def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> KillReport:
     """Daemons on four recordings, each killed within two seconds after it is ready."""
-    sound, pack, store = _beeps(folder / "beeps.wav"), stateful_pack(folder / "pack"), folder / "store"
+    sound, pack, store = beeps(folder / "beeps.wav"), stateful_pack(folder / "pack"), folder / "store"
     env = clean_env(folder, {"STREAMCLF_RULES": str(folder / "rules.toml"), "STREAMCLF_STORE_PATH": str(store)})
     sources = [word for i in range(STREAMS) for word in ("--source", f"file:{sound}#loop=yes&name=mic{i}")]
 
@@ -258,7 +258,7 @@ def _write_rules(path: Path, receiver: WebhookReceiver) -> None:
     )
 
 
-def _beeps(path: Path) -> Path:
+def beeps(path: Path) -> Path:
     """A second and a half in which a tone comes and goes twice."""
     samples = np.zeros(3 * RATE // 2, dtype=np.float32)
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE // 4) / RATE)

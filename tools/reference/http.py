@@ -48,7 +48,7 @@ _ERRORS = (
     ("401", "A token is needed, or the one that came is wrong."),
     ("403", "The role may not; or the Host, the Origin or the page that asks is not allowed."),
     ("404", "There is nothing here, or what was asked for does not exist or is not kept."),
-    ("405", "Only GET and HEAD are answered."),
+    ("405", "Only GET and HEAD are answered, and OPTIONS below `/v1/` for pages of allowed origins."),
     ("429", "Too many wrong tokens came from this address; wait some seconds."),
     ("503", "Too many connections, or the store cannot be read now."),
 )
@@ -71,7 +71,9 @@ def text() -> str:
         "HTTP addresses",
         "Everything is on one port, by default `http://127.0.0.1:8765`, and only read: GET and HEAD. A token goes "
         "along as `Authorization: Bearer TOKEN` or `?token=TOKEN`; where none is set, everybody is admin. Times are "
-        "nanoseconds since 1970, answers JSON unless something else is said.",
+        "nanoseconds since 1970, answers JSON unless something else is said. Pages of other sites may read what lies "
+        "below `/v1/` where `server.origins` lets them in (CORS), with a token and never with a login's cookie; "
+        "`/v1/session`, `/v1/login` and `/v1/logout` are for the daemon's own page alone.",
         table(("Address", "Role", "What it answers"), rows),
         "A role may do what those before it may: "
         + ", ".join(f"*{role.name.lower()}*" for role in Role)

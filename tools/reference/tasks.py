@@ -23,7 +23,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Errand:
     """What somebody wants, and the steps to it: pieces of files and commands of a shell, in order.
 
     who: one of `PEOPLE`. page: where a person reads how.
@@ -46,7 +46,7 @@ class Task:
         return [step for step in self.steps if isinstance(step, Piece)]
 
 
-def read(path: Path) -> Task:
+def read(path: Path) -> Errand:
     """A script: a heading, `who` and `page`, then fenced blocks: `sh`, or a language and the file that it stands in."""
     text = path.read_text("utf-8")
     title, who, page = (_line(text, key) for key in ("# ", "Who: ", "Page: "))
@@ -56,14 +56,14 @@ def read(path: Path) -> Task:
             steps += [line for line in body.splitlines() if line.strip()]
         else:
             steps.append(Piece(language, where, body))
-    return Task(path.stem, title, who, page, tuple(steps))
+    return Errand(path.stem, title, who, page, tuple(steps))
 
 
 def _line(text: str, key: str) -> str:
     return next(line.removeprefix(key) for line in text.splitlines() if line.startswith(key))
 
 
-def tasks() -> list[Task]:
+def tasks() -> list[Errand]:
     """All of them, by who does them."""
     return sorted(map(read, SCRIPTS.glob("*.md")), key=lambda task: (PEOPLE.index(task.who), task.title))
 
@@ -86,5 +86,6 @@ def text() -> str:
 
 
 def _link(where: str) -> str:
-    shown = where.removeprefix("docs/").partition("#")[0].removesuffix(".md")
+    path = Path(where.partition("#")[0])
+    shown = path.parent.name if path.stem == "index" else path.stem
     return f"[{shown}](../{where.removeprefix('docs/')})"

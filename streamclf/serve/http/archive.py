@@ -20,8 +20,8 @@ def stored_routes(
 
     live: the running daemon, which alone knows its rules and why. Call it on the event loop's thread.
     """
-    routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, _nothing_kept))
-    routes["/v1/clip"] = Route(Role.AUDIO, _nothing_kept)
+    routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
+    routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
     if folder is None:
         return routes
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
@@ -33,5 +33,6 @@ def stored_routes(
     return routes
 
 
-def _nothing_kept(query: Query) -> Reply:
+def nothing_kept(query: Query) -> Reply:
+    """Raises `NotKeptError`."""
     raise NotKeptError("no events are kept; [store] enabled switches it on")

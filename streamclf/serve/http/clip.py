@@ -18,9 +18,9 @@ import msgspec
 from streamclf.config import ClipsConfig
 from streamclf.serve.http.route import NotKeptError, Query, Reply
 from streamclf.serve.query import asked
-from streamclf.store.clips import FOLDER
+from streamclf.store.clips import FOLDER, why_none
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent, find
+from streamclf.store.events import find
 
 MAX_BYTES = 64 << 20  # the longest clip (120 s) at 192 kHz, 16 bit, has 46 MB before it is packed
 _NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})/(?P<file>[A-Za-z0-9_-]+\.(?P<kind>flac|opus))")
@@ -49,24 +49,12 @@ class Clips:
             raise NotKeptError(f"there is no event '{wish.event[:200]}' in the store")
         name = _NAME.fullmatch(event.clip)
         if name is None:
-            raise NotKeptError(f"no clip is kept of this event: {_why_none(event, self._config())}")
+            raise NotKeptError(f"no clip is kept of this event: {why_none(event, self._config())}")
         try:
             body = _read(self._folder / FOLDER, name["day"], name["file"])
         except OSError as fault:
             raise NotKeptError(f"the clip of this event cannot be read any more: {fault.strerror}") from None
         return Reply(body, _KINDS[name["kind"]])
-
-
-def _why_none(event: StoredEvent, config: ClipsConfig) -> str:
-    """Why an event has no clip, as the settings are now; which of several reasons it was is not kept."""
-    if not config.enabled:
-        return "clips are switched off, [clips] enabled switches them on"
-    if config.labels and event.label not in config.labels and f"group:{event.group}" not in config.labels:
-        return f"[clips] labels does not ask for {event.label}"
-    if event.stage != "close":
-        return "it still goes on, a clip is written behind its end"
-    speech = "it held speech ([clips] privacy = drop), " if config.privacy == "drop" else ""
-    return f"{speech}another one of the same visit was better, or it had to go for its age or for want of space"
 
 
 def _read(clips: Path, day: str, file: str) -> bytes:

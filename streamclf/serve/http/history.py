@@ -6,7 +6,9 @@
     after             only events whose newest stage was stored after this one, in that order
 
 Without `after` a page holds the newest events, by onset. Every page says where to go on: `after` is the next request's,
-`more` whether there is more already. A client that goes on with it sees each later stage of each event, once.
+`more` whether there is more already. A client that goes on with it sees each later stage of each event, once, over all
+restarts of the daemon. One that has never asked begins with `after=0`. Where the store has been begun anew, all that it
+has follows; its numbers lie above those of the one before.
 """
 
 from contextlib import closing
@@ -15,10 +17,11 @@ from typing import Annotated
 
 import msgspec
 
+from streamclf.protocol.kept import EventPage
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.query import asked
 from streamclf.store.database import reader
-from streamclf.store.events import StoredEvent
+from streamclf.store.events import begin_after
 from streamclf.store.events import query as find_events
 
 LISTS = ("labels", "streams")
@@ -35,14 +38,6 @@ class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None
-
-
-class Page(msgspec.Struct, frozen=True):
-    """The answer."""
-
-    events: list[StoredEvent]
-    after: int
-    more: bool
 
 
 class History:
@@ -64,11 +59,11 @@ class History:
                 labels=wish.labels,
                 streams=wish.streams,
                 min_peak=wish.min_peak,
-                after_seq=wish.after,
+                after_seq=None if wish.after is None else begin_after(wish.after, last),
                 limit=wish.limit + (wish.after is not None),
                 test=wish.test,
             )
             connection.execute("ROLLBACK")
         more = wish.after is not None and len(events) > wish.limit
         page = events[: wish.limit]
-        return Reply(msgspec.json.encode(Page(page, page[-1].seq if more else last, more)))
+        return Reply(msgspec.json.encode(EventPage(page, page[-1].seq if more else last, more)))

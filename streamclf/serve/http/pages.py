@@ -17,8 +17,12 @@ from websockets.http11 import Request, Response
 from streamclf import __version__, metrics
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol.status import condition_of
-from streamclf.serve.http import login, site
+from streamclf.serve.connection import ServedConnection
+from streamclf.serve.http import cors, login, site
 from streamclf.serve.http.access import Access, Refusal
+from streamclf.serve.http.archive import nothing_kept
+from streamclf.serve.http.feed import PATH as FEED_PATH
+from streamclf.serve.http.feed import Feed, Following
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
@@ -27,10 +31,12 @@ from streamclf.serve.query import query_of
 from streamclf.serve.roles import Role
 
 SOCKET_PATH = "/v1"
+ANSWER_LIMIT_S = 10.0
 HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 
 logger = logging.getLogger("streamclf.serve")
 
+Answer = Response | Awaitable[Response] | Following
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -52,7 +58,8 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 class Pages:
     """Answers every request that is not a websocket's. Reads its files once. routes: what is added to the own ones.
 
-    problems: what the answers about health are made from; None for what the hub alone tells.
+    problems: what the answers about health are made from; None for what the hub alone tells. feed: of the events that
+    are kept; None where none are.
     """
 
     routes: Mapping[str, Route]
@@ -65,8 +72,10 @@ class Pages:
         routes: Mapping[str, Route] | None = None,
         *,
         problems: Problems | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self._hub = hub
+        self._feed = feed
         self._problems = problems or Problems(hub)
         self._access = access
         self._started_s = time.monotonic()
@@ -74,14 +83,32 @@ class Pages:
         self._schema = files("streamclf.protocol").joinpath("asyncapi.json").read_bytes()
         self.routes = {
             "/v1/picture": Route(Role.LABELS, self._picture),
+            FEED_PATH: Route(Role.LABELS, nothing_kept),
             "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
             **(routes or {}),
         }
 
-    def respond(self, request: Request, peer: str) -> Response | Awaitable[Response] | Role:
+    def respond(self, request: Request, peer: str) -> Answer | Role:
         """The answer, now or soon; or the role of a caller that may open a websocket. peer: the sender's address."""
         if why := self._access.check_host(request.headers.get_all("Host")):
             return _refuse(HTTPStatus.FORBIDDEN, "host", why)
+        path = self._below_base(request.path.partition("?")[0])
+        origins = request.headers.get_all("Origin")
+        if not cors.shared(path):
+            return self._respond(request, peer)
+        if why := self._access.check_origin(request.headers):
+            return self._refuse_origin(origins, why)
+        headers = cors.headers_for(origins[0] if origins else "")
+        if request.method == "OPTIONS":
+            headers = {**headers, **cors.preflight_headers(request.headers)}
+            return _answer(HTTPStatus.NO_CONTENT, b"", "text/plain", head=False, more=headers)
+        return _with(self._respond(request, peer), headers)
+
+    def _below_base(self, path: str) -> str:
+        base = self._access.base_path
+        return path.removeprefix(base) if base and path.startswith(base + "/") else path
+
+    def _respond(self, request: Request, peer: str) -> Answer | Role:
         if request.method not in ("GET", "HEAD"):
             response = _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "method", f"{request.method[:20]} is not answered here")
             response.headers["Allow"] = "GET, HEAD"
@@ -94,8 +121,7 @@ class Pages:
         base = self._access.base_path
         if base and path == base:
             return _redirect(f"{base}/{'?' if fields else ''}{fields}")
-        if base and path.startswith(base + "/"):
-            path = path.removeprefix(base)
+        path = self._below_base(path)
         socket = path == SOCKET_PATH
         if socket and (why := self._access.check_origin(request.headers)):
             return self._refuse_origin(request.headers.get_all("Origin"), why)
@@ -110,7 +136,7 @@ class Pages:
             logger.warning(line)
         return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
 
-    def _page(self, path: str, request: Request, caller: Role | Refusal) -> Response | Awaitable[Response]:
+    def _page(self, path: str, request: Request, caller: Role | Refusal) -> Answer:
         head = request.method == "HEAD"
         if path in self._site:
             file = self._site[path]
@@ -135,6 +161,13 @@ class Pages:
             wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
             return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)
         query = Query(query_of(request.path), caller)
+        if path == FEED_PATH and self._feed is not None:
+            if head:
+                return _answer(HTTPStatus.OK, b"", "text/event-stream; charset=utf-8", head=True)
+            try:
+                return Following(self._feed, query.fields, request.headers.get_all("Last-Event-ID"))
+            except ServeError as fault:
+                return _refuse(HTTPStatus.BAD_REQUEST, "query", str(fault))
         return _in_thread(route, query, head=head) if route.in_thread else _reply(route, query, head=head)
 
     def _picture(self, query: Query) -> Reply:
@@ -171,9 +204,47 @@ class Pages:
         return {"name": info.name, "state": state, "detail": detail, "demo": info.demo}
 
 
+def _with(answer: Answer | Role, headers: Mapping[str, str]) -> Answer | Role:
+    """`answer` with these headers besides."""
+    if isinstance(answer, Response):
+        for name, value in headers.items():
+            answer.headers[name] = value
+    elif isinstance(answer, Following):
+        answer.headers.update(headers)
+    elif not isinstance(answer, Role):
+        return _soon_with(answer, headers)
+    return answer
+
+
+async def _soon_with(answer: Awaitable[Response], headers: Mapping[str, str]) -> Response:
+    response = await answer
+    for name, value in headers.items():
+        response.headers[name] = value
+    return response
+
+
+async def run_following(following: Following, connection: ServedConnection) -> Response | None:
+    """None once it is over; an answer where it could not begin."""
+    try:
+        await following.run(connection)
+    except (StreamclfError, sqlite3.Error) as fault:
+        response = _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "fault", f"this cannot be answered now: {fault}")
+        for name, value in following.headers.items():
+            response.headers[name] = value
+        return response
+    except Exception:
+        logger.exception("events could not be sent")  # the library makes it a 500 and is silenced by us
+        raise
+    return None
+
+
 async def _in_thread(route: Route, query: Query, *, head: bool) -> Response:
     """A search through a year of events must not hold up the loop."""
-    return await asyncio.to_thread(_reply, route, query, head=head)
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            return await asyncio.to_thread(_reply, route, query, head=head)
+    except TimeoutError:
+        return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "fault", "this cannot be answered now: the disk does not answer")
 
 
 def _reply(route: Route, query: Query, *, head: bool) -> Response:

@@ -29,7 +29,8 @@ from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
 from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door
-from streamclf.serve.http.pages import Pages, unavailable
+from streamclf.serve.http.feed import Feed, Following
+from streamclf.serve.http.pages import Pages, run_following, unavailable
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.senders import HERE, sender_of
 from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
@@ -64,7 +65,7 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
+    problems, feed: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -77,6 +78,7 @@ class Server:
         routes: Mapping[str, Route] | None = None,
         problems: Problems | None = None,
         keep: Keep | None = None,
+        feed: Feed | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self.hub = hub
@@ -85,6 +87,7 @@ class Server:
         self._settings = settings
         self._routes = routes
         self._problems = problems
+        self._feed = feed
         self._on_fault = on_fault
         self._server: SocketServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -130,7 +133,7 @@ class Server:
             self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
         )
         self._registry = Registry(self._door.left)
-        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems)
+        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems, feed=self._feed)
         try:
             self._server = await serve(
                 self._handle,
@@ -141,6 +144,7 @@ class Server:
                 server_header="streamclf",
                 logger=_LIBRARY,
                 backlog=1024,
+                open_timeout=None,  # the sweep sees who sends no request; an answer may go on for ever
             )
         except OSError as fault:
             kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
@@ -164,6 +168,8 @@ class Server:
         self._server.close(close_connections=False)
         self._take(math.inf)
         self.hub.flush()
+        if self._feed is not None:
+            self._feed.stop()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
         for connection in list(self._connections):
@@ -259,7 +265,7 @@ class Server:
             write_limit=WRITE_LIMIT,
         )
 
-    def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response] | None:
+    def _respond(self, connection: ServerConnection, request: Request) -> Response | Awaitable[Response | None] | None:
         if not isinstance(connection, ServedConnection):
             return unavailable("the server is just starting")  # accepted by asyncio, before the door was there
         try:
@@ -273,7 +279,7 @@ class Server:
             if sender.address != HERE:
                 connection.belongs_to(sender.address)
             return None
-        return answer
+        return run_following(answer, connection) if isinstance(answer, Following) else answer
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ServedConnection)

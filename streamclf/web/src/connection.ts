@@ -240,7 +240,7 @@ export class Connection {
 
   private takeLagged(lagged: LaggedMessage): void {
     this.model.takeLagged(lagged);
-    if (lagged.reason === "replay") this.shore.say(t.connection.missed(lagged.dropped), "problem");
+    if (lagged.reason === "replay") this.shore.say(t.connection.missed(lagged.dropped ?? 0), "problem");
     if (lagged.reason === "mailbox") this.stepTo(this.ladder.dropped(Date.now()));
   }
 

@@ -1,5 +1,6 @@
 // The JavaScript client of streamclf. README.md begins with an example.
 
+export { ageMs } from "./age.js";
 export { Client, type Options, type Subscription } from "./client.js";
 export { StreamclfError } from "./errors.js";
 export type { Socket, SocketMaker } from "./link.js";

@@ -190,6 +190,8 @@ export interface EventMessage {
   decided_ms: number;
   /** Wall time at which it was sent. */
   sent_ms: number;
+  /** Empty while it lasts; quiet, gap (sound was lost, or its pack failed), paused, changed, end or stop. */
+  ended_by: string;
 }
 
 /** Samples first_sample to last_sample, both included, have no scores. */
@@ -226,7 +228,8 @@ export interface StatusMessage {
  * Messages that this subscriber will not get. Never silent.
  *
  * Reasons: `mailbox` (it read too slowly; dropped = score rows), `replay` (no longer held; dropped = things published,
- * of any kind), `restart` (`since` belongs to an earlier start of the daemon; what this one holds follows).
+ * of any kind), `restart` (`since` belongs to an earlier start of the daemon; nobody knows how much of it is missing,
+ * and what this one holds follows; /v1/events has the events of all starts, with a sequence of its own).
  */
 export interface LaggedMessage {
   type: "lagged";
@@ -236,8 +239,8 @@ export interface LaggedMessage {
   from_seq: number;
   /** The last one. */
   to_seq: number;
-  /** How much is missing, in what `reason` counts. */
-  dropped: number;
+  /** How much is missing, in what `reason` counts; null where that is not known, after a restart. */
+  dropped: number | null;
   /** Why; see above. */
   reason: "mailbox" | "replay" | "restart";
 }
@@ -335,6 +338,42 @@ export interface MarkMessage {
   mark: "" | "right" | "wrong";
   /** With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows. */
   label?: string;
+}
+
+/** What /v1/events answers. after: the `after` of the next request; more: whether there is more already. */
+export interface EventPage {
+  events: StoredEvent[];
+  after: number;
+  more: boolean;
+}
+
+/** One event. Frames are its stream's, times UTC in ns since 1970, `peak` and `mean` in [0, 1], levels in dBFS. */
+export interface StoredEvent {
+  id: string;
+  stream: string;
+  pack: string;
+  pack_hash: string;
+  label: string;
+  group: string;
+  stage: string;
+  onset_frame: number;
+  offset_frame: number | null;
+  onset_ns: number;
+  offset_ns: number | null;
+  decided_ns: number;
+  peak: number;
+  mean: number;
+  enter: number;
+  leave: number;
+  min_on_ms: number;
+  min_off_ms: number;
+  level_db: number | null;
+  ended_by: string;
+  test: boolean;
+  clip: string;
+  mark: string;
+  mark_label: string;
+  seq: number;
 }
 
 /** What the daemon sends as JSON. */
