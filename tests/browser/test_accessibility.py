@@ -1,4 +1,4 @@
-"""Every view of the page before axe, light and dark, wide and narrow, with real sound in it: no serious fault."""
+"""Every view of the page before axe, light and dark, wide and narrow, with real sound in it: it finds nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -37,18 +37,13 @@ cooldown_s = 600
 
 
 def faults(page: Page) -> list[str]:
-    """What axe calls serious or critical, each with where it is."""
+    """What axe finds, each with where it is."""
     found: list[dict[str, Any]] = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']} at {node['target']}: {node['failureSummary']}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
+    return [f"{one['id']} at {node['target']}: {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
 @pytest.mark.parametrize("scheme", SEEN)
-def test_no_view_has_a_serious_fault(scheme: str, tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> None:
+def test_axe_finds_nothing_in_any_view(scheme: str, tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
     running = daemon("--source", "demo#store=yes", "--source", "push:phone", "--rules", str(rules))

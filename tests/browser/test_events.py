@@ -1,9 +1,11 @@
 """Events, why and rules in the page: what a person sees there is what the store, the files and the commands say."""
 
+import csv
 import math
 import re
 import time
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -345,3 +347,23 @@ def wait_for_mark(page: Page, folder: Path, event_id: str, wanted: tuple[str, st
             return
         assert time.monotonic() < deadline, event
         page.wait_for_timeout(50)
+
+
+def test_the_list_is_saved_as_a_table_by_keyboard_alone(tmp_path: Path, quiet: Any, open_page: OpenPage) -> None:
+    fill(tmp_path / "store-0", past(6, until_ns=time.time_ns() - 10 * NS_PER_SECOND, over_ns=HOUR_NS // 2))
+    page = open_page(address(quiet(), "events"))
+    expect(rows(page)).to_have_count(6)
+    page.get_by_role("button", name="Save as CSV").focus()
+    with page.expect_download() as saved:
+        page.keyboard.press("Enter")
+    with saved.value.path().open(newline="", encoding="utf-8-sig") as file:
+        table = list(csv.DictReader(file))
+    events = kept(tmp_path / "store-0")
+
+    assert [row["id"] for row in table] == [event.id for event in events]
+    assert [row["duration_s"] for row in table] == ["0.50"] * 6
+    for row, event in zip(table, events, strict=True):
+        utc = datetime.fromisoformat(row["time_utc"])
+        assert abs(utc.timestamp() - event.onset_ns / NS_PER_SECOND) < 0.002
+        local = datetime.fromisoformat(row["time"])  # the browser's zone is that of this machine
+        assert abs(local.timestamp() - event.onset_ns / NS_PER_SECOND) < 0.02

@@ -135,3 +135,19 @@ def test_what_is_not_listened_to_is_not_shown_as_heard(open_page: OpenPage) -> N
         page.wait_for_selector(".now-name", state="detached")
 
         assert not page.locator(".now-quiet").is_visible()
+
+
+def test_the_self_test_takes_no_room_from_what_is_real(open_page: OpenPage) -> None:
+    known = stream_info("self-test")
+    known.packs = ["big"]
+    known.test = True
+    made = Hub(streams=[hub().streams["mic"], known], packs=[pack_info("big", LABELS)], instance="here")
+    with hub_server(made) as server:
+        page = open_page(server.address + "#now")
+        expect(page.locator('.link-state[data-state="open"]')).to_be_visible()
+        publish(server, event("a", "speech", Stage.OPEN, stream="self-test"), event("b", "speech", Stage.OPEN))
+        expect(page.locator(".view-now .now-name")).to_have_text(["Speech"])
+        expect(page.locator(".view-now .now-card")).to_have_count(1)
+        page.locator(".head select").select_option("self-test")
+        expect(page.locator(".view-now .now-card")).to_have_count(1)
+        expect(page.locator(".view-now .now-stream")).to_have_text("self-test")

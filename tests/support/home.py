@@ -167,7 +167,7 @@ def new_home(folder: Path, extra: Mapping[str, str] | None = None) -> Home:
 
 def ids(table: str) -> list[str]:
     """The short ids in a table of events."""
-    return re.findall(r"\b[0-9a-f]{7}\b(?=  |\n|$)", table)
+    return re.findall(r"  ([a-p]{6})(?=  |\n|$)", table)
 
 
 def wait_for(there: Callable[[], object], what: str) -> None:

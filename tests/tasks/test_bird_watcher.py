@@ -134,7 +134,7 @@ def test_why_was_i_told(garden: Home) -> None:
     heard(garden)
     with doing("why-told", garden, shared=True) as script:
         (first, *_) = ids(script.next())
-        assert "peak 0." in script.next({"3f2a91c": first})
+        assert "peak 0." in script.next({"dkbfma": first})
 
 
 def test_why_was_i_not_told(garden: Home) -> None:
@@ -157,6 +157,7 @@ def test_get_fewer_false_events(garden: Home) -> None:
         assert re.search(r"\d+ (seconds|minutes) of rows", tried)
         applied = script.next()
     assert "[segmentation.bird]" in own.read_text()
+    garden.daemons[0].wait_for("taken over", LIMIT_S)
     garden.type(re.search(r"to go back: (.+)", applied)[1])  # type: ignore[index]
     assert own.read_text() == before
 
@@ -182,14 +183,14 @@ def test_mark_right_and_wrong(garden: Home) -> None:
     wait_for(lambda: sum(bool(event["clip"]) for event in heard(garden)) >= 2, "two clips")
     with doing("marks", garden, shared=True) as script:
         first, second, *_ = ids("\n".join(line for line in script.next().splitlines() if ".flac" in line))
-        script.next({"3f2a91c": first})
-        script.next({"7be40d2": second})
+        script.next({"dkbfma": first})
+        script.next({"hnecao": second})
         script.next()
     found = garden.folder / "marked"
     assert {path.name for path in found.iterdir() if path.is_dir()} == {"bird", "wren"}
     table = garden.type("streamclf events")
-    assert re.search(rf"{first}  right", table)
-    assert re.search(rf"{second}  wrong: wren", table)
+    assert re.search(rf"right +{first}", table)
+    assert re.search(rf"wrong.*wren +{second}", table)
 
 
 def test_open_the_birds_in_a_spreadsheet(garden: Home) -> None:

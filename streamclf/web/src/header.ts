@@ -38,7 +38,7 @@ export class Header {
       element(
         "div",
         { class: "head-line" },
-        element("p", { class: "brand" }, mark(), element("span", { text: t.shell.product })),
+        element("h1", { class: "brand" }, mark(), element("span", { text: t.shell.product })),
         element("nav", { attrs: { "aria-label": t.shell.navigation } }, list),
         element("div", { class: "head-tools" }, this.choice, this.state, this.themeButton, helpButton),
       ),

@@ -192,6 +192,7 @@ class Announcer {
 
   private take(event: EventMessage): void {
     if (event.stage !== "open" || event.sent_ms - event.onset_ms > FRESH_MS) return;
+    if (this.app.model.streams.get(event.stream)?.entry.test) return;
     const label = this.app.model.label(event.pack, event.label);
     if (!label.hidden) this.waiting.set(label.name, event.stream);
   }
@@ -223,9 +224,12 @@ export class NowPanel {
   }
 
   private arrange(): void {
-    const streams = this.app.chosen();
+    const chosen = this.app.chosen();
+    const real = chosen.filter((stream) => !stream.entry.test);
+    // the self-test takes no room from what is real; who chooses its stream sees it
+    const streams = real.length > 0 ? real : chosen;
     if (streams.length === this.cards.length && streams.every((stream, at) => stream === this.cards[at]!.stream)) return;
-    this.cards = streams.map((stream) => new StreamCard(this.app, stream, this.app.model.streams.size > 1));
+    this.cards = streams.map((stream) => new StreamCard(this.app, stream, streams.length > 1 || stream.entry.test));
     this.grid.replaceChildren(...this.cards.map((card) => card.root));
     this.root.classList.toggle("now-many", this.cards.length > 1);
     this.lookedMs = -Infinity;

@@ -7,6 +7,7 @@ import { shortcut } from "../keys";
 import type { EventMessage, MarkedMessage } from "../protocol";
 import { t } from "../strings";
 import { type App, Failure, type View } from "../view";
+import { csvOf } from "./csv";
 import { Detail } from "./detail";
 import { type Actions, EventRows, type Item } from "./eventrow";
 import { type Filter, everything, formatFilter, localTimeText, parseFilter } from "./filter";
@@ -14,7 +15,7 @@ import { FilterBar } from "./filterbar";
 import { type Chosen, HeatMap } from "./heat";
 import { History, type Page } from "./history";
 import { Listing } from "./listing";
-import { type Mark, type Row, rowOfMessage } from "./row";
+import { type Mark, type Row, byOnset, rowOfMessage } from "./row";
 import { WindowedList } from "./windowed";
 
 const ID = "events";
@@ -41,6 +42,7 @@ class EventsView implements View, Actions {
   private readonly said = element("span", { attrs: { role: "status" } });
   /** Not for a screen reader to say each time that it grows. */
   private readonly count = element("span");
+  private readonly csv = button(t.events.csv, () => this.saveCsv(), { class: "plain csv" });
   private readonly pill = button("", () => this.toTop(), { class: "pill" });
   private readonly older = button(t.events.older, () => void this.loadOlder(), { class: "plain older" });
   private readonly names = element("datalist", { attrs: { id: "label-names" } });
@@ -69,7 +71,7 @@ class EventsView implements View, Actions {
       element(
         "div",
         { class: "events-body" },
-        element("div", { class: "events-list" }, element("p", { class: "list-said" }, this.said, this.count), this.pill, this.list.box, this.older),
+        element("div", { class: "events-list" }, element("p", { class: "list-said" }, this.said, this.count, this.csv), this.pill, this.list.box, this.older),
         this.detail.box,
       ),
       this.names,
@@ -253,6 +255,17 @@ class EventsView implements View, Actions {
     if (problem) setText(this.said, `${problem} `);
     else if (!this.loading) setText(this.said, size === 0 ? t.events.none : "");
     setText(this.count, size === 0 || this.loading ? "" : t.events.count(size, olderLeft));
+    this.csv.hidden = size === 0 || this.loading;
+  }
+
+  /** What the filter leaves of what is here, as a file. */
+  private saveCsv(): void {
+    const rows = [...this.history.values()].sort(byOnset);
+    const link = element("a", { attrs: { download: `events_${localTimeText(Date.now()).replace(/[^0-9T]/g, "")}.csv` } });
+    link.href = URL.createObjectURL(new Blob([csvOf(rows)], { type: "text/csv" }));
+    link.click();
+    // a browser may still be asking where to put it
+    setTimeout(() => URL.revokeObjectURL(link.href), CLIP_WAIT_MS);
   }
 
   private *shownRows(): Iterable<Row> {

@@ -14,6 +14,7 @@ export const events = {
     more ? `The newest ${oneOf(count, "event", "events")}` : oneOf(count, "event", "events"),
   held: (count: number): string => `↑ ${oneOf(count, "new event", "new events")}`,
   older: "Show older events",
+  csv: "Save as CSV",
   open: "Open now",
   today: "Today",
   yesterday: "Yesterday",
