@@ -149,8 +149,7 @@ class Meaning:
     to_do: str = ""
 
 
-# the worst first: in this order problems are told
-MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(
+MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(  # the worst first: in this order problems are told
     {
         StreamState.LOST: Meaning(
             words="lost",

@@ -24,7 +24,7 @@ from streamclf.train.export.certificate import ExportReport
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.export.quantise import Variant
 from streamclf.train.pretrained import quiet
-from tools.lab.checkpoints import LOGMEL, classes, save_checkpoint
+from tools.lab.checkpoints import COMMON, LOGMEL, save_checkpoint
 
 _LABELS = {index: f"class {index}" for index in range(50)}
 _BODY = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
@@ -92,7 +92,7 @@ def main() -> None:
     asked.add_argument("--int8", action="store_true", help="Also the int8 variant of each.")
     asked.add_argument("--keep", type=Path, help="Leave the packs in this folder.")
     options = asked.parse_args()
-    sizes = {name: ("tiny", {}) for name in classes()} if options.tiny else BASE
+    sizes = {name: ("tiny", {}) for name in COMMON} if options.tiny else BASE
     names = options.classes.split(",") if options.classes else list(sizes)
     print(f"{platform.machine()}, {os.cpu_count()} cores, ms of one core; load {os.getloadavg()[0]:.1f} at the start\n")
     print("| class | size of | parameters | window | parity | ms a window | hop held | look-ahead |")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Exports a small checkpoint of every class and prints the table of docs/developers/export.md: parity, look-ahead ...
+"""Exports small checkpoints of the most used classes; prints the table of docs/developers/export.md.
 
     nice python tools/export_table.py [--classes NAME,NAME]
 
@@ -23,7 +23,7 @@ from streamclf.train.export.certificate import ExportReport
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families import families
 from streamclf.train.pretrained import quiet
-from tools.lab.checkpoints import OWN, classes, own_pack, save_checkpoint
+from tools.lab.checkpoints import COMMON, OWN, own_pack, save_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class ExportLine:
 
 def main() -> None:
     """Export, then print the table, one row for all classes of a family that differ in parity alone."""
-    asked = argparse.ArgumentParser(description="Export a small checkpoint of every class; print the table of them.")
+    asked = argparse.ArgumentParser(description="Export a small checkpoint of each class; print the table of them.")
     asked.add_argument("--classes", help="Only these, separated by commas; the project's own nets by their --arch.")
     options = asked.parse_args()
-    names = options.classes.split(",") if options.classes else [*classes(), *OWN]
+    names = options.classes.split(",") if options.classes else [*COMMON, *OWN]
     table: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         with tempfile.TemporaryDirectory() as scratch:

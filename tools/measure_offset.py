@@ -10,12 +10,13 @@ import numpy as np
 import soundfile
 
 from streamclf.audio.offset import OffsetRemover
+from streamclf.audio.sources.recording import SUFFIXES
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.types import F32
 
 OFFSETS = (0.005, 0.02, 0.1)
 _NONE = 3e-4
-_LONGEST_S = 60
+_LONGEST_S = 15
 _LEAST_FRAMES = 2 * FRAMES_PER_SECOND
 
 
@@ -23,7 +24,7 @@ def main(folder: Path) -> None:
     """Print how many are touched, and how many offsets are found and when."""
     without = touched = 0
     found: dict[float, list[int]] = {offset: [] for offset in OFFSETS}
-    files = sorted(p for p in folder.rglob("*") if p.suffix in {".wav", ".flac", ".ogg", ".mp3"})
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     for path in files:
         sound, hop = _frames(path)
         if not len(sound) or abs(float(sound.mean())) >= _NONE:

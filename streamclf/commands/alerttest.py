@@ -15,8 +15,11 @@ from streamclf.text import some
 
 @click.command("test")
 @click.argument("name", metavar="SINK|RULE")
+@click.option(
+    "--rules", type=click.Path(path_type=Path), metavar="FILE", help="Rules file; default that of the configuration."
+)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
-def test_(name: str, config_file: Path | None) -> None:
+def test_(name: str, rules: Path | None, config_file: Path | None) -> None:
     """Send an alert that says it is a test to one sink, or to all sinks of a rule, with the rule's own words.
 
     The daemon that keeps its events in the store sends it, within seconds; where none runs, this command does. It is
@@ -25,7 +28,7 @@ def test_(name: str, config_file: Path | None) -> None:
     config = load(file=config_file)
     if not config.store.enabled:
         raise UsageError("no events are kept, and alerts need them; switch the store on ([store] enabled)")
-    file = load_rules(rules_file(config))
+    file = load_rules(rules or rules_file(config))
     alert = make_test(file, name, now_ns=time.time_ns())
     outcomes, by_daemon = send_test(store_folder(config), file, alert)
     who = "the running daemon" if by_daemon else "this command, for no daemon runs"

@@ -42,6 +42,7 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     Clips: accuracy, mAP, AUC, confusion matrix. With onsets and offsets: frame AUC, segment and event F1, onset error;
     for packs whose labels exclude each other also DER. Events are those of the pack's own thresholds.
     """
+    from streamclf.audio.gain import read_gain
     from streamclf.commands import evaluation as told
     from streamclf.config import load
     from streamclf.train.data.annotations import read_data
@@ -67,7 +68,7 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
             label_maps,
             recordings,
             settings,
-            normalise_gain=config.gain == "normalise",
+            lift=read_gain(config.gain),
             progress=progress,
         )
     result.problems[:0] = problems

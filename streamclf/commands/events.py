@@ -18,7 +18,7 @@ from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands import formats
 from streamclf.commands.marks import export, mark
 from streamclf.commands.text import table
-from streamclf.commands.times import iso_time, local_time, parse_time
+from streamclf.commands.times import iso_time, local_time, parse_time, utc_time
 from streamclf.config import load, store_folder
 from streamclf.errors import UsageError
 from streamclf.store.database import reader
@@ -36,6 +36,9 @@ _WIDTHS = (22, 7, 12, 28, 5, 6, 8, 12, 6, 0)
 # a label has no bounds of frequency; Raven wants some
 _RAVEN_RATE = 48_000
 _CSV = (
+    "local_time",
+    "utc",
+    "duration_s",
     "onset",
     "offset",
     "stream",
@@ -162,6 +165,10 @@ def _fields(event: StoredEvent) -> dict[str, Any]:
 
 def _row(writer: Any, event: StoredEvent) -> None:
     fields = _fields(event)
+    # as spreadsheets take them for times: without a zone, which columns of their own tell
+    fields |= {"local_time": local_time(event.onset_ns), "utc": utc_time(event.onset_ns), "duration_s": None}
+    if event.offset_ns is not None:
+        fields["duration_s"] = round((event.offset_ns - event.onset_ns) / NS_PER_SECOND, 3)
     writer.writerow([cell(value) if isinstance(value := fields[name], str) else value for name in _CSV])
     sys.stdout.flush()
 

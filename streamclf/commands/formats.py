@@ -19,6 +19,20 @@ from streamclf.types import F32, Event, Label
 
 SCORE_FORMATS = ("ndjson", "csv", "npz")
 EVENT_FORMATS = ("ndjson", "csv", "audacity", "raven")
+EVENT_COLUMNS: dict[str, Any] = {
+    "stream": "",
+    "pack": "",
+    "onset_s": 0.0,
+    "offset_s": 0.0,
+    "label": "",
+    "name": "",
+    "peak": 0.0,
+    "mean": 0.0,
+    "duration_s": 0.0,
+    "id": "",
+    "file": "",
+}
+"""Of a table of events, each with a value of its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,19 @@ def scores_csv(scores: FileScores, out: TextIO, *, header: bool = True) -> None:
         writer.writerow([file, position, f"{start:.3f}", *(f"{p:.6f}" for p in row)])
 
 
+def score_columns(scores: FileScores) -> dict[str, Any]:
+    """The file, the frame (or the sample, of native rows), its start in seconds, then a column for each label id."""
+    count = len(scores.rows)
+    if scores.starts is None:
+        frames = np.arange(scores.first_frame, scores.first_frame + count, dtype=np.int64)
+        place = {"frame": frames, "start_s": frames * FRAME_MS / 1000}
+    else:
+        starts = np.array(scores.starts, dtype=np.int64)
+        place = {"start_sample": starts, "start_s": starts / scores.pack_rate}
+    labels = {label.id: scores.rows[:, at] for at, label in enumerate(scores.labels)}
+    return {"file": [scores.file] * count, **place, **labels}
+
+
 def scores_npz(scores: FileScores) -> bytes:
     """scores (frames, classes) float32, first_frame, labels, rate (Hz), pack, recording, frame_ms; never pickled."""
     arrays: dict[str, Any] = {
@@ -135,20 +162,38 @@ def events_csv(
 ) -> None:
     """A line per closed event. names: (pack, label id) -> display name. header: the columns' names over them."""
     writer = csv.writer(out, lineterminator="\n")
+    columns = [name for name in EVENT_COLUMNS if file or name != "file"]
     if header:
-        columns = ["stream", "pack", "onset_s", "offset_s", "label", "name", "peak", "mean"]
-        writer.writerow([*columns, "file"] if file else columns)
+        writer.writerow(columns)
     for event in events:
-        row = [
-            cell(event.stream),
-            event.pack,
-            *_span(event),
-            event.label,
-            cell(names[event.pack, event.label]),
-            f"{event.peak:.4f}",
-            f"{event.mean:.4f}",
-        ]
-        writer.writerow([*row, cell(file)] if file else row)
+        row = event_row(event, names, file=file)
+        writer.writerow([_text(name, row[name]) for name in columns])
+
+
+def event_row(event: Event, names: dict[tuple[str, str], str], *, file: str) -> dict[str, Any]:
+    """`EVENT_COLUMNS` of one event."""
+    offset = event.offset_frame if event.offset_frame is not None else event.onset_frame
+    values = (
+        event.stream,
+        event.pack,
+        seconds(event.onset_frame),
+        seconds(offset),
+        event.label,
+        names[event.pack, event.label],
+        round(event.peak, 6),
+        round(event.mean, 6),
+        seconds(offset - event.onset_frame),
+        event.id,
+        file,
+    )
+    return dict(zip(EVENT_COLUMNS, values, strict=True))
+
+
+def _text(name: str, value: Any) -> str:
+    """Of a cell."""
+    if isinstance(value, str):
+        return cell(value)
+    return f"{value:.3f}" if name.endswith("_s") else f"{value:.4f}"
 
 
 def events_audacity(events: Sequence[Event], names: dict[tuple[str, str], str], out: TextIO, *, file: str = "") -> None:

@@ -159,6 +159,7 @@ class Board:
 
     def __init__(self, *, named: bool = False, min_prob: float = 0.0, bars: bool = True) -> None:
         self.streams: dict[str, StreamView] = {}
+        self._unseen: set[str] = set()  # streams of a self-test
         self.packs: dict[str, wire.PackEntry] = {}
         self.hops: dict[str, str] = {}
         self.entries: deque[BoardEntry] = deque(maxlen=MAX_ENTRIES)
@@ -234,7 +235,11 @@ class Board:
 
     def _subscribed(self, subscribed: wire.Subscribed, now_s: float) -> None:
         wanted = {channel.name: set(channel.labels) for channel in subscribed.packs}
-        self.streams = {name: view for name, view in self.streams.items() if name in subscribed.streams}
+        # what the self-test hears takes no room, unless that alone was asked for
+        tests = {name for name, view in self.streams.items() if view.entry.test}
+        self._unseen = tests if set(subscribed.streams) - tests else set()
+        wanted_streams = set(subscribed.streams) - self._unseen
+        self.streams = {name: view for name, view in self.streams.items() if name in wanted_streams}
         for view in self.streams.values():
             view.rows_s = now_s
             # the pack that tells most apart stands first
@@ -257,6 +262,8 @@ class Board:
                 entry.seconds = max(0.0, (view.captured_ns - entry.wall_ns) / 1e9)
 
     def _event(self, event: wire.Event) -> None:
+        if event.stream in self._unseen:
+            return
         view = self.streams.get(event.stream)
         entry = self._open.get(event.id)
         if entry is None:
@@ -280,6 +287,8 @@ class Board:
             meter.active.add(event.label)
 
     def _gap(self, gap: wire.Gap, now_ns: int) -> None:
+        if gap.stream in self._unseen:
+            return
         view = self.streams.get(gap.stream)
         samples = gap.last_sample - gap.first_sample + 1
         seconds = samples / view.entry.rate if view is not None else None

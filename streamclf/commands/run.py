@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from streamclf.commands.options import as_gain
+
 HELP = "Listen and serve labels live."
 
 
@@ -33,7 +35,7 @@ class _RunCommand(click.Command):
 @click.option("--hop-ms", type=int, help="Time between window runs, a multiple of 20; 0 (default) measures it.")
 @click.option("--latency-ms", type=int, help="Latency of the final revision of window packs with frame output.")
 @click.option("--average/--newest", default=None, help="Final rows: mean of all windows, or the newest (default).")
-@click.option("--gain", type=click.Choice(["off", "normalise"]), help="Lift quiet microphones.")
+@click.option("--gain", callback=as_gain, help="Lift quiet microphones: +20dB say, or normalise; off.")
 @click.option("--sensitivity", type=click.Choice(["low", "normal", "high"]), help="How readily events begin.")
 @click.option("--fast", is_flag=True, default=None, help="Files and pipes as fast as they go, losing nothing.")
 @click.option("--loop", is_flag=True, help="Play file sources again and again.")

@@ -1,6 +1,6 @@
 """Times of commands: a moment as it is given, and as it is shown."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import UsageError
@@ -17,7 +17,15 @@ def parse_time(text: str, *, option: str, now_ns: int) -> int:
 
 def local_time(ns: int) -> str:
     """A moment in the machine's own zone, to the hundredth of a second."""
-    moment = datetime.fromtimestamp(ns // NS_PER_SECOND)
+    return _written(datetime.fromtimestamp(ns // NS_PER_SECOND), ns)
+
+
+def utc_time(ns: int) -> str:
+    """A moment in UTC, to the hundredth of a second."""
+    return _written(datetime.fromtimestamp(ns // NS_PER_SECOND, UTC), ns)
+
+
+def _written(moment: datetime, ns: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{ns % NS_PER_SECOND // 10_000_000:02d}"
 
 

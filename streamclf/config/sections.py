@@ -22,6 +22,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Megabytes = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
+GainText = Annotated[str, msgspec.Meta(pattern=r"^(off|normalise|[+-]?[0-9]{1,2}dB)$")]
 ClipMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=60_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
@@ -266,8 +267,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds after which the final revision of a window pack with frame output comes."""
     average: bool = False
     """Final rows are the mean of all windows that saw the frame, in place of the newest one's."""
-    gain: Literal["off", "normalise"] = "off"
-    """`normalise` lifts a quiet microphone for the models; clips and live sound stay as captured."""
+    gain: GainText = "off"
+    """What lifts a quiet microphone for the models: decibels as `+20dB`, or `normalise`; clips stay as captured."""
     sensitivity: Sensitivity = Sensitivity.NORMAL
     """How readily events begin: `low` tells fewer and surer ones, `high` more; `segmentation` comes before it."""
     fast: bool = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamclf import metrics
+from streamclf.audio.gain import read_gain
 from streamclf.audio.ring import Ring
 from streamclf.audio.sources import (
     Awaited,
@@ -206,9 +207,8 @@ class OpenSources:
         if spare_s * source.rate * _BYTES_OF_SAMPLE * max(1, len(config.source)) > SPARE_BYTES:
             spare_s = 0
         ring = Ring((RING_SECONDS + max(kept_s, spare_s)) * source.rate)
-        normalise = (spec.gain or config.gain) == "normalise"
         levels = config.store.enabled and stored
-        stream = Stream(spec.name, rate=source.rate, ring=ring, normalise_gain=normalise, levels=levels)
+        stream = Stream(spec.name, rate=source.rate, ring=ring, gain=read_gain(spec.gain or config.gain), levels=levels)
         engine.add(stream, priority=spec.priority)
         clock = StreamClock(source.rate)
         info = StreamInfo(

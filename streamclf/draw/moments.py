@@ -62,6 +62,8 @@ class Moments:
     drawn: npt.NDArray[np.bool_]
     lanes: tuple[Lane, ...]
     breaks: tuple[Break, ...]
+    recording: bool = False
+    """Whether it is of a file: times are then those since its beginning, and epoch_ns is 0 there."""
 
     @property
     def end_frame(self) -> int:

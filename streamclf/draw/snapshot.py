@@ -72,7 +72,9 @@ class _Picture:
         self.text((left, self.px(28)), moments.stream, 22, colour=theme.text, anchor="lm", width=half)
         self.text((right, self.px(28)), ", ".join(moments.packs), 14, colour=theme.text, anchor="rm", width=half)
         first_ns, end_ns = moments.ns_of(moments.first_frame), moments.ns_of(moments.end_frame)
-        span = f"{span_text(first_ns, end_ns, zone=zone)}  ({(end_ns - first_ns) / 1e9:.2f} s)"
+        since = f"{first_ns / 1e9:.2f} to {end_ns / 1e9:.2f} s of the recording"
+        times = since if moments.recording else span_text(first_ns, end_ns, zone=zone)
+        span = f"{times}  ({(end_ns - first_ns) / 1e9:.2f} s)"
         self.text((left, self.px(52)), span, 13, colour=theme.soft, anchor="lm", width=(right - left) * 0.75)
         self.text((right, self.px(52)), moments.product, 13, colour=theme.soft, anchor="rm")
 

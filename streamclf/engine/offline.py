@@ -20,7 +20,7 @@ def run_blocks(
     rate: int,
     blocks: Iterable[F32],
     packs: Sequence[str] | None = None,
-    normalise_gain: bool = False,
+    gain: str = "off",
     keep: bool = False,
 ) -> Iterator[list[Output]]:
     """Outputs of `engine` on a signal given as blocks of (n, ) float32 at `rate` (Hz), any n; the last list ends it.
@@ -28,7 +28,7 @@ def run_blocks(
     keep: leave the stream in the engine afterwards (its tracks hold native rows); the caller removes it.
     """
     ring = Ring(_RING_SECONDS * rate)
-    engine.add(Stream(name, rate=rate, ring=ring, normalise_gain=normalise_gain), packs=packs)
+    engine.add(Stream(name, rate=rate, ring=ring, gain=gain), packs=packs)
     try:
         for block in blocks:
             for start in range(0, len(block), rate):

@@ -39,6 +39,7 @@ class Ending(StrEnum):
     QUIET = "quiet"  # its scores fell
     GAP = "gap"  # nothing was scored any more: samples were lost, its source or its sender was gone, its pack failed
     PAUSED = "paused"  # the stream was paused
+    CHANGED = "changed"  # the configuration: its label is off now, or its scores are smoothed otherwise
     END = "end"  # of the source
     STOP = "stop"  # of the daemon
     CRASH = "crash"  # of the daemon; the next one says so
@@ -128,13 +129,13 @@ class Segmenter:
         events: list[Event] = []
         before, after = ([(d.smoothing, d.smoothing_frames) for d in some] for some in (self.decisions, decisions))
         if before != after:
-            next_frame, events = self._next, self.finish()
+            next_frame, events = self._next, self.finish(Ending.CHANGED)
             self._next = next_frame
         for column, state in sorted(self._open.items()):
             if not decisions[column].enabled:
                 del self._open[column]
                 if state.phase in (Phase.ACTIVE, Phase.FALLING):
-                    events.append(self._event(column, state, Stage.CLOSE, self._next or 0))
+                    events.append(self._event(column, state, Stage.CLOSE, self._next or 0, Ending.CHANGED))
         self.decisions = decisions
         self._prepare()
         return events

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamclf.audio.gain import GainNormaliser
+from streamclf.audio.gain import make_gain
 from streamclf.audio.offset import OffsetRemover
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
@@ -64,9 +64,10 @@ class Stream:
     """The sound of one source at its native `rate` (Hz), read from `ring`.
 
     consumed: native sample index up to which the ring has been read. levels: also measure how loud each frame is.
+    gain: as `audio.gain.read_gain` gives it.
     """
 
-    def __init__(self, name: str, *, rate: int, ring: Ring, normalise_gain: bool = False, levels: bool = False) -> None:
+    def __init__(self, name: str, *, rate: int, ring: Ring, gain: str = "off", levels: bool = False) -> None:
         self.name = name
         self.rate = rate
         self.hop = hop_of(rate)
@@ -78,8 +79,9 @@ class Stream:
         """Frame of the last restart: no earlier frame will be scored any more."""
         self.ended = False
         self.paused = False
+        self.gain = gain
         self._offset = OffsetRemover(self.hop)
-        self._gain = GainNormaliser(self.hop) if normalise_gain else None
+        self._gain = make_gain(gain, self.hop)
         self.seen: list[Levels | Picture | Sound] = []
         """Of the frames that the last `pull` made whole."""
         self._scope = Scope(name, rate, levels=levels)

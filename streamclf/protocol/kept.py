@@ -10,9 +10,10 @@ class StoredEvent(msgspec.Struct, frozen=True):
     decided_ns: the stream was known up to here when `stage` was decided (time of the sound, not of the work).
     level_db: mean power from onset to offset, None where no level was measured. enter, leave, min_on_ms,
     min_off_ms: the thresholds in force. ended_by: "" while it lasts; quiet, gap (samples or its source were lost,
-    or its pack failed), paused (the stream), end (of the source), stop or crash (of the daemon). test: of a
-    self-test, never counted as real. clip: file below the store's clips/, "" for none. mark: what a person said of
-    it: right, wrong, or "". mark_label: what it was instead, "" where that was not said.
+    or its pack failed), paused (the stream), changed (the configuration), end (of the source), stop or crash (of
+    the daemon). test: of a self-test, never counted as real. clip: file below the store's clips/, "" for none.
+    mark: what a person said of it: right, wrong, or "". mark_label: what it was instead, "" where that was not
+    said.
     """
 
     id: str

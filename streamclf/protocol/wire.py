@@ -175,7 +175,7 @@ class Event(Message, tag="event"):
     sent_ns: Ns
     """Wall time at which it was sent."""
     ended_by: str = ""
-    """Empty while it lasts; quiet, gap (samples or the source were lost, its pack failed), paused, end or stop."""
+    """Empty while it lasts; quiet, gap (sound was lost, or its pack failed), paused, changed, end or stop."""
 
 
 class Gap(Message, tag="gap"):

@@ -25,6 +25,7 @@ ADDRESS_MESSAGES = 1000.0  # of all clients of one address, but for this machine
 ADDRESS_BURST = 4000.0
 BYTES = 2e6  # a second, of one client; a microphone of 192 kHz sends 0.77e6. More is not refused but slowed down.
 BYTES_BURST = 4e6
+IGNORED = 16 * 1024  # bytes in all that a client may send which should only listen
 
 
 class Watcher(Protocol):
@@ -100,7 +101,8 @@ class ServedConnection(ServerConnection):
         self._parsing = False
         self._full = False  # whether the handler has messages enough
         self._deaf = False  # whether nothing is looked at any more
-        self._silenced = False  # whether it is still read
+        self._silenced = False  # whether it is read all the same
+        self._ignored = 0  # bytes of that
         self._reading = True
 
     def belongs_to(self, address: str) -> None:
@@ -131,7 +133,11 @@ class ServedConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came."""
-        if not self._deaf and not self._silenced:
+        if self._silenced:
+            self._ignored += len(data)
+            if self._ignored > IGNORED:
+                self._flooded(f"more than {IGNORED} bytes came from a client that should only listen")
+        elif not self._deaf:
             self._unparsed += data
             if not self._parsing:
                 self._parse()

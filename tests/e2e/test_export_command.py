@@ -84,7 +84,7 @@ def test_json_is_for_machines(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["{folder}"], 1, "is a Wav2Vec2ForPreTraining, which is not a classifier"),
+        (["{folder}"], 1, "is a Wav2Vec2ForPreTraining, which is an encoder without a head"),
         (["{folder}", "--int8", "--fp16"], 2, "--int8 and --fp16 are two variants"),
         (["nowhere"], 2, "is neither a folder that exists nor a model id"),
     ],

@@ -217,6 +217,21 @@ def test_who_does_not_read_is_cut_off_and_who_leaves_is_forgotten(
     run(main)
 
 
+def test_followers_count_as_connections_do_and_may_not_send(store: Store) -> None:
+    async def main() -> None:
+        async with feeding(store, connections=2) as kept:
+            first, second = await kept.follow(), await kept.follow()
+            await first.message(), await second.message()
+            assert "503" in (await kept.follow()).head.partition("\r\n")[0]
+            first.writer.write(b"x" * 20_000)
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(first.reader.read(), LIMIT_S) == b"", "it is cut off"
+            kept.put(stored(1))
+            assert await second.numbers(1) == [1], "and the other goes on"
+
+    run(main)
+
+
 def test_without_a_store_it_says_so() -> None:
     async def main() -> None:
         server = Server(make_hub(), ServerSettings(port=0), routes=stored_routes(None))

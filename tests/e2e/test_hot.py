@@ -27,7 +27,7 @@ def until(there: Callable[[], Any], what: str) -> Any:
 
 
 def test_what_is_hot_is_taken_over_and_the_rest_waits(tmp_path: Path, daemon: StartDaemon) -> None:
-    sound, pack = bursts(tmp_path / "garden.wav", [0.5], seconds=2.0), stateful_pack(tmp_path / "pack")
+    sound, pack = bursts(tmp_path / "garden.wav", [0.2], seconds=1.0), stateful_pack(tmp_path / "pack")
     path = tmp_path / "config.toml"
 
     def write(text: str) -> None:

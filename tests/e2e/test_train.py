@@ -42,7 +42,8 @@ ARCHS = [
     ("wavlm", "sequence"), ("wavlm", "frame"), ("data2vec-audio", "sequence"), ("data2vec-audio", "frame"),
     ("unispeech-sat", "sequence"), ("unispeech-sat", "frame"), ("sew", "sequence"), ("wav2vec2-bert", "sequence"),
     ("wav2vec2-bert", "frame"), ("whisper", "sequence"), ("convnet", "sequence"), ("crnn", "frame"), ("tcn", "frame"),
-    ("transformer", "frame"),
+    ("transformer", "frame"), ("unispeech", "sequence"), ("sew-d", "sequence"), ("wav2vec2-conformer", "sequence"),
+    ("wav2vec2-conformer", "frame"),
 ]  # fmt: skip
 
 
@@ -185,6 +186,7 @@ def test_clips_become_a_transformer_that_keeps_keys_and_values(tmp_path: Path) -
 def test_a_ctc_checkpoint_gets_a_new_head_over_an_encoder_at_rest(tmp_path: Path) -> None:
     data = tone_clips(tmp_path / "clips", count=6)
     source = ctc_checkpoint(tmp_path / "ctc")
+    (source / "README.md").write_text("---\nlicense: mit\n---\n# Letters\n")
     options = Options(
         arch="wav2vec2", mode="frame", source=str(source), freeze="encoder", validation=0.0, test=0.34,
         settings=FitSettings(epochs=2, batch=4, threads=1, learning_rate=1e-2),
@@ -203,6 +205,9 @@ def test_a_ctc_checkpoint_gets_a_new_head_over_an_encoder_at_rest(tmp_path: Path
     assert not any(name.startswith("lm_head") for name in after)
     assert result.judged is not None
     assert load_pack(tmp_path / "pack").manifest.rows_per_window == 50
+    card = (tmp_path / "pack" / "CARD.md").read_text()
+    assert "It began with a local folder ctc (Wav2Vec2ForCTC), whose licence is: mit." in card
+    assert str(tmp_path) not in card, "the folders of this machine are nobody's business"
 
 
 @pytest.mark.parametrize(("arch", "mode"), ARCHS)
@@ -214,6 +219,23 @@ def test_every_architecture_learns(clips: Path, tmp_path: Path, arch: str, mode:
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     moved = [m for m in state["optimiser"]["state"].values() if float(m["exp_avg"].abs().max()) > 0]
     assert len(moved) > 0.7 * len(state["optimiser"]["state"])
+
+
+@pytest.mark.parametrize(
+    ("arch", "kind"),
+    [
+        ("convnextv2", "ConvNextV2"), ("swin", "Swin"), ("efficientnet", "EfficientNet"), ("deit", "DeiT"),
+        ("mobilenet_v2", "MobileNetV2"), ("regnet", "RegNet"), ("dinov2", "Dinov2"),
+    ],
+)  # fmt: skip
+def test_an_image_checkpoint_of_another_rate_gets_a_new_head(clips: Path, tmp_path: Path, arch: str, kind: str) -> None:
+    image = {**LOGMEL, "rate": 8_000, "features": {**LOGMEL["features"], "high_hz": 3_600.0}}  # type: ignore[dict-item]
+    source = save_checkpoint(f"{kind}ForImageClassification", tmp_path / "base", image=image)
+
+    watcher = quick(clips, tmp_path, arch, "sequence", source=str(source))
+
+    assert watcher.losses
+    assert np.isfinite(watcher.losses).all()
 
 
 def test_labels_that_hold_at_once_are_learned_at_once(tmp_path: Path) -> None:
@@ -314,6 +336,7 @@ def test_nothing_but_damaged_clips(clips: Path, tmp_path: Path) -> None:
         ("convnet", "sequence", {"rate": 22_050}, "--rate 22050 has no whole number of samples in 10 ms"),
         ("wav2vec2", "frame", {"rate": 8000}, "--arch wav2vec2 hears 16000 Hz; leave --rate 8000 out"),
         ("wav2vec2", "frame", {"freeze": "encoder"}, "name a checkpoint by --from"),
+        ("swin", "sequence", {}, "--arch swin begins with a checkpoint; name one by --from"),
         ("convnet", "sequence", {"source": "x"}, "is trained from scratch; leave --from and --freeze out"),
         ("transformer", "frame", {"source": "x"}, "--arch transformer is trained from scratch; leave --from"),
         ("transformer", "sequence", {}, "--arch transformer gives a row every 20 ms; use --mode frame"),

@@ -42,7 +42,8 @@ def save(
 
 
 def dense(size: int, seed: int = 0) -> F32:
-    return (np.random.default_rng(seed).standard_normal((size, CLASSES)) / size**0.5).astype(np.float32)
+    made: F32 = (np.random.default_rng(seed).standard_normal((size, CLASSES)) / size**0.5).astype(np.float32)
+    return made
 
 
 def wave(path: Path, dims: list[Any], out: list[Any], *nodes: Any, **more: Any) -> Path:

@@ -81,7 +81,13 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
     "PIL": ("draw/canvas.py",),
-    "subprocess": ("model/recipes/", "model/recipes.py", "engine/trial.py", "audio/sources/lister.py"),
+    "subprocess": (
+        "model/recipes/",
+        "model/recipes.py",
+        "engine/trial.py",
+        "audio/sources/lister.py",
+        "commands/workers.py",
+    ),
     # what can execute code out of data
     **dict.fromkeys(("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ()),
 }

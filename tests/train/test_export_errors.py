@@ -1,5 +1,6 @@
 """What cannot be exported is told in a sentence: what came, what was expected, what to do."""
 
+import importlib.util
 import json
 import logging
 import math
@@ -23,7 +24,7 @@ from tools.lab.tinypack import stateful_pack
 
 SEQUENCE, FRAMES, CTC = "Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForCTC"
 AST, IMAGE, VIT = "ASTForAudioClassification", "ResNetForImageClassification", "ViTForImageClassification"
-WHISPER = "WhisperForAudioClassification"
+WHISPER, XVECTOR, CLAP = "WhisperForAudioClassification", "Wav2Vec2ForXVector", "ClapModel"
 Change = Callable[[Path], object]
 
 
@@ -58,7 +59,7 @@ def absent(*names: str) -> Change:
 
 
 CASES: list[tuple[str, Change, dict[str, Any], str]] = [
-    (SEQUENCE, config(architectures=["Wav2Vec2ForPreTraining"]), {}, "Wav2Vec2ForPreTraining, which is not"),
+    (SEQUENCE, config(architectures=["Wav2Vec2ForPreTraining"]), {}, "without a head .* --arch wav2vec2"),
     (SEQUENCE, config(architectures=["BertForTokenClassification"], model_type="bert"), {}, "not a classifier"),
     (SEQUENCE, config(architectures=None), {}, "states no `architectures`"),
     (SEQUENCE, config(model_type="nonsense"), {}, "no model can be read from"),
@@ -68,7 +69,7 @@ CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (SEQUENCE, settings(remove=("sampling_rate",)), {}, "states no `sampling_rate`"),
     (SEQUENCE, settings(sampling_rate="fast"), {}, "`sampling_rate` in the .* is 'fast'"),
     (SEQUENCE, settings(sampling_rate=11_025), {}, "11025 Hz has no whole number of samples in 20 ms"),
-    (FRAMES, settings(sampling_rate=8_000), {}, "which is 40 ms; a frame head must give a row every 20 ms"),
+    (FRAMES, settings(sampling_rate=12_000), {}, "which is 26.6667 ms; a frame head must give rows that make 20 ms"),
     (SEQUENCE, config(problem_type="regression"), {}, "problem_type 'regression'"),
     (SEQUENCE, config(id2label={"0": "a", "2": "b", "3": "c", "5": "d"}), {}, "numbers its 4 classes 0, 2, 3, 5"),
     (SEQUENCE, config(id2label={"0": "a", "1": "b"}), {}, r"classifier\.bias .* shape \[4\], .* asks for \[2\]"),
@@ -86,7 +87,12 @@ CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (CTC, write("vocab.json", '{"a": "b"}'), {}, "no table of token to number"),
     (CTC, write("vocab.json", '{"eng": {"a": 0}, "deu": {"b": 0}}'), {}, "holds 2 languages"),
     (CTC, absent("vocab.json", "tokenizer_config.json"), {}, "its 7 tokens have no names"),
-    (SEQUENCE, write("adapter_config.json", '{"peft_type": "LORA"}'), {}, "an adapter lies beside the .* merge it"),
+    (SEQUENCE, write("adapter_config.json", '{"peft_type": "LORA"}'), {}, "has no adapter_model.safetensors; expected"),
+    (XVECTOR, config(), {"wishes": Wishes(window_ms=300)}, "needs 325 ms at least"),
+    (XVECTOR, config(), {"wishes": Wishes(activation="sigmoid")}, "gives an embedding and no classes"),
+    (CLAP, config(), {"wishes": Wishes(window_ms=5000)}, "hears at most 2000 ms"),
+    (CLAP, settings(feature_size=20), {}, "gives 20 bands and its model takes 16"),
+    (IMAGE, config(architectures=["BitForImageClassification"]), {}, "computes otherwise, 0.1 off"),
     (AST, settings(sampling_rate=32_000), {}, "states 32000 Hz; it makes frames of 400 samples each 160"),
     (AST, settings(max_length=1024), {}, "gives 1024 frames of 64 bands and its model takes 96 of 64"),
     (AST, config(), {"wishes": Wishes(window_ms=50)}, "needs 175 ms at least"),
@@ -256,8 +262,20 @@ def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
         family_of(checkpoint).plan(checkpoint, Wishes(activation="softmax"))
 
 
-def test_the_checkpoints_that_went_wrong(shared: Path) -> None:
+@pytest.mark.parametrize(
+    "stated", [{"model_type": "timm_wrapper"}, {"architecture": "resnet10t", "pretrained_cfg": {}}]
+)
+def test_a_model_of_timm_asks_for_timm(
+    stated: dict[str, Any], saved: Callable[[str, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "timm" else find(name, *more))
+    folder = saved(IMAGE, tmp_path / "checkpoint")
+    (folder / "config.json").write_text(json.dumps(stated))
+    with pytest.raises(StreamclfError, match=r"a model of timm, which is not installed; .* \(`pip install timm`\)"):
+        load_checkpoint(str(folder))
+
+
+def test_the_checkpoint_that_went_wrong(shared: Path) -> None:
     one = load_checkpoint(str(shared / "cases" / "checkpoints" / "one_output"))
     assert family_of(one).plan(one, Wishes()).activation == "sigmoid"
-    with pytest.raises(StreamclfError, match=r"an adapter lies beside .* \(adapter_config.json\)"):
-        load_checkpoint(str(shared / "cases" / "checkpoints" / "with_lora_beside"))

@@ -3,13 +3,18 @@
 import csv
 import io
 import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from pyarrow import parquet
 
+from streamclf.commands.batch import own_errors
 from streamclf.commands.classify import classify
 from streamclf.train.data.annotations import read_data
 from tools.lab.tinypack import RATE, stateful_pack
@@ -33,7 +38,7 @@ def bursts(path: Path, *, rate: int = RATE, seconds: float = 3.0, channels: int 
 def run(pack: Path, *args: object) -> Result:
     config = pack.parent / "config.toml"  # of the pack's classes the one alone that tells how loud it is
     config.write_text('[segmentation."group:random"]\nenter = 1.0\nleave = 1.0\n')
-    return CliRunner().invoke(classify, ["--model", str(pack), "--config", str(config), *map(str, args)])
+    return CliRunner().invoke(classify, ["--model", str(pack), "--config", str(config), "--jobs", "1", *map(str, args)])
 
 
 def test_one_bad_file_of_any_kind_is_named_and_the_others_are_done(tmp_path: Path, pack: Path) -> None:
@@ -110,3 +115,69 @@ def test_a_channel_is_chosen_and_a_mix_that_hides_is_told(tmp_path: Path, pack: 
     assert "cancel each other (antiphase)" in mixed.stderr
     assert (len(left.stdout.splitlines()), left.stderr) == (1, "")
     assert "has 2 channels, so ch=3 does not exist" in str(beyond.exception)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ndjson", "parquet"])
+def test_one_table_holds_all_files_with_their_paths(tmp_path: Path, pack: Path, suffix: str) -> None:
+    loud = [bursts(tmp_path / folder / "night.wav") for folder in "ab"]
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    out = tmp_path / f"all.{suffix}"
+
+    assert run(pack, *loud, silent, "--out", out).exit_code == 0
+    events = rows_of(out)
+    assert [row["file"] for row in events] == [str(path) for path in loud]
+    assert [round(float(row["offset_s"]) - float(row["onset_s"])) for row in events] == [1, 1]
+
+    assert run(pack, *loud, silent, "--summary", "--out", out).exit_code == 0
+    summary = rows_of(out)
+    assert [row["file"] for row in summary] == [str(path) for path in (*loud, silent)], "also without an event"
+    assert [int(row["events"]) for row in summary] == [1, 1, 0]
+    assert [float(row["duration_s"]) for row in summary] == [3, 3, 1]
+    assert summary[0]["label_1"] == events[0]["label"]
+    assert 1 >= float(summary[0]["peak_1"]) >= float(summary[0]["peak_2"]) >= float(summary[0]["peak_3"]) > 0
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        return found
+    text = path.read_text("utf-8")
+    if path.suffix == ".csv":
+        return list(csv.DictReader(io.StringIO(text)))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_scores_of_several_files_are_one_table_too(tmp_path: Path, pack: Path) -> None:
+    files = [bursts(tmp_path / folder / "night.wav") for folder in "ab"]
+    out = tmp_path / "all.parquet"
+    assert run(pack, *files, "--scores", "--out", out).exit_code == 0
+    assert [row["file"] for row in rows_of(out)] == [str(files[0])] * 150 + [str(files[1])] * 150
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamclf.commands.results.find_spec", lambda name: None)
+    refused = run(pack, bursts(tmp_path / "a.wav"), "--out", tmp_path / "all.parquet")
+    assert "pip install 'streamclf[parquet]'" in str(refused.exception)
+
+
+def test_a_result_never_takes_the_place_of_a_recording(tmp_path: Path, pack: Path) -> None:
+    path = bursts(tmp_path / "a.wav")
+    assert "is one of the files to hear" in str(run(pack, path, "--out", path).exception)
+    assert len(soundfile.read(path)[0]) == 3 * RATE
+
+
+def test_a_gain_in_decibels_lifts_what_is_quiet(tmp_path: Path, pack: Path) -> None:
+    path = bursts(tmp_path / "a.wav")
+    sound, _ = soundfile.read(path, dtype="float32")
+    soundfile.write(path, sound / 100, RATE, subtype="FLOAT")
+    plain, lifted = run(pack, path), run(pack, path, "--gain", "+40dB")
+    assert (len(plain.stdout.splitlines()), len(lifted.stdout.splitlines())) == (0, 1)
+    assert "such as +20dB" in str(run(pack, path, "--gain", "10").exception)
+
+
+def test_what_libraries_print_is_not_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with own_errors(sys):
+        os.write(2, b"[src/libmpg123/layer3.c:1844] error: part2_3_length\n")
+    os.write(2, b"ours again\n")
+    assert capfd.readouterr().err == "ours again\n"

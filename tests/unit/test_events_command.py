@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,21 @@ def test_csv_has_no_formula_and_numbers_are_numbers(folder: Path) -> None:
     assert [row["level_db"] for row in rows] == ["-31.5", "", ""]
     assert rows[2]["stream"] == "'=cmd()  [2J"
     assert rows[1]["offset"] == ""
+
+
+def test_a_spreadsheet_finds_local_time_utc_duration_and_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        rows = list(csv.DictReader(io.StringIO(call(folder, *SINCE, "--format", "csv"))))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    first = rows[0]
+    assert list(first)[:3] == ["local_time", "utc", "duration_s"]
+    assert (first["local_time"], first["utc"]) == ("2023-11-15 03:43:21.00", "2023-11-14 22:13:21.00")
+    assert [row["duration_s"] for row in rows] == ["1.0", "", "1.0"], "what lasts has none"
+    assert first["id"] == stored(1).id
 
 
 def test_audacity_and_raven_count_from_since(folder: Path) -> None:

@@ -155,6 +155,19 @@ def test_it_shows_streams_levels_names_and_the_age_of_a_row() -> None:
     assert any("Dog" in line and line.rstrip().endswith("82 %") for line in text.splitlines())
 
 
+def test_the_self_test_takes_no_room_unless_it_alone_is_asked_for() -> None:
+    def hub() -> Hub:
+        made = make_hub(streams=["mic", "self-test"])
+        made.streams["self-test"].test = True
+        return made
+
+    heard = [event(1, stream="mic"), event(2, stream="self-test"), scores(0, stream="self-test")]
+    text = picture(board_of(hub(), *heard))
+    assert "mic  live" in text
+    assert "self-test" not in text
+    assert "self-test" in picture(board_of(hub(), *heard, streams=["self-test"]))
+
+
 def test_labels_too_generic_to_show_are_shown_only_when_asked_for_by_name() -> None:
     row = scores(0, [0.1, 0.2, 0.3, 0.99])
 

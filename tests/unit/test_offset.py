@@ -113,7 +113,7 @@ def test_blocks_change_nothing(sizes: list[int], length: int, offset: float, lev
 def test_a_stream_removes_it_before_level_and_gain_and_its_ring_keeps_it() -> None:
     ring = Ring(4 * RATE)
     engine = Engine([])
-    engine.add(Stream("mic", rate=RATE, ring=ring, normalise_gain=True, levels=True))
+    engine.add(Stream("mic", rate=RATE, ring=ring, gain="normalise", levels=True))
     ring.write(noise(1e-3, 100) + np.float32(0.05))
     levels = [output for output in engine.drain() if isinstance(output, Levels)]
     assert levels[0].rms.max() < 2e-3

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from streamclf.alerts import outbox
-from streamclf.alerts.alert import Tally
+from streamclf.alerts.alert import TEST, Tally, own_alert
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_clip
@@ -118,3 +118,30 @@ def test_ten_thousand_that_wait_cost_little_to_look_at(store: Store) -> None:
     store.connection.set_progress_handler(lambda: steps.append(100), 100)  # every 100 instructions of SQLite
     assert heads(store) == ["0"]
     assert sum(steps) < 10_000, "not one for each that waits"
+
+
+def test_what_is_wrong_is_known_until_it_is_taken_back(store: Store) -> None:
+    def tell(stage: str, stream: str, at_ns: int) -> None:
+        alert = own_alert(
+            "watch", f"{stream} {stage}", at_ns=at_ns, sinks=("here",), stage=stage, label="s", stream=stream
+        )
+        with store.transaction() as tx:
+            outbox.put(tx, [alert], now_ns=at_ns)
+
+    put(store, 1)
+    for at_ns, (stage, stream) in enumerate([("problem", "a"), ("problem", "b"), ("well", "a"), ("problem", "c")]):
+        tell(stage, stream, at_ns)
+    assert [alert.message for alert in outbox.not_taken_back(store.connection)] == ["b problem", "c problem"]
+    assert [alert.stage for alert in outbox.alerts_between(store.connection, since_ns=0, until_ns=1 << 62)] == ["open"]
+
+
+def test_a_test_waits_behind_nothing_and_is_never_tried_again(store: Store) -> None:
+    put(store, 1)
+    alert = own_alert("birds", "TEST", at_ns=AT_NS, sinks=("here",), stage=TEST, stream="x", test=True)
+    with store.transaction() as tx:
+        outbox.put(tx, [alert], now_ns=AT_NS)
+    found = {head.alert.id: head for head in outbox.heads(store.connection, "here")}
+    assert len(found) == 2
+    with store.transaction() as tx:
+        outbox.failed(tx, found[alert.id], "no answer", now_ns=AT_NS)
+    assert outbox.answers(store.connection, alert.id) == {"here": ("dead", "no answer")}

@@ -100,7 +100,7 @@ def test_a_picture_begins_with_the_next_whole_frame_and_ceases_when_nobody_looks
 def test_sound_is_whole_frames_as_captured_and_only_while_somebody_listens() -> None:
     ring = Ring(RATE)
     engine = Engine([])
-    engine.add(Stream("mic", rate=RATE, ring=ring, normalise_gain=True))
+    engine.add(Stream("mic", rate=RATE, ring=ring, gain="normalise"))
     heard = np.random.default_rng(1).integers(-32768, 32768, HOP * 12).astype(np.int16)
     samples = heard.astype(np.float32) / np.float32(32768)
     ring.write(samples[: HOP + 7])

@@ -253,6 +253,7 @@ def test_other_thresholds_hold_from_the_next_row_and_what_is_open_goes_on() -> N
 
     assert [(event.label, event.stage) for event in opened] == [("a", Stage.OPEN), ("b", Stage.OPEN)]
     assert [(event.label, event.stage, event.offset_frame) for event in closed] == [("b", Stage.CLOSE, 1)]
+    assert [event.ended_by for event in (*closed, *rest)] == ["changed", "quiet"]
     assert [(event.label, event.stage, event.offset_frame) for event in rest] == [("a", Stage.CLOSE, 2)]
 
 
@@ -266,4 +267,5 @@ def test_other_smoothing_closes_what_is_open_and_what_is_allowed_stays() -> None
     again = segmenter.push(1, np.repeat(row, 3, axis=0))
 
     assert [(event.label, event.stage) for event in opened + closed] == [("a", Stage.OPEN), ("a", Stage.CLOSE)]
+    assert [event.ended_by for event in closed] == ["changed"]
     assert [(event.label, event.stage) for event in again] == [("a", Stage.OPEN)]

@@ -61,7 +61,7 @@ def test_parse(text: str, expected: SourceSpec) -> None:
         ("device#ch=0", "ch must be a whole number from 1 to 256, got '0'"),
         ("device#ch=one", "ch must be a whole number from 1 to 256, got 'one'"),
         ("file:x#loop=maybe", "loop=maybe is neither yes nor no"),
-        ("device#gain=10", "gain=10 is not known; use gain=off or gain=normalise"),
+        ("device#gain=10", "gain=10 is not known; use off, normalise, or decibels from -60dB to +60dB, such as +20dB"),
         ("device#priority=1.5", "priority must be a whole number from -100 to 100, got '1.5'"),
         ("device#name=../x", "'../x' cannot name a source"),
         ("device#name=" + "x" * 65, "cannot name a source; use 1 to 64 letters"),

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamclf.alerts.alert import Alert
 from streamclf.audio.ring import Ring
+from streamclf.clock import NS_PER_SECOND
 from streamclf.config import WatchConfig
-from streamclf.daemon.watchman import Matters, Quiet, Subject, check_watch
+from streamclf.daemon.watchman import Matters, Quiet, Subject, Watchman, check_watch
 from streamclf.errors import ConfigError
+from streamclf.types import StreamState
 
 GARDEN = Subject("stream", "garden")
 LOST = {GARDEN: "garden is lost: no device"}
@@ -71,3 +74,32 @@ def test_sinks_that_there_are_not_are_a_mistake() -> None:
         check_watch(WatchConfig(sinks=("phne",)), ("phone",), kept=True)
     with pytest.raises(ConfigError, match="but no events are kept"):
         check_watch(WatchConfig(sinks=("phone",)), ("phone",), kept=False)
+
+
+class Told:
+    """Alerts that were told, and whether at once."""
+
+    def __init__(self) -> None:
+        self.alerts: list[tuple[str, str, bool]] = []
+
+    def tell(self, alert: Alert, *, urgent: bool) -> None:
+        self.alerts.append((alert.stage, alert.message, urgent))
+
+
+def test_silence_and_a_store_that_cannot_be_written_are_told() -> None:
+    ring, told, trouble = Ring(400), Told(), ""
+    one: Any = SimpleNamespace(name="garden", ring=ring, info=SimpleNamespace(rate=100), stands_in_for="")
+    problems: Any = SimpleNamespace(state=lambda info: (StreamState.LIVE, ""), unready=lambda: "", stuck=lambda: "")
+    config = WatchConfig(sinks=("phone",), after_s=2, silence_min=1)
+    watchman = Watchman(config, problems, [one], told, store_problem=lambda: trouble)
+    for second in range(200):
+        ring.write(np.full(100, 0.1 if second > 120 else 0.0, dtype=np.float32))
+        trouble = "the disk is full" if 150 <= second < 160 else ""
+        watchman.look(float(second), second * NS_PER_SECOND)
+    assert [(stage, urgent) for stage, _, urgent in told.alerts] == [
+        ("problem", False), ("well", False), ("problem", True), ("well", False),
+    ]  # fmt: skip
+    assert told.alerts[0][1].startswith("garden is silent: for 62 s nothing was louder than -70 dBFS")
+    assert told.alerts[2][1].startswith("the disk is full (since ")
+    assert "it was: the disk is full" in told.alerts[3][1]
+    assert watchman.status().problems == []

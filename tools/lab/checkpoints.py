@@ -20,6 +20,7 @@ from streamclf.train.families.family import Plan, Wishes
 from streamclf.train.families.image import channels_of
 from streamclf.train.fit.ours import OwnNet, Shaping
 from streamclf.train.pretrained import load_checkpoint
+from tools.lab.tinyconfigs import SPEECH, TINY
 
 tr: Any = transformers  # most of its constructors have no types
 
@@ -44,23 +45,8 @@ LOGMEL = {
         "scale": 3.0,
     },
 }
-_BODY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
-_SPEECH = {
-    **_BODY,
-    "conv_dim": (16,) * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
-    "classifier_proj_size": 24,
-    "tdnn_dim": (24, 24, 24, 24, 48),
-    "xvector_output_dim": 24,
-}
-
 SQUARE = {"CLIP": 32, "MetaClip2": 32, "Siglip": 32, "Pvt": 32, "Levit": 64, "MobileViTV2": 64}
 """Classes that take images of the size they were made for, and of how many pixels either way."""
-_PATCHES = {**_BODY, "image_size": 32, "patch_size": 8}
-_WINDOWS = {"embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4, "image_size": 32, "patch_size": 4}
-_PYRAMID = {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2]}
-_TEXT = {**_BODY, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
 def save_checkpoint(
@@ -162,161 +148,15 @@ def _build(architecture: str, changes: dict[str, Any]) -> Any:
     if architecture == "HubertForAudioFrameClassification":
         from streamclf.train.families.hubert import HubertForAudioFrameClassification
 
-        return HubertForAudioFrameClassification(_config(tr.HubertConfig, _SPEECH, changes))
+        return HubertForAudioFrameClassification(_config(tr.HubertConfig, SPEECH, changes))
     kind = getattr(tr, "ClapAudioModelWithProjection" if architecture == "ClapModel" else architecture)
-    settings = next(part for name, part in _SETTINGS.items() if architecture.startswith(name))
+    settings = next(part for name, part in TINY.items() if architecture.startswith(name))
     return kind(_config(kind.config_class, settings, changes))
 
 
 def _config(kind: Any, settings: dict[str, Any], changes: dict[str, Any]) -> Any:
     labels = {"id2label": dict(enumerate(LABELS)), "label2id": {}, "vocab_size": len(TOKENS), "pad_token_id": 0}
     return kind(**{**labels, **settings, **changes})
-
-
-# first match by the beginning of the class's name
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "Wav2Vec2Bert": {
-        **_BODY,
-        "feature_projection_input_dim": 160,
-        "position_embeddings_type": "relative_key",
-        "left_max_position_embeddings": 8,
-        "right_max_position_embeddings": 4,
-        "conv_depthwise_kernel_size": 5,
-        "classifier_proj_size": 24,
-        "output_hidden_size": 32,
-        "tdnn_dim": (24, 24, 24, 24, 48),
-        "xvector_output_dim": 24,
-    },
-    "Wav2Vec2Conformer": {
-        **_SPEECH,
-        "feat_extract_norm": "layer",
-        "position_embeddings_type": "relative",
-        "max_source_positions": 200,
-        "conv_depthwise_kernel_size": 5,
-        "hidden_act": "gelu",
-    },
-    "Wav2Vec2": {**_SPEECH, "feat_extract_norm": "group"},
-    "Hubert": {**_SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True},
-    "WavLM": {**_SPEECH, "num_buckets": 16, "max_bucket_distance": 40, "feat_extract_norm": "layer"},
-    "Data2VecAudio": {**_SPEECH, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 7},
-    "UniSpeechFor": {**_SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True},
-    "UniSpeechSat": {**_SPEECH, "use_weighted_layer_sum": True},
-    "SEWD": {
-        **_SPEECH,
-        "conv_dim": (16,) * 13,
-        "squeeze_factor": 2,
-        "max_position_embeddings": 64,
-        "position_buckets": 32,
-        "feature_layer_norm_eps": 1e-7,
-    },
-    "SEW": {**_SPEECH, "conv_dim": (16,) * 13, "squeeze_factor": 2},
-    "OmniASR": {
-        "audio_config": {
-            **_BODY,
-            "conv_dim": (16,) * 7,
-            "num_conv_pos_embeddings": 16,
-            "num_conv_pos_embedding_groups": 2,
-        },
-        "blank_token_id": 0,
-    },
-    "Parakeet": {"encoder_config": {**_BODY, "subsampling_conv_channels": 8, "conv_kernel_size": 5}},
-    "Lasr": {"encoder_config": {**_BODY, "subsampling_conv_channels": 8, "conv_kernel_size": 6}},
-    "Clap": {
-        **_BODY,
-        "spec_size": 64,
-        "num_mel_bins": 16,
-        "window_size": 4,
-        "patch_embeds_hidden_size": 16,
-        "depths": [1, 1],
-        "num_attention_heads": [2, 2],
-        "hidden_size": 32,
-        "projection_dim": 24,
-    },
-    "Whisper": {
-        "d_model": 32,
-        "encoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 48,
-        "decoder_layers": 1,
-        "decoder_attention_heads": 2,
-        "decoder_ffn_dim": 48,
-        "num_mel_bins": 80,
-        "max_source_positions": 100,
-        "classifier_proj_size": 24,
-        "vocab_size": 32,
-        "num_hidden_layers": 1,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "decoder_start_token_id": 1,
-    },
-    "AST": {**_BODY, "max_length": 96, "num_mel_bins": 64, "frequency_stride": 10, "time_stride": 10},
-    "ResNet": {
-        "num_channels": 1,
-        "embedding_size": 8,
-        "hidden_sizes": [8, 12, 16, 24],
-        "depths": [1, 1, 1, 1],
-        "layer_type": "basic",
-    },
-    "ConvNextV2": {"num_channels": 3, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
-    "ConvNext": {"num_channels": 3, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
-    "ViTMSN": {**_PATCHES},
-    "ViT": {**_BODY, "num_channels": 1, "image_size": [32, 60], "patch_size": 4},
-    "DeiT": {**_PATCHES},
-    "IJepa": {**_PATCHES},
-    "Dinov2": {**_PATCHES, "mlp_ratio": 2},
-    "Beit": {**_PATCHES, "use_relative_position_bias": True},
-    "Data2VecVision": {**_PATCHES, "use_relative_position_bias": True},
-    "Swinv2": {**_WINDOWS},
-    "Swin": {**_WINDOWS},
-    "DonutSwin": {**_WINDOWS},
-    "EfficientNet": {"width_coefficient": 0.2, "depth_coefficient": 0.2, "hidden_dim": 256},
-    "MobileNetV1": {"depth_multiplier": 0.25},
-    "MobileNetV2": {"depth_multiplier": 0.25},
-    "MobileViTV2": {"width_multiplier": 0.25, "image_size": 64},
-    "MobileViT": {
-        "hidden_sizes": [16, 24, 32],
-        "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 16],
-        "image_size": 64,
-        "num_attention_heads": 2,
-    },
-    "Cvt": {"embed_dim": [8, 16, 24], "num_heads": [1, 1, 2], "depth": [1, 2, 3]},
-    "FocalNet": {"image_size": 32, "embed_dim": 8, "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32]},
-    "HGNetV2": {
-        "embedding_size": 16,
-        "stem_channels": [3, 8, 16],
-        "hidden_sizes": [16, 24, 32, 48],
-        "stage_in_channels": [16, 16, 24, 32],
-        "stage_mid_channels": [8, 8, 8, 8],
-        "stage_out_channels": [16, 24, 32, 48],
-        "stage_num_blocks": [1, 1, 1, 1],
-        "stage_numb_of_layers": [2, 2, 2, 2],
-    },
-    "Hiera": {"image_size": [64, 64], "embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]},
-    "PoolFormer": {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
-    "PvtV2": {**_PYRAMID},
-    "Pvt": {**_PYRAMID, "image_size": 32, "num_labels": len(LABELS)},
-    "Segformer": {**_PYRAMID},
-    "RegNet": {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "groups_width": 8},
-    "SwiftFormer": {"embed_dims": [8, 16, 24, 32], "depths": [1, 1, 1, 1]},
-    "Levit": {
-        "image_size": 64,
-        "hidden_sizes": [16, 24, 32],
-        "num_attention_heads": [2, 2, 2],
-        "depths": [1, 1, 1],
-        "key_dim": [8, 8, 8],
-    },
-    "TextNet": {
-        "stem_num_channels": 3,
-        "stem_out_channels": 8,
-        "conv_layer_kernel_sizes": [[[3, 3]], [[3, 3]], [[3, 3]], [[3, 3]]],
-        "conv_layer_strides": [[2], [2], [2], [2]],
-        "hidden_sizes": [8, 8, 16, 24, 32],
-    },
-    "CLIP": {"vision_config": {**_PATCHES, "projection_dim": 16}, "text_config": {**_TEXT}, "projection_dim": 16},
-    "MetaClip2": {"vision_config": {**_PATCHES, "projection_dim": 16}, "text_config": {**_TEXT}, "projection_dim": 16},
-    "Siglip": {"vision_config": {**_PATCHES}, "text_config": {**_TEXT}},
-    "TimmWrapper": {"architecture": "resnet10t", "model_args": {"in_chans": 1}},
-}
 
 
 def _extractor(architecture: str, config: Any) -> Any:

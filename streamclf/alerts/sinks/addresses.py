@@ -46,7 +46,8 @@ async def resolve(host: str, port: int, *, private: bool) -> str:
         if allowed(address, private=private):
             return address
     hint = "" if private else "; private = true allows those of this machine and the local network"
-    raise Temporary(f"{host} is {', '.join(addresses)}, where no alert is sent to{hint}")
+    name = "" if addresses == [host] else f"{host} is "
+    raise Temporary(f"{name}{', '.join(addresses)}, where no alert is sent to{hint}")
 
 
 async def answers(host: str, port: int, *, tls: ssl.SSLContext | None = None, name: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,11 @@ from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from apprise import NotifyBase  # slow to import: `needs` says when
-    from apprise.attachment.memory import AttachMemory
+    from apprise.attachment.memory import AttachMemory  # slow to import: `needs` says when
 
 _LIMIT_S = 60.0
+_LOOK_S = 3.0
+_SMTP = 25
 # it logs addresses, which hold secrets
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
@@ -56,11 +56,6 @@ class Services(Sink):
                 "such as ntfy://TOPIC or mailto://USER:PASSWORD@HOST"
             )
 
-    @property
-    def services(self) -> "Sequence[NotifyBase]":
-        """What Apprise made of the address."""
-        return list(self._apprise)
-
     async def send(self, alert: Alert) -> None:
         """See `Sink`. What does not go with its picture goes without, at once."""
         picture = await painted(self._paint, alert)
@@ -71,7 +66,23 @@ class Services(Sink):
         except TimeoutError:
             raise Temporary(f"the service did not answer within {_LIMIT_S:.0f} s") from None
         if not done:
-            raise Temporary("the service did not take it (Apprise does not say why)")
+            raise Temporary(await self._why_not())
+
+    async def _why_not(self) -> str:
+        """Apprise does not say why a service did not take it; that its server does not answer can be seen."""
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await self.look()
+        except (Temporary, TimeoutError) as fault:
+            return str(fault) or "its server does not answer"
+        return "the service did not take it (Apprise does not say why)"
+
+    async def look(self) -> None:
+        """Whether a mail server, or one with a port of its own, answers. Raises `Temporary`."""
+        for service in self._apprise:
+            host = getattr(service, "smtp_host", None) or (service.host if service.port else None)
+            if host:
+                await answers(host, service.port or _SMTP)
 
     async def _notify(self, alert: Alert, picture: "AttachMemory | None") -> bool:
         import apprise
@@ -95,10 +106,7 @@ def _attached(png: bytes) -> "AttachMemory":
 
 async def _check(config: AppriseConfig) -> None:
     """Of a mail server and of a service with a port of its own, whether it answers; the others are in the world."""
-    for service in Services(config).services:
-        host = getattr(service, "smtp_host", None) or (service.host if service.port else None)
-        if host:
-            await answers(host, service.port or 25)
+    await Services(config).look()
 
 
 def _open(config: AppriseConfig, context: SinkContext) -> Services:

@@ -11,12 +11,11 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any
 
+from streamclf.audio.gain import read_gain
 from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_NAME, UNQUOTED, SourceKind, kind_named, kinds, whole
 from streamclf.errors import UsageError
-
-Gain = Literal["off", "normalise"]
 
 _NAME = re.compile(rf"\w[\w .-]{{0,{MAX_NAME - 1}}}")
 
@@ -34,7 +33,7 @@ class SourceSpec:
     argument: str = field(repr=False)
     name: str
     channel: int | None = None
-    gain: Gain | None = None
+    gain: str | None = None
     priority: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     text: str = field(default="", repr=False)
@@ -75,7 +74,7 @@ def parse_source(text: str) -> SourceSpec:
         argument=argument,
         name=name,
         channel=_channel(given.get("ch")),
-        gain=_gain(given.get("gain")),
+        gain=read_gain(given["gain"]) if "gain" in given else None,
         priority=whole("priority", given.get("priority", "0"), -100, 100),
         options={option.name: option.read(given[option.name]) for option in kind.options if option.name in given},
         text=text,
@@ -140,9 +139,3 @@ def _options(kind: SourceKind, text: str) -> dict[str, str]:
 
 def _channel(text: str | None) -> int | None:
     return None if text is None or text == "mix" else whole("ch", text, 1, MAX_CHANNELS) - 1
-
-
-def _gain(text: str | None) -> Gain | None:
-    if text not in (None, "off", "normalise"):
-        raise UsageError(f"gain={text} is not known; use gain=off or gain=normalise")
-    return cast(Gain | None, text)

@@ -232,6 +232,9 @@ async def run_following(following: Following, connection: ServedConnection) -> R
         for name, value in following.headers.items():
             response.headers[name] = value
         return response
+    except Exception:
+        logger.exception("events could not be sent")  # the library makes it a 500 and is silenced by us
+        raise
     return None
 
 

@@ -108,7 +108,7 @@ def evaluate(
     recordings: Sequence[Recording],
     settings: EvaluationSettings,
     *,
-    normalise_gain: bool = False,
+    lift: str = "off",
     progress: Callable[[float], None] = lambda done: None,
 ) -> Evaluation:
     """Run every recording through every engine, each of which has one pack, `maps` being the packs' label maps.
@@ -128,7 +128,7 @@ def evaluate(
                 def tell(share: float, done: float = done) -> None:
                     progress((done + share / len(engines)) / len(recordings))
 
-                answers.append(_listen(engine, label_map, labels, recording, settings, normalise_gain, tell))
+                answers.append(_listen(engine, label_map, labels, recording, settings, lift, tell))
                 tell(1.0)
             recording, beyond = within(recording, answers[0].seconds)
             problems += beyond
@@ -183,7 +183,7 @@ def _listen(
     labels: Sequence[str],
     recording: Recording,
     settings: EvaluationSettings,
-    normalise_gain: bool,
+    lift: str,
     progress: Callable[[float], None],
 ) -> _Heard:
     columns = [list(label_map.columns[label]) for label in labels]
@@ -201,7 +201,7 @@ def _listen(
 
     parts: list[tuple[int, F32]] = []
     events: list[tuple[str, Span]] = []
-    for outputs in run_blocks(engine, "eval", rate=rate, blocks=altered(), normalise_gain=normalise_gain):
+    for outputs in run_blocks(engine, "eval", rate=rate, blocks=altered(), gain=lift):
         for output in outputs:
             if isinstance(output, FrameScores) and output.final:
                 mapped = [output.rows[:, chosen].max(axis=1) for chosen in columns]

@@ -86,7 +86,8 @@ class ClapSpectrum(nn.Module):
         whole = samples.repeat(1, self._times)[:, : self._cut]
         whole = nn.functional.pad(whole, (0, self._silence))[:, None]
         padded = nn.functional.pad(whole, (self._reach, self._reach), mode="reflect")[:, 0]
-        return 10.0 * self.power(padded).clamp(min=_FLOOR).log10().transpose(1, 2)[:, None]
+        power: Tensor = self.power(padded)
+        return 10.0 * power.clamp(min=_FLOOR).log10().transpose(1, 2)[:, None]
 
 
 class ClapHead(nn.Module):

@@ -61,7 +61,7 @@ def grid_of(stride: int, rate: int, source: str) -> Grid:
 def on_grid(rows: Tensor, grid: Grid) -> Tensor:
     """rows: (B, F, C) of an encoder -> (B, F * times / each, C); those of a whole window, (B, C), stay."""
     if grid.each > 1:
-        rows = rows.unflatten(1, (-1, grid.each)).mean(dim=2)
+        rows = rows.reshape(-1, rows.shape[1] // grid.each, grid.each, rows.shape[2]).mean(dim=2)
     if grid.times > 1:
         rows = rows[:, :, None].expand(-1, -1, grid.times, -1).flatten(1, 2)
     return rows

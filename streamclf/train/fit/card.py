@@ -25,9 +25,10 @@ def text(
     *,
     arch: str,
     licence: str,
+    base: str = "",
     settings: Sequence[tuple[str, str]],
 ) -> str:
-    """Markdown. settings: of the run, what and value."""
+    """Markdown. base: what is to be said of the checkpoint it began with. settings: of the run, what and value."""
     kind = "exactly one of them at a time" if task.exclusive else "any number of them at once"
     lines = [
         f"# {name}",
@@ -35,6 +36,7 @@ def text(
         f"Tells {len(task.labels)} classes apart, {kind}: {', '.join(task.labels)}.",
         "",
         f"Licence: {licence}. Trained with `streamclf train --arch {arch}`.",
+        *(["", base] if base else []),
         "",
         "## What it learned from",
         "",

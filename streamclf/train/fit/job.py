@@ -17,6 +17,7 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.engine.verify import verify
 from streamclf.errors import PackError, SourceError, StreamclfError, UsageError
 from streamclf.model import swap
+from streamclf.model.labels import printable
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
 from streamclf.model.writer import write_pack
@@ -156,7 +157,19 @@ def train(
     outcome = fit(learner, teaching, judging, options.settings, run, resume=resume, report=watch)
     say(f"trained: {outcome.stopped}")
     done = Result(out, task, parts, outcome, problems)
-    return _finish(learner, done, run, options, name=name or pack_name(out.name), licence=licence, say=say)
+    base = _base(options, offline)
+    return _finish(learner, done, run, options, name=name or pack_name(out.name), licence=licence, base=base, say=say)
+
+
+def _base(options: Options, offline: bool) -> str:
+    """What the card says of the checkpoint that was trained further; "" where there is none."""
+    if not options.source:
+        return ""
+    checkpoint = load_checkpoint(options.source, offline=offline)
+    return (
+        f"It began with {printable(checkpoint.origin)} ({checkpoint.architecture}), whose licence is: "
+        f"{printable(checkpoint.licence())}. What that asks of its users it asks of this pack's, too."
+    )
 
 
 def _rate(options: Options, offline: bool) -> int:
@@ -186,7 +199,7 @@ def _within(corpus: Corpus, decoded: Sequence[Recording]) -> tuple[list[Recordin
 
 
 def _check(options: Options) -> None:
-    scratch.check_arch(options.arch, ours.ARCHS)
+    scratch.check_arch(options.arch, ours.ARCHS, source=options.source)
     if options.arch in ours.ARCHS:
         only = ours.ARCHS[options.arch]
         if options.mode != only:
@@ -300,7 +313,7 @@ def _cut(options: Options, learner: Trainable) -> ExampleCut:
 
 
 def _finish(
-    learner: Trainable, done: Result, run: Path, options: Options, *, name: str, licence: str, say: Say
+    learner: Trainable, done: Result, run: Path, options: Options, *, name: str, licence: str, base: str, say: Say
 ) -> Result:
     """Export, prove, judge, and put the pack with its card where it was asked for."""
     report = learner.export(run / "exported", done.task, name=name, licence=licence, card="", say=say)
@@ -333,6 +346,7 @@ def _finish(
         judged,
         arch=options.arch,
         licence=manifest.licence,
+        base=base,
         settings=_told(options),
     )
     _rewritten(pack, done.pack, manifest, text=text)
@@ -368,6 +382,8 @@ def _told(options: Options) -> list[tuple[str, str]]:
             value = getattr(part, field.name)
             if field.required or (value != field.default and not isinstance(value, msgspec.Struct)):
                 text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                if field.name == "source" and Path(text).exists():
+                    text = Path(text).resolve().name  # the folders above it are nobody's business
                 rows.append((field.name.replace("_", " "), text))
     return rows
 

@@ -57,8 +57,6 @@ def from_scratch(
     made for.
     """
     kind = ARCHS[arch]
-    if arch in _FROM_ALONE:
-        raise UsageError(f"--arch {arch} begins with a checkpoint; name one by --from, or take --arch resnet")
     name = target_class(kind, mode, arch)
     if arch in ("resnet", "convnext", "vit"):
         config, settings = _image(arch, size, shaping, window_s, measure)
@@ -211,7 +209,9 @@ def _width(size: Size) -> int:
     return SIZES[size][0] if size != "base" else 256
 
 
-def check_arch(arch: str, known: Mapping[str, Mode]) -> None:
-    """Raises UsageError for an architecture that is neither ours (`known`) nor one of `ARCHS`."""
+def check_arch(arch: str, known: Mapping[str, Mode], *, source: str) -> None:
+    """Raises UsageError for an architecture that is neither ours (`known`) nor one of `ARCHS`, or needs a `source`."""
     if arch not in known and arch not in ARCHS:
         raise UsageError(f"--arch {arch!r} is unknown; use one of {', '.join([*known, *ARCHS])}")
+    if arch in _FROM_ALONE and not source:
+        raise UsageError(f"--arch {arch} begins with a checkpoint; name one by --from, or take --arch resnet")

@@ -190,7 +190,7 @@ export interface EventMessage {
   decided_ms: number;
   /** Wall time at which it was sent. */
   sent_ms: number;
-  /** Empty while it lasts; quiet, gap (samples or the source were lost, its pack failed), paused, end or stop. */
+  /** Empty while it lasts; quiet, gap (sound was lost, or its pack failed), paused, changed, end or stop. */
   ended_by: string;
 }
 

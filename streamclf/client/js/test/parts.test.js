@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import { parseAddress, withToken } from "../dist/address.js";
+import { ageMs } from "../dist/index.js";
 import { decibels, decodePicture, decodeScores, decodeSound, magicOf } from "../dist/binary.js";
 import { Reader } from "../dist/reader.js";
 
@@ -107,5 +108,12 @@ describe("an address", () => {
     assert.deepEqual(withToken("ws://a/v1", "p", null), ["ws://a/v1", ["p"]]);
     assert.deepEqual(withToken("ws://a/v1", "p", "secret"), ["ws://a/v1", ["p", "token.secret"]]);
     assert.deepEqual(withToken("ws://a/v1", "p", "a/b="), ["ws://a/v1?token=a%2Fb%3D", ["p"]]);
+  });
+});
+
+describe("age", () => {
+  it("is from the newest sample to now", () => {
+    assert.equal(ageMs({ captured_ms: 1000.5 }, 1250), 249.5);
+    assert.ok(Math.abs(ageMs({ captured_ms: Date.now() })) < 60_000);
   });
 });

@@ -54,6 +54,7 @@ export const events = {
     quiet: "by quiet",
     gap: "by lost samples",
     paused: "as the stream was paused",
+    changed: "as the configuration was changed",
     end: "with the source",
     stop: "as the daemon stopped",
     crash: "as the daemon crashed",

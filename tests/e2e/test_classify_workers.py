@@ -1,0 +1,72 @@
+"""`classify` in several processes: the same results in the same order; a process that dies takes one file with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamclf.commands.batch import Failed, FileWish, Heard
+from streamclf.commands.workers import Asked, WorkerError, Workers
+from streamclf.config import Config
+from tools.lab.tinypack import RATE, stateful_pack
+
+
+@pytest.fixture(scope="module")
+def wish(tmp_path_factory: pytest.TempPathFactory) -> FileWish:
+    return FileWish(
+        Config(model=(str(stateful_pack(tmp_path_factory.mktemp("packs") / "tiny")),)), scores=True, best=True
+    )
+
+
+def noise(path: Path, seconds: float) -> Path:
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.9, 0.9, round(seconds * RATE)), RATE)
+    return path
+
+
+def test_results_are_those_of_one_process_in_the_order_of_the_files(tmp_path: Path, wish: FileWish) -> None:
+    files = [noise(tmp_path / f"{at}.wav", 1 + at) for at in (3, 0, 2)]
+    absent = tmp_path / "absent.wav"
+    command = [sys.executable, "-m", "streamclf", "classify", *map(str, [files[0], absent, *files[1:]]), "--scores"]
+    command += ["--model", wish.config.model[0], "--format", "csv"]
+
+    alone, together = (
+        subprocess.run([*command, "--jobs", jobs], capture_output=True, text=True, timeout=100, check=False)
+        for jobs in ("1", "2")
+    )
+
+    assert alone.stdout == together.stdout
+    assert len(alone.stdout.splitlines()) == 1 + 50 * (4 + 1 + 3)
+    assert (alone.returncode, together.returncode) == (1, 1)
+    assert alone.stderr == together.stderr
+    assert str(absent) in alone.stderr
+
+
+def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWish) -> None:
+    files = [Asked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((300, 1, 1))]
+    killed: list[int] = []
+
+    def kill(at: int, share: float) -> None:
+        if at == 0 and not killed:
+            killed.append(workers.pids[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    with Workers(wish, 1, tell=pytest.fail, advance=kill) as workers:
+        found = list(workers.heard(files))
+    assert [type(one) for one in found] == [Failed, Heard, Heard]
+    assert isinstance(found[0], Failed)
+    assert "0.wav cannot be heard: the process that heard it was killed" in found[0].said
+
+
+def test_what_an_engine_cannot_be_made_of_is_told_as_ever() -> None:
+    with (
+        Workers(
+            FileWish(Config(model=("nowhere/at-all",))), 1, tell=pytest.fail, advance=lambda at, share: None
+        ) as workers,
+        pytest.raises(WorkerError, match="nowhere/at-all"),
+    ):
+        workers.packs  # noqa: B018
