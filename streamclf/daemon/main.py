@@ -19,6 +19,7 @@ from streamclf.daemon.ground import OpenStore, read_ground
 from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
+from streamclf.daemon.reach import addresses_of
 from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
@@ -75,7 +76,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
     if sources.live:
         health.problems.follow(lambda: model.progress)
-    _announce(ears, server.address)
+    _announce(ears, server.address, server.port)
     if not sources.live:
         await _first(somebody)
     await life.start(RunningSources(sources, ears.calls, on_end=life.ask if until_end else _nothing))
@@ -117,7 +118,7 @@ def _load_packs(config: Config) -> Engine:
         raise ConfigError(str(fault)) from None
 
 
-def _announce(ears: Ears, address: str) -> None:
+def _announce(ears: Ears, address: str, port: int) -> None:
     for one in ears.sources.streams:
         log.info("stream %s: %s", one.name, one.info.source)
     for runner in ears.engine.runners:
@@ -127,6 +128,8 @@ def _announce(ears: Ears, address: str) -> None:
         wanted = f", asked for {asked}" if asked != runner.provider else ""
         log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.provider, wanted)
     log.info("listening on %s", address)
+    for other in addresses_of(ears.config.server, port):
+        log.info("other machines open %s", other)
 
 
 async def _first(somebody: asyncio.Event) -> None:

@@ -342,7 +342,7 @@ def reader(folder: Path) -> sqlite3.Connection:
     if not os.path.isfile(path):  # unlike Path's, no error where the folder may not be read
         raise StoreError(
             f"no events have been kept in {folder}, or this user may not read them; a running daemon keeps them there "
-            "unless [store] says otherwise"
+            "unless [store] says otherwise: start one with `streamclf run`"
         )
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
