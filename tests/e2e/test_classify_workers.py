@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from streamclf.commands.batch import Failed, FileWish, Heard
-from streamclf.commands.workers import Asked, WorkerError, Workers
+from streamclf.commands.workers import FileAsked, WorkerError, Workers
 from streamclf.config import Config
 from tools.lab.tinypack import RATE, stateful_pack
 
@@ -47,7 +47,9 @@ def test_results_are_those_of_one_process_in_the_order_of_the_files(tmp_path: Pa
 
 
 def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWish) -> None:
-    files = [Asked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((300, 1, 1))]
+    files = [
+        FileAsked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((300, 1, 1))
+    ]
     killed: list[int] = []
 
     def kill(at: int, share: float) -> None:
@@ -64,7 +66,7 @@ def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWi
 
 def test_a_long_file_holds_back_others_and_all_are_given_in_the_end(tmp_path: Path, wish: FileWish) -> None:
     long, short = noise(tmp_path / "long.wav", 100), noise(tmp_path / "short.wav", 0.1)
-    files = [Asked(str(path), f"{at}.wav") for at, path in enumerate([long, *[short] * 20])]
+    files = [FileAsked(str(path), f"{at}.wav") for at, path in enumerate([long, *[short] * 20])]
     with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
         found = [one.stream for one in workers.heard(files) if isinstance(one, Heard)]
     assert found == [asked.name for asked in files]

@@ -19,7 +19,7 @@ from streamclf.features.image import Drawer
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Image
 from streamclf.train.data.scenes import read_sound
-from streamclf.train.export import packing, parity
+from streamclf.train.export import parity
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families.family import Wishes
 from tests.support.liverows import live
@@ -40,7 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an export proves by itself is not what is tried here: the fewest runs do."""
-    monkeypatch.setattr(packing.parity, "signal_length", partial(parity.signal_length, budget_s=0.0))
+    monkeypatch.setattr(parity, "signal_length", partial(parity.signal_length, budget_s=0.0))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_picture_of_the_whole_window_is_stated_in_librosas_words(base: Path) -
     audio = read_sound(DEMO_FILE, 16_000)[16_000:][: pack.manifest.window]
     picture = Drawer(features, 16_000)(audio)
     with torch.inference_mode():
-        given = transformers.DeiTForImageClassification.from_pretrained(folder).eval()(
+        given = transformers.DeiTForImageClassification.from_pretrained(folder)(
             pixel_values=torch.from_numpy(picture[None].astype(np.float32))
         )
     expected = given.logits.softmax(dim=-1).numpy()[0]

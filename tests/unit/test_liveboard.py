@@ -161,7 +161,7 @@ def test_the_self_test_takes_no_room_unless_it_alone_is_asked_for() -> None:
         made.streams["self-test"].test = True
         return made
 
-    heard = [event(1, stream="mic"), event(2, stream="self-test"), scores(0, stream="self-test")]
+    heard: list[Output] = [event(1, stream="mic"), event(2, stream="self-test"), scores(0, stream="self-test")]
     text = picture(board_of(hub(), *heard))
     assert "mic  live" in text
     assert "self-test" not in text

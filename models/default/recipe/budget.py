@@ -131,8 +131,8 @@ def table(chosen: Sequence[Budgeted]) -> str:
         label = one.label
         lasts = f"{(label.min_on_ms or 100) / 1000:g} s; {(label.min_off_ms or 300) / 1000:g} s"
         found = "too few" if math.isnan(one.told) else f"{one.told:.0%}"
-        false = "" if math.isnan(one.false) else f"{one.false:.1f}"
-        lines.append(f"| `{label.id}` | {label.name} | {label.enter:g} | {lasts} | {one.sources} | {found} | {false} |")
+        wrong = "" if math.isnan(one.false) else f"{one.false:.1f}"
+        lines.append(f"| `{label.id}` | {label.name} | {label.enter:g} | {lasts} | {one.sources} | {found} | {wrong} |")
     judged = [one for one in chosen if not (math.isnan(one.told) or one.label.hidden)]
     told, false = np.mean([one.told for one in judged]), np.mean([one.false for one in judged])
     return "\n".join(
