@@ -53,7 +53,7 @@ def taught(tmp_path: Path, recordings: Sequence[Recording], **figures: float) ->
 def result(pack: Pack) -> PackResult:
     truth = np.array([[True], [False]])
     clip = clip_metrics(("loud",), np.array([[0.9], [0.1]], dtype=np.float32), truth)
-    return PackResult(pack, LabelMap({"loud": (0,)}, (), frozenset()), pooling_of(pack), clip)
+    return PackResult(pack, LabelMap({"loud": (0,)}, frozenset(), ()), pooling_of(pack), clip)
 
 
 def test_what_a_pack_has_heard_is_known_by_its_bytes_alone(tmp_path: Path, recordings: list[Recording]) -> None:
