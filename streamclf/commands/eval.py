@@ -90,9 +90,7 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
             "pooling": settings.pooling or "as the card",
         },
     }
-    told.say_left_out(result.problems)
-    told.say_unmapped(names, result.packs)
-    told.say_learnt(names, result.packs, result.recordings)
+    told.say_first(result, names)
     report = {**facts, **as_dict(result, names)}
     if flags["as_json"]:
         click.echo(json.dumps(report, indent=2))

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _MOST_FALSE = 10
 
 
+def say_first(result: "Evaluation", names: Sequence[str]) -> None:
+    """What has to be known before the figures are read, on standard error."""
+    say_left_out(result.problems)
+    say_unmapped(names, result.packs)
+    say_learnt(names, result.packs, result.recordings)
+
+
 def say_left_out(problems: "Sequence[LeftOut]") -> None:
     """Name every file that is not in the figures, and how many there are, on standard error."""
     for problem in problems:

@@ -41,17 +41,19 @@ def raw_rows(pack: Pack, audio: F32, starts: Sequence[int]) -> F32:
     context = manifest.window - manifest.step if stateful else 0
     span = manifest.step if stateful else manifest.window
     begins = [run * manifest.step for run in range(len(starts))] if stateful else list(starts)
-    needed = max(begins, default=0) + span
-    heard = np.concatenate([audio, np.zeros(max(0, needed - len(audio)), dtype=np.float32)])
+    heard = np.concatenate([audio, np.zeros(max(0, max(begins, default=0) + span - len(audio)), dtype=np.float32)])
+    # a window may begin anywhere, and feature frames begin with it
+    parts = [heard] if stateful else [heard[begin : begin + span] for begin in begins]
     session.reset(0)
-    found, frontend = [], None
-    for begin in begins:
-        if frontend is None or not stateful:
-            # a window begins anywhere, and not only on the grid of feature frames of the one before it
-            frontend = make_frontend(manifest.features, manifest.rate, history=len(heard) + span, encode=session.encode)
-            frontend.push(heard if stateful else heard[begin : begin + span])
-        frontend.window(begin - context if stateful else 0, context + span, session.input_rows(1)[0])
-        found.append(session.run([0])[0])
+    found = []
+    for part in parts:
+        frontend = make_frontend(
+            manifest.features, manifest.rate, history=len(part) + manifest.window, encode=session.encode
+        )
+        frontend.push(part)
+        for at in begins if stateful else [0]:
+            frontend.window(at - context, context + span, session.input_rows(1)[0])
+            found.append(session.run([0])[0])
     return np.stack(found)
 
 

@@ -6,6 +6,7 @@ with it, the exit status alone says how.
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -75,6 +76,8 @@ def _run(task: TrialTask) -> str:
     session = open_session(pack, provider=Provider.CPU)
     _cpu(task.whole_s)
     hears_out(pack, session)
+    del session  # or its weights would be held twice
+    gc.collect()
     check_probabilities(pack)
     return ""
 

@@ -234,6 +234,21 @@ def test_log_mel_frames_say_their_window(tmp_path: Path) -> None:
         assert (pack.manifest.input_layout, pack.manifest.window) == (layout, 29 * 160 + 400)
 
 
+def test_frames_that_are_no_multiple_of_the_window_apart_are_tried_and_proved_as_well(tmp_path: Path) -> None:
+    graph = picture(tmp_path / "m.onnx", ["n", 30, 24])
+    model = onnx.load(graph)
+    model.graph.node[-1].output[0] = "raw"
+    model.graph.node.append(helper.make_node("Sigmoid", ["raw"], ["scores"]))
+    onnx.save(model, graph)
+    said = ("n_fft=512,win_length=400,hop_length=160,n_mels=24,htk=true,log_offset=1e-6",)
+    pack = add(tmp_path, graph, logmel=said).pack  # a window of 5040 samples, whose trial begins at each of them
+    sound = audio()
+    own = np.concatenate([rows(pack, sound[at:]) for at in (0, pack.manifest.window)])
+    taken = add(tmp_path, graph, logmel=said, golden=golden(tmp_path, sound[: 2 * pack.manifest.window], own))
+    assert taken.parity is not None
+    assert taken.parity.worst < 1e-5
+
+
 @pytest.mark.parametrize(
     ("said", "look_ahead", "row_at"),
     [
