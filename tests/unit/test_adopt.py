@@ -78,7 +78,7 @@ def test_a_graph_of_six_thousand_species_runs_live(tmp_path: Path, batch: Any) -
     engine.add(Stream("a", rate=RATE, ring=ring))
     engine.add(Stream("b", rate=RATE, ring=ring))
     engine.runners[0].set_hop(10)
-    ring.write(np.tile(np.float32([0.1, -0.1]), 2 * RATE))  # no constant, which would be removed as an offset
+    ring.write(np.tile(np.array([0.1, -0.1], np.float32), 2 * RATE))  # no constant, which would be removed as an offset
     rows = {
         output.stream: output.rows for output in engine.drain() if isinstance(output, FrameScores) and len(output.rows)
     }

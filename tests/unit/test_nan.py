@@ -39,7 +39,7 @@ class Ward:
         """A frame of each level; what is told of the pack meanwhile."""
         told: list[Output] = []
         for level in levels:
-            self.ring.write(np.tile(np.float32([level, -level]), BLOCK // 2))
+            self.ring.write(np.tile(np.array([level, -level], np.float32), BLOCK // 2))
             self.frames += 1
             told += self.engine.tick()
             told += self.mender.keep(self.frames / 50)
