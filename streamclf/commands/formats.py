@@ -17,7 +17,6 @@ from streamclf.clock import FRAME_MS
 from streamclf.text import cell
 from streamclf.types import F32, Event, Label
 
-SCORE_FORMATS = ("ndjson", "csv", "npz")
 EVENT_FORMATS = ("ndjson", "csv", "audacity", "raven")
 EVENT_COLUMNS: dict[str, Any] = {
     "stream": "",
