@@ -1,5 +1,7 @@
 // Keeps every event that a daemon keeps, as lines of a file: none missing, none twice, whoever is started again.
 //
+// How to run it:
+//
 //     node examples/follow_events.mjs events.ndjson http://127.0.0.1:8765
 //
 // A token is taken from STREAMCLF_TOKEN. Each message of /v1/live is an event and has a number, its `seq`. What makes it
