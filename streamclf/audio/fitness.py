@@ -1,4 +1,4 @@
-"""Is a microphone fit to be heard with? Mute, offset, clipping, lost bits and mains hum, seen in the samples. No I/O.
+"""Is a microphone fit to be heard with? Mute, offset, clipping, lost bits, faintness, hum: seen in the samples. No I/O.
 
 Theory of operation. `hear` takes what is new and asks one thing of it, cheaply: has the value changed at all? `judge`
 takes one whole second at a time, measures it, and keeps the last ten. A finding begins where most of the ten say so, at
@@ -27,6 +27,7 @@ _INT16 = 32_768
 _LEAST_BITS = 10  # of 16 that must change: an 8-bit sound card fails, a quiet 16-bit one does not
 _LEAST_VALUES = 8
 _QUIET = 10 ** (-70 / 20)  # below it hum is of no account, whatever its share
+_FAINT, _AUDIBLE = 10 ** (-80 / 20), 10 ** (-74 / 20)  # rms below which no room is with a gain that is right; and above
 _HUM_HZ = 2_000  # the rate at which hum is looked for
 _HARMONICS = 6
 _PROMINENT = 10.0  # times the power of its neighbours, per bin
@@ -109,6 +110,18 @@ _RULES = (
         ),
     ),
     _Rule(
+        "quiet",
+        lambda s: 0 < s.rms < _FAINT and s.values > _LEAST_VALUES,  # of fewer the bits tell
+        lambda s: 0 < s.rms < _AUDIBLE and s.values > _LEAST_VALUES,
+        lambda s: Finding(
+            "quiet",
+            "it is very quiet: what it hears may be lost on the models",
+            round(20 * math.log10(s.rms)),
+            "dBFS",
+            "turn the gain of the microphone up, or lift it for the models: #gain=+20dB behind its source",
+        ),
+    ),
+    _Rule(
         "hum",
         lambda s: s.rms > _QUIET and s.hum > 0.6,
         lambda s: s.rms > _QUIET and s.hum > 0.3,
@@ -124,11 +137,15 @@ _RULES = (
 
 
 class Fitness:
-    """Of one stream. rate: Hz. muted_s: so long it may be one value; 0 for as long as it likes."""
+    """Of one stream. rate: Hz. muted_s: so long it may be one value; 0 for as long as it likes.
 
-    def __init__(self, rate: int, *, muted_s: float = MUTED_S) -> None:
+    lifted: whether a gain lifts it, so that it may be quiet.
+    """
+
+    def __init__(self, rate: int, *, muted_s: float = MUTED_S, lifted: bool = False) -> None:
         self.rate = rate
         self.muted_s = muted_s
+        self._rules = [rule for rule in _RULES if not (lifted and rule.kind == "quiet")]
         self._value: float | None = None  # that all samples have had
         self._still = 0  # for so many samples
         self._seconds: deque[Second] = deque(maxlen=SECONDS)  # the oldest goes
@@ -159,7 +176,7 @@ class Fitness:
     def judge(self, second: F32) -> None:
         """Measure one second: (rate, ) float32."""
         self._seconds.append(measure(second, self.rate))
-        for rule in _RULES:
+        for rule in self._rules:
             if sum(map(rule.begins, self._seconds)) >= _BEGIN:
                 self._on.add(rule.kind)
             elif sum(map(rule.lasts, self._seconds)) < _CEASE:

@@ -7,9 +7,9 @@ follows from the frames before it alone (the first one's from its own samples); 
 the last value, so that no step is heard. Sound without an offset passes as it is, to the bit: nothing is subtracted
 from it, and there is no filter.
 
-The figures are from 3,178 recordings of others: of 2,724 without an offset 8 are touched, which begin on the slope of a
-wave and are left alone after a second; of an offset of 0.02 under them 98 % is found, half of them in the first tenth
-of a second. In the others wind or thunder is louder than it.
+The figures are from 3,178 recordings of others (`tools.measure_offset`): of 2,723 without an offset 8 are touched,
+which begin on the slope of a wave. An offset of 0.02 under those of two seconds or more is found in 97 %, in half of
+them in the first frame, in nearly all within a second. In the others wind or thunder is louder than it.
 """
 
 from collections import deque

@@ -12,6 +12,7 @@ import numpy as np
 from streamclf.audio.gain import read_gain
 from streamclf.commands.formats import FileScores
 from streamclf.config import Config
+from streamclf.errors import SourceError
 from streamclf.types import F32, Event, FrameScores, Label, Stage
 
 _ERRORS = 2
@@ -104,6 +105,8 @@ class FileEar:
                             parts[output.pack].append(output)
                         if wish.best:
                             np.maximum(best[output.pack], output.rows.max(axis=0), out=best[output.pack])
+            if not heard.samples:
+                raise SourceError(f"{path} holds no sound that can be read; give a recording with sound in it")
             heard.events.sort(key=lambda event: (event.onset_frame, event.pack, event.label))
             if wish.scores:
                 heard.scores = [self._gather(heard, pack, parts.pop(pack.name)) for pack in self.packs]

@@ -24,3 +24,7 @@ def devices(as_json: bool) -> None:
     for device in found:
         mark = "*" if device.default else " "
         click.echo(f"{mark} {device.name}  ({device.rate} Hz, {device.channels} channels, {device.host_api})")
+    click.echo(
+        "one that is very quiet (-80 dBFS in a room with people) is lifted by --source 'device:NAME#gain=+20dB'",
+        err=True,
+    )

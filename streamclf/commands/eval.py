@@ -27,7 +27,9 @@ HELP = "Measure packs on labelled recordings."
     help="Labels of the pack that answer one of the data, the largest counting; `;` between several, or a file with "
     "one a line. `wind=` makes wind background, `*=` all that is not the pack's.",
 )
-@click.option("--pooling", type=click.Choice(["max", "mean"]), default="max", show_default=True)
+@click.option("--held-out", is_flag=True, help="Only recordings that none of the packs has learnt from.")
+@click.option("--pooling", type=click.Choice(["max", "mean"]),
+              help="A clip's score of its frames'; by default as the card's was.")  # fmt: skip
 @click.option("--gain", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Scale the audio by this.")
 @click.option("--noise-db", type=click.FloatRange(-60, 120), help="Add white noise at this ratio to the recording.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report, clips and matrices.")
@@ -59,6 +61,8 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     everything, problems = read_data(data)
     recordings = inputs.of_folds(everything, folds)
     engines, names = inputs.make_engines(packs, config)
+    if flags["held_out"]:
+        recordings = inputs.held_out(recordings, engines, names)
     labels = sorted({label for recording in recordings for label in recording.labels})
     label_maps = inputs.label_maps(engines, names, labels, given, everything)
     settings = EvaluationSettings(gain=flags["gain"], noise_db=flags["noise_db"], pooling=flags["pooling"])
@@ -83,11 +87,12 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
             "normalise": config.gain == "normalise",
             "gain": settings.gain,
             "noise_db": settings.noise_db,
-            "pooling": settings.pooling,
+            "pooling": settings.pooling or "as the card",
         },
     }
     told.say_left_out(result.problems)
     told.say_unmapped(names, result.packs)
+    told.say_learnt(names, result.packs, result.recordings)
     report = {**facts, **as_dict(result, names)}
     if flags["as_json"]:
         click.echo(json.dumps(report, indent=2))

@@ -13,7 +13,7 @@ from streamclf.errors import StreamclfError
 from streamclf.text import cell, plain, some
 
 if TYPE_CHECKING:
-    from streamclf.train.data.annotations import LeftOut
+    from streamclf.train.data.annotations import LeftOut, Recording
     from streamclf.train.evaluate.evaluation import Evaluation, PackResult
 
 _MOST_FALSE = 10
@@ -40,6 +40,35 @@ def say_unmapped(names: Sequence[str], packs: "Sequence[PackResult]") -> None:
             )
 
 
+def say_learnt(names: Sequence[str], packs: "Sequence[PackResult]", recordings: "Sequence[Recording]") -> None:
+    """Say where these figures cannot be those of a pack's card, and why, on standard error."""
+    from streamclf.train.evaluate.learnt import digest, heard_before, of_pack
+    from streamclf.train.evaluate.report import FIGURES
+
+    for name, result in zip(names, packs, strict=True):
+        learnt = of_pack(result.pack)
+        if learnt is None:
+            continue
+        heard = heard_before(learnt, recordings)
+        if heard:
+            click.echo(
+                f"{plain(name)} has learnt from {len(heard)} of these {_count(len(recordings), 'recording')}, so its "
+                "figures are better than they are on what it never heard; --held-out leaves those out",
+                err=True,
+            )
+        card = [
+            (FIGURES[key][0], _text(value, FIGURES[key][1])) for key, value in learnt.figures.items() if key in FIGURES
+        ]
+        if not card:
+            continue
+        same = {digest(recording.path) for recording in recordings} == learnt.held_out
+        told = ", ".join(f"{title} {value}" for title, value in card[:2])
+        why = [] if same else [f"on the {len(learnt.held_out)} recordings that were held out"]
+        why += [f"clips by {learnt.pooling}"] if result.clip and learnt.pooling != result.pooling else []
+        why += [f"a run every {learnt.hop_ms} ms"]
+        click.echo(f"the card of {plain(name)} says {told}: {', '.join(why)}", err=True)
+
+
 def show(result: "Evaluation", names: Sequence[str], facts: dict[str, Any]) -> None:
     """All figures on standard output. names: what to call each pack. facts: what the command adds to the report."""
     from streamclf.train.evaluate.report import FIGURES, figures, minus
@@ -53,7 +82,7 @@ def show(result: "Evaluation", names: Sequence[str], facts: dict[str, Any]) -> N
     )
     extra = [f"gain {settings['gain']:g}"] if settings["gain"] != 1.0 else []
     extra += [f"white noise at {settings['noise_db']:g} dB"] if settings["noise_db"] is not None else []
-    extra += [f"clips by {settings['pooling']} over frames"] if not result.strong else []
+    extra += [f"clips by {_poolings(result, names)} over frames"] if not result.strong else []
     extra += ["thresholds from the configuration"] if settings["thresholds"] == "configuration" else []
     extra += ["gain normalised"] if settings["normalise"] else []
     base = f"hop {settings['hop_ms']} ms, latency {settings['latency_ms']} ms, {settings['provider']}"
@@ -120,13 +149,21 @@ def _show_false(result: "Evaluation", names: Sequence[str]) -> None:
     for name, one in zip(names, result.packs, strict=True):
         worst = sorted(one.false_events.items(), key=lambda item: (-(item[1].per_hour or 0.0), item[0]))
         rows = [
-            (own, str(false.count), f"{false.hours:.2f}", _text(false.per_hour, "/h"))
+            (own, str(false.count), f"{false.hours:.2f}", _text(false.per_hour if one.rates else None, "/h"))
             for own, false in worst[:_MOST_FALSE]
             if false.count
         ]
         if rows:
             click.echo("")
             table((f"FALSE EVENTS ({name})", "COUNT", "HOURS WITHOUT", "RATE"), rows)
+
+
+def _poolings(result: "Evaluation", names: Sequence[str]) -> str:
+    """What a clip's score is of its frames'; with a name where packs differ."""
+    found = {one.pooling for one in result.packs}
+    if len(found) == 1:
+        return found.pop()
+    return ", ".join(f"{one.pooling} ({name})" for name, one in zip(names, result.packs, strict=True))
 
 
 def _count(number: int, what: str) -> str:

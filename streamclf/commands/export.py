@@ -39,6 +39,13 @@ def _list_families(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     "--feature", "-f", "settings", multiple=True, metavar="KEY=VALUE", help="Image models: a setting of their log-mel."
 )
 @click.option(
+    "--image",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Image models: a setting of a picture of the whole window, in librosa's words (n_mels=128, ref=max, "
+    "size=224x224, deltas=true).",
+)
+@click.option(
     "--int8",
     is_flag=False,
     flag_value="dynamic",
@@ -94,6 +101,7 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
             one_graph=options["one_graph"],
             running_statistics=options["running_statistics"],
             settings=_settings(options["settings"]),
+            image=options["image"],
         ),
         variant=variant,
         licence=options["licence"],

@@ -250,15 +250,15 @@ class Workers:
         results: dict[int, Heard | Failed] = {}  # bound: `_AHEAD` for each process
         given = following = 0
         while given < len(files):
+            while given in results:
+                yield results.pop(given)
+                given += 1
             for process in self._processes:
                 ahead = given + _AHEAD * len(self._processes)
                 if process.packs is not None and process.asked is None and following < min(len(files), ahead):
                     process.asked = following
                     process.send(files[following])
                     following += 1
-            while given in results:
-                yield results.pop(given)
-                given += 1
             if given < len(files):
                 for key, _ in self._selector.select():
                     self._take(key.data, results, files)

@@ -150,6 +150,7 @@ class Health:
             lost_samples=lost,
             xruns=None if one is None else one.source.xruns,
             rows=rows,
+            gain="off" if one is None else one.stream.gain,
             fitness=[status.FitnessStatus(*finding) for finding in self.problems.findings(info)],
         )
 

@@ -14,7 +14,7 @@ class MicrophoneCheck:
     """One of them."""
 
     def __init__(self, one: SourceStream, *, muted_s: float) -> None:
-        self.fitness = Fitness(one.info.rate, muted_s=muted_s)
+        self.fitness = Fitness(one.info.rate, muted_s=muted_s, lifted=one.stream.gain != "off")
         self._one = one
         self._read = one.ring.written
         self._lost = one.ring.lost

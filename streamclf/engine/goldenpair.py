@@ -62,7 +62,7 @@ def _compared(pack: Pack, pair: GoldenPair, hop: int) -> GoldenMatch:
     told = raw.reshape(-1, raw.shape[-1])
     ways: dict[str, F32] = {"": told}
     if float(pair.scores.min()) >= 0.0 and float(pair.scores.max()) <= 1.0 and pack.manifest.activation != "none":
-        ways = {way: probabilities(raw, way).reshape(told.shape) for way in ("sigmoid", "softmax")}
+        ways |= {way: probabilities(raw, way).reshape(told.shape) for way in ("sigmoid", "softmax")}
     worst = {way: float(np.abs(rows - pair.scores).max()) for way, rows in ways.items()}
     # logits are as large as they like, probabilities at most 1
     scale = max(1.0, float(np.abs(pair.scores).max()))

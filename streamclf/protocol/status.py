@@ -31,7 +31,7 @@ def condition_of(problems: Iterable[DaemonProblem]) -> Condition:
 
 
 class FitnessStatus(msgspec.Struct):
-    """Something wrong with a stream's microphone. kind: offset, clipping, bits or hum. value: in `unit`."""
+    """Something wrong with a stream's microphone. kind: offset, clipping, bits, quiet or hum. value: in `unit`."""
 
     kind: str
     what: str
@@ -45,7 +45,8 @@ class StreamStatus(msgspec.Struct):
 
     rms_dbfs, peak_dbfs: of the last 200 ms, null while nothing comes. drift_ppm: how much faster the device's clock
     goes than ours; null in the first minute, and for recordings. backlog_ms: captured and not yet scored, null while
-    nothing is scored. rows: those published, by pack.
+    nothing is scored. rows: those published, by pack. gain: what lifts it for the models, off, normalise or +20dB say;
+    levels are those before it.
     """
 
     name: str
@@ -66,6 +67,7 @@ class StreamStatus(msgspec.Struct):
     lost_samples: int
     xruns: int | None
     rows: dict[str, int]
+    gain: str = "off"
     fitness: list[FitnessStatus] = []
 
 

@@ -1,5 +1,6 @@
 """Dashboards of other sites in a real browser: one that is let in follows and fetches, another cannot."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from tests.support.site import serving
 from tools.lab.kills import beeps
 from tools.lab.tinypack import stateful_pack
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "developers" / "clients.md"
+(SCRIPT,) = re.findall(r"^```html\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+"""The recipe for a page, as it stands in the documents."""
 ASK = """async ([daemon, wait]) => {
   const answer = {};
   const source = new EventSource(`${daemon}/v1/live?after=0`);
@@ -61,3 +65,10 @@ def test_a_page_of_an_allowed_origin_follows_and_fetches_and_another_cannot(
     assert ask(sites[0]) == {"live": ["mic", True], "events": 200, **closed}
     assert ask(sites[1]) == {"live": "refused", "events": "refused", **closed}
     assert f"a page of {sites[1]} was refused" in running.stderr
+
+    script = SCRIPT.replace("127.0.0.1:8765", f"127.0.0.1:{running.port}").replace("group:bird", "loud")
+    (tmp_path / "site" / "recipe.html").write_text(script)
+    with browser.new_context() as window:
+        page = window.new_page()
+        page.goto(f"{sites[0]}/recipe.html")
+        page.wait_for_function("Number(localStorage.reached) > 0", timeout=WAIT_MS)

@@ -62,6 +62,14 @@ def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWi
     assert "0.wav cannot be heard: the process that heard it was killed" in found[0].said
 
 
+def test_a_long_file_holds_back_others_and_all_are_given_in_the_end(tmp_path: Path, wish: FileWish) -> None:
+    long, short = noise(tmp_path / "long.wav", 100), noise(tmp_path / "short.wav", 0.1)
+    files = [Asked(str(path), f"{at}.wav") for at, path in enumerate([long, *[short] * 20])]
+    with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
+        found = [one.stream for one in workers.heard(files) if isinstance(one, Heard)]
+    assert found == [asked.name for asked in files]
+
+
 def test_what_an_engine_cannot_be_made_of_is_told_as_ever() -> None:
     with (
         Workers(

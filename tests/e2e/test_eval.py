@@ -155,7 +155,7 @@ def test_false_events_on_background(tmp_path: Path, pack: Path, clips: Path) -> 
     false = found["packs"][0]["false_events"]["loud"]
     assert found["labels"] == []
     assert (false["count"], false["hours"]) == (4, pytest.approx(8 * 2 / 3600))
-    assert false["per_hour"] == pytest.approx(900)
+    assert false["per_hour"] is None, "eight clips of two seconds say nothing of an hour"
 
 
 @pytest.mark.parametrize(

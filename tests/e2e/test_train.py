@@ -221,21 +221,25 @@ def test_every_architecture_learns(clips: Path, tmp_path: Path, arch: str, mode:
     assert len(moved) > 0.7 * len(state["optimiser"]["state"])
 
 
+PICTURE = {"kind": "image", "log": "db", "ref": "max", "normalise": "min-max"}
+
+
 @pytest.mark.parametrize(
-    ("arch", "kind"),
+    ("arch", "kind", "more"),
     [
-        ("convnextv2", "ConvNextV2"), ("swin", "Swin"), ("efficientnet", "EfficientNet"), ("deit", "DeiT"),
-        ("mobilenet_v2", "MobileNetV2"), ("regnet", "RegNet"), ("dinov2", "Dinov2"),
+        ("convnextv2", "ConvNextV2", PICTURE), ("swin", "Swin", {}), ("efficientnet", "EfficientNet", {}),
+        ("deit", "DeiT", PICTURE), ("mobilenet_v2", "MobileNetV2", {}), ("regnet", "RegNet", {}),
+        ("dinov2", "Dinov2", {}),
     ],
 )  # fmt: skip
-def test_an_image_checkpoint_of_another_rate_gets_a_new_head(clips: Path, tmp_path: Path, arch: str, kind: str) -> None:
-    image = {**LOGMEL, "rate": 8_000, "features": {**LOGMEL["features"], "high_hz": 3_600.0}}  # type: ignore[dict-item]
+def test_an_image_checkpoint_gets_a_new_head(clips: Path, tmp_path: Path, arch: str, kind: str, more: Any) -> None:
+    """Another rate than the recordings'; log-mel frames or pictures of the whole window."""
+    features: Any = LOGMEL["features"]
+    image = {**LOGMEL, "rate": 8_000, "features": {**features, "high_hz": 3_600.0, **more}}
     source = save_checkpoint(f"{kind}ForImageClassification", tmp_path / "base", image=image)
 
-    watcher = quick(clips, tmp_path, arch, "sequence", source=str(source))
-
-    assert watcher.losses
-    assert np.isfinite(watcher.losses).all()
+    losses = quick(clips, tmp_path, arch, "sequence", source=str(source)).losses
+    assert np.isfinite(losses or [np.nan]).all()
 
 
 def test_labels_that_hold_at_once_are_learned_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +144,11 @@ def listener(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Listener]:
         yield made
 
 
+def delete_folder(folder: Path) -> None:
+    with suppress(OSError):  # the daemon may make a new one before the old one is empty
+        shutil.rmtree(folder)
+
+
 def delete_database(folder: Path) -> None:
     (folder / FILE_NAME).unlink()
 
@@ -165,7 +170,7 @@ def fill_with_noise(folder: Path) -> None:
     ("fault", "words"),
     [
         (delete_database, "is gone; a new one began"),
-        (shutil.rmtree, "is gone; a new one began"),
+        (delete_folder, "is gone; a new one began"),
         (replace_by_another, "another file has taken the place of"),
         (fill_with_noise, "it was set aside as streamclf.db.damaged-"),
     ],

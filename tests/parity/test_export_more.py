@@ -1,5 +1,6 @@
 """Classes beyond those that every test of an export goes through: one live run each, on a real recording."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,21 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
+import torch
+import transformers
+
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.engine.verify import verify
+from streamclf.features.image import Drawer
 from streamclf.model.loader import load_pack
+from streamclf.model.pack import Image
 from streamclf.train.data.scenes import read_sound
+from streamclf.train.export import packing, parity
 from streamclf.train.export.checkpoint import export_checkpoint
+from streamclf.train.families.family import Wishes
 from tests.support.liverows import live
 from tests.support.ownrows import own_grid, own_rows
-from tools.lab.checkpoints import exported, save_checkpoint
+from tools.lab.checkpoints import edit, exported, save_checkpoint
 
 WORST = 1e-4
 """On real audio; the classes here are a few 1e-6 off."""
@@ -27,6 +35,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "exported"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an export proves by itself is not what is tried here: the fewest runs do."""
+    monkeypatch.setattr(packing.parity, "signal_length", partial(parity.signal_length, budget_s=0.0))
 
 
 @pytest.mark.parametrize(
@@ -97,3 +111,26 @@ def test_rows_of_10_ms_make_one_of_20(base: Path) -> None:
     pairs = 1 / (1 + np.exp(-logits.reshape(50, 2, -1).mean(axis=1)))
     got = live(pack, audio, [317, 1, 4801, 160])
     assert np.abs(got[:50] - pairs).max() < WORST
+
+
+def test_a_picture_of_the_whole_window_is_stated_in_librosas_words(base: Path) -> None:
+    """The picture itself is held against librosa and torch in test_images.py; here it goes through transformers."""
+    folder = save_checkpoint("DeiTForImageClassification", base / "picture")
+    edit(folder / "preprocessor_config.json", remove=("streamclf",))
+    said = ("n_mels=64", "n_fft=1024", "hop_length=256", "ref=max", "size=32x32", "normalise=min-max")
+    wishes = Wishes(window_ms=800, settings={"rate": "16000"}, image=said)
+    report = export_checkpoint(folder, base / "picture.pack", wishes=wishes)
+    pack = load_pack(base / "picture.pack")
+
+    assert report.parity.worst < WORST
+    features = pack.manifest.features
+    assert isinstance(features, Image)
+    assert (features.channels, features.pixels, features.channel_mean) == (3, (32, 32), (0.1, -0.2, 0.3))
+    audio = read_sound(DEMO_FILE, 16_000)[16_000:][: pack.manifest.window]
+    picture = Drawer(features, 16_000)(audio)
+    with torch.inference_mode():
+        given = transformers.DeiTForImageClassification.from_pretrained(folder).eval()(
+            pixel_values=torch.from_numpy(picture[None].astype(np.float32))
+        )
+    expected = given.logits.softmax(dim=-1).numpy()[0]
+    assert np.abs(live(pack, audio, [317, 4801])[0] - expected).max() < WORST

@@ -181,3 +181,15 @@ def test_what_libraries_print_is_not_on_standard_error(capfd: pytest.CaptureFixt
         os.write(2, b"[src/libmpg123/layer3.c:1844] error: part2_3_length\n")
     os.write(2, b"ours again\n")
     assert capfd.readouterr().err == "ours again\n"
+
+
+def test_a_recording_of_which_nothing_is_read_is_named_as_one_that_could_not_be(tmp_path: Path, pack: Path) -> None:
+    good, broken = bursts(tmp_path / "good.wav"), tmp_path / "broken.flac"
+    soundfile.write(broken, np.random.default_rng(0).uniform(-0.5, 0.5, RATE), RATE)
+    data = broken.read_bytes()
+    at = data.index(b"\xff\xf8")  # where its first frame begins
+    broken.write_bytes(data[:at] + bytes(len(data) - at))
+    done = run(pack, broken, good)
+    assert done.exit_code == 1
+    assert f"{broken} holds no sound that can be read" in done.stderr
+    assert len(done.stdout.splitlines()) == 1

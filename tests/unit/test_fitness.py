@@ -40,6 +40,7 @@ US_HUM = tone(60, 0.02) + tone(180, 0.03)
         ("clipping", np.clip(room() + tone(440, 1.5), -1, 1), None),
         ("bits", np.round((room() + tone(440, 0.3)) * 128) / 128, 8),
         ("bits", np.round(room(level=2e-5) * 32768) / 32768, None),
+        ("quiet", room(level=5e-5), -86),
         ("hum", room() + HUM, None),
         ("hum", room() + US_HUM, None),
     ],
@@ -69,7 +70,7 @@ def loud_music() -> Iterator[F32]:
     "sound",
     [
         [room()] * 20,
-        [room(level=0.0001)] * 20,
+        [room(level=0.0003)] * 20,
         [room() + tone(hz, 0.4) for hz in (120, 131, 98, 147, 165, 110, 123, 139, 104, 117)],
         list(loud_music()),
         [room() + np.cumsum(room()) * np.float32(0.05) for _ in range(12)],
@@ -78,6 +79,11 @@ def loud_music() -> Iterator[F32]:
 )
 def test_nothing_is_told_of_a_microphone_that_is_fit(sound: list[F32]) -> None:
     assert hear(Fitness(RATE), *sound) == []
+
+
+def test_what_is_lifted_may_be_quiet() -> None:
+    assert "#gain=+20dB" in hear(Fitness(RATE), *[room(level=5e-5)] * 10)[0].to_do
+    assert hear(Fitness(RATE, lifted=True), *[room(level=5e-5)] * 10) == []
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.0, "digital silence"), (0.25, "0.2500, a stuck value")])

@@ -1,10 +1,12 @@
 """Gain normalisation: lifts quiet streams, leaves loud ones, the same whatever the blocks."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.audio.gain import MAX_GAIN, TARGET_RMS, GainNormaliser
+from streamclf.audio.gain import MAX_GAIN, TARGET_RMS, GainNormaliser, make_gain, read_gain
+from streamclf.errors import UsageError
 
 HOP = 320
 
@@ -62,3 +64,16 @@ def test_blocks_change_nothing(sizes: list[int], length: int) -> None:
         at += size
         index += 1
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "factor"), [("+20dB", 10), ("20 db", 10), ("-6.02dB", 0.5), ("off", 1), ("0dB", 1)])
+def test_a_gain_in_decibels_is_a_factor(text: str, factor: float) -> None:
+    gain = make_gain(read_gain(text), HOP)
+    sound = noise(0.002, 2)
+    np.testing.assert_allclose(sound if gain is None else gain.apply(sound), sound * factor, rtol=1e-3)
+
+
+@pytest.mark.parametrize("text", ["20", "loud", "+80dB", "", "nandB"])
+def test_any_other_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match=r"such as \+20dB"):
+        read_gain(text)

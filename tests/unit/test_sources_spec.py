@@ -23,6 +23,8 @@ from streamclf.text import public_url
         ("file:take #2.wav#", SourceSpec("file", "take #2.wav", "take -2")),
         ("file:take #2.wav#ch=1", SourceSpec("file", "take #2.wav", "take -2", channel=0)),
         ("file:...", SourceSpec("file", "...", "file")),
+        ("demo#gain=20 db", SourceSpec("demo", "", "demo", gain="+20dB")),
+        ("demo#gain=+0dB", SourceSpec("demo", "", "demo", gain="off")),
         ("pipe:48000,2,f32le#gain=normalise", SourceSpec("pipe", "48000,2,f32le", "pipe", gain="normalise")),
         ("url:rtsp://cam.local:554/x", SourceSpec("url", "rtsp://cam.local:554/x", "cam.local")),
         ("url:HTTP://host/a#priority=-3", SourceSpec("url", "HTTP://host/a", "host", priority=-3)),

@@ -39,7 +39,8 @@ def test_events_of_a_pack_are_told_and_drawn_with_their_lanes(tmp_path: Path, re
     (event,) = [line.split() for line in told.output.splitlines() if "Loud" in line]
     assert abs(float(event[0]) - 1.0) <= 0.02
     assert abs(float(event[1]) - 2.0) <= 0.2
-    assert Image.open(out).size == (1280, 720)
+    with Image.open(out) as image:
+        assert image.size == (1280, 720)
     assert not (tmp_path / "models").exists()
 
 

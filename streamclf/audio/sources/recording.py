@@ -42,7 +42,7 @@ _MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
 # what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
 _FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
-    "voc,w64,wav,wv"
+    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma"
 )
 # containers that state their length; what FFmpeg says of others (adts, mp3, ac3) is bytes by bit rate
 _STATING = {"mov", "mp4", "m4a", "matroska", "webm", "asf", "caf", "wv", "ape", "wav", "aiff", "flac", "ogg", "avi"}

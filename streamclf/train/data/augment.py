@@ -127,11 +127,13 @@ def mix(audio: F32, targets: F32, weights: F32, *, exclusive: bool, rng: np.rand
 
 
 def mask(spectra: F32, rng: np.random.Generator) -> None:
-    """Blank random stripes of time and of bands in place (SpecAugment, Park et al., 2019). spectra: (B, frames, bands).
+    """Blank random stripes of time and of bands in place (SpecAugment, Park et al., 2019).
+
+    spectra: (B, frames, bands), or with channels behind, which share their stripes.
 
     A stripe gets the value 0, which the normalisation has made the mean.
     """
-    _, frames, bands = spectra.shape
+    frames, bands = spectra.shape[1:3]
     for one in spectra:
         if rng.random() >= MASK_SHARE:
             continue

@@ -7,13 +7,16 @@ import numpy as np
 import torch
 
 from streamclf.features.frontend import make_frontend
+from streamclf.features.image import drawer
 from streamclf.features.mel import mel_bank
-from streamclf.features.spec import Fbank, Features, LogMel
+from streamclf.features.spec import Fbank, Features, Image, LogMel
 from streamclf.model.pack import Manifest
 from streamclf.types import F32, Shape
 
 # Spectra that spread less are those of one constant sound, and to divide by that would blow up its rounding.
 _LEAST_SPREAD = 1e-2
+_OF_PICTURES = 4
+"""Axes of rows that are pictures."""
 
 
 class BatchFeatures:
@@ -39,7 +42,10 @@ class BatchFeatures:
         return cls(manifest.features, manifest.rate, layout=manifest.input_layout, context=context)
 
     def rows(self, audio: F32) -> F32:
-        """Feature frames: (B, frames, bands) float32, or (B, samples) for waveforms."""
+        """Feature frames (B, frames, bands) float32; waveforms (B, samples), pictures (B, channels, bands, frames)."""
+        if isinstance(self._features, Image):
+            draw = drawer(self._features, self._rate)
+            return np.stack([draw(samples) for samples in audio]).astype(np.float32)
         span = audio.shape[1] + self._context
         frontend = make_frontend(self._features, self._rate, history=span)
         shift = frontend.frame_shift
@@ -59,9 +65,17 @@ class BatchFeatures:
 
     def lay(self, rows: F32) -> F32:
         """What `rows` gave, laid out as the manifest's `input_layout` says."""
+        if rows.ndim == _OF_PICTURES:
+            rows = rows if self._layout.endswith("bands-time") else np.ascontiguousarray(rows.swapaxes(2, 3))
+            return rows if self._layout.startswith("channel-") else rows[:, 0]
         if self._layout.endswith("bands-time"):
             rows = np.ascontiguousarray(rows.swapaxes(1, 2))
         return rows[:, None] if self._layout.startswith("channel-") else rows
+
+    @staticmethod
+    def spectra(rows: F32) -> F32:
+        """What `rows` gave, seen as (B, frames, bands) or, of pictures, (B, frames, bands, channels)."""
+        return rows.transpose(0, 3, 2, 1) if rows.ndim == _OF_PICTURES else rows
 
     def __call__(self, audio: F32) -> F32:
         """audio: (B, samples) float32 -> the graph's input."""

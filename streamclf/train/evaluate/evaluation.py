@@ -28,6 +28,10 @@ from streamclf.types import F32, Event, FrameScores, Shape, Stage
 log = logging.getLogger(__name__)
 
 Pooling = Literal["max", "mean"]
+LEAST_S = 600.0
+"""Seconds heard in all under which nothing is said of an hour: one event more would be six."""
+SHORTEST_S = 8.0
+"""Mean length of recordings under which the same holds: each begins anew, which is no hour of listening."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,13 @@ class EvaluationSettings:
     """What is done to the audio, and how a clip's frames become one score.
 
     gain: factor on every sample (what goes beyond full scale is clipped). noise_db: white noise at this ratio of the
-    recording's mean power to the noise's, None for none. pooling: over the frames of a clip.
+    recording's mean power to the noise's, None for none. pooling: over the frames of a clip; None for what asks of a
+    pack what it was made for, see `pooling_of`.
     """
 
     gain: float = 1.0
     noise_db: float | None = None
-    pooling: Pooling = "max"
+    pooling: Pooling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +66,19 @@ class PackResult:
     """Figures of one pack. What the data cannot give is None.
 
     scores: (recordings, classes) pooled, in the order of `Evaluation.recordings` and `Evaluation.labels`.
+    rates: whether there was enough to say how many false events an hour there are.
     """
 
     pack: Pack
     labels: LabelMap
+    pooling: Pooling = "max"
     clip: metrics.ClipMetrics | None = None
     frame: metrics.FrameMetrics | None = None
     events: metrics.EventMetrics | None = None
     onsets: metrics.OnsetMetrics | None = None
     speakers: metrics.SpeakerMetrics | None = None
     false_events: dict[str, FalseEvents] = field(default_factory=dict)
+    rates: bool = False
     scores: F32 = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
 
 
@@ -249,7 +257,9 @@ def _judge(
     heard: Sequence[_Heard],
     settings: EvaluationSettings,
 ) -> PackResult:
-    result = PackResult(pack, label_map, scores=np.stack([_pooled(answer, settings.pooling) for answer in heard]))
+    pooling = settings.pooling or pooling_of(pack)
+    result = PackResult(pack, label_map, pooling, scores=np.stack([_pooled(answer, pooling) for answer in heard]))
+    result.rates = _rates([answer.seconds for answer in heard])
     result.false_events = _false_events(pack, label_map, recordings, heard)
     if not labels:
         return result
@@ -269,6 +279,16 @@ def _judge(
     if pack.manifest.exclusive and pack.manifest.shape is not Shape.WINDOW_ROW:
         result.speakers = metrics.speaker_metrics(reference, estimated, seconds)
     return result
+
+
+def pooling_of(pack: Pack) -> Pooling:
+    """The mean where one class holds at a time (what is most of the clip like?), else the maximum (is it there?)."""
+    return "mean" if pack.manifest.exclusive else "max"
+
+
+def _rates(seconds: Sequence[float]) -> bool:
+    """An hour is told of where a good part of one was heard, and in pieces longer than the events and their gaps."""
+    return sum(seconds) >= LEAST_S and sum(seconds) >= SHORTEST_S * len(seconds)
 
 
 def _pooled(answer: _Heard, pooling: Pooling) -> F32:

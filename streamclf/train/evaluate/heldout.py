@@ -37,8 +37,7 @@ def judge(
 ) -> Judged:
     """Run the pack over `recordings` as `streamclf eval` does, at the hop that this machine holds.
 
-    Of clips, the mean over all frames counts where one class holds at a time (it asks what most of the clip is like),
-    the maximum where several may (it asks whether it is there at all).
+    Of clips, the mean over all frames counts where one class holds at a time, the maximum where several may.
     """
     engine = live_engine(pack)
     (runner,) = engine.runners

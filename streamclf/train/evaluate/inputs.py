@@ -10,6 +10,7 @@ from streamclf.engine.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.train.data.annotations import Recording
 from streamclf.train.data.labelmap import Given, LabelMap, check_map, resolve
+from streamclf.train.evaluate.learnt import heard_before, of_pack
 
 
 def make_engines(packs: Sequence[str], config: Config) -> tuple[list[Engine], list[str]]:
@@ -23,6 +24,22 @@ def make_engines(packs: Sequence[str], config: Config) -> tuple[list[Engine], li
     if len(set(names)) < len(names):
         names = list(packs)
     return engines, names
+
+
+def held_out(recordings: Sequence[Recording], engines: Sequence[Engine], names: Sequence[str]) -> list[Recording]:
+    """Those that no pack has learnt from. Raises UsageError where a pack does not say, or none is left."""
+    left = list(recordings)
+    for engine, name in zip(engines, names, strict=True):
+        learnt = of_pack(engine.runners[0].pack)
+        if learnt is None:
+            raise UsageError(
+                f"{name} does not keep which recordings it has learnt from; leave --held-out out, or say it by --folds"
+            )
+        known = {id(recording) for recording in heard_before(learnt, left)}
+        left = [recording for recording in left if id(recording) not in known]
+    if not left:
+        raise UsageError("the packs have learnt from every recording of --data; give others")
+    return left
 
 
 def label_maps(

@@ -52,7 +52,7 @@ def figures(result: PackResult) -> dict[str, float | None]:
         }
     if speakers := result.speakers:
         out |= {"der": speakers.der, "named_error": speakers.named_error}
-    if result.false_events:
+    if result.false_events and result.rates:
         out["false_per_hour"] = sum(false.per_hour or 0.0 for false in result.false_events.values())
     return out
 
@@ -125,12 +125,13 @@ def _pack(name: str, result: PackResult, evaluation: Evaluation) -> dict[str, An
         "events": _plain(result.events),
         "onsets": _plain(result.onsets),
         "speakers": _plain(result.speakers),
-        "false_events": {own: _false(false) for own, false in sorted(result.false_events.items())},
+        "pooling": result.pooling,
+        "false_events": {own: _false(false, rates=result.rates) for own, false in sorted(result.false_events.items())},
     }
 
 
-def _false(false: FalseEvents) -> dict[str, float | None]:
-    return {"count": false.count, "hours": false.hours, "per_hour": false.per_hour}
+def _false(false: FalseEvents, *, rates: bool) -> dict[str, float | None]:
+    return {"count": false.count, "hours": false.hours, "per_hour": false.per_hour if rates else None}
 
 
 def _plain(value: Any) -> Any:

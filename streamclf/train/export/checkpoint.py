@@ -51,10 +51,9 @@ def export_checkpoint(
         raise UsageError("recordings to measure on belong to running statistics; ask for those, or leave them out")
     checkpoint = load_checkpoint(str(source), offline=offline)
     family = family_of(checkpoint)
-    if wishes.settings and not family.takes_settings:
-        raise UsageError(
-            f"{checkpoint.architecture} states its features itself; leave --feature {next(iter(wishes.settings))} out"
-        )
+    if (wishes.settings or wishes.image) and not family.takes_settings:
+        asked = f"--feature {next(iter(wishes.settings))}" if wishes.settings else "--image"
+        raise UsageError(f"{checkpoint.architecture} states its features itself; leave {asked} out")
     say(f"{checkpoint.origin}: {checkpoint.architecture} ({family.title}, {family.output})")
     with _stated(source, wishes):
         plan = family.plan(checkpoint, wishes)
@@ -78,7 +77,7 @@ def export_checkpoint(
 @contextlib.contextmanager
 def _stated(source: str | Path, wishes: Wishes) -> Iterator[None]:
     """What does not fit is the user's fault where the user stated the features, else the checkpoint's."""
-    fault = UsageError if wishes.settings else CheckpointError
+    fault = UsageError if wishes.settings or wishes.image else CheckpointError
     try:
         yield
     except RateError as reason:

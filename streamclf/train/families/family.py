@@ -33,14 +33,16 @@ class Wishes:
     """What the user asks for; None leaves it to the checkpoint.
 
     settings: of the features, key -> text, for checkpoints that do not state them (`rate`, `layout`, or a key of
-    `features.spec.LogMel`). one_graph: run the encoder with every window, though its rows could be kept.
-    running_statistics: keep its rows even where they rest on the whole window, by the statistics of what came before.
+    `features.spec.LogMel`). image: the same of a picture of a whole window, KEY=VALUE each. one_graph: run the encoder
+    with every window, though its rows could be kept. running_statistics: keep its rows even where they rest on the
+    whole window, by the statistics of what came before.
     """
 
     window_ms: float | None = None
     look_ahead_ms: float | None = None
     activation: Literal["sigmoid", "softmax"] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    image: tuple[str, ...] = ()
     one_graph: bool = False
     running_statistics: bool = False
 

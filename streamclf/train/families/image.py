@@ -14,10 +14,11 @@ under the key `streamclf`, or is stated at export (`--feature KEY=VALUE`, which 
 `features` has the keys of a pack's log-mel features (`features.spec.LogMel`), lengths in samples; its `mean` and
 `scale` are one pair for all bands. The file's own `image_mean` and `image_std` are applied to each channel afterwards
 where it says `do_normalize`; an image processor's resizing and rescaling have no meaning here. A model with three
-channels gets the same image in each.
+channels gets the same image in each. Pictures of a whole window are in `picture.py`.
 """
 
 import inspect
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import msgspec
@@ -26,9 +27,10 @@ from torch import Tensor, nn
 
 from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
-from streamclf.model.pack import LogMel
+from streamclf.model.pack import Image, LogMel
 from streamclf.train.export.spectra import logmel_images
 from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
+from streamclf.train.families.picture import Colours, drawn, in_colours, size_of, stated_picture
 from streamclf.train.families.positions import stretch
 from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
 from streamclf.types import F32, Shape
@@ -51,50 +53,88 @@ CLASSES = (
 
 def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
     """One row a window of as many samples as one image is made of."""
-    import transformers
-
     stated = _stated(checkpoint, wishes)
     rate, layout = _whole("rate", stated["rate"]), cast(Literal["bands-time", "time-bands"], stated["layout"])
-    features = _features(checkpoint, stated["features"])
     asked = wishes.window_ms
     window = _whole("window", stated["window"]) if asked is None else wishes.window_samples(rate, asked)
+    features: LogMel | Image
+    colours: Colours
+    if _drawn(stated, wishes):
+        picture = stated_picture(stated["features"], wishes.image, rate, checkpoint.source)
+        features = in_colours(picture, channels_of(checkpoint.config), _colours(checkpoint), checkpoint.source)
+        size, colours = size_of(features, window, layout), ((), ())
+    else:
+        features, colours = _features(checkpoint, stated["features"]), _colours(checkpoint)
+        window, size = _framed(features, window, layout)
+    return _plan(checkpoint, wishes, Pictured(rate, window, layout, features, size, colours))
+
+
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """What an image is: of a window of so many samples, `size` = (height, width), in these colours."""
+
+    rate: int
+    window: int
+    layout: Literal["bands-time", "time-bands"]
+    features: LogMel | Image
+    size: tuple[int, int]
+    colours: Colours
+
+
+def _plan(checkpoint: Checkpoint, wishes: Wishes, image: Pictured) -> Plan:
+    import transformers
+
+    model = checkpoint.model(getattr(transformers, checkpoint.architecture))
+    notes = _fit_positions(model, image.size)
+    activation, unset = activation_of(checkpoint, wishes, unset="softmax")
+    head = ImageHead(model, channels=channels_of(checkpoint.config), colours=image.colours)
+    if not checkpoint.settings.get("do_normalize") and getattr(checkpoint.config, "pretrained_cfg", None):
+        notes = (*notes, f"timm's own mean and std are not applied; `image_mean` in {PREPROCESSOR} asks for them")
+
+    def reference(windows: F32) -> F32:
+        if isinstance(image.features, Image):
+            pixels = drawn(windows, image.features, image.rate, image.layout)
+        else:
+            images = torch.from_numpy(logmel_images(windows, image.features, image.rate))
+            images = images.transpose(1, 2) if image.layout == "bands-time" else images
+            pixels = torch.stack([(images - mean) / std for mean, std in zip(*head.colours, strict=True)], dim=1)
+        return run_torch(model, {"pixel_values": pixels, **head.asked})
+
+    return Plan(
+        rate=image.rate,
+        shape=Shape.WINDOW_ROW,
+        window=image.window,
+        features=image.features,
+        module=head,
+        reference=reference,
+        activation=activation,
+        names=checkpoint.names(),
+        layout=cast(Layout, f"channel-{image.layout}"),
+        notes=unset + notes,
+    )
+
+
+def _framed(features: LogMel, window: int, layout: str) -> tuple[int, tuple[int, int]]:
+    """The samples of whole feature frames in the window, and the size of their image."""
     frames = window_feature_frames(features, window)
     if frames < 1:
         raise UsageError(
             f"a window of {window} samples holds no feature frame of {features.frame_length}; ask for more"
         )
-    window = (frames - 1) * features.frame_shift + features.frame_length
     size = (features.bands, frames) if layout == "bands-time" else (frames, features.bands)
-    model = checkpoint.model(getattr(transformers, checkpoint.architecture))
-    notes = _fit_positions(model, size)
-    activation, unset = activation_of(checkpoint, wishes, unset="softmax")
-    colours = _colours(checkpoint)
-    image = ImageHead(model, channels=channels_of(checkpoint.config), colours=colours)
-    if colours == ((), ()) and getattr(checkpoint.config, "pretrained_cfg", None):
-        notes = (*notes, f"timm's own mean and std are not applied; `image_mean` in {PREPROCESSOR} asks for them")
+    return (frames - 1) * features.frame_shift + features.frame_length, size
 
-    def reference(windows: F32) -> F32:
-        images = torch.from_numpy(logmel_images(windows, features, rate))
-        images = images.transpose(1, 2) if layout == "bands-time" else images
-        channels = [(images - mean) / std for mean, std in zip(*image.colours, strict=True)]
-        return run_torch(model, {"pixel_values": torch.stack(channels, dim=1), **image.asked})
 
-    return Plan(
-        rate=rate,
-        shape=Shape.WINDOW_ROW,
-        window=window,
-        features=features,
-        module=image,
-        reference=reference,
-        activation=activation,
-        names=checkpoint.names(),
-        layout=cast(Layout, f"channel-{layout}"),
-        notes=unset + notes,
-    )
+def _drawn(stated: dict[str, Any], wishes: Wishes) -> bool:
+    """Whether the image is a picture of its whole window, and not of feature frames by themselves."""
+    return bool(wishes.image) or stated["features"].get("kind") == "image"
 
 
 class ImageHead(nn.Module):
-    """(B, 1, height, width) log-mel to logits. colours: mean and standard deviation of each channel."""
+    """(B, 1 or channels, height, width) log-mel or picture to logits.
+
+    colours: mean and standard deviation of each channel.
+    """
 
     def __init__(
         self, model: nn.Module, *, channels: int, colours: tuple[tuple[float, ...], tuple[float, ...]]
@@ -109,7 +149,7 @@ class ImageHead(nn.Module):
         self.std = nn.Buffer(torch.tensor(self.colours[1])[:, None, None])
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: (B, 1, height, width) float32 -> (B, C)."""
+        """features: (B, 1 or channels, height, width) float32 -> (B, C)."""
         pixels = (features.expand(-1, self._channels, -1, -1) - self.mean) / self.std
         logits: Tensor = self.model(pixel_values=pixels, **self.asked).logits
         return logits
@@ -141,7 +181,12 @@ def _stated(checkpoint: Checkpoint, wishes: Wishes) -> dict[str, Any]:
             stated["features"][key] = text
         else:
             raise UsageError(f"{key} is not a setting of log-mel images; use one of rate, layout, {_list(_KEYS)}")
-    needed = {field.encode_name for field in msgspec.structs.fields(LogMel) if field.required}
+    # a picture's settings are complete by themselves, or by librosa's defaults
+    needed = (
+        set()
+        if _drawn(stated, wishes)
+        else {field.encode_name for field in msgspec.structs.fields(LogMel) if field.required}
+    )
     outer = ("rate",) if wishes.window_ms is not None else ("rate", "window")
     missing = [key for key in outer if key not in stated] + sorted(needed - set(stated["features"]))
     if missing:
@@ -177,7 +222,7 @@ def _features(checkpoint: Checkpoint, table: dict[str, Any]) -> LogMel:
     return features
 
 
-def _colours(checkpoint: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _colours(checkpoint: Checkpoint) -> Colours:
     settings = checkpoint.settings
     if not settings.get("do_normalize"):
         return (), ()

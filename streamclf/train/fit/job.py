@@ -6,9 +6,10 @@ all that is made on the way: decoded audio, the options, checkpoints, the log fo
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -26,7 +27,7 @@ from streamclf.train.data.annotations import LeftOut, Recording
 from streamclf.train.data.corpus import Corpus, decode
 from streamclf.train.data.examples import ExampleCut, Examples
 from streamclf.train.data.features import statistics
-from streamclf.train.evaluate import decisions
+from streamclf.train.evaluate import decisions, learnt
 from streamclf.train.evaluate.heldout import Judged, judge
 from streamclf.train.export.certificate import ExportReport
 from streamclf.train.export.packing import Say, check_target, pack_name
@@ -349,12 +350,17 @@ def _finish(
         base=base,
         settings=_told(options),
     )
-    _rewritten(pack, done.pack, manifest, text=text)
+    _rewritten(pack, done.pack, manifest, text=text, extra={learnt.LEARNT: learnt.written(done.split, judged)})
     return msgspec.structs.replace(done, report=report, judged=judged)
 
 
-def _rewritten(pack: Pack, out: Path, manifest: Manifest, *, text: str = "") -> Pack:
-    """Write the pack to `out` under another manifest, in place of what is there; its card begins with `text`."""
+def _rewritten(
+    pack: Pack, out: Path, manifest: Manifest, *, text: str = "", extra: Mapping[str, bytes] = MappingProxyType({})
+) -> Pack:
+    """Write the pack to `out` under another manifest, in place of what is there; its card begins with `text`.
+
+    extra: further files, by name.
+    """
     made = Path(pack.path)
     contents = {name: (made / name).read_bytes() for name in manifest.files}
     certificate = contents.pop(CARD).decode()
@@ -367,7 +373,7 @@ def _rewritten(pack: Pack, out: Path, manifest: Manifest, *, text: str = "") -> 
         labels=pack.labels,
         card=f"{text}\n{certificate.strip()}\n",
         golden=contents.pop(GOLDEN),
-        extra={name: content for name, content in contents.items() if name != LABELS},
+        extra={name: content for name, content in contents.items() if name != LABELS} | dict(extra),
     )
     load_pack(new)
     swap.put(new, out)

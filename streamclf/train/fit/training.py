@@ -222,8 +222,9 @@ class _Run:
         batch = self.train.batch(self.epoch, self.at, settings.batch)
         rows = self.features.rows(batch.audio)
         masks = self.train.masks(self.epoch, self.at)
-        if masks is not None and rows.ndim == 3:
-            augment.mask(rows, masks)
+        spectra = self.features.spectra(rows)
+        if masks is not None and spectra.ndim > 2:  # samples have no bands to blank
+            augment.mask(spectra, masks)
         logits = self.learner.logits(torch.from_numpy(self.features.lay(rows)))
         return self.loop.learn(self._loss(logits, batch, settings.smoothing))
 

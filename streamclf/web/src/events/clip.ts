@@ -38,6 +38,16 @@ export function rateOf(bytes: ArrayBuffer): number | null {
   return view.getUint32(0) === FLAC ? view.getUint32(18) >>> 12 : null;
 }
 
+const PLAYED_PEAK = 0.5;
+const MOST_LIFT = 50;
+
+/** What a quiet clip is played louder by; the file stays as it was captured, and a loud one is played as it is. */
+export function lift(sound: AudioBuffer): number {
+  let peak = 0;
+  for (const value of sound.getChannelData(0)) peak = Math.max(peak, Math.abs(value));
+  return peak > 0 ? Math.min(MOST_LIFT, Math.max(1, PLAYED_PEAK / peak)) : 1;
+}
+
 /** One sound at a time; `position` goes on while it plays. */
 export class Playback {
   private static context: AudioContext | null = null;
@@ -77,7 +87,7 @@ export class Playback {
     this.stop();
     const source = context.createBufferSource();
     source.buffer = this.sound;
-    source.connect(context.destination);
+    source.connect(new GainNode(context, { gain: lift(this.sound) })).connect(context.destination);
     source.onended = () => {
       // one that was stopped by hand ends as well, later
       if (this.source !== source) return;
