@@ -5,7 +5,6 @@ only then renamed, as `swap.py` does it. So a pack that can be found is whole, w
 """
 
 import contextlib
-import difflib
 import os
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from streamclf.model.archive import unpack
 from streamclf.model.fused import copy_pack
 from streamclf.model.loader import MANIFEST, NAME, load_pack, read_manifest
 from streamclf.model.pack import Manifest, Pack
+from streamclf.text import nearest
 
 _STAGING = ".adding-"
 _LEFT_S = 24 * 3600.0
@@ -249,11 +249,11 @@ def _not_found(name: str) -> str:
     from streamclf.model.recipes import RECIPES
 
     installed = sorted({folder.name for root, origin in _roots() for folder in _folders(root, origin)})
-    near = difflib.get_close_matches(name, [*installed, *RECIPES], n=1)
-    if near and near[0] in RECIPES and near[0] not in installed:
-        advice = f"get it with `streamclf models add {near[0]}`"
+    near = nearest(name, [*installed, *RECIPES])
+    if near in RECIPES and near not in installed:
+        advice = f"get {'it' if near == name else near} with `streamclf models add {near}`"
     elif near:
-        advice = f"did you mean {near[0]}?"
+        advice = f"did you mean {near}?"
     else:
         gets = " and ".join(f"`streamclf models add {recipe}`" for recipe in RECIPES)
         advice = f"there {'are: ' + ', '.join(installed) if installed else 'is none yet'}; {gets} get public ones"

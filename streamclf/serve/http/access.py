@@ -82,7 +82,8 @@ def check_bind(settings: ServerSettings) -> None:
     if settings.token is None and not is_loopback(settings.host):
         raise ConfigError(
             f"binding to {settings.host or 'all addresses'} lets other machines listen, and no token is set; "
-            f"set {TOKEN_VARIABLE} or server.token_file, or bind to 127.0.0.1"
+            f"set {TOKEN_VARIABLE} or server.token_file, or bind to 127.0.0.1; a first token: "
+            f"`{TOKEN_VARIABLE}=$(openssl rand -hex 24) streamclf run --host {settings.host or '0.0.0.0'}`"
         )
 
 
