@@ -82,7 +82,7 @@ def test_what_is_kept_is_heard_explained_marked_and_exported(listening: Daemon, 
     env = settings(tmp_path)
     refused = run_cli("events", "mark", event["id"], "wrong", home=tmp_path, env=env)
     assert refused.returncode == 1
-    assert "give --url" in refused.stderr
+    assert "give its address (--url)" in refused.stderr
     with connect(listening.url) as client:
         client.recv(timeout=LIMIT_S)
         client.send(json.dumps({"type": "subscribe", "tier": "events", "labels": ["loud"]}))
