@@ -14,7 +14,8 @@ from streamclf.config import load
 from streamclf.engine import species
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.model import graph
-from streamclf.model.adopt import Adoption, adopt
+from streamclf.model.adopt.adoption import adopt
+from streamclf.model.adopt.said import Adoption
 from streamclf.model.archive import unpack
 from streamclf.model.golden import read_golden
 from streamclf.model.labels import make_labels, read_lines
