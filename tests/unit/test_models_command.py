@@ -216,7 +216,7 @@ def test_a_spec_that_is_nothing_is_told(tmp_path: Path) -> None:
     ("name", "advice"),
     [
         ("tiny-statefull", "did you mean tiny-stateful?"),
-        ("yamnett", "get it with `streamclf models add yamnet`"),
+        ("yamnett", "get yamnet with `streamclf models add yamnet`"),
         ("zzz", "there are: tiny-stateful"),
         ("../escape", "there are: tiny-stateful"),
     ],

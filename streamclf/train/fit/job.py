@@ -357,10 +357,7 @@ def _finish(
 def _rewritten(
     pack: Pack, out: Path, manifest: Manifest, *, text: str = "", extra: Mapping[str, bytes] = MappingProxyType({})
 ) -> Pack:
-    """Write the pack to `out` under another manifest, in place of what is there; its card begins with `text`.
-
-    extra: further files, by name.
-    """
+    """Write the pack to `out` under another manifest, with further files; its card begins with `text`."""
     made = Path(pack.path)
     contents = {name: (made / name).read_bytes() for name in manifest.files}
     certificate = contents.pop(CARD).decode()
