@@ -43,7 +43,7 @@ def test_its_labels_are_the_classes_it_was_trained_on(pack: Pack) -> None:
     assert tuple(label.id for label in pack.labels) == LABELS
     # background says that nothing happens, which is not an event
     assert [label.id for label in pack.labels if label.hidden] == ["background"]
-    assert all(0.1 <= (label.enter or 0.0) < 1 for label in pack.labels)
+    assert all(0.05 <= (label.enter or 0.0) < 1 for label in pack.labels)
 
 
 def test_it_is_small() -> None:

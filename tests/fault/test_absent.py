@@ -98,7 +98,7 @@ def lost_gaps(running: Daemon) -> dict[str, int]:
     """How many gaps each stream has because its device was gone; a busy machine may make others."""
     _, body = running.get("/metrics")
     found = re.findall(r'^streamclf_gaps_total\{reason="lost",stream="(.*?)"\} ([\d.]+)', body.decode(), re.MULTILINE)
-    return {stream: int(float(count)) for stream, count in found}
+    return {stream: int(float(count)) for stream, count in found if float(count)}
 
 
 def until_heard(running: Daemon, stream: str) -> None:

@@ -81,7 +81,7 @@ class StreamCard {
     readonly stream: StreamModel,
     named: boolean,
   ) {
-    const title = element("h3", { class: "now-stream", text: stream.entry.name });
+    const title = element("h2", { class: "now-stream", text: stream.entry.name });
     this.root = element(
       "article",
       { class: "now-card", attrs: { "aria-label": stream.entry.name } },
@@ -229,7 +229,8 @@ export class NowPanel {
     // the self-test takes no room from what is real; who chooses its stream sees it
     const streams = real.length > 0 ? real : chosen;
     if (streams.length === this.cards.length && streams.every((stream, at) => stream === this.cards[at]!.stream)) return;
-    this.cards = streams.map((stream) => new StreamCard(this.app, stream, streams.length > 1 || stream.entry.test));
+    const several = [...this.app.model.streams.values()].filter((stream) => !stream.entry.test).length > 1;
+    this.cards = streams.map((stream) => new StreamCard(this.app, stream, several || stream.entry.test));
     this.grid.replaceChildren(...this.cards.map((card) => card.root));
     this.root.classList.toggle("now-many", this.cards.length > 1);
     this.lookedMs = -Infinity;

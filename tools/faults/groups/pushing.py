@@ -91,7 +91,8 @@ def backwards(lab: Lab) -> None:
     pusher.stop()
     at = pusher.next_sample
     for number in range(100):
-        pusher.send(pusher.sound[:320], first=max(0, at - number * 320))
+        # 0 would be a new beginning, which is refused
+        pusher.send(pusher.sound[:320], first=max(320, at - number * 320))
         time.sleep(0.005)
     lab.recover(patient, pusher.start, "kitchen")
     lab.whole(patient, "kitchen")

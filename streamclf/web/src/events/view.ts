@@ -71,7 +71,14 @@ class EventsView implements View, Actions {
       element(
         "div",
         { class: "events-body" },
-        element("div", { class: "events-list" }, element("p", { class: "list-said" }, this.said, this.count, this.csv), this.pill, this.list.box, this.older),
+        element(
+          "div",
+          { class: "events-list" },
+          element("div", { class: "list-top" }, element("p", { class: "list-said" }, this.said, this.count), this.csv),
+          this.pill,
+          this.list.box,
+          this.older,
+        ),
         this.detail.box,
       ),
       this.names,
