@@ -42,7 +42,7 @@ state() {{ systemctl show streamclf -p "$1" --value; }}
 until_is() {{ for _ in $(seq 600); do [ "$(state "$1")" = "$2" ] && return; sleep 0.1; done; echo "never $1 $2"; }}
 until_heard() {{
   for _ in $(seq 100); do
-    ask metrics {TOKEN} | grep -q '^streamclf_frames_total.* [1-9]' && return; sleep 0.2
+    ask metrics {TOKEN} | grep '^streamclf_frames_total.* [1-9]' >/dev/null && return; sleep 0.2
   done
   echo "nothing heard"
 }}
@@ -59,7 +59,7 @@ systemctl start streamclf; echo "== started"; echo $?; until_heard; state Active
 WALLS = r"""
 echo "== unit"; cat /etc/systemd/system/streamclf.service
 echo "== health"; until_ok; ask v1/status
-echo "== admin"; ask metrics 0123456789abcdef | head -1
+echo "== admin"; ask metrics 0123456789abcdef | sed -n 1p
 pid=$(state MainPID); [ "$pid" != 0 ] || exit
 echo "== process"; grep -E '^(Uid|Cap(Eff|Bnd)|NoNewPrivs|Seccomp):' /proc/$pid/status
 tr '\0' '\n' < /proc/$pid/environ
