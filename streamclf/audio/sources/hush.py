@@ -5,6 +5,7 @@ So for the time of a call standard error is a file in memory, and what others ha
 belongs. A call that hangs is not waited for, lest a frozen sound server hold back the log.
 """
 
+import fcntl
 import os
 import threading
 import time
@@ -38,6 +39,8 @@ class Hush:
             except OSError:  # there is no standard error
                 os.close(memory)
                 return
+            # two threads that write into such a file at once would else write over each other
+            fcntl.fcntl(memory, fcntl.F_SETFL, os.O_APPEND)
             os.dup2(memory, _ERRORS)
             self._real, self._memory = real, memory
             self._timer = threading.Timer(_LIMIT_S, self._end)
