@@ -69,7 +69,7 @@ def main() -> None:
     try:
         pack = load_pack(PACK)
         those = [one for one in recordings(given.data) if one.path.startswith("more/")]
-        write(pack, choose(pack, those, given.data, given.work))
+        write(choose(pack, those, given.data, given.work))
     except StreamclfError as fault:
         sys.exit(f"error: {fault}")
 
@@ -140,7 +140,7 @@ def table(chosen: Sequence[Budgeted]) -> str:
     )
 
 
-def write(pack: Pack, chosen: Sequence[Budgeted]) -> None:
+def write(chosen: Sequence[Budgeted]) -> None:
     """labels.csv, the table of CARD.md, pack.toml."""
     (PACK / "labels.csv").write_bytes(labels_csv([one.label for one in chosen]))
     card = PACK / "CARD.md"
