@@ -39,7 +39,7 @@ TURNS = 50  # of 20 ms, in one measurement
 
 
 class Crowd:
-    """So many streams of one pack, fed from memory. drawn: with levels and spectrum columns. hub: takes what is told."""
+    """So many streams of one pack, from memory. drawn: with levels and spectrum columns. told: to a hub."""
 
     def __init__(self, folder: Path, streams: int, *, levels: bool = False, drawn: bool = False, told: bool = False):
         self.pack = load_pack(folder)
