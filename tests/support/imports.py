@@ -9,6 +9,7 @@ _PLAIN = (
     "blas",
     "errors",
     "clock",
+    "states",
     "types",
     "fields",
     "text",
