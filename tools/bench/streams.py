@@ -15,7 +15,7 @@ import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -54,21 +54,27 @@ class Crowd:
         self._streams = streams
         self.turns(2 * TURNS)
 
-    def turns(self, count: int = TURNS) -> None:
-        """A block of 20 ms for every stream, a tick, and so on."""
+    def turns(self, count: int = TURNS) -> float:
+        """A block of 20 ms for every stream, a tick, and so on. Returns what the ticks took; sources are not in it."""
+        taken = 0
         for turn in range(count):
             for ring, blocks in zip(self._rings, self._blocks, strict=True):
                 ring.write(blocks[turn % TURNS])
+            began = time.thread_time_ns()
             outputs = self.engine.tick()
             if self._hub is not None:
                 now = time.time_ns()
                 self._hub.publish(outputs, decided_ns=now, sent_ns=now)
+            taken += time.thread_time_ns() - began
+        return taken / 1000 / count
 
-    def runtime(self) -> None:
+    def runtime(self) -> float:
         """ONNX Runtime alone, with as many rows as the engine gives it."""
+        began = time.thread_time_ns()
         for _ in range(TURNS):
             for member in self.session.members:
                 member.runtime(self._streams)
+        return (time.thread_time_ns() - began) / 1000 / TURNS
 
     def _made_hub(self, streams: int) -> Hub:
         clock = StreamClock(RATE)
@@ -85,14 +91,12 @@ def _sound(streams: int) -> F32:
     return (random.standard_normal((streams, TURNS * HOP)) * swell).astype(np.float32).reshape(streams, TURNS, HOP)
 
 
-def measured(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def measured(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Thread-CPU microseconds of one turn, the least of the rounds; every way in each round."""
     least = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds):
         for name, way in ways.items():
-            began = time.thread_time_ns()
-            way()
-            least[name] = min(least[name], (time.thread_time_ns() - began) / 1000 / TURNS)
+            least[name] = min(least[name], way())
     return least
 
 
@@ -113,7 +117,8 @@ def main() -> None:
             "engine, levels and spectrum": Crowd(chosen.pack, streams, drawn=True),
             "the same, hub": Crowd(chosen.pack, streams, drawn=True, told=True),
         }
-        ways = {"runtime": crowds["engine"].runtime} | {name: one.turns for name, one in crowds.items()}
+        ways: dict[str, Callable[[], float]] = {"runtime": crowds["engine"].runtime}
+        ways |= {name: one.turns for name, one in crowds.items()}
         taken = measured(ways, chosen.rounds)
         for name, us in taken.items():
             us, glue = us / streams, (us - taken["runtime"]) / streams
