@@ -14,6 +14,7 @@ from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
 from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
+from streamclf.engine.telling import take_together
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
 from streamclf.model.fusedsession import PackSession
@@ -197,10 +198,8 @@ class Engine:
                 heard += self.tracks[stream.name]
             told += draw_columns([stream.scope for stream in readable if stream.scope.due])
         self._run(heard)
-        for track in heard:
-            # the last rows of a stream that has ended are given by `last`, when all of its runs are made
-            if not self.streams[track.stream].ended:
-                told += track.take()
+        # the last rows of a stream that has ended are given by `last`, when all of its runs are made
+        told += take_together([track for track in heard if not self.streams[track.stream].ended])
         self._heard, self._told = [], []
         return told
 

@@ -6,7 +6,7 @@ by the step (stateful) or by the hop between runs (windows), which may change at
 20 ms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from streamclf.clock import hop_of
@@ -140,16 +140,21 @@ class Strand:
         self.start += self._advance
         self.fresh = False
 
-    def take(self) -> Iterator[Rows]:
+    def take(self) -> Iterable[Rows]:
         """Rows of frames due by what has been heard."""
+        if self._frames is not None:
+            return self._last_rows(self._frames)
+        heard, complete, rows = self.frontend.samples, self.start + self._span, self._rows
+        if isinstance(rows, HoldRows):
+            due = rows.due(heard, complete)
+            return () if due is None else (due,)
+        return rows.take(heard, complete)
+
+    def _last_rows(self, frames: int) -> Iterator[Rows]:
         heard = self.frontend.samples
-        complete = self.start + self._span
-        if self._frames is None:
-            yield from self._rows.take(heard, complete)
-            return
         # after the end no run and no deadline is waited for: what is there is final
         for first, rows, final in self._rows.take(_NEVER if self._is_frames else heard, _NEVER):
-            left = max(0, self._frames - first)
+            left = max(0, frames - first)
             if left:
                 yield first, rows[:left], final
 
