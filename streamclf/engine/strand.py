@@ -94,6 +94,11 @@ class Strand:
             return False
         return self._frames is None or complete <= self._last
 
+    def starts(self) -> range:
+        """Where the runs begin whose features have been heard, windows of `manifest.window` samples."""
+        heard = self.frontend.samples if self._frames is None else min(self.frontend.samples, self._last)
+        return range(self.start, heard - self._span + 1 if not self.paused else self.start, self._advance)
+
     @property
     def deaf(self) -> bool:
         """Whether its rows have not been finite for so long that they count as none."""
@@ -122,9 +127,10 @@ class Strand:
         """Forget what was not finite: it is run by another session now."""
         self.bad_samples = self._ill_samples = self._calm_samples = 0
 
-    def fill(self, out: F32) -> None:
-        """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""
-        self.frontend.window(self.start - self._context, self._context + self._span, out)
+    def fill(self, out: F32, start: int) -> None:
+        """Write the input of the run that begins at `start` into `out`, one row of the session's input buffer (model
+        layout)."""
+        self.frontend.window(start - self._context, self._context + self._span, out)
 
     def accept(self, rows: F32) -> None:
         """rows: (F, classes) of the run just made, the strand's own from now on."""

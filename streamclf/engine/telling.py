@@ -52,7 +52,7 @@ def _tell(some: Sequence[_Row], given: list[list[Output]]) -> None:
     rows = np.concatenate([one.due[1] for one in some])
     enter = np.concatenate([one.enter for one in some]).reshape(rows.shape)
     leave = np.concatenate([one.leave for one in some]).reshape(rows.shape)
-    begins: list[bool] = (rows >= enter).any(axis=1).tolist()
+    begins = np.asarray((rows >= enter).any(axis=1))
     reached: npt.NDArray[np.bool_] = np.greater_equal(rows, leave)
     for at, one in enumerate(some):
         given[one.place] = one.track.tell(one.due, None if begins[at] else reached[at])
