@@ -16,6 +16,8 @@ from streamclf.types import F32, Gap, GapReason
 
 def pull_together(streams: Sequence[Stream]) -> list[Gap | None]:
     """Pull each of these streams, which are readable, once. Returns of each what its `pull` would."""
+    if len(streams) == 1:
+        return [streams[0].pull()]
     gaps: dict[int, Gap | None] = {}
     groups: dict[tuple[int, int], list[tuple[int, F32]]] = {}
     for number, stream in enumerate(streams):

@@ -49,6 +49,9 @@ def take_together(tracks: Sequence[Track | DerivedTrack]) -> list[Output]:
 
 def _tell(some: Sequence[_Row], given: list[list[Output]]) -> None:
     """some: of one pack."""
+    if len(some) == 1:
+        given[some[0].place] = some[0].track.tell(some[0].due)
+        return
     rows = np.concatenate([one.due[1] for one in some])
     enter = np.concatenate([one.enter for one in some]).reshape(rows.shape)
     leave = np.concatenate([one.leave for one in some]).reshape(rows.shape)
