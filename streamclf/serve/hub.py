@@ -23,7 +23,7 @@ from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
-from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Stage, Status, StreamState
+from streamclf.types import Event, FrameScores, Gap, LoudnessMinute, Output, Picture, Sound, Stage, Status, StreamState
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
@@ -66,6 +66,8 @@ class Hub:
         """(stream, pack) -> the newest sample that a row rests on."""
         self.gaps: dict[str, int] = {}
         """stream -> gaps told so far."""
+        self.minutes: dict[str, LoudnessMinute] = {}
+        """stream -> how loud its newest whole minute was."""
         self._on_subscribe = on_subscribe
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
@@ -134,6 +136,8 @@ class Hub:
                 self._on_demand.sound(output)
             elif isinstance(output, Status):
                 self._publish_status(output)
+            elif isinstance(output, LoudnessMinute):
+                self.minutes[output.stream] = output
 
     def flush(self) -> None:
         """Close all events and groups that are open: the daemon stops, and nothing more will be published."""
