@@ -228,7 +228,7 @@ class Lagged(Message, tag="lagged"):
 class Error(Message, tag="error"):
     """A message of the client was refused; the connection stays, and so does its former subscription."""
 
-    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark"]
+    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark", "bad-adjust"]
     """What was refused."""
     message: str
     """Why, in a sentence."""
@@ -284,6 +284,21 @@ class Marked(Message, tag="marked"):
     label: str
     """With `wrong`: what it was instead, where somebody said so."""
     seq: Seq
+
+
+class Adjusted(Message, tag="adjusted"):
+    """Answer to `adjust`: the thresholds stand in the configuration, which takes them over within two seconds."""
+
+    label: str
+    """Id of the label."""
+    enter: float
+    """At which an event begins."""
+    leave: float
+    """Below which it ends."""
+    min_on_ms: int
+    """How long a sound has to last to be one."""
+    kept: str
+    """Name of the file beside it that holds the former configuration; empty where there was none."""
 
 
 class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
@@ -346,10 +361,22 @@ class Mark(Message, tag="mark", forbid_unknown_fields=True):
     """With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows."""
 
 
-ServerMessage = Hello | Scores | Event | Gap | Status | Lagged | Error | Subscribed | Pushing | Marked
-ClientMessage = Subscribe | Push | Mark
-SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing, Marked)
-CLIENT_MESSAGES = (Subscribe, Push, Mark)
+class Adjust(Message, tag="adjust", forbid_unknown_fields=True):
+    """Writes thresholds of a label into the daemon's configuration; the old file is kept. Answer: `adjusted`.
+
+    Needs the role admin. `GET /v1/thresholds` proposes them.
+    """
+
+    label: Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$", description="Id of a label that tells events.")]
+    enter: Annotated[float, Meta(gt=0, le=1, description="At which an event begins.")]
+    leave: Annotated[float, Meta(ge=0, le=1, description="Below which it ends; not above `enter`.")]
+    min_on_ms: Annotated[int, Meta(ge=20, le=60_000, description="How long a sound has to last to be one.")]
+
+
+ServerMessage = Hello | Scores | Event | Gap | Status | Lagged | Error | Subscribed | Pushing | Marked | Adjusted
+ClientMessage = Subscribe | Push | Mark | Adjust
+SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing, Marked, Adjusted)
+CLIENT_MESSAGES = (Subscribe, Push, Mark, Adjust)
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for lists deep in unknown fields
 _encoder = msgspec.json.Encoder()

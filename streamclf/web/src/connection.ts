@@ -9,6 +9,7 @@ import {
   decodeScores,
   decodeText,
   magicOf,
+  type AdjustedMessage,
   type ErrorMessage,
   type HelloMessage,
   type LaggedMessage,
@@ -26,6 +27,7 @@ export interface Heard {
   hello: HelloMessage;
   subscribed: SubscribedMessage;
   error: ErrorMessage;
+  adjusted: AdjustedMessage;
 }
 
 export interface Shore {
@@ -190,6 +192,9 @@ export class Connection {
         break;
       case "marked":
         this.model.takeMarked(message);
+        break;
+      case "adjusted":
+        this.heard.emit("adjusted", message);
         break;
       case "error":
         this.heard.emit("error", message);

@@ -249,7 +249,7 @@ export interface LaggedMessage {
 export interface ErrorMessage {
   type: "error";
   /** What was refused. */
-  code: "bad-mark" | "bad-message" | "bad-push" | "bad-subscription";
+  code: "bad-adjust" | "bad-mark" | "bad-message" | "bad-push" | "bad-subscription";
   /** Why, in a sentence. */
   message: string;
 }
@@ -276,6 +276,21 @@ export interface MarkedMessage {
   label: string;
   /** Place in the one sequence of everything published since the start. */
   seq: number;
+}
+
+/** Answer to `adjust`: the thresholds stand in the configuration, which takes them over within two seconds. */
+export interface AdjustedMessage {
+  type: "adjusted";
+  /** Id of the label. */
+  label: string;
+  /** At which an event begins. */
+  enter: number;
+  /** Below which it ends. */
+  leave: number;
+  /** How long a sound has to last to be one. */
+  min_on_ms: number;
+  /** Name of the file beside it that holds the former configuration; empty where there was none. */
+  kept: string;
 }
 
 /**
@@ -340,6 +355,23 @@ export interface MarkMessage {
   label?: string;
 }
 
+/**
+ * Writes thresholds of a label into the daemon's configuration; the old file is kept. Answer: `adjusted`.
+ *
+ * Needs the role admin. `GET /v1/thresholds` proposes them.
+ */
+export interface AdjustMessage {
+  type: "adjust";
+  /** Id of a label that tells events. */
+  label: string;
+  /** At which an event begins. */
+  enter: number;
+  /** Below which it ends; not above `enter`. */
+  leave: number;
+  /** How long a sound has to last to be one. */
+  min_on_ms: number;
+}
+
 /** What /v1/events answers. after: the `after` of the next request; more: whether there is more already. */
 export interface EventPage {
   events: StoredEvent[];
@@ -387,7 +419,8 @@ export type ServerMessage =
   | LaggedMessage
   | ErrorMessage
   | PushingMessage
-  | MarkedMessage;
+  | MarkedMessage
+  | AdjustedMessage;
 
 /** What a client sends as JSON. */
-export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage;
+export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage | AdjustMessage;
