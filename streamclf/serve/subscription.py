@@ -1,8 +1,8 @@
 """Subscriptions: a client's wish made exact, and the channel that encodes for all clients with the same one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -17,6 +17,17 @@ from streamclf.serve.replay import Item, RowSlice, RowTrack
 from streamclf.types import F32
 
 GROUP_PREFIX = "group:"
+
+
+class Sink(Protocol):
+    """What takes websocket frames at once: a transport."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing may be written any more."""
+        ...
+
+    def write(self, frame: bytes) -> None:
+        """Take a frame; must not block and must not raise."""
 
 
 class Recipient(Protocol):
@@ -104,6 +115,13 @@ def _known(kind: str, wanted: Sequence[str] | None, known: list[str]) -> list[st
     return [name for name in known if name in wanted]
 
 
+class _Walk(NamedTuple):
+    """Whom a message goes to: the sinks' `is_closing` and `write`, and those that have none open."""
+
+    sinks: tuple[tuple[Callable[[], bool], Callable[[bytes], None]], ...]
+    others: tuple[Recipient, ...]
+
+
 class Selection:
     """Columns of one pack on one channel. labels: ids of the columns, in order."""
 
@@ -119,14 +137,58 @@ class Selection:
 
 
 class Channel:
-    """One distinct subscription: encodes a message once for all its recipients. number: its name on the wire."""
+    """One distinct subscription: encodes a message once for all its recipients. number: its name on the wire.
+
+    Most recipients take what they are given at once; of those the channel keeps the bound methods of their sinks, and
+    asks nothing else for each message. The others get it by `deliver` and decide for themselves.
+    """
 
     def __init__(self, number: int, spec: Spec, packs: Mapping[str, PackInfo]) -> None:
         self.number = number
         self.spec = spec
         self.recipients: dict[Recipient, None] = {}
+        self.written = 0
+        """Bytes given to each sink that has been open since the channel's beginning."""
+        self._open: dict[Recipient, tuple[Callable[[], bool], Callable[[bytes], None]]] = {}
+        self._walk: _Walk | None = None  # None: somebody came, went or changed since the last message
         self._streams = frozenset(spec.streams)
         self._selections = {wish.name: Selection(wish, packs[wish.name]) for wish in spec.packs}
+
+    def join(self, recipient: Recipient) -> None:
+        """Deliver to `recipient` as well, by its own `deliver` until it opens a sink."""
+        self.recipients[recipient] = None
+        self._walk = None
+
+    def leave(self, recipient: Recipient) -> None:
+        """Deliver to `recipient` no more."""
+        del self.recipients[recipient]
+        self._open.pop(recipient, None)
+        self._walk = None
+
+    def open(self, recipient: Recipient, sink: Sink) -> None:
+        """Messages to `recipient` go straight into `sink` from now on."""
+        self._open[recipient] = sink.is_closing, sink.write
+        self._walk = None
+
+    def shut(self, recipient: Recipient) -> None:
+        """Messages go to its `deliver` again; also while one is being delivered."""
+        self._open.pop(recipient, None)
+        self._walk = None
+
+    def deliver(self, message: Outgoing) -> None:
+        """To all recipients, the same bytes. A sink that is closing is passed over."""
+        if self._walk is None:
+            self._walk = _Walk(
+                tuple(self._open.values()), tuple(each for each in self.recipients if each not in self._open)
+            )
+        sinks, others = self._walk  # as they are now: who becomes full by this very message has had it
+        frame = message.frame
+        self.written += len(frame)
+        for is_closing, write in sinks:
+            if not is_closing():
+                write(frame)
+        for recipient in others:
+            recipient.deliver(message)
 
     def show(self, frame: bytes) -> int:
         """Send a websocket frame that is worth nothing later to all recipients. Returns how many could not take it."""

@@ -300,6 +300,7 @@ class Server:
             subscriber.control(msgspec.structs.replace(self.hub.hello(), no_audio=session.no_audio))
             subscriber.ping(self._now_s())
             session.query(connection.request.path)
+            connection.forget_handshake()
             async for message in connection:
                 session.receive(message, self._loop.time())
                 await self._keep_pace(session, connection)
