@@ -45,11 +45,15 @@ class Recipient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PackWish:
-    """Columns of a pack's rows (None: all) and whether its events are filtered by label as well."""
+    """Columns of a pack's rows (None: all) and whether its events are filtered by label as well.
+
+    min_prob: of those columns, the ones whose best row lies below are left out of a message.
+    """
 
     name: str
     columns: tuple[int, ...] | None
     filtered: bool
+    min_prob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Spec:
     encoding: wire.Encoding
     final: wire.Revision
     top_k: int | None
-    min_prob: float
+    min_prob: float | None
     picture: bool
     audio: str | None
 
@@ -84,7 +88,8 @@ def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, Pa
                 continue
         elif wish.top_k is not None and scores:
             columns = tuple(i for i, label in enumerate(pack.labels) if not label.hidden)
-        wishes.append(PackWish(pack.name, columns, named))
+        count = len(pack.labels) if columns is None else len(columns)
+        wishes.append(PackWish(pack.name, columns, named, _min_prob(wish, count) if scores else 0.0))
     return Spec(
         streams=tuple(_known("stream", wish.streams, list(streams))),
         packs=tuple(wishes),
@@ -96,6 +101,13 @@ def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, Pa
         picture=wish.picture,
         audio=None if wish.audio is None else _known("stream", [wish.audio], list(streams))[0],
     )
+
+
+def _min_prob(wish: wire.Subscribe, labels: int) -> float:
+    """In force for a pack of which that many labels are sent."""
+    if wish.min_prob is not None:
+        return wish.min_prob
+    return wire.SPARSE_MIN_PROB if labels > wire.SPARSE_ABOVE and wish.top_k is None else 0.0
 
 
 def _names(wish: wire.Subscribe) -> tuple[set[str], set[str]]:
@@ -123,10 +135,11 @@ class _Walk(NamedTuple):
 
 
 class Selection:
-    """Columns of one pack on one channel. labels: ids of the columns, in order."""
+    """Columns of one pack on one channel. labels: ids of the columns, in order. min_prob: as in `PackWish`."""
 
     def __init__(self, wish: PackWish, pack: PackInfo) -> None:
         self.columns: npt.NDArray[np.intp] | None = None
+        self.min_prob = wish.min_prob
         self.labels = [label.id for label in pack.labels]
         if wish.columns is not None:
             self.columns = np.array(wish.columns, dtype=np.intp)
@@ -208,7 +221,10 @@ class Channel:
             picture=spec.picture,
             audio=spec.audio,
             streams=list(spec.streams),
-            packs=[wire.ChannelPack(name=name, labels=s.labels) for name, s in self._selections.items()],
+            packs=[
+                wire.ChannelPack(name=name, labels=s.labels, min_prob=s.min_prob)
+                for name, s in self._selections.items()
+            ],
             since=since,
         )
 
@@ -240,12 +256,12 @@ class Channel:
         if selection.columns is not None:
             rows = rows[:, selection.columns]
         picked = None
-        if self.spec.top_k is not None or self.spec.min_prob > 0:
-            picked = self._pick(rows)
+        if self.spec.top_k is not None or selection.min_prob > 0:
+            picked = self._pick(rows, selection.min_prob)
             rows = rows[:, picked]
         seq, decided_ns = group.seqs[part.stop - 1], group.decided_ns[part.stop - 1]
         if self.spec.encoding == "json":
-            labels = selection.labels_json if picked is None else [selection.labels[i] for i in picked]
+            labels = selection.labels_json if picked is None else [selection.labels[i] for i in picked.tolist()]
             message = wire.Scores(
                 stream=track.stream,
                 pack=track.pack,
@@ -279,9 +295,9 @@ class Channel:
             frame = binary_frame(packed.encode_binary(binary, self.spec.encoding))
         return Outgoing(frame, part.place, group.seqs[part.start], seq, part.stop - part.start, decided_ns)
 
-    def _pick(self, rows: F32) -> npt.NDArray[np.intp]:
+    def _pick(self, rows: F32, min_prob: float) -> npt.NDArray[np.intp]:
         best = rows.max(axis=0)
-        keep = np.flatnonzero(best >= self.spec.min_prob)
+        keep = np.flatnonzero(best >= min_prob)
         if self.spec.top_k is not None:
             keep = keep[np.argsort(-best[keep], kind="stable")[: self.spec.top_k]]
         return keep

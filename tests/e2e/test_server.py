@@ -47,7 +47,7 @@ def test_an_address_alone_subscribes_and_replays() -> None:
                 server.publish([scores(5)], 0)
                 rows.append(await take(client))
 
-        assert answer["packs"] == [{"name": "big", "labels": ["dog", "bird"]}]
+        assert answer["packs"] == [{"name": "big", "labels": ["dog", "bird"], "min_prob": 0.0}]
         assert [row["seq"] for row in rows] == [3, 4, 5, 6]
 
     run(main)
