@@ -22,9 +22,6 @@ from streamclf.types import F32, Shape
 PROTOCOL = "streamclf.v1"
 ROWS_PER_BATCH = 5
 DECIMALS = 6
-SPARSE_ABOVE = 100
-"""Labels of a pack; of a larger one a subscription that says nothing else leaves out those below `SPARSE_MIN_PROB`."""
-SPARSE_MIN_PROB = 0.01
 
 Tier = Literal["events", "batch", "frame"]
 Encoding = Literal["json", "f16", "u8"]
@@ -309,10 +306,8 @@ class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=1, le=65535)] | None = None
     """The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them."""
     min_prob: Probability | None = None
-    """Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life.
-
-    Null: 0.01 for a pack of which more than 100 labels are sent, unless `top_k` picks some, else 0. `subscribed` tells
-    what is in force for each pack; 0 sends every label, which is costly."""
+    """Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. Null:
+    0.01 for a pack of which more than 100 labels are sent without `top_k`, else 0 (every label, which is costly)."""
     tier: Tier = "batch"
     """`events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms."""
     encoding: Encoding = "json"

@@ -116,11 +116,13 @@ class ServedConnection(ServerConnection):
         self._address = address
         self._shared = self._registry.allowance(self, address, self.loop.time())
 
-    def forget_handshake(self) -> None:
-        """Let go of what request and response said, which takes 2 KiB as long as the connection lasts."""
-        for message in (self.request, self.response):
-            if message is not None:
-                message.headers.clear()
+    def forget_handshake(self) -> str:
+        """Let go of the headers: 2 KiB as long as the connection lasts. Returns the path that was asked for."""
+        assert self.request is not None
+        assert self.response is not None
+        self.request.headers.clear()
+        self.response.headers.clear()
+        return self.request.path
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""

@@ -298,7 +298,7 @@ export interface SubscribeMessage {
   groups?: string[] | null;
   /** The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them. */
   top_k?: number | null;
-  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. Null: 0.01 for a pack of which more than 100 labels are sent, unless `top_k` picks some, else 0. `subscribed` tells what is in force for each pack; 0 sends every label, which is costly. */
+  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. Null: 0.01 for a pack of which more than 100 labels are sent without `top_k`, else 0 (every label, which is costly). */
   min_prob?: number | null;
   /** `events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms. */
   tier?: "batch" | "events" | "frame";
