@@ -31,7 +31,7 @@ class SlowTrialError(StreamclfError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class WouldBe:
     """What thresholds make an event of, in wall time (ns). right: somebody has said that it was one."""
 
     stream: str
@@ -50,10 +50,10 @@ class Trial:
     """
 
     proposal: Proposal
-    before: Sequence[Found]
-    after: Sequence[Found]
-    lost: Sequence[Found]
-    gained: Sequence[Found]
+    before: Sequence[WouldBe]
+    after: Sequence[WouldBe]
+    lost: Sequence[WouldBe]
+    gained: Sequence[WouldBe]
 
 
 def try_label(folder: Path, label: str, *, a_day: float, since_ns: int, until_ns: int) -> Trial | None:
@@ -86,20 +86,20 @@ def _taking(decision: Decision, other: Decision) -> Decision:
     return replace(decision, enter=other.enter, leave=other.leave, min_on=other.min_on)
 
 
-def _events(given: Iterable[tuple[str, Sequence[ScoreRun], Decision]], right: Mapping[str, Spans]) -> list[Found]:
+def _events(given: Iterable[tuple[str, Sequence[ScoreRun], Decision]], right: Mapping[str, Spans]) -> list[WouldBe]:
     found = []
     for pack, runs, decision in given:
         for run in runs:
             for onset, offset in events_in(run.scores, decision):
                 at, end = run.first_ns + onset * NS_PER_FRAME, run.first_ns + offset * NS_PER_FRAME
                 known = any(first < end and at < last for first, last in right.get(run.stream, ()))
-                found.append(Found(run.stream, pack, at, end, float(run.scores[onset:offset].max()), known))
+                found.append(WouldBe(run.stream, pack, at, end, float(run.scores[onset:offset].max()), known))
     return sorted(found, key=lambda event: event.onset_ns)
 
 
-def _alone(events: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+def _alone(events: Sequence[WouldBe], others: Sequence[WouldBe]) -> list[WouldBe]:
     """Of `events` those that overlap with none of `others` on their stream and pack; each in order of onsets."""
-    ends: dict[tuple[str, str], list[Found]] = {}
+    ends: dict[tuple[str, str], list[WouldBe]] = {}
     for other in others:
         ends.setdefault((other.stream, other.pack), []).append(other)
     alone = []

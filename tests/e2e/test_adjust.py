@@ -67,7 +67,7 @@ def test_who_may_only_look_can_neither_ask_nor_set() -> None:
     async def main() -> None:
         hub = make_hub()
         orders = threshold_orders(hub, lambda wish: pytest.fail("it was written"))
-        settings = {"token": "a" * 24, "labels_token": TOKEN}
+        settings: dict[str, Any] = {"token": "a" * 24, "labels_token": TOKEN}
         async with serving(hub, orders=orders, routes=stored_routes(None), **settings) as server:
             async with connect(url(server, f"?token={TOKEN}")) as client:
                 await subscribed(client)

@@ -285,7 +285,6 @@ class Server:
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ServedConnection)
-        assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._now_s(), phase=len(self._subscribers) % 16 / 16)
         connection.watcher = subscriber
         session = ClientSession(
@@ -296,7 +295,7 @@ class Server:
         try:
             subscriber.control(msgspec.structs.replace(self.hub.hello(), no_audio=session.no_audio))
             subscriber.ping(self._now_s())
-            session.query(connection.request.path)
+            session.query(connection.forget_handshake())
             async for message in connection:
                 session.receive(message, self._loop.time())
                 await self._keep_pace(session, connection)

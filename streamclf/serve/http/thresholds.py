@@ -18,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from streamclf.alerts.proposals import Found, SlowTrialError, table_of, too_little, try_label
+from streamclf.alerts.proposals import SlowTrialError, WouldBe, table_of, too_little, try_label
 from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import ServeError
 from streamclf.protocol.wire import DECIMALS
@@ -37,7 +37,7 @@ class ThresholdsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a_day: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 1.0
 
 
-class FoundEntry(msgspec.Struct, frozen=True):
+class WouldBeEntry(msgspec.Struct, frozen=True):
     """What thresholds make an event of."""
 
     stream: str
@@ -64,10 +64,10 @@ class ThresholdsAnswer(msgspec.Struct, frozen=True):
     high: float
     since_ns: int
     until_ns: int
-    before: list[FoundEntry]
-    after: list[FoundEntry]
-    lost: list[FoundEntry]
-    gained: list[FoundEntry]
+    before: list[WouldBeEntry]
+    after: list[WouldBeEntry]
+    lost: list[WouldBeEntry]
+    gained: list[WouldBeEntry]
 
 
 class Thresholds:
@@ -113,7 +113,7 @@ class Thresholds:
         return Reply(msgspec.json.encode(found))
 
 
-def _entry(event: Found) -> FoundEntry:
-    return FoundEntry(
+def _entry(event: WouldBe) -> WouldBeEntry:
+    return WouldBeEntry(
         event.stream, event.pack, event.onset_ns, event.offset_ns, round(event.peak, DECIMALS), event.right
     )

@@ -240,6 +240,7 @@ export class Connection {
     this.liveAfter = message.seq;
     if (this.askedAtMs !== null) this.model.lag.roundTripMs = Date.now() - this.askedAtMs;
     this.askedAtMs = null;
+    this.model.takeSubscribed(message);
     this.heard.emit("subscribed", message);
   }
 

@@ -111,7 +111,7 @@ export interface SubscribedMessage {
   encoding: "f16" | "json" | "u8";
   final: "all" | "final" | "provisional";
   top_k: number | null;
-  min_prob: number;
+  min_prob: number | null;
   picture: boolean;
   audio: string | null;
   /** Names of the streams that are sent. */
@@ -128,6 +128,8 @@ export interface ChannelPack {
   name: string;
   /** Ids, in the order of the columns. */
   labels: string[];
+  /** In force for this pack: a label that a message leaves out lies below it in all its rows; 0 where none is. */
+  min_prob: number;
 }
 
 /** Score rows of one pack on consecutive frames of one stream. */
@@ -311,8 +313,8 @@ export interface SubscribeMessage {
   groups?: string[] | null;
   /** The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them. */
   top_k?: number | null;
-  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. */
-  min_prob?: number;
+  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. Null: 0.01 for a pack of which more than 100 labels are sent without `top_k`, else 0 (every label, which is costly). */
+  min_prob?: number | null;
   /** `events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms. */
   tier?: "batch" | "events" | "frame";
   /** Of score rows: JSON, or a binary message with float16 or uint8. */
