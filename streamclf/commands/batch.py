@@ -2,9 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,8 +12,6 @@ from streamclf.commands.formats import FileScores
 from streamclf.config import Config
 from streamclf.errors import SourceError
 from streamclf.types import F32, Event, FrameScores, Label, Stage
-
-_ERRORS = 2
 
 
 class FileWish(msgspec.Struct, frozen=True):
@@ -146,30 +142,3 @@ def names_of(files: Sequence[Path]) -> dict[Path, str]:
     places = {Path(os.path.abspath(path)): path for path in reversed(files)}
     top = Path(os.path.commonpath([place.parent for place in places]))
     return {path: place.relative_to(top).as_posix() for place, path in reversed(places.items())}
-
-
-@contextmanager
-def own_errors(sys_: Any) -> Iterator[None]:
-    """Standard error is ours alone: what libraries print there past Python (mpg123 of a damaged mp3) goes nowhere.
-
-    sys_: the module. Only for a process that does nothing else meanwhile.
-    """
-    try:
-        mine = sys_.stderr.fileno() == _ERRORS
-        real = os.dup(_ERRORS)
-    except (AttributeError, OSError, ValueError):  # it is closed, or no file
-        yield
-        return
-    before = sys_.stderr
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), _ERRORS)
-    try:
-        if mine:
-            sys_.stderr = os.fdopen(os.dup(real), "w", encoding=before.encoding, errors=before.errors, buffering=1)
-        yield
-    finally:
-        if mine:
-            sys_.stderr.close()
-            sys_.stderr = before
-        os.dup2(real, _ERRORS)
-        os.close(real)

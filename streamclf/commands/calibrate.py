@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from streamclf.alerts.calibrate import CONFIDENCE, Proposal, ScoredClip, Spans, propose, runs_of
+from streamclf.audio.sources.hush import own_errors
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.scores import logged
 from streamclf.commands.times import parse_time, span_text
@@ -141,6 +142,7 @@ def _right(folder: Path, since_ns: int, until_ns: int) -> Mapping[str, Mapping[s
     return found
 
 
+@own_errors()
 def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     """The recordings of `label`, through the pack as it runs live."""
     from streamclf.audio.sources.file import open_blocks

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of, own_errors
+from streamclf.audio.sources.hush import own_errors
+from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of
 from streamclf.commands.options import as_gain
 from streamclf.commands.results import FORMATS, Results, format_of
 from streamclf.commands.workers import FileAsked, Workers, attempt
@@ -65,7 +66,7 @@ def classify(
         jobs = 0
     failed: list[str] = []
     with ExitStack() as stack:
-        stack.enter_context(own_errors(sys))
+        stack.enter_context(own_errors())
         progress = stack.enter_context(_Progress(asked))
         packs, heard = _hear(wish, asked, jobs, progress, stack)
         results = Results(packs, what, form, out, many=len(asked) > 1)

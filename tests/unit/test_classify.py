@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import soundfile
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 
-from streamclf.commands.batch import own_errors
+from streamclf.audio.sources.hush import own_errors
 from streamclf.commands.classify import classify
 from streamclf.train.data.annotations import read_data
 from tools.lab.tinypack import RATE, stateful_pack
@@ -177,7 +176,7 @@ def test_a_gain_in_decibels_lifts_what_is_quiet(tmp_path: Path, pack: Path) -> N
 
 
 def test_what_libraries_print_is_not_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with own_errors(sys):
+    with own_errors():
         os.write(2, b"[src/libmpg123/layer3.c:1844] error: part2_3_length\n")
     os.write(2, b"ours again\n")
     assert capfd.readouterr().err == "ours again\n"
