@@ -67,7 +67,7 @@ class Warned(msgspec.Struct, tag=True):
     said: str
 
 
-class Rows(msgspec.Struct, tag=True):
+class RowPiece(msgspec.Struct, tag=True):
     """Rows of the file, a piece."""
 
     piece: FileScores
@@ -88,7 +88,7 @@ class WorkerError(StreamclfError):
         self.exit_code = exit_code
 
 
-_Answer = Ready | Advanced | Warned | Rows | Done
+_Answer = Ready | Advanced | Warned | RowPiece | Done
 _Came = FileScores | Heard | Failed
 """Pieces of rows of a file, then the last, what came of it."""
 
@@ -165,7 +165,7 @@ def _answer(ear: FileEar, asked: FileAsked, out: IO[bytes]) -> Done:
         asked.name,
         tell=lambda said: _send(out, Warned(said)),
         advance=advance,
-        rows=lambda piece: _send(out, Rows(piece)),
+        rows=lambda piece: _send(out, RowPiece(piece)),
     )
     return Done(failed=result) if isinstance(result, Failed) else Done(result)
 
@@ -334,7 +334,7 @@ class Workers:
                     self._advance(process.asked, answer.share)
             case Warned():
                 self._tell(answer.said)
-            case Rows():
+            case RowPiece():
                 self.held_bytes += answer.piece.rows.nbytes
                 self._came(process, answer.piece)
             case Done():
