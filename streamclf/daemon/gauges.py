@@ -25,7 +25,7 @@ from streamclf.protocol.status import Grade
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
-from streamclf.types import GapReason, Stage
+from streamclf.types import GapReason, Shape, Stage
 
 
 class Gauges(Collector):
@@ -72,6 +72,8 @@ class Gauges(Collector):
                 for stage in Stage:
                     metrics.EVENTS.labels(info.name, pack, stage.value)
         for name, pack_info in self._hub.packs.items():
+            if pack_info.shape is Shape.DERIVED:
+                continue  # it has no runs
             metrics.HOP_MS.labels(name).set(pack_info.hop_ms)
             for metric in (metrics.MODEL_RUNS, metrics.BAD_ROWS, metrics.PACKS_REBUILT, metrics.PACK_PROBLEM):
                 metric.labels(name)

@@ -190,7 +190,7 @@ class HotConfig:
     def _prepare(self, new: Config) -> _Ready:
         """Check what is to be taken over; in a thread. Raises `StreamclfError`."""
         engine, now = self._ears.engine, self._ears.in_force.config
-        packs = [runner.pack for runner in engine.runners]
+        packs = engine.packs
         waiting = [key for key in differing(now, new) if key not in HOT]
         waiting += self._too_long(now, new)
         new = with_keys(new, waiting, now)

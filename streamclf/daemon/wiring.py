@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from streamclf.alerts.service import AlertService
+from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.ground import Ground, decided_labels
 from streamclf.daemon.health import Health
@@ -223,18 +224,19 @@ def _stream_of(output: Output) -> str:
 
 
 def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
-    infos = []
-    for runner in engine.runners:
-        info = pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
-        infos.append(replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity))
-    return infos
+    infos = [
+        pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
+        for runner in engine.runners
+    ]
+    infos += [pack_info(one.pack, hop_ms=FRAME_MS, provider="") for one in engine.derived]
+    return [replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity) for info in infos]
 
 
 def _as_decided(engine: Engine, info: PackInfo) -> tuple[Label, ...]:
     """The pack's labels with the thresholds in force: of the configuration, else of the pack; none where none holds."""
     tracks = (track for some in engine.tracks.values() for track in some if track.manifest.name == info.name)
-    decisions = next(tracks).segmenter.decisions
-    return labels_as_decided(info.labels, decisions)
+    track = next(tracks, None)  # a derived pack may listen to no stream
+    return info.labels if track is None else labels_as_decided(info.labels, track.segmenter.decisions)
 
 
 def labels_as_decided(labels: Sequence[Label], decisions: Sequence[Decision]) -> tuple[Label, ...]:

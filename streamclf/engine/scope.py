@@ -1,5 +1,7 @@
 """What can be had of a stream besides its scores, as captured and before any gain: levels, spectrum columns, sound."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from streamclf.clock import hop_of
@@ -17,6 +19,8 @@ class Scope:
         self._levels = levels
         self._spectrogram: Spectrogram | None = None
         self._sound = False
+        self.listeners: list[Callable[[int, F32], None]] = []
+        """Called with the first frame and the samples, (frames, hop) float32, of whole frames as captured."""
         self._part: F32 = np.zeros(0, dtype=np.float32)  # of the frame that is not whole yet: less than `hop` samples
         self._skip = 0
         self._frame = 0
@@ -24,7 +28,7 @@ class Scope:
     @property
     def active(self) -> bool:
         """Whether anything is wanted."""
-        return self._levels or self._sound or self._spectrogram is not None
+        return self._levels or self._sound or bool(self.listeners) or self._spectrogram is not None
 
     def draw(self, on: bool, *, sample: int) -> None:
         """Begin or cease to make spectrum columns. sample: index of the next one that will be pushed."""
@@ -64,6 +68,8 @@ class Scope:
             return []
         first = self._frame
         self._frame += count
+        for listener in self.listeners:
+            listener(first, frames)
         # a dot product of each frame with itself: no array of squares is made
         rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(self._hop))
         levels = Levels(self._stream, first, rms, np.abs(frames).max(axis=1))

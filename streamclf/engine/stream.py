@@ -4,7 +4,7 @@ All that changes while audio flows belongs to one `Stream` and to its tracks. `p
 samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,6 +191,16 @@ class Stream:
     def tap(self, on: bool) -> None:
         """Begin or cease to give the sound itself."""
         self._scope.tap(on, sample=self.consumed)
+
+    def listen_whole(self, listener: Callable[[int, F32], None]) -> None:
+        """From the next whole frame on, call `listener` with the first frame and the samples, (frames, hop) float32.
+
+        They are as captured: at the native rate, without a constant offset, before any gain.
+        """
+        begins = not self._scope.active
+        self._scope.listeners.append(listener)
+        if begins:
+            self._scope.restart(self.consumed)
 
     def skip_to_newest(self, reason: str) -> Gap:
         """Give up what was not read: go on at the newest whole frame."""

@@ -96,6 +96,8 @@ def check(manifest: Manifest) -> None:
     if not 0 <= manifest.look_ahead <= limit:
         raise PackError(f"`look_ahead` is {manifest.look_ahead}; expected 0 to {limit} samples")
     _check_segmentation(manifest)
+    if manifest.shape is Shape.DERIVED:
+        raise PackError("`shape` is derived, which no folder can hold; state the shape of its graph")
     if manifest.shape is Shape.FUSED:
         _check_fused(manifest)
         return

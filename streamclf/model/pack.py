@@ -135,7 +135,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: int
     """Samples a second, up to 384000; 20 ms have to be a whole number of them."""
     shape: Shape
-    """How rows come out of it; see above."""
+    """How rows come out of it; see above. Never `derived`, which has no folder."""
     window: int
     """Samples of one model input, up to 120 s of them. Stateful: `step` and the context before it."""
     look_ahead: int

@@ -5,7 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_PLAIN = ("errors", "clock", "types", "fields", "text", "times", "toml", "trust", "retry", "scan", "sensitivity")
+_PLAIN = (
+    "errors",
+    "clock",
+    "states",
+    "types",
+    "fields",
+    "text",
+    "times",
+    "toml",
+    "trust",
+    "retry",
+    "scan",
+    "sensitivity",
+)
 # The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
 # streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (

@@ -84,7 +84,7 @@ export interface PackEntry {
 }
 
 /** The shapes of a model pack (how rows come out of it). */
-export type Shape = "fused" | "stateful" | "window-frames" | "window-row";
+export type Shape = "derived" | "fused" | "stateful" | "window-frames" | "window-row";
 
 /** One class of a pack. */
 export interface LabelEntry {
