@@ -174,4 +174,30 @@ class Status:
     pack: str = ""
 
 
-Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a moment sounded like, to be kept: of an event that has ended, or ("" and "") of one picked by chance.
+
+    identity: of the embedding, see `engine.embed`. numbers: (size, ) float32, finite.
+    """
+
+    stream: str
+    frame: int
+    event: str
+    label: str
+    identity: str
+    numbers: F32
+
+
+@dataclass(frozen=True, slots=True)
+class Relabelled:
+    """From here on the rows of a derived pack have these columns, and are decided so (an `engine.segment.Decision`
+    each)."""
+
+    pack: str
+    labels: "tuple[Label, ...]"
+    decisions: tuple[Any, ...]
+    stream: str = ""
+
+
+Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status | Remembered | Relabelled
