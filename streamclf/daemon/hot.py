@@ -59,10 +59,14 @@ HOT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """Where the configuration comes from. load: reads it anew; raises `StreamclfError`. files: that it reads."""
+    """Where the configuration comes from. load: reads it anew; raises `StreamclfError`. files: that it reads.
+
+    edited: the one that thresholds are written into; it need not be there.
+    """
 
     load: Callable[[], Config]
     files: tuple[Path, ...]
+    edited: Path
 
 
 @dataclass(frozen=True, slots=True)

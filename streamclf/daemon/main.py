@@ -61,7 +61,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
     archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
-    server = wiring.make_server(ears, archive, hub, health, life)
+    server = wiring.make_server(ears, archive, hub, health, life, source.edited if source is not None else None)
     hot = HotConfig(source, ears, archive, hub, health, server)
     health.problems.parts.also(hot.found)
     model = wiring.make_model(ears, archive, hub, server, life)

@@ -33,7 +33,7 @@ class Channels:
         if channel is None:
             self._number += 1
             channel = self._channels[spec] = Channel(self._number, spec, self._packs)
-        channel.recipients[recipient] = None
+        channel.join(recipient)
         self._subscribed[recipient] = channel
         return channel
 
@@ -42,7 +42,7 @@ class Channels:
         self.press(recipient, False)
         channel = self._subscribed.pop(recipient, None)
         if channel is not None:
-            del channel.recipients[recipient]
+            channel.leave(recipient)
             if not channel.recipients:
                 del self._channels[channel.spec]
 
@@ -56,6 +56,5 @@ class Channels:
 
     def deliver(self, channel: Channel, message: Outgoing) -> None:
         """To all who sit on `channel`, the same bytes."""
-        for recipient in channel.recipients:
-            recipient.deliver(message)
+        channel.deliver(message)
         metrics.MESSAGES_SENT.labels(channel.spec.tier).inc(len(channel.recipients))

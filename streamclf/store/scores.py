@@ -172,10 +172,13 @@ def _day(ns: int) -> date:
     return datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).date()
 
 
-def read(found: Iterable[ScoreFile], *, since_ns: int, until_ns: int) -> Iterator[Stretch]:
-    """The rows of these files whose frames begin in [since, until), file by file."""
+def read(found: Iterable[ScoreFile], *, since_ns: int, until_ns: int, label: str | None = None) -> Iterator[Stretch]:
+    """The rows of these files whose frames begin in [since, until), file by file.
+
+    label: this class alone, of the files that have it.
+    """
     for file in found:
-        for stretch in file.stretches():
+        for stretch in file.stretches() if label is None else file.column(label):
             part = stretch.between(since_ns, until_ns)
             if part is not None:
                 yield part

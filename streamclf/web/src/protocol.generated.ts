@@ -111,7 +111,7 @@ export interface SubscribedMessage {
   encoding: "f16" | "json" | "u8";
   final: "all" | "final" | "provisional";
   top_k: number | null;
-  min_prob: number;
+  min_prob: number | null;
   picture: boolean;
   audio: string | null;
   /** Names of the streams that are sent. */
@@ -128,6 +128,8 @@ export interface ChannelPack {
   name: string;
   /** Ids, in the order of the columns. */
   labels: string[];
+  /** In force for this pack: a label that a message leaves out lies below it in all its rows; 0 where none is. */
+  min_prob: number;
 }
 
 /** Score rows of one pack on consecutive frames of one stream. */
@@ -249,7 +251,7 @@ export interface LaggedMessage {
 export interface ErrorMessage {
   type: "error";
   /** What was refused. */
-  code: "bad-mark" | "bad-message" | "bad-push" | "bad-subscription";
+  code: "bad-adjust" | "bad-mark" | "bad-message" | "bad-push" | "bad-subscription";
   /** Why, in a sentence. */
   message: string;
 }
@@ -278,6 +280,21 @@ export interface MarkedMessage {
   seq: number;
 }
 
+/** Answer to `adjust`: the thresholds stand in the configuration, which takes them over within two seconds. */
+export interface AdjustedMessage {
+  type: "adjusted";
+  /** Id of the label. */
+  label: string;
+  /** At which an event begins. */
+  enter: number;
+  /** Below which it ends. */
+  leave: number;
+  /** How long a sound has to last to be one. */
+  min_on_ms: number;
+  /** Name of the file beside it that holds the former configuration; empty where there was none. */
+  kept: string;
+}
+
 /**
  * Says what to send. A later one takes the place of the former.
  *
@@ -296,8 +313,8 @@ export interface SubscribeMessage {
   groups?: string[] | null;
   /** The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them. */
   top_k?: number | null;
-  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. */
-  min_prob?: number;
+  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. Null: 0.01 for a pack of which more than 100 labels are sent without `top_k`, else 0 (every label, which is costly). */
+  min_prob?: number | null;
   /** `events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms. */
   tier?: "batch" | "events" | "frame";
   /** Of score rows: JSON, or a binary message with float16 or uint8. */
@@ -338,6 +355,23 @@ export interface MarkMessage {
   mark: "" | "right" | "wrong";
   /** With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows. */
   label?: string;
+}
+
+/**
+ * Writes thresholds of a label into the daemon's configuration; the old file is kept. Answer: `adjusted`.
+ *
+ * Needs the role admin. `GET /v1/thresholds` proposes them.
+ */
+export interface AdjustMessage {
+  type: "adjust";
+  /** Id of a label that tells events. */
+  label: string;
+  /** At which an event begins. */
+  enter: number;
+  /** Below which it ends; not above `enter`. */
+  leave: number;
+  /** How long a sound has to last to be one. */
+  min_on_ms: number;
 }
 
 /** What /v1/events answers. after: the `after` of the next request; more: whether there is more already. */
@@ -387,7 +421,8 @@ export type ServerMessage =
   | LaggedMessage
   | ErrorMessage
   | PushingMessage
-  | MarkedMessage;
+  | MarkedMessage
+  | AdjustedMessage;
 
 /** What a client sends as JSON. */
-export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage;
+export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage | AdjustMessage;
