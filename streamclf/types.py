@@ -190,14 +190,17 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class Relabelled:
-    """From here on the rows of a derived pack have these columns, and are decided so (an `engine.segment.Decision`
-    each)."""
+class OtherLabels:
+    """From here on the rows of a derived pack have these columns, with the thresholds in force.
+
+    decisions: an `engine.segment.Decision` for each. digest: of the pack as it is now.
+    """
 
     pack: str
-    labels: "tuple[Label, ...]"
+    digest: str
+    labels: tuple[Label, ...]
     decisions: tuple[Any, ...]
     stream: str = ""
 
 
-Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status | Remembered | Relabelled
+Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status | Remembered | OtherLabels

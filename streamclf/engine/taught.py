@@ -63,7 +63,7 @@ class Recent:
         return self._frames[at], self._numbers[at].astype(np.float32)
 
 
-class Taught(Derived):
+class TaughtPack(Derived):
     """The pack of what was taught on `host`. It taps its graph in `engine` from now on.
 
     Used on the model's thread alone, but for `pack`.
