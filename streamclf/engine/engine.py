@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack
+from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
 from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
@@ -201,10 +202,11 @@ class Engine:
             for name, stream in self.streams.items():
                 if stream.readable:
                     gap = stream.pull()
+                    told += stream.seen
                     if gap is not None:
                         told += self._restart(name, gap)
-                    told += stream.seen
                     heard += self.tracks[name]
+            told += draw_columns([stream.scope for stream in self.streams.values() if stream.scope.due])
         self._run(heard)
         for track in heard:
             # the last rows of a stream that has ended are given by `last`, when all of its runs are made
@@ -264,6 +266,7 @@ class Engine:
     def last(self, name: str) -> list[Output]:
         """Give the last rows of a stream that has ended and was heard out, and close its events."""
         told, self._told = self._told, []
+        told += self.streams[name].draw_rest()
         return told + self.close_events(name, Ending.END)
 
     def regain(self, runner: PackRunner, session: PackSession, run_seconds: float) -> None:

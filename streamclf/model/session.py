@@ -1,10 +1,10 @@
 """One ONNX Runtime session per pack, run for many streams at once.
 
 Every stream has a *slot*, which names its recurrent state here. A run takes the rows of the active slots alone,
-compacted: their state is gathered into the graph's state inputs, the graph runs once, and the new state is scattered
-back; one slot alone has its state read and written where it lies. A slot that is not in the run is not touched, so
-companions never influence each other. All memory that a run reads or writes is allocated beforehand and bound to the
-graph; one binding per batch size is kept, and two for each slot that runs alone.
+compacted: their states are seated beside each other, where they stay while the same slots run; one slot alone has its
+state read and written where it lies. A slot that is not in the run is not touched, so companions never influence each
+other. All memory that a run reads or writes is allocated beforehand and bound to the
+graph; bindings are kept: two for each size of a group, and two for each slot that runs alone.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from streamclf.model.geometry import as_rows, layout_dims, row_shape
 from streamclf.model.pack import Encoded, Pack
 from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
 from streamclf.model.refused import refused
-from streamclf.model.state import Places, SlotStates
+from streamclf.model.state import Bench, Places, SlotStates
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
 
@@ -109,7 +109,7 @@ class Session:
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
             self.encode = open_encoder(pack, manifest.features, provider=taken, threads=threads, brake=self.brake)
-        self._states = SlotStates(manifest.state, self._goes_of)
+        self._states = SlotStates(manifest.state)
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
         self._prove(pack)
@@ -126,8 +126,7 @@ class Session:
         slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], or shares, new memory.
         """
         count = len(slots)
-        if self.bad:
-            self.bad = []
+        self.bad = []
         if 0 < count <= self._goes_of:
             told, self.embedded = self._go(0, slots), self._embeddings[:count]
             return told
@@ -156,15 +155,20 @@ class Session:
 
         Makes at least 3 runs and at most 20, and no more than half a second of them where they are long.
         """
-        binding = self._bind(0, 1, self._states.together(1))
-        binding.run()
+        self.runtime(1)
         times: list[float] = []
         while len(times) < 3 or (len(times) < 20 and sum(times) < 0.5):
             begin = clock()
-            binding.run()
+            self.runtime(1)
             times.append(clock() - begin)
         self.run_seconds = float(np.median(times))
         return self.run_seconds
+
+    def runtime(self, rows: int) -> None:
+        """One run of so many rows and nothing else; no slot's state changes."""
+        if (key := (0, rows)) not in self._bindings:
+            self._keep(key, self._bind(*key, self._states.scratch(rows)))
+        self._bindings[key].run()
 
     @property
     def members(self) -> "tuple[Session, ...]":
@@ -182,10 +186,12 @@ class Session:
             states.turn(slots[0])
         else:
             self._reach(max(slots))
-            binding = self._bound(start, len(slots))
-            states.gather(slots, binding.states)
+            bench, moved = states.seat(slots)
+            if moved:
+                self._bindings.clear()
+            binding = self._bound(start, len(slots), bench)
             binding.run()
-            states.scatter(slots, binding.states)
+            bench.turn ^= 1
         raw, flat = binding.output, binding.flat_output
         # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
         if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
@@ -212,14 +218,17 @@ class Session:
         if self._states.reach(slot):
             self._bindings.clear()
 
-    def _bound(self, start: int, count: int) -> "_Binding":
-        """Rows [start, start + count) of the input, and the memory of as many states."""
-        key = (start, count)
-        return self._bindings.get(key) or self._keep(key, self._bind(start, count, self._states.together(count)))
+    def _bound(self, start: int, count: int, bench: Bench | None = None) -> "_Binding":
+        """Rows [start, start + count) of the input, and the states of as many slots on that bench."""
+        key = (start, count) if bench is None else (start, count, bench.number, bench.turn)
+        if key in self._bindings:
+            return self._bindings[key]
+        return self._keep(key, self._bind(start, count, self._states.together(bench, count) if bench else []))
 
     def _bound_alone(self, start: int, slot: int) -> "_Binding":
         """One row of the input, and the slot's own state."""
         self._reach(slot)
+        self._states.rise(slot)
         key = (start, slot, self._states.turns[slot])
         return self._bindings.get(key) or self._keep(key, self._bind(start, 1, self._states.alone(slot)))
 
@@ -238,13 +247,13 @@ class Session:
             outputs[self._manifest.embedding] = self._embeddings[:count]
         for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
             inputs[tensor.input], outputs[tensor.output] = before, after
-        return _Binding(self._session, self.brake, inputs, outputs, output, states)
+        return _Binding(self._session, self.brake, inputs, outputs, output)
 
     def _prove(self, pack: Pack) -> None:
         """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
         for count in sorted({1, min(2, self._goes_of)}):
             try:
-                self._bind(0, count, self._states.together(count)).run()
+                self._bind(0, count, self._states.scratch(count)).run()
             except Exception as error:  # onnxruntime raises a dozen unrelated types
                 advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
                 raise PackError(
@@ -265,7 +274,7 @@ def open_encoder(
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
-    output: (count, F, classes) float32. states: the memory of each state tensor's input and output.
+    output: (count, F, classes) float32.
     """
 
     def __init__(
@@ -275,11 +284,9 @@ class _Binding:
         inputs: dict[str, Array],
         outputs: dict[str, Array],
         output: F32,
-        states: Places,
     ) -> None:
         self.output = output
         self.flat_output = output.reshape(-1)
-        self.states = states
         self._session = session
         self._options = brake.options
         self._arrays = (inputs, outputs)

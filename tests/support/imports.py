@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PLAIN = (
+    "blas",
     "errors",
     "clock",
     "states",
