@@ -152,6 +152,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What turns the graph's output into probabilities; `none` where the graph does so itself."""
     files: dict[str, str]
     """File name and sha256 (64 hex digits) of every file but pack.toml."""
+    embedding: str = ""
+    """Name of the graph output that describes the sound of a row in numbers, (B, D), or (B, F, D) where a run yields
+    several rows: what is taught by example rests on it. Empty where there is none."""
     step: int = 0
     """Stateful only: samples that a run consumes, 1 to `window`."""
     row_at: int | None = None
