@@ -141,6 +141,31 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
+class LoudnessMinute:
+    """How loud a stream was in one of its minutes of 3,000 frames, before any gain. dB; full scale (RMS of 1) is 0.
+
+    frames: of it that were heard; the rest was lost. laeq, lceq, lzeq: mean level, A-, C- and not weighted. lafmax:
+    highest A-weighted level with the time constant F (125 ms). lcpeak: highest C-weighted peak. l10, l50, l90: the
+    level LAF that was exceeded in 10, 50 and 90 % of the frames. bands: mean level of each third octave from 25 Hz on.
+    offset_db: what has to be added for dB over 20 micropascal; None where the stream is not calibrated.
+    """
+
+    stream: str
+    first_frame: int
+    frames: int
+    laeq: float
+    lceq: float
+    lzeq: float
+    lafmax: float
+    lcpeak: float
+    l10: float
+    l50: float
+    l90: float
+    bands: tuple[float, ...]
+    offset_db: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Spectrum columns of the frames of `levels`, for the eye: see `features.picture`.
 
@@ -174,4 +199,33 @@ class Status:
     pack: str = ""
 
 
-Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a moment sounded like, to be kept: of an event that has ended, or ("" and "") of one picked by chance.
+
+    identity: of the embedding, see `engine.embed`. numbers: (size, ) float32, finite.
+    """
+
+    stream: str
+    frame: int
+    event: str
+    label: str
+    identity: str
+    numbers: F32
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLabels:
+    """From here on the rows of a derived pack have these columns, with the thresholds in force.
+
+    decisions: an `engine.segment.Decision` for each. digest: of the pack as it is now.
+    """
+
+    pack: str
+    digest: str
+    labels: tuple[Label, ...]
+    decisions: tuple[Any, ...]
+    stream: str = ""
+
+
+Output = FrameScores | Event | Levels | LoudnessMinute | Picture | Sound | Gap | Status | Remembered | OtherLabels

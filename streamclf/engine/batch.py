@@ -25,7 +25,7 @@ from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.session import Session
 from streamclf.text import words_of
-from streamclf.types import Provider, Shape
+from streamclf.types import F32, Provider, Shape
 
 _LEAST_S = 0.75  # no run of a small model is so long, on whatever machine, and a hung one is told within a second
 _TIMES = 10
@@ -33,6 +33,10 @@ _TIMES = 10
 _LEAST_ELSEWHERE_S = {Provider.CUDA.value: 20.0, Provider.TENSORRT.value: 900.0}
 _WINDOWS = 16  # in one run: YAMNet's cost 0.84 of one alone, and from there on what they take leaves the cache
 _ENCODINGS = 4  # runs of the encoder for a second of sound
+
+
+Tap = Callable[[Sequence[Strand], F32], None]
+"""Takes the strands of a run and their embeddings, (strands, F, numbers) float32, which hold until the next run."""
 
 
 class Failure(StrEnum):
@@ -66,6 +70,8 @@ class GraphRunner:
         self.hop_frames = self._least_hop = least_hop
         self.bad = False
         """Whether a row of some strand was not finite a moment ago."""
+        self.tap: Tap | None = None
+        """Is given the embeddings of every run, before the strands accept its rows."""
         self._spoiled: set[Strand] = set()  # strands whose newest rows of the encoder were not finite
         self._pack = pack
         self._encoded = isinstance(manifest.features, Encoded)
@@ -100,12 +106,14 @@ class GraphRunner:
     def run_ready(self, session: Session, strands: Sequence[Strand], *, guard: Guard, strict: bool) -> list[Strand]:
         """One run over those of `strands` that are ready. Returns them where they may be ready once more.
 
-        Windows rest on no run before them: all that are due, of one strand and of all, are run together.
+        Windows rest on no run before them: all that are due, of one strand and of all, are run together, but where
+        somebody follows the strands run by run.
         """
         if self._encoded:
             for strand in strands:
                 self._encode(session, strand, guard)
-        if self.windows:
+        together = self.windows and self.tap is None
+        if together:
             due = [(strand, start) for strand in strands for start in strand.starts()]
             most = min(session.max_batch, _WINDOWS)
         else:
@@ -113,7 +121,7 @@ class GraphRunner:
             most = session.max_batch
         for at in range(0, len(due), most):
             self._run(session, due[at : at + most], guard, strict)
-        return [] if self.windows else [strand for strand, _ in due]
+        return [] if together else [strand for strand, _ in due]
 
     def _encode(self, session: Session, strand: Strand, guard: Guard) -> None:
         assert isinstance(strand.frontend, DeferredFrontend)
@@ -141,6 +149,7 @@ class GraphRunner:
                 session.reset(strand.slot)
             strand.fill(row, start)
             asked.append(strand.generation)
+        session.embed(self.tap is not None)
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
         try:
             with self._seconds.time():
@@ -151,6 +160,8 @@ class GraphRunner:
         bad = session.bad
         if bad:
             metrics.BAD_ROWS.labels(self._pack).inc(len(bad))
+        if self.tap is not None:
+            self.tap(ready, session.embedded.reshape(len(ready), self.manifest.rows_per_window, -1))
         noted = not strict and (bool(bad) or self.bad or bool(self._spoiled))
         for at, (rows, strand, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
             if strand.generation == generation:
