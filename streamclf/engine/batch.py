@@ -142,7 +142,8 @@ class GraphRunner:
         """due: strands, and where the run of each begins."""
         ready = [strand for strand, _ in due]
         inputs = session.input_rows(len(due))
-        compute_together(dict.fromkeys(strand.frontend for strand in ready))
+        if len(ready) > 1:
+            compute_together(dict.fromkeys(strand.frontend for strand in ready))
         asked = []
         for row, (strand, start) in zip(inputs, due, strict=True):
             if strand.fresh:

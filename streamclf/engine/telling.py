@@ -26,6 +26,8 @@ class _Row(NamedTuple):
 
 def take_together(tracks: Sequence[Track | DerivedTrack]) -> list[Output]:
     """What `take` of each of these gives, in their order."""
+    if len(tracks) == 1:
+        return tracks[0].take()
     given: list[list[Output]] = [[] for _ in tracks]
     plain: dict[str, list[_Row]] = {}
     for place, track in enumerate(tracks):

@@ -148,9 +148,7 @@ def _graph_runner() -> Any:
     if not _runners:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        _runners.append(
-            ort.InferenceSession(str(silero_graph()), options, providers=["CPUExecutionProvider"]).run
-        )
+        _runners.append(ort.InferenceSession(str(silero_graph()), options, providers=["CPUExecutionProvider"]).run)
     return _runners[0]
 
 
@@ -249,7 +247,7 @@ def live(seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound.wav"
         soundfile.write(path, sound(seconds + 15), RATE)
-        env = clean_env(Path(folder), {"STREAMCLF_MODELS": str(find_pack("silero-vad").path.parent)})
+        env = clean_env(Path(folder), {"STREAMCLF_MODELS": str(Path(find_pack("silero-vad").path).parent)})
         own = [sys.executable, str(Path(__file__)), "--pace"]
         run = [sys.executable, "-m", "streamclf", "run", "--model", "silero-vad", "--source", f"file:{path}"]
         run += ["--port", str(free_port()), "--no-store"]
