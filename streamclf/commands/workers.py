@@ -190,7 +190,8 @@ class _Process:
 
     def __init__(self, wish: FileWish) -> None:
         # the same modules as here, wherever they were found; -P: none of the working folder
-        script = f"import sys; sys.path[:] = {sys.path!r}; from streamclf.commands.workers import work; work()"
+        first = f"import sys; sys.path[:] = {sys.path!r}; import streamclf.blas"
+        script = f"{first}; from streamclf.commands.workers import work; work()"
         self._it = subprocess.Popen(
             [sys.executable, "-P", "-c", script],
             stdin=subprocess.PIPE,

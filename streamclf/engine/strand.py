@@ -140,6 +140,16 @@ class Strand:
         self.start += self._advance
         self.fresh = False
 
+    def follow(self, other: "Strand", *, first: int) -> None:
+        """Stand where `other` does, a strand of the same graph on the same stream, whose runs give this one rows, too.
+
+        Where it stood elsewhere, it begins anew, and gives no row of a frame before `first`.
+        """
+        self._advance = other._advance
+        if self.start != other.start:
+            self.start = other.start
+            self._rows.restart(max(first, self.start // self.hop))
+
     def take(self) -> Iterator[Rows]:
         """Rows of frames due by what has been heard."""
         heard = self.frontend.samples
