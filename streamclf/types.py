@@ -199,4 +199,33 @@ class Status:
     pack: str = ""
 
 
-Output = FrameScores | Event | Levels | LoudnessMinute | Picture | Sound | Gap | Status
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a moment sounded like, to be kept: of an event that has ended, or ("" and "") of one picked by chance.
+
+    identity: of the embedding, see `engine.embed`. numbers: (size, ) float32, finite.
+    """
+
+    stream: str
+    frame: int
+    event: str
+    label: str
+    identity: str
+    numbers: F32
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLabels:
+    """From here on the rows of a derived pack have these columns, with the thresholds in force.
+
+    decisions: an `engine.segment.Decision` for each. digest: of the pack as it is now.
+    """
+
+    pack: str
+    digest: str
+    labels: tuple[Label, ...]
+    decisions: tuple[Any, ...]
+    stream: str = ""
+
+
+Output = FrameScores | Event | Levels | LoudnessMinute | Picture | Sound | Gap | Status | Remembered | OtherLabels

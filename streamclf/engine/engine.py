@@ -96,6 +96,16 @@ class Engine:
         """Of the models, and behind them those that are derived."""
         return [*(runner.pack for runner in self.runners), *(one.pack for one in self.derived)]
 
+    def derive(self, one: Derived) -> None:
+        """Have one more derived pack on every stream that it listens to, from the next sample on."""
+        self.derived.append(one)
+        for name, stream in self.streams.items():
+            models = [track for track in self.tracks[name] if isinstance(track, Track)]
+            track = self._derived_track(one, stream, models)
+            if track is not None:
+                track.priority = self.priority(name)
+                self.tracks[name].append(track)
+
     def relabel(self, name: str, labels: Sequence[Label]) -> list[Output]:
         """The derived pack `name` has other labels from the next row on. Returns the closing of its open events."""
         next(one for one in self.derived if one.name == name).relabel(labels)
@@ -109,12 +119,13 @@ class Engine:
     def _derive(self, stream: Stream, tracks: Sequence[Track], packs: Sequence[str] | None) -> Iterator[DerivedTrack]:
         for one in self.derived:
             if packs is None or one.name in packs:
-                segmenter = Segmenter(
-                    stream.name, one.name, one.pack.labels, self._decisions(one.pack.labels, one.pack.manifest)
-                )
-                track = one.track(stream, tracks, segmenter)
+                track = self._derived_track(one, stream, tracks)
                 if track is not None:
                     yield track
+
+    def _derived_track(self, one: Derived, stream: Stream, tracks: Sequence[Track]) -> DerivedTrack | None:
+        labels, manifest = one.pack.labels, one.pack.manifest
+        return one.track(stream, tracks, Segmenter(stream.name, one.name, labels, self._decisions(labels, manifest)))
 
     def _decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
         return decide(labels, default_decision(manifest), per_label=self._per_label, sensitivity=self._sensitivity)

@@ -1,4 +1,4 @@
-"""One ONNX Runtime session per pack, run for many streams at once. The only module that imports onnxruntime.
+"""One ONNX Runtime session per pack, run for many streams at once.
 
 Every stream has a *slot*, which names its recurrent state here. A run takes the rows of the active slots alone,
 compacted: their states are seated beside each other, where they stay while the same slots run; one slot alone has its
@@ -8,9 +8,8 @@ graph; bindings are kept: two for each size of a group, and two for each slot th
 """
 
 import contextlib
-import io
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from math import isfinite
 from timeit import default_timer
 from typing import Any
@@ -25,8 +24,8 @@ from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
 from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
-from streamclf.model.graph import tiny_graph
 from streamclf.model.pack import Encoded, Pack
+from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
 from streamclf.model.refused import refused
 from streamclf.model.state import Bench, Places, SlotStates
 from streamclf.text import words_of
@@ -34,18 +33,7 @@ from streamclf.types import F32, Provider
 
 Array = npt.NDArray[Any]
 
-_EXECUTION_PROVIDERS = {
-    Provider.CPU: "CPUExecutionProvider",
-    Provider.CUDA: "CUDAExecutionProvider",
-    Provider.TENSORRT: "TensorrtExecutionProvider",
-}
-# TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
-_OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
-_ERRORS_ONLY, _FATAL_ONLY = 3, 4
 _FEW = 4096
-
-# warnings about libraries that are not there are told by the probe, in one sentence
-ort.set_default_logger_severity(_ERRORS_ONLY)
 
 
 class Brake:
@@ -58,7 +46,7 @@ class Brake:
     def __init__(self) -> None:
         self.pulled = False
         self.options = ort.RunOptions()
-        self.options.log_severity_level = _FATAL_ONLY
+        self.options.log_severity_level = FATAL_ONLY
         # its default; where it is not said, each run raises and catches an exception, which takes 36 us
         self.options.add_run_config_entry("gpu_graph_id", "0")
 
@@ -112,6 +100,11 @@ class Session:
         self._output_dims = row_dims if manifest.framed else (self.classes,)
         self._output = np.zeros((self._goes_of, *row_dims), dtype=np.float32)
         self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
+        dims = {value.name: value.shape for value in self._session.get_outputs()}
+        self._embedding_dims = (*self._output_dims[:-1], dims[manifest.embedding][-1]) if manifest.embedding else ()
+        self._embeddings = np.zeros((0, *self._embedding_dims), dtype=np.float32)
+        self.embedded = self._embeddings
+        """(rows, [F,] numbers) float32 of the last run while they are asked for, see `embed`; until the next one."""
         self.encode: Encoder | None = None
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
@@ -135,11 +128,22 @@ class Session:
         count = len(slots)
         self.bad = []
         if 0 < count <= self._goes_of:
-            return self._go(0, slots)
-        result = np.empty((count, *self._told_dims), dtype=np.float32)
+            told, self.embedded = self._go(0, slots), self._embeddings[:count]
+            return told
+        result, embedded = np.empty((count, *self._told_dims), dtype=np.float32), []
         for start in range(0, count, self._goes_of):
-            result[start : start + self._goes_of] = self._go(start, slots[start : start + self._goes_of])
+            some = slots[start : start + self._goes_of]
+            result[start : start + self._goes_of] = self._go(start, some)
+            embedded.append(self._embeddings[: len(some)].copy())
+        self.embedded = np.concatenate([self._embeddings[:0], *embedded])
         return result
+
+    def embed(self, on: bool) -> None:
+        """Have runs of up to `max_batch` rows give embeddings too, or not; of a pack that names no output, nothing."""
+        if self._embedding_dims and on != bool(len(self._embeddings)):
+            rows = self._goes_of if on else 0
+            self._embeddings = np.zeros((rows, *self._embedding_dims), dtype=np.float32)
+            self._bindings.clear()
 
     def reset(self, slot: int) -> None:
         """Zero the state of `slot`, as at a stream's start."""
@@ -239,6 +243,8 @@ class Session:
         output = self._output[:count]
         inputs = {self._manifest.input: self._input[start : start + count], **self._constants}
         outputs = {self._manifest.output: output.reshape(count, *self._output_dims)}
+        if len(self._embeddings):
+            outputs[self._manifest.embedding] = self._embeddings[:count]
         for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
             inputs[tensor.input], outputs[tensor.output] = before, after
         return _Binding(self._session, self.brake, inputs, outputs, output)
@@ -294,44 +300,14 @@ class _Binding:
         self._session.run_with_iobinding(self._binding, self._options)
 
 
-def probe_providers() -> dict[str, str]:
-    """For each execution provider "" where it ran a tiny graph just now, else the reason why it does not work."""
-    return {provider.value: _probe(provider) for provider in _EXECUTION_PROVIDERS}
-
-
-def runtime_version() -> str:
-    """Version of ONNX Runtime."""
-    return str(ort.__version__)
-
-
-@cache
-def _probe(provider: Provider) -> str:
-    name = _EXECUTION_PROVIDERS[provider]
-    if name not in ort.get_available_providers():
-        return f"this build of ONNX Runtime {ort.__version__} was made without it"
-    missing = _load_cuda() if provider is not Provider.CPU else ""
-    options = _session_options(1)
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "0" if provider is Provider.CPU else "1")
-    values = np.array([[1.0, 2.0], [3.0, -4.0]], dtype=np.float32)
-    with _quiet():
-        try:
-            session = ort.InferenceSession(tiny_graph(), options, providers=_chain(provider), enable_fallback=0)
-            if session.get_providers()[0] != name:
-                return missing or "its library loads but cannot be used; the driver or the device may be missing"
-            (result,) = session.run(None, {"x": values})
-        except Exception as error:  # onnxruntime raises a dozen unrelated types
-            return missing or words_of(error)
-    return "" if np.allclose(result, np.maximum(values @ values, 0.0)) else "it ran a tiny graph and gave wrong values"
-
-
 def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
     if wanted is Provider.AUTO:
         for provider in worth_trying():
-            if not _probe(provider):
+            if not probe(provider):
                 with contextlib.suppress(PackError):
                     return _load(pack, pack.model, provider, threads), provider
         return _load(pack, pack.model, Provider.CPU, threads), Provider.CPU
-    reason = _probe(wanted)
+    reason = probe(wanted)
     if reason:
         raise ProviderError(
             f"the provider {wanted.value} was asked for but does not work here: {reason}; "
@@ -343,11 +319,11 @@ def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSess
 def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
     name = pack.manifest.name
     try:
-        with _quiet():
+        with quiet():
             session = ort.InferenceSession(
                 graph,
-                _session_options(threads),
-                providers=_chain(provider),
+                session_options(threads),
+                providers=chain(provider),
                 enable_fallback=0,
                 read_config_from_model=0,
             )
@@ -356,45 +332,6 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
             raise LimitError from error
         raise refused(f"the model of pack {name}", error) from error
     taken = session.get_providers()[0]
-    if taken != _EXECUTION_PROVIDERS[provider]:
+    if taken != EXECUTION_PROVIDERS[provider]:
         raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
     return session
-
-
-def _session_options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # a spinning pool slows every other session of the process
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = _FATAL_ONLY
-    return options
-
-
-def _chain(provider: Provider) -> list[Any]:
-    order = [provider, *((Provider.CUDA,) if provider is Provider.TENSORRT else ())]
-    if provider is not Provider.CPU:
-        order.append(Provider.CPU)
-    return [(_EXECUTION_PROVIDERS[one], _OPTIONS.get(one, {})) for one in order]
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep ONNX Runtime's own lines about missing libraries off standard error."""
-    ort.set_default_logger_severity(_FATAL_ONLY)
-    try:
-        yield
-    finally:
-        ort.set_default_logger_severity(_ERRORS_ONLY)
-
-
-@cache
-def _load_cuda() -> str:
-    """Load CUDA's libraries from their wheels or the system. Returns the first that cannot be loaded, in words."""
-    with contextlib.redirect_stdout(io.StringIO()) as told:
-        ort.preload_dlls()
-    for line in told.getvalue().splitlines():
-        if line.startswith("Failed to load "):
-            return f"the library {line.split()[3].rstrip(':').rsplit('/', 1)[-1]} cannot be loaded"
-    return ""

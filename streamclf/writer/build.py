@@ -1,6 +1,6 @@
 """From a configuration to a writer: where events are kept, and what is known of the packs they come from."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
 
 from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.file import RuleFile
@@ -88,7 +88,7 @@ def make_writer(
     engine: Engine,
     inbox: Inbox,
     rules: RuleFile,
-    facts: Mapping[str, PackFacts],
+    facts: MutableMapping[str, PackFacts],
     house: Housekeeping,
     clocks: Mapping[str, StreamClock],
     *,

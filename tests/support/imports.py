@@ -45,7 +45,7 @@ TRAIN_DOORS = ("cli", "commands")  # may import train, inside a function alone
 # What only some places may import: a file, or a folder where the name ends in "/". An empty tuple is nobody.
 QUARANTINE: dict[str, tuple[str, ...]] = {
     # sessions in one place; train/quantise.py calls its offline tools, and runs no graph
-    "onnxruntime": ("model/session.py", "train/export/quantise.py"),
+    "onnxruntime": ("model/session.py", "model/providers.py", "train/export/quantise.py"),
     "sounddevice": ("audio/sources/portaudio.py",),
     "torch": ("train/",),
     "torchaudio": ("train/",),
