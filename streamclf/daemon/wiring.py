@@ -177,7 +177,7 @@ def make_server(ears: Ears, archive: Archive | None, hub: Hub, health: Health, l
     live, folder, keep = None, None, None
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
-        live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
+        live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.held)
     routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
