@@ -104,7 +104,11 @@ def live_rows(pack: str, clips: list[Recording], hop_ms: int) -> list[F32]:
     ) as daemon:
         try:
             client = Client(
-                f"127.0.0.1:{port}", tier="frame", final="final", reconnect=Reconnect(on_wait=lambda why, delay_s: None)
+                f"127.0.0.1:{port}",
+                tier="frame",
+                final="final",
+                min_prob=0.0,
+                reconnect=Reconnect(on_wait=lambda why, delay_s: None),
             )
             for message in client.blocking():
                 if isinstance(message, wire.Lagged):

@@ -100,11 +100,16 @@ def runs_of(stretches: Sequence[Stretch], label: str) -> dict[str, list[ScoreRun
 
 
 def onsets(scores: F32, decision: Decision) -> list[int]:
-    """Frames at which events begin: what the segmenter finds, in a few array operations where it is simple.
+    """Frames at which events begin. scores: (frames, ) float32."""
+    return [onset for onset, _ in events_in(scores, decision)]
 
-    scores: (frames, ) float32.
+
+def events_in(scores: F32, decision: Decision) -> list[tuple[int, int]]:
+    """Onset and offset of events, in frames, the offset one past the last active one.
+
+    What the segmenter finds, in a few array operations where it is simple. scores: (frames, ) float32.
     """
-    if decision.smoothing != "none" or decision.n != 1 or decision.m != 1:
+    if not is_simple(decision):
         return _segmented(scores, decision)
     stays = np.concatenate(([False], scores >= decision.leave, [False]))
     edges = np.flatnonzero(np.diff(stays.astype(np.int8)))
@@ -114,21 +119,27 @@ def onsets(scores: F32, decision: Decision) -> list[int]:
     # as a frame at least `min_on` later does so, too
     first = np.append(entered, len(scores))[np.searchsorted(entered, begins)]
     sure = np.append(entered, len(scores))[np.searchsorted(entered, first + decision.min_on - 1)]
-    found: list[int] = []
+    found: list[tuple[int, int]] = []
     last_end = -(1 << 60)
     for begin, end, onset, certain in zip(begins.tolist(), ends.tolist(), first.tolist(), sure.tolist(), strict=True):
         if begin - last_end < decision.min_off:
             last_end = end  # the event that is open goes on
+            found[-1] = found[-1][0], end
         elif certain < end:
-            found.append(max(begin, onset - decision.reach_back))
+            found.append((max(begin, onset - decision.reach_back), end))
             last_end = end
     return found
 
 
-def _segmented(scores: F32, decision: Decision) -> list[int]:
+def is_simple(decision: Decision) -> bool:
+    """Whether it looks at each score by itself: no smoothing, no n of m."""
+    return decision.smoothing == "none" and decision.n == 1 and decision.m == 1
+
+
+def _segmented(scores: F32, decision: Decision) -> list[tuple[int, int]]:
     segmenter = Segmenter("", "", [Label("x", "x")], [decision])
     events = [*segmenter.push(0, scores[:, np.newaxis]), *segmenter.finish()]
-    return [event.onset_frame for event in events if event.stage is Stage.OPEN]
+    return [(e.onset_frame, e.offset_frame) for e in events if e.stage is Stage.CLOSE and e.offset_frame is not None]
 
 
 def propose(

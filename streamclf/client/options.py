@@ -33,7 +33,7 @@ class Wish(TypedDict, total=False):
     labels: Sequence[str] | None
     groups: Sequence[str] | None
     top_k: int | None
-    min_prob: float
+    min_prob: float | None
     tier: wire.Tier
     encoding: wire.Encoding
     final: wire.Revision
@@ -47,7 +47,8 @@ class Subscription:
 
     streams, packs: names. labels: ids, such as `speech`, or `group:NAME`. groups: names of groups whose labels are
     wanted too. top_k: the k best labels of each message alone (1 to 65,535). min_prob: leaves out labels that stay
-    below this probability (0 to 1).
+    below this probability (0 to 1); None: 0, and 0.01 for a pack of more than 100 labels, without `top_k`. What is in
+    force for a pack, and so what a label that is not in a message lies below: `subscribed.packs`.
 
     tier: `events` (no score rows), `batch` (ten messages a second of five rows of 20 ms each) or `frame` (a message
     every 20 ms). encoding: `json`, or the smaller binary `f16` and `u8` (these two need numpy). final: of packs that
@@ -64,7 +65,7 @@ class Subscription:
     labels: Sequence[str] | None = None
     groups: Sequence[str] | None = None
     top_k: int | None = None
-    min_prob: float = 0.0
+    min_prob: float | None = None
     tier: wire.Tier = "batch"
     encoding: wire.Encoding = "json"
     final: wire.Revision = "all"

@@ -104,7 +104,7 @@ async def gather(
 
 
 def _client(url: str, token: str | None, **wish: Any) -> Client:
-    return Client(url, token=token, reconnect=False, tier="batch", encoding="u8", since=0, **wish)
+    return Client(url, token=token, reconnect=False, tier="batch", encoding="u8", since=0, min_prob=0.0, **wish)
 
 
 async def _read(client: Client, stream: str | None) -> _Reading:

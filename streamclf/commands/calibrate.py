@@ -4,31 +4,28 @@ import difflib
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import click
 import numpy as np
 
-from streamclf.alerts.calibrate import CONFIDENCE, Proposal, ScoredClip, Spans, propose, runs_of
+from streamclf.alerts.calibrate import CONFIDENCE, Proposal, ScoredClip, propose, runs_of
+from streamclf.alerts.proposals import in_force, right_spans, strictest, table_of, too_little
+from streamclf.audio.sources.hush import own_errors
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.scores import logged
 from streamclf.commands.times import parse_time, span_text
 from streamclf.config import load, store_folder
 from streamclf.config.edit import edited_file, set_thresholds
-from streamclf.engine.segment import Decision
 from streamclf.errors import SourceError, StreamclfError, UsageError
-from streamclf.store.database import reader
-from streamclf.store.events import query
-from streamclf.store.scorefile import Header, Stretch
+from streamclf.store.scorefile import Stretch
 
 HELP = "Find thresholds for a budget of false alarms."
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)/(hour|day|week)")
 _HOURS = {"hour": 1, "day": 24, "week": 168}
-_LEAST_HOURS = 1.0
 
 
 @click.command()
@@ -73,15 +70,15 @@ def calibrate(
     folder = store_folder(load(file=config_file))
     stretches = [s for s in logged(folder, since_ns, until_ns, command="calibrate") if s.header.kind == "scores"]
     wanted = _wanted(stretches, labels)
-    right = _right(folder, since_ns, until_ns)
+    right = right_spans(folder, since_ns, until_ns)
     proposals = [
-        propose(label, runs, _decision(stretches, pack, label), budget=rate, right=right.get(label),
+        propose(label, runs, in_force(stretches, pack, label), budget=rate, right=right.get(label),
                 clips=_clips(clips, pack, label) if clips is not None else ())
         for label in wanted
         for pack, runs in runs_of(stretches, label).items()
     ]  # fmt: skip
     _show(proposals)
-    if proposals[0].hours < _LEAST_HOURS or proposals[0].hours * rate < 1:
+    if too_little(proposals[0].hours, rate):
         logged_ = f"{span_text(3600 * proposals[0].hours)} were logged"
         click.echo(f"{logged_}: too little to tell {budget} from none; log for longer", err=True)
     if apply:
@@ -122,25 +119,7 @@ def _wanted(stretches: Sequence[Stretch], labels: str | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _decision(stretches: Iterable[Stretch], pack: str, label: str) -> Decision:
-    """The newest one in force."""
-    headers: list[Header] = [stretch.header for stretch in stretches if stretch.header.pack == pack]
-    header = headers[-1]
-    return next(d for known, d in zip(header.labels, header.decisions, strict=True) if known.id == label)
-
-
-def _right(folder: Path, since_ns: int, until_ns: int) -> Mapping[str, Mapping[str, Spans]]:
-    """label -> stream -> spans of the events that somebody has marked as right, or wrong and as this label instead."""
-    found: dict[str, dict[str, list[tuple[int, int]]]] = {}
-    with closing(reader(folder)) as connection:
-        for event in query(connection, since_ns=since_ns - 3600 * NS_PER_SECOND, until_ns=until_ns, marked=True):
-            label = event.label if event.mark == "right" else event.mark_label
-            if label:
-                span = event.onset_ns, event.offset_ns or event.decided_ns
-                found.setdefault(label, {}).setdefault(event.stream, []).append(span)
-    return found
-
-
+@own_errors()
 def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     """The recordings of `label`, through the pack as it runs live."""
     from streamclf.audio.sources.file import open_blocks
@@ -194,25 +173,8 @@ def _show(proposals: Sequence[Proposal]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), err=True)
 
 
-def _strictest(proposals: Iterable[Proposal]) -> list[Proposal]:
-    """One for each label: a configuration has one threshold of it, whatever the number of packs that tell it."""
-    found: dict[str, Proposal] = {}
-    for p in proposals:
-        if p.label not in found or (p.met, p.after.enter) > (found[p.label].met, found[p.label].after.enter):
-            found[p.label] = p
-    return list(found.values())
-
-
 def _apply(proposals: Sequence[Proposal], path: Path, *, budget: str, now_ns: int) -> None:
-    tables = {
-        p.label: {
-            "enter": round(p.after.enter, 3),
-            "leave": round(p.after.leave, 3),
-            "min_on_ms": p.after.min_on * FRAME_MS,
-        }
-        for p in _strictest(proposals)
-        if p.met
-    }
+    tables = {p.label: table_of(p.after) for p in strictest(proposals) if p.met}
     if not tables:
         raise StreamclfError(f"no threshold keeps {budget} for any of these labels, so nothing was written; allow more")
     stamp = f"{datetime.fromtimestamp(now_ns // NS_PER_SECOND):%Y%m%d-%H%M%S}"
@@ -228,7 +190,7 @@ def undo(path: Path, old: Path | None) -> str:
 
 def _toml(proposals: Sequence[Proposal], budget: str) -> str:
     lines = [f"# streamclf calibrate --budget {budget}: look it over, then take it into your configuration", ""]
-    for p in _strictest(proposals):
+    for p in strictest(proposals):
         if not p.met:
             lines += [f"# {p.label}: no threshold keeps {budget} here ({24 * p.rate:.1f} a day at the highest)", ""]
             continue

@@ -35,7 +35,11 @@ MOST_SILENCE_S = 10
 @click.option("--stream", "streams", multiple=True, metavar="NAME", help="Stream; repeatable. Default: all.")
 @click.option("--pack", "packs", multiple=True, metavar="NAME", help="Pack; repeatable. Default: all.")
 @click.option("--top-k", type=click.IntRange(1, 65535), help="The best K labels alone; in the live view lines a pack.")
-@click.option("--min-prob", type=click.FloatRange(0.0, 1.0), default=0.0, help="No labels below this probability.")
+@click.option(
+    "--min-prob",
+    type=click.FloatRange(0.0, 1.0),
+    help="No labels below this probability. Default: 0; in messages 0.01 for a pack of more than 100 labels.",
+)
 @click.option("--revision", type=click.Choice(["all", "final", "provisional"]), help="Of packs that revise their rows.")
 @click.option(
     "--audio", metavar="STREAM", help="Write the stream's live sound: 16-bit samples, one channel, no header."
@@ -208,12 +212,13 @@ async def _show(url: str, options: dict[str, Any], wish: dict[str, Any], *, retr
 
     bars = wish["tier"] != "events"
     named = bool(options["labels"] or options["groups"])
-    board = Board(named=named, min_prob=wish["min_prob"], bars=bars)
+    board = Board(named=named, min_prob=wish["min_prob"] or 0.0, bars=bars)
     view = LiveView(board, parse_url(url).url, wish["top_k"] or MOST_BARS)
     # u8 is what a bar can show and a tenth of the JSON; provisional rows are the earliest
     client = Client(
         url,
         encoding="u8" if bars else "json",
+        min_prob=0.0,
         final=wish["revision"] or "provisional",
         reconnect=retry and Reconnect(on_wait=lambda why, delay_s: board.wait(why)),
         **options,

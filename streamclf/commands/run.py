@@ -73,6 +73,7 @@ def run(
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from streamclf.audio.sources import parse_source, with_loop
     from streamclf.config import files, load
+    from streamclf.config.edit import edited_file
     from streamclf.daemon.hot import ConfigSource
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
@@ -88,7 +89,9 @@ def run(
         parse_source(text)  # a mistake of the command line is told as one
     if loop:
         given["source"] = tuple(with_loop(text) for text in flags["source"])
-    source = ConfigSource(partial(load, flags=given, file=config_file), tuple(files(config_file)))
+    source = ConfigSource(
+        partial(load, flags=given, file=config_file), tuple(files(config_file)), edited_file(config_file)
+    )
     config = source.load()
     to_stderr(quiet=quiet, form=config.log.format)
     return main(config, until_end=until_end, source=source)

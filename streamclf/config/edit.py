@@ -27,10 +27,16 @@ def edited_file(file: Path | None = None) -> Path:
     return common if common.is_file() and not own.is_file() else own
 
 
-def set_thresholds(path: Path, tables: Mapping[str, Mapping[str, object]], *, note: str, stamp: str) -> Path | None:
+OTHERWISE = "give a file that you may write with --config FILE, or print the thresholds without --apply"
+
+
+def set_thresholds(
+    path: Path, tables: Mapping[str, Mapping[str, object]], *, note: str, stamp: str, otherwise: str = OTHERWISE
+) -> Path | None:
     """Write `[segmentation.KEY]` of each of `tables` into the file at `path`; where the old one was put, None for none.
 
     Keys that a table does not name stay as they are. note: a comment over each. stamp: of the old file's new name.
+    otherwise: what to do where it cannot be written.
     Raises `ConfigError` where the file cannot be read or written, or would be refused with them; it is then as it was.
     """
     import tomlkit  # half a tenth of a second that no other command needs
@@ -53,11 +59,11 @@ def set_thresholds(path: Path, tables: Mapping[str, Mapping[str, object]], *, no
         if isinstance(sections[key], Table):
             sections[key]["enter"].comment(note)
     done = tomlkit.dumps(document)
-    _check_kept(path, text, done, tables)
-    return _replace(path, done, stamp if there else None)
+    _check_kept(path, text, done, tables, otherwise)
+    return _replace(path, done, stamp if there else None, otherwise)
 
 
-def _check_kept(path: Path, text: str, done: str, tables: Mapping[str, Mapping[str, object]]) -> None:
+def _check_kept(path: Path, text: str, done: str, tables: Mapping[str, Mapping[str, object]], otherwise: str) -> None:
     """TOML has many ways to write a table: whichever it was, what comes out says what was meant and nothing else."""
     wanted = parse(text)
     for key, table in tables.items():
@@ -68,12 +74,11 @@ def _check_kept(path: Path, text: str, done: str, tables: Mapping[str, Mapping[s
         same = False
     if not same:
         raise ConfigError(
-            f"{path} writes [segmentation] in a way that cannot be edited here; leave out --apply, and put in by hand "
-            "what is printed then"
+            f"{path} writes [segmentation] in a way that cannot be edited here, and stays as it is; {otherwise}"
         )
 
 
-def _replace(path: Path, text: str, stamp: str | None) -> Path | None:
+def _replace(path: Path, text: str, stamp: str | None, otherwise: str) -> Path | None:
     """A whole new file in the place of the old one, which is kept beside it under the name with `stamp`."""
     part: Path | None = None
     try:
@@ -91,20 +96,26 @@ def _replace(path: Path, text: str, stamp: str | None) -> Path | None:
             part.chmod(found.st_mode & 0o777)
             with suppress(PermissionError):  # root's own doing must not take a user's file away
                 os.chown(part, found.st_uid, found.st_gid)
-            old = path.with_name(f"{path.name}.before-{stamp}")
+            old = _free(path.with_name(f"{path.name}.before-{stamp}"))
             shutil.copy2(path, old)
         else:
             part.chmod(0o644)
         os.replace(part, path)
     except OSError as fault:
-        raise ConfigError(
-            f"{path} cannot be written ({fault.strerror}); give a file that you may write with --config FILE, "
-            "or print the thresholds without --apply"
-        ) from None
+        raise ConfigError(f"{path} cannot be written ({fault.strerror}); {otherwise}") from None
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
     return old
+
+
+def _free(path: Path) -> Path:
+    """`path`, or one like it that no file has: two changes of one second are both kept."""
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{path.name.partition('~')[0]}~{number}")
+    return path
 
 
 def _check(part: Path, path: Path) -> None:

@@ -81,7 +81,7 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
     heartbeat_of(config.watch)
     selftest = prepare(config.selftest, engine)
-    packs = [runner.pack for runner in engine.runners]
+    packs = engine.packs
     try:
         seasons = read_seasons(config, packs, where_of(rules))
     except PackError as fault:

@@ -25,6 +25,7 @@ from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import loudness_of
 from streamclf.errors import ConfigError, PackError
 from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
@@ -61,7 +62,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
     archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
-    server = wiring.make_server(ears, archive, hub, health, life)
+    server = wiring.make_server(ears, archive, hub, health, life, source.edited if source is not None else None)
     hot = HotConfig(source, ears, archive, hub, health, server)
     health.problems.parts.also(hot.found)
     model = wiring.make_model(ears, archive, hub, server, life)
@@ -113,7 +114,7 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
 def _load_packs(config: Config) -> Engine:
     """Packs are what the configuration names: where one cannot be used, no other start helps before that is changed."""
     try:
-        return build_engine(config, patience_s=PATIENCE_S)
+        return build_engine(config, patience_s=PATIENCE_S, derive=partial(loudness_of, config.loudness))
     except PackError as fault:
         raise ConfigError(str(fault)) from None
 

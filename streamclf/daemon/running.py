@@ -9,11 +9,13 @@ from functools import partial
 
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import AlertService
+from streamclf.config import LoudnessConfig
 from streamclf.daemon.ground import where_of
 from streamclf.daemon.hearing import Word
 from streamclf.daemon.problems import PartProblems
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import Loud
 from streamclf.engine.seasons import Range, Seasons, Where, ranges_of
 from streamclf.errors import PackError
 from streamclf.serve.http.server import Server
@@ -67,7 +69,7 @@ class Alerting:
 
 async def watch_rules(alerts: AlertService, hub: Hub) -> None:
     """For ever: has the file of rules changed, and what do sensors show."""
-    await alerts.watch(partial(probability, hub))
+    await alerts.watch(partial(probability, hub), hub.minutes)
 
 
 async def tell_problems(problems: PartProblems, server: Server) -> None:
@@ -115,7 +117,7 @@ async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls, r
 def _ranges(engine: Engine, where: Where | None) -> Mapping[str, Range]:
     """Of the packs in use; what cannot be used is told in the log, and holds nothing back."""
     try:
-        return ranges_of([runner.pack for runner in engine.runners], where)
+        return ranges_of(engine.packs, where)
     except PackError as fault:
         log.error("%s", fault)
         return {}
@@ -130,6 +132,14 @@ def tell_seasons(seasons: Seasons, new: Seasons, engine: Engine, calls: EngineCa
         calls.call(partial(allow, engine, [pack], None))
     for pack in new.limited:
         calls.call(partial(allow, engine, [pack], new.allowed(pack, date.today())))
+
+
+def use_loudness(engine: Engine, config: LoudnessConfig) -> list[Status]:
+    """For the model thread."""
+    for one in engine.derived:
+        if isinstance(one, Loud):
+            one.use(config)
+    return []
 
 
 def allow(engine: Engine, packs: Sequence[str], labels: frozenset[str] | None) -> list[Status]:

@@ -137,7 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: int
     """Samples a second, up to 384000; 20 ms have to be a whole number of them."""
     shape: Shape
-    """How rows come out of it; see above."""
+    """How rows come out of it; see above. Never `derived`, which has no folder."""
     window: int
     """Samples of one model input, up to 120 s of them. Stateful: `step` and the context before it."""
     look_ahead: int
@@ -152,6 +152,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What turns the graph's output into probabilities; `none` where the graph does so itself."""
     files: dict[str, str]
     """File name and sha256 (64 hex digits) of every file but pack.toml."""
+    embedding: str = ""
+    """Name of the graph output that describes the sound of a row in numbers, (B, D), or (B, F, D) where a run yields
+    several rows: what is taught by example rests on it. Empty where there is none."""
     step: int = 0
     """Stateful only: samples that a run consumes, 1 to `window`."""
     row_at: int | None = None

@@ -17,32 +17,27 @@ import msgspec
 from msgspec import Meta
 
 from streamclf.errors import ServeError
+from streamclf.protocol.asked import Adjust as Adjust
+from streamclf.protocol.asked import Forget as Forget
+from streamclf.protocol.asked import Mark as Mark
+from streamclf.protocol.asked import Push as Push
+from streamclf.protocol.asked import Subscribe as Subscribe
+from streamclf.protocol.asked import Teach as Teach
+from streamclf.protocol.base import DECIMALS as DECIMALS
+from streamclf.protocol.base import PROTOCOL as PROTOCOL
+from streamclf.protocol.base import ROWS_PER_BATCH as ROWS_PER_BATCH
+from streamclf.protocol.base import Encoding as Encoding
+from streamclf.protocol.base import Frame20 as Frame20
+from streamclf.protocol.base import Message as Message
+from streamclf.protocol.base import Names as Names
+from streamclf.protocol.base import Ns as Ns
+from streamclf.protocol.base import PcmFormat as PcmFormat
+from streamclf.protocol.base import Probability as Probability
+from streamclf.protocol.base import Revision as Revision
+from streamclf.protocol.base import Seq as Seq
+from streamclf.protocol.base import Tier as Tier
+from streamclf.protocol.base import Verdict as Verdict
 from streamclf.types import F32, Shape
-
-PROTOCOL = "streamclf.v1"
-ROWS_PER_BATCH = 5
-DECIMALS = 6
-
-Tier = Literal["events", "batch", "frame"]
-Encoding = Literal["json", "f16", "u8"]
-Revision = Literal["all", "final", "provisional"]
-PcmFormat = Literal["s16le", "f32le"]
-Verdict = Literal["right", "wrong", ""]
-
-Seq = Annotated[int, Meta(ge=0, description="Place in the one sequence of everything published since the start.")]
-Frame20 = Annotated[int, Meta(description="Index of a 20 ms frame of the stream; frame 0 starts at its epoch.")]
-Ns = Annotated[int, Meta(description="Nanoseconds since 1970-01-01 UTC.")]
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-Names = Annotated[list[str], Meta(max_length=4096)]
-
-
-class Message(msgspec.Struct, tag_field="type", kw_only=True):
-    """Anything on the wire; `type` says which."""
-
-    @property
-    def type(self) -> str:
-        """What it says that it is on the wire, such as `event`."""
-        return str(self.__struct_config__.tag)
 
 
 class LabelEntry(msgspec.Struct, kw_only=True):
@@ -228,7 +223,7 @@ class Lagged(Message, tag="lagged"):
 class Error(Message, tag="error"):
     """A message of the client was refused; the connection stays, and so does its former subscription."""
 
-    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark"]
+    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark", "bad-adjust", "bad-teach"]
     """What was refused."""
     message: str
     """Why, in a sentence."""
@@ -241,6 +236,8 @@ class ChannelPack(msgspec.Struct, kw_only=True):
     """Name of the pack."""
     labels: list[str]
     """Ids, in the order of the columns."""
+    min_prob: Probability = 0.0
+    """In force for this pack: a label that a message leaves out lies below it in all its rows; 0 where none is."""
 
 
 class Subscribed(Message, tag="subscribed"):
@@ -253,7 +250,7 @@ class Subscribed(Message, tag="subscribed"):
     encoding: Encoding
     final: Revision
     top_k: int | None
-    min_prob: float
+    min_prob: float | None
     picture: bool
     audio: str | None
     streams: list[str]
@@ -286,70 +283,86 @@ class Marked(Message, tag="marked"):
     seq: Seq
 
 
-class Subscribe(Message, tag="subscribe", forbid_unknown_fields=True):
-    """Says what to send. A later one takes the place of the former.
+class Relabelled(Message, tag="relabelled"):
+    """A pack has other labels from here on, or is new: then it stands behind all others of `hello.packs`.
 
-    Left out means all. `labels` takes ids and `group:NAME`; `groups` adds whole groups. Events are filtered by stream,
-    pack and label, never by probability; gaps and statuses by stream.
+    A new `subscribed` follows where the client's own subscription is another one by that.
     """
 
-    streams: Names | None = None
-    """Names of streams."""
-    packs: Names | None = None
-    """Names of packs."""
-    labels: Names | None = None
-    """Ids of labels, or `group:NAME`."""
-    groups: Names | None = None
-    """Names of groups."""
-    top_k: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    """The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them."""
-    min_prob: Probability = 0.0
-    """Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life."""
-    tier: Tier = "batch"
-    """`events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms."""
-    encoding: Encoding = "json"
-    """Of score rows: JSON, or a binary message with float16 or uint8."""
-    since: Annotated[int, Meta(ge=0)] | None = None
-    """Replay what came after this `seq` first."""
-    instance: str | None = None
-    """Of the `hello` that `since` is from; another one makes all that is held follow."""
-    final: Revision = "all"
-    """`final`: settled rows; `provisional`: each row once, as early as it is known; `all`: both."""
-    picture: bool = False
-    """Levels and spectrum columns of each stream as well, in binary messages of their own."""
-    audio: str | None = None
-    """The live sound of this stream as well, in binary messages of its own, for clients that may listen."""
+    entry: PackEntry
+    """As it is from now on."""
+    seq: Seq
 
 
-class Push(Message, tag="push", forbid_unknown_fields=True):
-    """Announces samples for a `push` stream. Binary messages follow: u64 index of the first sample, then mono PCM."""
+class Taught(Message, tag="taught"):
+    """Somebody has taught, or had forgotten; everybody is told. Fields as in `teach`."""
 
-    stream: str
-    """Name of a `push` stream."""
-    rate: int
-    """Samples a second."""
-    channels: int = 1
-    """Only 1."""
-    format: PcmFormat = "s16le"
-    """16-bit whole numbers or 32-bit floats, little-endian."""
-    sender: Annotated[str, Meta(max_length=64)] = ""
-    """A secret word of the client's own choice: over a new connection it takes its own place again and counts on."""
-
-
-class Mark(Message, tag="mark", forbid_unknown_fields=True):
-    """Says whether an event that is kept was right; a later mark takes the place of the former. Answer: `marked`."""
-
-    event: Annotated[str, Meta(max_length=1024, description="Its `id` at /v1/events: `hello.instance`, `/`, its id.")]
-    mark: Verdict
-    """`right`, `wrong`, or empty to take a mark back."""
-    label: Annotated[str, Meta(pattern="^[a-z0-9_]{0,64}$")] = ""
-    """With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows."""
+    label: str
+    """Id of the class."""
+    name: str
+    """For people; untrusted text, never markup."""
+    said: Literal["is", "not", "forgot"]
+    """What was said of the example; `forgot`: it, or the whole class, is forgotten."""
+    example: str
+    """Id of the example; empty where all of them are meant."""
+    pack: str
+    """The pack that has the class as a label."""
+    examples: int
+    """Of what it is, that are kept now."""
+    against: int
+    """Of what it is not."""
+    detail: str
+    """What there is to know of it, in a sentence; may be empty."""
+    seq: Seq
 
 
-ServerMessage = Hello | Scores | Event | Gap | Status | Lagged | Error | Subscribed | Pushing | Marked
-ClientMessage = Subscribe | Push | Mark
-SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing, Marked)
-CLIENT_MESSAGES = (Subscribe, Push, Mark)
+class Adjusted(Message, tag="adjusted"):
+    """Answer to `adjust`: the thresholds stand in the configuration, which takes them over within two seconds."""
+
+    label: str
+    """Id of the label."""
+    enter: float
+    """At which an event begins."""
+    leave: float
+    """Below which it ends."""
+    min_on_ms: int
+    """How long a sound has to last to be one."""
+    kept: str
+    """Name of the file beside it that holds the former configuration; empty where there was none."""
+
+
+ServerMessage = (
+    Hello
+    | Scores
+    | Event
+    | Gap
+    | Status
+    | Lagged
+    | Error
+    | Subscribed
+    | Pushing
+    | Marked
+    | Adjusted
+    | Relabelled
+    | Taught
+)
+ClientMessage = Subscribe | Push | Mark | Adjust | Teach | Forget
+SERVER_MESSAGES = (
+    Hello,
+    Subscribed,
+    Scores,
+    Event,
+    Gap,
+    Status,
+    Lagged,
+    Error,
+    Pushing,
+    Marked,
+    Adjusted,
+    Relabelled,
+    Taught,
+)
+CLIENT_MESSAGES = (Subscribe, Push, Mark, Adjust, Teach, Forget)
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for lists deep in unknown fields
 _encoder = msgspec.json.Encoder()

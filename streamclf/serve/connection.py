@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
-from websockets.protocol import Event
+from websockets.protocol import OPEN, Event
 
 from streamclf.serve.limits import Allowance
 from streamclf.serve.roles import Role
@@ -30,6 +30,12 @@ IGNORED = 16 * 1024  # bytes in all that a client may send which should only lis
 
 class Watcher(Protocol):
     """Who is told what happens to a connection."""
+
+    def full(self) -> None:
+        """The transport should get no more for now."""
+
+    def leaving(self) -> None:
+        """The connection is not open any more."""
 
     def resumed(self) -> None:
         """The transport can take more."""
@@ -110,6 +116,14 @@ class ServedConnection(ServerConnection):
         self._address = address
         self._shared = self._registry.allowance(self, address, self.loop.time())
 
+    def forget_handshake(self) -> str:
+        """Let go of the headers: 2 KiB as long as the connection lasts. Returns the path that was asked for."""
+        assert self.request is not None
+        assert self.response is not None
+        self.request.headers.clear()
+        self.response.headers.clear()
+        return self.request.path
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
         self.made = True
@@ -123,7 +137,15 @@ class ServedConnection(ServerConnection):
         self._deaf = True
         self._unparsed.clear()
         super().connection_lost(exc)
+        if self.watcher is not None:
+            self.watcher.leaving()
         self._registry.leave(self, self._address)
+
+    def pause_writing(self) -> None:
+        """The write buffer is above its high-water mark."""
+        super().pause_writing()
+        if self.watcher is not None:
+            self.watcher.full()
 
     def resume_writing(self) -> None:
         """The write buffer is below its low-water mark again."""
@@ -176,6 +198,8 @@ class ServedConnection(ServerConnection):
             portion = bytes(self._unparsed[:PORTION])
             del self._unparsed[:PORTION]
             super().data_received(portion)
+            if self.watcher is not None and self.protocol.state is not OPEN:
+                self.watcher.leaving()
         self._settle()
 
     def _settle(self) -> None:

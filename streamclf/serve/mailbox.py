@@ -39,17 +39,33 @@ def answer(message: wire.Message) -> Outgoing:
     return Outgoing(text_frame(wire.encode(message)), 0, 0, 0, 0, 0)
 
 
+_NOTHING: deque[tuple[int, Outgoing]] = deque(maxlen=0)
+"""Stands for a queue in which nothing has waited yet: an empty deque takes 0.7 KiB, and most subscribers need none."""
+
+
 class Mailbox:
-    """Two queues in one order of arrival. dropped_rows counts what was dropped so far."""
+    """Two queues in one order of arrival, made on first use. dropped_rows counts what was dropped so far."""
+
+    __slots__ = (
+        "_arrivals",
+        "_hole",
+        "_hole_at",
+        "_most_bytes",
+        "_score_bytes",
+        "_scores",
+        "_vital",
+        "_vital_bytes",
+        "dropped_rows",
+    )
 
     def __init__(self) -> None:
         self.dropped_rows = 0
         self._arrivals = 0
         self._most_bytes = MAX_SCORE_BYTES
         # bound: _most_bytes and MAX_AGE_NS; oldest dropped; counter: dropped_rows
-        self._scores: deque[tuple[int, Outgoing]] = deque()
+        self._scores = _NOTHING
         # bound: MAX_VITAL and MAX_VITAL_BYTES; refused when full, and the connection ends
-        self._vital: deque[tuple[int, Outgoing]] = deque()
+        self._vital = _NOTHING
         self._score_bytes = 0
         self._vital_bytes = 0
         self._hole: wire.Lagged | None = None
@@ -75,9 +91,13 @@ class Mailbox:
         if not message.rows:
             if len(self._vital) >= MAX_VITAL or self._vital_bytes + len(message.frame) > MAX_VITAL_BYTES:
                 return False
+            if self._vital is _NOTHING:
+                self._vital = deque()
             self._vital.append((self._arrivals, message))
             self._vital_bytes += len(message.frame)
             return True
+        if self._scores is _NOTHING:
+            self._scores = deque()
         self._scores.append((self._arrivals, message))
         self._score_bytes += len(message.frame)
         while len(self._scores) > 1 and self._over(message.decided_ns):
@@ -102,8 +122,7 @@ class Mailbox:
 
     def clear(self) -> None:
         """Forget everything: the connection is ending."""
-        self._scores.clear()
-        self._vital.clear()
+        self._scores = self._vital = _NOTHING
         self._score_bytes = self._vital_bytes = 0
         self._hole = None
 

@@ -8,6 +8,7 @@ from functools import partial
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
+from streamclf.serve.orders import Order, Orders
 from streamclf.serve.subscriber import Subscriber
 from streamclf.store.events import StoredEvent, set_mark
 
@@ -15,6 +16,11 @@ MAX_WAITING = 256  # marks that are not on the disk yet; beyond it the next ones
 
 Write = Callable[[sqlite3.Connection], None]
 Keep = Callable[[Write, Callable[[], object]], None]
+
+
+def mark_orders(hub: Hub, keep: Keep | None) -> Orders:
+    """Of a desk of its own."""
+    return {wire.Mark: Order("bad-mark", "marking events", MarkDesk(hub, keep).mark)}
 
 
 class MarkDesk:

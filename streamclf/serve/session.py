@@ -1,4 +1,4 @@
-"""One connection's receiving side: the query of its address, `subscribe`, `push`, pushed samples, `mark`."""
+"""One connection's receiving side: the query of its address, `subscribe`, `push`, pushed samples, and orders."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol import wire
 from streamclf.serve.connection import BYTES, BYTES_BURST
 from streamclf.serve.limits import Allowance
-from streamclf.serve.marks import MarkDesk
+from streamclf.serve.orders import Orders, obey
 from streamclf.serve.push import CountedAnewError, PushDesk, PushSession
 from streamclf.serve.query import NOT_OURS, query_of
 from streamclf.serve.roles import Role
@@ -25,11 +25,11 @@ class ClientSession:
     """
 
     def __init__(
-        self, subscriber: Subscriber, desk: PushDesk, marks: MarkDesk, *, role: Role, now_s: float, no_audio: str = ""
+        self, subscriber: Subscriber, desk: PushDesk, orders: Orders, *, role: Role, now_s: float, no_audio: str = ""
     ) -> None:
         self._subscriber = subscriber
         self._desk = desk
-        self._marks = marks
+        self._orders = orders
         self._role = role
         if not no_audio and role < Role.AUDIO:
             no_audio = f"live sound needs the role audio, and this connection has {role.name.lower()}"
@@ -95,12 +95,10 @@ class ClientSession:
             except ServeError as fault:
                 self._refuse("bad-subscription", fault)
             return
-        if isinstance(message, wire.Mark):
-            try:
-                self._mark(message)
-            except ServeError as fault:
-                self._refuse("bad-mark", fault)
+        if order := self._orders.get(type(message)):
+            obey(order, self._subscriber, message, self._role)
             return
+        assert isinstance(message, wire.Push)
         try:
             self._open(message, now_s)
         except StreamclfError as fault:
@@ -113,11 +111,6 @@ class ClientSession:
             raise ServeError(f"sending sound needs the role audio, and this connection has {self._role.name.lower()}")
         self.close(left=True)
         self._push = self._desk.open(push, now_s)
-
-    def _mark(self, message: wire.Mark) -> None:
-        if self._role < Role.ADMIN:
-            raise ServeError(f"marking events needs the role admin, and this connection has {self._role.name.lower()}")
-        self._marks.mark(self._subscriber, message)
 
     def _subscribe(self, wish: wire.Subscribe) -> None:
         if wish.audio is not None and self.no_audio:

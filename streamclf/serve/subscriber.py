@@ -1,7 +1,8 @@
 """One connection's sending side: straight to the transport, or by way of the mailbox, or from the replay ring.
 
 Theory of operation. While the transport takes what it is given (`paused` is false: under 64 KiB wait in it) and
-nothing waits, a message is written at once: no task, no await. Otherwise it goes to the mailbox, and `pump` empties
+nothing waits, a message is written at once: no task, no await. What the channel brings does not even come by here then:
+it has the transport's own `write` (`_route`). Otherwise it goes to the mailbox, and `pump` empties
 that when the transport says that it can take more. A subscriber with a cursor reads from the replay ring instead,
 portion by portion, and goes live when the ring has no more; meanwhile `deliver` has nothing to do, because what it
 would bring is in the ring. In a lossless run a full transport leads to a cursor too, never to the mailbox.
@@ -84,7 +85,9 @@ class Subscriber:
         self._sent_sound = False  # since the last look
         self._stuck_at: float | None = None
         self._stuck_bytes = 0
-        self._written = 0  # bytes handed to the transport
+        self._flowing = False  # whether the channel writes straight into the transport
+        self._channel_bytes = 0  # what it had written when that began
+        self._own_bytes = 0  # handed to the transport otherwise
         self._ping_at_byte = 0
         self._taken_bytes = 0  # of those, by the other side, when last looked at
         self._trust(False)
@@ -92,11 +95,39 @@ class Subscriber:
     # Sending
 
     def _write(self, frame: bytes) -> None:
-        self._written += len(frame)
-        self._transport.write(frame)
+        self._own_bytes += len(frame)
+        if not self._transport.is_closing():  # asyncio logs what is written to one that is gone
+            self._transport.write(frame)
+
+    @property
+    def _written(self) -> int:
+        """Bytes handed to the transport."""
+        flowed = self._channel.written - self._channel_bytes if self._flowing and self._channel is not None else 0
+        return self._own_bytes + flowed
+
+    def _route(self) -> None:
+        """Let the channel write straight into the transport, or not, as things are now."""
+        flows = self._direct and not self.connection.paused and self._protocol.state is OPEN
+        if self._channel is None or flows is self._flowing:
+            return
+        if flows:
+            self._channel_bytes = self._channel.written
+            self._channel.open(self, self._transport)
+        else:
+            self._own_bytes = self._written
+            self._channel.shut(self)
+        self._flowing = flows
+
+    def full(self) -> None:
+        """The transport should get no more for now."""
+        self._route()
+
+    def leaving(self) -> None:
+        """The connection is not open any more."""
+        self._route()
 
     def deliver(self, message: Outgoing) -> None:
-        """From the hub: what everybody on the channel gets."""
+        """From the hub: what everybody on the channel gets, where it does not flow by itself."""
         if self._direct and not self.connection.paused:
             if self._protocol.state is OPEN:
                 self._write(message.frame)
@@ -125,11 +156,20 @@ class Subscriber:
     def subscribe(self, wish: wire.Subscribe) -> None:
         """Change the subscription. Raises `ServeError` for names that do not exist; the former one stays then."""
         channel, cursor, answers = self._hub.subscribe(self, wish)
+        self._own_bytes, self._flowing = self._written, False  # the former channel has let go of it
         self._channel, self._cursor = channel, None
         for message in answers:
             self.control(message)
         if cursor is not None:
             self._read_from(cursor)
+        self._route()
+
+    def moved(self, channel: Channel, answer: wire.Subscribed) -> None:
+        """From the hub: a pack has other labels, and so this is its channel now. It reads on where it was."""
+        self._own_bytes, self._flowing = self._written, False
+        self._channel = channel
+        self.control(answer)
+        self._route()
 
     @property
     def subscribed(self) -> bool:
@@ -178,6 +218,7 @@ class Subscriber:
 
     def _settle(self) -> None:
         self._direct = self._cursor is None and not len(self._mailbox) and not self.ended
+        self._route()
         if not self.ended:
             self._hub.press(self, self._cursor is not None or self._mailbox.half_full)
 
@@ -305,6 +346,7 @@ class Subscriber:
         if not self.ended:
             self.ended = True
             self._direct = False
+            self._route()
             self._mailbox.clear()
             self._loop.call_soon(self._hub.detach, self)
 

@@ -1,8 +1,8 @@
 """Subscriptions: a client's wish made exact, and the channel that encodes for all clients with the same one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -17,6 +17,19 @@ from streamclf.serve.replay import Item, RowSlice, RowTrack
 from streamclf.types import F32
 
 GROUP_PREFIX = "group:"
+# JSON of 521 to 6,522 labels costs 57 to 553 us a row and subscription; of YAMNet's 521 some ten reach a hundredth
+_SPARSE_ABOVE, _SPARSE_MIN_PROB = 100, 0.01
+
+
+class FrameWriter(Protocol):
+    """What takes websocket frames at once: a transport."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing may be written any more."""
+        ...
+
+    def write(self, frame: bytes) -> None:
+        """Take a frame; must not block and must not raise."""
 
 
 class Recipient(Protocol):
@@ -31,14 +44,21 @@ class Recipient(Protocol):
         Returns whether it was sent.
         """
 
+    def moved(self, channel: "Channel", answer: wire.Subscribed) -> None:
+        """Sit on another channel from now on, for a pack has other labels; must not raise."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackWish:
-    """Columns of a pack's rows (None: all) and whether its events are filtered by label as well."""
+    """Columns of a pack's rows (None: all) and whether its events are filtered by label as well.
+
+    min_prob: of those columns, the ones whose best row lies below are left out of a message.
+    """
 
     name: str
     columns: tuple[int, ...] | None
     filtered: bool
+    min_prob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +71,24 @@ class Spec:
     encoding: wire.Encoding
     final: wire.Revision
     top_k: int | None
-    min_prob: float
+    min_prob: float | None
     picture: bool
     audio: str | None
 
 
-def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> Spec:
-    """Make a wish exact. Raises `ServeError` for a name that nothing has, with the nearest that something has."""
+def resolve(
+    wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo], *, strict: bool = True
+) -> Spec:
+    """Make a wish exact. Raises `ServeError` for a name that nothing has, with the nearest that something has.
+
+    strict: else a label or group that nothing has is as good as one that is never heard.
+    """
     chosen = [packs[name] for name in _known("pack", wish.packs, list(packs))]
     named = wish.labels is not None or wish.groups is not None
     ids, groups = _names(wish)
-    _known("label", sorted(ids), [label.id for pack in chosen for label in pack.labels])
-    _known("group", sorted(groups), list(dict.fromkeys(label.group for pack in chosen for label in pack.labels)))
+    if strict:
+        _known("label", sorted(ids), [label.id for pack in chosen for label in pack.labels])
+        _known("group", sorted(groups), list(dict.fromkeys(label.group for pack in chosen for label in pack.labels)))
     scores = wish.tier != "events"
     wishes = []
     for pack in chosen:
@@ -73,7 +99,8 @@ def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, Pa
                 continue
         elif wish.top_k is not None and scores:
             columns = tuple(i for i, label in enumerate(pack.labels) if not label.hidden)
-        wishes.append(PackWish(pack.name, columns, named))
+        count = len(pack.labels) if columns is None else len(columns)
+        wishes.append(PackWish(pack.name, columns, named, _min_prob(wish, count) if scores else 0.0))
     return Spec(
         streams=tuple(_known("stream", wish.streams, list(streams))),
         packs=tuple(wishes),
@@ -85,6 +112,13 @@ def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, Pa
         picture=wish.picture,
         audio=None if wish.audio is None else _known("stream", [wish.audio], list(streams))[0],
     )
+
+
+def _min_prob(wish: wire.Subscribe, labels: int) -> float:
+    """In force for a pack of which that many labels are sent."""
+    if wish.min_prob is not None:
+        return wish.min_prob
+    return _SPARSE_MIN_PROB if labels > _SPARSE_ABOVE and wish.top_k is None else 0.0
 
 
 def _names(wish: wire.Subscribe) -> tuple[set[str], set[str]]:
@@ -104,11 +138,19 @@ def _known(kind: str, wanted: Sequence[str] | None, known: list[str]) -> list[st
     return [name for name in known if name in wanted]
 
 
+class _Walk(NamedTuple):
+    """Whom a message goes to: the sinks' `is_closing` and `write`, and those that have none open."""
+
+    sinks: tuple[tuple[Callable[[], bool], Callable[[bytes], None]], ...]
+    others: tuple[Recipient, ...]
+
+
 class Selection:
-    """Columns of one pack on one channel. labels: ids of the columns, in order."""
+    """Columns of one pack on one channel. labels: ids of the columns, in order. min_prob: as in `PackWish`."""
 
     def __init__(self, wish: PackWish, pack: PackInfo) -> None:
         self.columns: npt.NDArray[np.intp] | None = None
+        self.min_prob = wish.min_prob
         self.labels = [label.id for label in pack.labels]
         if wish.columns is not None:
             self.columns = np.array(wish.columns, dtype=np.intp)
@@ -119,14 +161,58 @@ class Selection:
 
 
 class Channel:
-    """One distinct subscription: encodes a message once for all its recipients. number: its name on the wire."""
+    """One distinct subscription: encodes a message once for all its recipients. number: its name on the wire.
+
+    Most recipients take what they are given at once; of those the channel keeps the bound methods of their sinks, and
+    asks nothing else for each message. The others get it by `deliver` and decide for themselves.
+    """
 
     def __init__(self, number: int, spec: Spec, packs: Mapping[str, PackInfo]) -> None:
         self.number = number
         self.spec = spec
         self.recipients: dict[Recipient, None] = {}
+        self.written = 0
+        """Bytes given to each sink that has been open since the channel's beginning."""
+        self._open: dict[Recipient, tuple[Callable[[], bool], Callable[[bytes], None]]] = {}
+        self._walk: _Walk | None = None  # None: somebody came, went or changed since the last message
         self._streams = frozenset(spec.streams)
         self._selections = {wish.name: Selection(wish, packs[wish.name]) for wish in spec.packs}
+
+    def join(self, recipient: Recipient) -> None:
+        """Deliver to `recipient` as well, by its own `deliver` until it opens a sink."""
+        self.recipients[recipient] = None
+        self._walk = None
+
+    def leave(self, recipient: Recipient) -> None:
+        """Deliver to `recipient` no more."""
+        del self.recipients[recipient]
+        self._open.pop(recipient, None)
+        self._walk = None
+
+    def open(self, recipient: Recipient, sink: FrameWriter) -> None:
+        """Messages to `recipient` go straight into `sink` from now on."""
+        self._open[recipient] = sink.is_closing, sink.write
+        self._walk = None
+
+    def shut(self, recipient: Recipient) -> None:
+        """Messages go to its `deliver` again; also while one is being delivered."""
+        self._open.pop(recipient, None)
+        self._walk = None
+
+    def deliver(self, message: Outgoing) -> None:
+        """To all recipients, the same bytes. A sink that is closing is passed over."""
+        if self._walk is None:
+            self._walk = _Walk(
+                tuple(self._open.values()), tuple(each for each in self.recipients if each not in self._open)
+            )
+        sinks, others = self._walk  # as they are now: who becomes full by this very message has had it
+        frame = message.frame
+        self.written += len(frame)
+        for is_closing, write in sinks:
+            if not is_closing():
+                write(frame)
+        for recipient in others:
+            recipient.deliver(message)
 
     def show(self, frame: bytes) -> int:
         """Send a websocket frame that is worth nothing later to all recipients. Returns how many could not take it."""
@@ -146,7 +232,10 @@ class Channel:
             picture=spec.picture,
             audio=spec.audio,
             streams=list(spec.streams),
-            packs=[wire.ChannelPack(name=name, labels=s.labels) for name, s in self._selections.items()],
+            packs=[
+                wire.ChannelPack(name=name, labels=s.labels, min_prob=s.min_prob)
+                for name, s in self._selections.items()
+            ],
             since=since,
         )
 
@@ -178,12 +267,12 @@ class Channel:
         if selection.columns is not None:
             rows = rows[:, selection.columns]
         picked = None
-        if self.spec.top_k is not None or self.spec.min_prob > 0:
-            picked = self._pick(rows)
+        if self.spec.top_k is not None or selection.min_prob > 0:
+            picked = self._pick(rows, selection.min_prob)
             rows = rows[:, picked]
         seq, decided_ns = group.seqs[part.stop - 1], group.decided_ns[part.stop - 1]
         if self.spec.encoding == "json":
-            labels = selection.labels_json if picked is None else [selection.labels[i] for i in picked]
+            labels = selection.labels_json if picked is None else [selection.labels[i] for i in picked.tolist()]
             message = wire.Scores(
                 stream=track.stream,
                 pack=track.pack,
@@ -217,9 +306,9 @@ class Channel:
             frame = binary_frame(packed.encode_binary(binary, self.spec.encoding))
         return Outgoing(frame, part.place, group.seqs[part.start], seq, part.stop - part.start, decided_ns)
 
-    def _pick(self, rows: F32) -> npt.NDArray[np.intp]:
+    def _pick(self, rows: F32, min_prob: float) -> npt.NDArray[np.intp]:
         best = rows.max(axis=0)
-        keep = np.flatnonzero(best >= self.spec.min_prob)
+        keep = np.flatnonzero(best >= min_prob)
         if self.spec.top_k is not None:
             keep = keep[np.argsort(-best[keep], kind="stable")[: self.spec.top_k]]
         return keep

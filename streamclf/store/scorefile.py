@@ -115,6 +115,22 @@ class ScoreFile:
 
     def stretches(self) -> Iterator[Stretch]:
         """Every whole block, in order."""
+        for payload in self._blocks():
+            yield self._stretch(payload, self.header, slice(None))
+
+    def column(self, label: str) -> Iterator[Stretch]:
+        """Of every whole block the one class, by its id; nothing where the file has no scores of it."""
+        ids = [known.id for known in self.header.labels]
+        if self.header.kind != "scores" or label not in ids:
+            return
+        at = ids.index(label)
+        header = msgspec.structs.replace(
+            self.header, labels=(self.header.labels[at],), decisions=(self.header.decisions[at],)
+        )
+        for payload in self._blocks():
+            yield self._stretch(payload, header, slice(at, at + 1))
+
+    def _blocks(self) -> Iterator[bytes]:
         size = self.path.stat().st_size
         with self.path.open("rb") as file:
             whole = 0
@@ -125,14 +141,14 @@ class ScoreFile:
                     return
                 whole = file.tell()
                 if kind == b"B":
-                    yield self._stretch(payload)
+                    yield payload
 
-    def _stretch(self, payload: bytes) -> Stretch:
+    def _stretch(self, payload: bytes, header: Header, classes: slice) -> Stretch:
         first_frame, epoch_ns, count = _BLOCK.unpack_from(payload)
         raw = np.frombuffer(zlib.decompress(payload[_BLOCK.size :]), dtype=np.uint8)
         by_class = raw.reshape(len(self.header.labels), count)
-        codes = np.add.accumulate(by_class, axis=1, dtype=np.uint8).T
-        return Stretch(self.header, first_frame, epoch_ns, codes)
+        codes = np.add.accumulate(by_class[classes], axis=1, dtype=np.uint8).T
+        return Stretch(header, first_frame, epoch_ns, codes)
 
 
 def _record(kind: bytes, payload: bytes) -> bytes:

@@ -21,7 +21,7 @@ from streamclf.store.loudness import codes_of_rms, decibels_of_codes
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.quantise import edges_of, encode, keep_top, values_of
 from streamclf.store.scorefile import SUFFIX, Header, ScoreFile, Stretch, block_record, header_record
-from streamclf.types import F32, FrameScores, Label, Levels, Output
+from streamclf.types import F32, FrameScores, Label, Levels, OtherLabels, Output
 
 FOLDER = "scores"
 BLOCK_FRAMES = 10 * FRAMES_PER_SECOND
@@ -63,6 +63,8 @@ class ScoreLog:
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> None:
         """Note the final rows and the levels among `outputs`. OSError: a block could not be written, and is lost."""
         for output in outputs:
+            if isinstance(output, OtherLabels):
+                self.use({**self._packs, output.pack: PackFacts.relabelled(output, self._packs.get(output.pack))})
             if isinstance(output, FrameScores | Levels) and output.stream in self._without:
                 continue
             if isinstance(output, FrameScores) and output.final:
@@ -172,10 +174,13 @@ def _day(ns: int) -> date:
     return datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).date()
 
 
-def read(found: Iterable[ScoreFile], *, since_ns: int, until_ns: int) -> Iterator[Stretch]:
-    """The rows of these files whose frames begin in [since, until), file by file."""
+def read(found: Iterable[ScoreFile], *, since_ns: int, until_ns: int, label: str | None = None) -> Iterator[Stretch]:
+    """The rows of these files whose frames begin in [since, until), file by file.
+
+    label: this class alone, of the files that have it.
+    """
     for file in found:
-        for stretch in file.stretches():
+        for stretch in file.stretches() if label is None else file.column(label):
             part = stretch.between(since_ns, until_ns)
             if part is not None:
                 yield part

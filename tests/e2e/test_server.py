@@ -47,7 +47,7 @@ def test_an_address_alone_subscribes_and_replays() -> None:
                 server.publish([scores(5)], 0)
                 rows.append(await take(client))
 
-        assert answer["packs"] == [{"name": "big", "labels": ["dog", "bird"]}]
+        assert answer["packs"] == [{"name": "big", "labels": ["dog", "bird"], "min_prob": 0.0}]
         assert [row["seq"] for row in rows] == [3, 4, 5, 6]
 
     run(main)
@@ -313,3 +313,23 @@ def test_a_sender_takes_its_own_place_again_before_its_old_connection_is_known_t
         assert [first for first, _ in sink.got] == [7]
 
     run(main)
+
+
+def test_many_that_leave_at_once_write_no_line_each(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with serving() as server, connect(url(server)) as stays:
+            await subscribed(stays, tier="frame")
+            leaving = [await RawClient.websocket(server.port, "/v1?tier=frame") for _ in range(10)]
+            for client in leaving:
+                await client.message()
+                await client.message()
+                client.reset()
+            await asyncio.sleep(0)  # the client's side closes its sockets, and the server's has not looked yet
+            for frame in range(50):
+                server.publish([scores(frame)], 0)
+            rows = [(await take(stays))["first_frame"] for _ in range(50)]
+
+        assert rows == list(range(50))
+
+    run(main)
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import socket
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -101,3 +102,9 @@ class RawClient:
         """Drop the connection without a word."""
         self.writer.transport.abort()
         self.writer.close()
+
+    def reset(self) -> None:
+        """Drop the connection so that the other side's next write fails, once the loop has turned."""
+        sock = self.writer.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()

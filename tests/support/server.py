@@ -13,6 +13,7 @@ from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.serve.hub import Hub
 from streamclf.serve.marks import Keep
+from streamclf.serve.orders import Orders
 from streamclf.serve.push import PushSink
 from streamclf.types import FrameScores, Label
 from tests.support.serving import HOP, make_hub
@@ -28,10 +29,11 @@ async def serving(
     push_sinks: dict[str, PushSink] | None = None,
     routes: Mapping[str, Route] | None = None,
     keep: Keep | None = None,
+    orders: Orders | None = None,
     **settings: Any,
 ) -> AsyncIterator[Server]:
     settled = ServerSettings(port=0, **settings)
-    server = Server(hub or make_hub(), settled, push_sinks=push_sinks, routes=routes, keep=keep)
+    server = Server(hub or make_hub(), settled, push_sinks=push_sinks, routes=routes, keep=keep, orders=orders)
     await server.start()
     try:
         yield server

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.alerts.calibrate import ScoredClip, ScoreRun, interval, onsets, propose, runs_of
+from streamclf.alerts.calibrate import ScoredClip, ScoreRun, events_in, interval, onsets, propose, runs_of
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME
 from streamclf.commands.calibrate import calibrate, undo
 from streamclf.config.edit import set_thresholds
@@ -47,7 +47,9 @@ def test_events_begin_where_the_segmenter_begins_them(
     segmenter = Segmenter("mic", "birds", [Label("robin", "Robin")], [decision])
     events = [*segmenter.push(0, row[:, None]), *segmenter.finish()]
 
-    assert onsets(row, decision) == [event.onset_frame for event in events if event.stage is Stage.OPEN]
+    assert events_in(row, decision) == [
+        (event.onset_frame, event.offset_frame) for event in events if event.stage is Stage.CLOSE
+    ]
 
 
 def site(seed: int, hours: int, *, per_hour: float, burst: float = 1.0) -> F32:

@@ -43,6 +43,8 @@ def test_files_and_functions_are_of_a_readable_size() -> None:
     long = [
         f"{path.relative_to(REPOSITORY)} has {lines} lines"
         for path in _sources(".py", ".ts", ".js", ".mjs")
+        # a list of all messages is as long as there are messages, and nobody writes it
+        if ".generated" not in path.suffixes
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > FILE_LINES
     ]
     for path, tree in _trees("streamclf", "models", "tools", "examples").items():

@@ -32,7 +32,7 @@ RULES = (
     Rule("over", ("owl",), stage=RuleStage.CLOSE, unless=("siren",), merge_ns=NS_PER_SECOND, sinks=("here",)),
     Rule("often", ("robin",), count=3, within_ns=60 * NS_PER_SECOND, per=Per.RULE, sinks=("here",)),
 )
-EVERYTHING = {"since_ns": 0, "until_ns": 1 << 62}
+EVERYTHING: dict[str, Any] = {"since_ns": 0, "until_ns": 1 << 62}
 
 
 def walk(seed: int, frames: int) -> F32:

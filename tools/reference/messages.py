@@ -55,7 +55,7 @@ EXAMPLES: tuple[wire.Message, ...] = (
         encoding="json",
         final="all",
         top_k=None,
-        min_prob=0.0,
+        min_prob=None,
         picture=False,
         audio=None,
         streams=["garden"],
@@ -98,7 +98,9 @@ EXAMPLES: tuple[wire.Message, ...] = (
     wire.Error(code="bad-subscription", message="unknown field 'label'; did you mean 'labels'?"),
     wire.Pushing(stream="kitchen", rate=16000, format="s16le"),
     wire.Marked(event="3f6c1a90/garden-default-17", mark="wrong", label="wren", seq=41500),
+    wire.Adjusted(label="wren", enter=0.74, leave=0.518, min_on_ms=200, kept="config.toml.before-20260501-063012"),
     wire.Subscribe(labels=["group:bird"], top_k=3, since=41210, instance="3f6c1a90"),
     wire.Push(stream="kitchen", rate=16000, sender="b3f1c0"),
     wire.Mark(event="3f6c1a90/garden-default-17", mark="wrong", label="wren"),
+    wire.Adjust(label="wren", enter=0.74, leave=0.518, min_on_ms=200),
 )

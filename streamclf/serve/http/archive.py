@@ -9,6 +9,7 @@ from streamclf.serve.http.history import History
 from streamclf.serve.http.hours import Hours
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.http.rules import Rules
+from streamclf.serve.http.thresholds import Thresholds
 from streamclf.serve.http.why import Live, Why
 from streamclf.serve.roles import Role
 
@@ -22,10 +23,12 @@ def stored_routes(
     """
     routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
     routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
+    routes["/v1/thresholds"] = Route(Role.ADMIN, nothing_kept)
     if folder is None:
         return routes
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
+    routes["/v1/thresholds"] = Route(Role.ADMIN, Thresholds(folder).answer, in_thread=True)
     routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:
         routes["/v1/why"] = Route(Role.LABELS, Why(folder, live).answer, in_thread=True)

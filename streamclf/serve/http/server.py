@@ -35,7 +35,8 @@ from streamclf.serve.http.route import Route
 from streamclf.serve.http.senders import HERE, sender_of
 from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
 from streamclf.serve.hub import Hub
-from streamclf.serve.marks import Keep, MarkDesk
+from streamclf.serve.marks import Keep, mark_orders
+from streamclf.serve.orders import Orders
 from streamclf.serve.problems import Problems
 from streamclf.serve.push import CATCH_UP, PIECE_S, PushDesk, PushSink
 from streamclf.serve.roles import Role
@@ -65,7 +66,7 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems, feed: see `Pages`. keep: see `MarkDesk`. on_fault: called where something has
+    problems, feed: see `Pages`. keep: see `MarkDesk`. orders: besides marks. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -78,12 +79,13 @@ class Server:
         routes: Mapping[str, Route] | None = None,
         problems: Problems | None = None,
         keep: Keep | None = None,
+        orders: Orders | None = None,
         feed: Feed | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self.hub = hub
         self.port = settings.port
-        self._marks = MarkDesk(hub, keep)
+        self._orders: Orders = {**mark_orders(hub, keep), **(orders or {})}
         self._settings = settings
         self._routes = routes
         self._problems = problems
@@ -283,23 +285,17 @@ class Server:
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ServedConnection)
-        assert connection.request is not None
         subscriber = Subscriber(connection, self.hub, now=self._now_s(), phase=len(self._subscribers) % 16 / 16)
         connection.watcher = subscriber
         session = ClientSession(
-            subscriber,
-            self._desk,
-            self._marks,
-            role=connection.role,
-            now_s=self._loop.time(),
-            no_audio=self._no_audio,
+            subscriber, self._desk, self._orders, role=connection.role, now_s=self._loop.time(), no_audio=self._no_audio
         )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:
             subscriber.control(msgspec.structs.replace(self.hub.hello(), no_audio=session.no_audio))
             subscriber.ping(self._now_s())
-            session.query(connection.request.path)
+            session.query(connection.forget_handshake())
             async for message in connection:
                 session.receive(message, self._loop.time())
                 await self._keep_pace(session, connection)

@@ -9,6 +9,7 @@ import {
   decodeScores,
   decodeText,
   magicOf,
+  type AdjustedMessage,
   type ErrorMessage,
   type HelloMessage,
   type LaggedMessage,
@@ -26,6 +27,7 @@ export interface Heard {
   hello: HelloMessage;
   subscribed: SubscribedMessage;
   error: ErrorMessage;
+  adjusted: AdjustedMessage;
 }
 
 export interface Shore {
@@ -191,6 +193,9 @@ export class Connection {
       case "marked":
         this.model.takeMarked(message);
         break;
+      case "adjusted":
+        this.heard.emit("adjusted", message);
+        break;
       case "error":
         this.heard.emit("error", message);
         if (message.code === "bad-subscription") this.shore.say(message.message, "problem");
@@ -235,6 +240,7 @@ export class Connection {
     this.liveAfter = message.seq;
     if (this.askedAtMs !== null) this.model.lag.roundTripMs = Date.now() - this.askedAtMs;
     this.askedAtMs = null;
+    this.model.takeSubscribed(message);
     this.heard.emit("subscribed", message);
   }
 

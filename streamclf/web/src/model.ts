@@ -15,8 +15,9 @@ import {
   type ScoreBlock,
   type StatusMessage,
   type StreamEntry,
+  type SubscribedMessage,
 } from "./protocol";
-import { PictureRing, Track } from "./rings";
+import { PictureRing, Track, UNKNOWN } from "./rings";
 import { MEANINGS } from "./states.generated";
 
 export { KEEP_FRAMES, PictureRing, Track } from "./rings";
@@ -185,6 +186,15 @@ export class Model {
     });
     this.hello = hello;
     this.changed.emit("hello", hello);
+  }
+
+  /** What is left out of the rows from now on. */
+  takeSubscribed({ packs }: SubscribedMessage): void {
+    for (const stream of this.streams.values())
+      for (const { name, min_prob } of packs) {
+        const track = stream.tracks.get(name);
+        if (track) track.missing = (min_prob ?? 0) > 0 ? 0 : UNKNOWN;
+      }
   }
 
   takeScores(block: ScoreBlock): void {

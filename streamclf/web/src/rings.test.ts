@@ -51,6 +51,17 @@ describe("a track", () => {
     expect(track.has(2)).toBe(false);
   });
 
+  it("knows nothing of labels that a block leaves out, or that they are next to nothing", () => {
+    const track = new Track(PACK, KEEP);
+    const sparse = (frame: number): ScoreBlock => ({ ...rows(frame, [50]), columns: Uint16Array.of(1) });
+    track.put(sparse(0));
+    track.missing = 0;
+    track.put(sparse(1));
+
+    expect([track.value(0, 0), track.value(0, 1)]).toEqual([NaN, 50 / 255]);
+    expect([track.value(1, 0), track.value(1, 1)]).toEqual([0, 50 / 255]);
+  });
+
   it("takes late frames into their place and too late ones not at all", () => {
     const track = new Track(PACK, KEEP);
     track.put(rows(20, [20, 0, 0]));

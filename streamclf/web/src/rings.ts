@@ -44,6 +44,8 @@ export class Track {
   /** keep * labels: probability * 255, `UNKNOWN` where there is none. Row of a frame: from `slot(frame)` on. */
   readonly data: Uint8Array;
   readonly labels: number;
+  /** What a label has that a block leaves out: `UNKNOWN`, or 0 where the daemon leaves out only what is next to nothing. */
+  missing = UNKNOWN;
   private readonly held: Held;
 
   constructor(
@@ -91,7 +93,7 @@ export class Track {
       const slot = this.held.take(block.firstFrame + index);
       if (slot < 0) continue;
       const to = slot * this.labels;
-      if (columns !== null || classes !== this.labels) this.data.fill(UNKNOWN, to, to + this.labels);
+      if (columns !== null || classes !== this.labels) this.data.fill(this.missing, to, to + this.labels);
       for (let column = 0; column < classes; column++) {
         const label = columns === null ? column : columns[column]!;
         if (label < this.labels) this.data[to + label] = Math.min(values[index * classes + column]!, UNKNOWN - 1);

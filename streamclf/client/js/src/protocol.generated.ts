@@ -84,7 +84,7 @@ export interface PackEntry {
 }
 
 /** The shapes of a model pack (how rows come out of it). */
-export type Shape = "fused" | "stateful" | "window-frames" | "window-row";
+export type Shape = "derived" | "fused" | "stateful" | "window-frames" | "window-row";
 
 /** One class of a pack. */
 export interface LabelEntry {
@@ -111,7 +111,7 @@ export interface SubscribedMessage {
   encoding: "f16" | "json" | "u8";
   final: "all" | "final" | "provisional";
   top_k: number | null;
-  min_prob: number;
+  min_prob: number | null;
   picture: boolean;
   audio: string | null;
   /** Names of the streams that are sent. */
@@ -128,6 +128,8 @@ export interface ChannelPack {
   name: string;
   /** Ids, in the order of the columns. */
   labels: string[];
+  /** In force for this pack: a label that a message leaves out lies below it in all its rows; 0 where none is. */
+  min_prob: number;
 }
 
 /** Score rows of one pack on consecutive frames of one stream. */
@@ -249,7 +251,7 @@ export interface LaggedMessage {
 export interface ErrorMessage {
   type: "error";
   /** What was refused. */
-  code: "bad-mark" | "bad-message" | "bad-push" | "bad-subscription";
+  code: "bad-adjust" | "bad-mark" | "bad-message" | "bad-push" | "bad-subscription" | "bad-teach";
   /** Why, in a sentence. */
   message: string;
 }
@@ -278,6 +280,57 @@ export interface MarkedMessage {
   seq: number;
 }
 
+/** Answer to `adjust`: the thresholds stand in the configuration, which takes them over within two seconds. */
+export interface AdjustedMessage {
+  type: "adjusted";
+  /** Id of the label. */
+  label: string;
+  /** At which an event begins. */
+  enter: number;
+  /** Below which it ends. */
+  leave: number;
+  /** How long a sound has to last to be one. */
+  min_on_ms: number;
+  /** Name of the file beside it that holds the former configuration; empty where there was none. */
+  kept: string;
+}
+
+/**
+ * A pack has other labels from here on, or is new: then it stands behind all others of `hello.packs`.
+ *
+ * A new `subscribed` follows where the client's own subscription is another one by that.
+ */
+export interface RelabelledMessage {
+  type: "relabelled";
+  /** As it is from now on. */
+  entry: PackEntry;
+  /** Place in the one sequence of everything published since the start. */
+  seq: number;
+}
+
+/** Somebody has taught, or had forgotten; everybody is told. Fields as in `teach`. */
+export interface TaughtMessage {
+  type: "taught";
+  /** Id of the class. */
+  label: string;
+  /** For people; untrusted text, never markup. */
+  name: string;
+  /** What was said of the example; `forgot`: it, or the whole class, is forgotten. */
+  said: "forgot" | "is" | "not";
+  /** Id of the example; empty where all of them are meant. */
+  example: string;
+  /** The pack that has the class as a label. */
+  pack: string;
+  /** Of what it is, that are kept now. */
+  examples: number;
+  /** Of what it is not. */
+  against: number;
+  /** What there is to know of it, in a sentence; may be empty. */
+  detail: string;
+  /** Place in the one sequence of everything published since the start. */
+  seq: number;
+}
+
 /**
  * Says what to send. A later one takes the place of the former.
  *
@@ -296,8 +349,8 @@ export interface SubscribeMessage {
   groups?: string[] | null;
   /** The k best labels over the message's rows; hidden labels only where `labels` or `groups` names them. */
   top_k?: number | null;
-  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. */
-  min_prob?: number;
+  /** Labels whose best row lies below are left out; a message left with none is still sent, as a sign of life. Null: 0.01 for a pack of which more than 100 labels are sent without `top_k`, else 0 (every label, which is costly). */
+  min_prob?: number | null;
   /** `events` alone, `batch`: ten messages a second of five rows, `frame`: a message every 20 ms. */
   tier?: "batch" | "events" | "frame";
   /** Of score rows: JSON, or a binary message with float16 or uint8. */
@@ -338,6 +391,59 @@ export interface MarkMessage {
   mark: "" | "right" | "wrong";
   /** With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows. */
   label?: string;
+}
+
+/**
+ * Writes thresholds of a label into the daemon's configuration; the old file is kept. Answer: `adjusted`.
+ *
+ * Needs the role admin. `GET /v1/thresholds` proposes them.
+ */
+export interface AdjustMessage {
+  type: "adjust";
+  /** Id of a label that tells events. */
+  label: string;
+  /** At which an event begins. */
+  enter: number;
+  /** Below which it ends; not above `enter`. */
+  leave: number;
+  /** How long a sound has to last to be one. */
+  min_on_ms: number;
+}
+
+/**
+ * Shows an example of a class, or of what it is not. Answer: `taught`, once it is on the disk.
+ *
+ * Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant.
+ */
+export interface TeachMessage {
+  type: "teach";
+  /** Its id; a new one makes a new class. */
+  label: string;
+  /** For people; left out, it stays, or is made of the id. */
+  name?: string;
+  /** `is`: this is it; `not`: it was taken for it and is not. */
+  said?: "is" | "not";
+  /** `id` of a kept event, see `mark`. */
+  event?: string;
+  /** Name of a stream, of whose last two minutes a moment is meant. */
+  stream?: string;
+  /** Wall time (ms) at which it begins. */
+  from_ms?: number | null;
+  /** Wall time (ms) at which it ends; null: half a second later. */
+  to_ms?: number | null;
+  /** A sound file (FLAC, OGG or WAV) as base64. */
+  sound?: string;
+  /** The pack on whose embeddings a new class rests; empty: the first that has any. */
+  pack?: string;
+}
+
+/** Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`. */
+export interface ForgetMessage {
+  type: "forget";
+  /** Id of the class. */
+  label: string;
+  /** Id of one example, see /v1/taught; empty: the class with all of them. */
+  example?: string;
 }
 
 /** What /v1/events answers. after: the `after` of the next request; more: whether there is more already. */
@@ -387,7 +493,10 @@ export type ServerMessage =
   | LaggedMessage
   | ErrorMessage
   | PushingMessage
-  | MarkedMessage;
+  | MarkedMessage
+  | AdjustedMessage
+  | RelabelledMessage
+  | TaughtMessage;
 
 /** What a client sends as JSON. */
-export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage;
+export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage | AdjustMessage | TeachMessage | ForgetMessage;

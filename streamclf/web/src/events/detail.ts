@@ -18,6 +18,7 @@ export class Detail {
   private readonly noClip = element("p", { class: "hint" });
   private readonly right = button(t.events.right, () => this.row && this.actions.mark(this.row, "right"));
   private readonly wrong = button(t.events.wrong, () => this.row && this.actions.mark(this.row, "wrong"));
+  private readonly many = button(t.tooMany.button, () => this.row && this.actions.tooMany(this.row));
   private readonly marked = element("span");
   private readonly was = element("input", {
     attrs: { type: "text", list: "label-names", "aria-label": t.events.itWas, placeholder: t.events.itWas, maxlength: "64" },
@@ -54,6 +55,7 @@ export class Detail {
         this.was,
         this.marked,
         button(t.events.whyLong, () => this.row && this.actions.why(this.row)),
+        this.many,
       ),
     );
     this.box.hidden = true;
@@ -130,7 +132,7 @@ export class Detail {
   private showMarks(row: Row, same: boolean): void {
     const marks = this.app.role === "admin" && row.stored !== null;
     const wrong = row.mark === "wrong";
-    this.right.hidden = this.wrong.hidden = !marks;
+    this.right.hidden = this.wrong.hidden = this.many.hidden = !marks;
     this.right.setAttribute("aria-pressed", String(row.mark === "right"));
     this.wrong.setAttribute("aria-pressed", String(wrong));
     // what somebody is writing is left alone

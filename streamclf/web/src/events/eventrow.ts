@@ -15,6 +15,8 @@ export interface Actions {
   /** Or take it back, where that is its mark already. */
   mark(row: Row, mark: "right" | "wrong"): void;
   why(row: Row): void;
+  /** Of this one's label: find a threshold that leaves fewer. */
+  tooMany(row: Row): void;
 }
 
 const PLAY = "M7 4.5v15l13-7.5z";

@@ -1,6 +1,7 @@
 // The events: what is open now, what ended, a day by the hour, and the one that is selected.
 
 import "./events.css";
+import "./toomany.css";
 
 import { button, element, setText } from "../dom";
 import { shortcut } from "../keys";
@@ -16,6 +17,7 @@ import { type Chosen, HeatMap } from "./heat";
 import { History, type Page } from "./history";
 import { Listing } from "./listing";
 import { type Mark, type Row, byOnset, rowOfMessage } from "./row";
+import { TooMany } from "./toomany";
 import { WindowedList } from "./windowed";
 
 const ID = "events";
@@ -36,6 +38,7 @@ class EventsView implements View, Actions {
   private bar!: FilterBar;
   private heat!: HeatMap;
   private detail!: Detail;
+  private many!: TooMany;
   private list!: WindowedList<Item>;
   private history!: History;
   private readonly listing = new Listing();
@@ -58,6 +61,7 @@ class EventsView implements View, Actions {
     this.bar = new FilterBar(app, (filter) => this.narrow(filter));
     this.heat = new HeatMap(app, (chosen) => this.narrowTo(chosen));
     this.detail = new Detail(app, this, (row, label) => this.sendMark(row, "wrong", label), () => this.unselect());
+    this.many = new TooMany(app);
     const head = document.querySelector<HTMLElement>(".head");
     const measure = (): void => root.style.setProperty("--headroom", `${head?.offsetHeight ?? 0}px`);
     if (head) new ResizeObserver(measure).observe(head);
@@ -130,6 +134,10 @@ class EventsView implements View, Actions {
 
   why(row: Row): void {
     this.app.go("why", row.id);
+  }
+
+  tooMany(row: Row): void {
+    if (this.app.role === "admin") this.many.open(row);
   }
 
   private historyOf(filter: Filter): History {
@@ -343,6 +351,7 @@ class EventsView implements View, Actions {
     shortcut("Enter", t.events.keys.play, () => this.current((row) => this.select(row, true)), ID);
     shortcut("r", t.events.keys.right, () => this.current((row) => this.mark(row, "right")), ID);
     shortcut("w", t.events.keys.wrong, () => this.current((row) => this.mark(row, "wrong")), ID);
+    shortcut("m", t.tooMany.key, () => this.current((row) => this.tooMany(row)), ID);
     shortcut("y", t.events.keys.why, () => this.current((row) => this.why(row)), ID);
   }
 

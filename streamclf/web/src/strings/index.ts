@@ -4,6 +4,7 @@ import { events, rules, why } from "./events";
 import { connection, login, now, shell, views } from "./shell";
 import { listening, live, microphone } from "./sound";
 import { streams } from "./streams";
+import { tooMany } from "./thresholds";
 import { locale } from "./words";
 
-export const t = { locale, views, shell, connection, now, live, events, why, rules, streams, login, microphone, listening };
+export const t = { locale, views, shell, connection, now, live, events, why, rules, streams, login, microphone, listening, tooMany };

@@ -1,0 +1,32 @@
+"""What a client may order of the daemon: a message, who may send it, and what does it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from streamclf.errors import ServeError
+from streamclf.protocol import wire
+from streamclf.serve.roles import Role
+from streamclf.serve.subscriber import Subscriber
+
+
+class Order(NamedTuple):
+    """For the role admin. `do` answers the subscriber itself, at once or later, and raises `ServeError` to refuse."""
+
+    code: Literal["bad-mark", "bad-adjust", "bad-teach"]
+    """Of the `error` that a refusal is answered with."""
+    what: str
+    """What it is, as the subject of a sentence: "marking events"."""
+    do: Callable[[Subscriber, Any], None]
+
+
+Orders = Mapping[type[wire.Message], Order]
+
+
+def obey(order: Order, subscriber: Subscriber, message: wire.Message, role: Role) -> None:
+    """Do it, or answer with why not."""
+    try:
+        if role < Role.ADMIN:
+            raise ServeError(f"{order.what} needs the role admin, and this connection has {role.name.lower()}")
+        order.do(subscriber, message)
+    except ServeError as fault:
+        subscriber.control(wire.Error(code=order.code, message=str(fault)))

@@ -1,0 +1,1 @@
+var e=`streamclf.v1`;export{e as t};
