@@ -141,6 +141,31 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
+class LoudnessMinute:
+    """How loud a stream was in one of its minutes of 3,000 frames, before any gain. dB; full scale (RMS of 1) is 0.
+
+    frames: of it that were heard; the rest was lost. laeq, lceq, lzeq: mean level, A-, C- and not weighted. lafmax:
+    highest A-weighted level with the time constant F (125 ms). lcpeak: highest C-weighted peak. l10, l50, l90: the
+    level LAF that was exceeded in 10, 50 and 90 % of the frames. bands: mean level of each third octave from 25 Hz on.
+    offset_db: what has to be added for dB over 20 micropascal; None where the stream is not calibrated.
+    """
+
+    stream: str
+    first_frame: int
+    frames: int
+    laeq: float
+    lceq: float
+    lzeq: float
+    lafmax: float
+    lcpeak: float
+    l10: float
+    l50: float
+    l90: float
+    bands: tuple[float, ...]
+    offset_db: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Spectrum columns of the frames of `levels`, for the eye: see `features.picture`.
 
@@ -203,4 +228,4 @@ class OtherLabels:
     stream: str = ""
 
 
-Output = FrameScores | Event | Levels | Picture | Sound | Gap | Status | Remembered | OtherLabels
+Output = FrameScores | Event | Levels | LoudnessMinute | Picture | Sound | Gap | Status | Remembered | OtherLabels

@@ -51,6 +51,7 @@ HOT = frozenset(
         "segmentation", "sensitivity", "server.listening", "health.muted_s",
         "store.keep_days", "store.max_mb", "store.headroom_mb", "scores.keep_days", "scores.max_mb",
         "selftest.every_min", "selftest.budget_ms", "selftest.sinks",
+        "loudness.enter_dbfs", "loudness.enter_dba", "loudness.offsets",
         *(f"{name}.{key}" for name in ("clips", "species", "watch") for key in SECTIONS[name].__struct_fields__),
     }
 )  # fmt: skip
@@ -237,6 +238,8 @@ class HotConfig:
         if "segmentation" in changed or "sensitivity" in changed:
             self._decide(ready)
         self._season(ready)
+        if any(key.startswith("loudness.") for key in changed):
+            self._ears.calls.call(partial(running.use_loudness, self._ears.engine, new.loudness))
         if any(key.startswith(("clips.", "store.", "scores.")) for key in changed):
             self._keep(new)
         if self._health.watchman is not None:

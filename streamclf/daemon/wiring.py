@@ -26,10 +26,12 @@ from streamclf.daemon.thresholds import write_thresholds
 from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed
+from streamclf.serve.http.loudness import LoudnessPage
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
 from streamclf.serve.http.why import Live
@@ -190,6 +192,8 @@ def make_server(
         folder, keep = archive.store.folder, archive.inbox.call
         live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
     routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
+    loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
+    routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
     return Server(

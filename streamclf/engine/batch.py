@@ -20,6 +20,7 @@ from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
+from streamclf.features.together import compute_together
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.session import Session
@@ -128,6 +129,7 @@ class GraphRunner:
 
     def _run(self, session: Session, ready: Sequence[Strand], guard: Guard, strict: bool) -> None:
         inputs = session.input_rows(len(ready))
+        compute_together([strand.frontend for strand in ready])
         asked = []
         for row, strand in zip(inputs, ready, strict=True):
             if strand.fresh:

@@ -25,7 +25,7 @@ class TrackOptions:
     """What a user may choose of a track.
 
     latency_ms: window-frames only: how late the final revision comes. average: mean of windows instead of the newest.
-    native: also keep native rows (offline use only; nothing bounds them but the file).
+    native: also keep native rows (offline use only; nothing bounds them but who takes them away).
     """
 
     latency_ms: int = 500

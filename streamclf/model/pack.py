@@ -4,6 +4,7 @@
     model.onnx    the graph, loaded from bytes after its hash was checked
     labels.csv    id,name,group,enter,hidden and, where wanted, enter_low,enter_high,min_on_ms,min_off_ms
     encoder.onnx  only with `encoded` features: a second graph that turns frames of samples into rows, each once
+    range.onnx    optional: how likely each label is at a place in a week of the year, see `Pack.range`
     golden.npz    optional: a reference input and every native row that must come out
     CARD.md       what it is, where it comes from, what it must not be used for
 
@@ -31,7 +32,8 @@ its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * 
 A term of fusion.csv adds `weight` times a logit to its label: the largest of the member's `labels` (ids between
 spaces), with logit = ln(p / (1 - p)) of a probability p, kept within +-`clip`. A line without member and labels is the
 label's bias, a weight added as it is. The probability of a label is sigmoid(bias + all of its terms). A label may have
-several terms of one member; a negative weight lets one sound speak against another.
+several terms of one member; a negative weight lets one sound speak against another. A term of weight 0 adds nothing: of
+the member `when` it only says when.
 """
 
 from typing import Literal
@@ -196,6 +198,10 @@ class Pack(msgspec.Struct, frozen=True):
     golden: bytes | None = None
     encoder: bytes | None = None
     """The graph of `encoded` features."""
+    range: bytes | None = None
+    """A graph from `place` (1, 3), latitude and longitude in degrees and the week, 1 to 48 (four a month), to `likely`
+    (1, classes): how likely each label is there and then, in [0, 1]. A label that is no species is as likely
+    everywhere."""
     members: tuple["Pack", ...] = ()
     """Of a fused pack, in the order of its manifest, as they run in it: with their level control."""
     fusion: Fusion | None = None

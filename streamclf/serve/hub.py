@@ -23,7 +23,19 @@ from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
-from streamclf.types import Event, FrameScores, Gap, OtherLabels, Output, Picture, Sound, Stage, Status, StreamState
+from streamclf.types import (
+    Event,
+    FrameScores,
+    Gap,
+    LoudnessMinute,
+    OtherLabels,
+    Output,
+    Picture,
+    Sound,
+    Stage,
+    Status,
+    StreamState,
+)
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
@@ -68,6 +80,8 @@ class Hub:
         """Packs that are told of with their first labels."""
         self.gaps: dict[str, int] = {}
         """stream -> gaps told so far."""
+        self.minutes: dict[str, LoudnessMinute] = {}
+        """stream -> how loud its newest whole minute was."""
         self._on_subscribe = on_subscribe
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
@@ -136,6 +150,8 @@ class Hub:
                 self._on_demand.sound(output)
             elif isinstance(output, Status):
                 self._publish_status(output)
+            elif isinstance(output, LoudnessMinute):
+                self.minutes[output.stream] = output
             elif isinstance(output, OtherLabels):
                 self._relabel(output)
 

@@ -138,5 +138,23 @@ STEPS = (
     CREATE INDEX moments_by_time ON moments (at_ns);
     CREATE INDEX moments_by_event ON moments (event) WHERE event <> '';
     """,
+    """
+    CREATE TABLE loudness (                     -- minutes.py; dB of full scale
+        stream TEXT NOT NULL,
+        since_ns INTEGER NOT NULL,
+        frames INTEGER NOT NULL,
+        laeq REAL NOT NULL,
+        lceq REAL NOT NULL,
+        lzeq REAL NOT NULL,
+        lafmax REAL NOT NULL,
+        lcpeak REAL NOT NULL,
+        l10 REAL NOT NULL,
+        l50 REAL NOT NULL,
+        l90 REAL NOT NULL,
+        offset_db REAL,                         -- NULL where the stream was not calibrated
+        bands BLOB NOT NULL,                    -- a byte for each third octave from 25 Hz on: half decibels over -127.5
+        PRIMARY KEY (since_ns, stream)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 VERSION = len(STEPS)
