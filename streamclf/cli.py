@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import click
 
+import streamclf.blas  # noqa: F401  numpy is imported later than this
 from streamclf import __version__, commands
 from streamclf.errors import INTERRUPTED, LimitError, StreamclfError, sentence
 
@@ -81,10 +82,8 @@ def _open_standard_files() -> None:
 def _take_little() -> None:
     """Address space that is only set aside counts as well where it is limited, as in containers and by `ulimit -v`.
 
-    Left alone, each thread sets 128 MiB aside for what it allocates, and OpenBLAS 40 MiB a core for threads that small
-    products only wait for. Whoever has set OPENBLAS_NUM_THREADS keeps it.
+    Left alone, each thread sets 128 MiB aside for what it allocates.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read as numpy is imported
     with suppress(AttributeError, OSError, TypeError):  # glibc alone has it
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Draws checkpoints at random, exports them, and prints how far each is from transformers on a real recording.
 
-    nice python tools/draw_checkpoints.py [--count 200] [--seed 0] [--minutes M] [--audio FILE]
+    nice python tools/draw_checkpoints.py [--count 200] [--first 0] [--seed 0] [--minutes M] [--audio FILE]
 
 Drawn are the class (of all that `streamclf export --families` lists, in turns), sizes, strides, the rate, the window,
 the labels, the problem type, the extractor's normalisation and the type of the saved weights. Of each, every row and
@@ -27,7 +27,7 @@ from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.clock import hop_of
 from streamclf.model.loader import load_pack
 from streamclf.model.session import Session
-from streamclf.train.data.scenes import read_sound
+from streamclf.train.data.sound import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families import families, family_of
@@ -78,6 +78,7 @@ def main() -> int:
     """Draw, compare and print. Returns 1 where a checkpoint could not be exported or is off by over 1e-4."""
     asked = argparse.ArgumentParser(description="Draw checkpoints, export them, and compare them with transformers.")
     asked.add_argument("--count", type=int, default=200)
+    asked.add_argument("--first", type=int, default=0, help="Number of the first, to go on with what is left.")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--minutes", type=float, default=1e9, help="Draw no more after so long.")
     asked.add_argument("--audio", type=Path, default=DEMO_FILE, help="Recording to compare them on.")
@@ -87,7 +88,7 @@ def main() -> int:
     random.Random(options.seed).shuffle(names)
     until = time.monotonic() + 60 * options.minutes
     done: list[Compared] = []
-    for number in range(options.count):
+    for number in range(options.first, options.first + options.count):
         if time.monotonic() > until:
             break
         drawn = draw(names[number % len(names)], random.Random(f"{options.seed} {number}"))

@@ -14,15 +14,14 @@ them: only its cost can be judged here. References are packs that are judged on 
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-# one thread, as in the daemon; must be set before numpy is imported
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy is imported
+
+# isort: split
 from models.default.recipe.corpus import load
 from models.default.recipe.judge import Judge, table
 from streamclf.errors import StreamclfError

@@ -57,7 +57,7 @@ def text(document: Schema) -> str:
 def states() -> str:
     """The whole file of states."""
     lines = [
-        f"// Made by `{COMMAND}` from the table of states in streamclf/types.py: change that, not this.",
+        f"// Made by `{COMMAND}` from the table of states in streamclf/states.py: change that, not this.",
         "",
         f"export type Tone = {' | '.join(json.dumps(str(tone)) for tone in Tone)};",
         "",

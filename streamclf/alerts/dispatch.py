@@ -24,6 +24,7 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.errors import StoreError, StreamclfError
 from streamclf.store.events import StoredEvent
 from streamclf.text import hide_secrets, one_line
+from streamclf.types import LoudnessMinute
 
 log = logging.getLogger("streamclf.alerts")
 
@@ -104,6 +105,11 @@ class Dispatcher:
         """(stream, label) -> probability now, for the sinks that show them."""
         for sink in self._sinks.values():
             sink.scores(probabilities)
+
+    def loudness(self, minutes: Mapping[str, LoudnessMinute]) -> None:
+        """Stream -> how loud its newest whole minute was, for the sinks that show that."""
+        for sink in self._sinks.values():
+            sink.loudness(minutes)
 
     async def stop(self) -> None:
         """What is being sent is given up, and sent again by the next run."""

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from streamclf.alerts import outbox
@@ -24,13 +25,14 @@ from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.errors import StoreError
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent
-from streamclf.types import Label
+from streamclf.types import Label, LoudnessMinute
 
 log = logging.getLogger("streamclf.alerts")
 
 LOOK_S = 1.0
 
 Probability = Callable[[str, str], float | None]
+_NO_MINUTES: Mapping[str, LoudnessMinute] = MappingProxyType({})
 
 
 class Writing(Protocol):
@@ -118,8 +120,11 @@ class AlertService:
         """Read the file now, changed or not (SIGHUP)."""
         self._told.set()
 
-    async def watch(self, probability: Probability) -> None:
-        """Once a second: has the file changed, and what do score sensors show. probability: of a stream's label now."""
+    async def watch(self, probability: Probability, minutes: Mapping[str, LoudnessMinute] = _NO_MINUTES) -> None:
+        """Once a second: has the file changed, and what do sensors show.
+
+        probability: of a stream's label now. minutes: how loud each stream's newest whole minute was.
+        """
         while True:
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -132,6 +137,7 @@ class AlertService:
                 self._take(self._rules.file)
             found = {(s.stream, s.label): probability(s.stream, s.label) for s in self._sensors}
             self._dispatcher.scores({key: value for key, value in found.items() if value is not None})
+            self._dispatcher.loudness({name: one for name, one in minutes.items() if name in self._labels})
 
     def _look(self, *, at_once: bool) -> bool:
         """Whether other rules are in force now, with all that their sinks need; on a thread beside the loop."""

@@ -1,21 +1,18 @@
 """What `classify` does with one file: heard by the engine, and what came of it, as it goes from process to process."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from streamclf.audio.gain import read_gain
 from streamclf.commands.formats import FileScores
+from streamclf.commands.rows import Pieces
 from streamclf.config import Config
-from streamclf.errors import SourceError
+from streamclf.errors import SourceError, StreamclfError
 from streamclf.types import F32, Event, FrameScores, Label, Stage
-
-_ERRORS = 2
 
 
 class FileWish(msgspec.Struct, frozen=True):
@@ -43,7 +40,8 @@ class PackLabels(msgspec.Struct, frozen=True):
 class Heard(msgspec.Struct):
     """What came of a file, `stream` as a stream. rate: Hz; samples: at that rate.
 
-    best: of each pack in order, the highest probability of each of its classes: (classes, ) float32.
+    best: of each pack in order, the highest probability of each of its classes: (classes, ) float32. Rows are given on
+    as they are made.
     """
 
     path: str
@@ -51,7 +49,6 @@ class Heard(msgspec.Struct):
     rate: int
     samples: int
     events: list[Event]
-    scores: list[FileScores]
     best: list[F32]
 
 
@@ -62,7 +59,12 @@ class Failed(msgspec.Struct):
     said: str
 
 
+class ResultsError(StreamclfError):
+    """What was heard cannot be written."""
+
+
 Tell = Callable[[str], None]
+TakeRows = Callable[[FileScores], None]
 Advance = Callable[[float], None]
 """Takes how much of the file has been heard, 0 to 1."""
 
@@ -80,8 +82,8 @@ class FileEar:
             for runner in self._engine.runners
         ]
 
-    def hear(self, path: str, name: str, *, tell: Tell, advance: Advance) -> Heard:
-        """One file. tell: takes what is damaged or hidden. Raises what reading it raises."""
+    def hear(self, path: str, name: str, *, tell: Tell, advance: Advance, rows: TakeRows) -> Heard:
+        """One file. tell: takes what is damaged or hidden; rows: pieces of score rows. Raises what reading raises."""
         from streamclf.audio.sources.file import open_blocks
         from streamclf.audio.sources.spec import SourceSpec
         from streamclf.engine.offline import run_blocks
@@ -90,9 +92,9 @@ class FileEar:
         gain = read_gain(wish.config.gain)
         spec = SourceSpec("file", path, name, channel=wish.channel)
         rate, total, blocks = open_blocks(Path(path), spec=spec, problem=tell, notice=tell)
-        heard = Heard(path, name, rate, 0, [], [], [np.zeros(len(pack.labels), np.float32) for pack in self.packs])
-        parts: dict[str, list[FrameScores]] = {pack.name: [] for pack in self.packs}
-        best = dict(zip(parts, heard.best, strict=True))
+        heard = Heard(path, name, rate, 0, [], [np.zeros(len(pack.labels), np.float32) for pack in self.packs])
+        pieces = {pack.name: self._pieces(heard, pack, rows) for pack in self.packs}
+        best = dict(zip(pieces, heard.best, strict=True))
         counted = _counted(blocks, heard, lambda samples: advance(min(1.0, samples / total)) if total else None)
         try:
             for outputs in run_blocks(engine, name, rate=rate, blocks=counted, gain=gain, keep=True):
@@ -101,34 +103,37 @@ class FileEar:
                         if output.stage is Stage.CLOSE:
                             heard.events.append(output)
                     elif isinstance(output, FrameScores) and output.final:
-                        if wish.scores:
-                            parts[output.pack].append(output)
+                        if wish.scores and not wish.native:
+                            pieces[output.pack].add(output.first_frame, output.rows)
                         if wish.best:
                             np.maximum(best[output.pack], output.rows.max(axis=0), out=best[output.pack])
+                if wish.native:
+                    self._take_native(name, pieces)
             if not heard.samples:
                 raise SourceError(f"{path} holds no sound that can be read; give a recording with sound in it")
             heard.events.sort(key=lambda event: (event.onset_frame, event.pack, event.label))
-            if wish.scores:
-                heard.scores = [self._gather(heard, pack, parts.pop(pack.name)) for pack in self.packs]
+            for each in pieces.values() if wish.scores else ():
+                each.end()
             return heard
         finally:
             if name in engine.streams:
                 engine.remove(name)
 
-    def _gather(self, heard: Heard, pack: PackLabels, parts: list[FrameScores]) -> FileScores:
-        def scores(first: int, rows: F32, starts: tuple[int, ...] | None = None) -> FileScores:
-            return FileScores(
-                heard.stream, pack.name, pack.labels, heard.rate, pack.rate, first, rows, starts, file=heard.path
-            )
+    def _pieces(self, heard: Heard, pack: PackLabels, rows: TakeRows) -> Pieces:
+        none = np.zeros((0, len(pack.labels)), dtype=np.float32)
+        starts = () if self._wish.native else None
+        blank = FileScores(
+            heard.stream, pack.name, pack.labels, heard.rate, pack.rate, 0, none, starts, file=heard.path
+        )
+        return Pieces(blank, rows)
 
-        empty = np.zeros((0, len(pack.labels)), dtype=np.float32)
-        if self._wish.native:
-            track = next(t for t in self._engine.tracks[heard.stream] if t.manifest.name == pack.name)
-            runs = track.native or []
-            starts = tuple(start + j * track.hop for start, run in runs for j in range(len(run)))
-            return scores(0, np.concatenate([run for _, run in runs]) if runs else empty, starts)
-        rows = np.concatenate([part.rows for part in parts]) if parts else empty
-        return scores(parts[0].first_frame if parts else 0, rows)
+    def _take_native(self, name: str, pieces: Mapping[str, Pieces]) -> None:
+        """The runs that came since the last time; a track keeps them for whoever takes them."""
+        for track in self._engine.tracks[name]:
+            for start, run in track.native or ():
+                pieces[track.manifest.name].add(0, run, [start + at * track.hop for at in range(len(run))])
+            if track.native:
+                track.native.clear()
 
 
 def _counted(blocks: Iterable[F32], heard: Heard, advance: Callable[[int], object]) -> Iterator[F32]:
@@ -146,30 +151,3 @@ def names_of(files: Sequence[Path]) -> dict[Path, str]:
     places = {Path(os.path.abspath(path)): path for path in reversed(files)}
     top = Path(os.path.commonpath([place.parent for place in places]))
     return {path: place.relative_to(top).as_posix() for place, path in reversed(places.items())}
-
-
-@contextmanager
-def own_errors(sys_: Any) -> Iterator[None]:
-    """Standard error is ours alone: what libraries print there past Python (mpg123 of a damaged mp3) goes nowhere.
-
-    sys_: the module. Only for a process that does nothing else meanwhile.
-    """
-    try:
-        mine = sys_.stderr.fileno() == _ERRORS
-        real = os.dup(_ERRORS)
-    except (AttributeError, OSError, ValueError):  # it is closed, or no file
-        yield
-        return
-    before = sys_.stderr
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), _ERRORS)
-    try:
-        if mine:
-            sys_.stderr = os.fdopen(os.dup(real), "w", encoding=before.encoding, errors=before.errors, buffering=1)
-        yield
-    finally:
-        if mine:
-            sys_.stderr.close()
-            sys_.stderr = before
-        os.dup2(real, _ERRORS)
-        os.close(real)

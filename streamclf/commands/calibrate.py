@@ -13,6 +13,7 @@ import numpy as np
 
 from streamclf.alerts.calibrate import CONFIDENCE, Proposal, ScoredClip, propose, runs_of
 from streamclf.alerts.proposals import in_force, right_spans, strictest, table_of, too_little
+from streamclf.audio.sources.hush import own_errors
 from streamclf.clock import FRAME_MS, NS_PER_SECOND
 from streamclf.commands.scores import logged
 from streamclf.commands.times import parse_time, span_text
@@ -118,6 +119,7 @@ def _wanted(stretches: Sequence[Stretch], labels: str | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+@own_errors()
 def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     """The recordings of `label`, through the pack as it runs live."""
     from streamclf.audio.sources.file import open_blocks

@@ -14,7 +14,7 @@ from streamclf.daemon.ground import read_settings
 from streamclf.daemon.heartbeat import check_heartbeat, heartbeat_of
 from streamclf.daemon.selftest import check_selftest
 from streamclf.daemon.watchman import check_watch
-from streamclf.engine.build import check_labels, load_packs, read_species
+from streamclf.engine.build import check_labels, known_packs, read_species
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError, StreamclfError
@@ -76,7 +76,7 @@ def told(path: Path, mistake: Mistake) -> str:
 
 def config_mistakes(config: Config, *, offline: bool) -> Iterator[str]:
     """Everything that the daemon would refuse, a sentence each. Raises `PackError` where packs cannot be read."""
-    packs = load_packs(config.model)
+    packs = known_packs(config)
     checks: list[Callable[[], object]] = [
         lambda: _check_sources(config),
         lambda: check_labels(config, packs),

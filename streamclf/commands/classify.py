@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of, own_errors
+from streamclf.audio.sources.hush import own_errors
+from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of
+from streamclf.commands.formats import FileScores
 from streamclf.commands.options import as_gain
 from streamclf.commands.results import FORMATS, Results, format_of
 from streamclf.commands.workers import FileAsked, Workers, attempt
@@ -65,14 +67,15 @@ def classify(
         jobs = 0
     failed: list[str] = []
     with ExitStack() as stack:
-        stack.enter_context(own_errors(sys))
+        stack.enter_context(own_errors())
         progress = stack.enter_context(_Progress(asked))
-        packs, heard = _hear(wish, asked, jobs, progress, stack)
+        packs, hear = _hear(wish, asked, jobs, progress, stack)
         results = Results(packs, what, form, out, many=len(asked) > 1)
         stack.callback(results.close)
-        for at, one in enumerate(heard):
+        for at, one in enumerate(hear(results)):
+            results.end(asked[at].name, whole=isinstance(one, Heard))
             if isinstance(one, Heard):
-                _write(results, one)
+                results.write(one)
             else:
                 failed.append(one.path)
                 if len(asked) == 1:
@@ -83,29 +86,35 @@ def classify(
         raise StreamclfError(f"{len(failed)} of {len(asked)} files could not be read: {', '.join(failed)}")
 
 
+_Hear = Callable[[Results], Iterator[Heard | Failed]]
+
+
 def _hear(
     wish: FileWish, asked: Sequence[FileAsked], jobs: int, progress: "_Progress", stack: ExitStack
-) -> tuple[Sequence[PackLabels], Iterator[Heard | Failed]]:
-    """The packs that hear, and what comes of each file in order. jobs: processes, 0 for this one alone."""
+) -> tuple[Sequence[PackLabels], _Hear]:
+    """The packs that hear, and how: rows go to the results, what came of each file is given in order.
+
+    jobs: processes, 0 for this one alone.
+    """
     if jobs:
         workers = stack.enter_context(Workers(wish, jobs, tell=_warn, advance=progress.advance))
-        return workers.packs, workers.heard(asked)
+
+        def together(results: Results) -> Iterator[Heard | Failed]:
+            for one in workers.heard(asked, mixed=results.apart):
+                if isinstance(one, FileScores):
+                    results.rows(one)
+                else:
+                    yield one
+
+        return workers.packs, together
     ear = FileEar(wish)
 
-    def heard() -> Iterator[Heard | Failed]:
+    def alone(results: Results) -> Iterator[Heard | Failed]:
         for at, one in enumerate(asked):
-            yield attempt(ear, one.path, one.name, tell=_warn, advance=partial(progress.advance, at))
+            advance = partial(progress.advance, at)
+            yield attempt(ear, one.path, one.name, tell=_warn, advance=advance, rows=results.rows)
 
-    return ear.packs, heard()
-
-
-def _write(results: Results, one: Heard) -> None:
-    try:
-        results.write(one)
-    except BrokenPipeError:
-        raise
-    except OSError as fault:
-        raise StreamclfError(f"results cannot be written: {fault.strerror}; choose another --out") from None
+    return ear.packs, alone
 
 
 def _cores() -> int:

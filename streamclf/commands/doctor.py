@@ -95,7 +95,7 @@ def _version_of(wheel: str) -> str:
 
 def _providers() -> Iterator[Check]:
     try:
-        from streamclf.model.session import probe_providers
+        from streamclf.model.providers import probe_providers
     except ImportError as error:
         yield Check("provider cpu", State.PROBLEM, f"ONNX Runtime cannot be imported: {error}", "install it again")
         return

@@ -5,7 +5,6 @@ spreadsheet would take for a formula gets an apostrophe in front.
 """
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from streamclf.clock import FRAME_MS
 from streamclf.text import cell
 from streamclf.types import F32, Event, Label
 
+LINE_ROWS = 50
+"""Of a message in ndjson."""
 EVENT_FORMATS = ("ndjson", "csv", "audacity", "raven")
 EVENT_COLUMNS: dict[str, Any] = {
     "stream": "",
@@ -36,7 +37,7 @@ EVENT_COLUMNS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class FileScores:
-    """All rows of one pack on one file.
+    """Rows of one pack on one file, all of them or a piece.
 
     rows: (frames, classes) float32; row i belongs to frame `first_frame + i`, or, with `native`, to the run that
     starts at sample `starts[i]` of the pack's rate.
@@ -59,7 +60,7 @@ def seconds(frame: int) -> float:
     return frame * FRAME_MS / 1000
 
 
-def scores_ndjson(scores: FileScores, out: TextIO, *, batch: int = 50) -> None:
+def scores_ndjson(scores: FileScores, out: TextIO, *, batch: int = LINE_ROWS) -> None:
     """One message of up to `batch` rows a line, shaped like the wire's score message."""
     ids = [label.id for label in scores.labels]
     for at in range(0, len(scores.rows), batch):
@@ -90,7 +91,8 @@ def scores_csv(scores: FileScores, out: TextIO, *, header: bool = True) -> None:
     if header:
         writer.writerow(["file", first, "start_s", *(label.id for label in scores.labels)])
     file = cell(scores.file)
-    for index, row in enumerate(scores.rows.tolist()):
+    for index, values in enumerate(scores.rows):
+        row = values.tolist()
         if scores.starts is None:
             position, start = scores.first_frame + index, seconds(scores.first_frame + index)
         else:
@@ -109,26 +111,6 @@ def score_columns(scores: FileScores) -> dict[str, Any]:
         place = {"start_sample": starts, "start_s": starts / scores.pack_rate}
     labels = {label.id: scores.rows[:, at] for at, label in enumerate(scores.labels)}
     return {"file": [scores.file] * count, **place, **labels}
-
-
-def scores_npz(scores: FileScores) -> bytes:
-    """scores (frames, classes) float32, first_frame, labels, rate (Hz), pack, recording, frame_ms; never pickled."""
-    arrays: dict[str, Any] = {
-        "scores": scores.rows,
-        "first_frame": np.int64(scores.first_frame),
-        "labels": np.array([label.id for label in scores.labels]),
-        "rate": np.int64(scores.rate),
-        "pack": np.array(scores.pack),
-        "recording": np.array(scores.file),
-        "frame_ms": np.int64(FRAME_MS),
-    }
-    if scores.starts is not None:
-        arrays["start_samples"] = np.array(scores.starts, dtype=np.int64)
-        arrays["pack_rate"] = np.int64(scores.pack_rate)
-        del arrays["first_frame"]
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def events_ndjson(events: Sequence[Event], out: TextIO, *, file: str = "") -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from streamclf import __version__
 from streamclf.audio.sources.file import open_blocks
+from streamclf.audio.sources.hush import own_errors
 from streamclf.client.snapshot import MOST_LANES
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
 from streamclf.config import Config
@@ -49,6 +50,7 @@ class Glimpse:
     rows: int
 
 
+@own_errors()
 def hear(
     model: str, recording: Path, *, begin_s: float, seconds: int, labels: Sequence[str], hop_ms: int | None
 ) -> Glimpse:

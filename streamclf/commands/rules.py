@@ -11,7 +11,7 @@ from streamclf.alerts.sinks import kind_of
 from streamclf.commands.checks import check_rules, told, vocabulary
 from streamclf.commands.text import table
 from streamclf.config import load, rules_file
-from streamclf.engine.build import load_packs
+from streamclf.engine.build import known_packs
 from streamclf.errors import ConfigError
 
 HELP = "Check and show the rules of alerts."
@@ -38,7 +38,7 @@ def check(file: Path | None, offline: bool, config_file: Path | None) -> None:
     """
     config = load(file=config_file)
     path = file or rules_file(config)
-    found, mistakes = check_rules(path, vocabulary(config, load_packs(config.model)), offline=offline)
+    found, mistakes = check_rules(path, vocabulary(config, known_packs(config)), offline=offline)
     if len(mistakes) == 1:
         raise ConfigError(f"{path}:{mistakes[0].line}: {mistakes[0]}")
     if mistakes:
@@ -55,7 +55,7 @@ def show(file: Path | None, config_file: Path | None) -> None:
     """Print each rule in words: what it listens for, when, and whom it tells."""
     config = load(file=config_file)
     path = file or rules_file(config)
-    found = load_rules(path, known=vocabulary(config, load_packs(config.model)))
+    found = load_rules(path, known=vocabulary(config, known_packs(config)))
     click.echo(f"{said(found)} from {path}; {place_in_words(found.place)}\n")
     table(
         ("rule", "labels", "told when", "not told when", "to"),

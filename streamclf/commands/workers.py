@@ -2,8 +2,8 @@
 
 Each process has an engine of its own and takes one file at a time, so a file that crashes a library takes one process
 with it, is named, and another process takes its place. Messages are msgpack behind their length, on pipes. At most a
-few results wait for their turn. A process writes nothing on standard error: what libraries say of damaged files is of
-no use.
+few results wait for their turn, and some megabytes of rows: then a process whose turn it is not stands still. A process
+writes nothing on standard error: what libraries say of damaged files is of no use.
 """
 
 import os
@@ -11,6 +11,7 @@ import selectors
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, Any
@@ -18,12 +19,24 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels
+from streamclf.commands.batch import (
+    Advance,
+    Failed,
+    FileEar,
+    FileWish,
+    Heard,
+    PackLabels,
+    ResultsError,
+    TakeRows,
+    Tell,
+)
+from streamclf.commands.formats import FileScores
 from streamclf.errors import StreamclfError
 
 _LENGTH = 8  # bytes of it
 _ARRAY = 1  # of msgpack's extensions
 _AHEAD = 3  # files for each process that may be heard before their turn
+_HELD_BYTES = 64 << 20  # of rows that wait for their turn
 _STEP = 0.01  # of a file: progress is told no more often
 
 
@@ -54,6 +67,12 @@ class Warned(msgspec.Struct, tag=True):
     said: str
 
 
+class RowPiece(msgspec.Struct, tag=True):
+    """Rows of the file, a piece."""
+
+    piece: FileScores
+
+
 class Done(msgspec.Struct, tag=True):
     """What came of the file."""
 
@@ -69,7 +88,9 @@ class WorkerError(StreamclfError):
         self.exit_code = exit_code
 
 
-_Answer = Ready | Advanced | Warned | Done
+_Answer = Ready | Advanced | Warned | RowPiece | Done
+_Came = FileScores | Heard | Failed
+"""Pieces of rows of a file, then the last, what came of it."""
 
 
 def _plain(value: Any) -> Any:
@@ -138,17 +159,22 @@ def _answer(ear: FileEar, asked: FileAsked, out: IO[bytes]) -> Done:
             told = share
             _send(out, Advanced(share))
 
-    result = attempt(ear, asked.path, asked.name, tell=lambda said: _send(out, Warned(said)), advance=advance)
+    result = attempt(
+        ear,
+        asked.path,
+        asked.name,
+        tell=lambda said: _send(out, Warned(said)),
+        advance=advance,
+        rows=lambda piece: _send(out, RowPiece(piece)),
+    )
     return Done(failed=result) if isinstance(result, Failed) else Done(result)
 
 
-def attempt(
-    ear: FileEar, path: str, name: str, *, tell: Callable[[str], None], advance: Callable[[float], None]
-) -> Heard | Failed:
-    """Hear one file, whatever is wrong with it."""
+def attempt(ear: FileEar, path: str, name: str, *, tell: Tell, advance: Advance, rows: TakeRows) -> Heard | Failed:
+    """Hear one file, whatever is wrong with it. Rows that were made before it broke have been given on."""
     try:
-        return ear.hear(path, name, tell=tell, advance=advance)
-    except (BrokenPipeError, KeyboardInterrupt):
+        return ear.hear(path, name, tell=tell, advance=advance, rows=rows)
+    except (BrokenPipeError, KeyboardInterrupt, ResultsError):
         raise
     except StreamclfError as fault:
         return Failed(path, str(fault))
@@ -157,11 +183,15 @@ def attempt(
 
 
 class _Process:
-    """One of them. asked: the file that it hears, by its place among all, None for none."""
+    """One of them.
+
+    asked: the file that it hears, by its place among all, None for none. heeded: whether its answers are read.
+    """
 
     def __init__(self, wish: FileWish) -> None:
         # the same modules as here, wherever they were found; -P: none of the working folder
-        script = f"import sys; sys.path[:] = {sys.path!r}; from streamclf.commands.workers import work; work()"
+        first = f"import sys; sys.path[:] = {sys.path!r}; import streamclf.blas"
+        script = f"{first}; from streamclf.commands.workers import work; work()"
         self._it = subprocess.Popen(
             [sys.executable, "-P", "-c", script],
             stdin=subprocess.PIPE,
@@ -175,6 +205,7 @@ class _Process:
         self._in, self.out = self._it.stdin, self._it.stdout
         self.pid = self._it.pid
         self.asked: int | None = None
+        self.heeded = False
         self.packs: list[PackLabels] | None = None
         self.send(wish)
 
@@ -221,6 +252,9 @@ class Workers:
         self._advance = advance
         self._selector = selectors.DefaultSelector()
         self._processes: list[_Process] = []
+        self._waiting: dict[int, deque[_Came]] = {}  # bound: `_AHEAD` files for each process, `_HELD_BYTES` of rows
+        self.held_bytes = 0
+        """Of rows that wait for their turn."""
         for _ in range(count):
             self._begin()
 
@@ -237,7 +271,7 @@ class Workers:
         """Those that hear. Waits for the first process. Raises `WorkerError`."""
         first = self._processes[0]
         while first.packs is None:
-            self._take(first, {}, [])
+            self._take(first, [])
         return first.packs
 
     @property
@@ -245,14 +279,19 @@ class Workers:
         """Of the processes."""
         return [process.pid for process in self._processes]
 
-    def heard(self, files: Sequence[FileAsked]) -> Iterator[Heard | Failed]:
-        """What comes of each file, in order."""
-        results: dict[int, Heard | Failed] = {}  # bound: `_AHEAD` for each process
+    def heard(self, files: Sequence[FileAsked], *, mixed: bool = False) -> Iterator[_Came]:
+        """What came of the files, in their order. mixed: rows come at once, whoever's turn it is."""
         given = following = 0
         while given < len(files):
-            while given in results:
-                yield results.pop(given)
-                given += 1
+            while self._waiting.get(given):
+                one = self._next(given)
+                yield one
+                if not isinstance(one, FileScores):
+                    del self._waiting[given]
+                    given += 1
+            for at in sorted(self._waiting) if mixed else ():
+                while isinstance(self._waiting[at][0] if self._waiting[at] else None, FileScores):
+                    yield self._next(at)
             for process in self._processes:
                 ahead = given + _AHEAD * len(self._processes)
                 if process.packs is not None and process.asked is None and following < min(len(files), ahead):
@@ -260,15 +299,30 @@ class Workers:
                     process.send(files[following])
                     following += 1
             if given < len(files):
+                for process in self._processes:
+                    self._heed(process, self.held_bytes < _HELD_BYTES or process.asked in (given, None))
                 for key, _ in self._selector.select():
-                    self._take(key.data, results, files)
+                    self._take(key.data, files)
+
+    def _next(self, at: int) -> _Came:
+        one = self._waiting[at].popleft()
+        if isinstance(one, FileScores):
+            self.held_bytes -= one.rows.nbytes
+        return one
+
+    def _heed(self, process: _Process, wanted: bool) -> None:
+        if wanted and not process.heeded:
+            self._selector.register(process.out, selectors.EVENT_READ, process)
+        elif process.heeded and not wanted:
+            self._selector.unregister(process.out)
+        process.heeded = wanted
 
     def _begin(self) -> None:
         process = _Process(self._wish)
         self._processes.append(process)
-        self._selector.register(process.out, selectors.EVENT_READ, process)
+        self._heed(process, True)
 
-    def _take(self, process: _Process, results: dict[int, Heard | Failed], files: Sequence[FileAsked]) -> None:
+    def _take(self, process: _Process, files: Sequence[FileAsked]) -> None:
         """One answer of it."""
         answer = process.answer()
         match answer:
@@ -281,21 +335,28 @@ class Workers:
                     self._advance(process.asked, answer.share)
             case Warned():
                 self._tell(answer.said)
+            case RowPiece():
+                self.held_bytes += answer.piece.rows.nbytes
+                self._came(process, answer.piece)
             case Done():
                 result = answer.result or answer.failed
-                assert process.asked is not None
                 assert result is not None
-                results[process.asked], process.asked = result, None
+                self._came(process, result)
+                process.asked = None
             case None:
-                self._lose(process, results, files)
+                self._lose(process, files)
 
-    def _lose(self, process: _Process, results: dict[int, Heard | Failed], files: Sequence[FileAsked]) -> None:
+    def _came(self, process: _Process, one: _Came) -> None:
+        assert process.asked is not None
+        self._waiting.setdefault(process.asked, deque()).append(one)
+
+    def _lose(self, process: _Process, files: Sequence[FileAsked]) -> None:
         how = process.ended()
-        self._selector.unregister(process.out)
+        self._heed(process, False)
         self._processes.remove(process)
         process.end()
         if process.packs is None or process.asked is None:
             raise StreamclfError(f"a process that was to hear files {how}; try with --jobs 1")
         path = files[process.asked].path
-        results[process.asked] = Failed(path, f"{path} cannot be heard: the process that heard it {how}")
+        self._came(process, Failed(path, f"{path} cannot be heard: the process that heard it {how}"))
         self._begin()

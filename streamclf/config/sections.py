@@ -145,6 +145,21 @@ class SpeciesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lines of this place hold, and those of none."""
 
 
+class LoudnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How loud it is: the label `loud` of every stream, and levels by the minute."""
+
+    enabled: bool = True
+    """Whether loudness is measured: then every stream has the label `loud`, unless one of its packs has that."""
+    enter_dbfs: Annotated[float, msgspec.Meta(ge=-120, le=20)] = -10.0
+    """Level (A-weighted, time constant F, full scale being 0) from which a stream is loud that is not calibrated."""
+    enter_dba: Annotated[float, msgspec.Meta(ge=0, le=160)] = 85.0
+    """Level in dB(A) from which a stream is loud that has an offset."""
+    leave_below_db: Annotated[float, msgspec.Meta(ge=0, le=40)] = 6.0
+    """Decibels under that level at which it is no longer loud."""
+    offsets: dict[str, Annotated[float, msgspec.Meta(ge=0, le=220)]] = {}
+    """Calibration: stream = dB(A) of full scale; `streamclf loudness calibrate` measures it."""
+
+
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What counts as heard."""
 
@@ -283,6 +298,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watch: WatchConfig = WatchConfig()
     log: LogConfig = LogConfig()
     health: HealthConfig = HealthConfig()
+    loudness: LoudnessConfig = LoudnessConfig()
     species: SpeciesConfig = SpeciesConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""

@@ -21,11 +21,13 @@ from streamclf.daemon.problems import DaemonProblems
 from streamclf.daemon.samples import LastMinute
 from streamclf.daemon.sources import SourceStream
 from streamclf.engine.batch import Failure
+from streamclf.engine.loud import LEVELS
+from streamclf.features.octaves import BAND_NAMES
 from streamclf.protocol.status import Grade
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
-from streamclf.types import GapReason, Stage
+from streamclf.types import GapReason, Shape, Stage
 
 
 class Gauges(Collector):
@@ -58,7 +60,7 @@ class Gauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Of all streams and packs, as they are now."""
-        return [*self._of_streams(time.time_ns()), *self._of_packs(), self._of_problems()]
+        return [*self._of_streams(time.time_ns()), *self._of_packs(), *self._of_loudness(), self._of_problems()]
 
     def _begin(self) -> None:
         """Every series is there from the start, at 0: what grows from nothing is seen to grow."""
@@ -72,6 +74,8 @@ class Gauges(Collector):
                 for stage in Stage:
                     metrics.EVENTS.labels(info.name, pack, stage.value)
         for name, pack_info in self._hub.packs.items():
+            if pack_info.shape is Shape.DERIVED:
+                continue  # it has no runs
             metrics.HOP_MS.labels(name).set(pack_info.hop_ms)
             for metric in (metrics.MODEL_RUNS, metrics.BAD_ROWS, metrics.PACKS_REBUILT, metrics.PACK_PROBLEM):
                 metric.labels(name)
@@ -113,6 +117,21 @@ class Gauges(Collector):
             found = minute.pack(info, streams=0).rtf
             rtf.add_metric([info.name], math.nan if found is None else found)
         return [rtf]
+
+    def _of_loudness(self) -> list[Metric]:
+        levels = _gauge("loudness_decibels", "Level of the newest whole minute, with the stream's offset",
+                        ["stream", "level"])  # fmt: skip
+        bands = _gauge("loudness_band_decibels", "The same of each third octave (middle in Hz)", ["stream", "hz"])
+        offset = _gauge("loudness_offset_decibels", "dB(A) of full scale, of streams that are calibrated")
+        for name, minute in list(self._hub.minutes.items()):
+            added = minute.offset_db or 0.0
+            for level in LEVELS:
+                levels.add_metric([name, level], getattr(minute, level) + added)
+            for hz, value in zip(BAND_NAMES, minute.bands, strict=False):
+                bands.add_metric([name, hz], value + added)
+            if minute.offset_db is not None:
+                offset.add_metric([name], minute.offset_db)
+        return [levels, bands, offset]
 
     def _of_problems(self) -> Metric:
         count = _gauge("problems", "Problems that there are now, as /healthz and /v1/status list them", ["grade"])

@@ -93,7 +93,7 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
     heartbeat_of(config.watch)
     selftest = prepare(config.selftest, engine)
-    listed = read_species(config, [runner.pack for runner in engine.runners])
+    listed = read_species(config, engine.packs)
     if listed is not None:
         engine.allow(config.species.packs, listed.allowed(date.today()))
     return Ground(read_settings(config), rules, selftest, Seasons(config.species.packs, listed))

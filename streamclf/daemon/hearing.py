@@ -23,7 +23,7 @@ from streamclf.daemon.cores import Waits
 from streamclf.daemon.sources import SourceStream
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import PackInfo, StreamInfo
-from streamclf.types import Status, StreamState
+from streamclf.types import Shape, Status, StreamState
 
 LOOK_S = 0.2
 OWN = (StreamState.STALLED, StreamState.MUTED, StreamState.UNSCORED)
@@ -257,7 +257,8 @@ class Hearing:
             self._waits.since()  # what was before is none of it; to look costs half a millisecond
 
     def _ear(self, one: SourceStream) -> Ear:
-        packs = {name: self._hub.packs[name] for name in one.info.packs}
+        # what is derived comes also where no model scores
+        packs = {name: pack for name in one.info.packs if (pack := self._hub.packs[name]).shape is not Shape.DERIVED}
         resting = StreamState.DEMO if one.info.demo else StreamState.LIVE
         ear = self.ears[one.name] = Ear(one.name, one.info.rate, packs, resting)
         return ear

@@ -51,6 +51,7 @@ HOT = frozenset(
         "segmentation", "sensitivity", "server.listening", "health.muted_s",
         "store.keep_days", "store.max_mb", "store.headroom_mb", "scores.keep_days", "scores.max_mb",
         "selftest.every_min", "selftest.budget_ms", "selftest.sinks",
+        "loudness.enter_dbfs", "loudness.enter_dba", "loudness.offsets",
         *(f"{name}.{key}" for name in ("clips", "species", "watch") for key in SECTIONS[name].__struct_fields__),
     }
 )  # fmt: skip
@@ -194,7 +195,7 @@ class HotConfig:
     def _prepare(self, new: Config) -> _Ready:
         """Check what is to be taken over; in a thread. Raises `StreamclfError`."""
         engine, now = self._ears.engine, self._ears.in_force.config
-        packs = [runner.pack for runner in engine.runners]
+        packs = engine.packs
         waiting = [key for key in differing(now, new) if key not in HOT]
         waiting += self._too_long(now, new)
         new = with_keys(new, waiting, now)
@@ -237,6 +238,8 @@ class HotConfig:
         if "segmentation" in changed or "sensitivity" in changed:
             self._decide(ready)
         self._season(ready)
+        if any(key.startswith("loudness.") for key in changed):
+            self._ears.calls.call(partial(running.use_loudness, self._ears.engine, new.loudness))
         if any(key.startswith(("clips.", "store.", "scores.")) for key in changed):
             self._keep(new)
         if self._health.watchman is not None:

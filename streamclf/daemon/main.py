@@ -25,6 +25,7 @@ from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import loudness_of
 from streamclf.errors import ConfigError, PackError
 from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
@@ -113,7 +114,7 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
 def _load_packs(config: Config) -> Engine:
     """Packs are what the configuration names: where one cannot be used, no other start helps before that is changed."""
     try:
-        return build_engine(config, patience_s=PATIENCE_S)
+        return build_engine(config, patience_s=PATIENCE_S, derive=partial(loudness_of, config.loudness))
     except PackError as fault:
         raise ConfigError(str(fault)) from None
 

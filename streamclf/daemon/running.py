@@ -8,11 +8,13 @@ from datetime import date
 from functools import partial
 
 from streamclf.alerts.service import AlertService
+from streamclf.config import LoudnessConfig
 from streamclf.daemon.ground import Seasons
 from streamclf.daemon.hearing import Word
 from streamclf.daemon.problems import PartProblems
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import Loud
 from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
 from streamclf.serve.lookback import probability
@@ -64,7 +66,7 @@ class Alerting:
 
 async def watch_rules(alerts: AlertService, hub: Hub) -> None:
     """For ever: has the file of rules changed, and what do sensors show."""
-    await alerts.watch(partial(probability, hub))
+    await alerts.watch(partial(probability, hub), hub.minutes)
 
 
 async def tell_problems(problems: PartProblems, server: Server) -> None:
@@ -103,6 +105,14 @@ async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls) -
         if today != before and seasons.listed is not None:
             calls.call(partial(allow, engine, seasons.packs, seasons.listed.allowed(today)))
         before = today
+
+
+def use_loudness(engine: Engine, config: LoudnessConfig) -> list[Status]:
+    """For the model thread."""
+    for one in engine.derived:
+        if isinstance(one, Loud):
+            one.use(config)
+    return []
 
 
 def allow(engine: Engine, packs: Sequence[str], labels: frozenset[str] | None) -> list[Status]:

@@ -154,7 +154,7 @@ def prepare(config: SelftestConfig, engine: Engine) -> SelfTest | None:
         raise ConfigError(f"a source is called {STREAM}, which is the self-test's own stream; give it another name")
     path, rate, sound = check_selftest(config, [runner.pack for runner in engine.runners])
     ring = Ring(2 * rate)
-    engine.add(Stream(STREAM, rate=rate, ring=ring))
+    engine.add(Stream(STREAM, rate=rate, ring=ring), packs=[runner.name for runner in engine.runners])
     clock = StreamClock(rate)
     info = StreamInfo(
         name=STREAM,

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from streamclf.alerts.service import AlertService
+from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.ground import Ground, decided_labels
 from streamclf.daemon.health import Health
@@ -24,10 +25,12 @@ from streamclf.daemon.thresholds import write_thresholds
 from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed
+from streamclf.serve.http.loudness import LoudnessPage
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
 from streamclf.serve.http.why import Live
@@ -187,6 +190,8 @@ def make_server(
         folder, keep = archive.store.folder, archive.inbox.call
         live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
     routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
+    loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
+    routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
     return Server(
@@ -232,18 +237,19 @@ def _stream_of(output: Output) -> str:
 
 
 def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
-    infos = []
-    for runner in engine.runners:
-        info = pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
-        infos.append(replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity))
-    return infos
+    infos = [
+        pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
+        for runner in engine.runners
+    ]
+    infos += [pack_info(one.pack, hop_ms=FRAME_MS, provider="") for one in engine.derived]
+    return [replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity) for info in infos]
 
 
 def _as_decided(engine: Engine, info: PackInfo) -> tuple[Label, ...]:
     """The pack's labels with the thresholds in force: of the configuration, else of the pack; none where none holds."""
     tracks = (track for some in engine.tracks.values() for track in some if track.manifest.name == info.name)
-    decisions = next(tracks).segmenter.decisions
-    return labels_as_decided(info.labels, decisions)
+    track = next(tracks, None)  # a derived pack may listen to no stream
+    return info.labels if track is None else labels_as_decided(info.labels, track.segmenter.decisions)
 
 
 def labels_as_decided(labels: Sequence[Label], decisions: Sequence[Decision]) -> tuple[Label, ...]:

@@ -20,17 +20,22 @@ from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
 from streamclf.features.deferred import DeferredFrontend
+from streamclf.features.together import compute_together
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.pack import Encoded, Manifest, Pack
 from streamclf.model.session import Session
 from streamclf.text import words_of
-from streamclf.types import Provider, Shape
+from streamclf.types import F32, Provider, Shape
 
 _LEAST_S = 0.75  # no run of a small model is so long, on whatever machine, and a hung one is told within a second
 _TIMES = 10
 # a first run of some batch size may look for the best kernels, or build an engine for minutes
 _LEAST_ELSEWHERE_S = {Provider.CUDA.value: 20.0, Provider.TENSORRT.value: 900.0}
 _ENCODINGS = 4  # runs of the encoder for a second of sound
+
+
+Tap = Callable[[Sequence[Strand], F32], None]
+"""Takes the strands of a run and their embeddings, (strands, F, numbers) float32, which hold until the next run."""
 
 
 class Failure(StrEnum):
@@ -64,6 +69,8 @@ class GraphRunner:
         self.hop_frames = self._least_hop = least_hop
         self.bad = False
         """Whether a row of some strand was not finite a moment ago."""
+        self.tap: Tap | None = None
+        """Is given the embeddings of every run, before the strands accept its rows."""
         self._spoiled: set[Strand] = set()  # strands whose newest rows of the encoder were not finite
         self._pack = pack
         self._encoded = isinstance(manifest.features, Encoded)
@@ -122,12 +129,14 @@ class GraphRunner:
 
     def _run(self, session: Session, ready: Sequence[Strand], guard: Guard, strict: bool) -> None:
         inputs = session.input_rows(len(ready))
+        compute_together([strand.frontend for strand in ready])
         asked = []
         for row, strand in zip(inputs, ready, strict=True):
             if strand.fresh:
                 session.reset(strand.slot)
             strand.fill(row)
             asked.append(strand.generation)
+        session.embed(self.tap is not None)
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
         try:
             with self._seconds.time():
@@ -138,6 +147,8 @@ class GraphRunner:
         bad = session.bad
         if bad:
             metrics.BAD_ROWS.labels(self._pack).inc(len(bad))
+        if self.tap is not None:
+            self.tap(ready, session.embedded.reshape(len(ready), self.manifest.rows_per_window, -1))
         noted = not strict and (bool(bad) or self.bad or bool(self._spoiled))
         for at, (rows, strand, generation) in enumerate(zip(outputs, ready, asked, strict=True)):
             if strand.generation == generation:

@@ -1,14 +1,16 @@
 """From a configuration to an engine: packs found and checked, sessions made, labels of the configuration known."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from streamclf.config import Config
 from streamclf.engine import species
 from streamclf.engine.batch import PackRunner
+from streamclf.engine.derived import Derived
 from streamclf.engine.engine import Engine
+from streamclf.engine.loud import loudness_of
 from streamclf.engine.making import Made, Making, StartBrake
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
@@ -30,16 +32,23 @@ ALL = "all"
 """What stands for every installed pack."""
 
 
-def build_engine(config: Config, *, native: bool = False, patience_s: float | None = None) -> Engine:
+def build_engine(
+    config: Config,
+    *,
+    native: bool = False,
+    patience_s: float | None = None,
+    derive: Callable[[Sequence[Pack]], Sequence[Derived]] = lambda packs: (),
+) -> Engine:
     """Load the packs that `config.model` names, of none those of `load_packs`, and make an engine of them.
 
     Raises PackError where there is no pack, `ProviderError` where the provider does not work, ConfigError where
     `segmentation` names a label or group that no pack has. native: tracks also keep native rows (offline use).
     patience_s: how long each pack's session may compute before it is waited for no longer (s), its trial included; one
-    that takes longer joins later. None: for ever.
+    that takes longer joins later. None: for ever. derive: makes the packs without a session, given the others.
     """
     packs = load_packs(config.model)
-    check_labels(config, packs)
+    derived = derive(packs)
+    check_labels(config, [*packs, *(one.pack for one in derived)])
     if patience_s is None:
         for pack in packs:
             pass_trial(pack)
@@ -52,7 +61,13 @@ def build_engine(config: Config, *, native: bool = False, patience_s: float | No
         for runner in runners:
             runner.set_hop(config.hop_ms // 20)
     options = TrackOptions(latency_ms=config.latency_ms, average=config.average, native=native)
-    return Engine(runners, options=options, per_label=config.per_label(), sensitivity=config.sensitivity)
+    return Engine(
+        runners,
+        derived=derived,
+        options=options,
+        per_label=config.per_label(),
+        sensitivity=config.sensitivity,
+    )
 
 
 def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list[PackRunner]:
@@ -99,6 +114,12 @@ def load_packs(names: Sequence[str]) -> list[Pack]:
             raise PackError(f"pack {pack.manifest.name} is named twice; name each pack once")
         packs[pack.manifest.name] = pack
     return list(packs.values())
+
+
+def known_packs(config: Config) -> list[Pack]:
+    """The packs of a daemon with this configuration: `load_packs`, and behind them those without a session."""
+    packs = load_packs(config.model)
+    return [*packs, *(one.pack for one in loudness_of(config.loudness, packs))]
 
 
 def _installed(*, default: bool) -> list[str]:

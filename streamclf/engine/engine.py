@@ -4,41 +4,45 @@
 it from the model thread when a block has come, `classify` calls it in a loop over a file; there is no second path.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
+from streamclf.engine.derived import Derived, DerivedTrack
+from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
 from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
 from streamclf.model.fusedsession import PackSession
-from streamclf.model.pack import Manifest
+from streamclf.model.pack import Manifest, Pack
 from streamclf.sensitivity import Sensitivity
-from streamclf.types import Gap, GapReason, Output
+from streamclf.types import Gap, GapReason, Label, Output
 
 
 class Engine:
     """Streams, and for each the tracks of the packs that listen to it.
 
-    per_label: label id, `group:NAME` or `*` -> fields of `Decision` that replace the pack's own. sensitivity: which of
-    the pack's own thresholds.
+    derived: packs without a session, whose tracks stand behind those of the models. per_label: label id, `group:NAME`
+    or `*` -> fields of `Decision` that replace the pack's own. sensitivity: which of the pack's own thresholds.
     """
 
     def __init__(
         self,
         runners: Sequence[PackRunner],
         *,
+        derived: Sequence[Derived] = (),
         options: TrackOptions | None = None,
         per_label: Mapping[str, Mapping[str, object]] | None = None,
         sensitivity: Sensitivity = Sensitivity.NORMAL,
     ) -> None:
         self.runners = list(runners)
+        self.derived = list(derived)
         self.streams: dict[str, Stream] = {}
-        self.tracks: dict[str, list[Track]] = {}
+        self.tracks: dict[str, list[Track | DerivedTrack]] = {}
         # What a tick has begun is kept here: where a run in it is given up, the next tick goes on with it.
-        self._heard: list[Track] = []  # bound: the tracks
+        self._heard: list[Track | DerivedTrack] = []  # bound: the tracks
         self._told: list[Output] = []  # bound: what one tick gives
         self._options = options or TrackOptions()
         self._per_label = per_label or {}
@@ -46,7 +50,7 @@ class Engine:
 
     def add(self, stream: Stream, *, packs: Sequence[str] | None = None, priority: int = 0) -> None:
         """Run every pack (or those named) on `stream` from its next sample on."""
-        tracks = []
+        tracks: list[Track] = []
         for runner in self.runners:
             manifest = runner.pack.manifest
             if packs is not None and manifest.name not in packs:
@@ -71,12 +75,7 @@ class Engine:
                 )
                 for graph in runner.graphs
             ]
-            decisions = decide(
-                runner.pack.labels,
-                default_decision(manifest),
-                per_label=self._per_label,
-                sensitivity=self._sensitivity,
-            )
+            decisions = self._decisions(runner.pack.labels, manifest)
             known = None if runner.pack.fusion is None else runner.pack.fusion.known
             track = Track(
                 runner.pack,
@@ -90,7 +89,46 @@ class Engine:
             runner.add(track)
             tracks.append(track)
         self.streams[stream.name] = stream
-        self.tracks[stream.name] = tracks
+        self.tracks[stream.name] = [*tracks, *self._derive(stream, tracks, packs)]
+
+    @property
+    def packs(self) -> list[Pack]:
+        """Of the models, and behind them those that are derived."""
+        return [*(runner.pack for runner in self.runners), *(one.pack for one in self.derived)]
+
+    def derive(self, one: Derived) -> None:
+        """Have one more derived pack on every stream that it listens to, from the next sample on."""
+        self.derived.append(one)
+        for name, stream in self.streams.items():
+            models = [track for track in self.tracks[name] if isinstance(track, Track)]
+            track = self._derived_track(one, stream, models)
+            if track is not None:
+                track.priority = self.priority(name)
+                self.tracks[name].append(track)
+
+    def relabel(self, name: str, labels: Sequence[Label]) -> list[Output]:
+        """The derived pack `name` has other labels from the next row on. Returns the closing of its open events."""
+        next(one for one in self.derived if one.name == name).relabel(labels)
+        outputs: list[Output] = []
+        for tracks in self.tracks.values():
+            for track in tracks:
+                if isinstance(track, DerivedTrack) and track.manifest.name == name:
+                    outputs += track.relabel(labels, self._decisions(labels, track.manifest))
+        return outputs
+
+    def _derive(self, stream: Stream, tracks: Sequence[Track], packs: Sequence[str] | None) -> Iterator[DerivedTrack]:
+        for one in self.derived:
+            if packs is None or one.name in packs:
+                track = self._derived_track(one, stream, tracks)
+                if track is not None:
+                    yield track
+
+    def _derived_track(self, one: Derived, stream: Stream, tracks: Sequence[Track]) -> DerivedTrack | None:
+        labels, manifest = one.pack.labels, one.pack.manifest
+        return one.track(stream, tracks, Segmenter(stream.name, one.name, labels, self._decisions(labels, manifest)))
+
+    def _decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
+        return decide(labels, default_decision(manifest), per_label=self._per_label, sensitivity=self._sensitivity)
 
     def remove(self, name: str) -> list[Output]:
         """Forget a stream. Returns the closing of its open events."""
@@ -98,7 +136,8 @@ class Engine:
         outputs: list[Output] = []
         for track in self.tracks.pop(name):
             outputs += track.finish(Ending.END)
-            next(r for r in self.runners if track in r.tracks).remove(track)
+            if isinstance(track, Track):
+                next(r for r in self.runners if track in r.tracks).remove(track)
         return outputs
 
     def priority(self, name: str) -> int:
@@ -137,14 +176,7 @@ class Engine:
         outputs: list[Output] = []
         for tracks in self.tracks.values():
             for track in tracks:
-                outputs += track.segmenter.redecide(
-                    decide(
-                        track.segmenter.labels,
-                        default_decision(track.manifest),
-                        per_label=per_label,
-                        sensitivity=sensitivity,
-                    )
-                )
+                outputs += track.segmenter.redecide(self._decisions(track.segmenter.labels, track.manifest))
         return outputs
 
     def allow(self, packs: Container[str], labels: Container[str] | None) -> None:
@@ -170,10 +202,11 @@ class Engine:
             for name, stream in self.streams.items():
                 if stream.readable:
                     gap = stream.pull()
+                    told += stream.seen
                     if gap is not None:
                         told += self._restart(name, gap)
-                    told += stream.seen
                     heard += self.tracks[name]
+            told += draw_columns([stream.scope for stream in self.streams.values() if stream.scope.due])
         self._run(heard)
         for track in heard:
             # the last rows of a stream that has ended are given by `last`, when all of its runs are made
@@ -233,6 +266,7 @@ class Engine:
     def last(self, name: str) -> list[Output]:
         """Give the last rows of a stream that has ended and was heard out, and close its events."""
         told, self._told = self._told, []
+        told += self.streams[name].draw_rest()
         return told + self.close_events(name, Ending.END)
 
     def regain(self, runner: PackRunner, session: PackSession, run_seconds: float) -> None:
@@ -255,7 +289,7 @@ class Engine:
 
     def unscored(self, name: str) -> bool:
         """Whether no pack that listens to the stream gives rows that mean something."""
-        tracks = self.tracks[name]
+        tracks = [track for track in self.tracks[name] if isinstance(track, Track)]
         return bool(tracks) and not any(track.scoring for track in tracks)
 
     def given(self, name: str) -> int:
@@ -285,11 +319,12 @@ class Engine:
         outputs.append(gap)
         return outputs
 
-    def _run(self, heard: Sequence[Track]) -> None:
+    def _run(self, heard: Sequence[Track | DerivedTrack]) -> None:
         for runner in self.runners:
             if not runner.works:
                 continue
-            tracks = [track for track in heard if track.manifest is runner.pack.manifest]
+            manifest = runner.pack.manifest
+            tracks = [track for track in heard if isinstance(track, Track) and track.manifest is manifest]
             if tracks:
                 runner.run(tracks)
             if not runner.works:

@@ -1,22 +1,33 @@
 """What can be had of a stream besides its scores, as captured and before any gain: levels, spectrum columns, sound."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from streamclf.clock import hop_of
-from streamclf.features.spectrum import Spectrogram
-from streamclf.types import F32, I16, Levels, Picture, Sound
+from streamclf.features.spectrum import spectrum_bands
+from streamclf.types import F32, I16, U8, Levels, Picture, Sound
+
+DRAWN_TOGETHER = 5  # columns: as many as a message has, so that none comes later for it
 
 
 class Scope:
-    """Blocks of any size in, what was seen and heard of whole 20 ms frames out. levels: measure them all the time."""
+    """Blocks of any size in, what was seen and heard of whole 20 ms frames out. levels: measure them all the time.
+
+    Spectrum columns are not made here but of many streams at once (`draw_columns`), for five frames at a time.
+    """
 
     def __init__(self, stream: str, rate: int, *, levels: bool) -> None:
         self._stream = stream
         self._rate = rate
         self._hop = hop_of(rate)
         self._levels = levels
-        self._spectrogram: Spectrogram | None = None
+        self._drawing = False
+        self._before = np.zeros((1, self._hop), dtype=np.float32)  # the frame before those that wait to be drawn
+        self._undrawn: list[tuple[Levels, F32]] = []  # bound: under `DRAWN_TOGETHER` frames behind each `draw_columns`
         self._sound = False
+        self.listeners: list[Callable[[int, F32], None]] = []
+        """Called with the first frame and the samples, (frames, hop) float32, of whole frames as captured."""
         self._part: F32 = np.zeros(0, dtype=np.float32)  # of the frame that is not whole yet: less than `hop` samples
         self._skip = 0
         self._frame = 0
@@ -24,14 +35,15 @@ class Scope:
     @property
     def active(self) -> bool:
         """Whether anything is wanted."""
-        return self._levels or self._sound or self._spectrogram is not None
+        return self._levels or self._sound or bool(self.listeners) or self._drawing
 
     def draw(self, on: bool, *, sample: int) -> None:
         """Begin or cease to make spectrum columns. sample: index of the next one that will be pushed."""
-        if on == (self._spectrogram is not None):
+        if on == self._drawing:
             return
         begins = on and not self.active
-        self._spectrogram = Spectrogram(self._rate) if on else None
+        self._drawing = on
+        self._forget()
         if begins:
             self.restart(sample)
 
@@ -47,11 +59,43 @@ class Scope:
         self._frame = -(-sample // self._hop)
         self._skip = self._frame * self._hop - sample
         self._part = self._part[:0]
-        if self._spectrogram is not None:
-            self._spectrogram.restart()
+        self._forget()
 
-    def push(self, block: F32) -> list[Levels | Picture | Sound]:
-        """block: (n, ) float32, any n."""
+    def _forget(self) -> None:
+        """What is drawn next does not follow on what was."""
+        self._undrawn.clear()
+        self._before = np.zeros_like(self._before)
+
+    @property
+    def undrawn(self) -> bool:
+        """Whether there are frames that wait to be drawn."""
+        return bool(self._undrawn)
+
+    @property
+    def due(self) -> bool:
+        """Whether there are so many of them that the columns of a message are whole."""
+        return bool(self._undrawn) and self._frame // DRAWN_TOGETHER > self._undrawn[0][0].first_frame // DRAWN_TOGETHER
+
+    @property
+    def rate(self) -> int:
+        """Of the samples (Hz)."""
+        return self._rate
+
+    def to_draw(self) -> F32:
+        """(1 + frames, hop): those that wait, behind the frame before them."""
+        return np.concatenate([self._before, *(frames for _, frames in self._undrawn)])
+
+    def drawn(self, sound: F32, columns: U8) -> Picture:
+        """The columns of what `to_draw` gave."""
+        levels = [levels for levels, _ in self._undrawn]
+        self._undrawn.clear()
+        self._before = sound[-1:].copy()
+        first = levels[0].first_frame
+        rms, peak = (np.concatenate([getattr(one, key) for one in levels]) for key in ("rms", "peak"))
+        return Picture(Levels(self._stream, first, rms, peak), columns, spectrum_bands(self._rate).high_hz)
+
+    def push(self, block: F32) -> list[Levels | Sound]:
+        """block: (n, ) float32, any n; memory that is written no more."""
         if self._skip:
             skipped = min(self._skip, len(block))
             self._skip -= skipped
@@ -64,15 +108,29 @@ class Scope:
             return []
         first = self._frame
         self._frame += count
+        for listener in self.listeners:
+            listener(first, frames)
         # a dot product of each frame with itself: no array of squares is made
         rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(self._hop))
         levels = Levels(self._stream, first, rms, np.abs(frames).max(axis=1))
-        seen: list[Levels | Picture | Sound] = [levels] if self._levels else []
-        if self._spectrogram is not None:
-            seen.append(Picture(levels, self._spectrogram.push(frames), self._spectrogram.high_hz))
+        seen: list[Levels | Sound] = [levels] if self._levels else []
+        if self._drawing:
+            self._undrawn.append((levels, frames))
         if self._sound:
             seen.append(Sound(self._stream, first, _int16(frames)))
         return seen
+
+
+def draw_columns(scopes: Iterable[Scope]) -> list[Picture]:
+    """The spectrum columns of all frames that wait, those of one rate in one call."""
+    by_rate: dict[int, list[tuple[Scope, F32]]] = {}
+    for scope in scopes:
+        by_rate.setdefault(scope.rate, []).append((scope, scope.to_draw()))
+    pictures = []
+    for rate, some in by_rate.items():
+        columns = spectrum_bands(rate).columns([sound for _, sound in some])
+        pictures += [scope.drawn(sound, own) for (scope, sound), own in zip(some, columns, strict=True)]
+    return pictures
 
 
 def _int16(samples: F32) -> I16:

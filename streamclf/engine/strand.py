@@ -25,7 +25,7 @@ class TrackOptions:
     """What a user may choose of a track.
 
     latency_ms: window-frames only: how late the final revision comes. average: mean of windows instead of the newest.
-    native: also keep native rows (offline use only; nothing bounds them but the file).
+    native: also keep native rows (offline use only; nothing bounds them but who takes them away).
     """
 
     latency_ms: int = 500
@@ -139,6 +139,16 @@ class Strand:
             self.native.append((self.start, rows))
         self.start += self._advance
         self.fresh = False
+
+    def follow(self, other: "Strand", *, first: int) -> None:
+        """Stand where `other` does, a strand of the same graph on the same stream, whose runs give this one rows, too.
+
+        Where it stood elsewhere, it begins anew, and gives no row of a frame before `first`.
+        """
+        self._advance = other._advance
+        if self.start != other.start:
+            self.start = other.start
+            self._rows.restart(max(first, self.start // self.hop))
 
     def take(self) -> Iterator[Rows]:
         """Rows of frames due by what has been heard."""

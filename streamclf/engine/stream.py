@@ -4,7 +4,7 @@ All that changes while audio flows belongs to one `Stream` and to its tracks. `p
 samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from streamclf.audio.offset import OffsetRemover
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
-from streamclf.engine.scope import Scope
+from streamclf.engine.scope import Scope, draw_columns
 from streamclf.errors import Overrun
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.features.frontend import Encode, Frontend, make_frontend
@@ -84,7 +84,9 @@ class Stream:
         self._gain = make_gain(gain, self.hop)
         self.seen: list[Levels | Picture | Sound] = []
         """Of the frames that the last `pull` made whole."""
-        self._scope = Scope(name, rate, levels=levels)
+        self.scope = Scope(name, rate, levels=levels)
+        """What is seen of it besides; its spectrum columns are drawn with those of other streams."""
+        self._late: list[Levels | Picture | Sound] = []  # bound: the columns of less than a message
         self._branches: dict[int, _Branch] = {}
         self._lost_seen = 0
 
@@ -146,7 +148,7 @@ class Stream:
 
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
-        self.seen = []
+        self.seen, self._late = self._late, []
         if self.ended:
             for branch in self._branches.values():
                 branch.hush()
@@ -177,8 +179,8 @@ class Stream:
         return None
 
     def _hear(self, block: F32) -> None:
-        if self._scope.active:
-            self.seen = self._scope.push(block)
+        if self.scope.active:
+            self.seen += self.scope.push(block)
         if self._gain is not None:
             block = self._gain.apply(block)
         for branch in self._branches.values():
@@ -186,11 +188,26 @@ class Stream:
 
     def draw(self, on: bool) -> None:
         """Begin or cease to make spectrum columns."""
-        self._scope.draw(on, sample=self.consumed)
+        self._late += self.draw_rest()
+        self.scope.draw(on, sample=self.consumed)
+
+    def draw_rest(self) -> list[Levels | Picture | Sound]:
+        """The columns that wait for others to be drawn with: no more will come."""
+        return [*draw_columns([self.scope])] if self.scope.undrawn else []
 
     def tap(self, on: bool) -> None:
         """Begin or cease to give the sound itself."""
-        self._scope.tap(on, sample=self.consumed)
+        self.scope.tap(on, sample=self.consumed)
+
+    def listen_whole(self, listener: Callable[[int, F32], None]) -> None:
+        """From the next whole frame on, call `listener` with the first frame and the samples, (frames, hop) float32.
+
+        They are as captured: at the native rate, without a constant offset, before any gain.
+        """
+        begins = not self.scope.active
+        self.scope.listeners.append(listener)
+        if begins:
+            self.scope.restart(self.consumed)
 
     def skip_to_newest(self, reason: str) -> Gap:
         """Give up what was not read: go on at the newest whole frame."""
@@ -214,9 +231,10 @@ class Stream:
         end = max(hole.end, first + 1)
         self.started_at = -(-end // self.hop)
         self.consumed = self.started_at * self.hop
+        self.seen += self.draw_rest()
         for branch in self._branches.values():
             branch.restart(self.started_at)
-        self._scope.restart(self.consumed)
+        self.scope.restart(self.consumed)
         self._offset.restart()
         if self._gain is not None:
             self._gain.restart()

@@ -31,7 +31,7 @@ from streamclf.errors import PackError
 from streamclf.model.library import shipped_models_dir
 from streamclf.model.loader import read_regular
 from streamclf.model.pack import Pack
-from streamclf.model.session import runtime_version
+from streamclf.model.providers import runtime_version
 from streamclf.text import one_line
 
 try:

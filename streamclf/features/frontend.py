@@ -94,7 +94,7 @@ class SpectralFrontend:
         self.dims: tuple[int, ...] = (transform.bands,)
         self.frame_length = frame_length
         self.frame_shift = frame_shift
-        self._transform = transform
+        self.transform = transform
         self._silence = transform(np.zeros((1, frame_length), dtype=np.float32))[0]
         self._step = _MAX_FRAMES * frame_shift
         self._lazy = self._lazy_frames * frame_shift + frame_length
@@ -124,8 +124,8 @@ class SpectralFrontend:
         """Take the next samples, (n, ) float32 in [-1, 1], any n. The feature frames they complete are computed now or
         when they are asked for."""
         for start in range(0, len(samples), self._step):
-            self._pending.append(samples[start : start + self._step])
-            if self.samples - self._rows.available * self.frame_shift >= self._lazy:
+            self._pending.append(samples[start : start + self._step] if start or len(samples) > self._step else samples)
+            if self._pending.available - self._rows.available * self.frame_shift >= self._lazy:
                 self._compute()
 
     def restart(self, sample: int) -> None:
@@ -144,18 +144,29 @@ class SpectralFrontend:
         self._compute()
         self._rows.read(-(-first_sample // self.frame_shift), out, before=self._silence)
 
-    def _compute(self) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether feature frames wait to be computed."""
+        return self._pending.available - self.frame_length >= self._rows.available * self.frame_shift
+
+    def waiting(self) -> F32:
+        """Those, there being some: (n, frame_length) float32, good until the next `push`."""
         first, shift, length = self._rows.available, self.frame_shift, self.frame_length
-        count = (self.samples - length) // shift + 1 - first
-        if count <= 0:
-            return
+        count = (self._pending.available - length) // shift + 1 - first
         span = self._pending.view(first * shift, (count - 1) * shift + length)
         # Overlapping views of the samples; the constructor takes a tenth of as_strided's time.
-        frames = np.ndarray((count, length), np.float32, span, strides=(shift * span.itemsize, span.itemsize))
-        self._rows.append(self._rows_of(frames))
+        return np.ndarray((count, length), np.float32, span, strides=(shift * span.itemsize, span.itemsize))
+
+    def take(self, rows: F32) -> None:
+        """Their rows, (n, bands) float32."""
+        self._rows.append(rows)
+
+    def _compute(self) -> None:
+        if self.waits:
+            self._rows.append(self._rows_of(self.waiting()))
 
     def _rows_of(self, frames: F32) -> F32:
-        return self._transform(frames)
+        return self.transform(frames)
 
 
 class EncodedFrontend(SpectralFrontend):

@@ -29,7 +29,8 @@ class Rows:
         self.available = 0
         """Index of the next row to be appended."""
         self._end = 0  # where in the buffer row `available` will go
-        self._buffer = np.zeros((2 * capacity, *dims), dtype=np.float32)
+        self._size = 2 * capacity
+        self._buffer = np.zeros((self._size, *dims), dtype=np.float32)
 
     @property
     def first_valid(self) -> int:
@@ -43,26 +44,30 @@ class Rows:
 
     def append(self, rows: F32) -> None:
         """Append rows: (n, *dims), any n. Of more than `capacity` the newest are kept."""
-        self.available += len(rows)
-        rows = rows[-self.capacity :]
         count = len(rows)
-        if self._end + count > len(self._buffer):
+        self.available += count
+        if count > self.capacity:
+            rows = rows[-self.capacity :]
+            count = self.capacity
+        end = self._end + count
+        if end > self._size:
             keep = self.capacity - count
             self._buffer[:keep] = self._buffer[self._end - keep : self._end]
-            self._end = keep
-        self._buffer[self._end : self._end + count] = rows
-        self._end += count
+            self._end, end = keep, self.capacity
+        self._buffer[self._end : end] = rows
+        self._end = end
 
     def view(self, first: int, count: int) -> F32:
         """Rows [first, first + count) as a view, good until the next `append`: (count, *dims) float32.
 
         Raises `Overrun` where the first has been dropped, ValueError where the last is not there yet.
         """
-        if first + count > self.available:
-            raise ValueError(f"rows [{first}, {first + count}) are not there yet; the next to come is {self.available}")
-        if first < self.first_valid:
+        available = self.available
+        if first + count > available:
+            raise ValueError(f"rows [{first}, {first + count}) are not there yet; the next to come is {available}")
+        if first < self.origin or first < available - self.capacity:
             raise Overrun(first * self.shift, self.first_valid * self.shift)
-        at = self._end - (self.available - first)
+        at = self._end - (available - first)
         return self._buffer[at : at + count]
 
     def read(self, first: int, out: F32, *, before: F32) -> None:
@@ -70,7 +75,10 @@ class Rows:
 
         Raises as `view` does.
         """
-        missing = min(max(0, self.origin - first), len(out))
+        if first >= self.origin:
+            out[...] = self.view(first, len(out))
+            return
+        missing = min(self.origin - first, len(out))
         held = self.view(first + missing, len(out) - missing) if missing < len(out) else out[:0]
         out[:missing] = before
         out[missing:] = held

@@ -1,5 +1,8 @@
 """Spectrum columns for the eye: one for each 20 ms frame, in decibels, at the stream's own rate."""
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 
 from streamclf.clock import hop_of
@@ -12,6 +15,7 @@ HIGH_HZ = 12_000.0  # bird song goes up to 8 or 10 kHz
 FLOOR_DB = -127.5
 STEP_DB = 0.5
 _POWER_FLOOR = 10.0 ** (FLOOR_DB / 10.0)
+_MOST = 64  # columns of one FFT, so that its numbers stay in a cache
 
 
 def decibels(values: U8) -> F32:
@@ -25,8 +29,8 @@ def steps(power: F32) -> U8:
     return np.asarray(np.clip(np.rint((level - FLOOR_DB) / STEP_DB), 0, 255), dtype=np.uint8)
 
 
-class Spectrogram:
-    """Whole frames in, a column of BANDS mel-spaced bands for each. Column k rests on frames k - 1 and k (40 ms, Hann).
+class SpectrumBands:
+    """Frames of sound to columns. Immutable: one serves every stream of its rate.
 
     high_hz: the upper end of the highest band.
     """
@@ -42,15 +46,47 @@ class Spectrogram:
         # a sine of full scale has a peak of sum(window) / 2 in its bin, which is to read 0 dB
         self._bank = bank * (2.0 / self._window.sum()) ** 2
         self._fft_size = fft_size
-        self._last = np.zeros(self._hop, dtype=np.float32)
 
-    def push(self, frames: F32) -> U8:
-        """frames: (n, hop) float32, consecutive -> (n, BANDS) steps of half a decibel."""
-        pairs = np.concatenate([np.vstack([self._last, frames[:-1]]), frames], axis=1)
-        self._last = frames[-1].copy()
+    def columns(self, sounds: Sequence[F32]) -> list[U8]:
+        """sounds: of each stream (1 + n, hop) float32, consecutive. Returns of each the columns of the last n frames,
+        (n, BANDS) steps of half a decibel.
+
+        A column of all streams in one call takes a fifth of the time of one in a call of its own.
+        """
+        hop, sound = self._hop, np.concatenate(sounds)
+        ends = np.cumsum([len(one) for one in sounds])
+        # frame by frame the sound of two: overlapping views; those that begin with the last frame of a stream are none
+        pairs = np.ndarray((len(sound) - 1, 2 * hop), np.float32, sound, strides=(hop * 4, 4))
+        pairs = np.delete(pairs, ends[:-1] - 1, axis=0) if len(sounds) > 1 else pairs
+        parts = [self._columns(pairs[at : at + _MOST]) for at in range(0, len(pairs), _MOST)]
+        whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return np.split(whole, (ends - np.arange(1, len(sounds) + 1))[:-1])
+
+    def _columns(self, pairs: F32) -> U8:
         spectrum = np.fft.rfft(pairs * self._window, self._fft_size)
         return steps((spectrum.real**2 + spectrum.imag**2) @ self._bank)
 
-    def restart(self) -> None:
-        """What comes next does not follow on what was."""
-        self._last[:] = 0
+
+# bound: rates of streams in use at once
+@lru_cache(maxsize=32)
+def spectrum_bands(rate: int) -> SpectrumBands:
+    """The one of that rate (Hz)."""
+    return SpectrumBands(rate)
+
+
+class Spectrogram:
+    """Whole frames in, a column of BANDS mel-spaced bands for each. Column k rests on frames k - 1 and k (40 ms, Hann).
+
+    high_hz: the upper end of the highest band.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._bands = spectrum_bands(rate)
+        self.high_hz = self._bands.high_hz
+        self._last = np.zeros((1, hop_of(rate)), dtype=np.float32)
+
+    def push(self, frames: F32) -> U8:
+        """frames: (n, hop) float32, consecutive -> (n, BANDS) steps of half a decibel."""
+        sound = np.concatenate([self._last, frames])
+        self._last = sound[-1:]
+        return self._bands.columns([sound])[0]

@@ -51,17 +51,35 @@ class Fusion:
         return rows, None if self.when is None else shares[self.when][:, classes:]
 
 
+@dataclass(frozen=True, slots=True)
+class OneEach:
+    """Weights where no label has more than one term of the member, as in a pack of thousands of labels.
+
+    term: (classes,) of each label its term, any where it has none. weight: (classes,), 0 where it has none.
+    """
+
+    term: Columns
+    weight: F32
+
+    def __call__(self, logits: F32) -> F32:
+        """logits: (rows, terms). Returns (rows, classes)."""
+        share: F32 = logits.take(self.term, axis=1)
+        share *= self.weight
+        return share
+
+
 class Head:
     """A member's share: from (n, F, its classes) as its graph gives them to (n, F, width).
 
-    columns: of each term (there is one) the member's classes that it is of. weights: (terms, classes of the pack).
+    columns: of each term the member's classes that it is of; at least one term or one margin is there. weights: (terms,
+    classes of the pack), or `OneEach`.
     margins: for the member that says when: of each label the terms' classes and where each leaves, as a logit.
     """
 
     def __init__(
         self,
         columns: Sequence[Sequence[int]],
-        weights: F32,
+        weights: F32 | OneEach,
         *,
         activation: str,
         clip: float,
@@ -69,7 +87,8 @@ class Head:
     ) -> None:
         over = {label: some for label, some in enumerate(margins) if some}
         self.known = columns_of(list(over))
-        self.width = weights.shape[1] + len(over)
+        self._classes = len(weights.weight) if isinstance(weights, OneEach) else weights.shape[1]
+        self.width = self._classes + len(over)
         self._terms = len(columns)
         self._weights = weights
         self._activation = activation
@@ -91,7 +110,12 @@ class Head:
         if self._starts is not None:
             most = np.maximum.reduceat(most, self._starts, axis=-1)
         flat = most.reshape(-1, most.shape[-1])  # one product for all rows
-        share: F32 = flat[:, : self._terms] @ self._weights
+        if not self._terms:
+            share: F32 = np.zeros((len(flat), self._classes), dtype=np.float32)
+        elif isinstance(self._weights, OneEach):
+            share = self._weights(flat)
+        else:
+            share = flat[:, : self._terms] @ self._weights
         if self._leave is not None:
             share = np.concatenate([share, flat[:, self._terms :]], axis=1)
         return share.reshape(*raw.shape[:-1], self.width)

@@ -96,6 +96,8 @@ def check(manifest: Manifest) -> None:
     if not 0 <= manifest.look_ahead <= limit:
         raise PackError(f"`look_ahead` is {manifest.look_ahead}; expected 0 to {limit} samples")
     _check_segmentation(manifest)
+    if manifest.shape is Shape.DERIVED:
+        raise PackError("`shape` is derived, which no folder can hold; state the shape of its graph")
     if manifest.shape is Shape.FUSED:
         _check_fused(manifest)
         return
@@ -147,10 +149,11 @@ def _check_fused(manifest: Manifest) -> None:
     if not 0.0 < manifest.clip <= MAX_CLIP:
         raise PackError(f"`clip` is {manifest.clip:g}; expected over 0 up to {MAX_CLIP:g}")
     others = (manifest.step, manifest.state, manifest.constants, manifest.row_at, manifest.rows_per_window - 1)
+    others = (*others, manifest.embedding)
     if any(others) or manifest.input_layout != "flat" or not manifest.batch or manifest.exclusive:
         raise PackError(
             "a fused pack has no graph; leave out `step`, `state`, `constants`, `row_at`, `rows_per_window`, "
-            "`input_layout`, `batch` and `exclusive`"
+            "`input_layout`, `batch`, `exclusive` and `embedding`"
         )
     for member in manifest.members:
         if member.hop_ms < 0 or member.hop_ms % FRAME_MS:

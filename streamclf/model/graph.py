@@ -15,6 +15,7 @@ from streamclf.model.pack import Encoded, Pack
 
 Dims = list[int | None]
 _MOST_NODES = 200_000  # the largest that are exported have some ten thousand
+MAX_EMBEDDING = 8192
 _ELEMENTS = {"float32": 1, "float16": 10, "float64": 11, "int64": 7, "int32": 6}
 
 
@@ -120,6 +121,17 @@ def _check_interface(pack: Pack, graph: GraphProto) -> None:
     classes = len(pack.labels)
     frames = [manifest.rows_per_window] if manifest.framed else []
     _check_value(outputs[manifest.output], "float32", [batch, *frames, classes])
+    if manifest.embedding:
+        if manifest.embedding not in outputs:
+            raise PackError(f"it has no output {manifest.embedding!r}, only {_names(outputs)}; correct `embedding`")
+        found = _dims(outputs[manifest.embedding].type.tensor_type)
+        size = (found[-1] if found else None) or 0
+        if not 0 < size <= MAX_EMBEDDING:
+            raise PackError(
+                f"its output {manifest.embedding!r} has the dimensions {_shown(found)}; expected a last one of 1 to "
+                f"{MAX_EMBEDDING}"
+            )
+        _check_value(outputs[manifest.embedding], "float32", [batch, *frames, size])
     for tensor in manifest.state:
         dims = [batch if axis == tensor.batch_axis else size for axis, size in enumerate(tensor.shape)]
         _check_value(inputs[tensor.input], tensor.dtype, dims)

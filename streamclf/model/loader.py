@@ -48,6 +48,7 @@ MODEL = "model.onnx"
 LABELS = "labels.csv"
 GOLDEN = "golden.npz"
 ENCODER = "encoder.onnx"
+RANGE = "range.onnx"
 FUSION = "fusion.csv"
 MEMBERS = "members"
 """Folder of a fused pack that holds a folder for each member."""
@@ -56,7 +57,7 @@ MIB = 1 << 20
 MANIFEST_CAP = MIB
 MODEL_CAP = 2048 * MIB - 1  # protobuf's own limit
 OTHER_CAP = 16 * MIB
-CAPS = {MODEL: MODEL_CAP, ENCODER: MODEL_CAP, GOLDEN: 256 * MIB}
+CAPS = {MODEL: MODEL_CAP, ENCODER: MODEL_CAP, GOLDEN: 256 * MIB, RANGE: 64 * MIB}
 MAX_FILES = 64
 MAX_DURATION_MS = 600_000
 MAX_LABELS = 100_000
@@ -110,6 +111,7 @@ def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path
             path=str(path),
             digest=hashlib.sha256(text).hexdigest(),
             golden=contents.get(GOLDEN),
+            range=contents.get(RANGE),
             members=members,
             fusion=fusion,
         )
@@ -121,6 +123,7 @@ def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path
         digest=hashlib.sha256(text).hexdigest(),
         golden=contents.get(GOLDEN),
         encoder=contents.get(ENCODER),
+        range=contents.get(RANGE),
     )
     graph.check(pack)
     return pack

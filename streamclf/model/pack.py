@@ -4,6 +4,7 @@
     model.onnx    the graph, loaded from bytes after its hash was checked
     labels.csv    id,name,group,enter,hidden and, where wanted, enter_low,enter_high,min_on_ms,min_off_ms
     encoder.onnx  only with `encoded` features: a second graph that turns frames of samples into rows, each once
+    range.onnx    optional: how likely each label is at a place in a week of the year, see `Pack.range`
     golden.npz    optional: a reference input and every native row that must come out
     CARD.md       what it is, where it comes from, what it must not be used for
 
@@ -31,7 +32,8 @@ its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * 
 A term of fusion.csv adds `weight` times a logit to its label: the largest of the member's `labels` (ids between
 spaces), with logit = ln(p / (1 - p)) of a probability p, kept within +-`clip`. A line without member and labels is the
 label's bias, a weight added as it is. The probability of a label is sigmoid(bias + all of its terms). A label may have
-several terms of one member; a negative weight lets one sound speak against another.
+several terms of one member; a negative weight lets one sound speak against another. A term of weight 0 adds nothing: of
+the member `when` it only says when.
 """
 
 from typing import Literal
@@ -135,7 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: int
     """Samples a second, up to 384000; 20 ms have to be a whole number of them."""
     shape: Shape
-    """How rows come out of it; see above."""
+    """How rows come out of it; see above. Never `derived`, which has no folder."""
     window: int
     """Samples of one model input, up to 120 s of them. Stateful: `step` and the context before it."""
     look_ahead: int
@@ -150,6 +152,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What turns the graph's output into probabilities; `none` where the graph does so itself."""
     files: dict[str, str]
     """File name and sha256 (64 hex digits) of every file but pack.toml."""
+    embedding: str = ""
+    """Name of the graph output that describes the sound of a row in numbers, (B, D), or (B, F, D) where a run yields
+    several rows: what is taught by example rests on it. Empty where there is none."""
     step: int = 0
     """Stateful only: samples that a run consumes, 1 to `window`."""
     row_at: int | None = None
@@ -193,6 +198,10 @@ class Pack(msgspec.Struct, frozen=True):
     golden: bytes | None = None
     encoder: bytes | None = None
     """The graph of `encoded` features."""
+    range: bytes | None = None
+    """A graph from `place` (1, 3), latitude and longitude in degrees and the week, 1 to 48 (four a month), to `likely`
+    (1, classes): how likely each label is there and then, in [0, 1]. A label that is no species is as likely
+    everywhere."""
     members: tuple["Pack", ...] = ()
     """Of a fused pack, in the order of its manifest, as they run in it: with their level control."""
     fusion: Fusion | None = None

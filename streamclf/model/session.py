@@ -1,16 +1,15 @@
-"""One ONNX Runtime session per pack, run for many streams at once. The only module that imports onnxruntime.
+"""One ONNX Runtime session per pack, run for many streams at once.
 
 Every stream has a *slot*, which names its recurrent state here. A run takes the rows of the active slots alone,
-compacted: their state is gathered into the graph's state inputs, the graph runs once, and the new state is scattered
-back; one slot alone has its state read and written where it lies. A slot that is not in the run is not touched, so
-companions never influence each other. All memory that a run reads or writes is allocated beforehand and bound to the
-graph; one binding per batch size is kept, and two for each slot that runs alone.
+compacted: their states are seated beside each other, where they stay while the same slots run; one slot alone has its
+state read and written where it lies. A slot that is not in the run is not touched, so companions never influence each
+other. All memory that a run reads or writes is allocated beforehand and bound to the
+graph; bindings are kept: two for each size of a group, and two for each slot that runs alone.
 """
 
 import contextlib
-import io
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from math import isfinite
 from timeit import default_timer
 from typing import Any
@@ -25,27 +24,16 @@ from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
 from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
-from streamclf.model.graph import tiny_graph
 from streamclf.model.pack import Encoded, Pack
+from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
 from streamclf.model.refused import refused
-from streamclf.model.state import Places, SlotStates
+from streamclf.model.state import Bench, Places, SlotStates
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
 
 Array = npt.NDArray[Any]
 
-_EXECUTION_PROVIDERS = {
-    Provider.CPU: "CPUExecutionProvider",
-    Provider.CUDA: "CUDAExecutionProvider",
-    Provider.TENSORRT: "TensorrtExecutionProvider",
-}
-# TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
-_OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
-_ERRORS_ONLY, _FATAL_ONLY = 3, 4
 _FEW = 4096
-
-# warnings about libraries that are not there are told by the probe, in one sentence
-ort.set_default_logger_severity(_ERRORS_ONLY)
 
 
 class Brake:
@@ -58,7 +46,7 @@ class Brake:
     def __init__(self) -> None:
         self.pulled = False
         self.options = ort.RunOptions()
-        self.options.log_severity_level = _FATAL_ONLY
+        self.options.log_severity_level = FATAL_ONLY
         # its default; where it is not said, each run raises and catches an exception, which takes 36 us
         self.options.add_run_config_entry("gpu_graph_id", "0")
 
@@ -112,11 +100,16 @@ class Session:
         self._output_dims = row_dims if manifest.framed else (self.classes,)
         self._output = np.zeros((self._goes_of, *row_dims), dtype=np.float32)
         self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
+        dims = {value.name: value.shape for value in self._session.get_outputs()}
+        self._embedding_dims = (*self._output_dims[:-1], dims[manifest.embedding][-1]) if manifest.embedding else ()
+        self._embeddings = np.zeros((0, *self._embedding_dims), dtype=np.float32)
+        self.embedded = self._embeddings
+        """(rows, [F,] numbers) float32 of the last run while they are asked for, see `embed`; until the next one."""
         self.encode: Encoder | None = None
         """What runs the pack's encoder, on the same provider; None where its features need none."""
         if isinstance(manifest.features, Encoded):
             self.encode = open_encoder(pack, manifest.features, provider=taken, threads=threads, brake=self.brake)
-        self._states = SlotStates(manifest.state, self._goes_of)
+        self._states = SlotStates(manifest.state)
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
         self._prove(pack)
@@ -133,14 +126,24 @@ class Session:
         slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], or shares, new memory.
         """
         count = len(slots)
-        if self.bad:
-            self.bad = []
+        self.bad = []
         if 0 < count <= self._goes_of:
-            return self._go(0, slots)
-        result = np.empty((count, *self._told_dims), dtype=np.float32)
+            told, self.embedded = self._go(0, slots), self._embeddings[:count]
+            return told
+        result, embedded = np.empty((count, *self._told_dims), dtype=np.float32), []
         for start in range(0, count, self._goes_of):
-            result[start : start + self._goes_of] = self._go(start, slots[start : start + self._goes_of])
+            some = slots[start : start + self._goes_of]
+            result[start : start + self._goes_of] = self._go(start, some)
+            embedded.append(self._embeddings[: len(some)].copy())
+        self.embedded = np.concatenate([self._embeddings[:0], *embedded])
         return result
+
+    def embed(self, on: bool) -> None:
+        """Have runs of up to `max_batch` rows give embeddings too, or not; of a pack that names no output, nothing."""
+        if self._embedding_dims and on != bool(len(self._embeddings)):
+            rows = self._goes_of if on else 0
+            self._embeddings = np.zeros((rows, *self._embedding_dims), dtype=np.float32)
+            self._bindings.clear()
 
     def reset(self, slot: int) -> None:
         """Zero the state of `slot`, as at a stream's start."""
@@ -152,15 +155,20 @@ class Session:
 
         Makes at least 3 runs and at most 20, and no more than half a second of them where they are long.
         """
-        binding = self._bind(0, 1, self._states.together(1))
-        binding.run()
+        self.runtime(1)
         times: list[float] = []
         while len(times) < 3 or (len(times) < 20 and sum(times) < 0.5):
             begin = clock()
-            binding.run()
+            self.runtime(1)
             times.append(clock() - begin)
         self.run_seconds = float(np.median(times))
         return self.run_seconds
+
+    def runtime(self, rows: int) -> None:
+        """One run of so many rows and nothing else; no slot's state changes."""
+        if (key := (0, rows)) not in self._bindings:
+            self._keep(key, self._bind(*key, self._states.scratch(rows)))
+        self._bindings[key].run()
 
     @property
     def members(self) -> "tuple[Session, ...]":
@@ -178,10 +186,12 @@ class Session:
             states.turn(slots[0])
         else:
             self._reach(max(slots))
-            binding = self._bound(start, len(slots))
-            states.gather(slots, binding.states)
+            bench, moved = states.seat(slots)
+            if moved:
+                self._bindings.clear()
+            binding = self._bound(start, len(slots), bench)
             binding.run()
-            states.scatter(slots, binding.states)
+            bench.turn ^= 1
         raw, flat = binding.output, binding.flat_output
         # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
         if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
@@ -208,14 +218,17 @@ class Session:
         if self._states.reach(slot):
             self._bindings.clear()
 
-    def _bound(self, start: int, count: int) -> "_Binding":
-        """Rows [start, start + count) of the input, and the memory of as many states."""
-        key = (start, count)
-        return self._bindings.get(key) or self._keep(key, self._bind(start, count, self._states.together(count)))
+    def _bound(self, start: int, count: int, bench: Bench | None = None) -> "_Binding":
+        """Rows [start, start + count) of the input, and the states of as many slots on that bench."""
+        key = (start, count) if bench is None else (start, count, bench.number, bench.turn)
+        if key in self._bindings:
+            return self._bindings[key]
+        return self._keep(key, self._bind(start, count, self._states.together(bench, count) if bench else []))
 
     def _bound_alone(self, start: int, slot: int) -> "_Binding":
         """One row of the input, and the slot's own state."""
         self._reach(slot)
+        self._states.rise(slot)
         key = (start, slot, self._states.turns[slot])
         return self._bindings.get(key) or self._keep(key, self._bind(start, 1, self._states.alone(slot)))
 
@@ -230,15 +243,17 @@ class Session:
         output = self._output[:count]
         inputs = {self._manifest.input: self._input[start : start + count], **self._constants}
         outputs = {self._manifest.output: output.reshape(count, *self._output_dims)}
+        if len(self._embeddings):
+            outputs[self._manifest.embedding] = self._embeddings[:count]
         for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
             inputs[tensor.input], outputs[tensor.output] = before, after
-        return _Binding(self._session, self.brake, inputs, outputs, output, states)
+        return _Binding(self._session, self.brake, inputs, outputs, output)
 
     def _prove(self, pack: Pack) -> None:
         """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
         for count in sorted({1, min(2, self._goes_of)}):
             try:
-                self._bind(0, count, self._states.together(count)).run()
+                self._bind(0, count, self._states.scratch(count)).run()
             except Exception as error:  # onnxruntime raises a dozen unrelated types
                 advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
                 raise PackError(
@@ -259,7 +274,7 @@ def open_encoder(
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
-    output: (count, F, classes) float32. states: the memory of each state tensor's input and output.
+    output: (count, F, classes) float32.
     """
 
     def __init__(
@@ -269,11 +284,9 @@ class _Binding:
         inputs: dict[str, Array],
         outputs: dict[str, Array],
         output: F32,
-        states: Places,
     ) -> None:
         self.output = output
         self.flat_output = output.reshape(-1)
-        self.states = states
         self._session = session
         self._options = brake.options
         self._arrays = (inputs, outputs)
@@ -287,44 +300,14 @@ class _Binding:
         self._session.run_with_iobinding(self._binding, self._options)
 
 
-def probe_providers() -> dict[str, str]:
-    """For each execution provider "" where it ran a tiny graph just now, else the reason why it does not work."""
-    return {provider.value: _probe(provider) for provider in _EXECUTION_PROVIDERS}
-
-
-def runtime_version() -> str:
-    """Version of ONNX Runtime."""
-    return str(ort.__version__)
-
-
-@cache
-def _probe(provider: Provider) -> str:
-    name = _EXECUTION_PROVIDERS[provider]
-    if name not in ort.get_available_providers():
-        return f"this build of ONNX Runtime {ort.__version__} was made without it"
-    missing = _load_cuda() if provider is not Provider.CPU else ""
-    options = _session_options(1)
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "0" if provider is Provider.CPU else "1")
-    values = np.array([[1.0, 2.0], [3.0, -4.0]], dtype=np.float32)
-    with _quiet():
-        try:
-            session = ort.InferenceSession(tiny_graph(), options, providers=_chain(provider), enable_fallback=0)
-            if session.get_providers()[0] != name:
-                return missing or "its library loads but cannot be used; the driver or the device may be missing"
-            (result,) = session.run(None, {"x": values})
-        except Exception as error:  # onnxruntime raises a dozen unrelated types
-            return missing or words_of(error)
-    return "" if np.allclose(result, np.maximum(values @ values, 0.0)) else "it ran a tiny graph and gave wrong values"
-
-
 def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
     if wanted is Provider.AUTO:
         for provider in worth_trying():
-            if not _probe(provider):
+            if not probe(provider):
                 with contextlib.suppress(PackError):
                     return _load(pack, pack.model, provider, threads), provider
         return _load(pack, pack.model, Provider.CPU, threads), Provider.CPU
-    reason = _probe(wanted)
+    reason = probe(wanted)
     if reason:
         raise ProviderError(
             f"the provider {wanted.value} was asked for but does not work here: {reason}; "
@@ -336,11 +319,11 @@ def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSess
 def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
     name = pack.manifest.name
     try:
-        with _quiet():
+        with quiet():
             session = ort.InferenceSession(
                 graph,
-                _session_options(threads),
-                providers=_chain(provider),
+                session_options(threads),
+                providers=chain(provider),
                 enable_fallback=0,
                 read_config_from_model=0,
             )
@@ -349,45 +332,6 @@ def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.Inf
             raise LimitError from error
         raise refused(f"the model of pack {name}", error) from error
     taken = session.get_providers()[0]
-    if taken != _EXECUTION_PROVIDERS[provider]:
+    if taken != EXECUTION_PROVIDERS[provider]:
         raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
     return session
-
-
-def _session_options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # a spinning pool slows every other session of the process
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = _FATAL_ONLY
-    return options
-
-
-def _chain(provider: Provider) -> list[Any]:
-    order = [provider, *((Provider.CUDA,) if provider is Provider.TENSORRT else ())]
-    if provider is not Provider.CPU:
-        order.append(Provider.CPU)
-    return [(_EXECUTION_PROVIDERS[one], _OPTIONS.get(one, {})) for one in order]
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep ONNX Runtime's own lines about missing libraries off standard error."""
-    ort.set_default_logger_severity(_FATAL_ONLY)
-    try:
-        yield
-    finally:
-        ort.set_default_logger_severity(_ERRORS_ONLY)
-
-
-@cache
-def _load_cuda() -> str:
-    """Load CUDA's libraries from their wheels or the system. Returns the first that cannot be loaded, in words."""
-    with contextlib.redirect_stdout(io.StringIO()) as told:
-        ort.preload_dlls()
-    for line in told.getvalue().splitlines():
-        if line.startswith("Failed to load "):
-            return f"the library {line.split()[3].rstrip(':').rsplit('/', 1)[-1]} cannot be loaded"
-    return ""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from streamclf.errors import PackError
-from streamclf.model.fusion import Fusion, Head
+from streamclf.model.fusion import Fusion, Head, OneEach, columns_of
 from streamclf.model.pack import Manifest, Pack
-from streamclf.types import Label
+from streamclf.types import F32, Label
 
 TERM_COLUMNS = ("label", "member", "labels", "weight")
 _MOST_TERMS = 200_000
@@ -101,6 +101,12 @@ def fuse(manifest: Manifest, labels: Sequence[Label], members: Sequence[Pack], t
         if column not in used:
             raise PackError(f"fusion.csv has no term for the label {label.id}; add one, or leave the label out")
     when = places[manifest.when] if manifest.when else None
+    for place, (member, some) in enumerate(zip(manifest.members, own, strict=True)):
+        if place != when and not any(weight for _, _, weight in some):
+            raise PackError(
+                f"fusion.csv has terms of weight 0 alone of the member {member.name}, which does not say when; leave "
+                "the member out"
+            )
     heads = tuple(
         _head(manifest, pack, some, len(labels), says_when=place == when)
         for place, (pack, some) in enumerate(zip(members, own, strict=True))
@@ -111,20 +117,33 @@ def fuse(manifest: Manifest, labels: Sequence[Label], members: Sequence[Pack], t
 def _head(
     manifest: Manifest, pack: Pack, own: Sequence[tuple[int, list[int], float]], classes: int, *, says_when: bool
 ) -> Head:
-    weights = np.zeros((len(own), classes), dtype=np.float32)
-    for row, (column, _, weight) in enumerate(own):
-        weights[row, column] = weight
     margins: list[list[tuple[int, float]]] = [[] for _ in range(classes)]
     for column, named, weight in own:
-        if weight > 0:  # what speaks against a label does not say when it begins
+        if weight >= 0:  # what speaks against a label does not say when it begins
             margins[column] += [(one, _leave(pack, one, manifest.clip)) for one in named]
+    # a term of weight 0 only says when
+    own = [term for term in own if term[2]]
     return Head(
         [named for _, named, _ in own],
-        weights,
+        _weights(own, classes),
         activation=pack.manifest.activation,
         clip=manifest.clip,
         margins=margins if says_when else (),
     )
+
+
+def _weights(own: Sequence[tuple[int, list[int], float]], classes: int) -> F32 | OneEach:
+    """(terms, classes); of a label with one term at most, that term and its weight."""
+    columns = [column for column, _, _ in own]
+    if len(set(columns)) == len(columns):
+        one = OneEach(columns_of(np.zeros(classes, dtype=np.intp)), np.zeros(classes, dtype=np.float32))
+        one.term[columns] = np.arange(len(own))
+        one.weight[columns] = [weight for _, _, weight in own]
+        return one
+    weights = np.zeros((len(own), classes), dtype=np.float32)
+    for row, (column, _, weight) in enumerate(own):
+        weights[row, column] = weight
+    return weights
 
 
 def _leave(pack: Pack, column: int, clip: float) -> float:

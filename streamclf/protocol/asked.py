@@ -1,6 +1,6 @@
 """What clients send: JSON messages of `streamclf.v1`. wire.py has them too, and reads them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -66,6 +66,37 @@ class Mark(Message, tag="mark", forbid_unknown_fields=True):
     """`right`, `wrong`, or empty to take a mark back."""
     label: Annotated[str, Meta(pattern="^[a-z0-9_]{0,64}$")] = ""
     """With `wrong`: the id of what it was instead, of a pack or your own; empty where nobody knows."""
+
+
+class Teach(Message, tag="teach", forbid_unknown_fields=True):
+    """Shows an example of a class, or of what it is not. Answer: `taught`, once it is on the disk.
+
+    Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant.
+    """
+
+    label: Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$", description="Its id; a new one makes a new class.")]
+    name: Annotated[str, Meta(max_length=80, description="For people; left out, it stays, or is made of the id.")] = ""
+    said: Literal["is", "not"] = "is"
+    """`is`: this is it; `not`: it was taken for it and is not."""
+    event: Annotated[str, Meta(max_length=1024, description="`id` of a kept event, see `mark`.")] = ""
+    stream: str = ""
+    """Name of a stream, of whose last two minutes a moment is meant."""
+    from_ns: int | None = None
+    """Wall time (ns) at which it begins."""
+    to_ns: int | None = None
+    """Wall time (ns) at which it ends; null: half a second later."""
+    sound: Annotated[str, Meta(max_length=61_440, description="A sound file (FLAC, OGG or WAV) as base64.")] = ""
+    pack: str = ""
+    """The pack on whose embeddings a new class rests; empty: the first that has any."""
+
+
+class Forget(Message, tag="forget", forbid_unknown_fields=True):
+    """Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`."""
+
+    label: Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$")]
+    """Id of the class."""
+    example: str = ""
+    """Id of one example, see /v1/taught; empty: the class with all of them."""
 
 
 class Adjust(Message, tag="adjust", forbid_unknown_fields=True):

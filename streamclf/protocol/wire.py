@@ -18,9 +18,11 @@ from msgspec import Meta
 
 from streamclf.errors import ServeError
 from streamclf.protocol.asked import Adjust as Adjust
+from streamclf.protocol.asked import Forget as Forget
 from streamclf.protocol.asked import Mark as Mark
 from streamclf.protocol.asked import Push as Push
 from streamclf.protocol.asked import Subscribe as Subscribe
+from streamclf.protocol.asked import Teach as Teach
 from streamclf.protocol.base import DECIMALS as DECIMALS
 from streamclf.protocol.base import PROTOCOL as PROTOCOL
 from streamclf.protocol.base import ROWS_PER_BATCH as ROWS_PER_BATCH
@@ -221,7 +223,7 @@ class Lagged(Message, tag="lagged"):
 class Error(Message, tag="error"):
     """A message of the client was refused; the connection stays, and so does its former subscription."""
 
-    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark", "bad-adjust"]
+    code: Literal["bad-message", "bad-subscription", "bad-push", "bad-mark", "bad-adjust", "bad-teach"]
     """What was refused."""
     message: str
     """Why, in a sentence."""
@@ -281,6 +283,39 @@ class Marked(Message, tag="marked"):
     seq: Seq
 
 
+class Relabelled(Message, tag="relabelled"):
+    """A pack has other labels from here on, or is new: then it stands behind all others of `hello.packs`.
+
+    A new `subscribed` follows where the client's own subscription is another one by that.
+    """
+
+    entry: PackEntry
+    """As it is from now on."""
+    seq: Seq
+
+
+class Taught(Message, tag="taught"):
+    """Somebody has taught, or had forgotten; everybody is told. Fields as in `teach`."""
+
+    label: str
+    """Id of the class."""
+    name: str
+    """For people; untrusted text, never markup."""
+    said: Literal["is", "not", "forgot"]
+    """What was said of the example; `forgot`: it, or the whole class, is forgotten."""
+    example: str
+    """Id of the example; empty where all of them are meant."""
+    pack: str
+    """The pack that has the class as a label."""
+    examples: int
+    """Of what it is, that are kept now."""
+    against: int
+    """Of what it is not."""
+    detail: str
+    """What there is to know of it, in a sentence; may be empty."""
+    seq: Seq
+
+
 class Adjusted(Message, tag="adjusted"):
     """Answer to `adjust`: the thresholds stand in the configuration, which takes them over within two seconds."""
 
@@ -296,10 +331,38 @@ class Adjusted(Message, tag="adjusted"):
     """Name of the file beside it that holds the former configuration; empty where there was none."""
 
 
-ServerMessage = Hello | Scores | Event | Gap | Status | Lagged | Error | Subscribed | Pushing | Marked | Adjusted
-ClientMessage = Subscribe | Push | Mark | Adjust
-SERVER_MESSAGES = (Hello, Subscribed, Scores, Event, Gap, Status, Lagged, Error, Pushing, Marked, Adjusted)
-CLIENT_MESSAGES = (Subscribe, Push, Mark, Adjust)
+ServerMessage = (
+    Hello
+    | Scores
+    | Event
+    | Gap
+    | Status
+    | Lagged
+    | Error
+    | Subscribed
+    | Pushing
+    | Marked
+    | Adjusted
+    | Relabelled
+    | Taught
+)
+ClientMessage = Subscribe | Push | Mark | Adjust | Teach | Forget
+SERVER_MESSAGES = (
+    Hello,
+    Subscribed,
+    Scores,
+    Event,
+    Gap,
+    Status,
+    Lagged,
+    Error,
+    Pushing,
+    Marked,
+    Adjusted,
+    Relabelled,
+    Taught,
+)
+CLIENT_MESSAGES = (Subscribe, Push, Mark, Adjust, Teach, Forget)
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for lists deep in unknown fields
 _encoder = msgspec.json.Encoder()

@@ -20,6 +20,7 @@ class Channels:
         self._channels: dict[Spec, Channel] = {}
         self._number = 0
         self._subscribed: dict[Recipient, Channel] = {}
+        self._wishes: dict[Recipient, wire.Subscribe] = {}  # of those, as they came
         self._pressed: set[Recipient] = set()
 
     def __iter__(self) -> Iterator[Channel]:
@@ -27,8 +28,23 @@ class Channels:
 
     def join(self, recipient: Recipient, wish: wire.Subscribe) -> Channel:
         """Put it on the channel of its wish instead of a former one. Raises `ServeError`; nothing changes then."""
-        spec = resolve(wish, self._streams, self._packs)
+        return self._seat(recipient, wish, resolve(wish, self._streams, self._packs))
+
+    def relabel(self, pack: str) -> Iterator[tuple[Recipient, Channel]]:
+        """`pack` has other labels, or is new: seats those anew whom that concerns, each on a channel that knows it."""
+        wishes = list(self._wishes.items())
+        anew = {recipient: resolve(wish, self._streams, self._packs, strict=False) for recipient, wish in wishes}
+        concerned = [r for r, _ in wishes if _has(self._subscribed[r].spec, pack) or _has(anew[r], pack)]
+        for recipient in concerned:
+            wish = self._wishes[recipient]
+            self.leave(recipient)
+            self._wishes[recipient] = wish
+        for recipient in concerned:  # once all have left, so that no channel of before is left to sit on
+            yield recipient, self._seat(recipient, self._wishes[recipient], anew[recipient])
+
+    def _seat(self, recipient: Recipient, wish: wire.Subscribe, spec: Spec) -> Channel:
         self.leave(recipient)
+        self._wishes[recipient] = wish
         channel = self._channels.get(spec)
         if channel is None:
             self._number += 1
@@ -40,6 +56,7 @@ class Channels:
     def leave(self, recipient: Recipient) -> None:
         """Forget `recipient`, and its channel with its last recipient."""
         self.press(recipient, False)
+        self._wishes.pop(recipient, None)
         channel = self._subscribed.pop(recipient, None)
         if channel is not None:
             channel.leave(recipient)
@@ -58,3 +75,7 @@ class Channels:
         """To all who sit on `channel`, the same bytes."""
         channel.deliver(message)
         metrics.MESSAGES_SENT.labels(channel.spec.tier).inc(len(channel.recipients))
+
+
+def _has(spec: Spec, pack: str) -> bool:
+    return any(wish.name == pack for wish in spec.packs)

@@ -23,7 +23,19 @@ from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
-from streamclf.types import Event, FrameScores, Gap, Output, Picture, Sound, Stage, Status, StreamState
+from streamclf.types import (
+    Event,
+    FrameScores,
+    Gap,
+    LoudnessMinute,
+    OtherLabels,
+    Output,
+    Picture,
+    Sound,
+    Stage,
+    Status,
+    StreamState,
+)
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
@@ -64,8 +76,12 @@ class Hub:
         self.seq = 0
         self.scored: dict[tuple[str, str], int] = {}
         """(stream, pack) -> the newest sample that a row rests on."""
+        self.coming: dict[str, PackInfo] = {}
+        """Packs that are told of with their first labels."""
         self.gaps: dict[str, int] = {}
         """stream -> gaps told so far."""
+        self.minutes: dict[str, LoudnessMinute] = {}
+        """stream -> how loud its newest whole minute was."""
         self._on_subscribe = on_subscribe
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
@@ -134,6 +150,10 @@ class Hub:
                 self._on_demand.sound(output)
             elif isinstance(output, Status):
                 self._publish_status(output)
+            elif isinstance(output, LoudnessMinute):
+                self.minutes[output.stream] = output
+            elif isinstance(output, OtherLabels):
+                self._relabel(output)
 
     def flush(self) -> None:
         """Close all events and groups that are open: the daemon stops, and nothing more will be published."""
@@ -225,6 +245,27 @@ class Hub:
             stream=status.stream, pack=status.pack, state=status.state, detail=status.detail, seq=self.seq
         )
         self._publish_item(Item(place_of(self.seq), status.stream, status.pack, "", message))
+
+    def _relabel(self, other: OtherLabels) -> None:
+        self.seq += 1
+        for number, track in enumerate(t for t in self._ring.tracks.values() if t.pack == other.pack):
+            self._close(track, place_before(self.seq, number))
+        info = self.packs.get(other.pack) or self.coming.pop(other.pack)
+        before = {label.id: column for column, label in enumerate(info.labels)}
+        info.labels, info.digest = other.labels, other.digest
+        self.packs[other.pack] = info
+        self._ring.relabel(other.pack, [before.get(label.id) for label in other.labels])
+        message = wire.Relabelled(entry=info.entry(), seq=self.seq)
+        self._publish_item(Item(place_of(self.seq), "", "", "", message))
+        for recipient, channel in list(self._channels.relabel(other.pack)):
+            recipient.moved(channel, channel.answer(seq=self.seq, since=None))
+
+    def tell(self, news: wire.Taught) -> wire.Taught:
+        """Number it and tell everybody. Returns what was told."""
+        self.seq += 1
+        news.seq = self.seq
+        self._publish_item(Item(place_of(self.seq), "", "", "", news))
+        return news
 
     def publish_mark(self, event: str, mark: wire.Verdict, label: str) -> wire.Marked:
         """Tell everybody what somebody said of a kept event. Fields as in `wire.Mark`. Returns what was told."""

@@ -12,7 +12,7 @@ from streamclf.serve.subscriber import Subscriber
 class Order(NamedTuple):
     """For the role admin. `do` answers the subscriber itself, at once or later, and raises `ServeError` to refuse."""
 
-    code: Literal["bad-mark", "bad-adjust"]
+    code: Literal["bad-mark", "bad-adjust", "bad-teach"]
     """Of the `error` that a refusal is answered with."""
     what: str
     """What it is, as the subject of a sentence: "marking events"."""

@@ -12,7 +12,7 @@ everything up to there. A reader's `since=SEQ` is the place of that item.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ class Item(NamedTuple):
     stream: str
     pack: str
     label: str
-    message: wire.Event | wire.Gap | wire.Status | wire.Marked
+    message: wire.Event | wire.Gap | wire.Status | wire.Marked | wire.Relabelled | wire.Taught
 
 
 class ReplayHole(NamedTuple):
@@ -129,6 +129,19 @@ class RowTrack:
         while self._rows > self._max_rows and len(self._groups) > 1:
             self._forget()
         return RowSlice(place_of(seq), group, index, index + 1)
+
+    def relabel(self, columns: Sequence[int | None]) -> None:
+        """Rows have other columns from now on: for each the one that it was, None where it is new.
+
+        Rows that are held follow, so that each message has the labels of now; a new column is 0 in them. No group may
+        be open.
+        """
+        known = [at for at, column in enumerate(columns) if column is not None]
+        before = [column for column in columns if column is not None]
+        for group in self._groups:
+            rows = np.zeros((len(group.rows), len(columns)), dtype=np.float32)
+            rows[:, known] = group.rows[:, before]
+            group.rows = rows
 
     @property
     def newest(self) -> F32 | None:

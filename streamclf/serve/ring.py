@@ -1,7 +1,7 @@
 """The replay ring of a hub: what was published lately, for subscribers that have fallen behind or come back."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -48,6 +48,13 @@ class ReplayRing:
                 max_rows=self.max_rows,
             )
         return track
+
+    def relabel(self, pack: str, columns: Sequence[int | None]) -> None:
+        """See `RowTrack.relabel`. A pack that is new stands behind all others."""
+        self._pack_index.setdefault(pack, len(self._pack_index))
+        for track in self.tracks.values():
+            if track.pack == pack:
+                track.relabel(columns)
 
     def wanted(self, channel: Channel, track: RowTrack) -> bool:
         """Whether `channel` wants the rows of `track`."""

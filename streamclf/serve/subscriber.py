@@ -164,6 +164,13 @@ class Subscriber:
             self._read_from(cursor)
         self._route()
 
+    def moved(self, channel: Channel, answer: wire.Subscribed) -> None:
+        """From the hub: a pack has other labels, and so this is its channel now. It reads on where it was."""
+        self._own_bytes, self._flowing = self._written, False
+        self._channel = channel
+        self.control(answer)
+        self._route()
+
     @property
     def subscribed(self) -> bool:
         """Whether it gets what is published."""

@@ -44,6 +44,9 @@ class Recipient(Protocol):
         Returns whether it was sent.
         """
 
+    def moved(self, channel: "Channel", answer: wire.Subscribed) -> None:
+        """Sit on another channel from now on, for a pack has other labels; must not raise."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackWish:
@@ -73,13 +76,19 @@ class Spec:
     audio: str | None
 
 
-def resolve(wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> Spec:
-    """Make a wish exact. Raises `ServeError` for a name that nothing has, with the nearest that something has."""
+def resolve(
+    wish: wire.Subscribe, streams: Sequence[str], packs: Mapping[str, PackInfo], *, strict: bool = True
+) -> Spec:
+    """Make a wish exact. Raises `ServeError` for a name that nothing has, with the nearest that something has.
+
+    strict: else a label or group that nothing has is as good as one that is never heard.
+    """
     chosen = [packs[name] for name in _known("pack", wish.packs, list(packs))]
     named = wish.labels is not None or wish.groups is not None
     ids, groups = _names(wish)
-    _known("label", sorted(ids), [label.id for pack in chosen for label in pack.labels])
-    _known("group", sorted(groups), list(dict.fromkeys(label.group for pack in chosen for label in pack.labels)))
+    if strict:
+        _known("label", sorted(ids), [label.id for pack in chosen for label in pack.labels])
+        _known("group", sorted(groups), list(dict.fromkeys(label.group for pack in chosen for label in pack.labels)))
     scores = wish.tier != "events"
     wishes = []
     for pack in chosen:

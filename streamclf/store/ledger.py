@@ -3,23 +3,23 @@
 The daemon feeds it live; a replay of a score log feeds it the same rows and gets the same events.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping, MutableMapping, Sequence
 
 from streamclf.clock import FRAME_MS, NS_PER_FRAME
 from streamclf.engine.segment import Ending
 from streamclf.store.events import StoredEvent, closed
 from streamclf.store.loudness import Loudness, codes_of_rms
 from streamclf.store.packfacts import PackFacts
-from streamclf.types import Event, Levels, Output, Stage
+from streamclf.types import Event, Levels, OtherLabels, Output, Stage
 
 
 class Ledger:
-    """run: unique for ever, so that no event id comes twice. test: streams whose events are those of a self-test.
+    """run: unique for ever, so that no event id comes twice. packs: follows what is told of other labels. test: streams whose events are those of a self-test.
 
     lasting: events that are open, by id.
     """
 
-    def __init__(self, run: str, packs: Mapping[str, PackFacts], *, test: Container[str] = ()) -> None:
+    def __init__(self, run: str, packs: MutableMapping[str, PackFacts], *, test: Container[str] = ()) -> None:
         self.lasting: dict[str, StoredEvent] = {}  # bound: a class of a track has one open event at most
         self._run = run
         self._packs = packs
@@ -33,6 +33,8 @@ class Ledger:
             if isinstance(output, Levels):
                 loudness = self._loudness.setdefault(output.stream, Loudness())
                 loudness.push(output.first_frame, codes_of_rms(output.rms))
+            elif isinstance(output, OtherLabels):
+                self._packs[output.pack] = PackFacts.relabelled(output, self._packs.get(output.pack))
             elif isinstance(output, Event):
                 taken.append(self._event(output, epochs[output.stream]))
         return taken

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from streamclf.engine.segment import Decision
-from streamclf.types import Label
+from streamclf.types import Label, OtherLabels
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,9 @@ class PackFacts:
         """labels and decisions: one for each class, in the same order."""
         decided = {label.id: (label, decision) for label, decision in zip(labels, decisions, strict=True)}
         return cls(digest, decided, look_ahead_ms)
+
+    @classmethod
+    def relabelled(cls, other: OtherLabels, before: Self | None) -> Self:
+        """Of a pack that has these labels now."""
+        look_ahead_ms = 0.0 if before is None else before.look_ahead_ms
+        return cls.of(other.digest, other.labels, other.decisions, look_ahead_ms=look_ahead_ms)

@@ -22,6 +22,7 @@ from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store import clips, scores
 from streamclf.store.database import Store
 from streamclf.store.events import set_clip
+from streamclf.store.minutes import forget
 
 BALLAST = "ballast"
 MEGABYTE = 1_000_000
@@ -178,6 +179,7 @@ class Retention:
                 "WHERE state = 'pending')",
                 (oldest_ns,),
             )
+            forget(tx, before_ns=oldest_ns)
             if gone.rowcount:
                 tx.execute("DELETE FROM deliveries WHERE alert_id NOT IN (SELECT id FROM alerts)")
         done.events, done.more = len(chosen), len(chosen) == _CHUNK

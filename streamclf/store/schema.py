@@ -98,5 +98,63 @@ STEPS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX gaps_by_time ON gaps (until_ns);
     """,
+    """
+    CREATE TABLE classes (                      -- taught.py: what somebody has taught
+        label TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        host TEXT NOT NULL,                     -- the pack whose embeddings it rests on
+        identity TEXT NOT NULL,                 -- of those numbers
+        weights BLOB NOT NULL,                  -- float32, the bias last; empty where it cannot be made
+        enter REAL NOT NULL,
+        leave REAL NOT NULL,
+        made_ns INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE examples (
+        id TEXT PRIMARY KEY,
+        label TEXT NOT NULL,
+        said TEXT NOT NULL CHECK (said IN ('is', 'not')),
+        event TEXT NOT NULL,                    -- of which it was told, '' for none
+        stream TEXT NOT NULL,                   -- or the file that it is from
+        at_ns INTEGER NOT NULL,
+        until_ns INTEGER NOT NULL,
+        made_ns INTEGER NOT NULL,
+        identity TEXT NOT NULL,
+        size INTEGER NOT NULL,                  -- numbers of an embedding
+        numbers BLOB NOT NULL,                  -- float16, an embedding behind the other
+        sound BLOB NOT NULL                     -- FLAC, empty where it is not kept
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX examples_by_label ON examples (label);
+
+    CREATE TABLE moments (                      -- moments.py: what events and the time between them sounded like
+        id INTEGER PRIMARY KEY,
+        at_ns INTEGER NOT NULL,
+        stream TEXT NOT NULL,
+        event TEXT NOT NULL,                    -- '' for one that was picked by chance
+        label TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        numbers BLOB NOT NULL                   -- float16, one embedding
+    ) STRICT;
+    CREATE INDEX moments_by_time ON moments (at_ns);
+    CREATE INDEX moments_by_event ON moments (event) WHERE event <> '';
+    """,
+    """
+    CREATE TABLE loudness (                     -- minutes.py; dB of full scale
+        stream TEXT NOT NULL,
+        since_ns INTEGER NOT NULL,
+        frames INTEGER NOT NULL,
+        laeq REAL NOT NULL,
+        lceq REAL NOT NULL,
+        lzeq REAL NOT NULL,
+        lafmax REAL NOT NULL,
+        lcpeak REAL NOT NULL,
+        l10 REAL NOT NULL,
+        l50 REAL NOT NULL,
+        l90 REAL NOT NULL,
+        offset_db REAL,                         -- NULL where the stream was not calibrated
+        bands BLOB NOT NULL,                    -- a byte for each third octave from 25 Hz on: half decibels over -127.5
+        PRIMARY KEY (since_ns, stream)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 VERSION = len(STEPS)

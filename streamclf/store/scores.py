@@ -21,7 +21,7 @@ from streamclf.store.loudness import codes_of_rms, decibels_of_codes
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.quantise import edges_of, encode, keep_top, values_of
 from streamclf.store.scorefile import SUFFIX, Header, ScoreFile, Stretch, block_record, header_record
-from streamclf.types import F32, FrameScores, Label, Levels, Output
+from streamclf.types import F32, FrameScores, Label, Levels, OtherLabels, Output
 
 FOLDER = "scores"
 BLOCK_FRAMES = 10 * FRAMES_PER_SECOND
@@ -63,6 +63,8 @@ class ScoreLog:
     def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> None:
         """Note the final rows and the levels among `outputs`. OSError: a block could not be written, and is lost."""
         for output in outputs:
+            if isinstance(output, OtherLabels):
+                self.use({**self._packs, output.pack: PackFacts.relabelled(output, self._packs.get(output.pack))})
             if isinstance(output, FrameScores | Levels) and output.stream in self._without:
                 continue
             if isinstance(output, FrameScores) and output.final:

@@ -1,6 +1,6 @@
 """From a configuration to a writer: where events are kept, and what is known of the packs they come from."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
 
 from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.file import RuleFile
@@ -70,7 +70,7 @@ def make_house(
 
     run: unique for ever. test: streams of a self-test.
     """
-    labels = {runner.name: runner.pack.labels for runner in engine.runners}
+    labels = {pack.manifest.name: pack.labels for pack in engine.packs}
     return Housekeeping(
         store,
         Retention(store, config.store, config.scores, config.clips),
@@ -88,7 +88,7 @@ def make_writer(
     engine: Engine,
     inbox: Inbox,
     rules: RuleFile,
-    facts: Mapping[str, PackFacts],
+    facts: MutableMapping[str, PackFacts],
     house: Housekeeping,
     clocks: Mapping[str, StreamClock],
     *,
@@ -109,9 +109,9 @@ def make_writer(
 def _lateness_ns(config: Config, engine: Engine) -> int:
     """How long after a sound the last pack may tell what it was."""
     latest_ms = 0.0
-    for runner in engine.runners:
-        manifest = runner.pack.manifest
-        if runner.pack.revised:
+    for pack in engine.packs:
+        manifest = pack.manifest
+        if pack.revised:
             latest_ms = max(latest_ms, config.latency_ms)
         # on a slow machine windows follow each other without overlap
         latest_ms = max(latest_ms, (manifest.window + manifest.look_ahead) * 1000 / manifest.rate)
@@ -120,7 +120,7 @@ def _lateness_ns(config: Config, engine: Engine) -> int:
 
 def pack_facts(config: Config, engine: Engine) -> dict[str, PackFacts]:
     """What is kept of each pack that listens to a stream; a pack decides alike on all of them."""
-    packs = {runner.name: runner.pack for runner in engine.runners}
+    packs = {pack.manifest.name: pack for pack in engine.packs}
     return {
         track.manifest.name: PackFacts.of(
             packs[track.manifest.name].digest,

@@ -11,11 +11,12 @@ from streamclf import metrics
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule
 from streamclf.audio.wake import Wake
-from streamclf.types import Event, FrameScores, Gap, Levels, Output, Status
+from streamclf.types import Event, FrameScores, Gap, Levels, LoudnessMinute, OtherLabels, Output, Remembered, Status
 from streamclf.writer.backlog import MAX_BACKLOG, Done, Write
 
 MAX_INBOX = 1024  # deliveries, 20 s of one stream; beyond it rows and levels are dropped, after MAX_BACKLOG more all is
 BUSY_INBOX = 256
+_FEW = (Status, LoudnessMinute, OtherLabels)
 BUSY_INBOX_CUTTING = 4  # each is at most a second of sound, and a ring holds ten more than the longest clip
 
 
@@ -36,7 +37,7 @@ class Inbox:
 
     def keep(self, *, rows: bool, cuts: bool) -> None:
         """See the class. Any thread."""
-        self._wanted: tuple[type, ...] = (Event, Gap, Levels, Status, *((FrameScores,) if rows else ()))
+        self._wanted: tuple[type, ...] = (Event, Gap, *_FEW, Levels, Remembered, *((FrameScores,) if rows else ()))
         self._busy = BUSY_INBOX_CUTTING if cuts else BUSY_INBOX
 
     def change(self, function: Callable[[], object]) -> None:
@@ -59,7 +60,7 @@ class Inbox:
         wanted = [output for output in outputs if isinstance(output, self._wanted)]
         if len(self._outputs) >= MAX_INBOX:
             metrics.STORE_PASSED.inc(sum(isinstance(output, FrameScores | Levels) for output in wanted))
-            wanted = [output for output in wanted if isinstance(output, Event | Gap | Status)]
+            wanted = [output for output in wanted if isinstance(output, (Event, Gap, *_FEW))]
         if len(self._outputs) >= MAX_INBOX + MAX_BACKLOG:
             metrics.STORE_LOST.inc(sum(isinstance(output, Event) for output in wanted))
             return

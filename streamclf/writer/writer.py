@@ -34,6 +34,7 @@ from streamclf.store.database import Change, Store
 from streamclf.store.events import StoredEvent, begin_seq, close_stale, put_events, raise_seq
 from streamclf.store.gaps import GapsWaiting
 from streamclf.store.ledger import Ledger
+from streamclf.store.minutes import MinutesWaiting
 from streamclf.writer.backlog import MAX_BACKLOG, Backlog
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
@@ -82,6 +83,7 @@ class Writer:
         self._on_fault = on_fault
         self._backlog = Backlog()
         self._gaps = GapsWaiting()
+        self._minutes = MinutesWaiting()
         if missed is not None:
             self._gaps.not_running(clocks, *missed)
         self._noted_s = -math.inf
@@ -169,7 +171,7 @@ class Writer:
             return
         verdict = self._judge()
         backlog = self._backlog
-        due = (backlog.events or self._gaps) and now_s >= self._committed_s + _UPDATES_S
+        due = (backlog.events or self._gaps or self._minutes) and now_s >= self._committed_s + _UPDATES_S
         if verdict or backlog.urgent or due or self._problem:
             self._commit(verdict, now_s)
 
@@ -191,7 +193,7 @@ class Writer:
             verdict = self._judge() if attended else None
             if attended and self._commit(verdict, now_s):
                 return True
-            if not (verdict or self._backlog or self._gaps):
+            if not (verdict or self._backlog or self._gaps or self._minutes):
                 return True  # what a crash left open is closed by the next run
             if self._retry_s > now_s:
                 return False
@@ -252,6 +254,7 @@ class Writer:
             events = self._ledger.take(outputs, epochs)
             self._hold(events)
             self._gaps.take(outputs, self._clocks, now_ns=time.time_ns())
+            self._minutes.take(outputs, epochs)
             if self._house is not None:
                 self._house.take(outputs, epochs, events)
         for write, done in self._inbox.calls():
@@ -307,6 +310,7 @@ class Writer:
         lost = self._backlog.lost
         finished = self._backlog.written(stale)
         self._gaps.written()
+        self._minutes.written()
         self._committed_s = now_s
         metrics.STORE_COMMITS.inc()
         if self._problem:
@@ -341,6 +345,7 @@ class Writer:
             stale = [] if self._began else close_stale(tx, lasting=self._ledger.lasting)
             put_events(tx, told)
             self._gaps.write(tx)
+            self._minutes.write(tx)
             outbox.put_reasons(tx, self._backlog.reasons.values())
             if verdict is not None:
                 outbox.put_reasons(tx, verdict.reasons)

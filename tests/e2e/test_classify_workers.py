@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from streamclf.commands.batch import Failed, FileWish, Heard
+from streamclf.commands.formats import FileScores
 from streamclf.commands.workers import FileAsked, WorkerError, Workers
 from streamclf.config import Config
 from tools.lab.tinypack import RATE, stateful_pack
@@ -58,7 +59,7 @@ def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWi
             os.kill(killed[0], signal.SIGKILL)
 
     with Workers(wish, 1, tell=pytest.fail, advance=kill) as workers:
-        found = list(workers.heard(files))
+        found = [one for one in workers.heard(files) if not isinstance(one, FileScores)]
     assert [type(one) for one in found] == [Failed, Heard, Heard]
     assert isinstance(found[0], Failed)
     assert "0.wav cannot be heard: the process that heard it was killed" in found[0].said
@@ -80,3 +81,36 @@ def test_what_an_engine_cannot_be_made_of_is_told_as_ever() -> None:
         pytest.raises(WorkerError, match="nowhere/at-all"),
     ):
         workers.packs  # noqa: B018
+
+
+def test_rows_that_wait_for_their_turn_are_bounded(
+    tmp_path: Path, wish: FileWish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first file is the longest; who hears the others stands still until it is done."""
+    monkeypatch.setattr("streamclf.commands.workers._HELD_BYTES", 1)
+    files = [
+        FileAsked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((60, 9, 9))
+    ]
+    held: list[int] = []
+    with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
+        found = []
+        for one in workers.heard(files):
+            held.append(workers.held_bytes)
+            found.append((one.stream, len(one.rows)) if isinstance(one, FileScores) else type(one))
+    assert found == [("0.wav", 3000), Heard, ("1.wav", 450), Heard, ("2.wav", 450), Heard]
+    assert max(held) <= 450 * 4 * 10
+
+
+def test_rows_of_files_apart_wait_for_nobody(tmp_path: Path, wish: FileWish) -> None:
+    files = [
+        FileAsked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((90, 1, 1))
+    ]
+    with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
+        found = [
+            (one.stream, isinstance(one, FileScores))
+            for one in workers.heard(files, mixed=True)
+            if not isinstance(one, Failed)
+        ]
+    assert [name for name, rows in found if not rows] == ["0.wav", "1.wav", "2.wav"]
+    assert found[-1] == ("2.wav", False)
+    assert found.index(("1.wav", True)) < found.index(("0.wav", False))

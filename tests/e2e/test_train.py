@@ -227,9 +227,7 @@ PICTURE = {"kind": "image", "log": "db", "ref": "max", "normalise": "min-max"}
 @pytest.mark.parametrize(
     ("arch", "kind", "more"),
     [
-        ("convnextv2", "ConvNextV2", PICTURE), ("swin", "Swin", {}), ("efficientnet", "EfficientNet", {}),
-        ("deit", "DeiT", PICTURE), ("mobilenet_v2", "MobileNetV2", {}), ("regnet", "RegNet", {}),
-        ("dinov2", "Dinov2", {}),
+        ("convnextv2", "ConvNextV2", PICTURE), ("deit", "DeiT", PICTURE), ("efficientnet", "EfficientNet", {}),
     ],
 )  # fmt: skip
 def test_an_image_checkpoint_gets_a_new_head(clips: Path, tmp_path: Path, arch: str, kind: str, more: Any) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,10 @@ import soundfile
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 
-from streamclf.commands.batch import own_errors
+from streamclf.audio.sources.hush import own_errors
 from streamclf.commands.classify import classify
+from streamclf.commands.formats import FileScores
+from streamclf.commands.results import Results
 from streamclf.train.data.annotations import read_data
 from tools.lab.tinypack import RATE, stateful_pack
 
@@ -155,6 +156,74 @@ def test_scores_of_several_files_are_one_table_too(tmp_path: Path, pack: Path) -
     assert [row["file"] for row in rows_of(out)] == [str(files[0])] * 150 + [str(files[1])] * 150
 
 
+@pytest.mark.parametrize("out", ["all.csv", "all.ndjson", "all.parquet", "all.npz", "folder"])
+@pytest.mark.parametrize("native", [[], ["--native"]])
+def test_rows_that_come_in_pieces_are_those_that_come_at_once(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch, out: str, native: list[str]
+) -> None:
+    path = bursts(tmp_path / "night.wav")
+    form = ["--format", "npz"] if out == "folder" else []
+    whole, pieces = tmp_path / "whole" / out, tmp_path / "pieces" / out
+    given: list[int] = []
+    write = Results.rows
+
+    def counting(self: Results, piece: FileScores) -> None:
+        given.append(len(piece.rows))
+        write(self, piece)
+
+    monkeypatch.setattr(Results, "rows", counting)
+    for target, most in ((whole, 4 << 20), (pieces, 1)):
+        target.parent.mkdir()
+        monkeypatch.setattr("streamclf.commands.rows._PIECE_BYTES", most)
+        assert run(pack, path, "--scores", *native, *form, "--out", target).exit_code == 0
+    assert given == [150, 50, 50, 50]
+    assert contents(whole) == contents(pieces)
+
+
+def contents(path: Path) -> Any:
+    """Of a table, or of the one file of a folder; of an npz name -> values."""
+    if path.is_dir():
+        (path,) = path.iterdir()
+    if path.suffix != ".npz":
+        return rows_of(path)
+    with np.load(path, allow_pickle=False) as data:
+        assert len(data["scores"]) == 150
+        return {name: data[name].tolist() for name in data.files}
+
+
+def test_a_file_that_breaks_off_leaves_no_rows_that_look_whole(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = bursts(tmp_path / "good.wav"), bursts(tmp_path / "bad.wav")
+    monkeypatch.setattr("streamclf.commands.rows._PIECE_BYTES", 1)
+    write = Results.rows
+
+    def breaking(self: Results, piece: FileScores) -> None:
+        write(self, piece)
+        if piece.file == str(bad) and piece.first_frame:
+            raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Results, "rows", breaking)
+    for form in ("csv", "ndjson", "npz", "parquet"):
+        done = run(pack, bad, good, "--scores", "--format", form, "--out", tmp_path / form)
+        assert done.exit_code == 1
+        assert "1 of 2 files could not be read" in str(done.exception)
+        assert [path.name for path in (tmp_path / form).iterdir()] == [f"good.wav.tiny.{form}"]
+
+
+def test_scores_of_two_packs_are_no_one_csv(tmp_path: Path, pack: Path) -> None:
+    other = stateful_pack(tmp_path / "other", name="other")
+    refused = run(pack, bursts(tmp_path / "a.wav"), "--model", other, "--scores", "--format", "csv")
+    assert "standard output cannot hold the scores of several models; name a folder by --out" in str(refused.exception)
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, pack: Path) -> None:
+    out = tmp_path / "all.ndjson"
+    out.symlink_to("/dev/full")
+    done = run(pack, bursts(tmp_path / "a.wav"), bursts(tmp_path / "b.wav"), "--scores", "--out", out)
+    assert str(done.exception) == "results cannot be written: No space left on device; choose another --out"
+
+
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamclf.commands.results.find_spec", lambda name: None)
     refused = run(pack, bursts(tmp_path / "a.wav"), "--out", tmp_path / "all.parquet")
@@ -177,7 +246,7 @@ def test_a_gain_in_decibels_lifts_what_is_quiet(tmp_path: Path, pack: Path) -> N
 
 
 def test_what_libraries_print_is_not_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with own_errors(sys):
+    with own_errors():
         os.write(2, b"[src/libmpg123/layer3.c:1844] error: part2_3_length\n")
     os.write(2, b"ours again\n")
     assert capfd.readouterr().err == "ours again\n"

@@ -15,7 +15,7 @@ builders = pytest.importorskip("hatchling.builders.wheel", reason="hatchling, wh
 ROOT = Path(__file__).resolve().parents[2]
 
 HOLDS = {
-    *("__init__.py", "py.typed", "errors.py", "retry.py", "text.py", "types.py"),
+    *("__init__.py", "py.typed", "errors.py", "retry.py", "states.py", "text.py", "types.py"),
     *(f"protocol/{name}.py" for name in ("__init__", "address", "packed", "sound", "wire")),
     *(f"client/{name}.py" for name in ("__init__", "age", "client", "link", "options", "reader")),
 }

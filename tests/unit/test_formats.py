@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streamclf.commands import formats
+from streamclf.commands.rows import NpzRows
 from streamclf.types import Event, Label, Stage
 
 LABELS = (Label("robin", "=1+1\nRobin"), Label("dog", "Dog"))
@@ -35,8 +38,13 @@ def test_csv_scores_have_a_line_a_frame() -> None:
     assert len(rows) == 5
 
 
-def test_npz_holds_what_the_documentation_says_and_no_pickle() -> None:
-    with np.load(io.BytesIO(formats.scores_npz(SCORES)), allow_pickle=False) as data:
+def test_npz_holds_what_the_documentation_says_and_no_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npz"
+    rows = NpzRows(path)
+    for first in range(0, len(ROWS), 2):
+        rows.write(replace(SCORES, first_frame=3 + first, rows=ROWS[first : first + 2]))
+    rows.close()
+    with np.load(path, allow_pickle=False) as data:
         np.testing.assert_array_equal(data["scores"], SCORES.rows)
         assert data["scores"].dtype == np.float32
         assert (int(data["first_frame"]), int(data["rate"])) == (3, 48_000)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamclf.audio.ring import Ring
 from streamclf.engine.engine import Engine
-from streamclf.engine.scope import Scope
+from streamclf.engine.scope import Scope, draw_columns
 from streamclf.engine.stream import Stream
 from streamclf.features.mel import htk_mel
 from streamclf.features.spectrum import BANDS, LOW_HZ, Spectrogram, decibels
@@ -30,7 +30,12 @@ def test_blocks_of_any_size_give_what_the_whole_gives(sizes: list[int]) -> None:
     samples = noise(sum(sizes))
     scope = Scope("mic", RATE, levels=False)
     scope.draw(True, sample=0)
-    seen = [part for block in np.split(samples, np.cumsum(sizes)[:-1]) for part in scope.push(block)]
+    seen: list[Output] = []
+    for block in np.split(samples, np.cumsum(sizes)[:-1]):
+        assert not scope.push(block)
+        seen += draw_columns([scope]) if scope.due else []
+    assert not scope.due
+    seen += draw_columns([scope]) if scope.undrawn else []
     whole = samples[: len(samples) // HOP * HOP].reshape(-1, HOP)
 
     assert all(isinstance(part, Picture) for part in seen)
@@ -85,9 +90,10 @@ def test_a_picture_begins_with_the_next_whole_frame_and_ceases_when_nobody_looks
     assert engine.drain() == []
     engine.draw(True)
     ring.write(samples[HOP + 7 : HOP * 4])
-    drawn = engine.drain()
+    assert engine.drain() == [], "columns are made five at a time"
     engine.draw(False)
     ring.write(samples[HOP * 4 :])
+    drawn = engine.drain()
 
     assert [type(output) for output in drawn] == [Picture]
     assert isinstance(drawn[0], Picture)

@@ -16,7 +16,8 @@ from streamclf.errors import PackError, ProviderError
 from streamclf.model.activation import probabilities
 from streamclf.model.loader import labels_of, load_pack, read_manifest
 from streamclf.model.pack import Constant, Manifest, Pack
-from streamclf.model.session import Session, probe_providers
+from streamclf.model.providers import probe_providers
+from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
 from tools.lab.tinypack import stateful_pack, window_frames_pack, window_row_pack

@@ -5,14 +5,12 @@
 Thread-CPU medians. Each round runs the three in turn, some times each, so that the ratios hold on a busy machine.
 """
 
+import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy is imported
+
+# isort: split
 import importlib.util
-import os
-from collections.abc import Callable
-
-# one thread, as in the daemon; must be set before numpy is imported
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import time
+from collections.abc import Callable
 
 import numpy as np
 

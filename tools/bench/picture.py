@@ -6,11 +6,9 @@ Thread-CPU. Columns: made, and laid by for a replay's length, against levels alo
 20 s of noise with four lanes, drawn and packed as an alert has them.
 """
 
-import os
+import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy is imported
 
-# one thread, as in the daemon; must be set before numpy is imported
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+# isort: split
 import statistics
 import time
 from collections.abc import Callable

@@ -10,17 +10,20 @@ does not depend on them. Exits with 1 where a target is missed or the rows diffe
 """
 
 import os
+import sys
+from pathlib import Path
 
-# one thread and no telemetry, as in the daemon; must be set before numpy and onnxruntime are imported
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+# no telemetry, as in the daemon; must be set before onnxruntime is imported
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy is imported
+
+# isort: split
 import argparse
 import importlib.util
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,8 +31,6 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from streamclf.features.frontend import make_frontend
 from streamclf.features.mel import mel_bank

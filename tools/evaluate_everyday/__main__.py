@@ -14,15 +14,14 @@ the page, such as docs/figures/everyday.md. Needs the extra `train`.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-# one thread, as in the daemon; must be set before numpy is imported
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy is imported
 
+# isort: split
 from streamclf.config import Config
 from streamclf.errors import SourceError, StreamclfError
 from streamclf.sensitivity import Sensitivity

@@ -57,6 +57,10 @@ bird,names,cat,-0.2
 bird,,,0.5"""
 
 
+FOLDERS = tuple(shape for shape in Shape if shape is not Shape.DERIVED)
+"""Shapes that a folder can have."""
+
+
 def text() -> str:
     """The page."""
     return page(
@@ -80,7 +84,7 @@ def text() -> str:
         "Comments and order stay. Nothing is written unless all of it fits; `--out FOLDER` leaves yours as it is.",
         "## Examples",
         "As written by hand, before `models complete`.",
-        *(_example(shape) for shape in Shape),
+        *(_example(shape) for shape in FOLDERS),
         "## Top level",
         _manifest(),
         "## [features]",
@@ -125,7 +129,7 @@ def example(shape: Shape) -> str:
 def needed() -> dict[str, list[Shape]]:
     """Key -> shapes whose packs cannot be loaded without it: found by leaving it out."""
     found: dict[str, list[Shape]] = {}
-    for shape in Shape:
+    for shape in FOLDERS:
         whole = _whole(shape)
         _check(whole)
         for key in whole:
@@ -166,7 +170,7 @@ def _manifest() -> str:
     rows = []
     for key in keys_of(Manifest):
         shapes = required.get(key.name, [])
-        who = "**all**" if len(shapes) == len(Shape) else ", ".join(shape.value for shape in shapes)
+        who = "**all**" if len(shapes) == len(FOLDERS) else ", ".join(shape.value for shape in shapes)
         if key.name == "input_layout":  # whatever the shape is
             who = "features but waveforms"
         what = f"{prose(key.text)}{' A table: see below.' if key.name in _TABLES else ''}"

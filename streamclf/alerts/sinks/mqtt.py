@@ -4,6 +4,7 @@
     PREFIX/alert/RULE                      an alert as JSON
     PREFIX/STREAM/LABEL/state              ON while the label's event lasts, else OFF (retained)
     PREFIX/STREAM/LABEL/score              percent (retained)
+    PREFIX/STREAM/loudness/LEVEL           dB of the last minute (retained); laeq, lafmax, lcpeak, l10, l50, l90
     homeassistant/…/config                 who these sensors are (retained)
 
 Theory of operation. One task owns the connection: it connects, says who the sensors are and how they stand, then
@@ -29,12 +30,14 @@ from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
 from streamclf.alerts.sinks.kind import SinkContext, SinkKind
+from streamclf.alerts.sinks.levels import level_sensors, level_values
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
 from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent
 from streamclf.text import clean
+from streamclf.types import LoudnessMinute
 
 if TYPE_CHECKING:
     import aiomqtt  # slow to import: `needs` says when
@@ -69,6 +72,8 @@ class MqttConfig(SinkConfig, tag="mqtt", frozen=True):
     """Whether sensors are announced to Home Assistant."""
     discovery_topic: Annotated[str, Meta(pattern=r"^[^#+\x00/][^#+\x00]*$")] = "homeassistant"
     """First levels of the topics where it looks for them."""
+    loudness: bool = True
+    """Whether sensors show how loud each minute was."""
     labels: tuple[str, ...] = ()
     """Labels and `group:NAME` that become sensors; those of all rules where it is empty."""
 
@@ -85,6 +90,7 @@ class Mqtt(Sink):
             self._values[self._topic(sensor, "state")] = "OFF"
             self._values[self._topic(sensor, "score")] = "0"
         self._changed: dict[str, str] = {}  # not published yet, the newest value of each topic
+        self._announced: dict[str, str] = {}  # who sensors of levels are, by topic; bound: six entries a stream
         self._news = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._connected = asyncio.Event()
@@ -134,6 +140,20 @@ class Mqtt(Sink):
             if sensor is not None:
                 self._show(self._topic(sensor, "score"), str(round(100 * value)))
 
+    def loudness(self, minutes: Mapping[str, LoudnessMinute]) -> None:
+        """Stream -> its newest minute: sensors of its levels are there from the first one on."""
+        for stream, minute in minutes.items() if self._config.loudness else ():
+            values = level_values(minute)
+            for name, fields in level_sensors(minute) if self._config.discovery else ():
+                topic, text = self._announcement("sensor", stream, f"loudness_{name}", fields,
+                                                 f"{self._config.topic}/{level(stream)}/loudness/{name}")  # fmt: skip
+                if self._announced.get(topic) != text:
+                    self._announced[topic] = self._changed[topic] = text
+            for name, value in values.items():
+                topic = f"{self._config.topic}/{level(stream)}/loudness/{name}"
+                self._values.setdefault(topic, "")
+                self._show(topic, value)
+
     @property
     def _status(self) -> str:
         return f"{self._config.topic}/status"
@@ -180,7 +200,7 @@ class Mqtt(Sink):
         if self._config.discovery:
             for topic, payload in self._discovery():
                 await client.publish(topic, payload, qos=_QOS, retain=True)
-        self._changed = dict(self._values)
+        self._changed = {**self._announced, **self._values}
         self._news.set()
         await client.publish(self._status, "online", qos=_QOS, retain=True)
         self._client = client
@@ -202,29 +222,35 @@ class Mqtt(Sink):
                 topic = next(iter(self._changed))
                 await client.publish(topic, self._changed.pop(topic), qos=_QOS, retain=True)
 
-    def _discovery(self) -> Iterable[tuple[str, bytes]]:
+    def _discovery(self) -> Iterable[tuple[str, str]]:
         """Home Assistant's MQTT discovery: a device a stream, two sensors a label."""
-        root = level(self._config.topic)
         for sensor in self._sensors.values():
-            stream, label = level(sensor.stream), level(sensor.label)
-            shared = {
-                "availability_topic": self._status,
-                "device": {
-                    "identifiers": [f"{root}_{stream}"],
-                    "name": clean(f"streamclf {sensor.stream}", 100),
-                    "manufacturer": "streamclf",
-                },
-            }
             title = clean(sensor.title, 100)
             for kind, what, fields in (
                 ("binary_sensor", "state", {"name": title, "device_class": "sound"}),
                 ("sensor", "score", {"name": f"{title} score", "unit_of_measurement": "%",
                                      "state_class": "measurement"}),
             ):  # fmt: skip
-                name = f"{root}_{stream}_{label}_{what}"
-                config = {**fields, **shared, "unique_id": name, "state_topic": self._topic(sensor, what)}
-                topic = f"{self._config.discovery_topic}/{kind}/{root}_{stream}/{label}_{what}/config"
-                yield topic, msgspec.json.encode(config)
+                name = f"{level(sensor.label)}_{what}"
+                yield self._announcement(kind, sensor.stream, name, fields, self._topic(sensor, what))
+
+    def _announcement(
+        self, kind: str, stream: str, name: str, fields: Mapping[str, object], state: str
+    ) -> tuple[str, str]:
+        """Topic and JSON that say who a sensor is."""
+        node = f"{level(self._config.topic)}_{level(stream)}"
+        config = {
+            **fields,
+            "availability_topic": self._status,
+            "device": {
+                "identifiers": [node],
+                "name": clean(f"streamclf {stream}", 100),
+                "manufacturer": "streamclf",
+            },
+            "unique_id": f"{node}_{name}",
+            "state_topic": state,
+        }
+        return f"{self._config.discovery_topic}/{kind}/{node}/{name}/config", msgspec.json.encode(config).decode()
 
 
 def level(text: str) -> str:
@@ -275,6 +301,7 @@ KIND = SinkKind(
         "topic": '"birds"',
         "discovery": "false",
         "discovery_topic": '"homeassistant"',
+        "loudness": "false",
         "labels": '["robin", "group:bird"]',
     },
     needs=("aiomqtt",),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from streamclf.alerts.alert import Alert
 from streamclf.store.events import StoredEvent
+from streamclf.types import LoudnessMinute
 
 
 class Temporary(Exception):  # noqa: N818 - what it says, not what it is
@@ -37,3 +38,6 @@ class Sink(ABC):
 
     def scores(self, probabilities: Mapping[tuple[str, str], float]) -> None:  # noqa: B027
         """(stream, label) -> probability now, for a sink that shows them."""
+
+    def loudness(self, minutes: Mapping[str, LoudnessMinute]) -> None:  # noqa: B027
+        """Stream -> how loud its newest whole minute was, for a sink that shows that."""

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from streamclf.audio.sources.base import Feeder, Intake, Pace
+from streamclf.audio.sources.hush import hush
 from streamclf.audio.sources.kind import Option, SourceKind, as_name, yes_no
 from streamclf.audio.sources.recording import AudioFile
 from streamclf.audio.sources.spec import SourceSpec
@@ -21,6 +22,7 @@ from streamclf.errors import SourceError, UsageError
 from streamclf.types import F32, StreamState
 
 _HOPS_A_BLOCK = 10
+_HOPS_IN_QUIET = 50  # of a file whose decoder prints: to hold that back costs more than 1 ms a block
 # something with a dot or a slash: a path, unless it holds what paths hold seldom and addresses often
 _LIKE_A_PATH = re.compile(r"[^:@]*[./\\][^:@]*")
 
@@ -41,7 +43,8 @@ class FileSource(Feeder):
 
     def open(self) -> None:
         """Open it. Raises `SourceError` with the reason."""
-        self._recording = AudioFile(self.path, self.spec)
+        with hush():
+            self._recording = AudioFile(self.path, self.spec)
         self.rate = self._recording.rate
         self.channels = self._recording.channels
         samples = self._recording.samples
@@ -60,7 +63,9 @@ class FileSource(Feeder):
         samples = 0
         # read in long blocks also where they are given out in short ones: libsndfile's calls cost more than its work
         problem, notice = partial(intake.notify, StreamState.PROBLEM), partial(intake.notify, StreamState.LIVE)
-        for block in self._passes(hop * _HOPS_A_BLOCK, problem, notice):
+        chatty = self._recording is not None and self._recording.chatty
+        blocks = self._passes(hop * (_HOPS_IN_QUIET if chatty else _HOPS_A_BLOCK), problem, notice)
+        for block in _in_quiet(blocks) if chatty else blocks:
             if not self.live:
                 self._give(intake, block)
             for at in range(0, len(block) if self.live else 0, hop):
@@ -116,6 +121,16 @@ def open_blocks(
                 yield mono if np.isfinite(mono).all() else np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
 
     return recording.rate, recording.samples, blocks()
+
+
+def _in_quiet(blocks: Iterator[F32]) -> Iterator[F32]:
+    """The same, nothing of what libraries print while one is read."""
+    while True:
+        with hush():
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
 
 
 def blocks(spec: SourceSpec) -> Iterator[tuple[int, F32]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.audio.sources.base import NoInputDeviceError, check_channel
-from streamclf.audio.sources.hush import Hush
+from streamclf.audio.sources.hush import hush
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import hop_of
 from streamclf.errors import AbsentError, RateError, SourceError
@@ -27,7 +27,6 @@ _NOT_TAKEN = (-9994, -9997, -9998)  # PortAudio's: the device is there, and take
 _CARDS = Path("/proc/asound/cards")
 _CARD = re.compile(r"\(hw:(\d+)")  # in the name that PortAudio gives to a card's device
 _cards_listed: dict[str, str] = {}  # those of the time of the list; see `cards`
-_HUSH = Hush()
 _leaving: list[Callable[[], object]] = []
 
 
@@ -101,7 +100,7 @@ def start_anew() -> None:
         _cards_listed.clear()
         _cards_listed.update(cards())
         # not its own way to do it, which throws away what other threads write on standard error meanwhile
-        with _HUSH:
+        with hush():
             module._check(module._lib.Pa_Initialize(), "PortAudio does not start")
         module._initialized += 1
     except module.PortAudioError as fault:
@@ -185,7 +184,7 @@ def choose_rate(spec: SourceSpec, index: int, info: DeviceInfo, channels: int) -
     for rate in dict.fromkeys((asked,) if asked else (info.rate, *_OTHER_RATES)):
         try:
             hop_of(rate)
-            with _HUSH:
+            with hush():
                 module.check_input_settings(device=index, channels=channels, dtype="float32", samplerate=rate)
             return rate
         except RateError:
@@ -211,7 +210,7 @@ def open_stream(
     module = sounddevice()
     stream: Any = None
     try:
-        with _HUSH:
+        with hush():
             stream = module.InputStream(
                 device=index,
                 channels=channels,

@@ -37,6 +37,7 @@ _WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "File ended unexpectedly"
 _OGG_PAGE = 65_307
 """Bytes of the largest page there is."""
+_MPEG = ("MP3", "MPEG")  # libsndfile's words for it
 _MP3_HEAD = 4096  # bytes behind the tags in which the first frame, with the length, lies
 _MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
 # what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
@@ -88,6 +89,8 @@ class AudioFile:
         self.path = path
         self._decoder = _open(path)
         self.channels: int = self._decoder.channels
+        self.chatty: bool = isinstance(self._decoder, _Libsndfile) and self._decoder.mpeg
+        """Whether its decoder prints on standard error where the file is damaged."""
         try:
             own = self._decoder.rate
             if own > MAX_RATE:  # memory goes by it, and a damaged header states anything
@@ -153,6 +156,7 @@ class _Libsndfile:
 
     def __init__(self, file: Any) -> None:
         self._file = file
+        self.mpeg: bool = file.format in _MPEG
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.samples: int = file.frames
@@ -283,7 +287,7 @@ def _best(path: Path) -> _Decoder:
     if file.frames == 0:
         file.close()
         raise SourceError(f"{path} holds no samples; give a recording with sound in it")
-    if file.format not in ("MP3", "MPEG") or _states_length(path):
+    if file.format not in _MPEG or _states_length(path):
         return _Libsndfile(file)
     if ffmpeg.load() is None:
         return _Guessed(file)

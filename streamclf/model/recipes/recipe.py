@@ -1,7 +1,7 @@
 """What a recipe is, and the text files that stand beside the recipes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +13,8 @@ class Recipe:
     version: the version its pack will have: the release's own, and a count of our changes to the recipe.
     build(folder, given): writes the pack into `folder`; `given` is what the user named with --from instead of the
     download, or None. Raises `PackError`.
+    accept: what a user has to accept before anything is fetched, "" where nothing is; terms: its text, in short.
+    languages: the recipe once more, with its labels' names in another language, by that language's code.
     """
 
     name: str
@@ -21,6 +23,9 @@ class Recipe:
     licence: str
     source: str
     build: Callable[[Path, Path | None], None]
+    accept: str = ""
+    terms: str = ""
+    languages: "Mapping[str, Recipe]" = field(default_factory=dict)
 
 
 def read_text(name: str) -> str:

@@ -55,6 +55,7 @@ _MANIFEST = Manifest(
     input_layout="time-bands",
     output="scores",
     activation="none",
+    embedding="embedding",
     segmentation=Segmentation(enter=0.3, leave=0.2, min_on_ms=100, min_off_ms=300),
     files={},
 )

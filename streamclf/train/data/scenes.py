@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.audio.resample import Resampler
-from streamclf.audio.sources.file import open_blocks
 from streamclf.errors import StreamclfError
 from streamclf.train.data.annotations import Recording, Span
 from streamclf.train.evaluate.metrics import merged
@@ -169,16 +167,6 @@ class Scenes:
     def _banded(self, samples: F32, rng: np.random.Generator) -> F32:
         chosen, cutoff = rng.random() < self.spec.band_share, np.exp(rng.uniform(*np.log(self.spec.band_hz)))
         return low_passed(samples, self.spec.rate, cutoff) if chosen else samples
-
-
-def read_sound(path: Path, rate: int) -> F32:
-    """All of a recording, mixed down and resampled as the live engine does it: (n, ) float32."""
-    native, _, blocks = open_blocks(path)
-    resampler = Resampler(native, rate)
-    # a block is only valid until the next, and without a change of rate it comes out as it went in
-    parts = [resampler.push(block).copy() for block in blocks]
-    parts.append(resampler.push(np.zeros(0, dtype=np.float32), last=True))
-    return np.concatenate(parts)
 
 
 def sounds_of(recording: Recording, rate: int, samples: F32, *, label: str | None = None) -> list[LoneSound]:

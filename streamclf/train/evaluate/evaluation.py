@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from streamclf.audio.sources.file import open_blocks
+from streamclf.audio.sources.hush import own_errors
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
@@ -110,6 +111,7 @@ class _Heard:
     seconds: float
 
 
+@own_errors()
 def evaluate(
     engines: Sequence[Engine],
     maps: Sequence[LabelMap],

@@ -43,6 +43,9 @@ def describe(config: Any, task: Task, mode: Mode) -> None:
     # masks along time are drawn in training; a window must have room for one
     if hasattr(config, "mask_time_length"):
         config.mask_time_length = min(config.mask_time_length, 5)
+    # and layers are left out; a weighted sum of all layers lacks those, which transformers ends a step with
+    if getattr(config, "use_weighted_layer_sum", False):
+        config.layerdrop = 0.0
 
 
 def exchange_head(

@@ -84,7 +84,7 @@ export interface PackEntry {
 }
 
 /** The shapes of a model pack (how rows come out of it). */
-export type Shape = "fused" | "stateful" | "window-frames" | "window-row";
+export type Shape = "derived" | "fused" | "stateful" | "window-frames" | "window-row";
 
 /** One class of a pack. */
 export interface LabelEntry {
@@ -251,7 +251,7 @@ export interface LaggedMessage {
 export interface ErrorMessage {
   type: "error";
   /** What was refused. */
-  code: "bad-adjust" | "bad-mark" | "bad-message" | "bad-push" | "bad-subscription";
+  code: "bad-adjust" | "bad-mark" | "bad-message" | "bad-push" | "bad-subscription" | "bad-teach";
   /** Why, in a sentence. */
   message: string;
 }
@@ -293,6 +293,42 @@ export interface AdjustedMessage {
   min_on_ms: number;
   /** Name of the file beside it that holds the former configuration; empty where there was none. */
   kept: string;
+}
+
+/**
+ * A pack has other labels from here on, or is new: then it stands behind all others of `hello.packs`.
+ *
+ * A new `subscribed` follows where the client's own subscription is another one by that.
+ */
+export interface RelabelledMessage {
+  type: "relabelled";
+  /** As it is from now on. */
+  entry: PackEntry;
+  /** Place in the one sequence of everything published since the start. */
+  seq: number;
+}
+
+/** Somebody has taught, or had forgotten; everybody is told. Fields as in `teach`. */
+export interface TaughtMessage {
+  type: "taught";
+  /** Id of the class. */
+  label: string;
+  /** For people; untrusted text, never markup. */
+  name: string;
+  /** What was said of the example; `forgot`: it, or the whole class, is forgotten. */
+  said: "forgot" | "is" | "not";
+  /** Id of the example; empty where all of them are meant. */
+  example: string;
+  /** The pack that has the class as a label. */
+  pack: string;
+  /** Of what it is, that are kept now. */
+  examples: number;
+  /** Of what it is not. */
+  against: number;
+  /** What there is to know of it, in a sentence; may be empty. */
+  detail: string;
+  /** Place in the one sequence of everything published since the start. */
+  seq: number;
 }
 
 /**
@@ -374,6 +410,42 @@ export interface AdjustMessage {
   min_on_ms: number;
 }
 
+/**
+ * Shows an example of a class, or of what it is not. Answer: `taught`, once it is on the disk.
+ *
+ * Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant.
+ */
+export interface TeachMessage {
+  type: "teach";
+  /** Its id; a new one makes a new class. */
+  label: string;
+  /** For people; left out, it stays, or is made of the id. */
+  name?: string;
+  /** `is`: this is it; `not`: it was taken for it and is not. */
+  said?: "is" | "not";
+  /** `id` of a kept event, see `mark`. */
+  event?: string;
+  /** Name of a stream, of whose last two minutes a moment is meant. */
+  stream?: string;
+  /** Wall time (ms) at which it begins. */
+  from_ms?: number | null;
+  /** Wall time (ms) at which it ends; null: half a second later. */
+  to_ms?: number | null;
+  /** A sound file (FLAC, OGG or WAV) as base64. */
+  sound?: string;
+  /** The pack on whose embeddings a new class rests; empty: the first that has any. */
+  pack?: string;
+}
+
+/** Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`. */
+export interface ForgetMessage {
+  type: "forget";
+  /** Id of the class. */
+  label: string;
+  /** Id of one example, see /v1/taught; empty: the class with all of them. */
+  example?: string;
+}
+
 /** What /v1/events answers. after: the `after` of the next request; more: whether there is more already. */
 export interface EventPage {
   events: StoredEvent[];
@@ -422,7 +494,9 @@ export type ServerMessage =
   | ErrorMessage
   | PushingMessage
   | MarkedMessage
-  | AdjustedMessage;
+  | AdjustedMessage
+  | RelabelledMessage
+  | TaughtMessage;
 
 /** What a client sends as JSON. */
-export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage | AdjustMessage;
+export type ClientMessage = SubscribeMessage | PushMessage | MarkMessage | AdjustMessage | TeachMessage | ForgetMessage;

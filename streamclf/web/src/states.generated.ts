@@ -1,4 +1,4 @@
-// Made by `python -m tools.protocol_types` from the table of states in streamclf/types.py: change that, not this.
+// Made by `python -m tools.protocol_types` from the table of states in streamclf/states.py: change that, not this.
 
 export type Tone = "good" | "note" | "warn" | "bad";
 

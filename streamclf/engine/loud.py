@@ -1,0 +1,239 @@
+"""The label `loud` of every stream, and how loud it was by the minute. The pack has no graph; its rows are a level.
+
+Theory of operation. Every whole frame of the sound as captured goes through both weightings (`features.weighting`).
+The mean square of the A-weighted frame feeds the time weighting F of IEC 61672-1, an exponential mean of 125 ms; that
+level, LAF, makes the row: a score of 0.5 is the stream's threshold, and each 0.01 is a decibel over or under it. So one
+pair of thresholds serves streams with and without an offset.
+
+A minute is 3,000 frames of the stream, counted from its start. What was lost of it is not made up for.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
+from streamclf.config import LoudnessConfig
+from streamclf.engine.derived import Derived, DerivedTrack, derived_manifest, derived_pack
+from streamclf.engine.segment import Segmenter
+from streamclf.engine.stream import Stream
+from streamclf.engine.track import Track
+from streamclf.features.octaves import ThirdOctaves
+from streamclf.features.weighting import Weighted
+from streamclf.model.pack import Manifest, Pack, Segmentation
+from streamclf.types import F32, F64, Label, LoudnessMinute, Output
+
+NAME = "loudness"
+"""Of the pack."""
+LOUD = "loud"
+"""Id of its label."""
+MINUTE = 60 * FRAMES_PER_SECOND
+LEVELS = ("laeq", "lceq", "lzeq", "lafmax", "lcpeak", "l10", "l50", "l90")
+"""The levels of a `LoudnessMinute`."""
+DB_PER_SCORE = 100.0
+FLOOR_DB = -160.0
+_FAST = 1 - math.exp(-FRAME_MS / 125)  # IEC 61672-1: the time constant F
+_WINDOW_MS = 1000  # after which an exponential mean of 125 ms has forgotten all but 0.03 %
+
+
+def decibels(power: float) -> float:
+    """Of a mean square, full scale 1; not under `FLOOR_DB`."""
+    return max(FLOOR_DB, 10 * math.log10(power)) if power > 0 else FLOOR_DB
+
+
+class _Sums:
+    """Of one minute. levels: LAF by frame. powers: A-, C- and not weighted. bands: of so many windows."""
+
+    def __init__(self, bands: int) -> None:
+        self.levels: list[F64] = []  # bound: a minute's
+        self.powers = np.zeros(3)
+        self.peak = 0.0
+        self.bands = np.zeros(bands)
+        self.windows = 0
+
+
+class LoudnessMeter:
+    """Levels of one stream. Whole frames in, LAF of each frame and minutes out. Lives on the model thread, but for
+    `recent`, which any thread may ask."""
+
+    def __init__(self, stream: str, rate: int) -> None:
+        self.offset_db: float | None = None
+        self._stream = stream
+        self._weighted = Weighted(rate)
+        self._octaves = ThirdOctaves(rate)
+        self._fast = 0.0
+        self._energies = np.zeros(MINUTE)  # A-weighted mean squares by frame; the oldest are overwritten
+        self._fasts = np.zeros(MINUTE)
+        self._end = 0
+        self._since = 0  # the first frame behind the last gap
+        self._minute = 0
+        self._sums = _Sums(len(self._octaves.bands))
+
+    def restart(self, frame: int) -> None:
+        """Samples were lost: what comes next is of `frame` on."""
+        self._weighted.restart()
+        self._octaves.restart()
+        self._fast = 0.0
+        self._since = self._end = frame
+
+    def push(self, first: int, frames: F32) -> tuple[F64, list[LoudnessMinute]]:
+        """frames: (n, hop) float32. Returns LAF of each (mean square, full scale 1), and the minutes that ended."""
+        loud_a, loud_c = self._weighted.push(frames)
+        hop = frames.shape[1]
+        a, c, z = (np.einsum("fs,fs->f", some, some) / hop for some in (loud_a, loud_c, frames))
+        peaks = np.abs(loud_c).max(axis=1)
+        fasts = np.empty(len(a))
+        fast = self._fast
+        for index, power in enumerate(a.tolist()):
+            fast += _FAST * (power - fast)
+            fasts[index] = fast
+        self._fast = fast
+        minutes: list[LoudnessMinute] = []
+        at = 0
+        while at < len(a):
+            frame = first + at
+            if frame // MINUTE != self._minute:
+                minutes += self.flush()
+                self._minute = frame // MINUTE
+            part = slice(at, min(len(a), at + MINUTE - frame % MINUTE))
+            where = np.arange(frame, first + part.stop) % MINUTE
+            self._energies[where], self._fasts[where] = a[part], fasts[part]
+            self._sums.levels.append(fasts[part])
+            self._sums.powers += a[part].sum(), c[part].sum(), z[part].sum()
+            self._sums.peak = max(self._sums.peak, float(peaks[part].max()))
+            octaves = self._octaves.push(frames[part])
+            self._sums.bands += octaves.sum(axis=0)
+            self._sums.windows += len(octaves)
+            at = part.stop
+        self._end = first + len(a)
+        return fasts, minutes
+
+    def flush(self) -> list[LoudnessMinute]:
+        """The minute as far as it was heard, if it was."""
+        sums, self._sums = self._sums, _Sums(len(self._octaves.bands))
+        if not sums.levels:
+            return []
+        levels = np.concatenate(sums.levels)
+        l90, l50, l10 = np.quantile(levels, (0.1, 0.5, 0.9)).tolist()
+        bands = sums.bands / max(1, sums.windows)
+        laeq, lceq, lzeq = (sums.powers / len(levels)).tolist()
+        minute = LoudnessMinute(
+            stream=self._stream,
+            first_frame=self._minute * MINUTE,
+            frames=len(levels),
+            laeq=decibels(laeq),
+            lceq=decibels(lceq),
+            lzeq=decibels(lzeq),
+            lafmax=decibels(float(levels.max())),
+            lcpeak=decibels(sums.peak**2),
+            l10=decibels(l10),
+            l50=decibels(l50),
+            l90=decibels(l90),
+            bands=tuple(decibels(band) for band in bands.tolist()) if sums.windows else (),
+            offset_db=self.offset_db,
+        )
+        return [minute]
+
+    def recent(self, seconds: float) -> tuple[float, float, float] | None:
+        """(LAeq, lowest LAF, highest LAF) of the last seconds, at most 60, dB; None where that much was not heard."""
+        end, count = self._end, max(1, min(MINUTE, round(seconds * FRAMES_PER_SECOND)))
+        if end - self._since < count:
+            return None
+        where = np.arange(end - count, end) % MINUTE
+        fasts = self._fasts[where]
+        return decibels(float(self._energies[where].mean())), decibels(float(fasts.min())), decibels(float(fasts.max()))
+
+
+class LoudTrack(DerivedTrack):
+    """One stream under the pack. enter_db: the level that is a score of 0.5, in dBFS."""
+
+    def __init__(self, pack: Pack, segmenter: Segmenter, stream: Stream) -> None:
+        super().__init__(pack, segmenter, stream=stream.name)
+        self.enter_db = 0.0
+        self.meter = LoudnessMeter(stream.name, stream.rate)
+        self._rows: list[tuple[int, F32, int]] = []  # bound: what one tick hears
+        self._minutes: list[Output] = []
+        stream.listen_whole(self._hear)
+
+    def use(self, config: LoudnessConfig) -> None:
+        """These thresholds and this offset hold from the next frame on."""
+        offset = config.offsets.get(self.stream)
+        self.meter.offset_db = offset
+        self.enter_db = config.enter_dbfs if offset is None else config.enter_dba - offset
+
+    def take(self) -> list[Output]:
+        """Rows and events, and the minutes that ended."""
+        outputs = super().take()
+        outputs += self._minutes
+        self._minutes = []
+        return outputs
+
+    def due(self) -> Iterable[tuple[int, F32, int]]:
+        """See `DerivedTrack`."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def anew(self, frame: int) -> None:
+        """See `DerivedTrack`."""
+        self._rows.clear()
+        self.meter.restart(frame)
+
+    def finished(self, frames: int) -> None:
+        """Only whole frames count: the last one's rest is left out."""
+        self._minutes += self.meter.flush()
+
+    def _hear(self, first: int, frames: F32) -> None:
+        fasts, minutes = self.meter.push(first, frames)
+        levels = 10 * np.log10(np.maximum(fasts, 10 ** (FLOOR_DB / 10)))
+        scores = np.clip(0.5 + (levels - self.enter_db) / DB_PER_SCORE, 0.0, 1.0)
+        self._rows.append((first, scores.astype(np.float32)[:, np.newaxis], (first + len(fasts)) * frames.shape[1]))
+        self._minutes += minutes
+
+
+class Loud(Derived):
+    """The pack `loudness`: it listens to every stream."""
+
+    def __init__(self, config: LoudnessConfig) -> None:
+        # how readily other labels begin is no matter of decibels
+        super().__init__(
+            derived_pack(_manifest(config), [Label(LOUD, "Loud", enter=0.5, enter_low=0.5, enter_high=0.5)])
+        )
+        self.tracks: dict[str, LoudTrack] = {}
+        self._config = config
+
+    def track(self, stream: Stream, tracks: Sequence[Track], segmenter: Segmenter) -> LoudTrack:
+        """See `Derived`."""
+        track = self.tracks[stream.name] = LoudTrack(self.pack, segmenter, stream)
+        track.use(self._config)
+        return track
+
+    def use(self, config: LoudnessConfig) -> None:
+        """Other levels and offsets from the next frame on; on the model thread."""
+        self._config = config
+        for track in self.tracks.values():
+            track.use(config)
+
+
+def loud_tracks(derived: Sequence[Derived]) -> dict[str, LoudTrack]:
+    """Those of the pack among `derived`, by stream."""
+    return {name: track for one in derived if isinstance(one, Loud) for name, track in one.tracks.items()}
+
+
+def loudness_of(config: LoudnessConfig, packs: Sequence[Pack]) -> list[Loud]:
+    """The pack, unless it is switched off or one of `packs` has that name or a label `loud`: ids mean one thing."""
+    taken = any(pack.manifest.name == NAME or LOUD in {label.id for label in pack.labels} for pack in packs)
+    return [] if taken or not config.enabled else [Loud(config)]
+
+
+def _manifest(config: LoudnessConfig) -> Manifest:
+    return derived_manifest(
+        NAME,
+        version="1",
+        title="How loud it is: the A-weighted level with the time constant F",
+        source="the sound itself, by IEC 61672-1:2013",
+        window_ms=_WINDOW_MS,
+        segmentation=Segmentation(
+            enter=0.5, leave=0.5 - config.leave_below_db / DB_PER_SCORE, min_on_ms=FRAME_MS, min_off_ms=500
+        ),
+    )

@@ -1,0 +1,82 @@
+"""The sound of an example: its loudest part, what it is to the host, and how it is kept."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from streamclf.audio.resample import Resampler
+from streamclf.clock import FRAMES_PER_SECOND, hop_of
+from streamclf.engine.embed import Embedder
+from streamclf.errors import SourceError
+from streamclf.types import F32
+
+MOST_S = 5.0
+"""Of a longer sound the part that has its loudest moment is taken."""
+KEPT_RATE = 16_000
+_LOUD = 0.5  # of the loudest moment: windows that have nothing so loud are not of the example
+_MOST_ROWS = 12
+
+
+def loud_part(samples: F32, rate: int) -> F32:
+    """At most `MOST_S` seconds of (n, ) float32, around its loudest moment."""
+    most = int(MOST_S * rate)
+    if len(samples) <= most:
+        return samples
+    frame = max(1, rate // FRAMES_PER_SECOND)
+    power = np.square(samples[: len(samples) // frame * frame]).reshape(-1, frame).mean(axis=1)
+    middle = int(np.argmax(np.convolve(power, np.ones(10), "same"))) * frame
+    begin = min(max(0, middle - most // 2), len(samples) - most)
+    return samples[begin : begin + most]
+
+
+def numbers_of(embedder: Embedder, samples: F32, rate: int) -> F32:
+    """The embeddings of the windows that have the loudest of a sound in them: (n, numbers) float32, n at least 1."""
+    frames, rows = embedder(samples, rate)
+    if not len(frames):
+        raise SourceError("the sound is too short to be taken as an example; give at least 20 ms")
+    hop = hop_of(rate)
+    whole = np.concatenate([samples, np.zeros(-len(samples) % hop, dtype=np.float32)])
+    rms = np.sqrt(np.square(whole).reshape(-1, hop).mean(axis=1))
+    window = embedder.graph.manifest.window * FRAMES_PER_SECOND // embedder.graph.manifest.rate
+    loudest = np.array([rms[max(0, frame - window) : frame + 2].max(initial=0.0) for frame in frames.tolist()])
+    return spread(rows[loudest >= _LOUD * loudest.max()])
+
+
+def spread(rows: F32) -> F32:
+    """At most a dozen of them, from all over."""
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    some: F32 = rows[np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(int)]
+    return some
+
+
+def encoded(samples: F32, rate: int) -> bytes:
+    """As FLAC at 16 kHz, 16 bits, mono."""
+    if rate != KEPT_RATE:
+        samples = Resampler(rate, KEPT_RATE).push(samples, last=True)
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(samples, -1, 1), KEPT_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def decoded(content: bytes, what: str = "the sound") -> tuple[F32, int]:
+    """Samples as mono (n, ) float32, and their rate (Hz). Raises `SourceError`."""
+    try:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, TypeError, RuntimeError):
+        raise SourceError(f"{what} is no sound that can be read; give WAV, FLAC, OGG or MP3") from None
+    if not len(samples):
+        raise SourceError(f"{what} is empty; give one that has a sound in it")
+    mono: F32 = samples.mean(axis=1)
+    return mono, int(rate)
+
+
+def read_sound(path: Path) -> tuple[F32, int]:
+    """The same of a file."""
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise SourceError(f"{path} cannot be read: {fault.strerror}; check the path") from None
+    return decoded(content, str(path))

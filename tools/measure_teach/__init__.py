@@ -1,0 +1,1 @@
+"""How well sounds are known that somebody has shown three times: see `__main__`."""
