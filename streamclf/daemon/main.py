@@ -21,6 +21,7 @@ from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.reach import addresses_of
 from streamclf.daemon.sources import OpenSources, RunningSources, count
+from streamclf.daemon.teaching import open_school
 from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
@@ -55,10 +56,11 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     store = opening.store
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
+    school = await in_thread("what was taught", partial(open_school, engine, store))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
 
     somebody = asyncio.Event()
-    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config))
+    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config), school)
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
     archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)

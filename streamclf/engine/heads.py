@@ -9,7 +9,7 @@ from streamclf.types import F32
 
 
 def normalised(embedded: F32) -> F32:
-    """embedded: (n, numbers) float32. Square roots of what is over 0, each row then of length 1: what heads are made for.
+    """What heads are made for: square roots of (n, numbers) float32 that are not negative, each row then of length 1.
 
     A root keeps one strong number from deciding alone, and the length says how loud it was, which is no matter of what.
     """

@@ -29,7 +29,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("engine",),
     ("store",),
-    ("alerts",),
+    ("alerts", "teach"),
     ("writer", "draw"),
     ("serve", "client"),
     ("daemon",),
