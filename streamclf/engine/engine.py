@@ -77,7 +77,7 @@ class Engine:
                 )
                 for graph in runner.graphs
             ]
-            decisions = self._decisions(runner.pack.labels, manifest)
+            decisions = self.decisions(runner.pack.labels, manifest)
             known = None if runner.pack.fusion is None else runner.pack.fusion.known
             track = Track(
                 runner.pack,
@@ -115,7 +115,7 @@ class Engine:
         for tracks in self.tracks.values():
             for track in tracks:
                 if isinstance(track, DerivedTrack) and track.manifest.name == name:
-                    outputs += track.relabel(labels, self._decisions(labels, track.manifest))
+                    outputs += track.relabel(labels, self.decisions(labels, track.manifest))
         return outputs
 
     def _derive(self, stream: Stream, tracks: Sequence[Track], packs: Sequence[str] | None) -> Iterator[DerivedTrack]:
@@ -127,9 +127,10 @@ class Engine:
 
     def _derived_track(self, one: Derived, stream: Stream, tracks: Sequence[Track]) -> DerivedTrack | None:
         labels, manifest = one.pack.labels, one.pack.manifest
-        return one.track(stream, tracks, Segmenter(stream.name, one.name, labels, self._decisions(labels, manifest)))
+        return one.track(stream, tracks, Segmenter(stream.name, one.name, labels, self.decisions(labels, manifest)))
 
-    def _decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
+    def decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
+        """How a pack's labels are decided now."""
         return decide(labels, default_decision(manifest), per_label=self._per_label, sensitivity=self._sensitivity)
 
     def remove(self, name: str) -> list[Output]:
@@ -178,7 +179,7 @@ class Engine:
         outputs: list[Output] = []
         for tracks in self.tracks.values():
             for track in tracks:
-                outputs += track.segmenter.redecide(self._decisions(track.segmenter.labels, track.manifest))
+                outputs += track.segmenter.redecide(self.decisions(track.segmenter.labels, track.manifest))
         return outputs
 
     def allow(self, packs: Container[str], labels: Container[str] | None) -> None:
