@@ -114,7 +114,9 @@ class GraphRunner:
                 self._encode(session, strand, guard)
         together = self.windows and self.tap is None
         if together:
-            due = [(strand, start) for strand in strands for start in strand.starts()]
+            starts = [(strand, strand.starts()) for strand in strands]
+            longest = max((len(some) for _, some in starts), default=0)
+            due = [(strand, some[at]) for at in range(longest) for strand, some in starts if at < len(some)]
             most = min(session.max_batch, _WINDOWS)
         else:
             due = [(strand, strand.start) for strand in strands if strand.ready]
