@@ -60,4 +60,8 @@ def _tell(some: Sequence[_Row], given: list[list[Output]]) -> None:
     begins = np.asarray((rows >= enter).any(axis=1))
     reached: npt.NDArray[np.bool_] = np.greater_equal(rows, leave)
     for at, one in enumerate(some):
-        given[one.place] = one.track.tell(one.due, None if begins[at] else reached[at])
+        lasts, margins = reached[at], one.due[3]
+        if margins is not None:
+            # of these another model says how far back they reach
+            lasts[one.track.segmenter.known] = margins[0] >= 0
+        given[one.place] = one.track.tell(one.due, None if begins[at] else lasts)
