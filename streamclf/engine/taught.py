@@ -34,7 +34,7 @@ RECENT_S = 120
 """Of each stream the embeddings of so long are held."""
 EVERY_S = 10
 """So often one is picked by chance, to be kept."""
-_STEP = 5  # frames between two that are held, at least
+_STEP = 10  # frames between two that are held, at least: 2.4 MB of a stream, where there are 1,024 numbers
 SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=100, min_off_ms=300, reach_back_ms=300)
 
 
@@ -44,7 +44,7 @@ class Recent:
     def __init__(self, size: int) -> None:
         most = RECENT_S * FRAMES_PER_SECOND // _STEP
         self._frames = np.full(most, -1, dtype=np.int64)
-        self._numbers: npt.NDArray[np.float16] = np.zeros((most, size), dtype=np.float16)
+        self._numbers = np.zeros((most, size), dtype=np.float32)
         self._at = 0
         self.newest = -_STEP
 
@@ -61,7 +61,7 @@ class Recent:
         """Those of frames [first, end): the frames, and (n, size) float32, oldest first."""
         at = np.flatnonzero((self._frames >= first) & (self._frames < end))
         at = at[np.argsort(self._frames[at])]
-        return self._frames[at], self._numbers[at].astype(np.float32)
+        return self._frames[at], self._numbers[at]
 
 
 class TaughtPack(Derived):
