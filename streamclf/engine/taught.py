@@ -76,6 +76,7 @@ class TaughtPack(Derived):
         self.heads = Heads((), np.zeros((1, 0), dtype=np.float32))
         self.recent: dict[str, Recent] = {}
         self._engine = engine
+        self._ahead = frame_of(host.graph.manifest, 0)
         self._streams: WeakKeyDictionary[Strand, str] = WeakKeyDictionary()
         self._tracks: WeakKeyDictionary[Strand, TaughtTrack] = WeakKeyDictionary()
         self._picked: dict[str, int] = {}  # stream -> the frame of the last moment that was picked
@@ -113,7 +114,6 @@ class TaughtPack(Derived):
         """The tap. embedded: (strands, F, numbers) float32, of the strands as they stand before the run's rows."""
         count, each, size = embedded.shape
         rows = self.heads(embedded.reshape(count * each, size)).reshape(count, each, -1)
-        manifest = self.host.graph.manifest
         for strand, numbers, own in zip(strands, embedded, rows, strict=True):
             track = self._tracks.get(strand)
             if track is not None and own.shape[1] == len(track.segmenter.labels):
@@ -122,8 +122,9 @@ class TaughtPack(Derived):
             recent = self.recent.get(name)
             if recent is None:
                 recent = self.recent[name] = Recent(size)
+            frame = strand.start // strand.hop + self._ahead  # a run begins at a whole frame
             for row in range(each):
-                recent.add(frame_of(manifest, strand.start, row), numbers[row])
+                recent.add(frame + row, numbers[row])
 
     def remember(self, outputs: Sequence[Output]) -> list[Remembered]:
         """What is to be kept of the moments that these outputs tell of: an embedding of each event that has ended, and
