@@ -12,10 +12,12 @@ import {
   type MarkedMessage,
   type PackEntry,
   type PictureBlock,
+  type RelabelledMessage,
   type ScoreBlock,
   type StatusMessage,
   type StreamEntry,
   type SubscribedMessage,
+  type TaughtMessage,
 } from "./protocol";
 import { PictureRing, Track, UNKNOWN } from "./rings";
 import { MEANINGS } from "./states.generated";
@@ -51,6 +53,7 @@ export interface Changes {
   connection: undefined;
   lag: LaggedMessage;
   marks: MarkedMessage;
+  taught: TaughtMessage;
 }
 
 /** The newest stage of each event by id. Policy when full: the one that came first is forgotten. */
@@ -116,7 +119,10 @@ export class StreamModel {
   }
 
   putScores(block: ScoreBlock, pack: PackEntry): void {
-    this.tracks.get(pack.name)?.put(block);
+    let track = this.tracks.get(pack.name);
+    // a pack that is new since hello, where something was taught
+    if (track === undefined) this.tracks.set(pack.name, (track = new Track(pack)));
+    track.put(block);
     if (this.entry.epoch_ms === 0) {
       // hello came before the first sample: good to a few ms, until the first event says it exactly
       const last = block.firstFrame + block.count;
@@ -240,6 +246,25 @@ export class Model {
     this.changed.emit("marks", marked);
   }
 
+  /** A pack has other labels from here on, or is new. What is held of labels that stay goes on. */
+  takeRelabelled({ entry }: RelabelledMessage): void {
+    const packs = this.hello?.packs;
+    if (!packs) return;
+    const at = packs.findIndex(({ name }) => name === entry.name);
+    packs.splice(at < 0 ? packs.length : at, at < 0 ? 0 : 1, entry);
+    this.packs.set(entry.name, entry);
+    for (const stream of this.streams.values()) {
+      const track = stream.tracks.get(entry.name);
+      if (track) stream.tracks.set(entry.name, track.relabelled(entry));
+    }
+    this.changed.emit("streams", undefined);
+  }
+
+  /** The labels of packs that are made of what was taught. */
+  taughtLabels(): LabelEntry[] {
+    return [...this.packs.values()].filter(({ name }) => isTaught(name)).flatMap(({ labels }) => labels);
+  }
+
   /** The pack's own entry of a label; ids that it does not know stand for themselves. */
   label(pack: string, id: string): LabelEntry {
     const known = this.packs.get(pack)?.labels.find((label) => label.id === id);
@@ -250,4 +275,9 @@ export class Model {
     const entry = this.hello?.streams[index];
     return entry && this.streams.get(entry.name);
   }
+}
+
+/** Whether the pack is made of what was taught: `taught`, or `taught-HOST` where several packs are taught on. */
+export function isTaught(pack: string): boolean {
+  return pack === "taught" || pack.startsWith("taught-");
 }

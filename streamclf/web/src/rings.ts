@@ -87,6 +87,20 @@ export class Track {
     return at < 0 ? null : this.data.subarray(at, at + this.labels);
   }
 
+  /** The same rows under other labels: those that are known by their id keep what is held of them. */
+  relabelled(pack: PackEntry): Track {
+    const track = new Track(pack, this.keep);
+    track.missing = this.missing;
+    const from = pack.labels.map(({ id }) => this.pack.labels.findIndex((label) => label.id === id));
+    for (let frame = this.oldest; frame <= this.newest; frame++) {
+      const at = this.slot(frame);
+      if (at < 0) continue;
+      const to = track.held.take(frame) * track.labels;
+      from.forEach((known, label) => (track.data[to + label] = known < 0 ? UNKNOWN : this.data[at + known]!));
+    }
+    return track;
+  }
+
   put(block: ScoreBlock): void {
     const { count, classes, values, columns } = block;
     for (let index = 0; index < count; index++) {
