@@ -163,6 +163,17 @@ class Client:
             raise ServeError(f"this is no lesson: {fault}") from None
         return await self._order(wish, wire.Taught, "learns nothing from that")
 
+    async def streams(self) -> list[str]:
+        """Names of the daemon's streams, over a connection of its own. Raises `ServeError`."""
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S), await self._open() as link:
+                hello = wire.decode_server(await link.receive())
+        except (OSError, WebSocketException, ImportError) as fault:
+            why = why_not(self.url, fault)
+        else:
+            return [stream.name for stream in hello.streams] if isinstance(hello, wire.Hello) else []
+        raise ServeError(why)
+
     async def forget(self, label: str, example: str = "") -> wire.Taught:
         """Have the daemon forget a class, or one example of it. Fields: `wire.Forget`. Raises as `teach` does."""
         return await self._order(wire.Forget(label=label, example=example), wire.Taught, "forgets nothing")

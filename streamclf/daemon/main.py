@@ -104,7 +104,7 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
     seasons, selftest = ears.ground.seasons, ears.ground.selftest
     if archive is not None:
         await life.watch("rules", partial(running.watch_rules, archive.alerts, hub))
-    await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls))
+    await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls, ears.ground.rules))
     if selftest is not None:
         record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token

@@ -190,7 +190,7 @@ def make_server(
     live, folder, keep = None, None, None
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
-        live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.allowed)
+        live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.held)
     routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips, school=ears.school)
     loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
     routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)

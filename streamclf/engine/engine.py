@@ -9,10 +9,12 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack
+from streamclf.engine.reading import pull_together
 from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
 from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
+from streamclf.engine.telling import take_together
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
 from streamclf.model.fusedsession import PackSession
@@ -200,19 +202,16 @@ class Engine:
         """Everything that has become certain since the last call, in order for each stream."""
         heard, told = self._heard, self._told
         if not heard:
-            for name, stream in self.streams.items():
-                if stream.readable:
-                    gap = stream.pull()
-                    told += stream.seen
-                    if gap is not None:
-                        told += self._restart(name, gap)
-                    heard += self.tracks[name]
-            told += draw_columns([stream.scope for stream in self.streams.values() if stream.scope.due])
+            readable = [stream for stream in self.streams.values() if stream.readable]
+            for stream, gap in zip(readable, pull_together(readable), strict=True):
+                told += stream.seen
+                if gap is not None:
+                    told += self._restart(stream.name, gap)
+                heard += self.tracks[stream.name]
+            told += draw_columns([stream.scope for stream in readable if stream.scope.due])
         self._run(heard)
-        for track in heard:
-            # the last rows of a stream that has ended are given by `last`, when all of its runs are made
-            if not self.streams[track.stream].ended:
-                told += track.take()
+        # the last rows of a stream that has ended are given by `last`, when all of its runs are made
+        told += take_together([track for track in heard if not self.streams[track.stream].ended])
         self._heard, self._told = [], []
         return told
 

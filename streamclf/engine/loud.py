@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
+from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND, hop_of
 from streamclf.config import LoudnessConfig
 from streamclf.engine.derived import Derived, DerivedTrack, derived_manifest, derived_pack
 from streamclf.engine.segment import Segmenter
@@ -34,6 +34,7 @@ LEVELS = ("laeq", "lceq", "lzeq", "lafmax", "lcpeak", "l10", "l50", "l90")
 DB_PER_SCORE = 100.0
 FLOOR_DB = -160.0
 _FAST = 1 - math.exp(-FRAME_MS / 125)  # IEC 61672-1: the time constant F
+_HALF_SECOND = FRAMES_PER_SECOND // 2
 _WINDOW_MS = 1000  # after which an exponential mean of 125 ms has forgotten all but 0.03 %
 
 
@@ -43,11 +44,10 @@ def decibels(power: float) -> float:
 
 
 class _Sums:
-    """Of one minute. levels: LAF by frame. powers: A-, C- and not weighted. bands: of so many windows."""
+    """Of one minute, of what is measured by the half second. powers: C- and not weighted. bands: of so many windows."""
 
     def __init__(self, bands: int) -> None:
-        self.levels: list[F64] = []  # bound: a minute's
-        self.powers = np.zeros(3)
+        self.powers = np.zeros(2)
         self.peak = 0.0
         self.bands = np.zeros(bands)
         self.windows = 0
@@ -55,74 +55,82 @@ class _Sums:
 
 class LoudnessMeter:
     """Levels of one stream. Whole frames in, LAF of each frame and minutes out. Lives on the model thread, but for
-    `recent`, which any thread may ask."""
+    `recent`, which any thread may ask.
+
+    A-weighted levels are measured frame by frame. What only a minute tells is measured by the half second, in fewer
+    and longer steps, which begin at the same frames however the sound was cut.
+    """
 
     def __init__(self, stream: str, rate: int) -> None:
         self.offset_db: float | None = None
         self._stream = stream
-        self._weighted = Weighted(rate)
+        self._hop = hop_of(rate)
+        self._a = Weighted("A", rate)
+        self._c = Weighted("C", rate)
         self._octaves = ThirdOctaves(rate)
         self._fast = 0.0
-        self._energies = np.zeros(MINUTE)  # A-weighted mean squares by frame; the oldest are overwritten
+        # by frame of a minute; what is older is overwritten
+        self._energies = np.zeros(MINUTE)
         self._fasts = np.zeros(MINUTE)
+        self._heard = np.zeros(MINUTE, dtype=np.bool_)  # in this minute
         self._end = 0
         self._since = 0  # the first frame behind the last gap
-        self._minute = 0
+        self._held = np.zeros((_HALF_SECOND, self._hop), dtype=np.float32)
+        self._first_held = self._end_held = 0
         self._sums = _Sums(len(self._octaves.bands))
 
-    def restart(self, frame: int) -> None:
-        """Samples were lost: what comes next is of `frame` on."""
-        self._weighted.restart()
+    def restart(self, frame: int) -> list[LoudnessMinute]:
+        """Samples were lost: what comes next is of `frame` on. Returns the minute that is over by that."""
+        self._measure()
+        over = self.flush() if frame // MINUTE != self._end // MINUTE else []
+        self._a.restart()
+        self._c.restart()
         self._octaves.restart()
         self._fast = 0.0
-        self._since = self._end = frame
+        self._since = self._end = self._first_held = self._end_held = frame
+        return over
 
     def push(self, first: int, frames: F32) -> tuple[F64, list[LoudnessMinute]]:
-        """frames: (n, hop) float32. Returns LAF of each (mean square, full scale 1), and the minutes that ended."""
-        loud_a, loud_c = self._weighted.push(frames)
-        hop = frames.shape[1]
-        a, c, z = (np.einsum("fs,fs->f", some, some) / hop for some in (loud_a, loud_c, frames))
-        peaks = np.abs(loud_c).max(axis=1)
-        fasts = np.empty(len(a))
-        fast = self._fast
-        for index, power in enumerate(a.tolist()):
-            fast += _FAST * (power - fast)
-            fasts[index] = fast
-        self._fast = fast
+        """frames: (n, hop) float32, right behind those before. Returns LAF of each (mean square, full scale 1), and the
+        minutes that ended."""
+        loud = self._a.push(frames)
+        powers = np.einsum("fs,fs->f", loud, loud) / self._hop
+        fasts = np.empty(len(frames))
         minutes: list[LoudnessMinute] = []
-        at = 0
-        while at < len(a):
-            frame = first + at
-            if frame // MINUTE != self._minute:
-                minutes += self.flush()
-                self._minute = frame // MINUTE
-            part = slice(at, min(len(a), at + MINUTE - frame % MINUTE))
-            where = np.arange(frame, first + part.stop) % MINUTE
-            self._energies[where], self._fasts[where] = a[part], fasts[part]
-            self._sums.levels.append(fasts[part])
-            self._sums.powers += a[part].sum(), c[part].sum(), z[part].sum()
-            self._sums.peak = max(self._sums.peak, float(peaks[part].max()))
-            octaves = self._octaves.push(frames[part])
-            self._sums.bands += octaves.sum(axis=0)
-            self._sums.windows += len(octaves)
-            at = part.stop
-        self._end = first + len(a)
+        fast = self._fast
+        for index, power in enumerate(powers.tolist()):
+            frame = first + index
+            place = frame % MINUTE
+            fast += _FAST * (power - fast)
+            fasts[index] = self._fasts[place] = fast
+            self._energies[place] = power
+            self._heard[place] = True
+            self._held[frame % _HALF_SECOND] = frames[index]
+            self._end = self._end_held = frame + 1
+            if self._end % _HALF_SECOND == 0:
+                self._measure()
+                if self._end % MINUTE == 0:
+                    minutes += self.flush()
+        self._fast = fast
         return fasts, minutes
 
     def flush(self) -> list[LoudnessMinute]:
         """The minute as far as it was heard, if it was."""
+        self._measure()
         sums, self._sums = self._sums, _Sums(len(self._octaves.bands))
-        if not sums.levels:
+        heard, self._heard = self._heard, np.zeros(MINUTE, dtype=np.bool_)
+        count = int(heard.sum())
+        if not count:
             return []
-        levels = np.concatenate(sums.levels)
+        levels = self._fasts[heard]
         l90, l50, l10 = np.quantile(levels, (0.1, 0.5, 0.9)).tolist()
+        lceq, lzeq = (sums.powers / count).tolist()
         bands = sums.bands / max(1, sums.windows)
-        laeq, lceq, lzeq = (sums.powers / len(levels)).tolist()
         minute = LoudnessMinute(
             stream=self._stream,
-            first_frame=self._minute * MINUTE,
-            frames=len(levels),
-            laeq=decibels(laeq),
+            first_frame=(self._end - 1) // MINUTE * MINUTE,
+            frames=count,
+            laeq=decibels(float(self._energies[heard].mean())),
             lceq=decibels(lceq),
             lzeq=decibels(lzeq),
             lafmax=decibels(float(levels.max())),
@@ -143,6 +151,22 @@ class LoudnessMeter:
         where = np.arange(end - count, end) % MINUTE
         fasts = self._fasts[where]
         return decibels(float(self._energies[where].mean())), decibels(float(fasts.min())), decibels(float(fasts.max()))
+
+    def _measure(self) -> None:
+        """What was held since the last half second began."""
+        count = self._end_held - self._first_held
+        if not count:
+            return
+        begin = self._first_held % _HALF_SECOND
+        frames = self._held[begin : begin + count]
+        self._first_held = self._end_held
+        loud = self._c.push(frames)
+        sums = self._sums
+        sums.powers += np.vdot(loud, loud) / self._hop, np.vdot(frames, frames) / self._hop
+        sums.peak = max(sums.peak, float(loud.max()), -float(loud.min()))
+        octaves = self._octaves.push(frames)
+        sums.bands += octaves.sum(axis=0)
+        sums.windows += len(octaves)
 
 
 class LoudTrack(DerivedTrack):
@@ -177,7 +201,7 @@ class LoudTrack(DerivedTrack):
     def anew(self, frame: int) -> None:
         """See `DerivedTrack`."""
         self._rows.clear()
-        self.meter.restart(frame)
+        self._minutes += self.meter.restart(frame)
 
     def finished(self, frames: int) -> None:
         """Only whole frames count: the last one's rest is left out."""

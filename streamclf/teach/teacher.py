@@ -67,6 +67,8 @@ class Teacher:
 
     def __init__(self, hosts: Sequence[Host], folder: Path, read: Callable[[], sqlite3.Connection]) -> None:
         self.hosts = {host.name: host for host in hosts}
+        self.taken: Sequence[str] = ()
+        """Labels of the packs that run, which nothing that is taught may have."""
         self._folder = folder
         self._read = read
         self._embedders: dict[str, Embedder] = {}

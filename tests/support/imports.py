@@ -61,6 +61,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "commands/listen.py",
         "commands/marks.py",
         "commands/snapshot.py",
+        "commands/teach.py",
     ),
     "threading": (
         "audio/",

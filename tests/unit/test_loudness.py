@@ -56,7 +56,7 @@ def test_the_weighting_is_the_standards_at_every_rate(rate: int) -> None:
         if exact >= rate / 2:
             continue
         sound = framed(tone(exact, 1.5, rate=rate), rate)
-        loud_a, loud_c = Weighted(rate).push(sound)
+        loud_a, loud_c = Weighted("A", rate).push(sound), Weighted("C", rate).push(sound)
         heard = slice(25, None)  # behind the swing of the filters
         assert level(loud_a[heard]) - level(sound[heard]) == pytest.approx(a_db, abs=0.1), f"A at {hz} Hz"
         assert level(loud_c[heard]) - level(sound[heard]) == pytest.approx(c_db, abs=0.1), f"C at {hz} Hz"

@@ -19,10 +19,11 @@ from streamclf.serve.roles import Role
 class Schooling(Protocol):
     """names: host -> the pack of what was taught on it. problems: label -> why it is not heard."""
 
-    @property
-    def names(self) -> Mapping[str, str]: ...
-
     problems: dict[str, str]
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """See the class."""
 
 
 def stored_routes(

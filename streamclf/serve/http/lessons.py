@@ -1,7 +1,7 @@
 """`GET /v1/taught`: what was taught, with its examples. `GET /v1/like`: moments that sounded like one.
 
-    event             id of a kept event; or stream and at_ns, a moment
-    limit             moments in the answer, 1 to 200, default 20
+event             id of a kept event; or stream and at_ns, a moment
+limit             moments in the answer, 1 to 200, default 20
 """
 
 from collections.abc import Callable, Mapping
