@@ -20,8 +20,8 @@ from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.reach import addresses_of
+from streamclf.daemon.school import open_school
 from streamclf.daemon.sources import OpenSources, RunningSources, count
-from streamclf.daemon.teaching import open_school
 from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls

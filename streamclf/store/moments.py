@@ -35,7 +35,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class KeptMoments:
     """Many, of one identity. numbers: (n, size) float32."""
 
     at_ns: npt.NDArray[np.int64]
@@ -82,7 +82,7 @@ def moment_near(connection: sqlite3.Connection, stream: str, at_ns: int, *, with
 
 def read_moments(
     connection: sqlite3.Connection, identity: str, *, most: int, spread: bool = False, since_ns: int = 0
-) -> Moments:
+) -> KeptMoments:
     """At most `most` of that identity: the newest, or spread over all that are kept. In the order of time."""
     count = count_moments(connection, identity) if spread else 0
     every = max(1, -(-count // most))
@@ -91,7 +91,7 @@ def read_moments(
         (identity, since_ns, every, most),
     ).fetchall()[::-1]
     size = len(rows[0][5]) // _NUMBERS.itemsize if rows else 0
-    return Moments(
+    return KeptMoments(
         np.array([row[0] for row in rows], dtype=np.int64),
         [row[1] for row in rows],
         [row[2] for row in rows],

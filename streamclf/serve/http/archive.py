@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from streamclf.config import ClipsConfig
+from streamclf.serve.http.alike import Likenesses
 from streamclf.serve.http.clip import Clips
 from streamclf.serve.http.history import History
 from streamclf.serve.http.hours import Hours
@@ -46,8 +47,8 @@ def stored_routes(
     if folder is None:
         return routes
     lessons = Lessons(folder, {} if school is None else school.names, lambda: {} if school is None else school.problems)
-    routes["/v1/taught"] = Route(Role.LABELS, lessons.taught, in_thread=True)
-    routes["/v1/like"] = Route(Role.LABELS, lessons.like, in_thread=True)
+    routes["/v1/taught"] = Route(Role.LABELS, lessons.answer, in_thread=True)
+    routes["/v1/like"] = Route(Role.LABELS, Likenesses(folder).answer, in_thread=True)
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
     routes["/v1/review"] = Route(Role.ADMIN, Reviewing(folder).answer, in_thread=True)
