@@ -27,7 +27,7 @@ _NEW = 0.35  # answers like an event, in sum, below which it is unlike all of th
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Doubtful:
     """An event. key: of what it is told as; events of two keys say nothing of each other. enter: its threshold then.
 
     numbers: how it sounded, (n, ) float32, None where that is not kept. right: what somebody has said, or None.
@@ -41,7 +41,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Parting:
     """A threshold that answers lead to. dropped: wrong ones below it; lost: right ones below it."""
 
     enter: float
@@ -49,7 +49,7 @@ class Cut:
     lost: int
 
 
-def ordered(events: Sequence[Heard], *, most: int) -> list[tuple[int, bool]]:
+def ordered(events: Sequence[Doubtful], *, most: int) -> list[tuple[int, bool]]:
     """Of the events that nobody has answered those to ask about, the best first: index, and whether it is new.
 
     new: unlike all that was answered, and not merely near to where right and wrong part.
@@ -65,7 +65,7 @@ def ordered(events: Sequence[Heard], *, most: int) -> list[tuple[int, bool]]:
     return [(index, new) for _, index, new in worth[:most]]
 
 
-def _of_one_key(events: Sequence[Heard], most: int) -> list[tuple[int, float, bool]]:
+def _of_one_key(events: Sequence[Doubtful], most: int) -> list[tuple[int, float, bool]]:
     """(place, doubt that its answer takes away, whether it is new), the best first."""
     like = likeness(events)
     answered = np.array([event.right is not None for event in events])
@@ -88,7 +88,7 @@ def _of_one_key(events: Sequence[Heard], most: int) -> list[tuple[int, float, bo
     return found
 
 
-def likeness(events: Sequence[Heard]) -> F64:
+def likeness(events: Sequence[Doubtful]) -> F64:
     """(n, n) float64 in [0, 1]."""
     peaks = np.array([event.peak for event in events])
     like: F64 = np.exp(-(((peaks[:, None] - peaks[None, :]) / STRENGTH) ** 2))
@@ -103,13 +103,13 @@ def likeness(events: Sequence[Heard]) -> F64:
     return like
 
 
-def _believed(event: Heard) -> float:
+def _believed(event: Doubtful) -> float:
     """That it is right, before any answer: even at the threshold, sure at the top."""
     above = (event.peak - event.enter) / max(1e-6, 1 - event.enter)
     return 0.5 + (_SURE - 0.5) * min(1.0, max(0.0, above))
 
 
-def cut(events: Sequence[Heard], enter: float) -> Cut | None:
+def cut(events: Sequence[Doubtful], enter: float) -> Parting | None:
     """The threshold over `enter` that parts right answers from wrong ones best; None where none is better.
 
     Of several as good ones the lowest, so that as little as possible is missed.
@@ -127,4 +127,4 @@ def cut(events: Sequence[Heard], enter: float) -> Cut | None:
             best = faults, middle
     if best[1] == enter:
         return None
-    return Cut(best[1], int((wrong < best[1]).sum()), int((right < best[1]).sum()))
+    return Parting(best[1], int((wrong < best[1]).sum()), int((right < best[1]).sum()))

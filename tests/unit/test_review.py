@@ -1,4 +1,4 @@
-"""What to ask about first: what stands for many, what is new, what lies where right and wrong part; and what answers do."""
+"""What to ask about first: what stands for many, what is new, what lies where right and wrong part; what answers do."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamclf.alerts.review import Cut, Heard, cut, ordered
+from streamclf.alerts.review import Doubtful, Parting, cut, ordered
 from streamclf.serve.http.review import Reviewing
 from streamclf.serve.http.route import Query
 from streamclf.serve.roles import Role
@@ -24,7 +24,7 @@ def sound(*numbers: float) -> F32:
 
 def test_one_of_the_many_that_are_alike_is_asked_first_and_then_the_other_kind() -> None:
     often, seldom = sound(1, 0, 0), sound(0, 1, 0)
-    events = [Heard("a", 0.6, 0.5, seldom), *[Heard("a", 0.6, 0.5, often) for _ in range(8)]]
+    events = [Doubtful("a", 0.6, 0.5, seldom), *[Doubtful("a", 0.6, 0.5, often) for _ in range(8)]]
     chosen = [index for index, _ in ordered(events, most=2)]
 
     assert chosen[0] > 0
@@ -32,20 +32,20 @@ def test_one_of_the_many_that_are_alike_is_asked_first_and_then_the_other_kind()
 
 
 def test_before_any_answer_what_is_near_to_its_threshold_goes_before_what_is_sure() -> None:
-    events = [Heard("a", 0.99, 0.5), Heard("a", 0.51, 0.5)]
+    events = [Doubtful("a", 0.99, 0.5), Doubtful("a", 0.51, 0.5)]
 
     assert [index for index, _ in ordered(events, most=2)] == [1, 0]
 
 
 def test_what_is_unlike_all_answers_goes_before_what_is_known_and_is_called_new() -> None:
-    answered = [Heard("a", 0.6, 0.5, sound(1, 0), right=False) for _ in range(5)]
-    events = [*answered, Heard("a", 0.6, 0.5, sound(1, 0)), Heard("a", 0.6, 0.5, sound(0, 1))]
+    answered = [Doubtful("a", 0.6, 0.5, sound(1, 0), right=False) for _ in range(5)]
+    events = [*answered, Doubtful("a", 0.6, 0.5, sound(1, 0)), Doubtful("a", 0.6, 0.5, sound(0, 1))]
 
     assert ordered(events, most=5) == [(6, True), (5, False)]
 
 
 def test_events_of_another_label_say_nothing_of_it_and_the_answered_are_not_asked_again() -> None:
-    events = [Heard("a", 0.6, 0.5, right=True), Heard("b", 0.6, 0.5), Heard("a", 0.6, 0.5)]
+    events = [Doubtful("a", 0.6, 0.5, right=True), Doubtful("b", 0.6, 0.5), Doubtful("a", 0.6, 0.5)]
 
     assert [index for index, _ in ordered(events, most=9)] == [1, 2]
 
@@ -53,19 +53,19 @@ def test_events_of_another_label_say_nothing_of_it_and_the_answered_are_not_aske
 @pytest.mark.parametrize(
     ("right", "wrong", "wanted"),
     [
-        ([0.9, 0.95], [0.55, 0.7], Cut(0.8, 2, 0)),
-        ([0.6, 0.9], [0.55, 0.7, 0.72], Cut(0.81, 3, 1)),
-        ([], [0.6], Cut(0.61, 1, 0)),
+        ([0.9, 0.95], [0.55, 0.7], Parting(0.8, 2, 0)),
+        ([0.6, 0.9], [0.55, 0.7, 0.72], Parting(0.81, 3, 1)),
+        ([], [0.6], Parting(0.61, 1, 0)),
         ([0.9], [], None),
         ([0.55], [0.95], None),
         ([], [], None),
     ],
 )
 def test_the_threshold_parts_right_from_wrong_and_misses_as_little_as_possible(
-    right: list[float], wrong: list[float], wanted: Cut | None
+    right: list[float], wrong: list[float], wanted: Parting | None
 ) -> None:
-    events = [Heard("a", peak, 0.5, right=True) for peak in right] + [
-        Heard("a", peak, 0.5, right=False) for peak in wrong
+    events = [Doubtful("a", peak, 0.5, right=True) for peak in right] + [
+        Doubtful("a", peak, 0.5, right=False) for peak in wrong
     ]
 
     assert cut(events, 0.5) == wanted

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.alerts.review import Heard, ordered
+from streamclf.alerts.review import Doubtful, ordered
 from streamclf.engine.embed import Embedder, hosts_of
 from streamclf.engine.heads import Heads
 from streamclf.model.library import find_pack
@@ -78,7 +78,7 @@ def site_of(found: Sequence[Embedded], sound: str, background: F32, rng: np.rand
     )
 
 
-def falls(site: Site, order: Callable[[Sequence[Heard]], int]) -> list[int]:
+def falls(site: Site, order: Callable[[Sequence[Doubtful]], int]) -> list[int]:
     """False events ahead after 0, 1, 2 … answers. order: index of the event to ask about next."""
     examples, against = list(site.examples), []
     head = _head(examples, against, site.background)
@@ -88,7 +88,7 @@ def falls(site: Site, order: Callable[[Sequence[Heard]], int]) -> list[int]:
     while len(said) < min(MOST, len(told)):
         peaks = [_peak(head, rows) for rows, _ in told]
         heard = [
-            Heard("x", peak, ENTER, rows[_best(head, rows)], said.get(at))
+            Doubtful("x", peak, ENTER, rows[_best(head, rows)], said.get(at))
             for at, ((rows, _), peak) in enumerate(zip(told, peaks, strict=True))
         ]
         at = order(heard)
@@ -116,12 +116,12 @@ def _false(head: Heads, ahead: Sequence[F32]) -> int:
     return sum(_peak(head, rows) >= ENTER for rows in ahead)
 
 
-def by_queue(heard: Sequence[Heard]) -> int:
+def by_queue(heard: Sequence[Doubtful]) -> int:
     """As GET /v1/review asks."""
     return ordered(heard, most=1)[0][0]
 
 
-def by_chance(rng: np.random.Generator) -> Callable[[Sequence[Heard]], int]:
+def by_chance(rng: np.random.Generator) -> Callable[[Sequence[Doubtful]], int]:
     """Any that nobody has answered."""
     return lambda heard: int(rng.choice([at for at, event in enumerate(heard) if event.right is None]))
 

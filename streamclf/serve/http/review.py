@@ -19,7 +19,7 @@ from typing import Annotated
 
 import msgspec
 
-from streamclf.alerts.review import Heard, cut, ordered
+from streamclf.alerts.review import Doubtful, cut, ordered
 from streamclf.clock import NS_PER_SECOND
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.query import asked
@@ -104,9 +104,9 @@ def _some(connection: sqlite3.Connection, since_ns: int, *, marked: bool) -> lis
     return [event for event in found if event.stage == "close" and not event.test]
 
 
-def _heard(event: StoredEvent, numbers: Mapping[str, F32]) -> Heard:
+def _heard(event: StoredEvent, numbers: Mapping[str, F32]) -> Doubtful:
     right = None if not event.mark else event.mark == "right"
-    return Heard(f"{event.pack}/{event.label}", event.peak, event.enter, numbers.get(event.id), right)
+    return Doubtful(f"{event.pack}/{event.label}", event.peak, event.enter, numbers.get(event.id), right)
 
 
 def _learnt(answered: Sequence[StoredEvent]) -> list[LearntEntry]:

@@ -118,6 +118,15 @@ export class StreamModel {
     return (ms - this.entry.epoch_ms) / FRAME_MS;
   }
 
+  /** Takes the pack as it is from here on. */
+  relabel(pack: PackEntry): void {
+    const track = this.tracks.get(pack.name);
+    if (track === undefined) return;
+    const same = (label: LabelEntry, at: number): boolean => label.id === track.pack.labels[at]?.id;
+    if (pack.labels.length === track.labels && pack.labels.every(same)) track.pack = pack;
+    else this.tracks.set(pack.name, track.relabelled(pack));
+  }
+
   putScores(block: ScoreBlock, pack: PackEntry): void {
     let track = this.tracks.get(pack.name);
     // a pack that is new since hello, where something was taught
@@ -186,6 +195,8 @@ export class Model {
       if (known) {
         known.index = index;
         known.entry = entry;
+        // something may have been taught while the page was away
+        for (const pack of hello.packs) known.relabel(pack);
       } else {
         this.streams.set(entry.name, new StreamModel(entry, index, this.packs));
       }
@@ -253,10 +264,7 @@ export class Model {
     const at = packs.findIndex(({ name }) => name === entry.name);
     packs.splice(at < 0 ? packs.length : at, at < 0 ? 0 : 1, entry);
     this.packs.set(entry.name, entry);
-    for (const stream of this.streams.values()) {
-      const track = stream.tracks.get(entry.name);
-      if (track) stream.tracks.set(entry.name, track.relabelled(entry));
-    }
+    for (const stream of this.streams.values()) stream.relabel(entry);
     this.changed.emit("streams", undefined);
   }
 

@@ -49,7 +49,7 @@ export class Track {
   private readonly held: Held;
 
   constructor(
-    readonly pack: PackEntry,
+    public pack: PackEntry,
     readonly keep: number = KEEP_FRAMES,
   ) {
     this.labels = pack.labels.length;
