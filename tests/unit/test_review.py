@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,11 @@ def test_the_threshold_parts_right_from_wrong_and_misses_as_little_as_possible(
 def test_the_queue_is_of_the_last_week_and_learns_from_marks(tmp_path: Path) -> None:
     now_ns = time.time_ns()
     store = Store.open(tmp_path)
-    at = {"onset_ns": now_ns - 10**12, "offset_ns": now_ns - 10**12 + 10**9, "decided_ns": now_ns - 10**12 + 10**9}
+    at: dict[str, Any] = {
+        "onset_ns": now_ns - 10**12,
+        "offset_ns": now_ns - 10**12 + 10**9,
+        "decided_ns": now_ns - 10**12 + 10**9,
+    }
     with store.transaction() as tx:
         put_events(
             tx,

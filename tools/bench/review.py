@@ -23,10 +23,13 @@ from streamclf.engine.heads import Heads
 from streamclf.model.library import find_pack
 from streamclf.teach.fit import ENTER, fit
 from streamclf.types import F32
-from tools.measure_teach.sounds import RATE, clips, read
+from tools.measure_teach.sounds import RATE, Clip, clips, read
 
 SHOWN = 3
 BACKGROUND_S = 300
+EACH = 10
+"""Clips of a sound, about."""
+HOP_FRAMES = 12
 MOST = 40
 """Answers that are tried."""
 RANDOM = 20
@@ -44,8 +47,15 @@ class Embedded:
 def embedded(data: Path, pack: str) -> tuple[list[Embedded], F32]:
     """All clips, and the background."""
     (host,) = hosts_of([find_pack(pack)])
-    hear = Embedder(host.graph)
-    found = [Embedded(clip.sound, clip.source, hear(clip.samples, RATE)[1]) for clip in clips(data)]
+    hear = Embedder(host.graph, hop_frames=HOP_FRAMES)
+    some: dict[str, list[Clip]] = {}
+    for clip in clips(data):
+        some.setdefault(clip.sound, []).append(clip)
+    found = [
+        Embedded(clip.sound, clip.source, hear(clip.samples, RATE)[1])
+        for mine in some.values()
+        for clip in mine[:: max(1, len(mine) // EACH)]
+    ]
     noises = [read(path) for path in sorted((data / "ambience").glob("*.ogg"))]
     seconds = sum(map(len, noises)) / RATE
     rest = np.concatenate([hear(noise, RATE)[1] for noise in noises])
@@ -80,7 +90,7 @@ def site_of(found: Sequence[Embedded], sound: str, background: F32, rng: np.rand
 
 def falls(site: Site, order: Callable[[Sequence[Doubtful]], int]) -> list[int]:
     """False events ahead after 0, 1, 2 … answers. order: index of the event to ask about next."""
-    examples, against = list(site.examples), []
+    examples, against = list(site.examples), list[F32]()
     head = _head(examples, against, site.background)
     told = [(rows, right) for rows, right in site.past if _peak(head, rows) >= ENTER]
     said: dict[int, bool] = {}
@@ -150,8 +160,8 @@ def main() -> None:
         if queue[0] < 4:
             continue  # so few that a half says nothing
         chance = [falls(site, by_chance(np.random.default_rng(seed))) for seed in range(asked.random)]
-        line = [answers_until(queue, 0.5), np.mean([answers_until(one, 0.5) for one in chance]),
-                answers_until(queue, 0.25), np.mean([answers_until(one, 0.25) for one in chance])]  # fmt: skip
+        line: list[float] = [answers_until(queue, 0.5), float(np.mean([answers_until(one, 0.5) for one in chance])),
+                answers_until(queue, 0.25), float(np.mean([answers_until(one, 0.25) for one in chance]))]  # fmt: skip
         lines.append(line)
         print(f"{sound:24} {queue[0]:5}  {line[0]:11.0f} {line[1]:6.1f} {line[2]:16.0f} {line[3]:6.1f}", flush=True)
     mean = np.mean(lines, axis=0)
