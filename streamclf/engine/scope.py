@@ -106,13 +106,22 @@ class Scope:
         self._part = samples[count * self._hop :].copy()
         if not count:
             return []
-        first = self._frame
-        self._frame += count
-        for listener in self.listeners:
-            listener(first, frames)
         # a dot product of each frame with itself: no array of squares is made
         rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(self._hop))
-        levels = Levels(self._stream, first, rms, np.abs(frames).max(axis=1))
+        return self.take(frames, rms, np.abs(frames).max(axis=1))
+
+    @property
+    def even(self) -> bool:
+        """Whether the next sample pushed begins a frame."""
+        return not (self._skip or len(self._part))
+
+    def take(self, frames: F32, rms: F32, peaks: F32) -> list[Levels | Sound]:
+        """Whole frames, (n, hop), where it is `even`, and how loud each is; memory that is written no more."""
+        first = self._frame
+        self._frame += len(frames)
+        for listener in self.listeners:
+            listener(first, frames)
+        levels = Levels(self._stream, first, rms, peaks)
         seen: list[Levels | Sound] = [levels] if self._levels else []
         if self._drawing:
             self._undrawn.append((levels, frames))

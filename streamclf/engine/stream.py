@@ -4,7 +4,7 @@ All that changes while audio flows belongs to one `Stream` and to its tracks. `p
 samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,9 +146,42 @@ class Stream:
             return not all(branch.hushed for branch in self._branches.values())
         return self.waiting > 0 and not self.paused
 
+    def begin_pull(self) -> None:
+        """What was seen is of the last pull; what is `seen` from now on is of this one."""
+        self.seen, self._late = self._late, []
+
+    def whole_frames(self) -> F32 | None:
+        """Where the stream, which is readable, has whole frames of sound and nothing else is to be said of it: their
+        samples, as they lie in the ring. They are good while it `holds` the first of them."""
+        ring, start = self.ring, self.consumed
+        stop = ring.written
+        if (stop - start) % self.hop or stop - start > PULL_FRAMES * self.hop or self.ended or not self._even:
+            return None
+        if ring.lost != self._lost_seen or not ring.holds(start):
+            return None
+        return ring.view(start, stop)
+
+    @property
+    def _even(self) -> bool:
+        return self._offset.even and self.scope.even
+
+    def hear_frames(self, frames: F32, totals: Sequence[float], rms: F32, peaks: F32) -> None:
+        """What `pull` does with the block that `whole_frames` gave. frames: (n, hop), a copy. Of each frame the sum of
+        its samples, its root mean square and its largest magnitude."""
+        self.begin_pull()
+        block = frames.reshape(-1)
+        self.consumed += len(block)
+        self.scored += len(block)
+        if not self._offset.passes(totals):
+            self._hear(self._offset.apply(block))
+            return
+        if self.scope.active:
+            self.seen += self.scope.take(frames, rms, peaks)
+        self._feed(block)
+
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
-        self.seen, self._late = self._late, []
+        self.begin_pull()
         if self.ended:
             for branch in self._branches.values():
                 branch.hush()
@@ -181,6 +214,9 @@ class Stream:
     def _hear(self, block: F32) -> None:
         if self.scope.active:
             self.seen += self.scope.push(block)
+        self._feed(block)
+
+    def _feed(self, block: F32) -> None:
         if self._gain is not None:
             block = self._gain.apply(block)
         for branch in self._branches.values():

@@ -10,6 +10,7 @@ example; of every event, and of a moment now and then, one is given to be kept f
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,7 +27,7 @@ from streamclf.engine.strand import Strand, TrackOptions
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track
 from streamclf.model.pack import Manifest, Pack, Segmentation
-from streamclf.types import F32, Event, Label, Output, Remembered, Stage
+from streamclf.types import F32, Event, Label, OtherLabels, Output, Remembered, Stage
 
 NAME = "taught"
 RECENT_S = 120
@@ -95,11 +96,18 @@ class TaughtPack(Derived):
         self.heads = heads
         if tuple(labels) == self.pack.labels:
             return []
-        if self not in self._engine.derived:
+        closed: list[Output] = []
+        if self in self._engine.derived:
+            closed = self._engine.relabel(self.name, labels)
+        else:
             self.relabel(labels)
             self._engine.derive(self)
-            return []
-        return self._engine.relabel(self.name, labels)
+        decisions = tuple(self._engine.decisions(labels, self.pack.manifest))
+        told = tuple(
+            replace(label, enter=decision.enter if decision.enabled else None)
+            for label, decision in zip(labels, decisions, strict=True)
+        )
+        return [*closed, OtherLabels(self.name, self.pack.digest, told, decisions)]
 
     def hear(self, strands: Sequence[Strand], embedded: F32) -> None:
         """The tap. embedded: (strands, F, numbers) float32, of the strands as they stand before the run's rows."""
@@ -127,7 +135,7 @@ class TaughtPack(Derived):
             due = self._picked.setdefault(stream, recent.newest + self._pause())
             if recent.newest >= due:
                 self._picked[stream] = recent.newest + self._pause()
-                frames, numbers = recent.between(recent.newest, recent.newest + 1)
+                _, numbers = recent.between(recent.newest, recent.newest + 1)
                 kept.append(self._remembered(stream, recent.newest, "", "", numbers))
         return [one for one in kept if one is not None]
 

@@ -4,15 +4,21 @@ They are what "not this" is learnt from, and what a search for a like sound goes
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.types import F32
+from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
+from streamclf.types import F32, Output, Remembered
 
 _NUMBERS = np.dtype("<f2")
+MOST = 50_000
+"""So many are kept, 100 MB; beyond it the oldest go, also before their time."""
+_WRITE_S = 5.0
+_WAITING = 256  # beyond it they are written at once
 _READ = "SELECT at_ns, stream, event, label, identity, numbers FROM moments"
 
 
@@ -101,3 +107,37 @@ def forget_moments(tx: sqlite3.Connection, *, before_ns: int, most: int) -> int:
 
 def _numbers(blob: bytes) -> F32:
     return np.frombuffer(blob, _NUMBERS).astype(np.float32)
+
+
+class MomentLog:
+    """Gathers moments for the writer. run: of the daemon. keep_days: as of events. without: streams that are not kept.
+
+    One thread uses it. What was gathered in the last five seconds is lost in a crash.
+    """
+
+    def __init__(self, run: str, *, keep_days: int, without: Container[str] = ()) -> None:
+        self._run = run
+        self._keep_ns = keep_days * 86_400 * NS_PER_SECOND
+        self._without = without
+        self._waiting: list[Moment] = []  # bound: what comes between two rounds of the writer
+        self._written_s = 0.0
+
+    def take(self, outputs: Sequence[Output], epochs: Mapping[str, int]) -> None:
+        """Note those among `outputs`. epochs: stream -> wall time (ns) of its frame 0."""
+        for output in outputs:
+            if isinstance(output, Remembered) and output.stream not in self._without:
+                at_ns = epochs[output.stream] + output.frame * NS_PER_FRAME
+                event = f"{self._run}/{output.event}" if output.event else ""
+                self._waiting.append(Moment(at_ns, output.stream, event, output.label, output.identity, output.numbers))
+
+    def due(self, now_s: float, now_ns: int) -> Callable[[sqlite3.Connection], None] | None:
+        """What is to be done in the next transaction, None for nothing yet."""
+        if not self._waiting or (now_s < self._written_s + _WRITE_S and len(self._waiting) < _WAITING):
+            return None
+        some, self._waiting, self._written_s = self._waiting, [], now_s
+        return partial(_write, some=some, before_ns=now_ns - self._keep_ns if self._keep_ns else 0)
+
+
+def _write(tx: sqlite3.Connection, *, some: Sequence[Moment], before_ns: int) -> None:
+    put_moments(tx, some)
+    forget_moments(tx, before_ns=before_ns, most=MOST)
