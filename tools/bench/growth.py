@@ -4,7 +4,7 @@
     python tools/bench/growth.py [streams labels rules events month] [--most-events 1000000] [--json FILE]
 
 Each series prints what one unit costs at each size, in thread-CPU time (of several turns the least; sizes take turns).
-Its slope is asserted: where a unit of the largest size costs more than 1.5 times the dearest of the sizes before it, the
+Its slope is asserted: where a unit of the largest size costs more than 1.5 times the dearest of those before it, the
 command ends with 1. `labels`: a row of a pack to one subscription that says nothing of its size; a unit is a row,
 whatever the number of labels, and twice the cost is allowed (a row of 26 kB is copied and compared once). `month`: 30
 days of one stream given to the hub, five rows and an event for every ten seconds of it, so that every index is as large
