@@ -66,14 +66,14 @@ class NearMiss:
     longest_ms: int
     decision: Decision
 
-    def lack(self, *, in_season: bool) -> Lack:
-        """The first thing that was missing, as far as scores tell. in_season: whether the list of species has it."""
+    def lack(self, *, held: str) -> Lack:
+        """The first thing that was missing, as far as scores tell. held: what holds it back now, or ""."""
         decision = self.decision
         if not decision.enabled:
             return Lack.ENABLED
         if self.best < decision.enter:
             return Lack.ENTER
-        if not in_season:
+        if held:
             return Lack.LISTED
         if self.longest_ms < decision.min_on * FRAME_MS:
             return Lack.MIN_ON
@@ -113,19 +113,19 @@ def near_misses(excerpts: Iterable[Excerpt], *, top: int, all_labels: bool = Fal
     return [near for _, found in sorted(tracks.items()) for near in found[:top]]
 
 
-def verdict(near: NearMiss, *, in_season: bool = True) -> str:
-    """Why it was not an event, as found and wanted stand beside each other in the gates of rules."""
+def verdict(near: NearMiss, *, held: str = "") -> str:
+    """Why it was not an event, as found and wanted stand beside each other in gates of rules. held: as of `lack`."""
     decision = near.decision
     best, enter = told_apart(near.best, decision.enter)
     text = f"{near.label} {best} >= enter {enter}"
     lasted = f"{text}, on for {near.longest_ms} ms"
-    match near.lack(in_season=in_season):
+    match near.lack(held=held):
         case Lack.ENABLED:
             return f"{near.label} is switched off"
         case Lack.ENTER:
             return f"{near.label} {best} < enter {enter}"
         case Lack.LISTED:
-            return f"{text}, but the list of species has it not at this time of the year"
+            return f"{text}, but held back by {held}"
         case Lack.MIN_ON:
             return f"{lasted} < {decision.min_on * FRAME_MS} ms (min_on_ms)"
         case Lack.ENOUGH_FRAMES:
@@ -136,18 +136,18 @@ def verdict(near: NearMiss, *, in_season: bool = True) -> str:
             return lasted
 
 
-def said(near: NearMiss, *, in_season: bool = True) -> str:
-    """Why no event came of it, as a sentence without its subject, the label."""
+def said(near: NearMiss, *, held: str = "") -> str:
+    """Why no event came of it, as a sentence without its subject, the label. held: as of `lack`."""
     decision = near.decision
     best, enter = told_apart(near.best, decision.enter)
     lasted = f"stayed above {enter} for {near.longest_ms} ms"
-    match near.lack(in_season=in_season):
+    match near.lack(held=held):
         case Lack.ENABLED:
             return "is switched off"
         case Lack.ENTER:
             return f"reached {best}, enter is {enter}"
         case Lack.LISTED:
-            return f"reached {best}, held back by the species list: it has it not at this time of the year"
+            return f"reached {best}, held back by {held}"
         case Lack.MIN_ON:
             return f"{lasted}, {decision.min_on * FRAME_MS} ms are needed"
         case Lack.ENOUGH_FRAMES:

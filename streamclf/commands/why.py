@@ -18,7 +18,10 @@ from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine import species
-from streamclf.errors import ConfigError
+from streamclf.engine.seasons import Seasons, Where, ranges_of
+from streamclf.errors import ConfigError, PackError
+from streamclf.model.library import available_packs
+from streamclf.model.loader import load_pack
 from streamclf.store import alive, scores
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, overlapping
@@ -119,10 +122,10 @@ def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_
         )
         return
     heard = {(event.stream, event.pack, event.label) for event in events}
-    in_season = _in_season(config, [file.header for file in rows], since_ns)
+    held = _held(config, [file.header for file in rows], since_ns)
     lines = []
     for near in found:
-        text = verdict(near, in_season=in_season(near))
+        text = verdict(near, held=held(near))
         known = " (event)" if (near.stream, near.pack, near.label) in heard else ""
         lines.append((local_time(near.at_ns), near.stream, near.pack, text + known))
     table(("time", "stream", "pack", "nearest labels"), lines)
@@ -134,20 +137,38 @@ def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_
         click.echo(f"{plain(stream)}: {max(level for of, level in loud if of == stream):.0f} dBFS at the loudest")
 
 
-def _in_season(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[NearMiss], bool]:
-    """Whether the list of species, where there is one, lets a label be told of at that time."""
-    wish = config.species
-    if not wish.file:
-        return lambda near: True
+def _held(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[NearMiss], str]:
+    """Why a label might not be told of at that time, by the list of species and by what packs say of places."""
+    wish, headers = config.species, list(headers)
     labels = {label.id: label for header in headers if header.pack in wish.packs for label in header.labels}
+    seasons = Seasons(wish.packs, where=_where(config), least=wish.likely)
     try:
-        listed = species.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
+        if wish.file:
+            seasons.listed = species.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
     except ConfigError as fault:
         # not all packs that the list is for need to have been logged
         click.echo(f"the list of species is left out here: {fault}", err=True)
-        return lambda near: True
-    allowed = listed.allowed(datetime.fromtimestamp(at_ns // NS_PER_SECOND).date())
-    return lambda near: near.pack not in wish.packs or near.label in allowed
+    try:
+        if seasons.where is not None and wish.likely > 0:
+            names = {header.pack for header in headers}
+            packs = [entry for entry in available_packs() if entry.name in names and entry.problem is None]
+            seasons.ranges = ranges_of([load_pack(entry.path) for entry in packs], seasons.where)
+    except PackError as fault:
+        click.echo(f"what packs say of places is left out here: {fault}", err=True)
+    day = datetime.fromtimestamp(at_ns // NS_PER_SECOND).date()
+    return lambda near: seasons.held(near.pack, near.label, day)
+
+
+def _where(config: Config) -> Where | None:
+    """The place of the rules file."""
+    path = rules_file(config)
+    try:
+        place = load_rules(path).place if path.exists() else None
+    except ConfigError:
+        return None  # told where the rules themselves are read
+    if place is None or place.latitude is None or place.longitude is None:
+        return None
+    return place.latitude, place.longitude
 
 
 def _rules_now(config: Config) -> tuple[Rule, ...]:

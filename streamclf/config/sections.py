@@ -135,7 +135,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpeciesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A list of what may be told of here, by place and season."""
+    """What may be told of here, by place and season: a list, and what a pack of species says of places itself."""
 
     file: str = ""
     """CSV with the columns label, from, to, place; empty for no list."""
@@ -143,6 +143,9 @@ class SpeciesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Packs that it is for: of these, what is not in the list is never told."""
     place: str = ""
     """Lines of this place hold, and those of none."""
+    likely: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.03
+    """How likely a species has to be at `[place]` of the rules file in this week, as a pack that knows of places has it
+    (birdnet), so that it is told of; 0 tells all."""
 
 
 class LoudnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 What is opened here and has to be closed again is a part.
 """
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,10 @@ from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.selftest import SelfTest, prepare
 from streamclf.daemon.watchman import check_watch
-from streamclf.engine.build import read_species
+from streamclf.engine.build import read_seasons
 from streamclf.engine.engine import Engine
-from streamclf.engine.species import SpeciesList
-from streamclf.errors import ConfigError
+from streamclf.engine.seasons import Seasons, Where
+from streamclf.errors import ConfigError, PackError
 from streamclf.serve.http import tls
 from streamclf.serve.http.server import ServerSettings
 from streamclf.serve.http.tokens import read_tokens
@@ -28,6 +29,8 @@ from streamclf.store import alive
 from streamclf.store.database import Store
 from streamclf.types import Label
 from streamclf.writer.build import open_store
+
+log = logging.getLogger("streamclf")
 
 
 class OpenStore:
@@ -59,21 +62,6 @@ class OpenStore:
         return True
 
 
-@dataclass(slots=True)
-class Seasons:
-    """packs: those whose labels are for certain days only. listed: which are for which, None where all may be told.
-
-    Exchanged as the configuration is, on the event loop's thread.
-    """
-
-    packs: Sequence[str]
-    listed: SpeciesList | None
-
-    def allowed(self, pack: str, day: date) -> frozenset[str] | None:
-        """The labels of `pack` that may be told of on that day, None for all of them."""
-        return self.listed.allowed(day) if self.listed is not None and pack in self.packs else None
-
-
 @dataclass(frozen=True, slots=True)
 class Ground:
     """rules: None where no events are kept. selftest: None where it is off."""
@@ -93,10 +81,28 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
     heartbeat_of(config.watch)
     selftest = prepare(config.selftest, engine)
-    listed = read_species(config, engine.packs)
-    if listed is not None:
-        engine.allow(config.species.packs, listed.allowed(date.today()))
-    return Ground(read_settings(config), rules, selftest, Seasons(config.species.packs, listed))
+    packs = engine.packs
+    try:
+        seasons = read_seasons(config, packs, where_of(rules))
+    except PackError as fault:
+        raise ConfigError(str(fault)) from None
+    unplaced = [pack.manifest.name for pack in packs if pack.range is not None]
+    if unplaced and seasons.where is None and config.species.likely > 0:
+        log.info(
+            "pack %s knows where species live: with latitude and longitude in [place] of the rules file it tells of "
+            "those alone that are likely here",
+            ", ".join(unplaced),
+        )
+    for pack in seasons.limited:
+        engine.allow([pack], seasons.allowed(pack, date.today()))
+    return Ground(read_settings(config), rules, selftest, seasons)
+
+
+def where_of(rules: RulesWatch | None) -> Where | None:
+    """Where the microphones are, as far as the rules file says so."""
+    if rules is None or rules.file.place.latitude is None or rules.file.place.longitude is None:
+        return None
+    return rules.file.place.latitude, rules.file.place.longitude
 
 
 def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:

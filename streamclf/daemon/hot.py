@@ -13,7 +13,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +21,17 @@ from msgspec.structs import replace
 from streamclf.alerts.rules.watch import identity_of
 from streamclf.config import SECTIONS, Config
 from streamclf.daemon import running
-from streamclf.daemon.ground import no_audio
+from streamclf.daemon.ground import no_audio, where_of
 from streamclf.daemon.health import Health
 from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import RING_SECONDS, SourceStream
 from streamclf.daemon.watchman import check_watch
 from streamclf.daemon.wiring import Archive, Ears, labels_as_decided
-from streamclf.engine.build import check_labels, read_species
+from streamclf.engine.build import check_labels, read_seasons
 from streamclf.engine.engine import default_decision
+from streamclf.engine.seasons import Seasons
 from streamclf.engine.segment import Decision, decide
-from streamclf.engine.species import SpeciesList
 from streamclf.errors import StreamclfError
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.http.server import Server
@@ -76,7 +75,7 @@ class _Ready:
 
     config: Config
     waiting: list[str]
-    listed: SpeciesList | None
+    seasons: Seasons
     decisions: Mapping[str, Sequence[Decision]]
 
 
@@ -216,7 +215,8 @@ class HotConfig:
             )
             for pack in packs
         }
-        return _Ready(new, waiting, read_species(new, packs), decisions)
+        seasons = read_seasons(new, packs, where_of(self._ears.ground.rules))
+        return _Ready(new, waiting, seasons, decisions)
 
     def _too_long(self, now: Config, new: Config) -> list[str]:
         """Keys of clips that need more sound than the rings hold; more cannot be had while they are written."""
@@ -286,13 +286,7 @@ class HotConfig:
         }
 
     def _season(self, ready: _Ready) -> None:
-        seasons, engine, call = self._ears.ground.seasons, self._ears.engine, self._ears.calls.call
-        packs = ready.config.species.packs if ready.listed is not None else ()
-        if freed := [name for name in seasons.packs if seasons.listed is not None and name not in packs]:
-            call(partial(running.allow, engine, freed, None))
-        seasons.packs, seasons.listed = packs, ready.listed
-        if ready.listed is not None:
-            call(partial(running.allow, engine, packs, ready.listed.allowed(date.today())))
+        running.tell_seasons(self._ears.ground.seasons, ready.seasons, self._ears.engine, self._ears.calls)
 
     def _keep(self, config: Config) -> None:
         if self._archive is None:

@@ -20,6 +20,7 @@ from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.reach import addresses_of
+from streamclf.daemon.school import open_school
 from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
@@ -55,10 +56,11 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     store = opening.store
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
+    school = await in_thread("what was taught", partial(open_school, engine, store))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
 
     somebody = asyncio.Event()
-    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config))
+    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config), school)
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
     archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
@@ -105,7 +107,7 @@ async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub,
     seasons, selftest = ears.ground.seasons, ears.ground.selftest
     if archive is not None:
         await life.watch("rules", partial(running.watch_rules, archive.alerts, hub))
-    await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls))
+    await life.watch("seasons", partial(running.follow_seasons, seasons, ears.engine, ears.calls, ears.ground.rules))
     if selftest is not None:
         record = archive.inbox.call if archive is not None else None
         token = ears.ground.settings.token

@@ -3,18 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 
+from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import AlertService
 from streamclf.config import LoudnessConfig
-from streamclf.daemon.ground import Seasons
+from streamclf.daemon.ground import where_of
 from streamclf.daemon.hearing import Word
 from streamclf.daemon.problems import PartProblems
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import Loud
+from streamclf.engine.seasons import Range, Seasons, Where, ranges_of
+from streamclf.errors import PackError
 from streamclf.serve.http.server import Server
 from streamclf.serve.hub import Hub
 from streamclf.serve.lookback import probability
@@ -96,15 +99,39 @@ def tell_seen(word: Word, *, server: Server, calls: EngineCalls) -> None:
         calls.call(lambda: [status])
 
 
-async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls) -> None:
-    """Every minute: on a new day other species may be told of."""
+async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls, rules: RulesWatch | None) -> None:
+    """Every minute: on a new day, or at another place, other species may be told of."""
     before = date.today()
     while True:
         await asyncio.sleep(_DAY_S)
-        today = date.today()
-        if today != before and seasons.listed is not None:
-            calls.call(partial(allow, engine, seasons.packs, seasons.listed.allowed(today)))
+        today, where = date.today(), where_of(rules)
+        moved = where != seasons.where
+        if moved:
+            ranges = {} if seasons.least <= 0 else await asyncio.to_thread(partial(_ranges, engine, where))
+            tell_seasons(seasons, Seasons(seasons.packs, seasons.listed, ranges, where, seasons.least), engine, calls)
+        elif today != before:
+            tell_seasons(seasons, seasons, engine, calls)
         before = today
+
+
+def _ranges(engine: Engine, where: Where | None) -> Mapping[str, Range]:
+    """Of the packs in use; what cannot be used is told in the log, and holds nothing back."""
+    try:
+        return ranges_of(engine.packs, where)
+    except PackError as fault:
+        log.error("%s", fault)
+        return {}
+
+
+def tell_seasons(seasons: Seasons, new: Seasons, engine: Engine, calls: EngineCalls) -> None:
+    """Let `seasons` be as `new`, and the engine know what may be told of today. On the event loop's thread."""
+    freed = seasons.limited - new.limited
+    for key in Seasons.__dataclass_fields__:
+        setattr(seasons, key, getattr(new, key))
+    for pack in freed:
+        calls.call(partial(allow, engine, [pack], None))
+    for pack in new.limited:
+        calls.call(partial(allow, engine, [pack], new.allowed(pack, date.today())))
 
 
 def use_loudness(engine: Engine, config: LoudnessConfig) -> list[Status]:

@@ -12,6 +12,7 @@ from streamclf.engine.derived import Derived
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loudness_of
 from streamclf.engine.making import Made, Making, StartBrake
+from streamclf.engine.seasons import Seasons, Where, ranges_of
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
@@ -154,6 +155,17 @@ def read_species(config: Config, packs: Sequence[Pack]) -> SpeciesList | None:
         raise ConfigError(f"species.file needs species.packs, the packs that it is for; there are {', '.join(names)}")
     labels = [label for pack in packs if pack.manifest.name in wish.packs for label in pack.labels]
     return species.read(Path(wish.file).expanduser(), labels, place=wish.place)
+
+
+def read_seasons(config: Config, packs: Sequence[Pack], where: Where | None) -> Seasons:
+    """What of these packs may be told of when. where: the place, None where it is not known.
+
+    Raises `ConfigError` for a mistake in the list, `PackError` where a pack's range.onnx cannot be used.
+    """
+    listed = read_species(config, packs)
+    least = config.species.likely
+    ranges = ranges_of(packs, where if least > 0 else None)
+    return Seasons(config.species.packs, listed, ranges, where, least)
 
 
 def check_labels(config: Config, packs: Sequence[Pack]) -> None:

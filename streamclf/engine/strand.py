@@ -6,7 +6,7 @@ by the step (stateful) or by the hop between runs (windows), which may change at
 20 ms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from streamclf.clock import hop_of
@@ -94,6 +94,11 @@ class Strand:
             return False
         return self._frames is None or complete <= self._last
 
+    def starts(self) -> range:
+        """Where the runs begin whose features have been heard, windows of `manifest.window` samples."""
+        heard = self.frontend.samples if self._frames is None else min(self.frontend.samples, self._last)
+        return range(self.start, heard - self._span + 1 if not self.paused else self.start, self._advance)
+
     @property
     def deaf(self) -> bool:
         """Whether its rows have not been finite for so long that they count as none."""
@@ -122,9 +127,10 @@ class Strand:
         """Forget what was not finite: it is run by another session now."""
         self.bad_samples = self._ill_samples = self._calm_samples = 0
 
-    def fill(self, out: F32) -> None:
-        """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""
-        self.frontend.window(self.start - self._context, self._context + self._span, out)
+    def fill(self, out: F32, start: int) -> None:
+        """Write the input of the run that begins at `start` into `out`, one row of the session's input buffer (model
+        layout)."""
+        self.frontend.window(start - self._context, self._context + self._span, out)
 
     def accept(self, rows: F32) -> None:
         """rows: (F, classes) of the run just made, the strand's own from now on."""
@@ -150,16 +156,21 @@ class Strand:
             self.start = other.start
             self._rows.restart(max(first, self.start // self.hop))
 
-    def take(self) -> Iterator[Rows]:
+    def take(self) -> Iterable[Rows]:
         """Rows of frames due by what has been heard."""
+        if self._frames is not None:
+            return self._last_rows(self._frames)
+        heard, complete, rows = self.frontend.samples, self.start + self._span, self._rows
+        if isinstance(rows, HoldRows):
+            due = rows.due(heard, complete)
+            return () if due is None else (due,)
+        return rows.take(heard, complete)
+
+    def _last_rows(self, frames: int) -> Iterator[Rows]:
         heard = self.frontend.samples
-        complete = self.start + self._span
-        if self._frames is None:
-            yield from self._rows.take(heard, complete)
-            return
         # after the end no run and no deadline is waited for: what is there is final
         for first, rows, final in self._rows.take(_NEVER if self._is_frames else heard, _NEVER):
-            left = max(0, self._frames - first)
+            left = max(0, frames - first)
             if left:
                 yield first, rows[:left], final
 

@@ -37,6 +37,19 @@ def check(pack: Pack) -> None:
             raise PackError(f"{what} differs from its manifest: {error}") from None
 
 
+def check_range(name: str, content: bytes | None) -> None:
+    """That the range.onnx of a pack, where there is one, takes a place and gives a row. Raises `PackError`."""
+    if content is None:
+        return
+    graph = _graph(f"the range.onnx of pack {name}", content)
+    inputs, outputs = [value.name for value in graph.input], [value.name for value in graph.output]
+    if "place" not in inputs or "likely" not in outputs:
+        raise PackError(
+            f"the range.onnx of pack {name} takes {', '.join(inputs)[:70]} and gives {', '.join(outputs)[:70]}; "
+            "expected place and likely"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """What a graph takes and gives: name -> dimensions, None for one that it leaves open. halves: those of float16."""

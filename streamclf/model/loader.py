@@ -97,6 +97,7 @@ def load_pack(path: Path) -> Pack:
 def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path: Path) -> Pack:
     """The pack of a checked manifest, its text, and the bytes of its files; members are loaded. Raises `PackError`."""
     labels = labels_of(contents[LABELS], path / LABELS)
+    graph.check_range(manifest.name, contents.get(RANGE))
     if manifest.shape is Shape.FUSED:
         members = tuple(_member(member, path / MEMBERS / member.name) for member in manifest.members)
         try:

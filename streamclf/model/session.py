@@ -123,7 +123,7 @@ class Session:
     def run(self, slots: Sequence[int]) -> F32:
         """Run rows [0, len(slots)) of `input_rows`, row i with the state of slots[i].
 
-        slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], or shares, new memory.
+        slots: none twice if it has state. Returns (len(slots), F, classes) float32 in [0, 1], or shares; new memory.
         """
         count = len(slots)
         self.bad = []
@@ -267,7 +267,7 @@ def open_encoder(
 ) -> Encoder:
     """What runs the encoder of `pack` on frames of `features`."""
     assert pack.encoder is not None
-    graph = _load(pack, pack.encoder, provider, threads)
+    graph = load_graph(pack, pack.encoder, provider, threads)
     return Encoder(features, partial(graph.run, run_options=(brake or Brake()).options))
 
 
@@ -305,18 +305,19 @@ def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSess
         for provider in worth_trying():
             if not probe(provider):
                 with contextlib.suppress(PackError):
-                    return _load(pack, pack.model, provider, threads), provider
-        return _load(pack, pack.model, Provider.CPU, threads), Provider.CPU
+                    return load_graph(pack, pack.model, provider, threads), provider
+        return load_graph(pack, pack.model, Provider.CPU, threads), Provider.CPU
     reason = probe(wanted)
     if reason:
         raise ProviderError(
             f"the provider {wanted.value} was asked for but does not work here: {reason}; "
             "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
         )
-    return _load(pack, pack.model, wanted, threads), wanted
+    return load_graph(pack, pack.model, wanted, threads), wanted
 
 
-def _load(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
+def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
+    """A graph of `pack` as it runs on `provider`. Raises `PackError` where it does not, `LimitError` for memory."""
     name = pack.manifest.name
     try:
         with quiet():

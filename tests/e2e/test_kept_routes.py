@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -89,7 +90,10 @@ def put(store: Store, *events: Any) -> None:
 
 
 def live(rules: RulesWatch, hub: Hub | None = None, *, allowed: frozenset[str] | None = None) -> Live:
-    return Live(hub or make_hub(), FACTS, rules, lambda pack, day: allowed)
+    def held(pack: str, label: str, day: date) -> str:
+        return "" if allowed is None or label in allowed else "the species list"
+
+    return Live(hub or make_hub(), FACTS, rules, held)
 
 
 def keep_gaps(store: Store, *gaps: Gap) -> None:

@@ -148,7 +148,7 @@ def test_a_recording_ends_beside_another_under_a_pack_that_looks_5_s_ahead(daemo
         soundfile.write(tmp_path / f"{name}.wav", sound, RATE, subtype="FLOAT")
         sources += ["--source", f"file:{tmp_path}/{name}.wav"]
     running = daemon(*sources, "--fast", "--hop-ms", "200", "--model", str(pack))
-    with listening(running, "tier=frame&since=0") as connection:
+    with listening(running, "tier=frame&since=0&min_prob=0") as connection:
         messages = []
         for _ in LENGTHS_S:
             messages += receive(connection, until=ended, limit_s=60)
@@ -169,7 +169,7 @@ def test_fast_classify_and_any_blocks_agree_for_the_real_packs(
     env = {"STREAMCLF_MODELS": str(packs_dir)}
     models = ["--model", "silero-vad", "--model", "yamnet"]
     running = daemon("--source", f"file:{path}", "--fast", *models, env=env)
-    with listening(running, "tier=frame&since=0") as connection:
+    with listening(running, "tier=frame&since=0&min_prob=0") as connection:
         messages = receive(connection, until=ended, limit_s=60)
     assert not [m for m in messages if m["type"] == "lagged"]
 
@@ -186,7 +186,7 @@ def test_fast_classify_and_any_blocks_agree_for_the_real_packs(
     assert piped.stdout is not None
     other = daemon("--source", "pipe:44100", "--fast", *models, env=env, stdin=piped.stdout)
     piped.stdout.close()
-    with listening(other, "tier=frame&since=0") as connection:
+    with listening(other, "tier=frame&since=0&min_prob=0") as connection:
         for at in range(0, len(raw), 9973):
             piped.stdin.write(raw[at : at + 9973])
         piped.stdin.close()

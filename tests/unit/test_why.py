@@ -193,7 +193,7 @@ def test_a_label_out_of_season_says_so(
     monkeypatch.setenv("STREAMCLF_SPECIES_FILE", str(species))
     monkeypatch.setenv("STREAMCLF_SPECIES_PACKS", "pack")
     said = ask(folder, rules, clock(0.5), "--around", "0.4")
-    wren = "wren 0.90 >= enter 0.50, but the list of species has it not at this time of the year"
+    wren = "wren 0.90 >= enter 0.50, but held back by the species list: it has it not at this time of the year"
     assert [line.split(" pack ")[1] for line in said if "garden pack" in line] == [
         "robin 0.90 >= enter 0.50, on for 800 ms (event)",
         wren,

@@ -128,14 +128,14 @@ class InstantWhy(msgspec.Struct, frozen=True):
 class Live:
     """What the running daemon knows beside its store.
 
-    facts: how each pack decides. allowed: of a pack and a day the labels that the list of species lets be told of, None
-    where there is no list. rules: the file that is in force.
+    facts: how each pack decides. held: of a pack, a label and a day why it may not be told of, "" where it may. rules:
+    the file that is in force.
     """
 
     hub: Hub
     facts: Mapping[str, PackFacts]
     rules: RulesWatch
-    allowed: Callable[[str, date], frozenset[str] | None]
+    held: Callable[[str, str, date], str]
 
 
 class _Span(NamedTuple):
@@ -191,10 +191,9 @@ class Why:
         names = {(part.pack, label.id): label.name for part in excerpts for label in part.labels}
         packs: dict[str, list[NearEntry]] = {}
         for near in near_misses(excerpts, top=MAX_LABELS, all_labels=True):
-            allowed = self._live.allowed(near.pack, day)
-            in_season = allowed is None or near.label in allowed
+            held = self._live.held(near.pack, near.label, day)
             name, event_id = names[near.pack, near.label], told.get((near.pack, near.label), "")
-            packs.setdefault(near.pack, []).append(_entry(near, name, event_id, in_season=in_season))
+            packs.setdefault(near.pack, []).append(_entry(near, name, event_id, held=held))
         return InstantWhy(explained, [PackNear(pack, labels) for pack, labels in packs.items()], rows, "", gaps, less)
 
     def _from_ring(self, span: _Span) -> list[Excerpt]:
@@ -258,7 +257,7 @@ def _explained(connection: sqlite3.Connection, event: StoredEvent, rules: Sequen
     return EventWhy(event, said_of, alerts)
 
 
-def _entry(near: NearMiss, name: str, event_id: str, *, in_season: bool) -> NearEntry:
+def _entry(near: NearMiss, name: str, event_id: str, *, held: str) -> NearEntry:
     decision = near.decision
     return NearEntry(
         near.label,
@@ -270,7 +269,7 @@ def _entry(near: NearMiss, name: str, event_id: str, *, in_season: bool) -> Near
         near.longest_ms,
         decision.min_on * FRAME_MS,
         event_id,
-        "is an event" if event_id else sentence(near, in_season=in_season),
+        "is an event" if event_id else sentence(near, held=held),
     )
 
 
