@@ -59,6 +59,18 @@ def moment_of(connection: sqlite3.Connection, event: str) -> Moment | None:
     return None if row is None else Moment(*[*row[:5], _numbers(row[5])])
 
 
+def moments_of(connection: sqlite3.Connection, events: Sequence[str]) -> dict[str, F32]:
+    """By event, of those of which one is kept, its numbers: (size, ) float32."""
+    found: dict[str, F32] = {}
+    for first in range(0, len(events), 500):  # a query takes so many values and more
+        some = events[first : first + 500]
+        rows = connection.execute(
+            f"SELECT event, numbers FROM moments WHERE event IN ({', '.join('?' * len(some))})", some
+        )
+        found.update({event: _numbers(numbers) for event, numbers in rows})
+    return found
+
+
 def moment_near(connection: sqlite3.Connection, stream: str, at_ns: int, *, within_ns: int) -> Moment | None:
     """The one of `stream` that is nearest to that time, None where none is within reach."""
     row = connection.execute(

@@ -10,6 +10,7 @@ from streamclf.serve.http.clip import Clips
 from streamclf.serve.http.history import History
 from streamclf.serve.http.hours import Hours
 from streamclf.serve.http.lessons import Lessons
+from streamclf.serve.http.review import Reviewing
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.http.rules import Rules
 from streamclf.serve.http.thresholds import Thresholds
@@ -41,7 +42,7 @@ def stored_routes(
     """
     routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
     routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
-    routes["/v1/thresholds"] = Route(Role.ADMIN, nothing_kept)
+    routes |= dict.fromkeys(("/v1/thresholds", "/v1/review"), Route(Role.ADMIN, nothing_kept))
     routes |= dict.fromkeys(("/v1/taught", "/v1/like"), Route(Role.LABELS, nothing_kept))
     if folder is None:
         return routes
@@ -50,6 +51,7 @@ def stored_routes(
     routes["/v1/like"] = Route(Role.LABELS, Likenesses(folder).answer, in_thread=True)
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
+    routes["/v1/review"] = Route(Role.ADMIN, Reviewing(folder).answer, in_thread=True)
     routes["/v1/thresholds"] = Route(Role.ADMIN, Thresholds(folder).answer, in_thread=True)
     routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:
