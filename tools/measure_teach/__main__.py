@@ -13,6 +13,7 @@ A sound counts as heard where three windows, 0.1 s from each other, are over the
 """
 
 import argparse
+import os
 import pickle
 import time
 from collections import defaultdict
@@ -30,6 +31,7 @@ from streamclf.model.library import find_pack
 from streamclf.teach import fit, sound
 from streamclf.types import F32
 from tools.measure_teach.cost import measure_cost
+from tools.measure_teach.live import measure_live
 from tools.measure_teach.sounds import RATE, clips
 
 SHOWN, TOLD = 3, 10
@@ -78,7 +80,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keep embeddings in that file, or take them from it")
     parser.add_argument("--trials", type=int, default=2, help="draws of the three clips")
     parser.add_argument("--cost", action="store_true", help="measure what fifty heads cost on sixteen streams instead")
+    parser.add_argument("--live", action="store_true", help="measure how soon a daemon knows a sound instead")
     args = parser.parse_args()
+    if args.live:
+        print(measure_live(args.data, args.model, os.environ["STREAMCLF_MODELS"]))
+        return
     if args.cost:
         print(measure_cost(args.model))
         return
