@@ -13,7 +13,7 @@ from streamclf.errors import StreamclfError, UsageError
 from streamclf.store.database import reader
 from streamclf.store.shortid import short_id, the_event
 
-HELP = "Find moments that sounded like one, in everything that was heard."
+HELP = "Find moments that sounded like an event."
 
 
 @click.command()

@@ -23,7 +23,7 @@ from streamclf.store.database import Store, obstacle, reader
 from streamclf.store.shortid import the_event
 from streamclf.text import plain
 
-HELP = "Teach a sound of your own by example: list, show, forget and export what was taught."
+HELP = "Teach a sound of your own by example."
 
 _MOST_BYTES = 46_080  # of a sound in one message
 _CUT_S = 2.5
@@ -144,8 +144,8 @@ def forget(name: str, example: str, url: str | None, config_file: Path | None) -
     config = load(file=config_file)
     folder = store_folder(config)
     if url is None and not obstacle(folder):
-        teacher = _teacher(config)
-        made = teacher.forget(name, example, lately={}, now_ns=time.time_ns())
+        tutor = _tutor(config)
+        made = tutor.forget(name, example, lately={}, now_ns=time.time_ns())
         with closing(Store.open(folder)) as store, store.transaction() as tx:
             if made is None:
                 taught.forget_class(tx, name)
@@ -190,14 +190,14 @@ def export(out: Path, form: str, name: str, labels: Sequence[str], host: str, co
 def _as_pack(
     config: Config, out: Path, name: str, classes: Sequence[taught.TaughtClass], labels: Sequence[str], host: str
 ) -> None:
-    from streamclf.teach.teacher import heads_of
     from streamclf.teach.topack import write_taught
+    from streamclf.teach.tutor import heads_of
 
-    teacher = _teacher(config)
-    hosts = [one for one in teacher.hosts.values() if not host or one.name == host]
+    tutor = _tutor(config)
+    hosts = [one for one in tutor.hosts.values() if not host or one.name == host]
     if not hosts:
         raise UsageError(
-            f"{host or 'no pack of the configuration'} gives no embeddings; there is {', '.join(teacher.hosts)}"
+            f"{host or 'no pack of the configuration'} gives no embeddings; there is {', '.join(tutor.hosts)}"
         )
     own = [
         one
@@ -219,7 +219,7 @@ def _into_the_store(
 ) -> None:
     """No daemon has the store: learn here."""
     from streamclf.teach import sound
-    from streamclf.teach.teacher import Lesson, check_label
+    from streamclf.teach.tutor import Lesson, check_label
 
     if moments:
         raise UsageError(
@@ -227,38 +227,38 @@ def _into_the_store(
         )
     folder = store_folder(config)
     with closing(Store.open(folder)) as store:
-        teacher = _teacher(config)
-        check_label(name, teacher.taken)
+        tutor = _tutor(config)
+        check_label(name, tutor.taken)
         for path in files:
             samples, rate = sound.read_sound(path)
             lesson = Lesson(
                 name, common["name"], common["said"], stream=path.name, pack=common["pack"], samples=samples, rate=rate,
                 keep=True,
             )  # fmt: skip
-            _learn(store, teacher, lesson)
+            _learn(store, tutor, lesson)
         for event in events:
             ident = the_event(store.connection, event).id
-            _learn(store, teacher, Lesson(name, common["name"], common["said"], event=ident, pack=common["pack"]))
+            _learn(store, tutor, Lesson(name, common["name"], common["said"], event=ident, pack=common["pack"]))
 
 
-def _learn(store: Store, teacher: Any, lesson: Any) -> None:
-    learnt = teacher.learn(lesson, now_ns=time.time_ns())
+def _learn(store: Store, tutor: Any, lesson: Any) -> None:
+    learnt = tutor.learn(lesson, now_ns=time.time_ns())
     with store.transaction() as tx:
         taught.put_class(tx, learnt.made)
         taught.put_example(tx, learnt.example)
     _told(learnt.made.label, learnt.examples, learnt.against, learnt.detail)
 
 
-def _teacher(config: Config) -> Any:
+def _tutor(config: Config) -> Any:
     from streamclf.engine.build import load_packs
     from streamclf.engine.embed import hosts_of
-    from streamclf.teach.teacher import Teacher
+    from streamclf.teach.tutor import Tutor
 
     folder = store_folder(config)
     packs = load_packs(config.model)
-    teacher = Teacher(hosts_of(packs), folder, partial(reader, folder))
-    teacher.taken = [label.id for pack in packs for label in pack.labels]
-    return teacher
+    tutor = Tutor(hosts_of(packs), folder, partial(reader, folder))
+    tutor.taken = [label.id for pack in packs for label in pack.labels]
+    return tutor
 
 
 def _told(label: str, examples: int, against: int, detail: str) -> None:

@@ -20,8 +20,8 @@ from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.reach import addresses_of
+from streamclf.daemon.school import open_school
 from streamclf.daemon.sources import OpenSources, RunningSources, count
-from streamclf.daemon.teaching import open_school
 from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
 from streamclf.engine.calls import EngineCalls
@@ -79,10 +79,13 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
     if sources.live:
         health.problems.follow(lambda: model.progress)
+    heard = RunningSources(sources, ears.calls, on_end=life.ask if until_end else _nothing)
+    if sources.live:
+        await life.start(heard)  # whoever pushes as soon as it is said that we listen finds a source that runs
     _announce(ears, server.address, server.port)
     if not sources.live:
         await _first(somebody)
-    await life.start(RunningSources(sources, ears.calls, on_end=life.ask if until_end else _nothing))
+        await life.start(heard)
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
     gc.collect()
     gc.freeze()

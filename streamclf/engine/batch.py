@@ -114,7 +114,9 @@ class GraphRunner:
                 self._encode(session, strand, guard)
         together = self.windows and self.tap is None
         if together:
-            due = [(strand, start) for strand in strands for start in strand.starts()]
+            starts = [(strand, strand.starts()) for strand in strands]
+            longest = max((len(some) for _, some in starts), default=0)
+            due = [(strand, some[at]) for at in range(longest) for strand, some in starts if at < len(some)]
             most = min(session.max_batch, _WINDOWS)
         else:
             due = [(strand, strand.start) for strand in strands if strand.ready]
@@ -142,7 +144,8 @@ class GraphRunner:
         """due: strands, and where the run of each begins."""
         ready = [strand for strand, _ in due]
         inputs = session.input_rows(len(due))
-        compute_together(dict.fromkeys(strand.frontend for strand in ready))
+        if len(ready) > 1:
+            compute_together(dict.fromkeys(strand.frontend for strand in ready))
         asked = []
         for row, (strand, start) in zip(inputs, due, strict=True):
             if strand.fresh:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamclf.engine.scope import loudness
 from streamclf.engine.stream import Stream
 from streamclf.types import F32, Gap, GapReason
 
@@ -39,9 +40,7 @@ def _pull_rows(group: Sequence[tuple[int, Stream]], views: Sequence[F32], hop: i
     count = len(views[0]) // hop
     frames = np.concatenate(views).reshape(-1, hop)
     totals = np.add.reduce(frames, axis=1).tolist()
-    # a dot product of each frame with itself: no array of squares is made
-    rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(hop))
-    peaks = np.abs(frames).max(axis=1)
+    rms, peaks = loudness(frames)
     gaps: dict[int, Gap | None] = {}
     for at, (number, stream) in zip(range(0, len(frames), count), group, strict=True):
         end = at + count
@@ -50,6 +49,6 @@ def _pull_rows(group: Sequence[tuple[int, Stream]], views: Sequence[F32], hop: i
             stream.begin_pull()
             gaps[number] = stream.skip_to_newest(GapReason.OVERRUN)
             continue
-        stream.hear_frames(frames[at:end], totals[at:end], rms[at:end], peaks[at:end])
+        stream.hear_frames(frames[at:end], totals[at:end], (rms[at:end], peaks[at:end]))
         gaps[number] = None
     return gaps

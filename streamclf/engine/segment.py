@@ -186,8 +186,8 @@ class Segmenter:
     @property
     def thresholds(self) -> tuple[F32, F32] | None:
         """(classes, ) that a row must reach to begin an event, and to be looked back over. None where a row means more
-        than how it compares with them: an event lasts, or scores are smoothed, or another model says when."""
-        if self._open or self._smoothers or self.known is not None:
+        than how it compares with them: an event lasts, or scores are smoothed."""
+        if self._open or self._smoothers:
             return None
         return self._enter, self._leave
 

@@ -14,7 +14,7 @@ from streamclf.audio.offset import OffsetRemover
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
-from streamclf.engine.scope import Scope, draw_columns
+from streamclf.engine.scope import Loudness, Scope, draw_columns, loudness
 from streamclf.errors import Overrun
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.features.frontend import Encode, Frontend, make_frontend
@@ -155,6 +155,8 @@ class Stream:
         samples, as they lie in the ring. They are good while it `holds` the first of them."""
         ring, start = self.ring, self.consumed
         stop = ring.written
+        if stop == start or self.paused:
+            return None
         if (stop - start) % self.hop or stop - start > PULL_FRAMES * self.hop or self.ended or not self._even:
             return None
         if ring.lost != self._lost_seen or not ring.holds(start):
@@ -165,9 +167,9 @@ class Stream:
     def _even(self) -> bool:
         return self._offset.even and self.scope.even
 
-    def hear_frames(self, frames: F32, totals: Sequence[float], rms: F32, peaks: F32) -> None:
-        """What `pull` does with the block that `whole_frames` gave. frames: (n, hop), a copy. Of each frame the sum of
-        its samples, its root mean square and its largest magnitude."""
+    def hear_frames(self, frames: F32, totals: Sequence[float], loud: Loudness | None = None) -> None:
+        """What `pull` does with the block that `whole_frames` gave. frames: (n, hop), a copy. totals: of each frame the
+        sum of its samples. loud: how loud they are, where that is known."""
         self.begin_pull()
         block = frames.reshape(-1)
         self.consumed += len(block)
@@ -176,11 +178,17 @@ class Stream:
             self._hear(self._offset.apply(block))
             return
         if self.scope.active:
-            self.seen += self.scope.take(frames, rms, peaks)
+            self.seen += self.scope.take(frames, loud or loudness(frames))
         self._feed(block)
 
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
+        view = self.whole_frames()
+        if view is not None:
+            frames = view.reshape(-1, self.hop).copy()
+            if self.ring.holds(self.consumed):
+                self.hear_frames(frames, np.add.reduce(frames, axis=1).tolist())
+                return None
         self.begin_pull()
         if self.ended:
             for branch in self._branches.values():

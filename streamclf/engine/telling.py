@@ -26,6 +26,8 @@ class _Row(NamedTuple):
 
 def take_together(tracks: Sequence[Track | DerivedTrack]) -> list[Output]:
     """What `take` of each of these gives, in their order."""
+    if len(tracks) == 1:
+        return tracks[0].take()
     given: list[list[Output]] = [[] for _ in tracks]
     plain: dict[str, list[_Row]] = {}
     for place, track in enumerate(tracks):
@@ -58,4 +60,8 @@ def _tell(some: Sequence[_Row], given: list[list[Output]]) -> None:
     begins = np.asarray((rows >= enter).any(axis=1))
     reached: npt.NDArray[np.bool_] = np.greater_equal(rows, leave)
     for at, one in enumerate(some):
-        given[one.place] = one.track.tell(one.due, None if begins[at] else reached[at])
+        lasts, margins = reached[at], one.due[3]
+        if margins is not None:
+            # of these another model says how far back they reach
+            lasts[one.track.segmenter.known] = margins[0] >= 0
+        given[one.place] = one.track.tell(one.due, None if begins[at] else lasts)

@@ -35,7 +35,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class KeptMoments:
     """Many, of one identity. numbers: (n, size) float32."""
 
     at_ns: npt.NDArray[np.int64]
@@ -59,6 +59,18 @@ def moment_of(connection: sqlite3.Connection, event: str) -> Moment | None:
     return None if row is None else Moment(*[*row[:5], _numbers(row[5])])
 
 
+def moments_of(connection: sqlite3.Connection, events: Sequence[str]) -> dict[str, F32]:
+    """By event, of those of which one is kept, its numbers: (size, ) float32."""
+    found: dict[str, F32] = {}
+    for first in range(0, len(events), 500):  # a query takes so many values and more
+        some = events[first : first + 500]
+        rows = connection.execute(
+            f"SELECT event, numbers FROM moments WHERE event IN ({', '.join('?' * len(some))})", some
+        )
+        found.update({event: _numbers(numbers) for event, numbers in rows})
+    return found
+
+
 def moment_near(connection: sqlite3.Connection, stream: str, at_ns: int, *, within_ns: int) -> Moment | None:
     """The one of `stream` that is nearest to that time, None where none is within reach."""
     row = connection.execute(
@@ -70,7 +82,7 @@ def moment_near(connection: sqlite3.Connection, stream: str, at_ns: int, *, with
 
 def read_moments(
     connection: sqlite3.Connection, identity: str, *, most: int, spread: bool = False, since_ns: int = 0
-) -> Moments:
+) -> KeptMoments:
     """At most `most` of that identity: the newest, or spread over all that are kept. In the order of time."""
     count = count_moments(connection, identity) if spread else 0
     every = max(1, -(-count // most))
@@ -79,7 +91,7 @@ def read_moments(
         (identity, since_ns, every, most),
     ).fetchall()[::-1]
     size = len(rows[0][5]) // _NUMBERS.itemsize if rows else 0
-    return Moments(
+    return KeptMoments(
         np.array([row[0] for row in rows], dtype=np.int64),
         [row[1] for row in rows],
         [row[2] for row in rows],

@@ -22,7 +22,7 @@ from streamclf.types import F32, F64
 ENTER, LEAVE = 0.5, 0.3
 MOST_BACKGROUND = 600
 """Rows of the background that a fit looks at; thresholds look at all that there are."""
-_RIDGE = 1.0
+_RIDGE = 4.0
 _SAID = 8.0  # so many times a row weighs that somebody has said is not it
 _STEPS = 12
 _CLOSE = 1e-3

@@ -161,7 +161,7 @@ def test_ask_about_a_moment(page: Page) -> None:
 
 
 def test_write_a_rule_and_copy_it(page: Page) -> None:
-    page.keyboard.press("5")
+    page.keyboard.press("6")
     tab_to(page, page.get_by_label(re.compile("^Name")))
     page.keyboard.type("second")
     tab_to(page, page.get_by_label(re.compile("^Labels")))
@@ -175,7 +175,7 @@ def test_write_a_rule_and_copy_it(page: Page) -> None:
 
 
 def test_see_the_streams_and_send_this_microphone(page: Page) -> None:
-    page.keyboard.press("6")
-    expect(page.locator(".stream-card")).to_have_count(2)
     page.keyboard.press("7")
+    expect(page.locator(".stream-card")).to_have_count(2)
+    page.keyboard.press("8")
     tab_to(page, page.locator(".mic-form button", has_text="Start"))

@@ -273,8 +273,9 @@ class Feeder:
             raise SourceError(f"{self.description} must be opened, then started once")
         self._intake = Intake(ring, clock, wake, notify)
         self._room = room
-        self._thread = threading.Thread(target=self._run, args=(self._intake,), name=self.spec.name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(self._intake,), name=self.spec.name, daemon=True)
+        thread.start()  # where this machine has no room for one, there is none to wait for
+        self._thread = thread
 
     def stop(self) -> None:
         """End within 2 s."""

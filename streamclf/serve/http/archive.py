@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from streamclf.config import ClipsConfig
+from streamclf.serve.http.alike import Likenesses
 from streamclf.serve.http.clip import Clips
 from streamclf.serve.http.history import History
 from streamclf.serve.http.hours import Hours
 from streamclf.serve.http.lessons import Lessons
+from streamclf.serve.http.review import Reviewing
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.http.rules import Rules
 from streamclf.serve.http.thresholds import Thresholds
@@ -40,15 +42,16 @@ def stored_routes(
     """
     routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
     routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
-    routes["/v1/thresholds"] = Route(Role.ADMIN, nothing_kept)
+    routes |= dict.fromkeys(("/v1/thresholds", "/v1/review"), Route(Role.ADMIN, nothing_kept))
     routes |= dict.fromkeys(("/v1/taught", "/v1/like"), Route(Role.LABELS, nothing_kept))
     if folder is None:
         return routes
     lessons = Lessons(folder, {} if school is None else school.names, lambda: {} if school is None else school.problems)
-    routes["/v1/taught"] = Route(Role.LABELS, lessons.taught, in_thread=True)
-    routes["/v1/like"] = Route(Role.LABELS, lessons.like, in_thread=True)
+    routes["/v1/taught"] = Route(Role.LABELS, lessons.answer, in_thread=True)
+    routes["/v1/like"] = Route(Role.LABELS, Likenesses(folder).answer, in_thread=True)
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
+    routes["/v1/review"] = Route(Role.ADMIN, Reviewing(folder).answer, in_thread=True)
     routes["/v1/thresholds"] = Route(Role.ADMIN, Thresholds(folder).answer, in_thread=True)
     routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:

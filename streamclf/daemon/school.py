@@ -35,7 +35,7 @@ from streamclf.store import events, taught
 from streamclf.store.database import Store, reader
 from streamclf.store.taught import TaughtClass
 from streamclf.teach.sound import decoded
-from streamclf.teach.teacher import Learnt, Lesson, Teacher, check_label, heads_of
+from streamclf.teach.tutor import LearntClass, Lesson, Tutor, check_label, heads_of
 from streamclf.types import F32, Output
 
 log = logging.getLogger("streamclf")
@@ -52,10 +52,10 @@ Keep = Callable[[Callable[[sqlite3.Connection], None], Callable[[], object]], No
 class School:
     """What is taught, and by whom. packs: by the name of their host. problems: label -> why it cannot be used.
 
-    teacher: None where nothing is kept, so that nothing can be taught.
+    tutor: None where nothing is kept, so that nothing can be taught.
     """
 
-    teacher: Teacher | None = None
+    tutor: Tutor | None = None
     packs: dict[str, TaughtPack] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -75,13 +75,13 @@ def open_school(engine: Engine, store: Store | None) -> School:
     if store is None:
         return School()
     hosts = hosts_of([runner.pack for runner in engine.runners])
-    school = School(Teacher(hosts, store.folder, partial(reader, store.folder)))
+    school = School(Tutor(hosts, store.folder, partial(reader, store.folder)))
     for host in hosts:
         name = NAME if host is hosts[0] else f"{NAME}-{host.name}"
         school.packs[host.name] = TaughtPack(engine, host, name=name)
-    assert school.teacher is not None
+    assert school.tutor is not None
     try:
-        for made, heard, why in school.teacher.mended(now_ns=time.time_ns()):
+        for made, heard, why in school.tutor.mended(now_ns=time.time_ns()):
             if why:
                 school.problems[made.label] = why
                 log.error("taught: %s", why)
@@ -166,7 +166,7 @@ class Teaching:
         self._begin(subscriber, partial(self._forget, subscriber, wish))
 
     def _begin(self, subscriber: Subscriber, run: Callable[[], "asyncio.Future[None] | object"]) -> None:
-        if self._keep is None or self._school.teacher is None:
+        if self._keep is None or self._school.tutor is None:
             raise ServeError("no events are kept here, so nothing can be taught; [store] enabled switches it on")
         if len(self._lessons) >= MOST_WAITING:
             raise ServeError(f"{MOST_WAITING} lessons wait already; try again when some are answered")
@@ -185,13 +185,13 @@ class Teaching:
             subscriber.control(wire.Error(code="bad-teach", message="that could not be learnt; the log says why"))
 
     async def _learn(self, subscriber: Subscriber, wish: wire.Teach) -> None:
-        teacher = self._school.teacher
-        assert teacher is not None
+        tutor = self._school.tutor
+        assert tutor is not None
         own = {label.id for pack in self._school.packs.values() for label in pack.pack.labels}
         taken = [label.id for pack in self._hub.packs.values() for label in pack.labels if label.id not in own]
         check_label(wish.label, taken)
         lesson = await self._lesson(wish)
-        learnt = await asyncio.to_thread(teacher.learn, lesson, now_ns=time.time_ns())
+        learnt = await asyncio.to_thread(tutor.learn, lesson, now_ns=time.time_ns())
 
         def write(tx: sqlite3.Connection) -> None:
             taught.put_class(tx, learnt.made)
@@ -203,10 +203,10 @@ class Teaching:
         self._answer(subscriber, self._news(learnt, wish.said))
 
     async def _forget(self, subscriber: Subscriber, wish: wire.Forget) -> None:
-        teacher = self._school.teacher
-        assert teacher is not None
+        tutor = self._school.tutor
+        assert tutor is not None
         lately = await self._lately()
-        forget = partial(teacher.forget, wish.label, wish.example, lately=lately, now_ns=time.time_ns())
+        forget = partial(tutor.forget, wish.label, wish.example, lately=lately, now_ns=time.time_ns())
         made = await asyncio.to_thread(forget)
 
         def write(tx: sqlite3.Connection) -> None:
@@ -227,7 +227,7 @@ class Teaching:
         )  # fmt: skip
         self._answer(subscriber, news)
 
-    def _news(self, learnt: Learnt, said: str) -> wire.Taught:
+    def _news(self, learnt: LearntClass, said: str) -> wire.Taught:
         return wire.Taught(
             label=learnt.made.label, name=learnt.made.name, said="is" if said == "is" else "not",
             example=learnt.example.id, pack=self._school.names[learnt.made.host], examples=learnt.examples,

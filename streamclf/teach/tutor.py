@@ -49,7 +49,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class LearntClass:
     """made: the class as it is now. example: what was learnt from. detail: what there is to know of it, or ""."""
 
     made: TaughtClass
@@ -59,7 +59,7 @@ class Learnt:
     detail: str
 
 
-class Teacher:
+class Tutor:
     """hosts: packs that give embeddings. folder: of the store. read: a connection that reads it.
 
     One thread uses it at a time.
@@ -73,7 +73,7 @@ class Teacher:
         self._read = read
         self._embedders: dict[str, Embedder] = {}
 
-    def learn(self, lesson: Lesson, *, now_ns: int) -> Learnt:
+    def learn(self, lesson: Lesson, *, now_ns: int) -> LearntClass:
         """Make or mend the class that the lesson is of. Nothing is kept yet: the caller does so.
 
         Raises `StreamclfError` where nothing can be learnt from it, in words for whoever has taught.
@@ -93,7 +93,7 @@ class Teacher:
         count = sum(one.said == "is" for one in some)
         if not example.sound and not detail:
             detail = "its sound is not kept, so another version of its pack could not learn from it"
-        return Learnt(made, example, count, len(some) - count, detail)
+        return LearntClass(made, example, count, len(some) - count, detail)
 
     def forget(self, label: str, example: str, *, lately: Mapping[str, F32], now_ns: int) -> TaughtClass | None:
         """The class without that example, None where nothing is left of it. Raises `StreamclfError`."""
