@@ -115,7 +115,9 @@ class Access:
 
     def trusts(self, peer: str) -> bool:
         """Whether a request from that address comes through the proxy that lets people in itself."""
-        return self._behind is not None and ip_of(peer) == self._behind
+        address = ip_of(peer)
+        address = getattr(address, "ipv4_mapped", None) or address  # an IPv4 one also where IPv6 carries it
+        return self._behind is not None and address == self._behind
 
     def check_host(self, values: Sequence[str], *, peer: str = "") -> str | None:
         """values: all Host headers of the request. peer: where it comes from; a trusted proxy has names of its own."""
