@@ -189,15 +189,41 @@ environment_key() {
     sha256sum | cut -d' ' -f1
 }
 
+# Prints the lock of the ONNX Runtime for this machine: `gpu` where it has an NVIDIA device, else `cpu`, which takes a
+# fifth of the room. `streamclf doctor` looks at the same places.
+runtime_lock() {
+  local place
+  for place in /dev/nvidiactl /proc/driver/nvidia/version /dev/dxg; do
+    if [ -e "$place" ]; then
+      printf 'gpu\n'
+      return 0
+    fi
+  done
+  printf 'cpu\n'
+}
+
+# without_other_runtime FOLDER LOCK: takes both builds out where the other one is there, for they share a folder.
+without_other_runtime() {
+  local other=onnxruntime
+  [ "$2" = gpu ] || other=onnxruntime-gpu
+  if "$1/bin/python" -c "import importlib.metadata as m; m.version('$other')" 2>/dev/null; then
+    say "taking $other out of $1, for this machine gets the build for $2"
+    "$1/bin/python" -m pip uninstall --quiet --disable-pip-version-check --yes onnxruntime onnxruntime-gpu </dev/null >&2
+  fi
+}
+
 # install_locked FOLDER LOCK: this checkout, editable, and what tools/locks/LOCK.txt names, each with its hash checked.
 install_locked() {
-  local venv="$1" lock="$2"
-  up_to_date "$venv/.streamclf" "$lock" && return 0
+  local venv="$1" lock="$2" runtime
+  runtime="$(runtime_lock)"
+  up_to_date "$venv/.streamclf" "$lock" "$runtime" && return 0
   say "installing streamclf and what tools/locks/$lock.txt names into $venv (the first time takes a few minutes)"
   pip_install "$venv" --require-hashes --no-deps -r "$ROOT/tools/locks/build.txt"
-  pip_install "$venv" --require-hashes --no-deps --no-build-isolation -r "$ROOT/tools/locks/$lock.txt"
+  without_other_runtime "$venv" "$runtime"
+  pip_install "$venv" --require-hashes --no-deps --no-build-isolation -r "$ROOT/tools/locks/$lock.txt" \
+    -r "$ROOT/tools/locks/$runtime.txt"
   pip_install "$venv" --no-deps --no-build-isolation --editable "$ROOT"
-  stamp "$venv/.streamclf" "$lock"
+  stamp "$venv/.streamclf" "$lock" "$runtime"
 }
 
 # install_latest FOLDER EXTRAS REQUIREMENT...: the same without a lock: whatever the package index serves today.

@@ -17,6 +17,8 @@ LOCKS = ROOT / "tools" / "locks"
 PAGE_LOCK = ROOT / "streamclf" / "web" / "package-lock.json"
 NAMES = ("run", "unit", "test", "build", "uv")
 """Locks: what the daemon runs with; what the small and the whole suite need; what builds it; what locks it."""
+RUNTIMES = ("cpu", "gpu")
+"""Locks of the two builds of ONNX Runtime, of which each of the first three of `NAMES` takes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,9 @@ def _python(lock: str) -> Iterator[LockedPackage]:
 
 
 def _pins(lock: str) -> Iterator[tuple[Requirement, tuple[str, ...]]]:
+    if lock in NAMES[:3]:
+        for runtime in RUNTIMES:
+            yield from _pins(runtime)
     text = (LOCKS / f"{lock}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):

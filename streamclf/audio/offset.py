@@ -13,6 +13,7 @@ them in the first frame, in nearly all within a second. In the others wind or th
 """
 
 from collections import deque
+from collections.abc import Sequence
 from math import inf, isfinite, sqrt
 
 import numpy as np
@@ -21,6 +22,7 @@ from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.types import F32
 
 FLOOR = 1e-3  # -60 dBFS; a smaller offset harms no model
+_CLEAR = 0.999 * FLOOR  # by so much under it no rounding of a sum matters
 _KEPT = FRAMES_PER_SECOND
 _FAR = 1.5  # times the scatter of a whole second's means
 _SOON = _KEPT // 5  # frames after which the means are judged in the first second,
@@ -50,6 +52,30 @@ class OffsetRemover:
     def offset(self) -> float:
         """What is removed now, 0 where that is nothing. Full scale is 1."""
         return self._end
+
+    @property
+    def even(self) -> bool:
+        """Whether the next sample begins a frame, and what is heard of it is not held back."""
+        return not (self._first or len(self._part))
+
+    def passes(self, totals: Sequence[float]) -> bool:
+        """Whether the next whole frames pass as they are; then they count as heard. Else `apply` is to be asked.
+
+        totals: the sum of the samples of each. Says no wherever that takes more than a look.
+        """
+        means, hop = self._means, self._hop
+        size = len(means)
+        if self._begin or self._end or size + 1 < _SOON or len(totals) > _KEPT:
+            return False
+        level = sum(means)
+        for heard, total in enumerate(totals, size + 1):
+            level += total / hop
+            if heard > _KEPT:
+                level -= means[heard - _KEPT - 1]
+            if not abs(level) <= _CLEAR * min(heard, _KEPT):
+                return False
+        means.extend([total / hop for total in totals])
+        return True
 
     def apply(self, samples: F32) -> F32:
         """samples: (n, ) float32, any n. Returns as many, the same array where nothing is removed.

@@ -24,6 +24,10 @@ class Wake:
             except RuntimeError:
                 return  # another thread rang between the two lines
 
+    def clear(self) -> None:
+        """Forget a ring: whoever waits is about to look for what it was rung for."""
+        self._lock.acquire(blocking=False)
+
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for a ring since the last wait, at most `timeout_s` seconds (None: for ever). True if it rang."""
         if timeout_s is None:

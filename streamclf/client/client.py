@@ -36,6 +36,8 @@ from streamclf.protocol import wire
 from streamclf.protocol.address import DEFAULT_URL, TOKEN_VARIABLE, parse_url
 from streamclf.text import one_line
 
+Answer = TypeVar("Answer", wire.Marked, wire.Taught)
+
 if TYPE_CHECKING:
     import ssl
 
@@ -148,6 +150,35 @@ class Client:
             wish = msgspec.convert({"type": "mark", "event": event, "mark": mark, "label": label}, wire.Mark)
         except msgspec.ValidationError as fault:
             raise ServeError(f"this is not a mark: {fault}") from None
+        return await self._order(wish, wire.Marked, "keeps no such mark")
+
+    async def teach(self, label: str, **fields: object) -> wire.Taught:
+        """Show the daemon an example of a class, over a connection of its own. Fields: `wire.Teach`.
+
+        Raises `ServeError`, too where the daemon does not answer within 10 s.
+        """
+        try:
+            wish = msgspec.convert({"type": "teach", "label": label, **fields}, wire.Teach)
+        except msgspec.ValidationError as fault:
+            raise ServeError(f"this is no lesson: {fault}") from None
+        return await self._order(wish, wire.Taught, "learns nothing from that")
+
+    async def streams(self) -> list[str]:
+        """Names of the daemon's streams, over a connection of its own. Raises `ServeError`."""
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S), await self._open() as link:
+                hello = wire.decode_server(await link.receive())
+        except (OSError, WebSocketException, ImportError) as fault:
+            why = why_not(self.url, fault)
+        else:
+            return [stream.name for stream in hello.streams] if isinstance(hello, wire.Hello) else []
+        raise ServeError(why)
+
+    async def forget(self, label: str, example: str = "") -> wire.Taught:
+        """Have the daemon forget a class, or one example of it. Fields: `wire.Forget`. Raises as `teach` does."""
+        return await self._order(wire.Forget(label=label, example=example), wire.Taught, "forgets nothing")
+
+    async def _order(self, wish: wire.Mark | wire.Teach | wire.Forget, kind: type[Answer], refused: str) -> Answer:
         try:
             async with asyncio.timeout(OPEN_LIMIT_S), await self._open() as link:
                 await link.send(wish)
@@ -155,8 +186,8 @@ class Client:
                     # without a subscription nothing comes but hello and the answer
                     answer = wire.decode_server(await link.receive())
                     if isinstance(answer, wire.Error):
-                        raise ServeError(f"{self.url} keeps no such mark: {one_line(answer.message)}")
-                    if isinstance(answer, wire.Marked):
+                        raise ServeError(f"{self.url} {refused}: {one_line(answer.message)}")
+                    if isinstance(answer, kind):
                         return answer
         except (OSError, WebSocketException, ImportError) as fault:
             why = why_not(self.url, fault)

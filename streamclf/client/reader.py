@@ -48,11 +48,19 @@ class Reader:
                 return None
             self._rows[track] = message.seq
             self._reach(message.seq)
-        elif isinstance(message, wire.Event | wire.Gap | wire.Status | wire.Marked):
+        elif isinstance(message, wire.Relabelled):
+            self._relabel(message.entry)
+        elif isinstance(message, wire.Event | wire.Gap | wire.Status | wire.Marked | wire.Taught):
             self._reach(message.seq)
         elif isinstance(message, wire.Error) and message.code == "bad-subscription":
             raise ServeError(f"the daemon cannot serve this subscription: {one_line(message.message)}")
         return message
+
+    def _relabel(self, entry: wire.PackEntry) -> None:
+        assert self.hello is not None
+        packs = self.hello.packs
+        at = next((at for at, pack in enumerate(packs) if pack.name == entry.name), len(packs))
+        packs[at : at + 1] = [entry]
 
     def _begin(self, message: wire.Subscribed) -> None:
         assert self.hello is not None

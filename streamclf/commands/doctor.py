@@ -21,6 +21,8 @@ from streamclf.text import plain
 HELP = "Check that this machine can run streamclf."
 
 ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
+NVIDIA_PLACES = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
+"""One of these is there where an NVIDIA device can be used (the last one: under Windows). tools/lib.sh looks too."""
 
 
 class State(StrEnum):
@@ -83,7 +85,19 @@ def _runtime() -> Iterator[Check]:
             f"pip uninstall {' '.join(ORT_WHEELS)}, then install streamclf again",
         )
         return
-    yield Check("onnxruntime", State.GOOD, found)
+    device = next((place for place in NVIDIA_PLACES if os.path.exists(place)), "")
+    if "onnxruntime-gpu" in installed and not device:
+        yield Check("onnxruntime", State.GOOD, f"{found}; it runs on the processor, for there is no NVIDIA device here")
+    elif "onnxruntime" in installed and device:
+        yield Check(
+            "onnxruntime",
+            State.NOTE,
+            f"{found}, the build without CUDA, and here is an NVIDIA device ({device})",
+            "to use it: pip uninstall onnxruntime, then pip install 'streamclf[cuda]'",
+        )
+    else:
+        why = f"the build for the NVIDIA device ({device})" if device else "the small build: here is no NVIDIA device"
+        yield Check("onnxruntime", State.GOOD, f"{found}, {why}" if installed else found)
 
 
 def _version_of(wheel: str) -> str:

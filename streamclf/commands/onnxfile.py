@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streamclf.engine.goldenpair import GoldenMatch, GoldenPair
     from streamclf.features.spec import Features
     from streamclf.model.adopt.adoption import Adopted
+    from streamclf.model.adopt.likefit import Likeness
     from streamclf.model.adopt.said import Adoption
     from streamclf.model.pack import Pack
 
@@ -36,6 +37,9 @@ _OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
                      "help": "it takes log-mel frames: n_fft, win_length, hop_length, n_mels, fmin, fmax, htk, …"}),
     (("--image",), {"multiple": True, "metavar": "KEY=VALUE",
                     "help": "it takes a picture of the window; what is not stated is librosa's default."}),
+    (("--features-like",), {"metavar": "RECORDING,FILE.npy",
+                            "help": "a recording and the log-mel that your own code made of it: its settings are "
+                                    "found."}),
     (("--layout",), {"type": click.Choice(["bands-time", "time-bands"]),
                      "help": "which side of a spectrogram is first."}),
     (("--window-ms",), {"type": _MS, "help": "length of a window, where the graph leaves it open."}),
@@ -83,7 +87,8 @@ def take(folder: Path, graph: Path, said: Mapping[str, Any], *, prove: Callable[
     from streamclf.model.adopt.adoption import NotTakenError, adopt
     from streamclf.model.loader import load_pack
 
-    wishes = _adoption(graph, said)
+    found = _found(said["features_like"], said) if said.get("features_like") else None
+    wishes = _adoption(graph, said, found)
     labels = said["labels"]
     try:
         adopted = adopt(folder, graph, labels, wishes)
@@ -94,7 +99,7 @@ def take(folder: Path, graph: Path, said: Mapping[str, Any], *, prove: Callable[
         raise PackError(str(fault)) from None
     pack = load_pack(folder)
     prove(pack)
-    notes = list(adopted.notes)
+    notes = [*_told(found), *adopted.notes]
     pair = _golden(said["golden"], wishes.rate) if said.get("golden") else None
     if pair is None:
         notes += _looks_like_softmax(pack, said)
@@ -142,7 +147,7 @@ def tell(taken: Taken) -> None:
         click.echo(f"{what:16} {plain(value)}")
 
 
-def _adoption(graph: Path, said: Mapping[str, Any]) -> "Adoption":
+def _adoption(graph: Path, said: Mapping[str, Any], found: "Likeness | None") -> "Adoption":
     from streamclf.model.adopt.said import Adoption, NamedEnds
 
     for key, why in (
@@ -155,7 +160,7 @@ def _adoption(graph: Path, said: Mapping[str, Any]) -> "Adoption":
     states = dict(_named(said.get("state", ()), "--state"))
     constants = {name: _number(name, value) for name, value in _named(said.get("constant", ()), "--constant")}
     return Adoption(
-        features=_features(said),
+        features=found.features if found else _features(said),
         ends=NamedEnds(said.get("input") or "", said.get("output") or "", states, constants),
         **{key: said[key] for key in ("rate", "licence")},
         **{key: said[key] for key in ("name", "group", "activation", "layout") if said.get(key)},
@@ -163,10 +168,44 @@ def _adoption(graph: Path, said: Mapping[str, Any]) -> "Adoption":
     )
 
 
+def _found(text: str, said: Mapping[str, Any]) -> "Likeness":
+    """How the features of a pair were made. Raises `UsageError` where nothing that is known makes them."""
+    from streamclf.audio.onsets import read
+    from streamclf.model.adopt.likefit import like, words
+
+    _features(said)  # what is stated beside it is refused
+    if said.get("rate") is None:
+        raise UsageError("--features-like needs --rate: the sample rate that the features were made at")
+    recording, array = _pair(text, "--features-like")
+    found = like(read(recording, said["rate"]), said["rate"], _array(array))
+    if not found.holds:
+        raise UsageError(
+            f"{array}: no usual settings make these features. The nearest, {words(found.features)}, is off by "
+            f"{100 * found.share:.2g} % of their spread and by up to {found.worst:.2g}, most in {found.where}; if the "
+            "rest is yours to mend, state them with --logmel or --image"
+        )
+    return found
+
+
+def _told(found: "Likeness | None") -> list[str]:
+    from streamclf.model.adopt.likefit import words
+
+    if found is None:
+        return []
+    notes = [
+        f"its features were found: {words(found.features)}, off by up to {found.worst:.2g} in {found.frames} frames"
+    ]
+    if getattr(found.features, "padding", "none") != "none":
+        notes.append("they are made of each window by itself, whose ends are padded (center=True)")
+    if found.possible > found.frames:
+        notes.append(f"the recording makes {found.possible} frames, of which the last were left out")
+    return notes
+
+
 def _features(said: Mapping[str, Any]) -> "Features | None":
     from streamclf.model.adopt.settings import image_features, logmel_features, waveform_features
 
-    used = [key for key in ("waveform", "logmel", "image") if said.get(key)]
+    used = [key for key in ("waveform", "logmel", "image", "features_like") if said.get(key)]
     if len(used) > 1:
         first, second = (f"--{key.replace('_', '-')}" for key in used[:2])
         raise UsageError(f"{first} and {second} are two kinds of features, and a graph takes one; leave one out")

@@ -39,6 +39,26 @@ def set_thresholds(
     otherwise: what to do where it cannot be written.
     Raises `ConfigError` where the file cannot be read or written, or would be refused with them; it is then as it was.
     """
+    return _set(path, "segmentation", tables, noted="enter", note=note, stamp=stamp, otherwise=otherwise)
+
+
+def set_offset(path: Path, stream: str, offset_db: float, *, note: str, stamp: str, otherwise: str) -> Path | None:
+    """Write the stream's offset into `[loudness.offsets]`; all else as for `set_thresholds`."""
+    tables = {"offsets": {stream: offset_db}}
+    return _set(path, "loudness", tables, noted=stream, note=note, stamp=stamp, otherwise=otherwise)
+
+
+def _set(
+    path: Path,
+    section: str,
+    tables: Mapping[str, Mapping[str, object]],
+    *,
+    noted: str,
+    note: str,
+    stamp: str,
+    otherwise: str,
+) -> Path | None:
+    """Write `[section.KEY]` of each of `tables`. noted: the key that gets the comment."""
     import tomlkit  # half a tenth of a second that no other command needs
     from tomlkit.items import Table
 
@@ -48,33 +68,35 @@ def set_thresholds(
     if there:
         load(file=path)  # what is wrong already is told before anything is changed
     document = tomlkit.parse(text)
-    if "segmentation" not in document:
-        document["segmentation"] = tomlkit.table(is_super_table=True)
-    sections: Any = document["segmentation"]
+    if section not in document:
+        document[section] = tomlkit.table(is_super_table=True)
+    sections: Any = document[section]
     for key, wanted in tables.items():
         if key not in sections:
             sections[key] = tomlkit.table()
         for name, value in wanted.items():
             sections[key][name] = value
         if isinstance(sections[key], Table):
-            sections[key]["enter"].comment(note)
+            sections[key][noted].comment(note)
     done = tomlkit.dumps(document)
-    _check_kept(path, text, done, tables, otherwise)
+    _check_kept(path, text, done, section, tables, otherwise)
     return _replace(path, done, stamp if there else None, otherwise)
 
 
-def _check_kept(path: Path, text: str, done: str, tables: Mapping[str, Mapping[str, object]], otherwise: str) -> None:
+def _check_kept(
+    path: Path, text: str, done: str, section: str, tables: Mapping[str, Mapping[str, object]], otherwise: str
+) -> None:
     """TOML has many ways to write a table: whichever it was, what comes out says what was meant and nothing else."""
     wanted = parse(text)
     for key, table in tables.items():
-        wanted.setdefault("segmentation", {}).setdefault(key, {}).update(table)
+        wanted.setdefault(section, {}).setdefault(key, {}).update(table)
     try:
         same = parse(done) == wanted
     except TomlFault:
         same = False
     if not same:
         raise ConfigError(
-            f"{path} writes [segmentation] in a way that cannot be edited here, and stays as it is; {otherwise}"
+            f"{path} writes [{section}] in a way that cannot be edited here, and stays as it is; {otherwise}"
         )
 
 

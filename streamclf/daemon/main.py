@@ -20,6 +20,7 @@ from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
 from streamclf.daemon.reach import addresses_of
+from streamclf.daemon.school import open_school
 from streamclf.daemon.sources import OpenSources, RunningSources, count
 from streamclf.daemon.wiring import Archive, Ears, InForce
 from streamclf.engine.build import build_engine
@@ -55,10 +56,11 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     store = opening.store
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
+    school = await in_thread("what was taught", partial(open_school, engine, store))
     ground = await in_thread("reading of rules", partial(read_ground, config, engine))
 
     somebody = asyncio.Event()
-    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config))
+    ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config), school)
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
     archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
@@ -77,10 +79,13 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
     if sources.live:
         health.problems.follow(lambda: model.progress)
+    heard = RunningSources(sources, ears.calls, on_end=life.ask if until_end else _nothing)
+    if sources.live:
+        await life.start(heard)  # whoever pushes as soon as it is said that we listen finds a source that runs
     _announce(ears, server.address, server.port)
     if not sources.live:
         await _first(somebody)
-    await life.start(RunningSources(sources, ears.calls, on_end=life.ask if until_end else _nothing))
+        await life.start(heard)
     # what was loaded so far stays; a collector that does not look at it pauses the loop and the callbacks less
     gc.collect()
     gc.freeze()

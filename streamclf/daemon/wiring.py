@@ -19,6 +19,7 @@ from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
 from streamclf.daemon.problems import DaemonProblems, PartProblems
+from streamclf.daemon.school import School, Teaching
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
 from streamclf.daemon.thresholds import write_thresholds
@@ -69,6 +70,7 @@ class Ears:
     calls: EngineCalls
     ground: Ground
     in_force: InForce
+    school: School
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def make_server(
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
         live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.held)
-    routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips)
+    routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips, school=ears.school)
     loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
     routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
@@ -201,9 +203,37 @@ def make_server(
         routes=routes,
         problems=health.problems,
         keep=keep,
-        orders=threshold_orders(hub, None if edited is None else partial(write_thresholds, edited)),
+        orders={
+            **threshold_orders(hub, None if edited is None else partial(write_thresholds, edited)),
+            **_teaching(ears, archive, hub).orders(),
+        },
         feed=None if archive is None else archive.feed,
         on_fault=life.failed,
+    )
+
+
+def _teaching(ears: Ears, archive: Archive | None, hub: Hub) -> Teaching:
+    """What takes lessons. Sound of them is kept where clips are, and speech is not kept out of those."""
+
+    def knows() -> None:
+        if archive is not None:
+            unstored = ears.sources.unstored
+            labels = decided_labels(ears.engine)
+            archive.alerts.know({name: some for name, some in labels.items() if name not in unstored})
+
+    def keeps_sound() -> bool:
+        clips = ears.in_force.config.clips
+        return clips.enabled and clips.privacy == "off"
+
+    return Teaching(
+        ears.school,
+        hub,
+        ears.calls,
+        {one.name: one for one in ears.sources.streams if one.stored},
+        None if archive is None else archive.inbox.call,
+        folder=None if archive is None else archive.store.folder,
+        knows=knows,
+        keeps_sound=keeps_sound,
     )
 
 
@@ -212,7 +242,7 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
     inbox = archive.inbox if archive is not None else None
     return ModelThread(
         ears.engine,
-        partial(_deliver, server=server, inbox=inbox, unstored=ears.sources.unstored),
+        partial(_deliver, server=server, inbox=inbox, unstored=ears.sources.unstored, school=ears.school),
         calls=ears.calls,
         live=ears.sources.live,
         hop_ms=ears.config.hop_ms or None,
@@ -224,12 +254,19 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
 
 
 def _deliver(
-    outputs: Sequence[Output], decided_ns: int, *, server: Server, inbox: Inbox | None, unstored: frozenset[str]
+    outputs: Sequence[Output],
+    decided_ns: int,
+    *,
+    server: Server,
+    inbox: Inbox | None,
+    unstored: frozenset[str],
+    school: School,
 ) -> None:
-    """unstored: streams of which subscribers hear, and nobody else."""
+    """unstored: streams of which subscribers hear, and nobody else. school: says what moments sounded like."""
     server.post(outputs, decided_ns)
     if inbox is not None:
-        inbox.put([output for output in outputs if _stream_of(output) not in unstored] if unstored else outputs)
+        told = school.remembering(outputs)
+        inbox.put([output for output in told if _stream_of(output) not in unstored] if unstored else told)
 
 
 def _stream_of(output: Output) -> str:

@@ -43,8 +43,17 @@ class HoldRows:
 
     def take(self, heard: int, next_complete: int) -> Iterator[Rows]:
         """All rows due by `heard`. next_complete: where the next run is complete, so that none is given too early."""
+        due = self.due(heard, next_complete)
+        if due is not None:
+            yield due
+
+    def due(self, heard: int, next_complete: int) -> Rows | None:
+        """What `take` gives, None where that is nothing."""
         limit = min((heard - self._look_ahead) // self._hop, _before(next_complete, self._look_ahead, self._hop))
-        first, out = self._next, []
+        first = self._next
+        if first >= limit:
+            return None
+        out = []
         while self._next < limit:
             bound = (self._next + 1) * self._hop + self._look_ahead
             while self._pending and self._pending[0][0] <= bound:
@@ -60,8 +69,7 @@ class HoldRows:
             else:
                 out.append(self._current)
             self._next += 1
-        if out:
-            yield first, _stacked(out), True
+        return (first, _stacked(out), True) if out else None
 
 
 def _stacked(rows: list[F32]) -> F32:

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from streamclf import metrics
 from streamclf.clock import FRAME_MS
-from streamclf.engine.gate import Gate
+from streamclf.engine.gate import RunGate
 from streamclf.engine.guard import Guard, RunNote
 from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
@@ -33,6 +33,7 @@ _LEAST_S = 0.75  # no run of a small model is so long, on whatever machine, and 
 _TIMES = 10
 # a first run of some batch size may look for the best kernels, or build an engine for minutes
 _LEAST_ELSEWHERE_S = {Provider.CUDA.value: 20.0, Provider.TENSORRT.value: 900.0}
+_WINDOWS = 16  # in one run: YAMNet's cost 0.84 of one alone, and from there on what they take leaves the cache
 _ENCODINGS = 4  # runs of the encoder for a second of sound
 
 
@@ -115,15 +116,29 @@ class GraphRunner:
         self._spoiled.clear()
 
     def run_ready(self, session: Session, strands: Sequence[Strand], *, guard: Guard, strict: bool) -> list[Strand]:
-        """One run over those of `strands` that are ready. Returns them: they may be ready once more."""
+        """One run over those of `strands` that are ready. Returns them where they may be ready once more.
+
+        Windows rest on no run before them: all that are due, of one strand and of all, are run together, but where
+        somebody follows the strands run by run.
+        """
         if self._encoded:
             for strand in strands:
                 self._encode(session, strand, guard)
-        ready = [strand for strand in strands if strand.ready]
-        wanted = ready if self._silence is None else self._spare(ready, self._silence)
-        for at in range(0, len(wanted), session.max_batch):
-            self._run(session, wanted[at : at + session.max_batch], guard, strict)
-        return ready
+        # what a gate lets through is not known of later windows
+        together = self.windows and self.tap is None and self._silence is None
+        if together:
+            starts = [(strand, strand.starts()) for strand in strands]
+            longest = max((len(some) for _, some in starts), default=0)
+            due = [(strand, some[at]) for at in range(longest) for strand, some in starts if at < len(some)]
+            most = min(session.max_batch, _WINDOWS)
+        else:
+            ready = [strand for strand in strands if strand.ready]
+            wanted = ready if self._silence is None else self._spare(ready, self._silence)
+            due = [(strand, strand.start) for strand in wanted]
+            most = session.max_batch
+        for at in range(0, len(due), most):
+            self._run(session, due[at : at + most], guard, strict)
+        return [] if together else ready
 
     def _spare(self, ready: Sequence[Strand], silence: F32) -> list[Strand]:
         """Those whose window is worth a run; the others hear silence."""
@@ -151,14 +166,17 @@ class GraphRunner:
         else:
             self._spoiled.discard(strand)
 
-    def _run(self, session: Session, ready: Sequence[Strand], guard: Guard, strict: bool) -> None:
-        inputs = session.input_rows(len(ready))
-        compute_together([strand.frontend for strand in ready])
+    def _run(self, session: Session, due: Sequence[tuple[Strand, int]], guard: Guard, strict: bool) -> None:
+        """due: strands, and where the run of each begins."""
+        ready = [strand for strand, _ in due]
+        inputs = session.input_rows(len(due))
+        if len(ready) > 1:
+            compute_together(dict.fromkeys(strand.frontend for strand in ready))
         asked = []
-        for row, strand in zip(inputs, ready, strict=True):
+        for row, (strand, start) in zip(inputs, due, strict=True):
             if strand.fresh:
                 session.reset(strand.slot)
-            strand.fill(row)
+            strand.fill(row, start)
             asked.append(strand.generation)
         session.embed(self.tap is not None)
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
@@ -268,7 +286,7 @@ class PackRunner:
         for member, strand in zip(self.pack.manifest.members, track.strands, strict=False):
             if member.gate is not None and self.gates and fusion is not None and fusion.when is not None:
                 over = math.log(member.gate.over / (1.0 - member.gate.over))
-                Gate(track.strands[fusion.when], strand, over=over)
+                RunGate(track.strands[fusion.when], strand, over=over)
         for graph, strand in zip(self.graphs, track.strands, strict=True):
             graph.add(strand)
         self.tracks.append(track)

@@ -1,6 +1,7 @@
 """Sound in numbers: the embeddings that a pack's graph gives beside its scores, live and of a sound that is at hand.
 
-A pack names the output in its manifest. A *host* is a graph that has one: that of a pack, or of a member of a fused one.
+A pack names the output in its manifest. A *host* is a graph that has one: that of a pack, or of a member of a fused
+one.
 """
 
 import hashlib

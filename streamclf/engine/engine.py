@@ -9,10 +9,12 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack
+from streamclf.engine.reading import pull_together
 from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
 from streamclf.engine.strand import Strand
 from streamclf.engine.stream import Stream
+from streamclf.engine.telling import take_together
 from streamclf.engine.track import Track, TrackOptions
 from streamclf.errors import PackError
 from streamclf.model.fusedsession import PackSession
@@ -75,7 +77,7 @@ class Engine:
                 )
                 for graph in runner.graphs
             ]
-            decisions = self._decisions(runner.pack.labels, manifest)
+            decisions = self.decisions(runner.pack.labels, manifest)
             known = None if runner.pack.fusion is None else runner.pack.fusion.known
             track = Track(
                 runner.pack,
@@ -113,7 +115,7 @@ class Engine:
         for tracks in self.tracks.values():
             for track in tracks:
                 if isinstance(track, DerivedTrack) and track.manifest.name == name:
-                    outputs += track.relabel(labels, self._decisions(labels, track.manifest))
+                    outputs += track.relabel(labels, self.decisions(labels, track.manifest))
         return outputs
 
     def _derive(self, stream: Stream, tracks: Sequence[Track], packs: Sequence[str] | None) -> Iterator[DerivedTrack]:
@@ -125,9 +127,10 @@ class Engine:
 
     def _derived_track(self, one: Derived, stream: Stream, tracks: Sequence[Track]) -> DerivedTrack | None:
         labels, manifest = one.pack.labels, one.pack.manifest
-        return one.track(stream, tracks, Segmenter(stream.name, one.name, labels, self._decisions(labels, manifest)))
+        return one.track(stream, tracks, Segmenter(stream.name, one.name, labels, self.decisions(labels, manifest)))
 
-    def _decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
+    def decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
+        """How a pack's labels are decided now."""
         return decide(labels, default_decision(manifest), per_label=self._per_label, sensitivity=self._sensitivity)
 
     def remove(self, name: str) -> list[Output]:
@@ -176,7 +179,7 @@ class Engine:
         outputs: list[Output] = []
         for tracks in self.tracks.values():
             for track in tracks:
-                outputs += track.segmenter.redecide(self._decisions(track.segmenter.labels, track.manifest))
+                outputs += track.segmenter.redecide(self.decisions(track.segmenter.labels, track.manifest))
         return outputs
 
     def allow(self, packs: Container[str], labels: Container[str] | None) -> None:
@@ -199,19 +202,16 @@ class Engine:
         """Everything that has become certain since the last call, in order for each stream."""
         heard, told = self._heard, self._told
         if not heard:
-            for name, stream in self.streams.items():
-                if stream.readable:
-                    gap = stream.pull()
-                    told += stream.seen
-                    if gap is not None:
-                        told += self._restart(name, gap)
-                    heard += self.tracks[name]
-            told += draw_columns([stream.scope for stream in self.streams.values() if stream.scope.due])
+            readable = [stream for stream in self.streams.values() if stream.readable]
+            for stream, gap in zip(readable, pull_together(readable), strict=True):
+                told += stream.seen
+                if gap is not None:
+                    told += self._restart(stream.name, gap)
+                heard += self.tracks[stream.name]
+            told += draw_columns([stream.scope for stream in readable if stream.scope.due])
         self._run(heard)
-        for track in heard:
-            # the last rows of a stream that has ended are given by `last`, when all of its runs are made
-            if not self.streams[track.stream].ended:
-                told += track.take()
+        # the last rows of a stream that has ended are given by `last`, when all of its runs are made
+        told += take_together([track for track in heard if not self.streams[track.stream].ended])
         self._heard, self._told = [], []
         return told
 

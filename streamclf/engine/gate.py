@@ -11,7 +11,7 @@ from streamclf.engine.strand import Strand
 from streamclf.types import F32
 
 
-class Gate:
+class RunGate:
     """source: the strand that says when; the last number of its rows is its largest logit of what opens the gate.
 
     member: the strand that is held back. over: the logit that opens it.

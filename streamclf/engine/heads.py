@@ -9,18 +9,15 @@ from streamclf.types import F32
 
 
 def normalised(embedded: F32) -> F32:
-    """embedded: (n, numbers) float32. Square roots of what is over 0, each row then of length 1: what heads are made for.
+    """What heads are made for: roots of the sizes of (n, numbers) float32, signs as they were, each row of length 1.
 
     A root keeps one strong number from deciding alone, and the length says how loud it was, which is no matter of what.
     """
-    roots: F32 = np.sqrt(np.maximum(embedded, 0.0)) if _positive(embedded) else embedded
+    roots: F32 = np.sqrt(np.abs(embedded))
+    np.copysign(roots, embedded, out=roots)
     length = np.sqrt(np.einsum("nd,nd->n", roots, roots))
-    rows: F32 = roots / np.maximum(length, 1e-6)[:, None]
-    return rows
-
-
-def _positive(embedded: F32) -> bool:
-    return bool(len(embedded)) and float(embedded.min()) >= 0.0
+    roots /= np.maximum(length, 1e-6)[:, None]
+    return roots
 
 
 class Heads:
@@ -30,6 +27,11 @@ class Heads:
         self.labels = tuple(labels)
         self._weights = np.ascontiguousarray(weights[:-1], dtype=np.float32)
         self._bias = weights[-1].astype(np.float32)
+
+    @property
+    def weights(self) -> tuple[F32, F32]:
+        """(numbers, classes) and the biases (classes, ), float32."""
+        return self._weights, self._bias
 
     def __call__(self, embedded: F32) -> F32:
         """embedded: (n, numbers) float32 as a graph gives them. Returns (n, classes) float32 in [0, 1], new memory.

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
+from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND, hop_of
 from streamclf.config import LoudnessConfig
 from streamclf.engine.derived import Derived, DerivedTrack, derived_manifest, derived_pack
 from streamclf.engine.segment import Segmenter
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track
 from streamclf.features.octaves import ThirdOctaves
-from streamclf.features.weighting import Weighted
+from streamclf.features.weighting import Seats, Weighted
 from streamclf.model.pack import Manifest, Pack, Segmentation
 from streamclf.types import F32, F64, Label, LoudnessMinute, Output
 
@@ -33,7 +33,9 @@ LEVELS = ("laeq", "lceq", "lzeq", "lafmax", "lcpeak", "l10", "l50", "l90")
 """The levels of a `LoudnessMinute`."""
 DB_PER_SCORE = 100.0
 FLOOR_DB = -160.0
+_FLOOR = 10 ** (FLOOR_DB / 10)
 _FAST = 1 - math.exp(-FRAME_MS / 125)  # IEC 61672-1: the time constant F
+_HALF_SECOND = FRAMES_PER_SECOND // 2
 _WINDOW_MS = 1000  # after which an exponential mean of 125 ms has forgotten all but 0.03 %
 
 
@@ -43,86 +45,125 @@ def decibels(power: float) -> float:
 
 
 class _Sums:
-    """Of one minute. levels: LAF by frame. powers: A-, C- and not weighted. bands: of so many windows."""
+    """Of one minute, of what is measured by the half second. powers: C- and not weighted. bands: of so many windows."""
 
     def __init__(self, bands: int) -> None:
-        self.levels: list[F64] = []  # bound: a minute's
-        self.powers = np.zeros(3)
+        self.powers = np.zeros(2)
         self.peak = 0.0
         self.bands = np.zeros(bands)
         self.windows = 0
 
 
+class FastLevels:
+    """A-weighted frames, and LAF, of streams of one rate together; each has a seat."""
+
+    def __init__(self, rate: int) -> None:
+        self._hop = hop_of(rate)
+        self._weighted = Weighted("A", rate, seats=0)
+        self._fasts = np.zeros(0)
+
+    def add(self) -> int:
+        """One more seat. Returns its number."""
+        self._fasts = np.append(self._fasts, 0.0)
+        return self._weighted.add()
+
+    def restart(self, seat: int) -> None:
+        """What comes next on it does not follow on what was."""
+        self._weighted.restart(seat)
+        self._fasts[seat] = 0.0
+
+    def push(self, frames: F32, seats: Seats) -> tuple[F64, F64]:
+        """frames: (seats, n, hop). Returns mean squares by frame, (seats, n): A-weighted, and of the constant F."""
+        loud = self._weighted.push(frames, seats)
+        powers = np.einsum("kfs,kfs->kf", loud, loud).astype(np.float64) / self._hop
+        fasts = np.empty_like(powers)
+        fast = self._fasts[seats]
+        for index in range(powers.shape[1]):
+            fast = fast + _FAST * (powers[:, index] - fast)
+            fasts[:, index] = fast
+        self._fasts[seats] = fast
+        return powers, fasts
+
+
 class LoudnessMeter:
     """Levels of one stream. Whole frames in, LAF of each frame and minutes out. Lives on the model thread, but for
-    `recent`, which any thread may ask."""
+    `recent`, which any thread may ask. levels: shared with other streams of its rate.
 
-    def __init__(self, stream: str, rate: int) -> None:
+    A-weighted levels are measured frame by frame. What only a minute tells is measured by the half second, in fewer
+    and longer steps, which begin at the same frames however the sound was cut.
+    """
+
+    def __init__(self, stream: str, rate: int, levels: FastLevels | None = None) -> None:
         self.offset_db: float | None = None
+        self._levels = levels or FastLevels(rate)
+        self.seat = self._levels.add()
         self._stream = stream
-        self._weighted = Weighted(rate)
+        self._hop = hop_of(rate)
+        self._c = Weighted("C", rate)
         self._octaves = ThirdOctaves(rate)
-        self._fast = 0.0
-        self._energies = np.zeros(MINUTE)  # A-weighted mean squares by frame; the oldest are overwritten
+        # by frame of a minute; what is older is overwritten
+        self._energies = np.zeros(MINUTE)
         self._fasts = np.zeros(MINUTE)
+        self._heard = np.zeros(MINUTE, dtype=np.bool_)  # in this minute
         self._end = 0
         self._since = 0  # the first frame behind the last gap
-        self._minute = 0
+        self._held = np.zeros((_HALF_SECOND, self._hop), dtype=np.float32)
+        self._first_held = self._end_held = 0
         self._sums = _Sums(len(self._octaves.bands))
 
-    def restart(self, frame: int) -> None:
-        """Samples were lost: what comes next is of `frame` on."""
-        self._weighted.restart()
+    def restart(self, frame: int) -> list[LoudnessMinute]:
+        """Samples were lost: what comes next is of `frame` on. Returns the minute that is over by that."""
+        self._measure()
+        over = self.flush() if frame // MINUTE != self._end // MINUTE else []
+        self._levels.restart(self.seat)
+        self._c.restart()
         self._octaves.restart()
-        self._fast = 0.0
-        self._since = self._end = frame
+        self._since = self._end = self._first_held = self._end_held = frame
+        return over
 
     def push(self, first: int, frames: F32) -> tuple[F64, list[LoudnessMinute]]:
-        """frames: (n, hop) float32. Returns LAF of each (mean square, full scale 1), and the minutes that ended."""
-        loud_a, loud_c = self._weighted.push(frames)
-        hop = frames.shape[1]
-        a, c, z = (np.einsum("fs,fs->f", some, some) / hop for some in (loud_a, loud_c, frames))
-        peaks = np.abs(loud_c).max(axis=1)
-        fasts = np.empty(len(a))
-        fast = self._fast
-        for index, power in enumerate(a.tolist()):
-            fast += _FAST * (power - fast)
-            fasts[index] = fast
-        self._fast = fast
+        """frames: (n, hop) float32, right behind those before. Returns LAF of each (mean square, full scale 1), and the
+        minutes that ended."""
+        powers, fasts = self._levels.push(frames[np.newaxis], np.array([self.seat]))
+        return fasts[0], self.note(first, frames, powers[0], fasts[0])
+
+    def note(self, first: int, frames: F32, powers: F64, fasts: F64) -> list[LoudnessMinute]:
+        """What `levels` made of these frames. Returns the minutes that ended."""
         minutes: list[LoudnessMinute] = []
-        at = 0
-        while at < len(a):
+        at, count = 0, len(frames)
+        while at < count:
             frame = first + at
-            if frame // MINUTE != self._minute:
-                minutes += self.flush()
-                self._minute = frame // MINUTE
-            part = slice(at, min(len(a), at + MINUTE - frame % MINUTE))
-            where = np.arange(frame, first + part.stop) % MINUTE
-            self._energies[where], self._fasts[where] = a[part], fasts[part]
-            self._sums.levels.append(fasts[part])
-            self._sums.powers += a[part].sum(), c[part].sum(), z[part].sum()
-            self._sums.peak = max(self._sums.peak, float(peaks[part].max()))
-            octaves = self._octaves.push(frames[part])
-            self._sums.bands += octaves.sum(axis=0)
-            self._sums.windows += len(octaves)
-            at = part.stop
-        self._end = first + len(a)
-        return fasts, minutes
+            end = min(count, at + _HALF_SECOND - frame % _HALF_SECOND)
+            place, held = frame % MINUTE, frame % _HALF_SECOND
+            part = slice(place, place + end - at)  # half seconds lie whole in a minute
+            self._energies[part], self._fasts[part] = powers[at:end], fasts[at:end]
+            self._heard[part] = True
+            self._held[held : held + end - at] = frames[at:end]
+            self._end = self._end_held = first + end
+            at = end
+            if self._end % _HALF_SECOND == 0:
+                self._measure()
+                if self._end % MINUTE == 0:
+                    minutes += self.flush()
+        return minutes
 
     def flush(self) -> list[LoudnessMinute]:
         """The minute as far as it was heard, if it was."""
+        self._measure()
         sums, self._sums = self._sums, _Sums(len(self._octaves.bands))
-        if not sums.levels:
+        heard, self._heard = self._heard, np.zeros(MINUTE, dtype=np.bool_)
+        count = int(heard.sum())
+        if not count:
             return []
-        levels = np.concatenate(sums.levels)
+        levels = self._fasts[heard]
         l90, l50, l10 = np.quantile(levels, (0.1, 0.5, 0.9)).tolist()
+        lceq, lzeq = (sums.powers / count).tolist()
         bands = sums.bands / max(1, sums.windows)
-        laeq, lceq, lzeq = (sums.powers / len(levels)).tolist()
         minute = LoudnessMinute(
             stream=self._stream,
-            first_frame=self._minute * MINUTE,
-            frames=len(levels),
-            laeq=decibels(laeq),
+            first_frame=(self._end - 1) // MINUTE * MINUTE,
+            frames=count,
+            laeq=decibels(float(self._energies[heard].mean())),
             lceq=decibels(lceq),
             lzeq=decibels(lzeq),
             lafmax=decibels(float(levels.max())),
@@ -144,17 +185,37 @@ class LoudnessMeter:
         fasts = self._fasts[where]
         return decibels(float(self._energies[where].mean())), decibels(float(fasts.min())), decibels(float(fasts.max()))
 
+    def _measure(self) -> None:
+        """What was held since the last half second began."""
+        count = self._end_held - self._first_held
+        if not count:
+            return
+        begin = self._first_held % _HALF_SECOND
+        frames = self._held[begin : begin + count]
+        self._first_held = self._end_held
+        loud = self._c.push(frames[np.newaxis])[0]
+        sums = self._sums
+        sums.powers += np.vdot(loud, loud) / self._hop, np.vdot(frames, frames) / self._hop
+        sums.peak = max(sums.peak, float(loud.max()), -float(loud.min()))
+        octaves = self._octaves.push(frames)
+        sums.bands += octaves.sum(axis=0)
+        sums.windows += len(octaves)
+
 
 class LoudTrack(DerivedTrack):
-    """One stream under the pack. enter_db: the level that is a score of 0.5, in dBFS."""
+    """One stream under the pack. enter_db: the level that is a score of 0.5, in dBFS.
 
-    def __init__(self, pack: Pack, segmenter: Segmenter, stream: Stream) -> None:
+    What it hears waits in its group, which measures it together with what other streams heard in the same tick.
+    """
+
+    def __init__(self, pack: Pack, segmenter: Segmenter, stream: Stream, group: "_Together") -> None:
         super().__init__(pack, segmenter, stream=stream.name)
         self.enter_db = 0.0
-        self.meter = LoudnessMeter(stream.name, stream.rate)
+        self.meter = LoudnessMeter(stream.name, stream.rate, group.levels)
+        self._group = group
         self._rows: list[tuple[int, F32, int]] = []  # bound: what one tick hears
         self._minutes: list[Output] = []
-        stream.listen_whole(self._hear)
+        stream.listen_whole(lambda first, frames: group.waiting.append((self, first, frames)))
 
     def use(self, config: LoudnessConfig) -> None:
         """These thresholds and this offset hold from the next frame on."""
@@ -171,24 +232,59 @@ class LoudTrack(DerivedTrack):
 
     def due(self) -> Iterable[tuple[int, F32, int]]:
         """See `DerivedTrack`."""
+        self._group.work()
         rows, self._rows = self._rows, []
         return rows
 
     def anew(self, frame: int) -> None:
         """See `DerivedTrack`."""
+        self._group.work()
         self._rows.clear()
-        self.meter.restart(frame)
+        self._minutes += self.meter.restart(frame)
 
     def finished(self, frames: int) -> None:
         """Only whole frames count: the last one's rest is left out."""
+        self._group.work()
         self._minutes += self.meter.flush()
 
-    def _hear(self, first: int, frames: F32) -> None:
-        fasts, minutes = self.meter.push(first, frames)
-        levels = 10 * np.log10(np.maximum(fasts, 10 ** (FLOOR_DB / 10)))
-        scores = np.clip(0.5 + (levels - self.enter_db) / DB_PER_SCORE, 0.0, 1.0)
-        self._rows.append((first, scores.astype(np.float32)[:, np.newaxis], (first + len(fasts)) * frames.shape[1]))
-        self._minutes += minutes
+    def note(self, first: int, frames: F32, powers: F64, fasts: F64, scores: F32) -> None:
+        """What was measured of these frames, by frame."""
+        self._minutes += self.meter.note(first, frames, powers, fasts)
+        self._rows.append((first, scores[:, np.newaxis], (first + len(frames)) * frames.shape[1]))
+
+
+class _Together:
+    """Streams of one rate. waiting: what they heard and is not measured yet; bound: what one tick hears."""
+
+    def __init__(self, rate: int) -> None:
+        self.levels = FastLevels(rate)
+        self.waiting: list[tuple[LoudTrack, int, F32]] = []
+
+    def work(self) -> None:
+        """Measure what waits, equally many frames of as many streams as there are in one go."""
+        waiting, self.waiting = self.waiting, []
+        while waiting:
+            groups: dict[int, list[tuple[LoudTrack, int, F32]]] = {}
+            begun: set[LoudTrack] = set()
+            later: list[tuple[LoudTrack, int, F32]] = []
+            for one in waiting:  # of each stream in order
+                if one[0] in begun:
+                    later.append(one)
+                else:
+                    begun.add(one[0])
+                    groups.setdefault(len(one[2]), []).append(one)
+            for some in groups.values():
+                self._measure(some)
+            waiting = later
+
+    def _measure(self, some: Sequence[tuple[LoudTrack, int, F32]]) -> None:
+        seats = np.array([track.meter.seat for track, _, _ in some])
+        powers, fasts = self.levels.push(np.stack([frames for _, _, frames in some]), seats)
+        levels = 10 * np.log10(np.maximum(fasts, _FLOOR))
+        enters = np.array([track.enter_db for track, _, _ in some])[:, np.newaxis]
+        scores = np.clip(0.5 + (levels - enters) / DB_PER_SCORE, 0.0, 1.0).astype(np.float32)
+        for index, (track, first, frames) in enumerate(some):
+            track.note(first, frames, powers[index], fasts[index], scores[index])
 
 
 class Loud(Derived):
@@ -200,11 +296,13 @@ class Loud(Derived):
             derived_pack(_manifest(config), [Label(LOUD, "Loud", enter=0.5, enter_low=0.5, enter_high=0.5)])
         )
         self.tracks: dict[str, LoudTrack] = {}
+        self._groups: dict[int, _Together] = {}  # by rate
         self._config = config
 
     def track(self, stream: Stream, tracks: Sequence[Track], segmenter: Segmenter) -> LoudTrack:
         """See `Derived`."""
-        track = self.tracks[stream.name] = LoudTrack(self.pack, segmenter, stream)
+        group = self._groups.setdefault(stream.rate, _Together(stream.rate))
+        track = self.tracks[stream.name] = LoudTrack(self.pack, segmenter, stream, group)
         track.use(self._config)
         return track
 

@@ -188,6 +188,7 @@ class ModelThread:
         if self.pacer.rung >= Rung.COARSE:
             self._machine.rest(self._stopping, _COARSE_S)
         while not self._stopping.is_set():
+            self._calls.wake.clear()  # of all blocks that came until now: they are read below
             for asked in self._calls.taken():
                 if isinstance(asked, StreamEnd):
                     self._ending[asked.stream] = asked

@@ -106,19 +106,37 @@ class Scope:
         self._part = samples[count * self._hop :].copy()
         if not count:
             return []
+        return self.take(frames, loudness(frames))
+
+    @property
+    def even(self) -> bool:
+        """Whether the next sample pushed begins a frame."""
+        return not (self._skip or len(self._part))
+
+    def take(self, frames: F32, loud: "Loudness") -> list[Levels | Sound]:
+        """Whole frames, (n, hop), where it is `even`, and how loud each is; memory that is written no more."""
         first = self._frame
-        self._frame += count
+        self._frame += len(frames)
         for listener in self.listeners:
             listener(first, frames)
-        # a dot product of each frame with itself: no array of squares is made
-        rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(self._hop))
-        levels = Levels(self._stream, first, rms, np.abs(frames).max(axis=1))
+        levels = Levels(self._stream, first, *loud)
         seen: list[Levels | Sound] = [levels] if self._levels else []
         if self._drawing:
             self._undrawn.append((levels, frames))
         if self._sound:
             seen.append(Sound(self._stream, first, _int16(frames)))
         return seen
+
+
+Loudness = tuple[F32, F32]
+"""(frames, ) each: root mean square, largest magnitude."""
+
+
+def loudness(frames: F32) -> Loudness:
+    """frames: (n, hop) float32."""
+    # a dot product of each frame with itself: no array of squares is made
+    rms = np.sqrt(np.einsum("fs,fs->f", frames, frames) / np.float32(frames.shape[1]))
+    return rms, np.abs(frames).max(axis=1)
 
 
 def draw_columns(scopes: Iterable[Scope]) -> list[Picture]:

@@ -188,6 +188,26 @@ class Segmenter:
         self._next = first_frame + len(rows)
         return events
 
+    @property
+    def thresholds(self) -> tuple[F32, F32] | None:
+        """(classes, ) that a row must reach to begin an event, and to be looked back over. None where a row means more
+        than how it compares with them: an event lasts, or scores are smoothed."""
+        if self._open or self._smoothers:
+            return None
+        return self._enter, self._leave
+
+    def pass_over(self, frame: int, lasts: npt.NDArray[np.bool_]) -> bool:
+        """What `push` does with the row of one frame where nothing begins, `thresholds` being there. Returns whether it
+        did: after a jump `push` is to be asked. lasts: (classes, ), whether it reaches the second of them."""
+        if self._next != frame:
+            if self._next is not None:
+                return False
+            self._begun = frame
+        if len(self._past):
+            self._past[frame % len(self._past)] = lasts
+        self._next = frame + 1
+        return True
+
     def allow(self, labels: Container[str] | None) -> None:
         """From now on only events of these label ids begin; None is all. One that is open goes on to its end."""
         self._allowed = labels

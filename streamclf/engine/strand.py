@@ -6,7 +6,7 @@ by the step (stateful) or by the hop between runs (windows), which may change at
 20 ms.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from streamclf.model.pack import Manifest
 from streamclf.types import F32, Shape
 
 if TYPE_CHECKING:
-    from streamclf.engine.gate import Gate
+    from streamclf.engine.gate import RunGate
 
 _NEVER = 1 << 62
 _DEAF_MS = 500
@@ -71,7 +71,7 @@ class Strand:
         self.start = 0
         self.heard: Callable[[int, F32], None] | None = None
         """Is told of each row of a run: where it is complete, and the row."""
-        self.gate: Gate | None = None
+        self.gate: RunGate | None = None
         """Says which windows are worth a run; all of them where there is none."""
         self._given_to = 0  # sample up to which the last run gave rows of frames
         self._frames: int | None = None
@@ -116,6 +116,11 @@ class Strand:
         complete = self.start + self._span
         return complete > sample or (self._frames is not None and complete > self._last)
 
+    def starts(self) -> range:
+        """Where the runs begin whose features have been heard, windows of `manifest.window` samples."""
+        heard = self.frontend.samples if self._frames is None else min(self.frontend.samples, self._last)
+        return range(self.start, heard - self._span + 1 if not self.paused else self.start, self._advance)
+
     @property
     def deaf(self) -> bool:
         """Whether its rows have not been finite for so long that they count as none."""
@@ -144,9 +149,10 @@ class Strand:
         """Forget what was not finite: it is run by another session now."""
         self.bad_samples = self._ill_samples = self._calm_samples = 0
 
-    def fill(self, out: F32) -> None:
-        """Write the next run's input into `out`, one row of the session's input buffer (model layout)."""
-        self.frontend.window(self.start - self._context, self._context + self._span, out)
+    def fill(self, out: F32, start: int) -> None:
+        """Write the input of the run that begins at `start` into `out`, one row of the session's input buffer (model
+        layout)."""
+        self.frontend.window(start - self._context, self._context + self._span, out)
 
     def accept(self, rows: F32) -> None:
         """rows: (F, classes) of the run just made, the strand's own from now on."""
@@ -174,16 +180,21 @@ class Strand:
             self.start = other.start
             self._rows.restart(max(first, self.start // self.hop))
 
-    def take(self) -> Iterator[Rows]:
+    def take(self) -> Iterable[Rows]:
         """Rows of frames due by what has been heard."""
+        if self._frames is not None:
+            return self._last_rows(self._frames)
+        heard, complete, rows = self.frontend.samples, self.start + self._span, self._rows
+        if isinstance(rows, HoldRows):
+            due = rows.due(heard, complete)
+            return () if due is None else (due,)
+        return rows.take(heard, complete)
+
+    def _last_rows(self, frames: int) -> Iterator[Rows]:
         heard = self.frontend.samples
-        complete = self.start + self._span
-        if self._frames is None:
-            yield from self._rows.take(heard, complete)
-            return
         # after the end no run and no deadline is waited for: what is there is final
         for first, rows, final in self._rows.take(_NEVER if self._is_frames else heard, _NEVER):
-            left = max(0, self._frames - first)
+            left = max(0, frames - first)
             if left:
                 yield first, rows[:left], final
 

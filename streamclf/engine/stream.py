@@ -4,7 +4,7 @@ All that changes while audio flows belongs to one `Stream` and to its tracks. `p
 samples were lost it stops before the hole, says so with a `Gap`, and begins anew at the first whole frame behind it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from streamclf.audio.offset import OffsetRemover
 from streamclf.audio.resample import Resampler
 from streamclf.audio.ring import Hole, Ring
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
-from streamclf.engine.scope import Scope, draw_columns
+from streamclf.engine.scope import Loudness, Scope, draw_columns, loudness
 from streamclf.errors import Overrun
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.features.frontend import Encode, Frontend, make_frontend
@@ -146,9 +146,50 @@ class Stream:
             return not all(branch.hushed for branch in self._branches.values())
         return self.waiting > 0 and not self.paused
 
+    def begin_pull(self) -> None:
+        """What was seen is of the last pull; what is `seen` from now on is of this one."""
+        self.seen, self._late = self._late, []
+
+    def whole_frames(self) -> F32 | None:
+        """Where the stream, which is readable, has whole frames of sound and nothing else is to be said of it: their
+        samples, as they lie in the ring. They are good while it `holds` the first of them."""
+        ring, start = self.ring, self.consumed
+        stop = ring.written
+        if stop == start or self.paused:
+            return None
+        if (stop - start) % self.hop or stop - start > PULL_FRAMES * self.hop or self.ended or not self._even:
+            return None
+        if ring.lost != self._lost_seen or not ring.holds(start):
+            return None
+        return ring.view(start, stop)
+
+    @property
+    def _even(self) -> bool:
+        return self._offset.even and self.scope.even
+
+    def hear_frames(self, frames: F32, totals: Sequence[float], loud: Loudness | None = None) -> None:
+        """What `pull` does with the block that `whole_frames` gave. frames: (n, hop), a copy. totals: of each frame the
+        sum of its samples. loud: how loud they are, where that is known."""
+        self.begin_pull()
+        block = frames.reshape(-1)
+        self.consumed += len(block)
+        self.scored += len(block)
+        if not self._offset.passes(totals):
+            self._hear(self._offset.apply(block))
+            return
+        if self.scope.active:
+            self.seen += self.scope.take(frames, loud or loudness(frames))
+        self._feed(block)
+
     def pull(self) -> Gap | None:
         """Read up to one second, or step over one hole: then it returns the gap, and tracks restart at `started_at`."""
-        self.seen, self._late = self._late, []
+        view = self.whole_frames()
+        if view is not None:
+            frames = view.reshape(-1, self.hop).copy()
+            if self.ring.holds(self.consumed):
+                self.hear_frames(frames, np.add.reduce(frames, axis=1).tolist())
+                return None
+        self.begin_pull()
         if self.ended:
             for branch in self._branches.values():
                 branch.hush()
@@ -181,6 +222,9 @@ class Stream:
     def _hear(self, block: F32) -> None:
         if self.scope.active:
             self.seen += self.scope.push(block)
+        self._feed(block)
+
+    def _feed(self, block: F32) -> None:
         if self._gain is not None:
             block = self._gain.apply(block)
         for branch in self._branches.values():

@@ -10,6 +10,7 @@ example; of every event, and of a moment now and then, one is given to be kept f
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,14 +27,14 @@ from streamclf.engine.strand import Strand, TrackOptions
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track
 from streamclf.model.pack import Manifest, Pack, Segmentation
-from streamclf.types import F32, Event, Label, Output, Remembered, Stage
+from streamclf.types import F32, Event, Label, OtherLabels, Output, Remembered, Stage
 
 NAME = "taught"
 RECENT_S = 120
 """Of each stream the embeddings of so long are held."""
 EVERY_S = 10
 """So often one is picked by chance, to be kept."""
-_STEP = 5  # frames between two that are held, at least
+_STEP = 10  # frames between two that are held, at least: 2.4 MB of a stream, where there are 1,024 numbers
 SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=100, min_off_ms=300, reach_back_ms=300)
 
 
@@ -43,7 +44,7 @@ class Recent:
     def __init__(self, size: int) -> None:
         most = RECENT_S * FRAMES_PER_SECOND // _STEP
         self._frames = np.full(most, -1, dtype=np.int64)
-        self._numbers: npt.NDArray[np.float16] = np.zeros((most, size), dtype=np.float16)
+        self._numbers = np.zeros((most, size), dtype=np.float32)
         self._at = 0
         self.newest = -_STEP
 
@@ -60,7 +61,7 @@ class Recent:
         """Those of frames [first, end): the frames, and (n, size) float32, oldest first."""
         at = np.flatnonzero((self._frames >= first) & (self._frames < end))
         at = at[np.argsort(self._frames[at])]
-        return self._frames[at], self._numbers[at].astype(np.float32)
+        return self._frames[at], self._numbers[at]
 
 
 class TaughtPack(Derived):
@@ -75,6 +76,7 @@ class TaughtPack(Derived):
         self.heads = Heads((), np.zeros((1, 0), dtype=np.float32))
         self.recent: dict[str, Recent] = {}
         self._engine = engine
+        self._ahead = frame_of(host.graph.manifest, 0)
         self._streams: WeakKeyDictionary[Strand, str] = WeakKeyDictionary()
         self._tracks: WeakKeyDictionary[Strand, TaughtTrack] = WeakKeyDictionary()
         self._picked: dict[str, int] = {}  # stream -> the frame of the last moment that was picked
@@ -95,17 +97,23 @@ class TaughtPack(Derived):
         self.heads = heads
         if tuple(labels) == self.pack.labels:
             return []
-        if self not in self._engine.derived:
+        closed: list[Output] = []
+        if self in self._engine.derived:
+            closed = self._engine.relabel(self.name, labels)
+        else:
             self.relabel(labels)
             self._engine.derive(self)
-            return []
-        return self._engine.relabel(self.name, labels)
+        decisions = tuple(self._engine.decisions(labels, self.pack.manifest))
+        told = tuple(
+            replace(label, enter=decision.enter if decision.enabled else None)
+            for label, decision in zip(labels, decisions, strict=True)
+        )
+        return [*closed, OtherLabels(self.name, self.pack.digest, told, decisions)]
 
     def hear(self, strands: Sequence[Strand], embedded: F32) -> None:
         """The tap. embedded: (strands, F, numbers) float32, of the strands as they stand before the run's rows."""
         count, each, size = embedded.shape
         rows = self.heads(embedded.reshape(count * each, size)).reshape(count, each, -1)
-        manifest = self.host.graph.manifest
         for strand, numbers, own in zip(strands, embedded, rows, strict=True):
             track = self._tracks.get(strand)
             if track is not None and own.shape[1] == len(track.segmenter.labels):
@@ -114,8 +122,9 @@ class TaughtPack(Derived):
             recent = self.recent.get(name)
             if recent is None:
                 recent = self.recent[name] = Recent(size)
+            frame = strand.start // strand.hop + self._ahead  # a run begins at a whole frame
             for row in range(each):
-                recent.add(frame_of(manifest, strand.start, row), numbers[row])
+                recent.add(frame + row, numbers[row])
 
     def remember(self, outputs: Sequence[Output]) -> list[Remembered]:
         """What is to be kept of the moments that these outputs tell of: an embedding of each event that has ended, and
@@ -127,7 +136,7 @@ class TaughtPack(Derived):
             due = self._picked.setdefault(stream, recent.newest + self._pause())
             if recent.newest >= due:
                 self._picked[stream] = recent.newest + self._pause()
-                frames, numbers = recent.between(recent.newest, recent.newest + 1)
+                _, numbers = recent.between(recent.newest, recent.newest + 1)
                 kept.append(self._remembered(stream, recent.newest, "", "", numbers))
         return [one for one in kept if one is not None]
 

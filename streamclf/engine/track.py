@@ -3,7 +3,10 @@
 A pack has one strand on a stream, a fused pack one for each member; then a row of each makes a row of the pack.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from streamclf.clock import hop_of
 from streamclf.engine.aggregate import FuseRows
@@ -15,7 +18,7 @@ from streamclf.types import F32, Event, FrameScores, Output
 
 __all__ = ["Track", "TrackOptions"]
 
-_TrackRows = tuple[int, F32, bool, F32 | None]
+TrackRows = tuple[int, F32, bool, F32 | None]
 """(first frame, rows, final, how far the member that says when is over its own leave)"""
 
 
@@ -101,18 +104,30 @@ class Track:
 
     def take(self) -> list[Output]:
         """Score rows due by what has been heard, and the events that follow from the final ones."""
-        if self.paused:
-            return []
         outputs: list[Output] = []
-        for first, rows, final, margins in self._due():
-            end = first + len(rows)
-            if self.deaf:
-                self.begins = max(self.begins, end)
-            else:
-                outputs.append(self._scores(first, rows, final))
-                self.given = end if final else self.given
-            if final:
-                outputs += self.segmenter.push(first, rows, margins)
+        for rows in self.due():
+            outputs += self.tell(rows)
+        return outputs
+
+    def due(self) -> Iterable[TrackRows]:
+        """Rows due by what has been heard, each to be told before the next."""
+        return () if self.paused else self._due()
+
+    def tell(self, due: TrackRows, lasts: npt.NDArray[np.bool_] | None = None) -> list[Output]:
+        """The score rows, and the events that follow where they are final.
+
+        lasts: of the one row, where it is known that nothing begins with it: see `Segmenter.pass_over`.
+        """
+        first, rows, final, margins = due
+        end = first + len(rows)
+        outputs: list[Output] = []
+        if self.deaf:
+            self.begins = max(self.begins, end)
+        else:
+            outputs.append(self._scores(first, rows, final))
+            self.given = end if final else self.given
+        if final and (lasts is None or not self.segmenter.pass_over(first, lasts)):
+            outputs += self.segmenter.push(first, rows, margins)
         return outputs
 
     def end(self, frames: int) -> None:
@@ -124,12 +139,13 @@ class Track:
         """Close what is open."""
         return self.segmenter.finish(ended_by)
 
-    def _due(self) -> Iterator[_TrackRows]:
+    def _due(self) -> Iterable[TrackRows]:
         fused = self._fused
         if fused is None:
-            for first, rows, final in self.strands[0].take():
-                yield first, rows, final, None
-            return
+            return [(first, rows, final, None) for first, rows, final in self.strands[0].take()]
+        return self._fuse(fused)
+
+    def _fuse(self, fused: FuseRows) -> Iterator[TrackRows]:
         for member, strand in enumerate(self.strands):
             for first, rows, final in strand.take():
                 if final:
@@ -142,12 +158,8 @@ class Track:
             yield first, rows, True, margins
 
     def _scores(self, first: int, rows: F32, final: bool) -> FrameScores:
-        end = first + len(rows)
-        return FrameScores(
-            stream=self.stream,
-            pack=self.manifest.name,
-            first_frame=first,
-            rows=rows,
-            final=final,
-            newest_sample=max(strand.newest(end) * self._native_hop // strand.hop for strand in self.strands),
-        )
+        end, hop, strands = first + len(rows), self._native_hop, self.strands
+        newest = strands[0].newest(end) * hop // strands[0].hop
+        for strand in strands[1:]:
+            newest = max(newest, strand.newest(end) * hop // strand.hop)
+        return FrameScores(self.stream, self.manifest.name, first, rows, final, newest)

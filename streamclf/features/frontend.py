@@ -23,7 +23,7 @@ from streamclf.features.waveform import WaveformFrontend
 from streamclf.types import F32, F64
 
 # Frames of one matrix product: bounds the memory of a push of any size.
-_MAX_FRAMES = 128
+_MAX_FRAMES = 32
 # Frames that may wait for somebody to read them: where windows are far apart, ten at a time cost little more than one.
 # More would wake BLAS's threads.
 _LAZY_FRAMES = 32

@@ -12,11 +12,13 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from streamclf.clock import hop_of
 from streamclf.types import F32, F64
 
 Weighting = Literal["A", "C"]
+Seats = npt.NDArray[np.intp]
 
 # Hz: the pole frequencies f1 to f4 of IEC 61672-1, annex E, which come of 10^1.5, 10^2.45 and 10^3.9 Hz
 _F1, _F2, _F3, _F4 = 20.598997, 107.65265, 737.86223, 12194.217
@@ -24,6 +26,7 @@ _POLES: dict[Weighting, tuple[float, ...]] = {"A": (_F1, _F1, _F2, _F3), "C": (_
 _LEAST_TAPS = 16  # 0.03 dB at most, up to half of any rate
 _HZ_A_TAP = 6000  # above 96 kHz the filter has to last as long in time
 _GRID = 1 << 14
+_FIRST_SEAT = np.zeros(1, dtype=np.intp)
 _SUB_BLOCK = 32  # samples, about: longer ones cost products, shorter ones states
 
 
@@ -33,47 +36,58 @@ def weight_db(weighting: Weighting, hz: F64) -> F64:
 
 
 class Weighted:
-    """One stream's sound through both filters. Whole frames in, as many out; they follow each other until `restart`.
+    """Sound of streams of one rate through one filter. Each has a seat; its frames follow each other until `restart`.
 
-    Levels are right to 0.2 dB from the second tenth of a second on: before that the filters swing in.
+    Levels are right to 0.2 dB from the second tenth of a second on: before that the filter swings in.
     """
 
-    def __init__(self, rate: int) -> None:
-        self._net = _net(rate)
-        self._past = np.zeros(self._net.context, dtype=np.float32)
-        self._states = np.zeros(self._net.order, dtype=np.float32)
+    def __init__(self, weighting: Weighting, rate: int, *, seats: int = 1) -> None:
+        self._net = _net(weighting, rate)
+        self._past = np.zeros((seats, self._net.context), dtype=np.float32)
+        self._states = np.zeros((seats, self._net.order), dtype=np.float32)
 
-    def restart(self) -> None:
-        """What comes next does not follow on what was."""
-        self._past[:] = 0
-        self._states[:] = 0
+    def add(self) -> int:
+        """One more seat. Returns its number."""
+        self._past = np.pad(self._past, ((0, 1), (0, 0)))
+        self._states = np.pad(self._states, ((0, 1), (0, 0)))
+        return len(self._past) - 1
 
-    def push(self, frames: F32) -> tuple[F32, F32]:
-        """frames: (n, hop) float32, full scale 1. Returns (A-weighted, C-weighted), each of the same shape."""
+    def restart(self, seat: int = 0) -> None:
+        """What comes next on it does not follow on what was."""
+        self._past[seat] = 0
+        self._states[seat] = 0
+
+    def push(self, frames: F32, seats: Seats = _FIRST_SEAT) -> F32:
+        """frames: (seats, n, hop) float32, full scale 1, those of so many seats. Returns them weighted, as (…, hop)."""
         net = self._net
-        count, hop = frames.shape
-        samples = np.concatenate([self._past, frames.reshape(-1)])
-        self._past = samples[len(samples) - net.context :]
-        windows = np.lib.stride_tricks.sliding_window_view(samples, net.context + net.size)[:: net.size]
-        made = windows @ net.direct
-        length = net.size
-        fed = made[:, 2 * length :].reshape(count, -1)
-        states = np.empty((count, net.blocks, net.order), dtype=np.float32)
+        many, count, hop = frames.shape
+        samples = np.concatenate((self._past[seats], frames.reshape(many, -1)), axis=1)
+        self._past[seats] = samples[:, count * hop :]
+        # overlapping windows without a copy; the view that numpy would check takes as long as the product
+        step = samples.itemsize
+        shape = many, count * net.blocks, net.context + net.size
+        windows: F32 = np.ndarray(shape, np.float32, samples, strides=(samples.strides[0], net.size * step, step))
+        made = windows.reshape(-1, shape[2]) @ net.direct
+        fed = made[:, net.size :].reshape(many, count, -1)
+        states = np.empty((many, count, net.blocks * net.order), dtype=np.float32)
+        last = self._states[seats]
         for index in range(count):
-            known = np.concatenate([self._states, fed[index]]) @ net.scan
-            states[index] = known[: -net.order].reshape(net.blocks, net.order)
-            self._states = known[-net.order :]
-        both = made[:, : 2 * length] + states.reshape(-1, net.order) @ net.ringing
-        return both[:, :length].reshape(count, hop), both[:, length:].reshape(count, hop)
+            known = np.concatenate((last, fed[:, index]), axis=1) @ net.scan
+            states[:, index] = known[:, : -net.order]
+            last = known[:, -net.order :]
+        self._states[seats] = last
+        out = made[:, : net.size]
+        out += states.reshape(-1, net.order) @ net.ringing
+        return np.ascontiguousarray(out).reshape(many, count, hop)
 
 
 @dataclass(frozen=True)
 class _Net:
-    """Both filters as matrices over sub-blocks of `size` samples, of which a frame has `blocks`.
+    """A filter as matrices over sub-blocks of `size` samples, of which a frame has `blocks`.
 
-    direct: (context + size, 2 size + order): samples, the newest `context` of those before among them, to what both
-    outputs would be without a past, and to what is added to the states. ringing: (order, 2 size): what states add to
-    the outputs. scan: from the states and what all sub-blocks of a frame add, to the states before each and at its end.
+    direct: (context + size, size + order): samples, the newest `context` of those before among them, to what comes out
+    where nothing was before, and to what is added to the states. ringing: (order, size): what states add to it. scan:
+    from the states and what all sub-blocks of a frame add, to the states before each and at its end.
     """
 
     size: int
@@ -85,22 +99,15 @@ class _Net:
     scan: F32
 
 
-@lru_cache(maxsize=8)
-def _net(rate: int) -> _Net:
+@lru_cache(maxsize=16)
+def _net(weighting: Weighting, rate: int) -> _Net:
     hop = hop_of(rate)
     size = min((n for n in range(1, hop + 1) if hop % n == 0), key=lambda n: abs(n - _SUB_BLOCK))
     blocks = hop // size
     taps = max(_LEAST_TAPS, rate // _HZ_A_TAP)
-    parts = [_part(weighting, rate, taps=taps, size=size) for weighting in _POLES]
-    order = sum(len(step) for *_, step in parts)
-    direct = np.concatenate([*(out for out, *_ in parts), *(feed for _, feed, *_ in parts)], axis=1)
-    ringing, step = np.zeros((order, 2 * size)), np.zeros((order, order))
-    at = 0
-    for index, (_, _, rings, steps) in enumerate(parts):
-        own = slice(at, at + len(steps))
-        ringing[own, index * size : (index + 1) * size] = rings
-        step[own, own] = steps
-        at += len(steps)
+    answer, feed, ringing, step = _matrices(weighting, rate, taps=taps, size=size)
+    order = len(step)
+    direct = np.concatenate([answer, feed], axis=1)
     scan = np.zeros(((1 + blocks) * order, (1 + blocks) * order))
     for later in range(blocks + 1):
         power = np.eye(order)
@@ -111,8 +118,8 @@ def _net(rate: int) -> _Net:
     return _Net(size, blocks, taps - 1, order, *narrow)
 
 
-def _part(weighting: Weighting, rate: int, *, taps: int, size: int) -> tuple[F64, F64, F64, F64]:
-    """One filter's share of `_Net`: outputs (context + size, size), feed (…, order), ringing (order, size), step."""
+def _matrices(weighting: Weighting, rate: int, *, taps: int, size: int) -> tuple[F64, F64, F64, F64]:
+    """What `_Net` is made of: (context + size, size) to outputs, (…, order) to states, ringing, states to states."""
     poles = _POLES[weighting]
     a, b, c, d = _high_passes(poles, rate)
     # what a run of `size` samples does from rest, and what is left of a state in it

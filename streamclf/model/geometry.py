@@ -168,8 +168,12 @@ def _check_fused(manifest: Manifest) -> None:
     if not 0.0 < manifest.clip <= MAX_CLIP:
         raise PackError(f"`clip` is {manifest.clip:g}; expected over 0 up to {MAX_CLIP:g}")
     others = (manifest.step, manifest.state, manifest.constants, manifest.row_at, manifest.rows_per_window - 1)
-    others = (*others, manifest.embedding)
-    if any(others) or manifest.input_layout != "flat" or not manifest.batch or manifest.exclusive:
+    if (
+        any((*others, manifest.embedding))
+        or manifest.input_layout != "flat"
+        or not manifest.batch
+        or manifest.exclusive
+    ):
         raise PackError(
             "a fused pack has no graph; leave out `step`, `state`, `constants`, `row_at`, `rows_per_window`, "
             "`input_layout`, `batch`, `exclusive` and `embedding`"

@@ -123,7 +123,7 @@ class Session:
     def run(self, slots: Sequence[int]) -> F32:
         """Run rows [0, len(slots)) of `input_rows`, row i with the state of slots[i].
 
-        slots: no slot twice. Returns (len(slots), F, classes) float32 in [0, 1], or shares, new memory.
+        slots: none twice if it has state. Returns (len(slots), F, classes) float32 in [0, 1], or shares; new memory.
         """
         count = len(slots)
         self.bad = []

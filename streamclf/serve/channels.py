@@ -30,6 +30,11 @@ class Channels:
         """Put it on the channel of its wish instead of a former one. Raises `ServeError`; nothing changes then."""
         return self._seat(recipient, wish, resolve(wish, self._streams, self._packs))
 
+    @property
+    def recipients(self) -> list[Recipient]:
+        """All who sit somewhere."""
+        return list(self._subscribed)
+
     def relabel(self, pack: str) -> Iterator[tuple[Recipient, Channel]]:
         """`pack` has other labels, or is new: seats those anew whom that concerns, each on a channel that knows it."""
         wishes = list(self._wishes.items())

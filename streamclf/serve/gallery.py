@@ -21,7 +21,11 @@ class Gallery:
     def add(self, picture: Picture) -> list[bytes]:
         """Keep columns. Returns the messages that became complete: five columns, or fewer before a hole."""
         levels = picture.levels
-        values = np.column_stack([steps(levels.rms**2), steps(levels.peak**2), picture.columns])
+        loud = steps(np.column_stack([levels.rms, levels.peak]) ** 2)
+        values = np.concatenate([loud, picture.columns], axis=1)
+        if not self._open and len(values) == ROWS_PER_BATCH and levels.first_frame % ROWS_PER_BATCH == 0:
+            # as the engine draws them
+            return [self._keep(Columns(self._stream, levels.first_frame, picture.high_hz, values))]
         done: list[bytes] = []
         for index, column in enumerate(values):
             frame = levels.first_frame + index
@@ -40,5 +44,8 @@ class Gallery:
         first = self._open[0]
         whole = Columns(self._stream, first.first_frame, first.high_hz, np.concatenate([c.values for c in self._open]))
         self._open = []
+        return self._keep(whole)
+
+    def _keep(self, whole: Columns) -> bytes:
         self._held.append(whole)
         return whole.encode()

@@ -255,8 +255,10 @@ class Hub:
         info.labels, info.digest = other.labels, other.digest
         self.packs[other.pack] = info
         self._ring.relabel(other.pack, [before.get(label.id) for label in other.labels])
+        # not kept for replay: who comes back has the labels of now from `hello`, and the rows that are held follow them
         message = wire.Relabelled(entry=info.entry(), seq=self.seq)
-        self._publish_item(Item(place_of(self.seq), "", "", "", message))
+        for recipient in self._channels.recipients:
+            recipient.control(message)
         for recipient, channel in list(self._channels.relabel(other.pack)):
             recipient.moved(channel, channel.answer(seq=self.seq, since=None))
 

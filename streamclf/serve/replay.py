@@ -77,7 +77,7 @@ class Item(NamedTuple):
     stream: str
     pack: str
     label: str
-    message: wire.Event | wire.Gap | wire.Status | wire.Marked | wire.Relabelled | wire.Taught
+    message: wire.Event | wire.Gap | wire.Status | wire.Marked | wire.Taught
 
 
 class ReplayHole(NamedTuple):

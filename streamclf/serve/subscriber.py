@@ -247,6 +247,9 @@ class Subscriber:
 
     def check(self, now: float) -> None:
         """Called a few times a second: ping, and cut off who does not read."""
+        if self._flowing and self._pinged_at is None and now < self._next_ping and not self._sent_sound:
+            self._progressed = False
+            return  # nothing is asked and nothing waits, as with nearly all of them nearly always
         if self.ended or self._protocol.state is not OPEN:
             return
         if self._sent_sound:

@@ -44,6 +44,9 @@ class Recipient(Protocol):
         Returns whether it was sent.
         """
 
+    def control(self, message: wire.Message) -> None:
+        """Take a message that is for it alone, now or in its turn; must not block and must not raise."""
+
     def moved(self, channel: "Channel", answer: wire.Subscribed) -> None:
         """Sit on another channel from now on, for a pack has other labels; must not raise."""
 

@@ -103,13 +103,13 @@ def query(
     after_seq: int | None = None,
     limit: int | None = None,
     test: bool = False,
-    marked: bool = False,
+    marked: bool | None = None,
 ) -> list[StoredEvent]:
     """Events in the order of their onsets; with after_seq, those whose newest stage came after it, in that order.
 
     since_ns, until_ns: onset in [since, until). labels: ids, or `group:NAME`. limit: at most so many, the newest
     ones (the next ones after after_seq). test: those of the self-test instead of the real ones. marked: only those that
-    somebody has marked.
+    somebody has marked, or only those that nobody has.
     """
     where, values = conditions(
         since_ns=since_ns, until_ns=until_ns, labels=labels, streams=streams, min_peak=min_peak, test=test
@@ -117,8 +117,8 @@ def query(
     if after_seq is not None:
         where += " AND seq > ?"
         values.append(after_seq)
-    if marked:
-        where += " AND mark <> ''"
+    if marked is not None:
+        where += f" AND mark {'<>' if marked else '='} ''"
     order = "onset_ns DESC, seq DESC" if after_seq is None else "seq"
     values.append(-1 if limit is None else limit)
     rows = connection.execute(f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY {order} LIMIT ?", values)

@@ -14,7 +14,8 @@ from streamclf.types import Event, Levels, OtherLabels, Output, Stage
 
 
 class Ledger:
-    """run: unique for ever, so that no event id comes twice. packs: follows what is told of other labels. test: streams whose events are those of a self-test.
+    """run: unique for ever, so that no event id comes twice. packs: follows what is told of other labels.
+    test: streams whose events are those of a self-test.
 
     lasting: events that are open, by id.
     """

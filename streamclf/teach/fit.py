@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from streamclf.engine.heads import normalised
 from streamclf.types import F32, F64
@@ -23,7 +22,7 @@ from streamclf.types import F32, F64
 ENTER, LEAVE = 0.5, 0.3
 MOST_BACKGROUND = 600
 """Rows of the background that a fit looks at; thresholds look at all that there are."""
-_RIDGE = 1.0
+_RIDGE = 4.0
 _SAID = 8.0  # so many times a row weighs that somebody has said is not it
 _STEPS = 12
 _CLOSE = 1e-3
@@ -101,16 +100,17 @@ def _head(positive: Sequence[F32], negative: Sequence[F32], some: F32) -> F64:
     return rows.T @ _dual(rows @ rows.T, is_it, weight)
 
 
-def _dual(kernel: F64, is_it: F64, weight: F64) -> npt.NDArray[np.float64]:
+def _dual(kernel: F64, is_it: F64, weight: F64) -> F64:
     """Newton's steps of a ridge logistic regression with this kernel (n, n); the weights are kernel rows' factors."""
-    logits: npt.NDArray[np.float64] = np.zeros(len(kernel))
-    factors: npt.NDArray[np.float64] = logits
+    logits: F64 = np.zeros(len(kernel))
+    factors: F64 = logits
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         bend = np.maximum(weight * p * (1 - p), 1e-6)
         target = logits + (is_it - p) * weight / bend
-        factors = np.linalg.solve(kernel + np.diag(_RIDGE / bend), target)
-        before, logits = logits, kernel @ factors
+        factors = np.array(np.linalg.solve(kernel + np.diag(_RIDGE / bend), target))
+        before = logits
+        logits = np.array(kernel @ factors)
         if np.abs(logits - before).max() < _CLOSE:
             break
     return factors

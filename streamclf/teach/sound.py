@@ -15,7 +15,7 @@ from streamclf.types import F32
 MOST_S = 5.0
 """Of a longer sound the part that has its loudest moment is taken."""
 KEPT_RATE = 16_000
-_LOUD = 0.5  # of the loudest moment: windows that have nothing so loud are not of the example
+_LOUD = 0.7  # of the loudest moment: windows that have nothing so loud are not of the example
 _MOST_ROWS = 12
 
 

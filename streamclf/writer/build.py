@@ -13,6 +13,7 @@ from streamclf.store.clips import Clipper, ClipSource
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent
 from streamclf.store.ledger import Ledger
+from streamclf.store.moments import MomentLog
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import Retention
 from streamclf.store.scores import ScoreLog
@@ -79,6 +80,7 @@ def make_house(
         else None,
         clipper=Clipper(config.clips, cut_from, labels) if config.clips.enabled else None,
         make_clipper=lambda clips: Clipper(clips, cut_from, labels),
+        moments=MomentLog(run, keep_days=config.store.keep_days, without=test),
     )
 
 

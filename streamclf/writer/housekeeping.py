@@ -20,6 +20,7 @@ from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store.clips import FOLDER, Clipper, Cut, write_clip
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, set_clip
+from streamclf.store.moments import MomentLog
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.retention import MEGABYTE, Retention
 from streamclf.store.scores import ScoreLog
@@ -49,6 +50,7 @@ class Housekeeping:
         scores: ScoreLog | None,
         clipper: Clipper | None,
         make_clipper: Callable[[ClipsConfig], Clipper] | None = None,
+        moments: MomentLog | None = None,
     ) -> None:
         self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()  # bounded by the clips that are written
         self.short = ""
@@ -58,6 +60,7 @@ class Housekeeping:
         self._scores = scores
         self._clipper = clipper
         self._make_clipper = make_clipper
+        self._moments = moments or MomentLog("", keep_days=0)
         self._rules: Sequence[Rule] = ()
         self._keeps_sound = scores is not None or clipper is not None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
@@ -104,6 +107,7 @@ class Housekeeping:
         if self._clipper is not None:
             self._clipper.take(outputs)
             self._clipper.plan(events)
+        self._moments.take(outputs, epochs)
         if self._scores is not None:
             if self._retention.short or not self._store.is_open:
                 metrics.STORE_PASSED.inc(sum(isinstance(output, FrameScores) for output in outputs))
@@ -114,6 +118,8 @@ class Housekeeping:
         """Once a round: clips that are due, and now and then a look at the disk."""
         self._cut()
         now_s = time.monotonic()
+        if (write := self._moments.due(now_s, time.time_ns())) is not None and not self._retention.short:
+            self.writes.put(write)
         if now_s < self._looked_s + _LOOK_S:
             return
         self._looked_s = now_s

@@ -20,6 +20,7 @@ VIEWS = {
     "events": "li.event",
     "why": ".why-said:not(:empty)",
     "streams": ".stream-card",
+    "teach": ".review-card",
     "rules": ".rule",
     "microphone": ".mic-form",
 }

@@ -36,7 +36,7 @@ def test_views_are_opened_by_digit_and_address_and_unknown_ones_lead_home(open_p
         titled = page.title()
         page.go_back()
         page.wait_for_selector("nav a[aria-current=page]:has-text('Live')")
-        for name in ("Events", "Why", "Rules", "Streams", "Microphone"):
+        for name in ("Events", "Why", "Teach", "Rules", "Streams", "Microphone"):
             page.get_by_role("navigation").get_by_role("link", name=name).click()
             page.wait_for_selector(f".view:not([hidden]).view-{name.lower()}")
 

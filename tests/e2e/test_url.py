@@ -172,6 +172,18 @@ def test_a_stall_is_a_loss(
     assert "nothing came for 3 s" in listening.told[1][1]
 
 
+def test_what_a_broadcast_sent_before_it_was_read_is_of_the_past(
+    server: Server, listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stations send seconds at once. Read at the pace of time they would be told of as if they were still to come."""
+    monkeypatch.setattr("streamclf.audio.sources.url.STALL_S", 3.0)
+    server.announce, server.stalling = False, True
+    listening = listen(server.source("/noise.mp3"))
+    listening.until(lambda: listening.ring.written > (SECONDS - 0.2) * RATE)
+    assert listening.clock.ns_of_sample(listening.ring.written) <= time.time_ns()
+    assert listening.states[0] == "live"
+
+
 def test_stopping_does_not_wait_for_a_stalled_server(server: Server) -> None:
     server.announce, server.stalling = False, True
     listening = Listening(server.source("/noise.mp3"))

@@ -29,7 +29,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("engine",),
     ("store",),
-    ("alerts",),
+    ("alerts", "teach"),
     ("writer", "draw"),
     ("serve", "client"),
     ("daemon",),
@@ -61,6 +61,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "commands/listen.py",
         "commands/marks.py",
         "commands/snapshot.py",
+        "commands/teach.py",
     ),
     "threading": (
         "audio/",

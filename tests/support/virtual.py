@@ -4,6 +4,7 @@ Nothing is measured and nothing waits, so a minute passes in a moment and always
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf import metrics
 from streamclf.audio.ring import Ring
 from streamclf.audio.wake import Wake
 from streamclf.clock import FRAME_MS
@@ -22,7 +22,7 @@ from streamclf.engine.runner import Machine, ModelThread
 from streamclf.engine.stream import Stream
 from streamclf.model.loader import load_pack
 from streamclf.model.session import Session
-from streamclf.types import FrameScores, Gap, Output, Provider, Status
+from streamclf.types import F32, FrameScores, Gap, Output, Provider, Status
 
 RATE = 16_000
 BLOCK = RATE * FRAME_MS // 1000
@@ -103,10 +103,21 @@ class World(Machine):
         ring.write(np.resize(np.array([self.loud, -self.loud], dtype=np.float32), BLOCK))
 
 
+class _Counted(Session):
+    """Counts windows one behind the other: a run of several of one stream takes as long as they do."""
+
+    windows = 0
+
+    def run(self, slots: Sequence[int]) -> F32:
+        self.windows += max(Counter(slots).values())
+        return super().run(slots)
+
+
 class _Worked(Engine):
     """Its ticks take as long as the world says."""
 
     world: World
+    session: _Counted
 
     def tick(self) -> list[Output]:
         scored, runs = self._done()
@@ -115,9 +126,9 @@ class _Worked(Engine):
         self.world.work((scored_now - scored) / RATE, runs_now - runs)
         return outputs
 
-    def _done(self) -> tuple[int, float]:
+    def _done(self) -> tuple[int, int]:
         scored = sum(stream.scored for stream in self.streams.values())
-        return scored, metrics.sums(metrics.MODEL_RUNS, "pack").get(self.runners[0].name, 0.0)
+        return scored, self.session.windows
 
 
 @dataclass
@@ -141,9 +152,9 @@ class Run:
 
 def run(folder: Path, world: World, *, lowest: str = "yard") -> Run:
     """Run the pack in `folder` on the model thread until the world's end. lowest: stream that is paused first."""
-    runner = PackRunner(load_pack(folder), Session(load_pack(folder), provider=Provider.CPU, threads=world.threads))
-    engine = _Worked([runner])
-    engine.world = world
+    session = _Counted(load_pack(folder), provider=Provider.CPU, threads=world.threads)
+    engine = _Worked([PackRunner(load_pack(folder), session)])
+    engine.world, engine.session = world, session
     for name, ring in world.rings.items():
         engine.add(Stream(name, rate=RATE, ring=ring), priority=-1 if name == lowest else 0)
     told: list[Told] = []

@@ -50,6 +50,13 @@ def open_token(home: Home) -> None:
         (open_token, "streamclf listen --no-reconnect --token-file token", 78, "others can use it", 0),
         (None, "streamclf models verify everyday", 1, "there is no pack named 'everyday'", None),
         (None, "streamclf models show yamnett", 1, "there is no pack named 'yamnett'", None),
+        (
+            None,
+            "streamclf export ./nope --out packs/mine",
+            2,
+            "./nope is neither a folder that exists nor a model",
+            None,
+        ),
     ],
 )
 def test_the_next_command_stands_in_the_sentence(

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from streamclf.commands import doctor as doctor_module
 from streamclf.commands.doctor import doctor
 from streamclf.model import library
 from streamclf.model.library import install
 from streamclf.store.database import Store
 from tools.lab.tinypack import stateful_pack
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +84,42 @@ def test_doctor_tells_of_a_busy_port(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.exit_code == 1
     assert "problem  port" in found.output
     assert "--port" in found.output
+
+
+@pytest.mark.parametrize(
+    ("wheels", "device", "state", "words"),
+    [
+        ({"onnxruntime": "1.9"}, False, "good", "onnxruntime 1.9, the small build: here is no NVIDIA device"),
+        ({"onnxruntime": "1.9"}, True, "note", "the build without CUDA, and here is an NVIDIA device ("),
+        ({"onnxruntime-gpu": "1.9"}, False, "good", "it runs on the processor, for there is no NVIDIA device here"),
+        ({"onnxruntime-gpu": "1.9"}, True, "good", "onnxruntime-gpu 1.9, the build for the NVIDIA device ("),
+        (
+            {"onnxruntime": "1.9", "onnxruntime-gpu": "1.9"},
+            False,
+            "note",
+            "they share a folder and overwrite each other",
+        ),
+    ],
+)
+def test_doctor_tells_which_runtime_is_there_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheels: dict[str, str], device: bool, state: str, words: str
+) -> None:
+    (tmp_path / "device").touch()
+    monkeypatch.setattr(
+        doctor_module,
+        "NVIDIA_PLACES",
+        (str(tmp_path / "absent"), str(tmp_path / "device" if device else tmp_path / "no")),
+    )
+    monkeypatch.setattr(doctor_module, "_version_of", lambda wheel: wheels.get(wheel, ""))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    checks = json.loads(CliRunner().invoke(doctor, ["--json"]).output)["checks"]
+
+    (found,) = [check for check in checks if check["name"] == "onnxruntime"]
+    assert found["state"] == state
+    assert words in found["found"]
+
+
+def test_the_installer_and_doctor_look_for_a_device_in_the_same_places() -> None:
+    shell = (REPOSITORY / "tools" / "lib.sh").read_text(encoding="utf-8")
+    assert f"for place in {' '.join(doctor_module.NVIDIA_PLACES)}; do" in shell

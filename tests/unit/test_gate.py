@@ -59,8 +59,8 @@ def test_windows_in_which_nothing_is_heard_are_not_run(tmp_path: Path) -> None:
     assert none == [0, 0]
     assert 20 <= spared[1] <= 32  # of some 36 windows of 1 s every 200 ms
     assert spared[0] == 0
-    same = np.isclose(rows, every, atol=1e-6).all(axis=1)
-    assert same[210:265].all()  # windows that hold the tone
+    # windows that hold the tone
+    assert np.abs(rows[210:265] - every[210:265]).max() < 1e-6
     assert rows[:190].max() < 1e-4 < every[:190].max()
 
 

@@ -54,6 +54,26 @@ def _asked(extras: tuple[str, ...]) -> Iterator[Requirement]:
     return map(Requirement, texts)
 
 
+RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda each: f"{each['python_version']}-{each['platform_machine']}")
+@pytest.mark.parametrize("runtime", ["cpu", "gpu"])
+def test_each_machine_gets_one_build_of_the_runtime_and_the_tested_version(
+    runtime: str, machine: dict[str, str]
+) -> None:
+    for name in EXTRAS:
+        assert not {item.name for item in _locked(name)} & RUNTIMES
+    (held,) = _on(machine, _locked(runtime))
+    asked = next(item for item in _on(machine, list(_asked(()))) if item.name in RUNTIMES)
+    (pin,) = held.specifier
+    assert held.name == (asked.name if runtime == "gpu" else "onnxruntime")
+    assert asked.specifier.contains(pin.version), "run tools/lock"
+    if runtime == "cpu" and machine["platform_machine"] == "x86_64":
+        (other,) = _on(machine, _locked("gpu"))
+        assert held.specifier == other.specifier, "the small build is of another version; run tools/lock"
+
+
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda each: f"{each['python_version']}-{each['platform_machine']}")
 @pytest.mark.parametrize("name", EXTRAS)
 def test_every_range_of_pyproject_holds_exactly_one_locked_version(name: str, machine: dict[str, str]) -> None:
@@ -67,7 +87,7 @@ def test_every_range_of_pyproject_holds_exactly_one_locked_version(name: str, ma
     wrong = [
         f"{item} has {locked.get(canonicalize_name(item.name), 'nothing')}; run tools/lock"
         for item in _on(machine, list(_asked(EXTRAS[name])))
-        if item.name not in UNLOCKED
+        if item.name not in UNLOCKED | RUNTIMES
         and not any(item.specifier.contains(version) for version in locked.get(canonicalize_name(item.name), []))
     ]
 
@@ -75,7 +95,7 @@ def test_every_range_of_pyproject_holds_exactly_one_locked_version(name: str, ma
 
 
 def test_environments_agree_with_the_one_that_is_tested() -> None:
-    assert {"build", "run", "test", "unit", "uv"} == set(NAMES)
+    assert {"build", "cpu", "gpu", "run", "test", "unit", "uv"} == set(NAMES)
     for machine in MACHINES:
         tested = {f"{item.name}{item.specifier}" for item in _on(machine, _locked("test"))}
         for name in ("build", "run", "unit"):

@@ -1,11 +1,14 @@
 """The shared way of samples into a ring: mixing, mending, clock, and the declaration of what was missed."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from streamclf.audio.ring import Hole, Ring
-from streamclf.audio.sources import base, parse_source
+from streamclf.audio.sources import base, open_source, parse_source
 from streamclf.audio.sources.base import Intake, Mixer, Pace, check_channel
+from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import SourceError
@@ -101,3 +104,19 @@ def test_pace_counts_from_its_start_and_never_adds_up_delays(monkeypatch: pytest
     assert not pace.wait(102 * 320)
     assert waits[0] == pytest.approx(0.020)
     assert waits[1:] == pytest.approx([0.013] * 99)
+
+
+def test_a_source_whose_thread_cannot_be_begun_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory or threads run out the daemon undoes what it has begun, and only then tells why."""
+
+    def no_room(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    source = open_source(parse_source(f"file:{DEMO_FILE}"))
+    source.open()
+    monkeypatch.setattr(threading.Thread, "start", no_room)
+    ring, clock = Ring(RATE), StreamClock(source.rate)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        source.start(ring, clock, Wake(), lambda state, detail: None)
+    source.stop()
+    assert source.ended

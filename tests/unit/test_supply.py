@@ -17,8 +17,13 @@ from tools.supply import LOCKS, NAMES, PAGE_LOCK, packages
 
 def locked(name: str) -> set[str]:
     """Name and version of each pin, read by itself."""
-    text = (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
-    return set(re.findall(r"^([A-Za-z0-9._-]+==[^ \\\n]+)", text, re.MULTILINE))
+    return set(re.findall(r"^([A-Za-z0-9._-]+==[^ \\\n]+)", text_of(name), re.MULTILINE))
+
+
+def text_of(name: str) -> str:
+    """Of the lock, with those of both builds of ONNX Runtime where one of them is installed with it."""
+    names = [name, *(("cpu", "gpu") if name in ("run", "unit", "test") else ())]
+    return "".join((LOCKS / f"{each}.txt").read_text(encoding="utf-8") for each in names)
 
 
 @pytest.mark.parametrize("lock", NAMES)
@@ -43,7 +48,7 @@ def test_a_bill_names_what_the_locks_name_and_nothing_else(lock: str) -> None:
 
 def test_hashes_are_those_of_the_lock() -> None:
     components = {each["purl"]: each for each in sbom.bill("run")["components"] if "purl" in each}
-    text = (LOCKS / "run.txt").read_text(encoding="utf-8")
+    text = text_of("run")
 
     stated = {
         each["value"] for one in components.values() for each in one.get("properties", []) if "sha256" in each["name"]

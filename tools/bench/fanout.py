@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
-"""Cost of delivering: server CPU per message, lag and memory, for N subscribers of one stream at 50 messages a second.
+"""Delivering to many: what a message costs the server, and what an idle client, beside the floor and servers of others.
 
-    tools/bench/fanout.py --clients 0 100 1000 --seconds 10 [--classes 1]
+    python tools/bench/fanout.py [--clients 1000] [--seconds 4] [--rounds 3] [--ways streamclf raw] [--json FILE]
 
-The server runs in a process of its own; the clients here only count frames and read the send time of some. On a
-machine with few cores the clients take theirs from the server: read the CPU column, and the lag as an upper bound.
+One stream, 50 messages a second to every client. Each server runs in a process of its own; the clients are one compiled
+program (`listeners.c`, made with gcc), so that they are not the limit. `raw` writes a frame that was built before; the
+others are installed once from their wheels into .run/venv-peers. The ways take turns; the least of each figure stands.
+Lag: from the time in the message to its arrival, at every 16th client; on a machine with few cores the clients take
+theirs from the server, so read it as an upper bound. Memory: resident, after connecting and before the first message.
 """
 
 import argparse
 import asyncio
 import json
-import statistics
+import shutil
 import subprocess
 import sys
 import time
-from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
@@ -24,9 +29,12 @@ from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.types import FrameScores, Label, Shape
 
+ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
 HOP = RATE // 50
-WARM_UP_S = 2.0
+WARM_UP_S = 1.5
+PEERS = {"raw": "", "websockets": "websockets==17.4", "picows": "picows==2.3.1", "aiohttp": "aiohttp==3.14.5"}
+WAYS = ("streamclf", *PEERS)
 
 
 def make_hub(classes: int) -> Hub:
@@ -39,18 +47,20 @@ def make_hub(classes: int) -> Hub:
 
 
 async def serve(classes: int) -> None:
-    """The server's process: says its port, publishes until standard input ends, and answers each line with its CPU."""
+    """Our server's process, as those of fanout_peers.py."""
     server = Server(make_hub(classes), ServerSettings(port=0))
     await server.start()
     print(server.port, flush=True)
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    publishing = loop.create_task(publish(server, classes))
-    while await lines.readline():
-        cpu, seq = time.process_time(), server.hub.seq
-        print(json.dumps({"cpu_s": cpu, "seq": seq, "rss_kib": rss_kib()}), flush=True)
-    publishing.cancel()
+    publishing: asyncio.Task[None] | None = None
+    while line := await lines.readline():
+        if line == b"go\n":
+            publishing = loop.create_task(publish(server, classes))
+        print(json.dumps({"cpu_s": time.process_time(), "rss_kib": rss_kib()}), flush=True)
+    if publishing is not None:
+        publishing.cancel()
     await server.stop(2.0)
 
 
@@ -73,122 +83,127 @@ def rss_kib() -> int:
         return int(statm.read().split()[1]) * 4
 
 
-class Counting(asyncio.Protocol):
-    """A client that counts messages and answers pings. sampled: it also looks into each message for its send time."""
+class Delivery(NamedTuple):
+    """What one turn of one way gave: CPU of the server a message (us), its share of a core (%), bytes of a message."""
 
-    def __init__(self, sampled: bool) -> None:
-        self.messages = 0
-        self.bytes = 0
-        self.lags_ms: list[float] = []
-        self.sampled = sampled
-        self._data = bytearray()
-        self._shaken = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Shakes hands."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(
-            b"GET /v1?tier=frame HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
-
-    def data_received(self, data: bytes) -> None:
-        """Cuts frames out of the stream."""
-        self._data += data
-        if not self._shaken:
-            end = self._data.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            del self._data[: end + 4]
-            self._shaken = True
-        buffer = self._data
-        while len(buffer) >= 2:
-            length, at = buffer[1], 2
-            if length == 126:
-                length, at = int.from_bytes(buffer[2:4], "big"), 4
-            elif length == 127:
-                length, at = int.from_bytes(buffer[2:10], "big"), 10
-            if len(buffer) < at + length:
-                return
-            if buffer[0] & 0x0F == 9:
-                self.transport.write(bytes([0x8A, 0x80 | length]) + bytes(4) + buffer[at : at + length])
-            else:
-                self.messages += 1
-                self.bytes += length
-                if self.sampled:
-                    found = buffer.find(b'"sent_ns":', 0, at + length)
-                    if found > 0:
-                        self.lags_ms.append((time.time_ns() - int(buffer[found + 10 : at + length - 1])) / 1e6)
-            del buffer[: at + length]
+    us: float
+    percent: float
+    size: float
+    lag_p50_ms: float
+    lag_p99_ms: float
+    idle_kib: float
 
 
-async def measure(clients: int, seconds: float, classes: int) -> dict[str, Any]:
-    """One row of the table."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--serve", "--classes", str(classes), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    loop = asyncio.get_running_loop()
-    port = int(await child.stdout.readline())
+class Talk:
+    """A program that answers each line with one."""
 
-    async def ask() -> dict[str, float]:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(b"\n")
-        answer: dict[str, float] = json.loads(await child.stdout.readline())
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def read(self) -> str:
+        """The next line it says."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
+        return line
+
+    def ask(self, line: str = "") -> dict[str, Any]:
+        """Its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.read())
         return answer
 
-    empty = await ask()
-    protocols: list[Counting] = []
-    for number in range(clients):
-        _, protocol = await loop.create_connection(partial(Counting, number % 20 == 0), "127.0.0.1", port)
-        protocols.append(protocol)
-    await asyncio.sleep(WARM_UP_S)
-    for protocol in protocols:
-        protocol.lags_ms.clear()
-    before, counted = await ask(), sum(p.messages for p in protocols)
-    await asyncio.sleep(seconds)
-    after, delivered = await ask(), sum(p.messages for p in protocols) - counted
-    child.stdin.close()
-    await child.wait()
-    for protocol in protocols:
-        protocol.transport.abort()
-    lags = sorted(lag for p in protocols for lag in p.lags_ms)
-    cpu = after["cpu_s"] - before["cpu_s"]
-    return {
-        "clients": clients,
-        "rows": int(after["seq"] - before["seq"]),
-        "delivered": delivered,
-        "bytes": statistics.mean(p.bytes / max(1, p.messages) for p in protocols) if protocols else 0,
-        "cpu_percent": 100 * cpu / seconds,
-        "us_a_message": 1e6 * cpu / delivered if delivered else float("nan"),
-        "lag_p50_ms": lags[len(lags) // 2] if lags else float("nan"),
-        "lag_p99_ms": lags[len(lags) * 99 // 100] if lags else float("nan"),
-        "kib_a_client": (before["rss_kib"] - empty["rss_kib"]) / clients if clients else float("nan"),
-    }
+    def end(self) -> None:
+        """Close its standard input and wait."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+
+
+def turn(way: str, clients: int, seconds: float, *, classes: int, size: int, tools: Path) -> Delivery:
+    """One server, its clients, so many seconds."""
+    own = [sys.executable, __file__, "--serve", "--classes", str(classes)]
+    theirs = [str(tools / "bin" / "python"), str(ROOT / "tools" / "bench" / "fanout_peers.py"), way, str(size)]
+    server = Talk(own if way == "streamclf" else theirs)
+    port = server.read().strip()
+    empty = server.ask()
+    listeners = Talk([str(tools / "listeners"), port, str(clients), "/v1?tier=frame"])
+    listeners.read()
+    time.sleep(WARM_UP_S)
+    idle = server.ask()
+    server.ask("go")
+    time.sleep(WARM_UP_S)
+    listeners.ask()
+    before, started = server.ask(), time.monotonic()
+    time.sleep(seconds)
+    heard, after, spent = listeners.ask(), server.ask(), time.monotonic() - started
+    listeners.end()
+    server.end()
+    if heard["ended"] or not heard["messages"]:
+        raise RuntimeError(f"{way}: {heard['ended']} clients were lost, {heard['messages']} messages came")
+    cpu_s = after["cpu_s"] - before["cpu_s"]
+    return Delivery(
+        1e6 * cpu_s / heard["messages"],
+        100 * cpu_s / spent,
+        heard["bytes"] / heard["messages"],
+        heard["lag_p50_ms"],
+        heard["lag_p99_ms"],
+        (idle["rss_kib"] - empty["rss_kib"]) / clients,
+    )
+
+
+def prepared(ways: list[str]) -> Path:
+    """The folder with the compiled clients and an environment of the others' wheels, made once."""
+    tools = ROOT / ".run" / "venv-peers"
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        sys.exit("tools/bench/fanout.py: there is no gcc, which makes the clients; install it (apt-get install gcc)")
+    if not (tools / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(tools)], check=True)
+    wanted = [PEERS[way] for way in ways if PEERS.get(way)]
+    if wanted:
+        pip = [str(tools / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *wanted], check=True, stderr=subprocess.DEVNULL)
+    source = ROOT / "tools" / "bench" / "listeners.c"
+    subprocess.run([compiler, "-O2", "-o", str(tools / "listeners"), str(source)], check=True)
+    return tools
 
 
 def main() -> None:
     """The table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clients", type=int, nargs="+", default=[0, 100, 500, 1000])
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--classes", type=int, default=1)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         asyncio.run(serve(options.classes))
         return
-    print("clients   rows  delivered  bytes   CPU %  us/message  lag p50  p99 ms  KiB/client")
-    for clients in options.clients:
-        row = asyncio.run(measure(clients, options.seconds, options.classes))
-        print(
-            "{clients:7} {rows:6} {delivered:10} {bytes:6.0f} {cpu_percent:7.1f} {us_a_message:11.1f}"
-            " {lag_p50_ms:8.2f} {lag_p99_ms:7.2f} {kib_a_client:11.1f}".format(**row),
-            flush=True,
-        )
+    tools = prepared(options.ways)
+    size, turns = 200, {way: [] for way in options.ways}  # type: tuple[int, dict[str, list[Delivery]]]
+    for _ in range(options.rounds):
+        for way in options.ways:
+            got = turn(way, options.clients, options.seconds, classes=options.classes, size=size, tools=tools)
+            turns[way].append(got)
+            size = round(got.size) if way == "streamclf" else size
+    least = {way: Delivery(*map(min, zip(*each, strict=True))) for way, each in turns.items()}
+    floor = least["raw"].us if "raw" in least else float("nan")
+    print(f"{options.clients} clients, 50 messages a second, the least of {options.rounds} turns\n")
+    print("| server | CPU a message, us | of raw | a core, % | lag p50, ms | p99 | KiB an idle client | bytes |")
+    print("|---|---|---|---|---|---|---|---|")
+    for way, row in least.items():
+        told = f"| {way} | {row.us:.2f} | {row.us / floor:.2f} | {row.percent:.0f} | {row.lag_p50_ms:.1f} "
+        print(f"{told}| {row.lag_p99_ms:.1f} | {row.idle_kib:.1f} | {row.size:.0f} |")
+    if options.json:
+        rows = {way: row._asdict() for way, row in least.items()}
+        options.json.write_text(json.dumps({"clients": options.clients, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

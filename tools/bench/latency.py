@@ -4,8 +4,9 @@ A real PortAudio capture without a sound card: a FIFO read by ALSA's `file` plug
 name), fed here with a block of 20 ms every 20 ms; the real daemon as a process; a real websocket client. For every
 frame: time the client got its row, less the time the block's last sample was written, less the pack's look-ahead.
 
-    python tools/bench/latency.py --model silero-vad [--seconds 60]
+    python tools/bench/latency.py --model silero-vad [--seconds 60] [--clients 1000]
 
+With `--clients` so many take every row (compiled ones, as in fanout.py), and the one that is measured came last.
 Prints p50, p99 and maximum, of all frames after the first two seconds, and the daemon's share of a core.
 """
 
@@ -24,6 +25,7 @@ import psutil
 import websockets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tools.bench.fanout import Talk, prepared
 from tools.lab.daemon import free_port, start_daemon
 from tools.lab.soundserver import FIFO_CHANNELS, fifo_microphone
 
@@ -63,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="silero-vad")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--clients", type=int, default=1)
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     audio = (0.05 * rng.standard_normal(RATE * 10)).astype(np.float32)
@@ -84,10 +87,17 @@ def main() -> None:
             daemon.wait_ready()
             # the device takes a block every 20 ms: what waits in the FIFO when it opens would stay a lag for ever
             time.sleep(1.5)
+            others = None
+            if args.clients > 1:
+                command = [str(prepared([]) / "listeners"), str(port), str(args.clients - 1), "/v1?tier=frame"]
+                others = Talk(command)
+                others.read()
             feeder.start()
             asyncio.run(receive(port, arrived, args.seconds))
             process = psutil.Process(daemon.process.pid)
             spent, age = process.cpu_times(), time.time() - process.create_time()
+            if others is not None:
+                others.end()
         finally:
             daemon.stop()
             feeder.join(10)

@@ -43,7 +43,7 @@ def blocks(samples: F32) -> Iterator[F32]:
     return (samples[at : at + FRAME] for at in range(0, len(samples), FRAME))
 
 
-class Listener:
+class Hearer:
     """An engine with the pack, its gate open or not."""
 
     def __init__(self, pack: Pack, *, gated: bool) -> None:
@@ -69,7 +69,7 @@ def cost(pack: Pack, path: Path, seconds: float) -> None:
     samples = sound(path, seconds)
     length = len(samples) / RATE
     for gated in (False, True):
-        listener = Listener(pack, gated=gated)
+        listener = Hearer(pack, gated=gated)
         begin = time.thread_time()
         listener.hear(samples)
         used = time.thread_time() - begin
@@ -85,7 +85,7 @@ def best(outputs: Sequence[Output]) -> tuple[float, int]:
 
 def recall(pack: Pack, paths: Sequence[Path]) -> None:
     """Of first windows in which the pack is sure of a species, how many the gate lets through."""
-    shut, open_ = Listener(pack, gated=True), Listener(pack, gated=False)
+    shut, open_ = Hearer(pack, gated=True), Hearer(pack, gated=False)
     sure = kept = whole = 0
     for path in paths:
         samples = sound(path, 3.0)
@@ -114,7 +114,7 @@ def trimmed(samples: F32) -> F32:
 
 def onsets(pack: Pack, songs: Sequence[Path], background: Path, most: int) -> None:
     """Each song by itself, 8 s into the background, which is 40 dB below it."""
-    listener = Listener(pack, gated=True)
+    listener = Hearer(pack, gated=True)
     under = sound(background, 20.0)
     errors, decided, heard = [], [], 0
     for path in songs:

@@ -27,9 +27,12 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
 from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
+from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.packinfo import pack_info
+from streamclf.serve.subscription import Channel
 from streamclf.types import F32, Provider
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +74,10 @@ class Crowd:
     def runtime(self) -> float:
         """ONNX Runtime alone, with as many rows as the engine gives it."""
         began = time.thread_time_ns()
-        for _ in range(TURNS):
-            for member in self.session.members:
+        runs = 0.0
+        for member, graph in zip(self.session.members, self.pack.graphs, strict=True):
+            runs = TURNS * HOP / (graph.manifest.step or HOP)  # in as many turns
+            for _ in range(round(runs)):
                 member.runtime(self._streams)
         return (time.thread_time_ns() - began) / 1000 / TURNS
 
@@ -81,7 +86,26 @@ class Crowd:
         clock.start(first_sample=0, wall_ns=time.time_ns())
         name = self.pack.manifest.name
         infos = [StreamInfo(f"s{number}", RATE, clock, "bench", packs=[name]) for number in range(streams)]
-        return Hub(streams=infos, packs=[pack_info(self.pack, hop_ms=20, provider="cpu", latency_ms=500)])
+        hub = Hub(streams=infos, packs=[pack_info(self.pack, hop_ms=20, provider="cpu", latency_ms=500)])
+        hub.subscribe(_Listening(), wire.Subscribe(picture=True))
+        return hub
+
+
+class _Listening:
+    """A subscriber of everything that takes every message at once."""
+
+    def deliver(self, message: Outgoing) -> None:
+        """Taken."""
+
+    def show(self, frame: bytes) -> bool:
+        """Taken."""
+        return True
+
+    def control(self, message: wire.Message) -> None:
+        """Taken."""
+
+    def moved(self, channel: Channel, answer: wire.Subscribed) -> None:
+        """No pack is taught."""
 
 
 def _sound(streams: int) -> F32:
@@ -115,7 +139,7 @@ def main() -> None:
             "engine": Crowd(chosen.pack, streams),
             "engine, levels": Crowd(chosen.pack, streams, levels=True),
             "engine, levels and spectrum": Crowd(chosen.pack, streams, drawn=True),
-            "the same, hub": Crowd(chosen.pack, streams, drawn=True, told=True),
+            "the same, hub and a subscriber": Crowd(chosen.pack, streams, drawn=True, told=True),
         }
         ways: dict[str, Callable[[], float]] = {"runtime": crowds["engine"].runtime}
         ways |= {name: one.turns for name, one in crowds.items()}

@@ -6,7 +6,7 @@
 Sources are recordings played at real time (the demo's, or --file), each a stream of its own; one subscriber takes
 every row of every stream. Events are kept in a folder of the run; STREAMCLF_STORE_ENABLED=false keeps none,
 STREAMCLF_SCORES_ENABLED=true logs every row as well. Prints rows a second of the slowest stream, gaps, and the daemon's
-share of a core.
+share of a core, and how often one of its threads was woken.
 """
 
 import argparse
@@ -65,9 +65,9 @@ def main() -> None:
         daemon.wait_ready()
         time.sleep(2)
         process = psutil.Process(daemon.process.pid)
-        before, started = process.cpu_times(), time.monotonic()
+        before, woken, started = process.cpu_times(), wakings(process.pid), time.monotonic()
         frames, others, lasted = asyncio.run(count(port, args.seconds))
-        after, spent = process.cpu_times(), time.monotonic() - started
+        after, woken, spent = process.cpu_times(), wakings(process.pid) - woken, time.monotonic() - started
     finally:
         daemon.stop()
     share = (after.user + after.system - before.user - before.system) / spent
@@ -78,13 +78,19 @@ def main() -> None:
         f"{len(frames)} of {args.streams} streams, {lasted:.0f} s: slowest {slowest:.1f} rows/s, {holes} rows missing"
     )
     print(f"gaps {others['gap']}, lagged {others['lagged']}, statuses {others['status']}")
-    print(f"daemon: {share * 100:.1f} % of a core, {warnings_of(log)}")
+    print(f"daemon: {share * 100:.1f} % of a core, woken {woken / spent:.0f} times a second, {warnings_of(log)}")
+
+
+def wakings(pid: int) -> int:
+    """How often a thread of the process has waited for something so far."""
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(line.split()[1]) for text in states for line in text.splitlines() if line.startswith("voluntary"))
 
 
 def warnings_of(log: Path) -> str:
     """What the daemon printed, if anything: a warning there belongs to the figure."""
-    text = log.with_suffix(".err").read_text(errors="replace").strip()
-    return text or "no warnings"
+    lines = log.with_suffix(".err").read_text(errors="replace").strip().splitlines()
+    return f"{len(lines)} warnings, the first: {lines[0]}" if lines else "no warnings"
 
 
 if __name__ == "__main__":

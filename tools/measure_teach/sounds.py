@@ -1,4 +1,4 @@
-"""The forty sounds: ten of ESC-10, twelve of other recordings, and eighteen that are made here, which no model knows."""
+"""The forty sounds: ten of ESC-10, twelve of other recordings, eighteen that are made here and that no model knows."""
 
 import csv
 import subprocess

@@ -86,10 +86,10 @@ def text() -> str:
 
 
 def table_of_routes() -> dict[str, Route]:
-    """Every route that wants a role. That of /v1/status is the daemon's own."""
+    """Every route that wants a role. Those of /v1/status and /v1/loudness are the daemon's own."""
     pages = Pages(Hub(streams=[], packs=[]), Access(ServerSettings()), stored_routes(None))
-    status = Route(Role.LABELS, lambda query: NotImplemented)
-    return {**pages.routes, "/v1/status": status}
+    own = Route(Role.LABELS, lambda query: NotImplemented)
+    return {**pages.routes, "/v1/status": own, "/v1/loudness": own}
 
 
 def documented_modules() -> Iterator[tuple[str, ModuleType]]:

@@ -12,16 +12,18 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from streamclf.audio.sources.base import Feeder, Intake, Pace
+from streamclf.audio.sources.base import Feeder, Intake
 from streamclf.audio.sources.hush import hush
 from streamclf.audio.sources.kind import Option, SourceKind, as_name, yes_no
+from streamclf.audio.sources.metronome import METRONOME, Playing
 from streamclf.audio.sources.recording import AudioFile
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import hop_of
 from streamclf.errors import SourceError, UsageError
 from streamclf.types import F32, StreamState
 
-_HOPS_A_BLOCK = 10
+# libsndfile's calls cost more than its work, and the thread of a recording that is live wakes once a block
+_HOPS_A_BLOCK, _HOPS_A_LIVE_BLOCK = 10, 25
 _HOPS_IN_QUIET = 50  # of a file whose decoder prints: to hold that back costs more than 1 ms a block
 # something with a dot or a slash: a path, unless it holds what paths hold seldom and addresses often
 _LIKE_A_PATH = re.compile(r"[^:@]*[./\\][^:@]*")
@@ -35,6 +37,7 @@ class FileSource(Feeder):
         self.path = Path(spec.argument).expanduser()
         self.loop = bool(spec.options.get("loop"))
         self._recording: AudioFile | None = None
+        self._playing: Playing | None = None
 
     @property
     def finite(self) -> bool:
@@ -55,29 +58,41 @@ class FileSource(Feeder):
         if self._recording is not None:
             self._recording.close()
 
+    def _interrupt(self) -> None:
+        if self._playing is not None:
+            self._playing.interrupt()
+
     def _feed(self, intake: Intake) -> str:
-        hop = hop_of(self.rate)
-        pace = Pace(self.rate, self._stopping)
-        intake.begin(time.time_ns())
-        intake.notify(StreamState.LIVE, self.description)
-        samples = 0
-        # read in long blocks also where they are given out in short ones: libsndfile's calls cost more than its work
         problem, notice = partial(intake.notify, StreamState.PROBLEM), partial(intake.notify, StreamState.LIVE)
         chatty = self._recording is not None and self._recording.chatty
-        blocks = self._passes(hop * (_HOPS_IN_QUIET if chatty else _HOPS_A_BLOCK), problem, notice)
-        for block in _in_quiet(blocks) if chatty else blocks:
-            if not self.live:
+        hops = _HOPS_IN_QUIET if chatty else _HOPS_A_LIVE_BLOCK if self.live else _HOPS_A_BLOCK
+        blocks = self._passes(hop_of(self.rate) * hops, problem, notice)
+        if chatty:
+            blocks = _in_quiet(blocks)
+        if self.live:
+            self._play(intake, blocks)
+        else:
+            intake.begin(time.time_ns())
+            notice(self.description)
+            for block in blocks:
                 self._give(intake, block)
-            for at in range(0, len(block) if self.live else 0, hop):
-                part = block[at : at + hop]
-                samples += len(part)
-                on_time = pace.wait(samples)
                 if self._stopping.is_set():
                     break
-                intake.write(part, time.time_ns() if on_time else None)
-            if self._stopping.is_set():
-                break
         return f"{self.path} was played to its end"
+
+    def _play(self, intake: Intake, blocks: Iterator[F32]) -> None:
+        self._playing = playing = METRONOME.play(intake, self.rate)
+        intake.notify(StreamState.LIVE, self.description)
+        try:
+            for block in blocks:
+                playing.give(block, self._stopping)
+                if self._stopping.is_set():
+                    break
+        finally:
+            try:  # a fault of the next block is told when what came before it was played
+                playing.finish(self._stopping)
+            finally:
+                METRONOME.leave(playing)
 
     def _passes(self, block: int, problem: Callable[[str], None], notice: Callable[[str], None]) -> Iterator[F32]:
         """Blocks of one pass, or of one after another without end where the file is to loop."""

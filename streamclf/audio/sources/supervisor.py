@@ -145,8 +145,9 @@ class Supervisor:
         with self._lock:
             self._sources.append(source)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="devices", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._watch, name="devices", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def remove(self, source: Watched) -> None:
         """Watch it no more."""

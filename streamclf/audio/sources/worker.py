@@ -51,8 +51,9 @@ class Worker:
     def _put(self, job: "_Job[Any]") -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
             self._jobs.put(job)
 
     def close(self, *, limit_s: float) -> None:

@@ -14,7 +14,8 @@ from streamclf.model.adopt.ends import Ends
 from streamclf.model.adopt.said import Adoption
 
 _LIKE_THIS = (
-    "say how it is made, with --logmel KEY=VALUE or --image KEY=VALUE, such as --image n_fft=1024,hop_length=320"
+    "say how it is made, with --logmel KEY=VALUE or --image KEY=VALUE, such as --image n_fft=1024,hop_length=320, or "
+    "have it found with --features-like RECORDING,FEATURES.npy"
 )
 Spectrum = LogMel | Fbank | Image
 """Features with bands and frames."""

@@ -1,12 +1,16 @@
 """The addresses that read what is kept on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from streamclf.config import ClipsConfig
+from streamclf.serve.http.alike import Likenesses
 from streamclf.serve.http.clip import Clips
 from streamclf.serve.http.history import History
 from streamclf.serve.http.hours import Hours
+from streamclf.serve.http.lessons import Lessons
+from streamclf.serve.http.review import Reviewing
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.http.rules import Rules
 from streamclf.serve.http.thresholds import Thresholds
@@ -14,20 +18,40 @@ from streamclf.serve.http.why import Live, Why
 from streamclf.serve.roles import Role
 
 
+class Schooling(Protocol):
+    """names: host -> the pack of what was taught on it. problems: label -> why it is not heard."""
+
+    problems: dict[str, str]
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """See the class."""
+
+
 def stored_routes(
-    folder: Path | None, live: Live | None = None, *, clips: Callable[[], ClipsConfig] = ClipsConfig
+    folder: Path | None,
+    live: Live | None = None,
+    *,
+    clips: Callable[[], ClipsConfig] = ClipsConfig,
+    school: Schooling | None = None,
 ) -> dict[str, Route]:
     """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound now.
+    school: what is taught.
 
     live: the running daemon, which alone knows its rules and why. Call it on the event loop's thread.
     """
     routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
     routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
-    routes["/v1/thresholds"] = Route(Role.ADMIN, nothing_kept)
+    routes |= dict.fromkeys(("/v1/thresholds", "/v1/review"), Route(Role.ADMIN, nothing_kept))
+    routes |= dict.fromkeys(("/v1/taught", "/v1/like"), Route(Role.LABELS, nothing_kept))
     if folder is None:
         return routes
+    lessons = Lessons(folder, {} if school is None else school.names, lambda: {} if school is None else school.problems)
+    routes["/v1/taught"] = Route(Role.LABELS, lessons.answer, in_thread=True)
+    routes["/v1/like"] = Route(Role.LABELS, Likenesses(folder).answer, in_thread=True)
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
+    routes["/v1/review"] = Route(Role.ADMIN, Reviewing(folder).answer, in_thread=True)
     routes["/v1/thresholds"] = Route(Role.ADMIN, Thresholds(folder).answer, in_thread=True)
     routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:

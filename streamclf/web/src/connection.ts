@@ -193,6 +193,14 @@ export class Connection {
       case "marked":
         this.model.takeMarked(message);
         break;
+      case "relabelled":
+        this.seq = Math.max(this.seq, message.seq);
+        this.model.takeRelabelled(message);
+        break;
+      case "taught":
+        this.seq = Math.max(this.seq, message.seq);
+        this.model.changed.emit("taught", message);
+        break;
       case "adjusted":
         this.heard.emit("adjusted", message);
         break;

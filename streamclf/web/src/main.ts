@@ -32,6 +32,7 @@ const VIEWS: Record<string, () => Promise<View>> = {
   now: () => Promise.resolve(nowView),
   events: async () => (await import("./events/view")).view,
   why: async () => (await import("./why")).view,
+  teach: async () => (await import("./teach/view")).view,
   rules: async () => (await import("./rules")).view,
   streams: async () => (await import("./streams")).view,
   microphone: async () => (await import("./microphone")).view,

@@ -45,6 +45,22 @@ describe("the model", () => {
     expect(model.events.get(OPEN.id)).toBeUndefined();
   });
 
+  it("takes a pack that is new, and labels that are other ones, with hello as well", () => {
+    const model = greeted();
+    const big = model.packs.get("big")!;
+    const taught = { ...big, name: "taught", labels: [{ ...big.labels[0]!, id: "kettle" }] };
+    model.takeRelabelled({ type: "relabelled", entry: taught, seq: 1 });
+    const place = model.hello!.packs.length - 1;
+    model.takeScores({ ...block(40, 0), pack: place, classes: 1, values: Uint8Array.from([100]) });
+    const track = (): number => model.streams.get("mic")!.tracks.get("taught")!.value(40, model.taughtLabels().findIndex(({ id }) => id === "kettle"));
+    expect(track()).toBeCloseTo(100 / 255);
+
+    const more = { ...taught, labels: [{ ...big.labels[0]!, id: "gate" }, ...taught.labels] };
+    model.takeHello({ ...structuredClone(HELLO), packs: [...HELLO.packs, more] });
+    expect(model.taughtLabels().map(({ id }) => id)).toEqual(["gate", "kettle"]);
+    expect(track()).toBeCloseTo(100 / 255);
+  });
+
   it("learns when a stream began, first about, then exactly", () => {
     const hello = structuredClone(HELLO);
     hello.streams[0]!.epoch_ms = 0;

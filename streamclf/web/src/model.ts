@@ -12,10 +12,12 @@ import {
   type MarkedMessage,
   type PackEntry,
   type PictureBlock,
+  type RelabelledMessage,
   type ScoreBlock,
   type StatusMessage,
   type StreamEntry,
   type SubscribedMessage,
+  type TaughtMessage,
 } from "./protocol";
 import { PictureRing, Track, UNKNOWN } from "./rings";
 import { MEANINGS } from "./states.generated";
@@ -51,6 +53,7 @@ export interface Changes {
   connection: undefined;
   lag: LaggedMessage;
   marks: MarkedMessage;
+  taught: TaughtMessage;
 }
 
 /** The newest stage of each event by id. Policy when full: the one that came first is forgotten. */
@@ -115,8 +118,20 @@ export class StreamModel {
     return (ms - this.entry.epoch_ms) / FRAME_MS;
   }
 
+  /** Takes the pack as it is from here on. */
+  relabel(pack: PackEntry): void {
+    const track = this.tracks.get(pack.name);
+    if (track === undefined) return;
+    const same = (label: LabelEntry, at: number): boolean => label.id === track.pack.labels[at]?.id;
+    if (pack.labels.length === track.labels && pack.labels.every(same)) track.pack = pack;
+    else this.tracks.set(pack.name, track.relabelled(pack));
+  }
+
   putScores(block: ScoreBlock, pack: PackEntry): void {
-    this.tracks.get(pack.name)?.put(block);
+    let track = this.tracks.get(pack.name);
+    // a pack that is new since hello, where something was taught
+    if (track === undefined) this.tracks.set(pack.name, (track = new Track(pack)));
+    track.put(block);
     if (this.entry.epoch_ms === 0) {
       // hello came before the first sample: good to a few ms, until the first event says it exactly
       const last = block.firstFrame + block.count;
@@ -180,6 +195,8 @@ export class Model {
       if (known) {
         known.index = index;
         known.entry = entry;
+        // something may have been taught while the page was away
+        for (const pack of hello.packs) known.relabel(pack);
       } else {
         this.streams.set(entry.name, new StreamModel(entry, index, this.packs));
       }
@@ -240,6 +257,22 @@ export class Model {
     this.changed.emit("marks", marked);
   }
 
+  /** A pack has other labels from here on, or is new. What is held of labels that stay goes on. */
+  takeRelabelled({ entry }: RelabelledMessage): void {
+    const packs = this.hello?.packs;
+    if (!packs) return;
+    const at = packs.findIndex(({ name }) => name === entry.name);
+    packs.splice(at < 0 ? packs.length : at, at < 0 ? 0 : 1, entry);
+    this.packs.set(entry.name, entry);
+    for (const stream of this.streams.values()) stream.relabel(entry);
+    this.changed.emit("streams", undefined);
+  }
+
+  /** The labels of packs that are made of what was taught. */
+  taughtLabels(): LabelEntry[] {
+    return [...this.packs.values()].filter(({ name }) => isTaught(name)).flatMap(({ labels }) => labels);
+  }
+
   /** The pack's own entry of a label; ids that it does not know stand for themselves. */
   label(pack: string, id: string): LabelEntry {
     const known = this.packs.get(pack)?.labels.find((label) => label.id === id);
@@ -250,4 +283,9 @@ export class Model {
     const entry = this.hello?.streams[index];
     return entry && this.streams.get(entry.name);
   }
+}
+
+/** Whether the pack is made of what was taught: `taught`, or `taught-HOST` where several packs are taught on. */
+export function isTaught(pack: string): boolean {
+  return pack === "taught" || pack.startsWith("taught-");
 }

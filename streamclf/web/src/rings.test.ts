@@ -29,6 +29,18 @@ describe("a track", () => {
     expect(track.slot(0)).toBe(-1);
   });
 
+  it("keeps what it holds of labels that stay when it has others", () => {
+    const track = new Track(PACK, KEEP);
+    for (let frame = 5; frame < 15; frame++) track.put(rows(frame, [frame, 100 + frame, 0]));
+    const other = { name: "big", labels: ["cat", "bird", "dog"].map((id) => ({ id })) } as unknown as PackEntry;
+    const next = track.relabelled(other);
+
+    expect([next.oldest, next.newest]).toEqual([track.oldest, track.newest]);
+    expect(next.value(12, 0)).toBeNaN();
+    expect([...next.row(12)!].slice(1)).toEqual([112, 12]);
+    expect(next.has(4)).toBe(false);
+  });
+
   it("keeps the newest frames and forgets the oldest", () => {
     const track = new Track(PACK, KEEP);
     for (let frame = 100; frame < 112; frame++) track.put(rows(frame, [frame, 0, 0]));

@@ -49,7 +49,7 @@ export class Track {
   private readonly held: Held;
 
   constructor(
-    readonly pack: PackEntry,
+    public pack: PackEntry,
     readonly keep: number = KEEP_FRAMES,
   ) {
     this.labels = pack.labels.length;
@@ -85,6 +85,20 @@ export class Track {
   row(frame: number): Uint8Array | null {
     const at = this.slot(frame);
     return at < 0 ? null : this.data.subarray(at, at + this.labels);
+  }
+
+  /** The same rows under other labels: those that are known by their id keep what is held of them. */
+  relabelled(pack: PackEntry): Track {
+    const track = new Track(pack, this.keep);
+    track.missing = this.missing;
+    const from = pack.labels.map(({ id }) => this.pack.labels.findIndex((label) => label.id === id));
+    for (let frame = this.oldest; frame <= this.newest; frame++) {
+      const at = this.slot(frame);
+      if (at < 0) continue;
+      const to = track.held.take(frame) * track.labels;
+      from.forEach((known, label) => (track.data[to + label] = known < 0 ? UNKNOWN : this.data[at + known]!));
+    }
+    return track;
   }
 
   put(block: ScoreBlock): void {

@@ -44,6 +44,12 @@ export class Reader {
         this.seq ??= message.seq;
         this.instance ??= this.hello!.instance;
         break;
+      case "relabelled": {
+        const packs = this.hello!.packs;
+        const at = packs.findIndex((pack) => pack.name === message.entry.name);
+        packs.splice(at < 0 ? packs.length : at, 1, message.entry);
+        break;
+      }
       case "lagged":
         if (message.reason === "restart") this.restart();
         else this.reach(message.seq);
@@ -55,6 +61,7 @@ export class Reader {
       case "gap":
       case "status":
       case "marked":
+      case "taught":
         return this.isNew(ITEMS, message.seq) ? message : null;
       case "error":
         if (message.code === "bad-subscription")

@@ -18,6 +18,7 @@ export class Detail {
   private readonly noClip = element("p", { class: "hint" });
   private readonly right = button(t.events.right, () => this.row && this.actions.mark(this.row, "right"));
   private readonly wrong = button(t.events.wrong, () => this.row && this.actions.mark(this.row, "wrong"));
+  private readonly teach = button(t.teach.thisIs, () => this.row && this.actions.teach(this.row, "is"));
   private readonly many = button(t.tooMany.button, () => this.row && this.actions.tooMany(this.row));
   private readonly marked = element("span");
   private readonly was = element("input", {
@@ -55,6 +56,7 @@ export class Detail {
         this.was,
         this.marked,
         button(t.events.whyLong, () => this.row && this.actions.why(this.row)),
+        this.teach,
         this.many,
       ),
     );
@@ -132,7 +134,7 @@ export class Detail {
   private showMarks(row: Row, same: boolean): void {
     const marks = this.app.role === "admin" && row.stored !== null;
     const wrong = row.mark === "wrong";
-    this.right.hidden = this.wrong.hidden = this.many.hidden = !marks;
+    this.right.hidden = this.wrong.hidden = this.many.hidden = this.teach.hidden = !marks;
     this.right.setAttribute("aria-pressed", String(row.mark === "right"));
     this.wrong.setAttribute("aria-pressed", String(wrong));
     // what somebody is writing is left alone

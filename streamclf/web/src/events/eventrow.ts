@@ -15,6 +15,8 @@ export interface Actions {
   /** Or take it back, where that is its mark already. */
   mark(row: Row, mark: "right" | "wrong"): void;
   why(row: Row): void;
+  /** Teach what it is, or that it is not what it was taken for. */
+  teach(row: Row, said: "is" | "not"): void;
   /** Of this one's label: find a threshold that leaves fewer. */
   tooMany(row: Row): void;
 }

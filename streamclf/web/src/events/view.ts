@@ -7,6 +7,7 @@ import { button, element, setText } from "../dom";
 import { shortcut } from "../keys";
 import type { EventMessage, MarkedMessage } from "../protocol";
 import { t } from "../strings";
+import { Asker } from "../teach/ask";
 import { type App, Failure, type View } from "../view";
 import { csvOf } from "./csv";
 import { Detail } from "./detail";
@@ -39,6 +40,7 @@ class EventsView implements View, Actions {
   private heat!: HeatMap;
   private detail!: Detail;
   private many!: TooMany;
+  private asker!: Asker;
   private list!: WindowedList<Item>;
   private history!: History;
   private readonly listing = new Listing();
@@ -62,6 +64,7 @@ class EventsView implements View, Actions {
     this.heat = new HeatMap(app, (chosen) => this.narrowTo(chosen));
     this.detail = new Detail(app, this, (row, label) => this.sendMark(row, "wrong", label), () => this.unselect());
     this.many = new TooMany(app);
+    this.asker = new Asker(app);
     const head = document.querySelector<HTMLElement>(".head");
     const measure = (): void => root.style.setProperty("--headroom", `${head?.offsetHeight ?? 0}px`);
     if (head) new ResizeObserver(measure).observe(head);
@@ -138,6 +141,10 @@ class EventsView implements View, Actions {
 
   tooMany(row: Row): void {
     if (this.app.role === "admin") this.many.open(row);
+  }
+
+  teach(row: Row, said: "is" | "not"): void {
+    this.asker.event(row, said);
   }
 
   private historyOf(filter: Filter): History {
@@ -351,6 +358,8 @@ class EventsView implements View, Actions {
     shortcut("Enter", t.events.keys.play, () => this.current((row) => this.select(row, true)), ID);
     shortcut("r", t.events.keys.right, () => this.current((row) => this.mark(row, "right")), ID);
     shortcut("w", t.events.keys.wrong, () => this.current((row) => this.mark(row, "wrong")), ID);
+    shortcut("i", t.teach.keys.is, () => this.current((row) => this.teach(row, "is")), ID);
+    shortcut("n", t.teach.keys.not, () => this.current((row) => this.teach(row, "not")), ID);
     shortcut("m", t.tooMany.key, () => this.current((row) => this.tooMany(row)), ID);
     shortcut("y", t.events.keys.why, () => this.current((row) => this.why(row)), ID);
   }

@@ -1,4 +1,5 @@
-// Pointer and wheel on the picture: drag scrolls, a pinch or ctrl and the wheel zooms, a click asks.
+// Pointer and wheel on the picture: drag scrolls, a pinch or ctrl and the wheel zooms, a click asks; a drag with shift, or
+// after a long press, marks a stretch.
 
 export interface Gestures {
   /** By CSS pixels; below 0: back in time. */
@@ -8,11 +9,14 @@ export interface Gestures {
   hover(x: number, y: number): void;
   leave(): void;
   click(x: number, y: number): void;
+  /** From one place to another, while it is dragged. */
+  mark(fromX: number, toX: number): void;
   /** Whether an upright wheel movement at this height scrolls through time and not the page. */
   ownsWheel(y: number): boolean;
 }
 
 const CLICK_PX = 5;
+const LONG_PRESS_MS = 450;
 const WHEEL_ZOOM = 0.0025;
 const LINE_PX = 24; // of a wheel that counts in lines
 
@@ -20,6 +24,9 @@ export function attachGestures(canvas: HTMLElement, to: Gestures): void {
   const places = new Map<number, number>(); // x of each pointer that is down
   let moved = 0;
   let apart = 0;
+  /** Where the stretch began that is being marked; null while none is. */
+  let markedFrom: number | null = null;
+  let pressing: ReturnType<typeof setTimeout> | undefined;
 
   const distance = (): number => {
     const [one = 0, two = 0] = places.values();
@@ -30,7 +37,11 @@ export function attachGestures(canvas: HTMLElement, to: Gestures): void {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
     places.set(event.pointerId, event.offsetX);
-    if (places.size === 1) moved = 0;
+    if (places.size === 1) {
+      moved = 0;
+      markedFrom = event.shiftKey ? event.offsetX : null;
+      pressing = setTimeout(() => (markedFrom = event.offsetX), LONG_PRESS_MS);
+    }
     if (places.size === 2) apart = distance();
   });
 
@@ -51,12 +62,18 @@ export function attachGestures(canvas: HTMLElement, to: Gestures): void {
     const before = moved;
     moved += Math.abs(event.offsetX - last);
     if (moved <= CLICK_PX) return;
+    clearTimeout(pressing);
+    if (markedFrom !== null) {
+      to.mark(markedFrom, event.offsetX);
+      return;
+    }
     // the first step takes along what was still a click
     to.pan(last - event.offsetX + (before <= CLICK_PX ? Math.sign(last - event.offsetX) * before : 0));
   });
 
   const lift = (event: PointerEvent): void => {
     if (!places.delete(event.pointerId)) return;
+    clearTimeout(pressing);
     if (event.type === "pointerup" && moved <= CLICK_PX) to.click(event.offsetX, event.offsetY);
   };
   canvas.addEventListener("pointerup", lift);

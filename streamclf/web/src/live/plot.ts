@@ -11,6 +11,7 @@ import { gapIn, type LaneInk, laneInk, LanePainter, type Palette, SoundPainter }
 import { paletteOf } from "./palette";
 import { rangeOf } from "./range";
 import { ColumnRing } from "./ring";
+import { type Stretch, paintStretch } from "./stretch";
 import { Playhead, Viewport } from "./viewport";
 
 const AXIS_PX = 24;
@@ -50,6 +51,8 @@ export class Plot {
   readonly viewport = new Viewport();
   readonly book = new LaneBook();
   layout: Layout = { axis: AXIS_PX, spectrum: MIN_SPECTRUM_PX, level: LEVEL_PX, lane: LANE_PX, height: 0 };
+  /** Frames [from, to) that are marked; null where none are. */
+  stretch: Stretch | null = null;
   /** A narrow screen: names lie on the lanes, so that events need no text of their own. */
   compact = false;
   /** Of the cursor; null where there is none. */
@@ -92,7 +95,7 @@ export class Plot {
   show(stream: StreamModel | null): void {
     this.stream = stream;
     this.soundPainter.stream = this.lanePainter.stream = stream;
-    this.cursor = null;
+    this.cursor = this.stretch = null;
     this.viewport.following = true;
     this.reserve = RESERVE;
     this.pictureSeen = { newest: -1, oldest: -1, late: 0 };
@@ -321,6 +324,8 @@ export class Plot {
     context.fillRect(0, 0, canvas.width, axis);
     this.drawTicks(axis);
     if (!this.compact) this.drawLabels(axis + this.sound.height);
+    context.fillStyle = this.inkCss;
+    if (this.stretch !== null) paintStretch(context, this.viewport, this.stretch, this.ratio);
     this.drawCursor(axis);
     this.drawnLeft = left;
     this.overlayStale = false;

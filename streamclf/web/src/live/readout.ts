@@ -13,13 +13,16 @@ export class Readout {
   private readonly time = element("time", { class: "live-at" });
   private readonly text = element("span", { class: "live-said" });
   private readonly why = button(t.live.why, () => this.ask(), { class: "plain live-why", attrs: { hidden: "" } });
-  readonly root = element("p", { class: "live-readout" }, this.time, this.text, this.why);
+  readonly root: HTMLElement;
   private frame: number | null = null;
 
   constructor(
     private readonly app: App,
     private readonly stream: () => StreamModel | null,
-  ) {}
+    teach: HTMLElement,
+  ) {
+    this.root = element("p", { class: "live-readout" }, this.time, this.text, this.why, teach);
+  }
 
   /** pitch: height of the pointer in the spectrum, 0 to 1; held: whether the instant stays when the pointer goes. */
   show(plot: Plot, frame: number | null, pitch: number | null, held: boolean): void {

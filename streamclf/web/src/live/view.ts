@@ -17,6 +17,7 @@ import { Holes } from "./holes";
 import { inspect } from "./inspect";
 import { Meter } from "./meter";
 import { Plot } from "./plot";
+import { Pointing } from "./pointing";
 import { Readout } from "./readout";
 import { honestyOf, Sides } from "./sides";
 import { Strips } from "./strips";
@@ -38,6 +39,7 @@ class LivePanel {
   private readonly meter = new Meter();
   private readonly strips: Strips;
   private readonly holes: Holes;
+  private readonly pointing: Pointing;
   private readonly readout: Readout;
   private readonly now: NowPanel;
   private readonly title = element("h2", { class: "live-title" });
@@ -61,7 +63,8 @@ class LivePanel {
   constructor(private readonly app: App) {
     this.strips = new Strips(app.model, (name) => this.choose(name));
     this.holes = new Holes(app.model, () => this.plot.touchPicture());
-    this.readout = new Readout(app, () => this.stream);
+    this.pointing = new Pointing(app, this.plot, () => this.stream);
+    this.readout = new Readout(app, () => this.stream, this.pointing.root);
     this.now = new NowPanel(app);
     this.stage = element(
       "div",
@@ -97,6 +100,7 @@ class LivePanel {
       hover: (x, y) => this.hover(x, y),
       leave: () => this.leave(),
       click: (x, y) => this.click(x, y),
+      mark: (from, to) => this.pointing.drag(from * this.plot.pixelRatio, to * this.plot.pixelRatio),
       ownsWheel: (y) => y < this.plot.layout.axis + this.plot.layout.spectrum,
     });
     inspect(this.stage, this.plot, () => this.stream);
@@ -151,6 +155,9 @@ class LivePanel {
     on(",", keys.before, () => this.step(-1));
     on(".", keys.after, () => this.step(1));
     on("w", keys.why, () => this.readout.ask());
+    on("[", t.teach.keys.begin, () => this.pointing.edge("from"));
+    on("]", t.teach.keys.end, () => this.pointing.edge("to"));
+    on("i", t.teach.keys.moment, () => this.pointing.ask());
     on("Escape", keys.drop, () => this.drop());
   }
 
@@ -266,13 +273,16 @@ class LivePanel {
 
   private leave(): void {
     this.hovered = null;
-    if (!this.held) this.drop();
+    if (this.held) return;
+    this.plot.cursor = null;
+    this.plot.touch();
+    this.valuesMs = -Infinity;
   }
 
   private drop(): void {
     this.held = false;
     this.plot.cursor = null;
-    this.plot.touch();
+    this.pointing.drop();
     this.valuesMs = -Infinity;
   }
 
@@ -309,6 +319,7 @@ class LivePanel {
     this.sides.values(lanes, stream, plot.cursor ?? Math.min(latest, Math.ceil(plot.viewport.right) - 1));
     const pitch = this.hovered ? plot.spot(this.hovered.x, this.hovered.y).pitch : null;
     this.readout.show(plot, plot.cursor, pitch, this.held);
+    this.pointing.look(this.held);
     const words = stream.newestFrame < 0 ? t.live.waiting : lanes.length === 0 ? t.live.quiet : "";
     setText(this.empty, left > 0 ? t.live.more(left) : words);
   }

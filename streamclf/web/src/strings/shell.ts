@@ -7,6 +7,7 @@ export const views = {
   now: "Now",
   events: "Events",
   why: "Why",
+  teach: "Teach",
   rules: "Rules",
   streams: "Streams",
   microphone: "Microphone",
