@@ -117,7 +117,8 @@ def make_archive(
     inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
-    alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
+    likely = ears.ground.seasons.likely
+    alerts = AlertService(store.folder, inbox, rules, told, paint=painter, likely=likely, on_fault=life.failed)
     clocks = {one.name: one.clock for one in stored}
     if ears.ground.selftest is not None:
         clocks[SELF_TEST] = ears.ground.selftest.clock
