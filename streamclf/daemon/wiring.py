@@ -192,7 +192,13 @@ def make_server(
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
         live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.held)
-    routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips, school=ears.school)
+    routes = stored_routes(
+        folder,
+        live,
+        clips=lambda: ears.in_force.config.clips,
+        school=ears.school,
+        likely=ears.ground.seasons.year,
+    )
     loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
     routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
