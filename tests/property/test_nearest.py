@@ -30,5 +30,5 @@ def test_nothing_is_lacking_where_the_segmenter_opens_an_event_and_only_there(
         for first, end in pairwise(edges)
     ]
     (near,) = near_misses(excerpts, top=3)
-    assert (near.lack(in_season=True) is Lack.NOTHING) == bool(opened)
+    assert (near.lack(held="") is Lack.NOTHING) == bool(opened)
     assert near.best == rows.max()

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from streamclf.clock import StreamClock
+from streamclf.protocol import wire
 from streamclf.serve.hub import Hub, PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
+from streamclf.serve.subscription import Channel
 from streamclf.types import Event, FrameScores, Label, Output, Shape, Stage
 
 RATE = 16000
@@ -73,6 +75,7 @@ class Collector:
     def __init__(self) -> None:
         self.outgoing: list[Outgoing] = []
         self.shown: list[bytes] = []
+        self.told: list[wire.Message] = []
 
     def deliver(self, message: Outgoing) -> None:
         self.outgoing.append(message)
@@ -80,6 +83,12 @@ class Collector:
     def show(self, frame: bytes) -> bool:
         self.shown.append(parsed(frame))
         return True
+
+    def control(self, message: wire.Message) -> None:
+        self.told.append(message)
+
+    def moved(self, channel: Channel, answer: wire.Subscribed) -> None:
+        self.told.append(answer)
 
     @property
     def messages(self) -> list[Any]:

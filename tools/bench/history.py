@@ -87,7 +87,7 @@ async def measure(folder: Path) -> None:
     """Serve the store and ask."""
     rules = RulesWatch(folder / "rules.toml", known=Vocabulary.of([]), required=False)
     hub = Hub(streams=[], packs=[])
-    live = Live(hub, {}, rules, lambda pack, day: None)
+    live = Live(hub, {}, rules, lambda pack, label, day: "")
     server = Server(hub, ServerSettings(port=0), routes=stored_routes(folder, live))
     await server.start()
     try:

@@ -15,8 +15,7 @@ least of the rounds, all ways in each round; live: CPU of the whole process. Pac
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy is imported
 
 # isort: split
@@ -47,6 +46,7 @@ from streamclf.types import F32, Provider
 from tools.lab.daemon import clean_env, free_port
 
 RATE, HOP, CHUNK = 16_000, 320, 512
+ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".run" / "peers"
 Ways = dict[str, Callable[[], object]]
 
