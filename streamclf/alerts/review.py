@@ -1,8 +1,8 @@
 """Which events to ask a person about first, and what the answers are good for. No I/O, no clock.
 
 Theory of operation. A wrong event teaches most that is like many others which are wrong as well: a head learns the
-sound, and a threshold goes over it, and so over all that scored lower, whatever they sound like. So asked is first where
-a "no" is likely and would settle most: the chance that it is wrong, times all events that are likely wrong and lie below
+sound, and a threshold goes over it, and so over all that scored lower, whatever they sound like. Asked is first where a
+"no" is likely and would settle most: the chance that it is wrong, times all events that are likely wrong and lie below
 it, those of like sound twice over. Chances come from the answers to events of like sound, from what was shown when the
 class was taught, and where nothing is like them from the share of right answers so far. What is answered, or stands
 before it in the list, settles its like. Where it is not kept how they sounded, events of like strength are alike.

@@ -96,7 +96,7 @@ def site_of(found: Sequence[Embedded], sound: str, background: F32, rng: np.rand
 def falls(site: Site, order: Callable[[Sequence[Doubtful]], int]) -> list[int]:
     """False events ahead after 0, 1, 2 … answers. order: index of the event to ask about next."""
     examples, against = list(site.examples), list[F32]()
-    head = _head(examples, against, site.background)
+    taught = head = _head(examples, against, site.background)
     told = [(rows, right) for rows, right in site.past if _peak(head, rows) >= ENTER]
     said: dict[int, bool] = {}
     counts = [_false(head, site.ahead)]
@@ -106,7 +106,7 @@ def falls(site: Site, order: Callable[[Sequence[Doubtful]], int]) -> list[int]:
             Doubtful("x", peak, rows[_best(head, rows)], said.get(at))
             for at, ((rows, _), peak) in enumerate(zip(told, peaks, strict=True))
         ]
-        shown = [Doubtful("x", 1.0, rows.mean(axis=0), True, shown=True) for rows in site.examples]
+        shown = [Doubtful("x", 1.0, rows[_best(taught, rows)], True, shown=True) for rows in site.examples]
         at = order([*heard, *shown])
         rows, right = told[at]
         said[at] = right

@@ -21,6 +21,7 @@ import msgspec
 
 from streamclf.alerts.review import Doubtful, cut, ordered
 from streamclf.clock import NS_PER_SECOND
+from streamclf.engine.heads import normalised
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.query import asked
 from streamclf.store import taught
@@ -89,11 +90,11 @@ class Reviewing:
         with closing(reader(self._folder)) as connection:
             waiting = _some(connection, since_ns, marked=False)
             answered = _some(connection, since_ns, marked=True)
-            examples = taught.examples(connection)
+            classes, examples = taught.classes(connection), taught.examples(connection)
             numbers = moments_of(connection, [event.id for event in (*waiting, *answered)])
         events = [*waiting, *answered]
         heard = [_heard(event, numbers) for event in events]
-        chosen = ordered([*heard, *_shown({one.key for one in heard}, examples)], most=wish.limit)
+        chosen = ordered([*heard, *_shown({one.key for one in heard}, classes, examples)], most=wish.limit)
         found = ReviewAnswer(
             [QuestionEntry(events[at], "new" if new else "many") for at, new in chosen],
             len(waiting),
@@ -112,16 +113,21 @@ def _heard(event: StoredEvent, numbers: Mapping[str, F32]) -> Doubtful:
     return Doubtful(f"{event.pack}/{event.label}", event.peak, numbers.get(event.id), right)
 
 
-def _shown(keys: Collection[str], examples: Sequence[taught.Example]) -> list[Doubtful]:
-    """What the classes among `keys` were taught by."""
-    return [
-        Doubtful(key, 1.0, example.numbers.mean(axis=0), example.said == "is", shown=True)
-        for example in examples
-        if len(example.numbers)
-        for key in keys
+def _shown(
+    keys: Collection[str], classes: Sequence[taught.TaughtClass], examples: Sequence[taught.Example]
+) -> list[Doubtful]:
+    """What the classes among `keys` were taught by: of each example what is most like its class."""
+    weights = {one.label: one.weights for one in classes}
+    found = []
+    for example in examples:
+        head, numbers = weights.get(example.label), example.numbers
+        if head is None or len(head) != numbers.shape[1] + 1 or not len(numbers):
+            continue
+        most = numbers[int((normalised(numbers) @ head[:-1]).argmax())]
         # the pack is `taught`, or `taught-HOST`, and no other label of any pack is called as one of its own
-        if key.startswith("taught") and key.endswith(f"/{example.label}")
-    ]
+        own = [key for key in keys if key.startswith("taught") and key.endswith(f"/{example.label}")]
+        found += [Doubtful(key, 1.0, most, example.said == "is", shown=True) for key in own]
+    return found
 
 
 def _learnt(answered: Sequence[StoredEvent]) -> list[LearntEntry]:
