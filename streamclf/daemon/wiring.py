@@ -182,7 +182,13 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
 
 
 def make_server(
-    ears: Ears, archive: Archive | None, hub: Hub, health: Health, life: Life, edited: Path | None
+    ears: Ears,
+    archive: Archive | None,
+    hub: Hub,
+    health: Health,
+    life: Life,
+    edited: Path | None,
+    teaching: Teaching,
 ) -> Server:
     """The server of `hub`, with the addresses that read what is kept, and the daemon's status.
 
@@ -212,14 +218,14 @@ def make_server(
         keep=keep,
         orders={
             **threshold_orders(hub, None if edited is None else partial(write_thresholds, edited)),
-            **_teaching(ears, archive, hub).orders(),
+            **teaching.orders(),
         },
         feed=None if archive is None else archive.feed,
         on_fault=life.failed,
     )
 
 
-def _teaching(ears: Ears, archive: Archive | None, hub: Hub) -> Teaching:
+def make_teaching(ears: Ears, archive: Archive | None, hub: Hub) -> Teaching:
     """What takes lessons. Sound of them is kept where clips are, and speech is not kept out of those."""
 
     def knows() -> None:
