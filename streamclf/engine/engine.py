@@ -344,6 +344,7 @@ def default_decision(manifest: Manifest) -> Decision:
         min_on=max(1, frames_of_ms(own.min_on_ms)),
         min_off=max(1, frames_of_ms(own.min_off_ms)),
         reach_back=frames_of_ms(own.reach_back_ms),
+        lag=frames_of_ms(own.lag_ms),
         smoothing=own.smoothing,
         smoothing_frames=max(1, frames_of_ms(own.smoothing_ms)),
     )
