@@ -64,7 +64,9 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     hub = wiring.make_hub(ears, on_subscribe=somebody.set)
     archive = wiring.make_archive(ears, store, hub, life, missed=opening.missed)
     health = wiring.make_health(ears, archive, hub)
-    server = wiring.make_server(ears, archive, hub, health, life, source.edited if source is not None else None)
+    teaching = wiring.make_teaching(ears, archive, hub)
+    edited = source.edited if source is not None else None
+    server = wiring.make_server(ears, archive, hub, health, life, edited, teaching)
     hot = HotConfig(source, ears, archive, hub, health, server)
     health.problems.parts.also(hot.found)
     model = wiring.make_model(ears, archive, hub, server, life)
@@ -96,6 +98,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
         await life.watch("heartbeat", health.watchman.beat)
     tell = partial(running.tell_seen, server=server, calls=ears.calls)
     await life.watch("configuration", hot.watch)
+    await life.watch("lessons", teaching.watch)
     await life.watch("hearing", partial(health.hearing.watch, tell))
     await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))
     await _watch_more(life, ears, archive, hub, server)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,12 @@ from streamclf.types import F32, Output
 log = logging.getLogger("streamclf")
 
 MOST_WAITING = 64  # lessons that wait for their turn; beyond it the next ones are refused in words
+_REFIT_S = (
+    120.0,
+    600.0,
+    3600.0,
+    21_600.0,
+)  # between two fits to what was heard meanwhile; the last one again and again
 _MOMENT_NS = 500_000_000
 _LATELY_FRAMES = 1 << 40
 _AROUND_NS = 200_000_000  # of sound before and behind what is shown
@@ -142,6 +149,29 @@ class Teaching:
             if pack.name not in hub.packs:
                 hop_ms = hub.packs[pack.host.name].hop_ms
                 hub.coming[pack.name] = pack_info(pack.pack, hop_ms=hop_ms, provider="")
+
+    async def watch(self) -> None:
+        """For ever: fit all classes anew now and then, for this place has been heard longer."""
+        tutor = self._school.tutor
+        for pause_s in chain(_REFIT_S, repeat(_REFIT_S[-1])):
+            await asyncio.sleep(pause_s)
+            if tutor is None or self._keep is None:
+                continue
+            async with self._turn:
+                try:
+                    await self._fit_anew(tutor)
+                except (StreamclfError, sqlite3.Error) as fault:
+                    log.warning("taught: classes cannot be fitted anew now: %s", fault)
+
+    async def _fit_anew(self, tutor: Tutor) -> None:
+        hosts = set()
+        for one in await asyncio.to_thread(self._classes):
+            again = partial(tutor.again, one.label, lately=await self._lately(), now_ns=time.time_ns())
+            if (made := await asyncio.to_thread(again)) is not None:
+                await self._kept(partial(taught.put_class, one=made))
+                hosts.add(made.host)
+        for host in hosts:
+            await self._use(host)
 
     def orders(self) -> Orders:
         """What clients may order."""

@@ -35,7 +35,7 @@ RECENT_S = 120
 EVERY_S = 10
 """So often one is picked by chance, to be kept."""
 _STEP = 10  # frames between two that are held, at least: 2.4 MB of a stream, where there are 1,024 numbers
-SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=100, min_off_ms=300, reach_back_ms=300)
+SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=300, min_off_ms=300, reach_back_ms=300)
 
 
 class Recent:

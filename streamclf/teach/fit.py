@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from streamclf.engine.heads import normalised
 from streamclf.types import F32, F64
@@ -25,8 +26,11 @@ MOST_BACKGROUND = 600
 _RIDGE = 4.0
 _SAID = 8.0  # so many times a row weighs that somebody has said is not it
 _STEPS = 12
+_ALIKE = 0.88  # cosine of two windows of one sound; of two sounds it is under 0.8 nearly always
+_OFTEN = 0.1  # of what is heard here may be one example's own sound
 _CLOSE = 1e-3
 _ROOM = 0.35  # of the way from what is heard here up to the examples
+_BELOW = 0.25  # of the way from an example down to the middle of what is heard here
 _TAIL = 0.001  # of the background may be over the threshold, where there is so much of it
 _CLEAR = 3.0  # logit of an example that is as sure as the surest
 
@@ -48,16 +52,32 @@ def fit(examples: Sequence[F32], against: Sequence[F32], background: F32, *, see
     positive = [normalised(one) for one in examples]
     negative = [normalised(one) for one in against]
     rest = normalised(background)
+    rest = rest[~_same(positive, rest)]
     some = rest
     if len(rest) > MOST_BACKGROUND:
         some = rest[np.random.default_rng(seed).permutation(len(rest))[:MOST_BACKGROUND]]
     whole = _head(positive, negative, some)
     sure = [_most(positive[at], _without(positive, at, negative, some, whole)) for at in range(len(positive))]
-    threshold, margin = _threshold(np.array(sure), _logits(rest, whole), [_most(one, whole) for one in negative])
+    seen = [_most(one, whole) for one in positive]
+    said = [_most(one, whole) for one in negative]
+    threshold, margin = _threshold(np.array(sure), min(seen), _logits(rest, whole), said)
     stretch = _CLEAR / max(0.5, float(max(sure)) - threshold)
     weights = whole * stretch
     weights[-1] = (whole[-1] - threshold) * stretch
     return Fitted(weights.astype(np.float32), margin)
+
+
+def _same(positive: Sequence[F32], rest: F32) -> npt.NDArray[np.bool_]:
+    """Which rows of the background are the very sound, heard before anybody said what it is: for each example the
+    rows that are as like it as its own are to each other, unless these are so many that they are this place's own."""
+    same = np.zeros(len(rest), dtype=np.bool_)
+    for rows in positive:
+        likeness = (rest @ rows.T).max(axis=1, initial=-1.0)
+        near = likeness >= _ALIKE
+        if near.sum() > _OFTEN * len(rest):
+            near = likeness > np.quantile(likeness, 1 - _OFTEN)
+        same |= near
+    return same
 
 
 def _without(positive: Sequence[F32], at: int, negative: Sequence[F32], some: F32, whole: F64) -> F64:
@@ -66,13 +86,20 @@ def _without(positive: Sequence[F32], at: int, negative: Sequence[F32], some: F3
     return _head(others, negative, some) if others else whole
 
 
-def _threshold(sure: F64, rest: F64, said: Sequence[float]) -> tuple[float, float]:
+def _threshold(sure: F64, seen: float, rest: F64, said: Sequence[float]) -> tuple[float, float]:
     """Where an event begins, and the lowest example over it. sure, said: of examples and counterexamples the highest
-    logit; rest: of the background."""
+    logit; seen: of the lowest example by the head that has seen it; rest: of the background.
+
+    It is never so high that an example itself would not be told: what is heard here as often as that may be the very
+    sound, and where it is not, whoever has taught can say so.
+    """
     heard = float(np.quantile(rest, 1 - _TAIL)) if len(rest) else float(sure.min()) - 2.0
     floor = max([heard, *said])
     lowest = float(sure.min())
-    threshold = floor + _ROOM * max(0.0, lowest - floor)
+    middle = float(np.median(rest)) if len(rest) else floor
+    ceiling = seen - _BELOW * max(0.0, seen - middle)
+    threshold = min(floor + _ROOM * max(0.0, lowest - floor), ceiling)
+    threshold = max([threshold, *(one for one in said if one < seen)])
     return threshold, lowest - threshold
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.clock import NS_PER_SECOND
 from streamclf.engine.embed import Embedder, Host
 from streamclf.engine.heads import Heads
@@ -21,7 +22,8 @@ from streamclf.types import F32, Label
 GROUP = "taught"
 _BACKGROUND = 4000
 _AROUND_NS = 3 * NS_PER_SECOND  # of an example: what was heard then is not background
-_LEAST = 40  # rows of a background; where this place has given fewer, faint noises fill it up
+_LEAST = 40  # rows of a background; where this place has given fewer, sounds that everybody has fill it up
+_DEMO_S = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Tutor:
         self._folder = folder
         self._read = read
         self._embedders: dict[str, Embedder] = {}
+        self._elsewhere: dict[str, F32] = {}
 
     def learn(self, lesson: Lesson, *, now_ns: int) -> LearntClass:
         """Make or mend the class that the lesson is of. Nothing is kept yet: the caller does so.
@@ -111,6 +114,16 @@ class Tutor:
                 return None
             host = self._host(Lesson(label), before)
             return self._fit(connection, label, before.name, host, rest, lately.get(host.name), now_ns)[0]
+
+    def again(self, label: str, *, lately: Mapping[str, F32], now_ns: int) -> TaughtClass | None:
+        """The class fitted anew to what this place has sounded like since, None where that cannot be done."""
+        with closing(self._read()) as connection:
+            before = {one.label: one for one in taught.classes(connection)}.get(label)
+            host = self.hosts.get(before.host) if before is not None else None
+            if before is None or host is None or host.identity != before.identity:
+                return None
+            some = taught.examples(connection, [label])
+            return self._fit(connection, label, before.name, host, some, lately.get(host.name), now_ns)[0]
 
     def mended(self, *, now_ns: int) -> list[tuple[TaughtClass, list[Example], str]]:
         """Classes whose pack is another version now, fitted anew to the sounds of their examples.
@@ -232,11 +245,16 @@ class Tutor:
         return rows
 
     def _noises(self, host: Host) -> F32:
-        """What silence and hiss of several loudnesses are to the host."""
-        random = np.random.default_rng(1)
-        loud = np.repeat([10 ** (db / 20) for db in (-70, -45, -25)], 2 * sound.KEPT_RATE)
-        noise = (random.standard_normal(len(loud)) * loud).astype(np.float32)
-        return self.embedder(host)(noise, sound.KEPT_RATE)[1]
+        """What silence, hiss of several loudnesses and the demo recording are to the host."""
+        if host.name not in self._elsewhere:
+            random = np.random.default_rng(1)
+            loud = np.repeat([10 ** (db / 20) for db in (-70, -45, -25)], sound.KEPT_RATE)
+            noise = (random.standard_normal(len(loud)) * loud).astype(np.float32)
+            demo, rate = sound.read_sound(DEMO_FILE)
+            embedder = self.embedder(host)
+            heard = [embedder(noise, sound.KEPT_RATE)[1], embedder(demo[: _DEMO_S * rate], rate)[1]]
+            self._elsewhere[host.name] = np.concatenate(heard)
+        return self._elsewhere[host.name]
 
     def _anew(self, example: Example, host: Host) -> Example:
         """The example as this host hears it, where its sound is kept."""

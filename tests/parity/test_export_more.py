@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from streamclf.audio.sources.demo import DEMO_FILE
+from streamclf.engine.embed import Embedder
 from streamclf.engine.verify import verify
 from streamclf.features.image import Drawer
 from streamclf.model.loader import load_pack
@@ -90,6 +91,11 @@ def test_an_embedding_stands_in_the_graph_and_its_direction_in_the_rows(
     session = ort.InferenceSession(pack.model, providers=["CPUExecutionProvider"])
     assert [output.name for output in session.get_outputs()] == ["scores", "embedding"]
     (embedding,) = session.run(["embedding"], {"features": window[None]})
+    assert pack.manifest.embedding == "embedding"
+    # what is taught on it is taught on that: who speaks, from a few sentences
+    frames, heard = Embedder(pack)(audio, pack.manifest.rate)
+    assert heard.shape == (len(frames), size)
+    assert len(frames) > 0
     # the first row is that of the first window
     assert np.abs(embedding[0] - expected[0]).max() < WORST * max(1.0, float(np.abs(expected[0]).max()))
 

@@ -1,4 +1,4 @@
-"""A pack that hears how loud 24 tones are, and says so as its embedding; and sounds for it."""
+"""A pack that hears the power of 24 tones, and says so as its embedding; and sounds for it."""
 
 from pathlib import Path
 
@@ -34,8 +34,7 @@ def tone_pack(folder: Path, *, name: str = "tones", embedding: str = "tones", ga
         helper.make_node("MatMul", ["audio", "sin"], ["s"]),
         helper.make_node("Mul", ["c", "c"], ["cc"]),
         helper.make_node("Mul", ["s", "s"], ["ss"]),
-        helper.make_node("Add", ["cc", "ss"], ["power"]),
-        helper.make_node("Sqrt", ["power"], ["tones"]),
+        helper.make_node("Add", ["cc", "ss"], ["tones"]),
         helper.make_node("Abs", ["audio"], ["size"]),
         helper.make_node("ReduceMean", ["size"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Sub", ["mean", "offset"], ["over"]),

@@ -83,4 +83,4 @@ def test_heads_are_one_product_and_what_is_no_number_gives_nothing(kettle: F32) 
     rows[3, 2] = np.nan
     np.testing.assert_array_equal(Heads("abcde", weights)(rows)[3], 0.0)
     np.testing.assert_allclose(np.linalg.norm(normalised(rows[:3]), axis=1), 1.0, rtol=1e-5)
-    assert Heads((), np.zeros((1, 0), np.float32))(rows).shape == (7, 0)
+    assert Heads((), np.zeros((1, 0), dtype=np.float32))(rows).shape == (7, 0)

@@ -19,7 +19,7 @@ from streamclf.train.export.encoder import keep_encoder, running_rows
 from streamclf.train.export.packing import TOGETHER, Agree, Export, Say, check_target, export_pack, pack_name
 from streamclf.train.export.quantise import Variant
 from streamclf.train.families import family_of
-from streamclf.train.families.family import Plan, Wishes, manifest_geometry
+from streamclf.train.families.family import EMBEDDING, Plan, Wishes, manifest_geometry
 from streamclf.train.pretrained import Checkpoint, CheckpointError, first_sentence, load_checkpoint
 from streamclf.types import F32, Shape
 
@@ -104,6 +104,7 @@ def _manifest(checkpoint: Checkpoint, plan: Plan, wishes: Wishes, name: str, lic
         files={},
         input_layout=plan.layout,
         exclusive=plan.exclusive,
+        embedding=EMBEDDING if EMBEDDING in plan.beside else "",
         **manifest_geometry(plan, wishes),
     )
 

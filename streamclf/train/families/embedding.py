@@ -11,11 +11,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from streamclf.errors import UsageError
-from streamclf.train.families.family import Reference, Wishes
+from streamclf.train.families.family import EMBEDDING, Reference, Wishes
 from streamclf.train.pretrained import Checkpoint
 from streamclf.types import F32
 
-OUTPUT = "embedding"
 NOTE = (
     "it knows no classes: its graph gives an `embedding`, and its rows are 0.5 + 0.5 times that vector brought to "
     "length 1; compare two of them by the cosine"
@@ -54,7 +53,7 @@ def parts(size: int) -> dict[str, Any]:
         "activation": "none",
         "names": tuple(f"dim {index}" for index in range(size)),
         "hidden": frozenset(range(size)),
-        "beside": (OUTPUT,),
+        "beside": (EMBEDDING,),
     }
 
 

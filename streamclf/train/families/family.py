@@ -25,6 +25,8 @@ Layout = Literal["flat", "time-bands", "channel-time-bands", "channel-bands-time
 Reference = Callable[[F32], F32]
 """(n, window) samples -> (n, F, classes) float32 logits."""
 
+EMBEDDING = "embedding"
+"""What a graph calls the output that describes its sound in numbers, where it has one beside its rows."""
 DEFAULT_WINDOW_MS = 1000.0
 
 
