@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.dispatch import Dispatcher, Write
 from streamclf.alerts.rules.file import RuleFile, Vocabulary
-from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.place import Likely, Location
 from streamclf.alerts.rules.rule import Rule, names
 from streamclf.alerts.rules.watch import RulesWatch, said
 from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
@@ -72,7 +72,8 @@ def _vocabulary(labels: Mapping[str, Sequence[Label]]) -> Vocabulary:
 class AlertService:
     """Lives on the event loop's thread. folder: of the store. labels: stream -> those its packs tell events of.
 
-    paint: draws the pictures that some sinks send along. on_fault: called where a task of it has failed.
+    paint: draws the pictures that some sinks send along. likely: how likely a label is here.
+    on_fault: called where a task of it has failed.
     """
 
     def __init__(
@@ -83,10 +84,12 @@ class AlertService:
         labels: Mapping[str, Sequence[Label]],
         *,
         paint: Paint | None = None,
+        likely: Likely | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self._writing = writing
         self._paint = paint
+        self._likely = likely
         self._rules = rules
         self._labels = labels
         self._read = partial(reader, folder)
@@ -172,7 +175,7 @@ class AlertService:
         await self._dispatcher.stop()
 
     def _take(self, file: RuleFile) -> None:
-        self._writing.use(file.rules, file.place)
+        self._writing.use(file.rules, replace(file.place, likely=self._likely))
         told = tuple(dict.fromkeys(label for rule in file.rules for label in rule.labels))
         openers = {}
         for name, config in file.sinks.items():

@@ -59,7 +59,7 @@ def _samples(data: bytes, form: str) -> F32:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Arrived:
     """What comes next: `lost` samples that never came, and then `samples`, (n, channels). anew: of another sender, or
     so far from what was before that time tells how much is missing."""
 
@@ -90,7 +90,7 @@ class Reorder:
         """Whether packets wait for one that is missing."""
         return bool(self._held)
 
-    def push(self, packet: Packet) -> list[Piece]:
+    def push(self, packet: Packet) -> list[Arrived]:
         """What has become certain by this packet, in order."""
         if not len(packet.samples):
             return []
@@ -109,17 +109,17 @@ class Reorder:
         pieces = [self._take(0, packet.samples[late:])]
         return pieces + self._settle(whole=False)
 
-    def give_up(self) -> list[Piece]:
+    def give_up(self) -> list[Arrived]:
         """What is missing before that which is held is lost."""
         return self._settle(whole=True)
 
-    def _begin(self, packet: Packet) -> list[Piece]:
+    def _begin(self, packet: Packet) -> list[Arrived]:
         pieces = self._settle(whole=True)
         anew = self.sender is not None
         self.sender, self._next = packet.sender, packet.at + len(packet.samples)
-        return [*pieces, Piece(0, packet.samples, anew)]
+        return [*pieces, Arrived(0, packet.samples, anew)]
 
-    def _settle(self, *, whole: bool) -> list[Piece]:
+    def _settle(self, *, whole: bool) -> list[Arrived]:
         pieces = []
         while self._held:
             at = min(self._held)
@@ -133,6 +133,6 @@ class Reorder:
                 pieces.append(self._take(max(0, at - self._next), samples[late:]))
         return pieces
 
-    def _take(self, lost: int, samples: F32) -> Piece:
+    def _take(self, lost: int, samples: F32) -> Arrived:
         self._next += lost + len(samples)
-        return Piece(lost, samples)
+        return Arrived(lost, samples)

@@ -111,6 +111,11 @@ class Client:
         return self._reader.bookmark
 
     @property
+    def token(self) -> str | None:
+        """The token in use, if there is one."""
+        return self._token
+
+    @property
     def headers(self) -> dict[str, str]:
         """What shows the token in a request of plain HTTP."""
         return authorization(self._token)

@@ -83,6 +83,10 @@ class Link:
         """Raises `ConnectionClosed`."""
         await self._socket.send(wire.encode(message).decode())
 
+    async def push(self, first_sample: int, samples: bytes) -> None:
+        """Samples of an accepted `push`, in its format, and the index of the first. Raises `ConnectionClosed`."""
+        await self._socket.send(first_sample.to_bytes(8, "little") + samples)
+
     async def receive(self) -> str | bytes:
         """The next message; may be cancelled and called again without a loss.
 

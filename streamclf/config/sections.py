@@ -1,6 +1,7 @@
 """The keys of the configuration: a struct for each section, with types, ranges, defaults and what each key means."""
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import msgspec
@@ -46,6 +47,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Host names besides the bind address under which the daemon is reached, such as birds.local."""
     base_path: str = ""
     """Path such as /birds, for a reverse proxy that leaves it in the address; all answers below it and without it."""
+    behind: str = ""
+    """Address of a proxy that lets people in itself, as Home Assistant's ingress: admin, without a token."""
     certificate: str = ""
     """PEM file of a certificate and its chain: https and wss in place of http and ws; a renewed one is taken up."""
     key: str = ""
@@ -64,6 +67,12 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(/(?!v1(/|$))[A-Za-z0-9._~-]+)*", self.base_path):
             raise ValueError(f"base_path is {self.base_path!r}, expected something such as /birds, and nothing of /v1")
+        if self.behind:
+            try:
+                ip_address(self.behind)
+            except ValueError:
+                what = "expected the address of a proxy, such as 172.30.32.2"
+                raise ValueError(f"behind is {self.behind!r}, {what}") from None
         for origin in self.origins:
             if not ORIGIN.fullmatch(origin):
                 what = "scheme, host and port alone, such as http://localhost:5173"

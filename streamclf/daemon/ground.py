@@ -144,6 +144,7 @@ def read_settings(config: Config) -> ServerSettings:
         origins=server.origins,
         hosts=server.hosts,
         base_path=server.base_path,
+        behind=server.behind,
         no_audio=no_audio(config),
         certificate=tls.load(server.certificate, server.key),
         connections=server.connections,

@@ -28,6 +28,7 @@ from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
 from streamclf.serve.roles import Role
+from streamclf.types import LoudnessMinute
 
 _LOOK_S = 1.0
 
@@ -152,6 +153,7 @@ class Health:
             rows=rows,
             gain="off" if one is None else one.stream.gain,
             fitness=[status.FitnessStatus(*finding) for finding in self.problems.findings(info)],
+            loudness=_loudness(self._hub.minutes.get(info.name)),
         )
 
     def _server(self) -> status.ServerStatus:
@@ -165,6 +167,20 @@ class Health:
             border_rows=total(metrics.BORDER_ROWS),
             needs_token=self._needs_token,
         )
+
+
+def _loudness(minute: LoudnessMinute | None) -> status.LoudnessStatus | None:
+    if minute is None:
+        return None
+    added = minute.offset_db or 0.0
+    return status.LoudnessStatus(
+        laeq=round(minute.laeq + added, 1),
+        lafmax=round(minute.lafmax + added, 1),
+        l10=round(minute.l10 + added, 1),
+        l50=round(minute.l50 + added, 1),
+        l90=round(minute.l90 + added, 1),
+        unit="dBFS" if minute.offset_db is None else "dB(A)",
+    )
 
 
 def _alerts(alerts: AlertService, waiting: Mapping[str, Mapping[str, int]]) -> status.AlertStatus:

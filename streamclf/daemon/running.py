@@ -107,7 +107,7 @@ async def follow_seasons(seasons: Seasons, engine: Engine, calls: EngineCalls, r
         today, where = date.today(), where_of(rules)
         moved = where != seasons.where
         if moved:
-            ranges = {} if seasons.least <= 0 else await asyncio.to_thread(partial(_ranges, engine, where))
+            ranges = await asyncio.to_thread(partial(_ranges, engine, where))
             tell_seasons(seasons, Seasons(seasons.packs, seasons.listed, ranges, where, seasons.least), engine, calls)
         elif today != before:
             tell_seasons(seasons, seasons, engine, calls)

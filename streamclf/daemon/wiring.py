@@ -117,7 +117,8 @@ def make_archive(
     inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
-    alerts = AlertService(store.folder, inbox, rules, told, paint=painter, on_fault=life.failed)
+    likely = ears.ground.seasons.likely
+    alerts = AlertService(store.folder, inbox, rules, told, paint=painter, likely=likely, on_fault=life.failed)
     clocks = {one.name: one.clock for one in stored}
     if ears.ground.selftest is not None:
         clocks[SELF_TEST] = ears.ground.selftest.clock
@@ -197,7 +198,13 @@ def make_server(
     if archive is not None:
         folder, keep = archive.store.folder, archive.inbox.call
         live = Live(hub, archive.facts, archive.alerts.rules, ears.ground.seasons.held)
-    routes = stored_routes(folder, live, clips=lambda: ears.in_force.config.clips, school=ears.school)
+    routes = stored_routes(
+        folder,
+        live,
+        clips=lambda: ears.in_force.config.clips,
+        school=ears.school,
+        likely=ears.ground.seasons.year,
+    )
     loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
     routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)

@@ -9,12 +9,14 @@ A `PackRunner` has all tracks of a pack. A fused pack has several graphs, each w
 they fail and are made again as one.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from streamclf import metrics
 from streamclf.clock import FRAME_MS
+from streamclf.engine.gate import RunGate
 from streamclf.engine.guard import Guard, RunNote
 from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
@@ -59,10 +61,12 @@ class PackFault:
 class GraphRunner:
     """All strands of one graph. pack: whose it is. label: what it is called there, "" where there is but one.
 
-    least_hop: frames between two window runs at least.
+    least_hop: frames between two window runs at least. silence: what stands for a run that its gate has spared.
     """
 
-    def __init__(self, pack: str, manifest: Manifest, *, label: str = "", least_hop: int = 1) -> None:
+    def __init__(
+        self, pack: str, manifest: Manifest, *, label: str = "", least_hop: int = 1, silence: F32 | None = None
+    ) -> None:
         self.manifest = manifest
         self.label = label
         self.strands: list[Strand] = []
@@ -73,10 +77,18 @@ class GraphRunner:
         self.tap: Tap | None = None
         """Is given the embeddings of every run, before the strands accept its rows."""
         self._spoiled: set[Strand] = set()  # strands whose newest rows of the encoder were not finite
+        self.spared = 0
+        """Windows that were not worth a run."""
+        self._silence = silence
         self._pack = pack
         self._encoded = isinstance(manifest.features, Encoded)
         self._runs = metrics.MODEL_RUNS.labels(pack)
         self._seconds = metrics.RUN_SECONDS.labels(pack)
+
+    @property
+    def gated(self) -> bool:
+        """Whether some of its windows are spared."""
+        return self._silence is not None
 
     @property
     def step_ms(self) -> int:
@@ -112,18 +124,32 @@ class GraphRunner:
         if self._encoded:
             for strand in strands:
                 self._encode(session, strand, guard)
-        together = self.windows and self.tap is None
+        # what a gate lets through is not known of later windows
+        together = self.windows and self.tap is None and self._silence is None
         if together:
             starts = [(strand, strand.starts()) for strand in strands]
             longest = max((len(some) for _, some in starts), default=0)
             due = [(strand, some[at]) for at in range(longest) for strand, some in starts if at < len(some)]
             most = min(session.max_batch, _WINDOWS)
         else:
-            due = [(strand, strand.start) for strand in strands if strand.ready]
+            ready = [strand for strand in strands if strand.ready]
+            wanted = ready if self._silence is None else self._spare(ready, self._silence)
+            due = [(strand, strand.start) for strand in wanted]
             most = session.max_batch
         for at in range(0, len(due), most):
             self._run(session, due[at : at + most], guard, strict)
-        return [] if together else [strand for strand, _ in due]
+        return [] if together else ready
+
+    def _spare(self, ready: Sequence[Strand], silence: F32) -> list[Strand]:
+        """Those whose window is worth a run; the others hear silence."""
+        wanted = []
+        for strand in ready:
+            if strand.wanted:
+                wanted.append(strand)
+            else:
+                strand.accept(silence)
+                self.spared += 1
+        return wanted
 
     def _encode(self, session: Session, strand: Strand, guard: Guard) -> None:
         assert isinstance(strand.frontend, DeferredFrontend)
@@ -197,6 +223,8 @@ class PackRunner:
         self.tracks: list[Track] = []
         self.graphs = _graphs(pack)
         """Its own, or one for each of its members."""
+        self.gates = True
+        """Whether the gates of its members hold for tracks that are added."""
         self.strict = True
         self.guard = Guard()
         self.fault: PackFault | None = None
@@ -254,6 +282,11 @@ class PackRunner:
 
     def add(self, track: Track) -> None:
         """From now on the track is run when it is ready."""
+        fusion = self.pack.fusion
+        for member, strand in zip(self.pack.manifest.members, track.strands, strict=False):
+            if member.gate is not None and self.gates and fusion is not None and fusion.when is not None:
+                over = math.log(member.gate.over / (1.0 - member.gate.over))
+                RunGate(track.strands[fusion.when], strand, over=over)
         for graph, strand in zip(self.graphs, track.strands, strict=True):
             graph.add(strand)
         self.tracks.append(track)
@@ -303,11 +336,16 @@ class PackRunner:
 
     def _run(self, session: PackSession, tracks: Sequence[Track]) -> None:
         guard = self.guard  # another thread's may be in its place when a run is back
-        for at, (graph, own) in enumerate(zip(self.graphs, session.members, strict=True)):
+        for at, graph, own in self._in_order(session):
             self._running = graph
             strands = [track.strands[at] for track in tracks]
             while strands:
                 strands = graph.run_ready(own, strands, guard=guard, strict=self.strict)
+
+    def _in_order(self, session: PackSession) -> list[tuple[int, GraphRunner, Session]]:
+        """Graphs and their sessions, those with a gate behind the one that opens it."""
+        each = zip(range(len(self.graphs)), self.graphs, session.members, strict=True)
+        return sorted(each, key=lambda one: one[1].gated)
 
     def _fault(self, session: PackSession, fault: Exception) -> PackFault:
         at = self.graphs.index(self._running)
@@ -329,6 +367,12 @@ def _graphs(pack: Pack) -> list[GraphRunner]:
     if pack.fusion is None:
         return [GraphRunner(name, pack.manifest)]
     return [
-        GraphRunner(name, own.manifest, label=member.name, least_hop=max(1, member.hop_ms // FRAME_MS))
-        for member, own in zip(pack.manifest.members, pack.members, strict=True)
+        GraphRunner(
+            name,
+            own.manifest,
+            label=member.name,
+            least_hop=max(1, member.hop_ms // FRAME_MS),
+            silence=None if member.gate is None else head.silence(len(own.labels)),
+        )
+        for member, own, head in zip(pack.manifest.members, pack.members, pack.fusion.heads, strict=True)
     ]

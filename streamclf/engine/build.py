@@ -163,9 +163,7 @@ def read_seasons(config: Config, packs: Sequence[Pack], where: Where | None) -> 
     Raises `ConfigError` for a mistake in the list, `PackError` where a pack's range.onnx cannot be used.
     """
     listed = read_species(config, packs)
-    least = config.species.likely
-    ranges = ranges_of(packs, where if least > 0 else None)
-    return Seasons(config.species.packs, listed, ranges, where, least)
+    return Seasons(config.species.packs, listed, ranges_of(packs, where), where, config.species.likely)
 
 
 def check_labels(config: Config, packs: Sequence[Pack]) -> None:

@@ -226,8 +226,12 @@ class Engine:
 
         A gap is not sound; for one that is paused or has ended nobody waits.
         """
-        readable = [stream for stream in self.streams.values() if stream.readable and not stream.ended]
-        return max((stream.backlog * 1000 / stream.rate for stream in readable), default=0.0)
+        # asked once a tick, of all streams
+        most = 0.0
+        for stream in self.streams.values():
+            if stream.waiting > 0 and not (stream.paused or stream.ended):
+                most = max(most, stream.backlog * 1000 / stream.rate)
+        return most
 
     def drain(self) -> list[Output]:
         """Tick until the rings are empty."""
@@ -340,6 +344,7 @@ def default_decision(manifest: Manifest) -> Decision:
         min_on=max(1, frames_of_ms(own.min_on_ms)),
         min_off=max(1, frames_of_ms(own.min_off_ms)),
         reach_back=frames_of_ms(own.reach_back_ms),
+        lag=frames_of_ms(own.lag_ms),
         smoothing=own.smoothing,
         smoothing_frames=max(1, frames_of_ms(own.smoothing_ms)),
     )

@@ -83,12 +83,16 @@ class LoadMeter:
     _cpu_s: float = 0.0
     _scored_s: dict[str, float] = field(default_factory=dict)  # bound: the streams
 
+    def due(self, now_s: float) -> bool:
+        """Whether `note` has something to tell or to begin with."""
+        return self._began_s is None or now_s - self._began_s >= WINDOW_S
+
     def note(self, scored_s: Mapping[str, float], *, now_s: float, cpu_s: float) -> Load | None:
         """Returns the load where a window is over. scored_s: of each stream, since its start; cpu_s: of the thread."""
+        if not self.due(now_s):
+            return None
         began_s, load = self._began_s, None
         if began_s is not None:
-            if now_s - began_s < WINDOW_S:
-                return None
             fresh = {name: total - self._scored_s.get(name, 0.0) for name, total in scored_s.items()}
             heard = frozenset(name for name, seconds in fresh.items() if seconds > 0)
             # streams are scored side by side; so the one that was heard most has heard what the window gave

@@ -63,6 +63,8 @@ class Pacer:
 
     def keep(self, backlog_ms: float, *, now_s: float, cpu_s: float) -> list[Output]:
         """Once a tick. backlog_ms: before it; cpu_s: what this thread has computed so far, or others for it."""
+        if not self._meter.due(now_s):
+            return []
         streams = self._engine.streams
         scored_s = {name: stream.scored / stream.rate for name, stream in streams.items()}
         load = self._meter.note(scored_s, now_s=now_s, cpu_s=cpu_s)

@@ -91,7 +91,8 @@ class Scope:
         self._undrawn.clear()
         self._before = sound[-1:].copy()
         first = levels[0].first_frame
-        rms, peak = (np.concatenate([getattr(one, key) for one in levels]) for key in ("rms", "peak"))
+        rms = np.concatenate([one.rms for one in levels])
+        peak = np.concatenate([one.peak for one in levels])
         return Picture(Levels(self._stream, first, rms, peak), columns, spectrum_bands(self._rate).high_hz)
 
     def push(self, block: F32) -> list[Levels | Sound]:

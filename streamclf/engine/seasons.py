@@ -83,6 +83,13 @@ class Seasons:
         own = self.ranges.get(pack)
         return None if own is None else own.likely(label, day)
 
+    def year(self, label: str) -> list[float]:
+        """How likely a label is here, of each of the year's 48 weeks; [] where no pack knows."""
+        for own in self.ranges.values():
+            if (column := own.columns.get(label)) is not None:
+                return [round(float(week), 5) for week in own.weeks[:, column]]
+        return []
+
     def held(self, pack: str, label: str, day: date) -> str:
         """Why a label may not be told of on that day, "" where it may."""
         if self.listed is not None and pack in self.packs and label not in self.listed.allowed(day):

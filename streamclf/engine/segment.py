@@ -12,8 +12,9 @@ Theory of operation. Each class is in one of four phases:
 
 An event that begins may be stamped earlier than the row that reached `enter`: up to `reach_back` rows before it, as far
 as they reached `leave` without a break (the double threshold of Dinkel and Yu, "Duration robust weakly supervised sound
-event detection", 2020). In a fused pack it may be a member's own rows, by what that member leaves at. That moves the
-stamp alone: what is told, and when, and its peak and mean, stay as they are.
+event detection", 2020). In a fused pack it may be a member's own rows, by what that member leaves at. Where the others
+lag behind (windows of seconds), it moves the offset, too, to the last such row. That moves the stamps alone: what is
+told, and when, and its peak and mean, stay as they are.
 
 Two thresholds (hysteresis) keep a score that hovers at one from chattering. Onsets and offsets therefore alternate
 per class, and an event is told as soon as it is certain that it is one. Only classes that are not idle, or that have
@@ -59,6 +60,7 @@ class Decision:
     """How one class is decided. Thresholds in [0, 1], durations in frames of 20 ms.
 
     reach_back: by how much at most an onset lies before the frame that reached `enter`.
+    lag: by how much rows may come late of the sound that they are of, where another model says when.
     smoothing: none, ema (exponential mean with a time constant of `smoothing_frames`) or median (centred over
     `smoothing_frames`, an odd number; events come half of them later, and are stamped where they were).
     """
@@ -68,6 +70,7 @@ class Decision:
     min_on: int = 5
     min_off: int = 10
     reach_back: int = 0
+    lag: int = 0
     n: int = 1
     m: int = 1
     smoothing: str = "none"
@@ -117,8 +120,10 @@ class Segmenter:
     _allowed: Container[str] | None = field(init=False, default=None)
     _closed: dict[int, int] = field(init=False, default_factory=dict)  # column -> where its last event ended
     _past: npt.NDArray[np.bool_] = field(init=False)
+    _says_when: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._says_when = frozenset() if self.known is None else frozenset(self.known.tolist())
         self.redecide(self.decisions)
 
     def redecide(self, decisions: Sequence[Decision]) -> list[Event]:
@@ -143,7 +148,7 @@ class Segmenter:
     def _prepare(self) -> None:
         """What rows are compared with."""
         self.allow(self._allowed)
-        reach = max((decision.reach_back for decision in self.decisions), default=0)
+        reach = max((max(d.reach_back, d.lag + d.min_off if d.lag else 0) for d in self.decisions), default=0)
         self._leave = np.array([decision.leave for decision in self.decisions], dtype=np.float32)
         # of the newest rows, by frame, whether an onset may be moved back over them; the oldest are overwritten
         self._past = np.zeros((reach, len(self.labels)), dtype=np.bool_)
@@ -263,14 +268,32 @@ class Segmenter:
         return None
 
     def _reached(self, column: int, frame: int) -> int:
-        """The first of the unbroken rows that lead up to `frame` and reach `leave`, as far as `reach_back` goes."""
-        earliest = max(self._begun, frame - self.decisions[column].reach_back, self._closed.get(column, 0))
-        onset = frame
-        while onset > earliest:
-            if not self._past[(onset - 1) % len(self._past), column]:
+        """The first of the unbroken rows that lead up to `frame` and reach `leave`, as far as `reach_back` goes.
+
+        With a lag the last of them may lie before `frame`, and pauses that an event would bridge do not break them.
+        """
+        decision = self.decisions[column]
+        earliest = max(self._begun, frame - decision.reach_back, self._closed.get(column, 0))
+        bridged = decision.lag and column in self._says_when
+        pause, least = decision.lag if bridged else 0, decision.min_off if bridged else 0
+        onset = at = frame
+        while at > earliest and onset - at <= pause:
+            at -= 1
+            if self._past[at % len(self._past), column]:
+                onset, pause = at, least
+            elif not bridged:
                 break
-            onset -= 1
         return onset
+
+    def _ended(self, column: int, state: _Open, decided: int) -> int:
+        """One past the last frame of an event: with a lag that which the model that says when heard last."""
+        end, decision = state.last_active + 1, self.decisions[column]
+        if decision.lag and column in self._says_when:
+            held = max(state.onset, end - decision.lag, decided - len(self._past))
+            for at in range(end - 1, held - 1, -1):
+                if self._past[at % len(self._past), column]:
+                    return at + 1
+        return end
 
     def _rise(self, column: int, state: _Open, decision: Decision, frame: int, p: float) -> Event | None:
         state.hits.append(p >= decision.enter)
@@ -296,8 +319,9 @@ class Segmenter:
         decision = self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
         onset = max(0, state.onset - shift)
+        end = self._ended(column, state, decided) if stage is Stage.CLOSE else state.last_active + 1
         if stage is Stage.CLOSE:
-            self._closed[column] = state.last_active + 1
+            self._closed[column] = end
         return Event(
             stream=self.stream,
             pack=self.pack,
@@ -305,7 +329,7 @@ class Segmenter:
             label=label,
             stage=stage,
             onset_frame=onset,
-            offset_frame=max(onset + 1, state.last_active + 1 - shift) if stage is Stage.CLOSE else None,
+            offset_frame=max(onset + 1, end - shift) if stage is Stage.CLOSE else None,
             peak=state.peak,
             mean=state.total / state.counted,
             decided_frame=decided,

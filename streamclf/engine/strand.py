@@ -6,14 +6,18 @@ by the step (stateful) or by the hop between runs (windows), which may change at
 20 ms.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from streamclf.clock import hop_of
 from streamclf.engine.aggregate import HoldRows, ReviseRows, Rows
 from streamclf.features.frontend import Frontend
 from streamclf.model.pack import Manifest
 from streamclf.types import F32, Shape
+
+if TYPE_CHECKING:
+    from streamclf.engine.gate import RunGate
 
 _NEVER = 1 << 62
 _DEAF_MS = 500
@@ -65,6 +69,10 @@ class Strand:
                 hop=self.hop, look_ahead=manifest.look_ahead, backfill=manifest.shape is Shape.WINDOW_ROW
             )
         self.start = 0
+        self.heard: Callable[[int, F32], None] | None = None
+        """Is told of each row of a run: where it is complete, and the row."""
+        self.gate: RunGate | None = None
+        """Says which windows are worth a run; all of them where there is none."""
         self._given_to = 0  # sample up to which the last run gave rows of frames
         self._frames: int | None = None
         self._last = 0  # once the stream has ended: sample at which its last run is complete
@@ -76,6 +84,8 @@ class Strand:
         self._frames = None
         self.generation += 1
         self._rows.restart(frame)
+        if self.gate is not None:
+            self.gate.restart()
 
     def set_hop(self, frames: int) -> None:
         """Frames between two window runs; at most one window, so that no frame stays without a row.
@@ -92,7 +102,19 @@ class Strand:
         complete = self.start + self._span
         if self.paused or self.frontend.samples < complete:
             return False
-        return self._frames is None or complete <= self._last
+        if self._frames is not None and complete > self._last:
+            return False
+        return self.gate is None or self.gate.known(complete)
+
+    @property
+    def wanted(self) -> bool:
+        """Of a strand that is ready, whether its next window is worth a run; else `accept` takes what stands for it."""
+        return self.gate is None or self.gate.passes(self.start, self.start + self._span)
+
+    def made(self, sample: int) -> bool:
+        """Whether every row that is complete by `sample`, and comes at all, has been made."""
+        complete = self.start + self._span
+        return complete > sample or (self._frames is not None and complete > self._last)
 
     def starts(self) -> range:
         """Where the runs begin whose features have been heard, windows of `manifest.window` samples."""
@@ -138,6 +160,8 @@ class Strand:
         if isinstance(self._rows, HoldRows):
             for index, row in enumerate(rows):
                 self._rows.add(complete + index * self.hop, row)
+                if self.heard is not None:
+                    self.heard(complete + index * self.hop, row)
         else:
             self._rows.add(self.start // self.hop, complete, rows)
             self._given_to = self.start + len(rows) * self.hop

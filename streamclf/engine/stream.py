@@ -33,6 +33,8 @@ class _Branch:
     rate: int
     resampler: Resampler
     frontends: dict[tuple[Features, str], Frontend]
+    plain: bool
+    """Whether that is the stream's own rate."""
     silent_to: int = 0
     """Sample up to which silence follows the end of the source."""
 
@@ -49,7 +51,7 @@ class _Branch:
                 frontend.push(np.zeros(count, dtype=np.float32))
 
     def push(self, samples: F32, *, last: bool = False) -> None:
-        out = self.resampler.push(samples, last=last)
+        out = samples if self.plain else self.resampler.push(samples, last=last)
         if len(out):
             for frontend in self.frontends.values():
                 frontend.push(out)
@@ -99,7 +101,7 @@ class Stream:
         hop = hop_of(rate)
         branch = self._branches.get(rate)
         if branch is None:
-            branch = self._branches[rate] = _Branch(rate, Resampler(self.rate, rate), {})
+            branch = self._branches[rate] = _Branch(rate, Resampler(self.rate, rate), {}, plain=rate == self.rate)
         key = (features, graph if isinstance(features, Encoded) else "")
         frontend = branch.frontends.get(key)
         if frontend is None:

@@ -48,7 +48,7 @@ class Fusion:
         rows = probabilities(total, "sigmoid")
         if not isfinite(np.add.reduce(rows, axis=None)):
             np.nan_to_num(rows, copy=False, nan=0.0)
-        return rows, None if self.when is None else shares[self.when][:, classes:]
+        return rows, None if self.when is None else shares[self.when][:, classes : classes + len(self.known)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class Head:
     columns: of each term the member's classes that it is of; at least one term or one margin is there. weights: (terms,
     classes of the pack), or `OneEach`.
     margins: for the member that says when: of each label the terms' classes and where each leaves, as a logit.
+    opens: of it the classes that open the gate of others; the last number of a share is their largest logit.
     """
 
     def __init__(
@@ -84,9 +85,12 @@ class Head:
         activation: str,
         clip: float,
         margins: Sequence[Sequence[tuple[int, float]]] = (),
+        opens: Sequence[int] = (),
     ) -> None:
         over = {label: some for label, some in enumerate(margins) if some}
         self.known = columns_of(list(over))
+        if opens:  # one more, behind the others
+            over[len(margins)] = [(one, 0.0) for one in opens]
         self._classes = len(weights.weight) if isinstance(weights, OneEach) else weights.shape[1]
         self.width = self._classes + len(over)
         self._terms = len(columns)
@@ -99,6 +103,12 @@ class Head:
         self._starts = None if max(map(len, groups)) == 1 else columns_of(np.cumsum([0, *map(len, groups)])[:-1])
         leaves = [0.0] * sum(map(len, columns)) + [leave for some in over.values() for _, leave in some]
         self._leave = np.array(leaves, dtype=np.float32) if over else None
+
+    def silence(self, classes: int) -> F32:
+        """(F = 1, width): the share of a run in which the member hears nothing. classes: of the member."""
+        nothing = 0.0 if self._activation == "none" else -1000.0
+        share: F32 = self(np.full((1, 1, classes), nothing, dtype=np.float32))[0]
+        return share
 
     def __call__(self, raw: F32) -> F32:
         """raw: finite. New memory, float32."""

@@ -8,7 +8,18 @@ from streamclf.config import MAX_REACH_BACK_MS
 from streamclf.errors import PackError, RateError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.features.image import picture_shape
-from streamclf.model.pack import Encoded, Fbank, Image, LevelControl, LogMel, Manifest, Pack, Waveform
+from streamclf.model.pack import (
+    Encoded,
+    Fbank,
+    Image,
+    LevelControl,
+    LogMel,
+    Manifest,
+    Member,
+    MemberGate,
+    Pack,
+    Waveform,
+)
 from streamclf.types import F32, Shape
 
 MAX_RATE = 384_000
@@ -118,6 +129,14 @@ def check_members(manifest: Manifest, members: Sequence[Manifest]) -> None:
             raise PackError(f"its member {member.name} is a fused pack; name the members of that one instead")
         if member.hop_ms and own.shape is Shape.STATEFUL:
             raise PackError(f"its member {member.name} has a hop, but no windows; leave `hop_ms` out")
+        if member.gate is not None and own.shape is not Shape.WINDOW_ROW:
+            raise PackError(f"its member {member.name} has a gate, and is no window-row pack; leave `gate` out")
+        if (
+            own.shape is Shape.WINDOW_FRAMES
+            and member.name == manifest.when
+            and any(one.gate for one in manifest.members)
+        ):
+            raise PackError(f"its member {member.name} revises its rows, so it cannot open a gate; leave `gate` out")
         if member.hop_ms * own.rate > own.window * 1000:
             raise PackError(
                 f"its member {member.name} has a hop of {member.hop_ms} ms; at most a window of "
@@ -166,6 +185,18 @@ def _check_fused(manifest: Manifest) -> None:
             )
         if member.level is not None:
             _check_level(member.level)
+        if member.gate is not None:
+            _check_gate(manifest, member, member.gate)
+
+
+def _check_gate(manifest: Manifest, member: Member, gate: MemberGate) -> None:
+    if not manifest.when or member.name == manifest.when:
+        raise PackError(f"the member {member.name} has a gate; it needs another member that says `when`, so name one")
+    if not gate.labels or not 0.0 < gate.over < 1.0:
+        raise PackError(
+            f"the gate of the member {member.name} has {len(gate.labels)} labels and opens at {gate.over:g}; expected "
+            "one or more, and over 0 and under 1"
+        )
 
 
 def _check_level(level: LevelControl) -> None:
@@ -345,7 +376,12 @@ def _check_segmentation(manifest: Manifest) -> None:
         raise PackError(
             f"segmentation leaves at {own.leave:g} and enters at {own.enter:g}; expected 0 <= leave <= enter <= 1"
         )
-    if min(own.min_on_ms, own.min_off_ms, own.reach_back_ms, own.smoothing_ms) < 0:
+    if min(own.min_on_ms, own.min_off_ms, own.reach_back_ms, own.lag_ms, own.smoothing_ms) < 0:
         raise PackError("segmentation has a negative time; expected milliseconds from 0 up")
+    if own.lag_ms > MAX_REACH_BACK_MS or (own.lag_ms and not manifest.when):
+        raise PackError(
+            f"segmentation has a lag of {own.lag_ms} ms; expected at most {MAX_REACH_BACK_MS}, and a member that says "
+            "`when`"
+        )
     if own.reach_back_ms > MAX_REACH_BACK_MS:
         raise PackError(f"segmentation reaches back {own.reach_back_ms} ms; expected at most {MAX_REACH_BACK_MS}")

@@ -33,6 +33,7 @@ from streamclf.model.pack import (
     LogMel,
     Manifest,
     Member,
+    MemberGate,
     Pack,
     Segmentation,
     StateTensor,
@@ -73,6 +74,7 @@ _KEYS = {
     for struct in (
         Manifest,
         Member,
+        MemberGate,
         LogMel,
         LevelControl,
         Fbank,

@@ -86,6 +86,15 @@ class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One number, or a list of them."""
 
 
+class MemberGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which windows a member runs over: those in which the member that says `when` hears something."""
+
+    labels: tuple[str, ...]
+    """Its labels that open the gate."""
+    over: float
+    """The probability of one of them that opens it, over 0 and under 1."""
+
+
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pack that a fused pack is made of."""
 
@@ -97,6 +106,8 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Window packs: milliseconds between two runs at least, a multiple of 20; 0 for as often as there is time."""
     level: LevelControl | None = None
     """A slow gain in front of its log-mel features, as in `[features.level]`."""
+    gate: MemberGate | None = None
+    """Window packs: run over some windows only, as in `[members.gate]`; of the others its row is that of silence."""
 
 
 class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +124,9 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reach_back_ms: int = 0
     """Milliseconds by which an onset may be moved back, up to 5000, as far as scores were not under `leave`. Fused
     with `when`: as far as that member's scores were not under its own."""
+    lag_ms: int = 0
+    """Fused with `when`: milliseconds, up to 5000, that the other members may lag behind the sound, as long windows do.
+    An onset is then moved back over pauses of the member that says when, too, and an offset to where it heard last."""
     smoothing: Literal["none", "ema", "median"] = "none"
     """How scores are smoothed first: an exponential mean (`ema`) or a median."""
     smoothing_ms: int = 0

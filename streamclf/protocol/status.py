@@ -40,13 +40,24 @@ class FitnessStatus(msgspec.Struct):
     to_do: str
 
 
+class LoudnessStatus(msgspec.Struct):
+    """How loud the newest minute of a stream was. unit: dB(A) where it is calibrated, else dBFS."""
+
+    laeq: float
+    lafmax: float
+    l10: float
+    l50: float
+    l90: float
+    unit: str
+
+
 class StreamStatus(msgspec.Struct):
     """One stream. since_ms: of its state (Unix time). fitness: what is wrong with its microphone.
 
     rms_dbfs, peak_dbfs: of the last 200 ms, null while nothing comes. drift_ppm: how much faster the device's clock
     goes than ours; null in the first minute, and for recordings. backlog_ms: captured and not yet scored, null while
     nothing is scored. rows: those published, by pack. gain: what lifts it for the models, off, normalise or +20dB say;
-    levels are those before it.
+    levels are those before it. loudness: null before the first minute has ended, and where it is not measured.
     """
 
     name: str
@@ -69,6 +80,7 @@ class StreamStatus(msgspec.Struct):
     rows: dict[str, int]
     gain: str = "off"
     fitness: list[FitnessStatus] = []
+    loudness: LoudnessStatus | None = None
 
 
 class PackStatus(msgspec.Struct):

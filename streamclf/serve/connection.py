@@ -25,6 +25,9 @@ ADDRESS_MESSAGES = 1000.0  # of all clients of one address, but for this machine
 ADDRESS_BURST = 4000.0
 BYTES = 2e6  # a second, of one client; a microphone of 192 kHz sends 0.77e6. More is not refused but slowed down.
 BYTES_BURST = 4e6
+ALIVE = b"alive?"
+"""What the ping of `Subscriber` carries, and the pong brings back."""
+_PONG = bytes([0x80 | Opcode.PONG, 0x80 | len(ALIVE)])
 IGNORED = 16 * 1024  # bytes in all that a client may send which should only listen
 
 
@@ -105,6 +108,9 @@ class ServedConnection(ServerConnection):
         self._address = ""
         self._unparsed = bytearray()  # bound: what one read brings; nothing is read while something is in it
         self._parsing = False
+        # Whether the next byte begins a frame. The library's parser takes 20 us for a pong, of which each client sends
+        # one every two seconds: a twentieth of what 1,000 clients of 50 messages a second cost.
+        self._between = False
         self._full = False  # whether the handler has messages enough
         self._deaf = False  # whether nothing is looked at any more
         self._silenced = False  # whether it is read all the same
@@ -160,6 +166,8 @@ class ServedConnection(ServerConnection):
             if self._ignored > IGNORED:
                 self._flooded(f"more than {IGNORED} bytes came from a client that should only listen")
         elif not self._deaf:
+            if self._between and not self._unparsed and len(data) == len(ALIVE) + 6 and self._is_pong(data):
+                return
             self._unparsed += data
             if not self._parsing:
                 self._parse()
@@ -167,14 +175,7 @@ class ServedConnection(ServerConnection):
     def process_event(self, event: Event) -> None:
         """A frame came, or the request."""
         if isinstance(event, Frame):
-            if self._deaf:
-                return
-            now_s = self.loop.time()
-            if not self._allowance.take(1, now_s):
-                self._flooded(f"more than {MESSAGES:.0f} messages a second came from this client")
-                return
-            if self._shared is not None and not self._shared.take(1, now_s):
-                self._flooded(f"more than {ADDRESS_MESSAGES:.0f} messages a second came from this address")
+            if self._deaf or not self._is_allowed():
                 return
             if event.opcode is Opcode.PONG and self.watcher is not None:
                 self.watcher.pong()
@@ -197,10 +198,34 @@ class ServedConnection(ServerConnection):
         if not self._full and not self._deaf:
             portion = bytes(self._unparsed[:PORTION])
             del self._unparsed[:PORTION]
+            if self.request is None:
+                self._between = portion.endswith(b"\r\n\r\n")
+            else:
+                self._between = self._between and _are_whole(portion)
             super().data_received(portion)
             if self.watcher is not None and self.protocol.state is not OPEN:
                 self.watcher.leaving()
         self._settle()
+
+    def _is_pong(self, data: bytes) -> bool:
+        """Whether that is the answer to our ping and nothing else; it is dealt with then."""
+        mask = data[2:6]
+        if data[:2] != _PONG or bytes(byte ^ mask[at % 4] for at, byte in enumerate(data[6:])) != ALIVE:
+            return False
+        if self._is_allowed() and self.watcher is not None:
+            self.watcher.pong()
+        return True
+
+    def _is_allowed(self) -> bool:
+        """Whether the client may send one more message now; it is cut off where not."""
+        now_s = self.loop.time()
+        if not self._allowance.take(1, now_s):
+            self._flooded(f"more than {MESSAGES:.0f} messages a second came from this client")
+            return False
+        if self._shared is not None and not self._shared.take(1, now_s):
+            self._flooded(f"more than {ADDRESS_MESSAGES:.0f} messages a second came from this address")
+            return False
+        return True
 
     def _settle(self) -> None:
         """Read, or parse on, or neither."""
@@ -227,3 +252,16 @@ class ServedConnection(ServerConnection):
             self.watcher.flooded(why)
         else:
             self.transport.abort()
+
+
+def _are_whole(data: bytes) -> bool:
+    """Whether those are whole masked frames, where a frame begins."""
+    at = 0
+    while at + 2 <= len(data):
+        length, head = data[at + 1] & 0x7F, 6
+        if length == 126:
+            length, head = int.from_bytes(data[at + 2 : at + 4], "big"), 8
+        elif length == 127:
+            return False
+        at += head + length
+    return at == len(data)

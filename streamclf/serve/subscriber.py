@@ -31,7 +31,7 @@ from websockets.protocol import OPEN
 
 from streamclf import metrics
 from streamclf.protocol import wire
-from streamclf.serve.connection import ServedConnection
+from streamclf.serve.connection import ALIVE, ServedConnection
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Mailbox, Outgoing, answer
 from streamclf.serve.subscription import Channel
@@ -57,7 +57,7 @@ CODE_TRY_AGAIN = 1013
 WRITE_LIMIT, SEND_BUFFER = (16 * 1024, 4 * 1024), 24 * 1024
 READERS_WRITE_LIMIT, READERS_SEND_BUFFER = (64 * 1024, 16 * 1024), 64 * 1024
 
-_PING = Frame(Opcode.PING, b"alive?").serialize(mask=False)
+_PING = Frame(Opcode.PING, ALIVE).serialize(mask=False)
 
 
 class Subscriber:

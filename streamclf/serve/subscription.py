@@ -310,8 +310,8 @@ class Channel:
         return Outgoing(frame, part.place, group.seqs[part.start], seq, part.stop - part.start, decided_ns)
 
     def _pick(self, rows: F32, min_prob: float) -> npt.NDArray[np.intp]:
-        best = rows.max(axis=0)
-        keep = np.flatnonzero(best >= min_prob)
+        best = rows[0] if len(rows) == 1 else rows.max(axis=0)
+        keep: npt.NDArray[np.intp] = (best >= np.float32(min_prob)).nonzero()[0]
         if self.spec.top_k is not None:
             keep = keep[np.argsort(-best[keep], kind="stable")[: self.spec.top_k]]
         return keep

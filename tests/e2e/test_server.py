@@ -333,3 +333,22 @@ def test_many_that_leave_at_once_write_no_line_each(caplog: pytest.LogCaptureFix
 
     run(main)
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_bytes_within_a_message_are_no_pong_whatever_they_look_like() -> None:
+    pong = bytes([0x8A, 0x86]) + bytes(4) + b"alive?"
+
+    async def main() -> None:
+        async with serving() as server:
+            client = await RawClient.websocket(server.port)
+            await client.message()
+            client.writer.write(bytes([0x82, 0x80 | 20]) + bytes(4) + bytes(8))
+            for _ in range(10):  # the server's side reads that alone
+                await asyncio.sleep(0.001)
+            client.writer.write(pong)
+            answer = await asyncio.wait_for(client.message(), 20)
+            client.close()
+
+        assert (answer["type"], answer["code"]) == ("error", "bad-push")
+
+    run(main)

@@ -96,8 +96,9 @@ def test_rows_that_companions_change_are_found(tmp_path: Path) -> None:
     last.input[0] = "mixed"
     graph.graph.node.insert(len(graph.graph.node) - 1, mean)
     graph.graph.node.insert(len(graph.graph.node) - 1, mixed)
-    (problem,) = verify(put(pack, tmp_path / "mixed", graph.SerializeToString())).problems
-    assert problem.startswith("companions in the batch changes rows by up to")
+    # windows of one stream that come at once are companions as well, so other checks find it, too
+    problems = verify(put(pack, tmp_path / "mixed", graph.SerializeToString())).problems
+    assert any(problem.startswith("companions in the batch changes rows by up to") for problem in problems)
 
 
 @pytest.mark.parametrize("wrong", [True, False])

@@ -16,7 +16,7 @@ class Proxy:
         self.port = 0
         self._target = port
         self._strip = strip
-        self._told = told or {}
+        self.told = told or {}
 
     async def start(self) -> None:
         """Listen; `port` is known then."""
@@ -37,9 +37,9 @@ class Proxy:
                 writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
             path = path.removeprefix(self._strip) or "/"
-            known = {name.lower() for name in self._told}
+            known = {name.lower() for name in self.told}
             lines = [line for line in lines if line.partition(":")[0].lower() not in known]
-            lines += [f"{name}: {value}" for name, value in self._told.items()]
+            lines += [f"{name}: {value}" for name, value in self.told.items()]
             target_reader, target = await asyncio.open_connection("127.0.0.1", self._target)
             try:
                 target.write("\r\n".join([f"{method} {path} {version}", *lines, "", ""]).encode("latin-1"))

@@ -298,3 +298,22 @@ def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_a_loopback_bind_needs_none(host: str) -> None:
     check_bind(ServerSettings(host=host))
+
+
+def test_who_comes_through_the_proxy_that_lets_people_in_is_admin() -> None:
+    access = Access(replace(SETTINGS, host="0.0.0.0", behind="172.30.32.2"))
+
+    for peer, role in (("172.30.32.2", Role.ADMIN), ("::ffff:172.30.32.2", Role.ADMIN)):
+        assert access.role_of(shown(), [], peer=peer, socket=True) is role
+        assert access.check_host(["homeassistant.local:8123"], peer=peer) is None
+    for peer in ("172.30.32.3", "127.0.0.1", ""):
+        refused = access.role_of(shown(X_Forwarded_For="172.30.32.2"), [], peer=peer, socket=True)
+        assert isinstance(refused, Refusal)
+        assert access.check_host(["homeassistant.local:8123"], peer=peer) is not None
+    # a page of another site is no page of ours there either
+    assert access.check_origin(shown(Origin="https://evil.example", X_Forwarded_Host="homeassistant.local:8123"))
+
+
+def test_where_no_proxy_is_named_none_is_trusted() -> None:
+    assert not Access(SETTINGS).trusts("")
+    assert not Access(SETTINGS).trusts("172.30.32.2")

@@ -12,10 +12,12 @@ from streamclf.audio.ring import Ring
 from streamclf.commands.models import models
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
+from streamclf.engine.offline import run_blocks
 from streamclf.engine.stream import Stream
 from streamclf.errors import PackError, RateError, UsageError
 from streamclf.model.adopt.adoption import species_labels
 from streamclf.model.loader import load_pack
+from streamclf.model.pack import Waveform
 from streamclf.model.session import Session
 from streamclf.types import FrameScores
 
@@ -135,3 +137,33 @@ def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
         add(tmp_path, str(tmp_path / "m.onnx"), *labels, *SAID)
     with pytest.raises(UsageError, match=r"--rate belongs to an \.onnx file, and yamnet is none"):
         add(tmp_path, "yamnet", "--rate", "8000")
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "expected"),
+    [
+        ("Perch_v2.onnx", (), Waveform(normalise="mean-peak", gain=0.25)),
+        ("perch.onnx", ("--waveform", "normalise=none"), Waveform()),
+        ("birds.onnx", (), Waveform()),
+    ],
+)
+def test_perch_hears_windows_without_their_mean_and_with_a_peak_of_a_quarter(
+    tmp_path: Path, name: str, more: tuple[str, ...], expected: Waveform
+) -> None:
+    source = graph(tmp_path / name, window=160_000, classes=5)
+    said = ("--rate", "32000", "--licence", "Apache-2.0", *more)
+    told = add(tmp_path, str(source), "--labels", str(species(tmp_path / "labels.txt", 5)), *said)
+    (folder,) = (tmp_path / "models").iterdir()
+    pack = load_pack(folder)
+    assert pack.manifest.features == expected
+    assert ("peak brought to 0.25" in told) == (expected.gain == 0.25)
+    if expected.gain != 0.25:
+        return
+    engine = Engine([PackRunner(pack, Session(pack))])
+    wave = np.sin(np.arange(160_000) / 7).astype(np.float32)
+    best = []
+    for at, samples in enumerate((0.02 * wave, 0.8 * wave)):
+        outputs = run_blocks(engine, f"s{at}", rate=32_000, blocks=[samples])
+        best.append(max(float(one.rows.max()) for some in outputs for one in some if isinstance(one, FrameScores)))
+    # the graph gives sigmoid(40 * mean |x| - 2): of a sine with a peak of 0.25 that is 2 / pi * 0.25
+    assert best == pytest.approx([1 / (1 + np.exp(2 - 40 * 0.5 / np.pi))] * 2, abs=1e-2)

@@ -1,6 +1,7 @@
 """Rules by example: each gate with its sentence, visits, digests, and what is remembered."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import LATENESS_NS, RuleBook
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location, Period, TimeRange
-from streamclf.alerts.rules.rule import Per, Rule, RuleStage, clip_ms
+from streamclf.alerts.rules.rule import FIRSTS, Per, Rule, RuleStage, clip_ms
 from streamclf.alerts.rules.sun import Sun
 from streamclf.alerts.rules.template import Template
 from streamclf.clock import NS_PER_SECOND
@@ -360,3 +361,26 @@ def test_ids_depend_on_what_was_told_alone() -> None:
 def test_a_message_can_say_why() -> None:
     why = rule(min_peak=0.5, sun=(Sun.DAY,), message=Template.parse("{label}: {why}"))
     assert Listener(why).hear(opened())[0].message == "robin: robin peak 0.80 >= 0.50; sun: it is day"
+
+
+def test_rare_is_what_the_pack_knows_of_the_place_and_nothing_is_told_where_nobody_knows() -> None:
+    robin = opened()
+    place = replace(BERLIN, likely=lambda pack, label, day: {"robin": 0.04}.get(label))
+    for most, told in ((0.1, True), (0.04, True), (0.01, False)):
+        listener = Listener(rule(max_likely=most))
+        listener.book = RuleBook(listener.book.rules, place=place, memory=RuleMemory())
+        assert bool(listener.hear(robin)) is told
+    assert listener.why(robin)["likely"].text == "likely here 0.04 > 0.01"
+    unknown = Listener(rule(max_likely=1.0))
+    assert not unknown.hear(robin)
+    assert unknown.why(robin)["likely"].text == "how likely robin is here is not known, rule wants at most 1"
+
+
+def test_the_first_of_the_season_was_away_for_three_months() -> None:
+    day_s = 86_400
+    listener = Listener(rule(first_days=FIRSTS["season"]))
+    heard = [bool(listener.hear(opened(at_s=day * day_s))) for day in (0, 1, 80, 169, 260)]
+    assert heard == [True, False, False, False, True]
+    again = opened(at_s=261 * day_s)
+    listener.hear(again)
+    assert listener.why(again)["first"].text == "heard yesterday, rule wants the first of the season"

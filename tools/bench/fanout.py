@@ -83,7 +83,7 @@ def rss_kib() -> int:
         return int(statm.read().split()[1]) * 4
 
 
-class Delivery(NamedTuple):
+class FanoutTurn(NamedTuple):
     """What one turn of one way gave: CPU of the server a message (us), its share of a core (%), bytes of a message."""
 
     us: float
@@ -123,7 +123,7 @@ class Talk:
         self._process.wait(20)
 
 
-def turn(way: str, clients: int, seconds: float, *, classes: int, size: int, tools: Path) -> Delivery:
+def turn(way: str, clients: int, seconds: float, *, classes: int, size: int, tools: Path) -> FanoutTurn:
     """One server, its clients, so many seconds."""
     own = [sys.executable, __file__, "--serve", "--classes", str(classes)]
     theirs = [str(tools / "bin" / "python"), str(ROOT / "tools" / "bench" / "fanout_peers.py"), way, str(size)]
@@ -145,7 +145,7 @@ def turn(way: str, clients: int, seconds: float, *, classes: int, size: int, too
     if heard["ended"] or not heard["messages"]:
         raise RuntimeError(f"{way}: {heard['ended']} clients were lost, {heard['messages']} messages came")
     cpu_s = after["cpu_s"] - before["cpu_s"]
-    return Delivery(
+    return FanoutTurn(
         1e6 * cpu_s / heard["messages"],
         100 * cpu_s / spent,
         heard["bytes"] / heard["messages"],
@@ -187,13 +187,13 @@ def main() -> None:
         asyncio.run(serve(options.classes))
         return
     tools = prepared(options.ways)
-    size, turns = 200, {way: [] for way in options.ways}  # type: tuple[int, dict[str, list[Delivery]]]
+    size, turns = 200, {way: [] for way in options.ways}  # type: tuple[int, dict[str, list[FanoutTurn]]]
     for _ in range(options.rounds):
         for way in options.ways:
             got = turn(way, options.clients, options.seconds, classes=options.classes, size=size, tools=tools)
             turns[way].append(got)
             size = round(got.size) if way == "streamclf" else size
-    least = {way: Delivery(*map(min, zip(*each, strict=True))) for way, each in turns.items()}
+    least = {way: FanoutTurn(*map(min, zip(*each, strict=True))) for way, each in turns.items()}
     floor = least["raw"].us if "raw" in least else float("nan")
     print(f"{options.clients} clients, 50 messages a second, the least of {options.rounds} turns\n")
     print("| server | CPU a message, us | of raw | a core, % | lag p50, ms | p99 | KiB an idle client | bytes |")

@@ -95,7 +95,7 @@ async def picows() -> tuple[int, Send]:
 
     transports: set[Any] = set()
 
-    class Listener(WSListener):  # type: ignore[misc]
+    class PicowsClient(WSListener):  # type: ignore[misc]
         def on_ws_connected(self, transport: Any) -> None:
             transports.add(transport)
 
@@ -105,7 +105,7 @@ async def picows() -> tuple[int, Send]:
         def on_ws_frame(self, transport: Any, frame: Any) -> None:
             pass
 
-    server = await ws_create_server(lambda request: Listener(), "127.0.0.1", 0, backlog=1024)
+    server = await ws_create_server(lambda request: PicowsClient(), "127.0.0.1", 0, backlog=1024)
 
     def send(data: bytes) -> None:
         for transport in transports:

@@ -256,10 +256,13 @@ def live(seconds: float) -> dict[str, float]:
             "ONNX Runtime alone": [*own, "runtime"],
             "the daemon, spectrum always": run,
             "the daemon, spectrum where it is watched": run,
+            "the daemon, that and no loudness": run,
         }
         started = {}
         for name, command in commands.items():
-            extra = {"STREAMCLF_SERVER_PICTURE": "watched"} if "watched" in name else {}
+            extra = {} if "always" in name else {"STREAMCLF_SERVER_PICTURE": "watched"}
+            if "no loudness" in name:
+                extra["STREAMCLF_LOUDNESS_ENABLED"] = "false"
             if "daemon" in name:
                 command = [*run[:-3], "--port", str(free_port()), "--no-store"]
             started[name] = subprocess.Popen(

@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 from streamclf.audio.ring import Hole, Ring
-from streamclf.audio.rtp import Packet, Piece, Reorder
+from streamclf.audio.rtp import Arrived, Packet, Reorder
 from streamclf.audio.sources.push import PushSource
 from streamclf.audio.sources.spec import parse_source
 from streamclf.audio.wake import Wake
@@ -110,7 +110,7 @@ class Checked:
             return
         self._write_all(self._order.push(Packet((FIRST + number * SIZE) % 2**32, 1, sound[:, np.newaxis])))
 
-    def _write_all(self, pieces: list[Piece]) -> None:
+    def _write_all(self, pieces: list[Arrived]) -> None:
         for piece in pieces:
             self._ring.skip(piece.lost, "lost")
             self._ring.write(piece.samples[:, 0])

@@ -195,13 +195,13 @@ class _Reader(TableReader):
         """What `[place]` has to say for these keys; nothing is told where it has mistakes of its own."""
         if place is None:
             return
-        for key in ("time", "sun", "first", "days", "digest"):
-            if not getattr(table, key):
+        for key in ("time", "sun", "first", "days", "digest", "max_likely"):
+            if getattr(table, key) in (None, ()):
                 continue
             if not place.timezone:
                 hint = f"add [place] with timezone = {EXAMPLES['timezone']}"
                 self.wrong((*path, key), "needs the time of day where the microphones are", hint)
-            if key == "sun" and place.latitude is None:
+            if key in ("sun", "max_likely") and place.latitude is None:
                 hint = f"add [place] with latitude = {EXAMPLES['latitude']}, longitude = {EXAMPLES['longitude']}"
                 self.wrong((*path, key), "needs to know where the microphones are", hint)
 

@@ -1,9 +1,9 @@
 """The gates of a rule: conditions in a fixed order, each with what was found, what is wanted, and a sentence.
 
-An event goes through the first group by itself: stage, stream, peak, mean, duration, level, time, sun, unless. What
-then would be told, an event or a visit of several, goes through the second: count, cool-down, first. A rule has only
-the gates that it asks for. All of them are looked at, also behind one that failed: a person who asks why wants to see
-the whole. The first group depends on its arguments alone; the second on what the rule remembers.
+An event goes through the first group by itself: stage, stream, peak, mean, duration, level, time, sun, likely, unless.
+What then would be told, an event or a visit of several, goes through the second: count, cool-down, first. A rule has
+only the gates that it asks for. All of them are looked at, also behind one that failed: a person who asks why wants to
+see the whole. The first group depends on its arguments alone; the second on what the rule remembers.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from streamclf.alerts.alert import Gate
 from streamclf.alerts.rules.memory import Draft, Slot
 from streamclf.alerts.rules.place import Location
-from streamclf.alerts.rules.rule import Per, Rule, RuleStage
+from streamclf.alerts.rules.rule import FIRSTS, Per, Rule, RuleStage
 from streamclf.alerts.rules.spans import exact_span, round_span
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.events import StoredEvent
@@ -53,6 +53,8 @@ def event_gates(rule: Rule, event: StoredEvent, *, place: Location, on: Sequence
         wanted = " or ".join(rule.sun)
         text = f"sun: it is {sun}" if sun in rule.sun else f"sun: it is {sun}, rule wants {wanted}"
         gates.append(Gate("sun", sun in rule.sun, sun.value, wanted, text))
+    if rule.max_likely is not None:
+        gates.append(_rare(event, rule.max_likely, place))
     if rule.unless:
         wanted, found = ", ".join(rule.unless), ", ".join(on)
         text = f"{found} on at the same time" if on else f"no {wanted} at the same time"
@@ -106,6 +108,17 @@ def _at_least(name: str, value: float, wanted: float, *, what: str, unit: str = 
     return Gate(name, passed, found, least, f"{what} {found} {'>=' if passed else '<'} {least}")
 
 
+def _rare(event: StoredEvent, most: float, place: Location) -> Gate:
+    day = place.local(event.onset_ns).date()
+    found = None if place.likely is None else place.likely(event.pack, event.label, day)
+    wanted = f"{most:g}"
+    if found is None:
+        text = f"how likely {event.label} is here is not known, rule wants at most {wanted}"
+        return Gate("likely", False, "unknown", wanted, text)
+    rare = found <= most
+    return Gate("likely", rare, f"{found:.2g}", wanted, f"likely here {found:.2g} {'<=' if rare else '>'} {wanted}")
+
+
 def _duration(event: StoredEvent, wanted_ns: int) -> Gate:
     end_ns = event.decided_ns if event.offset_ns is None else event.offset_ns
     so_far = "" if event.stage == "close" else " so far"
@@ -132,7 +145,7 @@ def _cooldown(at_ns: int, last_ns: int | None, cooldown_ns: int) -> Gate:
 
 
 def _first(today: int, last: int | None, days: int) -> Gate:
-    wanted = "first of the day" if days == 1 else f"first in {days} days"
+    wanted = {1: "first of the day", FIRSTS["season"]: "first of the season"}.get(days, f"first in {days} days")
     passed = last is None or last <= today - days
     if last is None:
         value = "never heard"

@@ -1,8 +1,9 @@
 """The site of a rules file: its time zone and, for the sun, its coordinates. Ranges of the local clock."""
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Self
 
@@ -11,6 +12,9 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.times import MINUTES_PER_DAY, minutes_of
 
 _TO = re.compile(r"\s*(?:-|–|\bto\b)\s*")  # noqa: RUF001 - as people write it
+
+
+Likely = Callable[[str, str, date], float | None]
 
 
 class Period(StrEnum):
@@ -22,11 +26,15 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the microphones are. Latitude and longitude in degrees, north and east positive; None where not given."""
+    """Where the microphones are. Latitude and longitude in degrees, north and east positive; None where not given.
+
+    likely: of a pack, a label and a day how likely the label is here, None where nobody knows.
+    """
 
     timezone: tzinfo = UTC
     latitude: float | None = None
     longitude: float | None = None
+    likely: Likely | None = field(default=None, compare=False)
 
     def local(self, at_ns: int) -> datetime:
         """The local date and time, whole microseconds."""

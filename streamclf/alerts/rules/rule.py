@@ -13,6 +13,11 @@ MESSAGE = Template.parse("{label} on {streams} at {time}, peak {peak:.2f}")
 DIGEST_MESSAGE = Template.parse("{count} heard up to {at:%H:%M}: {labels}")
 
 
+FIRSTS = {"day": 1, "season": 90}
+"""What `first` may be, and the local days in which it has to be the first. A season: who was away for three months and
+comes back is new in the year."""
+
+
 class RuleStage(StrEnum):
     """When an event is judged: at its opening, as soon as it has shown all that is wanted, or at its end."""
 
@@ -34,7 +39,8 @@ class Rule:
 
     labels, unless: label ids, `group:NAME` or `*`. streams: () is every stream. level_dbfs: at least this loud.
     count, within_ns: so many events in that time. first_days: not heard on this local day and the days before it,
-    so many days in all (1: first of the day). merge_ns: the same label on other streams in this time is the same visit.
+    so many days in all (1: first of the day). max_likely: by what the pack knows of the place. merge_ns: the same label
+    on other streams in this time is the same visit.
     clip_ms: longest clip of what the rule listens to.
     """
 
@@ -53,6 +59,7 @@ class Rule:
     within_ns: int = 0
     cooldown_ns: int = 0
     first_days: int | None = None
+    max_likely: float | None = None
     per: Per = Per.LABEL
     merge_ns: int = 0
     digest: Period | None = None

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from streamclf.alerts.rules.place import Period, TimeRange
-from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, Rule, RuleStage
+from streamclf.alerts.rules.rule import DIGEST_MESSAGE, FIRSTS, MESSAGE, Per, Rule, RuleStage
 from streamclf.alerts.rules.sun import Sun
 from streamclf.alerts.rules.template import Template
 from streamclf.times import span_ns
@@ -62,7 +62,9 @@ class RuleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     cooldown_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
     """The last one told is so many seconds ago."""
     first: str | None = None
-    """It is the first of the local day."""
+    """It is the first of the local `day`, or of the `season`: not heard in 90 local days."""
+    max_likely: Probability | None = None
+    """Its species is at most so likely at `[place]` in this week, by its pack (birdnet); needs `latitude`."""
     days: Annotated[int, Meta(ge=1, le=3660)] | None = None
     """It is the first in so many local days; in place of `first`."""
     per: Per = Per.LABEL
@@ -98,6 +100,7 @@ EXAMPLES = {
     "within_min": "10",
     "cooldown_s": "600",
     "first": '"day"',
+    "max_likely": "0.1",
     "days": "30",
     "per": '"label"',
     "merge_ms": "2000",
@@ -111,7 +114,7 @@ CHOICES = {
     "sun": tuple(Sun),
     "per": tuple(Per),
     "digest": tuple(Period),
-    "first": ("day",),
+    "first": tuple(FIRSTS),
 }
 
 
@@ -133,7 +136,7 @@ def listed(names: Names) -> tuple[str, ...]:
 
 def rule_of(table: RuleTable, *, sinks: tuple[str, ...]) -> Rule:
     """The rule of a table that was found good. sinks: of the file; a rule that names none goes to all of them."""
-    first_days = table.days if table.first is None else 1
+    first_days = table.days if table.first is None else FIRSTS[table.first]
     message = DIGEST_MESSAGE if table.digest else MESSAGE
     return Rule(
         name=table.name,
@@ -151,6 +154,7 @@ def rule_of(table: RuleTable, *, sinks: tuple[str, ...]) -> Rule:
         within_ns=round((table.within_min or 0) * 60 * _NS_PER_S),
         cooldown_ns=round(table.cooldown_s * _NS_PER_S),
         first_days=first_days,
+        max_likely=table.max_likely,
         per=table.per,
         merge_ns=table.merge_ms * _NS_PER_MS,
         digest=table.digest,

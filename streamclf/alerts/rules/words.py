@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from streamclf.alerts.rules.place import Location
-from streamclf.alerts.rules.rule import Per, Rule, RuleStage
+from streamclf.alerts.rules.rule import FIRSTS, Per, Rule, RuleStage
 from streamclf.alerts.rules.spans import exact_span
 
 
@@ -20,6 +20,7 @@ def conditions(rule: Rule) -> str:
         " or ".join(map(str, rule.time)),
         " or ".join(rule.sun),
         f"{rule.count} in {exact_span(rule.within_ns)}" if rule.count is not None else "",
+        f"likely here by {rule.max_likely:g} at most" if rule.max_likely is not None else "",
         _first(rule),
     ]
     return _joined(parts) or "it has begun"
@@ -50,7 +51,8 @@ def place_in_words(place: Location) -> str:
 def _first(rule: Rule) -> str:
     if rule.first_days is None:
         return ""
-    return "first of the day" if rule.first_days == 1 else f"first in {rule.first_days} days"
+    named = {1: "first of the day", FIRSTS["season"]: "first of the season"}
+    return named.get(rule.first_days, f"first in {rule.first_days} days")
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import socket
 import time
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from streamclf.audio.rtp import FORMS, Packet, Piece, Reorder, parse
+from streamclf.audio.rtp import FORMS, Arrived, Packet, Reorder, parse
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, check_channel
 from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_RATE, Option, SourceKind, whole
 from streamclf.audio.sources.spec import SourceSpec
@@ -82,7 +82,7 @@ class UdpSource(Feeder):
         last_s = time.monotonic()
         intake.notify(StreamState.WAITING, f"nobody has sent anything to {self.description} yet")
         while not self._stopping.is_set():
-            pieces: list[Piece] = []
+            pieces: list[Arrived] = []
             packets = self._receive(self._hold_ms / 1000 if order.holds else SILENCE_S)
             now_s = time.monotonic()
             for packet in packets:
@@ -106,7 +106,7 @@ class UdpSource(Feeder):
                               f"{self.description}; some packets are refused: {self._why}")  # fmt: skip
         return "stopped"
 
-    def _write(self, intake: Intake, mix: Mixer, pieces: list[Piece]) -> None:
+    def _write(self, intake: Intake, mix: Mixer, pieces: list[Arrived]) -> None:
         arrived_ns = time.time_ns()
         for index, piece in enumerate(pieces):
             if piece.anew:

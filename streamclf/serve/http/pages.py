@@ -90,7 +90,7 @@ class Pages:
 
     def respond(self, request: Request, peer: str) -> Answer | Role:
         """The answer, now or soon; or the role of a caller that may open a websocket. peer: the sender's address."""
-        if why := self._access.check_host(request.headers.get_all("Host")):
+        if why := self._access.check_host(request.headers.get_all("Host"), peer=peer):
             return _refuse(HTTPStatus.FORBIDDEN, "host", why)
         path = self._below_base(request.path.partition("?")[0])
         origins = request.headers.get_all("Origin")

@@ -88,6 +88,7 @@ class Card implements Entry {
     this.facts.set(s.drift, driftOf(stream));
     this.facts.set(s.backlog, backlogOf(stream));
     this.facts.set(s.captured, s.span(stream.captured_s));
+    if (stream.loudness) this.facts.set(s.loudness, s.loudnessText(stream.loudness));
     this.unfit ||= stream.fitness.length > 0;
     if (this.unfit) this.facts.set(s.fitness, fitnessOf(stream), stream.fitness.length ? "warn" : "good");
   }

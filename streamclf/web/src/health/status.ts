@@ -19,6 +19,16 @@ export interface FitnessStatus {
   to_do: string;
 }
 
+/** How loud the newest minute was. */
+export interface LoudnessStatus {
+  laeq: number;
+  lafmax: number;
+  l10: number;
+  l50: number;
+  l90: number;
+  unit: string;
+}
+
 export interface StreamStatus {
   name: string;
   source: string;
@@ -39,6 +49,7 @@ export interface StreamStatus {
   xruns: number | null;
   rows: Record<string, number>;
   fitness: FitnessStatus[];
+  loudness?: LoudnessStatus | null;
 }
 
 export interface PackStatus {

@@ -35,6 +35,9 @@ export const streams = {
   backlog: "Not yet scored",
   milliseconds: (value: number): string => `${number(value, value < 10 ? 1 : 0)} ms`,
   captured: "Sound so far",
+  loudness: "Last minute",
+  loudnessText: ({ laeq, lafmax, l10, l90, unit }: { laeq: number; lafmax: number; l10: number; l90: number; unit: string }): string =>
+    `LAeq ${number(laeq, 1)} ${unit}, at most ${number(lafmax, 1)}, L10 ${number(l10, 1)}, L90 ${number(l90, 1)}`,
   span,
   size,
   number,
