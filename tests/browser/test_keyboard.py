@@ -27,7 +27,7 @@ visit_ms = 0
 [server]
 listening = true
 """
-RULES = '[sink.file]\ntype = "ndjson"\npath = "alerts.ndjson"\n[[rule]]\nname = "first"\nlabels = ["loud"]\n'
+RULES = '[sink.file]\ntype = "ndjson"\npath = "{folder}/alerts.ndjson"\n[[rule]]\nname = "first"\nlabels = ["loud"]\n'
 
 
 def tab_to(page: Page, wanted: Locator, *, back: bool = False) -> None:
@@ -46,7 +46,7 @@ def tab_to(page: Page, wanted: Locator, *, back: bool = False) -> None:
 def page(tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> Any:
     """Live, on two streams, one of which has a burst every three seconds. No pointer comes near it."""
     (tmp_path / "config.toml").write_text(CONFIG)
-    (tmp_path / "rules.toml").write_text(RULES)
+    (tmp_path / "rules.toml").write_text(RULES.replace("{folder}", str(tmp_path)))
     sound = bursts(tmp_path / "garden.wav", [1.0], seconds=3.0)
     running = daemon(
         "--source", f"file:{sound}#loop=yes&name=garden", "--source", f"push:phone,{RATE}",

@@ -3,8 +3,8 @@
     limit             questions in the answer, 1 to 100, default 20
 
 `{"questions": [{"event", "why"}], "waiting", "learnt": [{"label", "pack", "right", "wrong", "now", "proposed",
-"dropped", "lost"}]}`. `event` is one of /v1/events; `why` is `near` where it lies near to where right and wrong ones
-part, `new` where it is unlike all that was answered. `waiting` counts what is not answered. Of each label that was
+"dropped", "lost"}]}`. `event` is one of /v1/events; `why` is `new` where it is unlike all that was answered, and `many`
+where it stands for many that are like it. `waiting` counts what is not answered. Of each label that was
 answered, `now` are its thresholds and `proposed` those that its answers lead to, null where none are better:
 `{"enter", "leave", "min_on_ms"}`; of the wrong ones `dropped` lie below, of the right ones `lost`. Answer with `mark`,
 and where `pack` is made of what was taught with `teach`; `adjust` takes what is proposed.
@@ -12,7 +12,7 @@ and where `pack` is made of what was taught with `teach`; `adjust` takes what is
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +21,10 @@ import msgspec
 
 from streamclf.alerts.review import Doubtful, cut, ordered
 from streamclf.clock import NS_PER_SECOND
+from streamclf.engine.heads import normalised
 from streamclf.serve.http.route import Query, Reply
 from streamclf.serve.query import asked
+from streamclf.store import taught
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, query
 from streamclf.store.moments import moments_of
@@ -88,11 +90,13 @@ class Reviewing:
         with closing(reader(self._folder)) as connection:
             waiting = _some(connection, since_ns, marked=False)
             answered = _some(connection, since_ns, marked=True)
+            classes, examples = taught.classes(connection), taught.examples(connection)
             numbers = moments_of(connection, [event.id for event in (*waiting, *answered)])
         events = [*waiting, *answered]
-        chosen = ordered([_heard(event, numbers) for event in events], most=wish.limit)
+        heard = [_heard(event, numbers) for event in events]
+        chosen = ordered([*heard, *_shown({one.key for one in heard}, classes, examples)], most=wish.limit)
         found = ReviewAnswer(
-            [QuestionEntry(events[at], "new" if new else "near") for at, new in chosen],
+            [QuestionEntry(events[at], "new" if new else "many") for at, new in chosen],
             len(waiting),
             _learnt(answered),
         )
@@ -106,7 +110,24 @@ def _some(connection: sqlite3.Connection, since_ns: int, *, marked: bool) -> lis
 
 def _heard(event: StoredEvent, numbers: Mapping[str, F32]) -> Doubtful:
     right = None if not event.mark else event.mark == "right"
-    return Doubtful(f"{event.pack}/{event.label}", event.peak, event.enter, numbers.get(event.id), right)
+    return Doubtful(f"{event.pack}/{event.label}", event.peak, numbers.get(event.id), right)
+
+
+def _shown(
+    keys: Collection[str], classes: Sequence[taught.TaughtClass], examples: Sequence[taught.Example]
+) -> list[Doubtful]:
+    """What the classes among `keys` were taught by: of each example what is most like its class."""
+    weights = {one.label: one.weights for one in classes}
+    found = []
+    for example in examples:
+        head, numbers = weights.get(example.label), example.numbers
+        if head is None or len(head) != numbers.shape[1] + 1 or not len(numbers):
+            continue
+        most = numbers[int((normalised(numbers) @ head[:-1]).argmax())]
+        # the pack is `taught`, or `taught-HOST`, and no other label of any pack is called as one of its own
+        own = [key for key in keys if key.startswith("taught") and key.endswith(f"/{example.label}")]
+        found += [Doubtful(key, 1.0, most, example.said == "is", shown=True) for key in own]
+    return found
 
 
 def _learnt(answered: Sequence[StoredEvent]) -> list[LearntEntry]:

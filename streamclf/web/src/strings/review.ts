@@ -13,7 +13,7 @@ export const review = {
   is: (name: string): string => `Is this “${name}”?`,
   when: (day: string, clock: string, stream: string, length: string): string => `${day} ${clock} on ${stream}, for ${length}`,
   why: {
-    near: (peak: number, enter: number): string => `It reached ${percent(peak)}, near where right and wrong ones part (begins at ${percent(enter)}).`,
+    many: (peak: number, enter: number): string => `It stands for many like it (reached ${percent(peak)}, begins at ${percent(enter)}).`,
     new: (peak: number, enter: number): string => `It sounds unlike what was answered so far (reached ${percent(peak)}, begins at ${percent(enter)}).`,
   },
   noClip: "No clip is kept of it. With [clips] enabled = true events can be heard again.",

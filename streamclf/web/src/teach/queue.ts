@@ -16,8 +16,8 @@ const FEW = 3;
 
 interface Question {
   event: StoredEvent;
-  /** near: to its threshold; new: unlike what is known. */
-  why: "near" | "new";
+  /** many: it stands for many that are like it; new: unlike what is known. */
+  why: "many" | "new";
 }
 
 interface Learnt {
