@@ -40,8 +40,8 @@ def find(like: str | None, at: str | None, stream: str | None, limit: int, confi
         found = find_alike(connection, event=event, stream=stream or "", at_ns=at_ns, limit=limit)
     if found is None:
         raise StreamclfError(
-            "nothing is kept of how that sounded: moments are kept while a pack runs that gives embeddings, such as "
-            "everyday or yamnet"
+            "nothing is kept of how that sounded: an event's moment is kept some seconds after its end, and only while "
+            "a pack runs that gives embeddings, such as everyday or yamnet"
         )
     rows = [
         (f"{one.likeness:.3f}", local_time(one.at_ns), one.stream, one.label, short_id(one.event) if one.event else "")

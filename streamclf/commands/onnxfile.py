@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import BadZipFile
 
 import click
 import numpy as np
@@ -248,9 +249,13 @@ def _array(path: Path) -> F32:
     try:
         if path.suffix in (".csv", ".txt"):
             return np.atleast_1d(np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, dtype=np.float32))
-        found = np.load(path, allow_pickle=False)
-        return np.asarray(found[found.files[0]] if hasattr(found, "files") else found, dtype=np.float32)
-    except (OSError, ValueError, IndexError, TypeError) as fault:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            values = np.asarray(found[found.files[0]] if hasattr(found, "files") else found)
+        if np.iscomplexobj(values):
+            raise TypeError("its values are complex")
+        return values.astype(np.float32)
+    except (OSError, ValueError, IndexError, TypeError, EOFError, MemoryError, BadZipFile) as fault:
         raise UsageError(
             f"{path} cannot be read as an array ({plain(str(fault))}); give what numpy.save wrote"
         ) from None

@@ -19,7 +19,7 @@ from streamclf.store.shortid import short_id
 from streamclf.store.species import HeardLabel, SpeciesPage, heard_labels, species_page
 from streamclf.text import nearest, plain
 
-HELP = "Show which labels were ever heard here, or all of one of them."
+HELP = "Show who was ever heard here, or all of one species."
 _BAR = 40
 _DAYS = 14
 

@@ -95,6 +95,9 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Megabytes left free to others: below it clips and score rows wait, and the oldest of them are deleted."""
     ballast_mb: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
     """Megabytes of a file that is given up when the disk is full, so that deletion still has room to work."""
+    moments: bool = True
+    """Whether it is kept what events, and moments between them, sounded like, as a pack's embeddings: 2 KB each, 50,000
+    at most. What is taught learns from them, and `find` goes through them."""
 
 
 class ScoresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

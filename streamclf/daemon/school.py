@@ -48,6 +48,7 @@ _REFIT_S = (
     3600.0,
     21_600.0,
 )  # between two fits to what was heard meanwhile; the last one again and again
+_ANSWERS_S = 8.0  # the model's thread, between two ticks; a client waits for ten
 _MOMENT_NS = 500_000_000
 _LATELY_FRAMES = 1 << 40
 _AROUND_NS = 200_000_000  # of sound before and behind what is shown
@@ -351,12 +352,19 @@ class Teaching:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[dict[str, F32]] = loop.create_future()
 
+        def give(value: dict[str, F32]) -> None:
+            if not found.done():
+                found.set_result(value)
+
         def call() -> list[Output]:
-            loop.call_soon_threadsafe(found.set_result, look())
+            loop.call_soon_threadsafe(give, look())
             return []
 
         self._calls.call(call)
-        return await found
+        try:
+            return await asyncio.wait_for(found, _ANSWERS_S)
+        except TimeoutError:
+            raise ServeError("the models hang, so nothing can be learnt now; try again when they run") from None
 
     async def _kept(self, write: Callable[[sqlite3.Connection], None]) -> None:
         """Once that is on the disk."""

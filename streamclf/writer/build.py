@@ -80,7 +80,7 @@ def make_house(
         else None,
         clipper=Clipper(config.clips, cut_from, labels) if config.clips.enabled else None,
         make_clipper=lambda clips: Clipper(clips, cut_from, labels),
-        moments=MomentLog(run, keep_days=config.store.keep_days, without=test),
+        moments=MomentLog(run, keep_days=config.store.keep_days, without=test) if config.store.moments else None,
     )
 
 

@@ -60,7 +60,7 @@ class Housekeeping:
         self._scores = scores
         self._clipper = clipper
         self._make_clipper = make_clipper
-        self._moments = moments or MomentLog("", keep_days=0)
+        self._moments = moments
         self._rules: Sequence[Rule] = ()
         self._keeps_sound = scores is not None or clipper is not None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="clips")
@@ -107,7 +107,8 @@ class Housekeeping:
         if self._clipper is not None:
             self._clipper.take(outputs)
             self._clipper.plan(events)
-        self._moments.take(outputs, epochs)
+        if self._moments is not None:
+            self._moments.take(outputs, epochs)
         if self._scores is not None:
             if self._retention.short or not self._store.is_open:
                 metrics.STORE_PASSED.inc(sum(isinstance(output, FrameScores) for output in outputs))
@@ -118,7 +119,8 @@ class Housekeeping:
         """Once a round: clips that are due, and now and then a look at the disk."""
         self._cut()
         now_s = time.monotonic()
-        if (write := self._moments.due(now_s, time.time_ns())) is not None and not self._retention.short:
+        write = None if self._moments is None else self._moments.due(now_s, time.time_ns())
+        if write is not None and not self._retention.short:
             self.writes.put(write)
         if now_s < self._looked_s + _LOOK_S:
             return

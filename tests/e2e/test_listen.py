@@ -116,7 +116,7 @@ def test_options_choose_what_comes(running: Daemon, tmp_path: Path) -> None:
 
     subscribed = lines[1]
     assert (subscribed["top_k"], subscribed["min_prob"], subscribed["since"]) == (1, 0.01, 0)
-    assert subscribed["packs"] == [{"name": "tiny-stateful", "labels": ["loud", "c1", "c2"]}]
+    assert subscribed["packs"] == [{"name": "tiny-stateful", "labels": ["loud", "c1", "c2"], "min_prob": 0.01}]
     assert frames_of(lines)[0] == 0
     assert all(len(line["labels"]) <= 1 for line in lines if line["type"] == "scores")
 

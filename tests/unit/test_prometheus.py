@@ -11,8 +11,10 @@ from streamclf.daemon.gauges import Gauges
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.samples import LastMinute
+from streamclf.engine.loud import LEVELS
 from streamclf.serve.http.route import Query
 from streamclf.serve.roles import Role
+from streamclf.types import LoudnessMinute
 from tests.support.serving import make_hub
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,8 @@ def promtool() -> str:
 
 def told() -> str:
     hub = make_hub(streams=('any "name"\\\n',))
+    levels = dict.fromkeys(LEVELS, -30.0)
+    hub.minutes["mic"] = LoudnessMinute("mic", 0, 3000, **levels, bands=(-60.0,), offset_db=120.0)
     problems = DaemonProblems(hub, PartProblems(writer=None, selftest=None, alerts=None), Hearing(hub, []))
     return Gauges(hub, [], problems, LastMinute([])).answer(Query({}, Role.ADMIN)).body.decode()
 

