@@ -174,9 +174,7 @@ def main() -> None:
         lines.append(line)
         print(f"{sound:24} {queue[0]:5}  {line[0]:14.0f} {line[1]:6.1f} {line[2]:14.0f} {line[3]:6.1f}", flush=True)
     for name, sums in (("median", np.median(lines, axis=0)), ("mean", np.mean(lines, axis=0))):
-        print(
-            f"{name + ' of ' + str(len(lines)) + ' sounds':30} {sums[0]:15.1f} {sums[1]:6.1f} {sums[2]:14.1f} {sums[3]:6.1f}"
-        )
+        print(f"{name} of {len(lines)}: {sums[0]:.1f} {sums[1]:.1f}, {sums[2]:.1f} {sums[3]:.1f}")
         print(f"FIGURE answers, queue / random, {name}: quarter {sums[0] / sums[1]:.2f}, tenth {sums[2] / sums[3]:.2f}")
 
 
