@@ -85,6 +85,11 @@ REFUSED = Counter("streamclf_requests_refused", "Requests refused", ["reason"], 
 BORDER_ROWS = Counter(
     "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
 )
+NATS_DROPPED = Counter(
+    "streamclf_nats_dropped_bytes",
+    "Bytes for gateways that were dropped because NATS took none: a hole, told to their clients",
+    registry=REGISTRY,
+)
 
 # said (counted by the log)
 LOG_DROPPED = Counter(

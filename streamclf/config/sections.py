@@ -16,6 +16,7 @@ MAX_REACH_BACK_MS = 5_000
 # scheme, host and port; not `null`, which is what sandboxed pages of every site send
 ORIGIN = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
 
+SITE = re.compile(r"[A-Za-z0-9_-]{0,64}")
 HEARTBEAT = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 """What an address that is asked for looks like."""
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -238,6 +239,23 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Form of a line: `text`, a `json` object, or `auto`: text on a terminal and in systemd's journal, else JSON."""
 
 
+class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where gateways (`streamclf gateway`) get what this daemon hears: a nats-server with JetStream."""
+
+    url: str = ""
+    """Address of the server, such as nats://192.168.1.20:4222; empty is none."""
+    url_file: str = ""
+    """A file of mode 0600 that holds the address, where a name or a token stands in it; in place of `url`."""
+    site: str = ""
+    """What this daemon is called there: letters, digits, _ and -; no two daemons share one."""
+
+    def __post_init__(self) -> None:
+        if self.url and self.url_file:
+            raise ValueError("url and url_file are both given; keep one")
+        if (self.url or self.url_file) and not self.site:
+            raise ValueError('site is missing; name this daemon, such as site = "garden"')
+
+
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How events of a label (`speech`), a group (`group:bird`) or all (`*`) are decided; the pack decides the rest."""
 
@@ -315,6 +333,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     health: HealthConfig = HealthConfig()
     loudness: LoudnessConfig = LoudnessConfig()
     species: SpeciesConfig = SpeciesConfig()
+    nats: NatsConfig = NatsConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""
 

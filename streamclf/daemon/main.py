@@ -72,6 +72,8 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     model = wiring.make_model(ears, archive, hub, server, life)
 
     await life.start(hot)
+    if (publisher := wiring.make_publisher(config, hub, health)) is not None:
+        await life.start(publisher)
     await life.start(running.Serving(server))
     if archive is not None:
         await life.start(archive.painter)

@@ -29,6 +29,8 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
+from streamclf.serve.fanout.broker import NatsPlace, read_url
+from streamclf.serve.fanout.publisher import Publisher
 from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed
 from streamclf.serve.http.loudness import LoudnessPage
@@ -179,6 +181,17 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
         selftest=ears.ground.selftest,
         alerts=alerts,
     )
+
+
+def make_publisher(config: Config, hub: Hub, health: Health) -> Publisher | None:
+    """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`."""
+    url = read_url(config.nats.url, config.nats.url_file)
+    if not url:
+        return None
+    place = NatsPlace(url, config.nats.site)
+    publisher = Publisher(place, hub, replay_seconds=config.server.replay_seconds)
+    health.problems.parts.also(publisher.found)
+    return publisher
 
 
 def make_server(

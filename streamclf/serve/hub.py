@@ -85,12 +85,18 @@ class Hub:
         self._on_subscribe = on_subscribe
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
-        self._captured_ns: dict[tuple[str, str], int] = {}
+        self.captured_ns: dict[tuple[str, str], int] = {}
+        """(stream, pack) -> when (ns) the newest sound was captured that a row rests on."""
         self._lasting: dict[str, Event] = {}  # bound: a class of a track has one open event at most
         self._on_demand = OnDemand(
             self.streams, self._channels, frames=self._ring.max_rows, on_picture=on_picture, on_sound=on_sound
         )
         self._sent_ns = 0
+        self.on_numbered: Callable[[int, Output | wire.Marked | wire.Taught | None, int], object] | None = None
+        """Called behind each thing that was published: the number before it, the thing, and when it was decided (ns).
+
+        None in place of a thing: nothing follows, all groups are closed.
+        """
 
     def hello(self) -> wire.Hello:
         """The first message of a connection, as things stand now."""
@@ -138,29 +144,40 @@ class Hub:
         """Number, keep and deliver `outputs`, in order. decided_ns, sent_ns: wall time of the decision and of now."""
         self._sent_ns = sent_ns
         for output in outputs:
-            if isinstance(output, FrameScores):
-                self._publish_rows(output, decided_ns)
-            elif isinstance(output, Event):
-                self._publish_event(output, decided_ns)
-            elif isinstance(output, Gap):
-                self._publish_gap(output)
-            elif isinstance(output, Picture):
-                self._on_demand.picture(output, sent_ns=sent_ns)
-            elif isinstance(output, Sound):
-                self._on_demand.sound(output)
-            elif isinstance(output, Status):
-                self._publish_status(output)
-            elif isinstance(output, LoudnessMinute):
-                self.minutes[output.stream] = output
-            elif isinstance(output, OtherLabels):
-                self._relabel(output)
+            before = self.seq
+            self._publish(output, decided_ns)
+            if self.on_numbered is not None:
+                self.on_numbered(before, output, decided_ns)
+
+    def _publish(self, output: Output, decided_ns: int) -> None:
+        if isinstance(output, FrameScores):
+            self._publish_rows(output, decided_ns)
+        elif isinstance(output, Event):
+            self._publish_event(output, decided_ns)
+        elif isinstance(output, Gap):
+            self._publish_gap(output)
+        elif isinstance(output, Picture):
+            self._on_demand.picture(output, sent_ns=self._sent_ns)
+        elif isinstance(output, Sound):
+            self._on_demand.sound(output)
+        elif isinstance(output, Status):
+            self._publish_status(output)
+        elif isinstance(output, LoudnessMinute):
+            self.minutes[output.stream] = output
+        elif isinstance(output, OtherLabels):
+            self._relabel(output)
 
     def flush(self) -> None:
         """Close all events and groups that are open: the daemon stops, and nothing more will be published."""
         for event in list(self._lasting.values()):
             end = max(event.onset_frame + 1, event.decided_frame)  # where it was last known to go on
             closed = replace(event, stage=Stage.CLOSE, offset_frame=end, ended_by=Ending.STOP)
-            self._publish_event(closed, self._sent_ns)
+            self.publish([closed], decided_ns=self._sent_ns, sent_ns=self._sent_ns)
+        self._close_all()
+        if self.on_numbered is not None:
+            self.on_numbered(self.seq, None, self._sent_ns)
+
+    def _close_all(self) -> None:
         for number, track in enumerate(self._ring.tracks.values()):
             self._close(track, place_before(self.seq + 1, number))
 
@@ -169,7 +186,7 @@ class Hub:
         rows = scores.rows
         self.scored[scores.stream, scores.pack] = scores.newest_sample
         newest_ns = self.streams[scores.stream].clock.ns_of_sample(scores.newest_sample)
-        self._captured_ns[scores.stream, scores.pack] = newest_ns
+        self.captured_ns[scores.stream, scores.pack] = newest_ns
         channels = [c for c in self._channels if c.spec.tier == "frame" and self._ring.wanted(c, track)]
         metrics.FRAMES.labels(scores.stream, scores.pack).inc(len(rows))
         for index, row in enumerate(rows):
@@ -207,7 +224,7 @@ class Hub:
             mean=round(event.mean, wire.DECIMALS),
             onset_ns=onset_ns,
             offset_ns=offset_ns,
-            captured_ns=self._captured_ns.get((event.stream, event.pack), offset_ns or onset_ns),
+            captured_ns=self.captured_ns.get((event.stream, event.pack), offset_ns or onset_ns),
             decided_ns=decided_ns,
             sent_ns=self._sent_ns,
             ended_by=event.ended_by,
@@ -264,16 +281,20 @@ class Hub:
 
     def tell(self, news: wire.Taught) -> wire.Taught:
         """Number it and tell everybody. Returns what was told."""
+        self._tell(news)
+        return news
+
+    def _tell(self, news: wire.Marked | wire.Taught) -> None:
         self.seq += 1
         news.seq = self.seq
         self._publish_item(Item(place_of(self.seq), "", "", "", news))
-        return news
+        if self.on_numbered is not None:
+            self.on_numbered(self.seq - 1, news, self._sent_ns)
 
     def publish_mark(self, event: str, mark: wire.Verdict, label: str) -> wire.Marked:
         """Tell everybody what somebody said of a kept event. Fields as in `wire.Mark`. Returns what was told."""
-        self.seq += 1
-        message = wire.Marked(event=event, mark=mark, label=label, seq=self.seq)
-        self._publish_item(Item(place_of(self.seq), "", "", "", message))
+        message = wire.Marked(event=event, mark=mark, label=label, seq=0)
+        self._tell(message)
         return message
 
     def picture(self, stream: str, frame: int) -> bytes:

@@ -71,13 +71,13 @@ class RowSlice(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An event, gap, status or mark. `stream` is empty for what concerns all, `pack` and `label` where none is."""
+    """An event, gap, status, mark or hole. `stream` is empty for what concerns all, `pack`, `label` where none is."""
 
     place: int
     stream: str
     pack: str
     label: str
-    message: wire.Event | wire.Gap | wire.Status | wire.Marked | wire.Taught
+    message: wire.Event | wire.Gap | wire.Status | wire.Marked | wire.Taught | wire.Lagged
 
 
 class ReplayHole(NamedTuple):

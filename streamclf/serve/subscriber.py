@@ -50,6 +50,7 @@ DOUBT_S = 1.0
 STALL_LIMIT_S = 5.0
 SENDS_S = 10.0
 CLOSE_LIMIT_S = 2.0
+AHEAD_S = 0.02  # between two looks whether a hub that copies another one's has come as far as the client
 CODE_POLICY = 1008
 CODE_TRY_AGAIN = 1013
 # high and low water mark of asyncio's write buffer, and the kernel's send buffer (Linux doubles it): what a client
@@ -197,7 +198,8 @@ class Subscriber:
                 self._write(message.frame)
             metrics.MESSAGES_SENT.labels(self._channel.spec.tier).inc(len(portion))
             if self._cursor is not None:
-                self._pump_soon()  # the others' turn first
+                # the others' turn first; where there is nothing yet, for it is ahead of the hub, a little later
+                self._pump_soon(0.0 if portion else AHEAD_S)
                 break
         self._settle()
         if self._farewell is not None and self._direct:
@@ -222,10 +224,13 @@ class Subscriber:
         if not self.ended:
             self._hub.press(self, self._cursor is not None or self._mailbox.half_full)
 
-    def _pump_soon(self) -> None:
+    def _pump_soon(self, later_s: float = 0.0) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._pump_now)
+            if later_s:
+                self._loop.call_later(later_s, self._pump_now)
+            else:
+                self._loop.call_soon(self._pump_now)
 
     def _pump_now(self) -> None:
         self._scheduled = False

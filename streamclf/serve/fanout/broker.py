@@ -1,0 +1,84 @@
+"""The way to a nats-server: its address without its secret, a connection, the names of what lies there."""
+
+import os
+import stat
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from streamclf.errors import ConfigError
+from streamclf.retry import Backoff
+from streamclf.text import clean
+from streamclf.trust import others_may_use
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+RETRY = Backoff(first_s=0.5, most_s=10.0, spread=0.3)
+CONNECT_S = 5.0
+_PING_S = 5  # what does not answer two of them is gone: a network that was cut says nothing
+_SCHEMES = ("nats", "tls", "ws", "wss")
+
+
+class NatsPlace:
+    """Where a site lies on a server. Raises `ConfigError` where that cannot be, or the library is not installed."""
+
+    def __init__(self, url: str, site: str) -> None:
+        if find_spec("nats") is None:
+            raise ConfigError("the library nats-py is not installed; pip install 'streamclf[nats]'")
+        self._url = url
+        self.site = site
+        self.stream = f"streamclf-{site}"
+        """Of JetStream."""
+        self.subject = f"streamclf.{site}.out"
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or 4222
+        except ValueError:
+            parts, host, port = None, None, 0
+        if parts is None or parts.scheme not in _SCHEMES or not host:
+            # the address itself may hold a secret and is not repeated
+            raise ConfigError("the address of NATS is none; expected something such as nats://192.168.1.20:4222")
+        self._secrets = [part for part in (parts.username, parts.password, url) if part]
+        self.name = f"NATS at {host}:{port}"
+        """For people, without a secret."""
+
+    async def connect(self) -> "Client":
+        """A connection that does not come back by itself. Raises `nats.errors.Error`, `OSError`, `TimeoutError`."""
+        import nats
+
+        async def heard(fault: Exception) -> None:
+            """Whoever waits for an answer is told; the library would log it."""
+
+        return await nats.connect(
+            self._url,
+            name=f"streamclf {self.site}",
+            error_cb=heard,
+            allow_reconnect=False,
+            connect_timeout=int(CONNECT_S),
+            ping_interval=_PING_S,
+            max_outstanding_pings=2,
+        )
+
+    def problem(self, fault: BaseException) -> str:
+        """In a sentence, without a secret."""
+        text = str(fault) or ("no answer in time" if isinstance(fault, TimeoutError) else type(fault).__name__)
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "…")
+        return f"{self.name}: {clean(text, 200)}"
+
+
+def read_url(url: str, file: str) -> str:
+    """The address: given, or in `file`. Raises `ConfigError` for a file that others may read, as one of a token."""
+    if not file:
+        return url
+    path = Path(file).expanduser()
+    try:
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode) or others_may_use(status, path):
+                raise ConfigError(f"{path} holds the address of NATS and others can use it; run: chmod 600 {path}")
+            return stream.read(4096).decode("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"the address of NATS cannot be read from {path}: {fault}") from None

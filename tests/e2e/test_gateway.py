@@ -1,0 +1,296 @@
+"""Gateways: a real daemon, a real nats-server, and clients that must not see which of them they are at."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.conftest import StartDaemon
+from tests.support.natsserver import NatsServer, start_gateway
+from tools.lab.daemon import Daemon, run_cli
+from tools.lab.tinypack import RATE, stateful_pack
+
+pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+LIMIT_S = 60.0
+SITE = "garden"
+StartGateway = Callable[..., Daemon]
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, nats: NatsServer) -> Iterator[StartGateway]:
+    started: list[Daemon] = []
+
+    def start(*, port: int | None = None, ready: bool = True) -> Daemon:
+        one = start_gateway(tmp_path, nats.url, SITE, name=f"gateway-{len(started)}", port=port)
+        started.append(one)
+        if ready:
+            one.wait_ready()
+        return one
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            assert one.stop() == 0
+        assert "Traceback" not in one.stderr, one.stderr
+
+
+@pytest.fixture
+def heard(daemon: StartDaemon, tmp_path: Path, nats: NatsServer) -> Daemon:
+    """A daemon that hears a tone every other second."""
+    sound = np.zeros(4 * RATE)
+    sound[RATE : 2 * RATE] = 0.6 * np.sin(np.arange(RATE) * 0.3)
+    soundfile.write(tmp_path / "tone.wav", sound, RATE)
+    pack = stateful_pack(tmp_path / "pack")
+    env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": SITE}
+    return daemon("--source", f"file:{tmp_path / 'tone.wav'}#name=yard", "--loop", "--model", str(pack), env=env)
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    async def limited() -> Any:
+        async with asyncio.timeout(LIMIT_S):
+            return await main
+
+    return asyncio.run(limited())
+
+
+async def take(client: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await client.recv())
+    return message
+
+
+async def came(url: str, wish: dict[str, Any], until: int) -> list[dict[str, Any]]:
+    """What is sent up to that number, without what tells one server from another."""
+    messages = []
+    async with connect(url) as client:
+        await take(client)
+        await client.send(json.dumps({"type": "subscribe", **wish}))
+        await take(client)
+        while not messages or messages[-1]["seq"] < until:
+            messages.append(await take(client))
+    for message in messages:
+        message.pop("sent_ns", None)
+    return messages
+
+
+async def hello_of(url: str) -> dict[str, Any]:
+    async with connect(url) as client:
+        return await take(client)
+
+
+@pytest.mark.parametrize("tier", ["frame", "batch", "events"])
+def test_gateways_send_what_the_daemon_sends(heard: Daemon, gateway: StartGateway, tier: str) -> None:
+    one, two = gateway(), gateway()
+
+    async def main() -> list[list[dict[str, Any]]]:
+        hellos = [await hello_of(each.url) for each in (heard, one, two)]
+        for hello in hellos:
+            del hello["seq"], hello["oldest_seq"]
+        assert hellos[0].pop("no_audio") != hellos[1].pop("no_audio")
+        assert hellos[2].pop("no_audio")
+        assert hellos[0] == hellos[1] == hellos[2]
+        since = max([(await hello_of(each.url))["oldest_seq"] for each in (one, two)])
+        wish = {"tier": tier, "since": since, "instance": hellos[0]["instance"]}
+        return await asyncio.gather(*(came(each.url, wish, since + 400) for each in (heard, one, two)))
+
+    own, first, second = run(main())
+
+    assert {message["type"] for message in own} >= ({"event"} if tier == "events" else {"event", "scores"})
+    least = min(len(own), len(first), len(second))
+    assert least > 3
+    assert own[:least] == first[:least] == second[:least]
+
+
+class Roaming:
+    """A client that goes from one address to the next when it loses one, and keeps every number that it was sent."""
+
+    def __init__(self, urls: list[str]) -> None:
+        self.urls = urls
+        self.seqs: list[int] = []
+        self.lagged: list[dict[str, Any]] = []
+        self.moved = 0
+        self._instance: str | None = None
+
+    async def run(self) -> None:
+        turn = 0
+        while True:
+            try:
+                await self._listen(self.urls[turn % len(self.urls)])
+            except (OSError, ConnectionClosed, EOFError):
+                self.moved += bool(self.seqs)
+                await asyncio.sleep(0.02)
+            turn += 1
+
+    async def _listen(self, url: str) -> None:
+        async with connect(url) as client:
+            hello = await take(client)
+            wish: dict[str, Any] = {"type": "subscribe", "tier": "frame"}
+            if self.seqs:
+                wish |= {"since": self.seqs[-1], "instance": self._instance}
+            self._instance = hello["instance"]
+            await client.send(json.dumps(wish))
+            await take(client)
+            while True:
+                message = await take(client)
+                if message["type"] == "lagged":
+                    self.lagged.append(message)
+                self.seqs.append(message["seq"])
+
+    async def reaches(self, seq: int) -> None:
+        while not self.seqs or self.seqs[-1] < seq:
+            await asyncio.sleep(0.02)
+
+
+def test_who_loses_a_gateway_misses_nothing_at_another(heard: Daemon, gateway: StartGateway) -> None:
+    gateways = [gateway(), gateway()]
+    clients = [Roaming([each.url for each in gateways]) for _ in range(8)]
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(client.run()) for client in clients]
+        for round_ in range(3):
+            await asyncio.gather(*(client.reaches((client.seqs or [0])[-1] + 50) for client in clients))
+            lost = gateways[round_ % 2]
+            lost.kill()
+            await asyncio.gather(*(client.reaches((client.seqs or [0])[-1] + 50) for client in clients))
+            gateways[round_ % 2] = await asyncio.to_thread(gateway, port=lost.port)
+        await asyncio.gather(*(client.reaches((client.seqs or [0])[-1] + 50) for client in clients))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(main())
+
+    for client in clients:
+        assert client.moved >= 3
+        assert client.seqs == list(range(client.seqs[0], client.seqs[-1] + 1))
+        assert not client.lagged
+
+
+def test_without_nats_the_daemons_own_clients_miss_nothing_and_gateways_declare_a_hole(
+    heard: Daemon, gateway: StartGateway, nats: NatsServer
+) -> None:
+    at = gateway()
+    own, far = Roaming([heard.url]), Roaming([at.url])
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(client.run()) for client in (own, far)]
+        await asyncio.gather(own.reaches(1), far.reaches(1))
+        nats.stop()
+        await asyncio.to_thread(heard.wait_for, "gateways get nothing", LIMIT_S)
+        left = own.seqs[-1]
+        await own.reaches(left + 100)
+        assert own.moved == far.moved == 0
+        assert heard.get_json("/healthz")["status"] == "degraded"
+        assert at.get("/healthz")[0] == 503
+        nats.start()
+        await far.reaches(own.seqs[-1])  # what waited in the daemon came after all
+        # a gateway that has never seen it, at a server that has lost it
+        nats.stop()
+        nats.forget()
+        nats.start()
+        late = await asyncio.to_thread(gateway)
+        returning = Roaming([late.url])
+        returning.seqs, returning._instance = [left], own._instance
+        tasks.append(asyncio.create_task(returning.run()))
+        await returning.reaches(own.seqs[-1] + 50)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        hole = returning.lagged[0]
+        assert hole["reason"] == "replay"
+        assert hole["from_seq"] == left + 1
+        assert returning.seqs[1:] == list(range(hole["to_seq"], returning.seqs[-1] + 1))
+
+    run(main())
+
+    for client in (own, far):
+        assert client.seqs == list(range(client.seqs[0], client.seqs[-1] + 1))
+        assert not client.lagged
+
+
+def test_another_start_of_the_daemon_is_another_run_at_the_gateway(
+    heard: Daemon, gateway: StartGateway, daemon: StartDaemon, tmp_path: Path, nats: NatsServer
+) -> None:
+    at = gateway()
+    first = run(hello_of(at.url))["instance"]
+    heard.stop()
+    at.wait_for("garden", LIMIT_S)
+    env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": SITE}
+    daemon("--source", f"file:{tmp_path / 'tone.wav'}#name=yard", "--loop", "--model", str(tmp_path / "pack"), env=env)
+
+    async def main() -> str:
+        while True:
+            try:
+                if (found := (await hello_of(at.url))["instance"]) != first:
+                    return str(found)
+            except (OSError, ConnectionClosed, EOFError):
+                pass
+            await asyncio.sleep(0.1)
+
+    assert run(main()) != first
+
+
+def test_orders_are_refused_in_words(heard: Daemon, gateway: StartGateway) -> None:
+    at = gateway()
+
+    async def main() -> dict[str, Any]:
+        async with connect(at.url) as client:
+            await take(client)
+            await client.send(json.dumps({"type": "mark", "event": "x", "mark": "right"}))
+            return await take(client)
+
+    refused = run(main())
+
+    assert refused["type"] == "error"
+    assert "gateway" in refused["message"]
+    assert at.get_json("/v1/status")["condition"] == "ok"
+
+
+def test_the_secret_of_the_address_is_never_said(tmp_path: Path, nats: NatsServer, daemon: StartDaemon) -> None:
+    url = f"nats://anna:hunter2hunter2@127.0.0.1:{nats.port + 0}".replace(str(nats.port), "1")
+    (tmp_path / "address").write_text(url)
+    (tmp_path / "address").chmod(0o600)
+    pack = stateful_pack(tmp_path / "pack")
+    env = {"STREAMCLF_NATS_URL_FILE": str(tmp_path / "address"), "STREAMCLF_NATS_SITE": SITE}
+    one = daemon("--source", "push:one,16000", "--model", str(pack), env=env)
+    at = start_gateway(tmp_path, url, SITE, name="gateway")
+    try:
+        one.wait_for("gateways get nothing", LIMIT_S)
+        at.wait_for("NATS at 127.0.0.1:1", LIMIT_S)
+    finally:
+        at.stop()
+
+    for said in (one.stderr, at.stderr, one.get("/healthz")[1].decode()):
+        assert "hunter2" not in said
+        assert "anna" not in said
+
+
+def test_mistakes_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    for args, code, words in (
+        (["--site", "x"], 2, "no NATS is named"),
+        (["--nats", "nats://127.0.0.1:1"], 2, "no site is named"),
+        (["--nats", "http://secret@host", "--site", "x"], 78, "expected something such as nats://"),
+        (["--nats", "nats://127.0.0.1:1", "--site", "x", "--host", "0.0.0.0"], 78, "no token is set"),
+    ):
+        done = run_cli("gateway", *args, home=tmp_path)
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+        assert "secret" not in done.stderr
+        assert "Traceback" not in done.stderr
