@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from streamclf.config.sections import SITE
 from streamclf.errors import ConfigError
 from streamclf.retry import Backoff
 from streamclf.text import clean
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 RETRY = Backoff(first_s=0.5, most_s=10.0, spread=0.3)
-CONNECT_S = 5.0
+_CONNECT_S = 5
 _PING_S = 5  # what does not answer two of them is gone: a network that was cut says nothing
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
@@ -27,6 +28,8 @@ class NatsPlace:
     def __init__(self, url: str, site: str) -> None:
         if find_spec("nats") is None:
             raise ConfigError("the library nats-py is not installed; pip install 'streamclf[nats]'")
+        if not site or not SITE.fullmatch(site):
+            raise ConfigError(f"the site is {site[:80]!r}; expected up to 64 letters, digits, _ and -, such as garden")
         self._url = url
         self.site = site
         self.stream = f"streamclf-{site}"
@@ -47,19 +50,28 @@ class NatsPlace:
     async def connect(self) -> "Client":
         """A connection that does not come back by itself. Raises `nats.errors.Error`, `OSError`, `TimeoutError`."""
         import nats
+        import nats.errors
+
+        faults: list[Exception] = []
 
         async def heard(fault: Exception) -> None:
-            """Whoever waits for an answer is told; the library would log it."""
+            """Otherwise the library would log it."""
+            faults[:] = [fault]
 
-        return await nats.connect(
-            self._url,
-            name=f"streamclf {self.site}",
-            error_cb=heard,
-            allow_reconnect=False,
-            connect_timeout=int(CONNECT_S),
-            ping_interval=_PING_S,
-            max_outstanding_pings=2,
-        )
+        try:
+            return await nats.connect(
+                self._url,
+                name=f"streamclf {self.site}",
+                error_cb=heard,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # of each server in the first place; 0 would be for ever
+                reconnect_time_wait=0,
+                connect_timeout=_CONNECT_S,
+                ping_interval=_PING_S,
+                max_outstanding_pings=2,
+            )
+        except nats.errors.NoServersError as fault:
+            raise (faults or [fault])[0] from None
 
     def problem(self, fault: BaseException) -> str:
         """In a sentence, without a secret."""
