@@ -89,10 +89,10 @@ install_debs() {
 
 download_deb() { (cd "$1" && apt-get -qq download "$2" >/dev/null 2>&1); }
 
-# unpack_tool TOOL PACKAGE: that one program of a Debian package, into .run/, unless it is there: nothing is installed,
-# and no service starts. What needs it is skipped where that cannot be.
+# unpack_tool TOOL PACKAGE [PLACE]: that one program of a Debian package, into .run/, unless it is there: nothing is
+# installed, and no service starts. What needs it is skipped where that cannot be. PLACE: its folder there.
 unpack_tool() {
-  local tool="$1" package="$2" folder
+  local tool="$1" package="$2" place="${3:-usr/bin}" folder
   command -v "$tool" >/dev/null && return 0
   [ ! -x "$ROOT/.run/$tool" ] || return 0
   command -v apt-get >/dev/null || return 0
@@ -101,7 +101,7 @@ unpack_tool() {
   say "taking $tool out of the package $package"
   if { download_deb "$folder" "$package" ||
     { can_be_root && apt_update_once && download_deb "$folder" "$package"; }; } &&
-    dpkg-deb --fsys-tarfile "$folder/$package"_*.deb | tar -xO "./usr/bin/$tool" >"$folder/$tool"; then
+    dpkg-deb --fsys-tarfile "$folder/$package"_*.deb | tar -xO "./$place/$tool" >"$folder/$tool"; then
     chmod +x "$folder/$tool"
     mv "$folder/$tool" "$ROOT/.run/$tool"
   else

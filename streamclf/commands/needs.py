@@ -58,6 +58,7 @@ def needs_of(config: Config, *, rules: Path, gpu: bool, home: bool) -> Needs:
     reads += [place("selftest.sound", config.selftest.sound)] if config.selftest.sound else []
     watched = config.watch
     reads += [place("watch.heartbeat_file", watched.heartbeat_file)] if watched.heartbeat_file else []
+    reads += [place("nats.url_file", config.nats.url_file)] if config.nats.url_file else []
     named = {key: str(getattr(config.server, key)) for key in SECRET_FILES if getattr(config.server, key)}
     writes = [
         place(f"sink {name}", path).parent for name, sink in sinks.items() if (path := str(getattr(sink, "path", "")))
@@ -89,6 +90,8 @@ def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, 
         yield f"it listens on {config.server.host or 'all addresses'}"
     if config.watch.heartbeat or config.watch.heartbeat_file:
         yield "it asks for the heartbeat's address"
+    if config.nats.url or config.nats.url_file:
+        yield "it gives what it hears to NATS"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)
     for name, sink in sinks.items():
         kind = str(sink.__struct_config__.tag)

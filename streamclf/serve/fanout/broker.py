@@ -75,7 +75,11 @@ class NatsPlace:
 
     def problem(self, fault: BaseException) -> str:
         """In a sentence, without a secret."""
-        text = str(fault) or ("no answer in time" if isinstance(fault, TimeoutError) else type(fault).__name__)
+        text = str(fault) or type(fault).__name__
+        if isinstance(fault, TimeoutError):
+            text = "no answer in time"
+        elif isinstance(fault, OSError) and fault.errno:
+            text = os.strerror(fault.errno)
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "…")
         return f"{self.name}: {clean(text, 200)}"

@@ -85,7 +85,7 @@ class Facts(Entry, array_like=True, tag=True, frozen=True):
     packs: tuple[PackFact, ...]
 
 
-class Rows(Entry, array_like=True, tag=True, frozen=True):
+class NumberedRows(Entry, array_like=True, tag=True, frozen=True):
     """Score rows. rows: float32, little-endian. epoch_ns: of the stream's clock."""
 
     stream: str
@@ -124,7 +124,7 @@ class Minute(Entry, array_like=True, tag=True, frozen=True):
     minute: LoudnessMinute
 
 
-class Columns(Entry, array_like=True, tag=True, frozen=True):
+class DrawnColumns(Entry, array_like=True, tag=True, frozen=True):
     """Spectrum columns. rms, peak: float32, little-endian."""
 
     stream: str
@@ -141,7 +141,7 @@ class Relabelling(Entry, array_like=True, tag=True, frozen=True):
     pack: PackFact
 
 
-class Said(Entry, array_like=True, tag=True, frozen=True):
+class Announced(Entry, array_like=True, tag=True, frozen=True):
     """A message for everybody, such as a mark: JSON of the protocol."""
 
     message: bytes
@@ -151,7 +151,7 @@ class Ended(Entry, array_like=True, tag=True, frozen=True):
     """The daemon stopped: nothing follows."""
 
 
-AnyEntry = Facts | Rows | Happened | Missing | Stated | Minute | Columns | Relabelling | Said | Ended
+AnyEntry = Facts | NumberedRows | Happened | Missing | Stated | Minute | DrawnColumns | Relabelling | Announced | Ended
 
 
 class Bundle(msgspec.Struct, array_like=True, frozen=True):
@@ -218,14 +218,14 @@ def entries_of(
         levels = thing.levels
         rms, peak = levels.rms.astype(_FLOAT).tobytes(), levels.peak.astype(_FLOAT).tobytes()
         columns = thing.columns.tobytes()
-        yield Columns(seq, decided_ns, levels.stream, levels.first_frame, rms, peak, columns, thing.high_hz)
+        yield DrawnColumns(seq, decided_ns, levels.stream, levels.first_frame, rms, peak, columns, thing.high_hz)
     elif isinstance(thing, OtherLabels):
         yield Relabelling(seq, decided_ns, pack_fact(packs[thing.pack]))
     elif isinstance(thing, wire.Marked | wire.Taught):
-        yield Said(seq, decided_ns, wire.encode(thing))
+        yield Announced(seq, decided_ns, wire.encode(thing))
 
 
-def _rows(seq: int, scores: FrameScores, decided_ns: int, info: StreamInfo) -> Iterator[Rows]:
+def _rows(seq: int, scores: FrameScores, decided_ns: int, info: StreamInfo) -> Iterator[NumberedRows]:
     """In pieces that NATS takes. Each rests on the sound up to its own last row, which is where the whole has it."""
     rows = np.ascontiguousarray(scores.rows, dtype=_FLOAT)
     most = max(1, MAX_ROW_BYTES // max(1, rows[:1].nbytes))
@@ -233,7 +233,7 @@ def _rows(seq: int, scores: FrameScores, decided_ns: int, info: StreamInfo) -> I
     for start in range(0, len(rows), most):
         piece = rows[start : start + most]
         behind = len(rows) - start - len(piece)
-        yield Rows(
+        yield NumberedRows(
             seq + start,
             decided_ns,
             scores.stream,
@@ -247,7 +247,7 @@ def _rows(seq: int, scores: FrameScores, decided_ns: int, info: StreamInfo) -> I
         )
 
 
-def scores_of(entry: Rows) -> FrameScores:
+def scores_of(entry: NumberedRows) -> FrameScores:
     """The way back. Raises `ServeError` for rows that are none."""
     try:
         rows = np.frombuffer(entry.rows, dtype=_FLOAT).reshape(entry.count, -1).astype(np.float32)
@@ -256,7 +256,7 @@ def scores_of(entry: Rows) -> FrameScores:
     return FrameScores(entry.stream, entry.pack, entry.first_frame, rows, entry.final, entry.newest_sample)
 
 
-def picture_of(entry: Columns) -> Picture:
+def picture_of(entry: DrawnColumns) -> Picture:
     """The way back. Raises `ServeError` for columns that are none."""
     try:
         rms, peak = np.frombuffer(entry.rms, dtype=_FLOAT), np.frombuffer(entry.peak, dtype=_FLOAT)
@@ -267,7 +267,7 @@ def picture_of(entry: Columns) -> Picture:
     return Picture(levels, columns, entry.high_hz)
 
 
-def message_of(entry: Said) -> wire.Marked | wire.Taught:
+def message_of(entry: Announced) -> wire.Marked | wire.Taught:
     """The way back. Raises `ServeError` for what is no such message."""
     try:
         return _said.decode(entry.message)

@@ -9,16 +9,16 @@ ahead of it, for another one was quicker; it then waits at its place until the r
 
 from streamclf.protocol import wire
 from streamclf.serve.fanout.entries import (
+    Announced,
     AnyEntry,
-    Columns,
+    DrawnColumns,
     Ended,
     Facts,
     Happened,
     Minute,
     Missing,
+    NumberedRows,
     Relabelling,
-    Rows,
-    Said,
     Stated,
     labels_of,
     message_of,
@@ -74,7 +74,7 @@ class Relay(Hub):
         elif isinstance(entry, Ended):
             self.ended = True
             self._close_all()
-        elif isinstance(entry, Said):
+        elif isinstance(entry, Announced):
             self._tell(message_of(entry))
         else:
             self._follow_clock(entry)
@@ -119,7 +119,7 @@ class Relay(Hub):
 
     def _follow_clock(self, entry: AnyEntry) -> None:
         """The daemon's clock of a stream moves a little now and then, and times are told by it."""
-        if isinstance(entry, Rows):
+        if isinstance(entry, NumberedRows):
             self._set_clock(entry.stream, entry.epoch_ns)
         elif isinstance(entry, Happened):
             event = entry.event
@@ -131,8 +131,10 @@ class Relay(Hub):
         clock = self.streams[stream].clock
         clock.epoch_ns, clock.started = epoch_ns or 0, epoch_ns is not None
 
-    def _output(self, entry: Rows | Happened | Missing | Stated | Minute | Columns | Relabelling) -> Output:
-        if isinstance(entry, Rows):
+    def _output(
+        self, entry: NumberedRows | Happened | Missing | Stated | Minute | DrawnColumns | Relabelling
+    ) -> Output:
+        if isinstance(entry, NumberedRows):
             return scores_of(entry)
         if isinstance(entry, Happened):
             return entry.event
@@ -142,7 +144,7 @@ class Relay(Hub):
             return entry.status
         if isinstance(entry, Minute):
             return entry.minute
-        if isinstance(entry, Columns):
+        if isinstance(entry, DrawnColumns):
             return picture_of(entry)
         return self._relabelling(entry)
 

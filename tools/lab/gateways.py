@@ -1,0 +1,207 @@
+"""Gateways that are killed under load: do their clients miss anything? A real nats-server, daemon and gateways.
+
+    python -m tools.lab.gateways --kills 20 --clients 50
+
+Two gateways follow a daemon; clients of all its rows are spread over both. Time and again one gateway is killed
+(SIGKILL) and started anew; its clients go on at the other with `since`. Exit code 1 where a client missed a number, or
+had one twice.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
+from tools.lab.tinypack import RATE, stateful_pack
+
+ROOT = Path(__file__).resolve().parents[2]
+_PLACES = f"{ROOT / '.run'}:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
+SITE = "garden"
+
+
+def nats_program() -> str | None:
+    """Where nats-server is; None where there is none."""
+    return shutil.which("nats-server") or shutil.which("nats-server", path=_PLACES)
+
+
+class NatsServer:
+    """A nats-server on a free port; what JetStream keeps lies in `folder`/js. user, password: whom it lets in."""
+
+    def __init__(self, folder: Path, *, user: str = "", password: str = "") -> None:
+        self.port = free_port()
+        self.folder = folder
+        who = f"{user}:{password}@" if user else ""
+        self.url = f"nats://{who}127.0.0.1:{self.port}"
+        self._config = folder / "nats.conf"
+        self._config.write_text(
+            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{folder / "js"}" }}\n'
+            + (f'authorization {{ user: "{user}", password: "{password}" }}\n' if user else "")
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Ready on return."""
+        program = nats_program()
+        assert program is not None, "there is no nats-server here (Debian's package nats-server)"
+        log = self.folder / "nats.log"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen([program, "-c", str(self._config)], stdout=out, stderr=out)
+        deadline = time.monotonic() + 20
+        while log.read_text().count("Server is ready") < 1:
+            assert time.monotonic() < deadline, f"nats-server did not start:\n{log.read_text()}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Killed, as by a power cut."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            (self.folder / "nats.log").unlink()
+
+    def forget(self) -> None:
+        """What it kept is gone: a server on another disk. It must not run."""
+        shutil.rmtree(self.folder / "js")
+
+
+def start_gateway(home: Path, url: str, site: str, *, name: str, port: int | None = None) -> Daemon:
+    """`streamclf gateway`; ready once it serves, see `Daemon.wait_ready`."""
+    port = port or free_port()
+    log = home / name
+    with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamclf", "gateway", "--nats", url, "--site", site, "--port", str(port)],
+            env=clean_env(home),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    return Daemon(process, port, log)
+
+
+class Roaming:
+    """A client that goes from one address to the next when it loses one, and keeps every number that it was sent."""
+
+    def __init__(self, urls: list[str]) -> None:
+        self.urls = urls
+        self.seqs: list[int] = []
+        self.lagged: list[dict[str, Any]] = []
+        self.moved = 0
+        self.instance: str | None = None
+
+    async def run(self) -> None:
+        """For ever."""
+        turn = 0
+        while True:
+            try:
+                await self._listen(self.urls[turn % len(self.urls)])
+            except (OSError, ConnectionClosed, InvalidHandshake, EOFError):
+                self.moved += bool(self.seqs)
+                await asyncio.sleep(0.02)
+            turn += 1
+
+    async def _listen(self, url: str) -> None:
+        async with connect(url) as client:
+            hello = json.loads(await client.recv())
+            wish: dict[str, Any] = {"type": "subscribe", "tier": "frame"}
+            if self.seqs:
+                wish |= {"since": self.seqs[-1], "instance": self.instance}
+            self.instance = hello["instance"]
+            await client.send(json.dumps(wish))
+            await client.recv()
+            while True:
+                message = json.loads(await client.recv())
+                if message["type"] == "lagged":
+                    self.lagged.append(message)
+                self.seqs.append(message["seq"])
+
+    async def reaches(self, seq: int) -> None:
+        """Returns once it was sent that number, or a later one."""
+        while not self.seqs or self.seqs[-1] < seq:
+            await asyncio.sleep(0.02)
+
+
+def write_tone(path: Path) -> None:
+    """Four seconds of silence, the second of them a tone that the tiny packs call `loud`."""
+    sound = np.zeros(4 * RATE)
+    sound[RATE : 2 * RATE] = 0.6 * np.sin(np.arange(RATE) * 0.3)
+    soundfile.write(path, sound, RATE)
+
+
+async def kill_gateways(folder: Path, url: str, gateways: list[Daemon], clients: int, kills: int) -> list[Roaming]:
+    """What clients had, of which each had to move where its gateway was killed."""
+    roaming = [Roaming([each.url for each in gateways[turn % 2 :] + gateways[: turn % 2]]) for turn in range(clients)]
+    tasks = [asyncio.create_task(each.run()) for each in roaming]
+
+    async def on() -> None:
+        await asyncio.gather(*(each.reaches((each.seqs or [0])[-1] + 50) for each in roaming))
+
+    for turn in range(kills):
+        await on()
+        lost = gateways[turn % 2]
+        lost.kill()
+        await on()
+        again = start_gateway(folder, url, SITE, name=f"again-{turn}", port=lost.port)
+        gateways[turn % 2] = again
+        await asyncio.to_thread(again.wait_ready)
+    await on()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return roaming
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=50)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        server = NatsServer(folder)
+        server.start()
+        running: list[Daemon] = []
+        try:
+            write_tone(folder / "tone.wav")
+            pack = stateful_pack(folder / "pack")
+            env = {"STREAMCLF_NATS_URL": server.url, "STREAMCLF_NATS_SITE": SITE}
+            args = ["--source", f"file:{folder / 'tone.wav'}#name=yard", "--loop", "--no-store", "--model", str(pack)]
+            daemon = start_daemon(args, port=free_port(), env=clean_env(folder, env), log=folder / "daemon")
+            running.append(daemon)
+            daemon.wait_ready()
+            gateways = [start_gateway(folder, server.url, SITE, name=f"gateway-{turn}") for turn in range(2)]
+            running.extend(gateways)
+            for each in gateways:
+                each.wait_ready()
+            roaming = asyncio.run(kill_gateways(folder, server.url, gateways, asked.clients, asked.kills))
+            running[1:] = gateways
+        finally:
+            for each in running:
+                each.kill()
+            server.stop()
+    missed = sum(each.seqs[-1] - each.seqs[0] + 1 - len(set(each.seqs)) for each in roaming)
+    twice = sum(len(each.seqs) - len(set(each.seqs)) for each in roaming)
+    moved, had = sum(each.moved for each in roaming), sum(len(each.seqs) for each in roaming)
+    lagged = sum(len(each.lagged) for each in roaming)
+    print(
+        f"{asked.kills} kills, {len(roaming)} clients that moved {moved} times and had {had} messages: "
+        f"{missed} missed, {twice} had twice, {lagged} holes"
+    )
+    return int(bool(missed or twice or lagged))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
