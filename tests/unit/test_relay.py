@@ -226,6 +226,22 @@ def test_other_labels_travel_and_a_pack_that_was_not_there_does() -> None:
     assert not wired.relay().fits(Wire().facts())
 
 
+def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
+    wired, other = Wire(), Wire()
+    other.hub = make_hub(streams=("attic",))
+    other.hub.on_numbered = other._numbered
+    relay = wired.relay()
+    other.publish(scores(0, [0.1] * 4, stream="attic"))
+    wired.publish(scores(0, [0.1] * 4))
+    other.publish(scores(1, [0.1] * 4, stream="attic"))
+
+    with pytest.raises(ServeError, match="does not fit"):
+        feed(relay, other.entries)
+    feed(relay, wired.entries)
+
+    assert relay.seq == 1
+
+
 def test_what_is_no_bundle_is_refused_in_a_sentence() -> None:
     for data in (b"", b"\x93\x01", b"rubbish", pack_bundle("here", [b"\x91\xa5Facts"])):
         with pytest.raises(ServeError, match="no bundle of a daemon of this version"):

@@ -7,6 +7,7 @@ missing later on, `lagged` stands in their place, live and replayed. A relay num
 ahead of it, for another one was quicker; it then waits at its place until the relay has come that far.
 """
 
+from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.serve.fanout.entries import (
     Announced,
@@ -69,6 +70,12 @@ class Relay(Hub):
             if not isinstance(entry, Facts):
                 return
             self._hole(entry.seq)
+        try:
+            self._repeat(entry, sent_ns)
+        except (KeyError, ValueError) as fault:
+            raise ServeError(f"what came does not fit what its daemon told of itself ({fault!r})") from None
+
+    def _repeat(self, entry: AnyEntry, sent_ns: int) -> None:
         if isinstance(entry, Facts):
             self._look(entry)
         elif isinstance(entry, Ended):
