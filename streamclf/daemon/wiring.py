@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
@@ -30,8 +31,6 @@ from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
-from streamclf.serve.fanout.broker import NatsPlace, read_url
-from streamclf.serve.fanout.publisher import Publisher
 from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed
 from streamclf.serve.http.loudness import LoudnessPage
@@ -52,6 +51,9 @@ from streamclf.writer.build import make_house, make_inbox, make_writer, pack_fac
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
+
+if TYPE_CHECKING:
+    from streamclf.serve.fanout.publisher import Publisher
 
 
 @dataclass(slots=True)
@@ -185,11 +187,15 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     )
 
 
-def make_publisher(config: Config, hub: Hub, health: Health) -> Publisher | None:
+def make_publisher(config: Config, hub: Hub, health: Health) -> "Publisher | None":
     """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`."""
-    url = read_url(config.nats.url, config.nats.url_file)
-    if not url:
+    if not config.nats.url and not config.nats.url_file:
         return None
+    # nearly no daemon has gateways, and those that have none do not wait for this
+    from streamclf.serve.fanout.broker import NatsPlace, read_url
+    from streamclf.serve.fanout.publisher import Publisher
+
+    url = read_url(config.nats.url, config.nats.url_file)
     place = NatsPlace(url, config.nats.site)
     publisher = Publisher(place, hub, replay_seconds=config.server.replay_seconds)
     health.problems.parts.also(publisher.found)

@@ -10,7 +10,16 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from streamclf import metrics
+from streamclf.protocol import wire
+from streamclf.serve.fanout import publisher
+from streamclf.serve.fanout.broker import NatsPlace
+from streamclf.serve.fanout.follower import Follower
+from streamclf.serve.fanout.publisher import Publisher
+from streamclf.serve.fanout.relay import Relay
+from streamclf.serve.replay import seq_of
 from tests.conftest import StartDaemon
+from tests.support.serving import make_hub, scores
 from tools.lab.daemon import Daemon, run_cli
 from tools.lab.gateways import SITE, NatsServer, Roaming, kill_gateways, nats_program, start_gateway, write_tone
 from tools.lab.tinypack import stateful_pack
@@ -242,3 +251,51 @@ def test_mistakes_are_refused_in_a_sentence(tmp_path: Path) -> None:
         assert words in done.stderr
         assert "secret" not in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def dropped_bytes() -> float:
+    return metrics.REGISTRY.get_sample_value("streamclf_nats_dropped_bytes_total") or 0.0
+
+
+def test_what_is_dropped_while_nats_is_away_is_a_hole_and_the_rest_comes(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "MAX_QUEUED", 20_000)
+    monkeypatch.setattr(publisher, "FACTS_S", 0.5)
+    hub, place, relays = make_hub(), NatsPlace(nats.url, SITE), list[Relay]()
+    dropped = dropped_bytes()
+
+    async def serve(relay: Relay) -> None:
+        relays.append(relay)
+
+    async def until(true: Callable[[], bool]) -> None:
+        while not true():
+            await asyncio.sleep(0.02)
+
+    async def main() -> None:
+        giving, following = Publisher(place, hub, replay_seconds=60), Follower(place, serve)
+        await giving.start()
+        task = asyncio.create_task(following.run())
+        hub.publish([scores(frame, [0.1] * 4) for frame in range(10)], decided_ns=1, sent_ns=1)
+        await until(lambda: bool(relays) and relays[0].seq == 10)
+        nats.stop()
+        await until(lambda: any(giving.found()))
+        for frame in range(10, 2000):
+            hub.publish([scores(frame, [0.1] * 4)], decided_ns=1, sent_ns=1)
+            if frame % 10 == 0:
+                await asyncio.sleep(0.02)
+        nats.start()
+        await until(lambda: relays[-1].seq == 2000 and not any(giving.found()))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await giving.stop(1.0)
+
+    run(main())
+
+    assert dropped_bytes() > dropped
+    assert len(relays) == 1, "the same run with the same packs goes on"
+    (hole,) = [item.message for item in relays[0].items.after(0) if isinstance(item.message, wire.Lagged)]
+    (track,) = relays[0].tracks.values()
+    held = [seq_of(each.place) for each in track.rows_after(0)]
+    assert held == [*range(1, hole.from_seq), *range(hole.to_seq + 1, 2001)]
+    assert hole.from_seq > 10

@@ -179,13 +179,21 @@ def unpack_bundle(data: bytes) -> Bundle:
         raise ServeError(f"what came is no bundle of a daemon of this version ({fault})") from None
 
 
+def _plain(value: object) -> object:
+    """Numbers that numpy made are sent as numbers."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoder = msgspec.msgpack.Decoder(Bundle)
 _said = msgspec.json.Decoder(wire.Marked | wire.Taught)
 
 
 def pack_entry(entry: AnyEntry) -> bytes:
     """MessagePack."""
-    return msgspec.msgpack.encode(entry)
+    return _encoder.encode(entry)
 
 
 def entries_of(

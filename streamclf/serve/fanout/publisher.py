@@ -57,6 +57,7 @@ class Publisher:
         self._facts_at_s = 0.0
         self._news = asyncio.Event()
         self._problem = ""
+        self._broken = False
         self._task: asyncio.Task[None] | None = None
         hub.on_numbered = self._take
 
@@ -86,12 +87,19 @@ class Publisher:
 
     def _take(self, seq: int, thing: Output | wire.Marked | wire.Taught | None, decided_ns: int) -> None:
         hub = self._hub
-        for entry in entries_of(
-            seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns
-        ):
-            self._add(pack_entry(entry))
-        if thing is None or asyncio.get_running_loop().time() >= self._facts_at_s + FACTS_S:
-            self._add_facts()
+        try:
+            entries = entries_of(
+                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns
+            )
+            for entry in entries:
+                self._add(pack_entry(entry))
+            if thing is None or asyncio.get_running_loop().time() >= self._facts_at_s + FACTS_S:
+                self._add_facts()
+        except Exception:
+            # the daemon's own clients are not to suffer from it; to gateways it is a hole
+            if not self._broken:
+                log.exception("something could not be packed for gateways; please report it")
+            self._broken = True
 
     def _add_facts(self) -> None:
         hub = self._hub
@@ -117,8 +125,6 @@ class Publisher:
             self._add_facts()
 
     async def _run(self) -> None:
-        import nats.errors
-
         failures = 0
         while True:
             try:
@@ -133,13 +139,15 @@ class Publisher:
                 finally:
                     with suppress(Exception):
                         await client.close()
-            except (nats.errors.Error, OSError, TimeoutError) as fault:
-                problem = self._place.problem(fault)
-                if problem != self._problem:
-                    log.warning("gateways get nothing: %s", problem)
-                self._problem = problem
+            except Exception as fault:  # whatever the library raises, it may not end a daemon that hears
+                self._fails(self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
+
+    def _fails(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("gateways get nothing: %s", problem)
+        self._problem = problem
 
     async def _prepare(self, stream: "JetStreamContext") -> None:
         """Have a stream of JetStream as this daemon wants it, new or as it is there."""
