@@ -173,11 +173,9 @@ def main() -> None:
         ]
         lines.append(line)
         print(f"{sound:24} {queue[0]:5}  {line[0]:14.0f} {line[1]:6.1f} {line[2]:14.0f} {line[3]:6.1f}", flush=True)
-    mean = np.mean(lines, axis=0)
-    print(
-        f"{'mean of ' + str(len(lines)) + ' sounds':30}  {mean[0]:14.1f} {mean[1]:6.1f} {mean[2]:14.1f} {mean[3]:6.1f}"
-    )
-    print(f"FIGURE answers, queue / random: quarter {mean[0] / mean[1]:.2f}, tenth {mean[2] / mean[3]:.2f}")
+    for name, sums in (("median", np.median(lines, axis=0)), ("mean", np.mean(lines, axis=0))):
+        print(f"{name} of {len(lines)}: {sums[0]:.1f} {sums[1]:.1f}, {sums[2]:.1f} {sums[3]:.1f}")
+        print(f"FIGURE answers, queue / random, {name}: quarter {sums[0] / sums[1]:.2f}, tenth {sums[2] / sums[3]:.2f}")
 
 
 def kept(path: Path | None, data: Path, pack: str) -> tuple[list[Embedded], F32]:
