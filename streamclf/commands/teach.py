@@ -15,7 +15,7 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.own import token_of, url_of
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
-from streamclf.config import Config, load, store_folder
+from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.errors import SourceError, StoreError, StreamclfError, UsageError
 from streamclf.model.labels import slug
 from streamclf.store import taught
@@ -146,6 +146,8 @@ def forget(name: str, example: str, url: str | None, config_file: Path | None) -
     if url is None and not obstacle(folder):
         tutor = _tutor(config)
         made = tutor.forget(name, example, lately={}, now_ns=time.time_ns())
+        if made is None:
+            _check_rules(config, name, folder)
         with closing(Store.open(folder)) as store, store.transaction() as tx:
             if made is None:
                 taught.forget_class(tx, name)
@@ -155,6 +157,20 @@ def forget(name: str, example: str, url: str | None, config_file: Path | None) -
     else:
         asyncio.run(_client(config, url).forget(name, example))
     click.echo(f"{plain(name)}: {f'example {plain(example)} is' if example else 'all of it is'} forgotten")
+
+
+def _check_rules(config: Config, name: str, folder: Path) -> None:
+    """Raises `UsageError` where a rule names what would be gone, `ConfigError` where the rules cannot be read."""
+    from streamclf.alerts.rules.file import load_rules
+    from streamclf.alerts.rules.forgotten import check_unnamed
+    from streamclf.teach.tutor import GROUP
+
+    path = rules_file(config)
+    if not config.rules and not path.is_file():
+        return
+    with closing(reader(folder)) as connection:
+        left = [one.label for one in taught.classes(connection) if one.label != name]
+    check_unnamed(name, GROUP, left, load_rules(path).rules, path)
 
 
 @teach.command("export")

@@ -122,6 +122,7 @@ class Teaching:
     """Lives on the event loop's thread. streams: those of which something may be shown. keep: as of marks.
 
     knows: told once other labels are in force. keeps_sound: whether what is shown may be kept as sound.
+    may_go: of a label, and those that stay; raises where it must not be forgotten.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Teaching:
         folder: Path | None,
         knows: Callable[[], object],
         keeps_sound: Callable[[], bool],
+        may_go: Callable[[str, list[str]], object],
     ) -> None:
         self._school = school
         self._hub = hub
@@ -144,6 +146,7 @@ class Teaching:
         self._folder = folder
         self._knows = knows
         self._keeps_sound = keeps_sound
+        self._may_go = may_go
         self._turn = asyncio.Lock()
         self._lessons: set[asyncio.Task[None]] = set()  # bound: MOST_WAITING
         for pack in school.packs.values():
@@ -239,6 +242,9 @@ class Teaching:
         lately = await self._lately()
         forget = partial(tutor.forget, wish.label, wish.example, lately=lately, now_ns=time.time_ns())
         made = await asyncio.to_thread(forget)
+        known = await asyncio.to_thread(self._classes)
+        if made is None:
+            self._may_go(wish.label, [one.label for one in known if one.label != wish.label])
 
         def write(tx: sqlite3.Connection) -> None:
             if made is None:
@@ -247,7 +253,6 @@ class Teaching:
                 taught.forget_example(tx, wish.example)
                 taught.put_class(tx, made)
 
-        known = await asyncio.to_thread(self._classes)
         host = next((one.host for one in known if one.label == wish.label), "")
         await self._kept(write)
         await self._use(host)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
 from streamclf.clock import FRAME_MS
 from streamclf.config import Config
@@ -44,6 +45,7 @@ from streamclf.store import clips
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent
 from streamclf.store.packfacts import PackFacts
+from streamclf.teach.tutor import GROUP
 from streamclf.types import Label, Output, Picture, Status
 from streamclf.writer.build import make_house, make_inbox, make_writer, pack_facts
 from streamclf.writer.housekeeping import Housekeeping
@@ -248,6 +250,11 @@ def make_teaching(ears: Ears, archive: Archive | None, hub: Hub) -> Teaching:
         clips = ears.in_force.config.clips
         return clips.enabled and clips.privacy == "off"
 
+    def may_go(label: str, left: list[str]) -> None:
+        if archive is not None:
+            rules = archive.alerts.rules
+            check_unnamed(label, GROUP, left, rules.file.rules, rules.path)
+
     return Teaching(
         ears.school,
         hub,
@@ -257,6 +264,7 @@ def make_teaching(ears: Ears, archive: Archive | None, hub: Hub) -> Teaching:
         folder=None if archive is None else archive.store.folder,
         knows=knows,
         keeps_sound=keeps_sound,
+        may_go=may_go,
     )
 
 

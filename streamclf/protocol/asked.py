@@ -91,7 +91,10 @@ class Teach(Message, tag="teach", forbid_unknown_fields=True):
 
 
 class Forget(Message, tag="forget", forbid_unknown_fields=True):
-    """Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`."""
+    """Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`.
+
+    Refused while a rule names the class and nothing would be left of it.
+    """
 
     label: Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$")]
     """Id of the class."""

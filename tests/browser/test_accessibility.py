@@ -1,13 +1,12 @@
 """Every view of the page before axe, light and dark, wide and narrow, with real sound in it: it finds nothing."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.conftest import StartDaemon
+from tests.support.axe import faults
 from tests.support.browser import WAIT_MS, OpenPage, keep_picture
 from tools.lab.load import patience
 
@@ -35,16 +34,6 @@ labels = ["group:bird"]
 time = "05:00-09:00"
 cooldown_s = 600
 """
-
-
-# where the bar of the views is scrolled, axe takes their links (#live) for links that skip to a part of the page
-OPTIONS = {"rules": {"skip-link": {"enabled": False}}}
-
-
-def faults(page: Page) -> list[str]:
-    """What axe finds, each with where it is."""
-    found: list[dict[str, Any]] = Axe().run(page, options=OPTIONS).response["violations"]
-    return [f"{one['id']} at {node['target']}: {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
 @pytest.mark.parametrize("scheme", SEEN)

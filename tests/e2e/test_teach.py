@@ -200,6 +200,35 @@ def test_a_rule_tells_of_it_and_a_search_finds_what_sounds_alike(daemon: StartDa
     assert all(float(line.split()[0]) > 0.98 for line in table[1:])
 
 
+def test_what_a_rule_names_is_not_forgotten(daemon: StartDaemon, house: Path) -> None:
+    rules = house.parent / "rules.toml"
+    low, high = str(house.parent / "low.wav"), str(house.parent / "high.wav")
+    soundfile.write(high, np.concatenate([hiss(0.3), tone(HIGH, 0.6), hiss(0.3)]), RATE)
+    cli(house, "teach", "kettle", "--clips", low)
+    cli(house, "teach", "chime", "--clips", high)
+    rules.write_text('[[rule]]\nname = "tea"\nlabels = ["kettle"]\n[[rule]]\nname = "all"\nlabels = "group:taught"\n')
+    house.write_text(f'rules = "{rules}"\n{house.read_text()}')
+
+    alone = run_cli("teach", "forget", "kettle", home=house.parent, env=settings(house))
+    assert (alone.returncode, "the rule 'tea' in " in alone.stderr) == (2, True), alone.stderr
+    running = daemon(env=settings(house))
+    with pytest.raises(ServeError, match=f"the rule 'tea' in {rules} names 'kettle'.* take it out of the rules file"):
+        asyncio.run(Client(running.url).forget("kettle"))
+    asked = run_cli("teach", "forget", "kettle", "--url", running.url, home=house.parent, env=settings(house))
+    assert asked.returncode == 1
+    assert "take it out of the rules file first" in asked.stderr
+    classes = {one["label"]: one for one in running.get_json("/v1/taught")["classes"]}
+    assert set(classes) == {"kettle", "chime"}
+    with pytest.raises(ServeError, match="'tea'"):  # with its last example the class would go as well
+        asyncio.run(Client(running.url).forget("kettle", classes["kettle"]["examples"][0]["id"]))
+
+    asyncio.run(Client(running.url).forget("chime"))  # the other one keeps the group
+    rules.write_text('[[rule]]\nname = "all"\nlabels = "group:taught"\n')
+    until(lambda: "rules: 1 rule " in running.stderr, "the other rules")
+    with pytest.raises(ServeError, match="names 'group:taught'"):
+        asyncio.run(Client(running.url).forget("kettle"))
+
+
 def test_what_cannot_be_learnt_is_refused_in_words(daemon: StartDaemon, house: Path) -> None:
     running = daemon(env=settings(house))
     for fields, words in (

@@ -36,7 +36,11 @@ const VIEWS: Record<string, () => Promise<View>> = {
   rules: async () => (await import("./rules")).view,
   streams: async () => (await import("./streams")).view,
   microphone: async () => (await import("./microphone")).view,
+  species: async () => (await import("./species/view")).view,
 };
+/** Views that are reached from another one, and stand under it in the head. */
+const WITHIN: Record<string, string> = { species: "events" };
+const HEADED = Object.keys(VIEWS).filter((id) => !(id in WITHIN));
 
 class Page implements App {
   readonly model = new Model();
@@ -55,10 +59,10 @@ class Page implements App {
       say: (text, level) => this.say(text, level),
       admit: () => this.admit(),
     });
-    Object.keys(VIEWS).forEach((id, index) =>
+    HEADED.forEach((id, index) =>
       shortcut(String(index + 1), t.shell.keys.view(t.views[id as keyof typeof t.views]), () => this.go(id)),
     );
-    this.header = new Header(this, Object.keys(VIEWS));
+    this.header = new Header(this, HEADED);
     root.append(this.header.root, this.main, this.toasts.root);
     listen(() => this.shown?.id ?? "");
     addEventListener("hashchange", () => void this.route());
@@ -108,7 +112,7 @@ class Page implements App {
       this.shown?.hidden?.();
       for (const [name, { root }] of this.mounted) root.hidden = name !== id;
       this.shown = view;
-      this.header.mark(id);
+      this.header.mark(WITHIN[id] ?? id);
       document.title = `${view.title} · ${t.shell.product}`;
       view.shown?.(decodeURIComponent(rest.join("/")));
       if (!first) this.main.focus({ preventScroll: true });

@@ -437,7 +437,11 @@ export interface TeachMessage {
   pack?: string;
 }
 
-/** Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`. */
+/**
+ * Takes back what was taught: a class, or one example of it. Needs the role admin. Answer: `taught`.
+ *
+ * Refused while a rule names the class and nothing would be left of it.
+ */
 export interface ForgetMessage {
   type: "forget";
   /** Id of the class. */

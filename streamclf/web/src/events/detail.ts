@@ -55,6 +55,7 @@ export class Detail {
         this.wrong,
         this.was,
         this.marked,
+        button(t.species.openOne, () => this.row && this.app.go("species", this.row.label)),
         button(t.events.whyLong, () => this.row && this.actions.why(this.row)),
         this.teach,
         this.many,

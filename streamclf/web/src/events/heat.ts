@@ -62,6 +62,7 @@ export class HeatMap {
           this.day,
           this.later,
         ),
+        button(t.species.open, () => this.app.go("species"), { class: "plain" }),
         scale(),
       ),
       this.said,

@@ -361,6 +361,7 @@ class EventsView implements View, Actions {
     shortcut("i", t.teach.keys.is, () => this.current((row) => this.teach(row, "is")), ID);
     shortcut("n", t.teach.keys.not, () => this.current((row) => this.teach(row, "not")), ID);
     shortcut("m", t.tooMany.key, () => this.current((row) => this.tooMany(row)), ID);
+    shortcut("h", t.species.open, () => this.app.go("species"), ID);
     shortcut("y", t.events.keys.why, () => this.current((row) => this.why(row)), ID);
   }
 
