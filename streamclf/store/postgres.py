@@ -62,9 +62,9 @@ CREATE TABLE streamclf.events (
     mark_label text NOT NULL,
     PRIMARY KEY (site, id)
 );
-CREATE INDEX events_by_time ON streamclf.events (onset_at);
+CREATE INDEX events_by_time ON streamclf.events (onset_at) INCLUDE (label);
 CREATE INDEX events_by_label ON streamclf.events (label, onset_at);
-CREATE INDEX events_by_stream ON streamclf.events (site, stream, onset_at);
+CREATE INDEX events_by_stream ON streamclf.events (site, stream, onset_at) INCLUDE (label);
 CREATE INDEX events_with_mark ON streamclf.events (onset_at) WHERE mark <> '';
 CREATE TABLE streamclf.days (
     label text NOT NULL,
