@@ -39,7 +39,8 @@ PAGE = 1000  # events of a transaction
 LOOK_S = 5.0
 """How often a server is asked whether it is there, while nothing happens."""
 _RETRY = Backoff(first_s=0.5, most_s=30.0, spread=0.3)
-_HANGS_S = 30.0
+HANGS_S = 30.0
+"""After so long without an answer that is a problem; it is waited for all the same."""
 _OTHER = "another daemon delivers as site {}, too; give each one a [postgres] site of its own"
 
 
@@ -96,8 +97,8 @@ class Central:
     def found(self) -> Iterator[DaemonProblem]:
         """That the server is cut off; how many events wait stands in what there is to do, for it changes."""
         problem, asked_s = self._problem, self._asked_s
-        if not problem and asked_s is not None and time.monotonic() - asked_s > _HANGS_S:
-            problem = f"no answer for over {_HANGS_S:.0f} s"
+        if not problem and asked_s is not None and time.monotonic() - asked_s > HANGS_S:
+            problem = f"no answer for over {HANGS_S:.0f} s"
         if problem:
             what = f"events do not reach PostgreSQL at {self._public}: {problem}"
             to_do = f"see that it runs and lets this daemon in; {self._backlog()} in the store, and nothing is lost"

@@ -11,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from streamclf.config import PostgresConfig
+from streamclf.daemon import central
 from streamclf.daemon.central import Central
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_mark
@@ -164,6 +165,39 @@ def test_two_daemons_of_one_name_are_told(
 
     (problem,) = until_found(one)
     assert "another daemon delivers as site garden, too" in problem.what
+
+
+def test_a_server_that_hangs_is_told_and_goes_on_where_it_hung(
+    store: Store,
+    server: PostgresServer,
+    delivering: Callable[..., Central],
+    daemon: StartDaemon,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(central, "HANGS_S", 1.0)
+    put(store, 0, 1)
+    one = delivering()
+    until(server, "SELECT count(*) FROM streamclf.events", [(1,)])
+    env = {"STREAMCLF_STORE_PATH": str(tmp_path / "other"), "STREAMCLF_POSTGRES_URL": server.url}
+    pack = str(stateful_pack(tmp_path / "pack"))
+    running = daemon("--source", "push:mic,16000", "--model", pack, env=env)
+    running.wait_for("events go to PostgreSQL", LIMIT_S)
+
+    server.freeze()
+    put(store, 1, 1)
+    one.committed()
+    (problem,) = until_found(one)
+    assert "no answer for over 1 s" in problem.what
+    time.sleep(central.LOOK_S + 1)  # so that the daemon waits for an answer, too
+    running.stop()  # in time, or it fails
+    server.thaw()
+
+    until(server, "SELECT count(*) FROM streamclf.events", [(2,)])
+    deadline = time.monotonic() + LIMIT_S
+    while list(one.found()):  # it is there before the answer is
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def until_found(one: Central) -> list[Any]:

@@ -88,10 +88,23 @@ class PostgresServer:
             self._process.wait()
         self._process = None
 
+    def freeze(self) -> None:
+        """Neither it nor any of its processes does anything; connections stay open."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._signal_all(signal.SIGCONT)
+
     def close(self) -> None:
         """Kill it and remove its folder."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        for process in (self._process.pid, *self._children(self._process.pid)):
+            os.kill(process, number)
 
     def _up(self) -> bool:
         if self._process is None:
