@@ -69,7 +69,7 @@ def asked(*extras: str) -> set[str]:
 
 def _python(lock: str) -> Iterator[LockedPackage]:
     run = {item.name for item, _ in _pins("run")}
-    extras = asked("url", "parquet", "alerts", "picture", "wyoming", "nats", "train")
+    extras = asked("url", "parquet", "alerts", "picture", "wyoming", "nats", "postgres", "train")
     markers: dict[tuple[str, str], list[str]] = {}
     hashes: dict[tuple[str, str], tuple[str, ...]] = {}
     for item, sums in _pins(lock):

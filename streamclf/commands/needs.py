@@ -92,6 +92,8 @@ def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, 
         yield "it asks for the heartbeat's address"
     if config.nats.url or config.nats.url_file:
         yield "it gives what it hears to NATS"
+    if config.postgres.url:
+        yield "events go to PostgreSQL"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)
     for name, sink in sinks.items():
         kind = str(sink.__struct_config__.tag)
