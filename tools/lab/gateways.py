@@ -105,10 +105,11 @@ class Roaming:
         """For ever."""
         turn = 0
         while True:
+            had = len(self.seqs)
             try:
                 await self._listen(self.urls[turn % len(self.urls)])
             except (OSError, ConnectionClosed, InvalidHandshake, EOFError):
-                self.moved += bool(self.seqs)
+                self.moved += len(self.seqs) > had
                 await asyncio.sleep(0.02)
             turn += 1
 
