@@ -1,4 +1,5 @@
 // What a microphone says to streamclf: the push protocol, without the network. Plain C++11, no Arduino in it.
+// How to run it: it is a part of esp32.ino, beside it, which says how.
 //
 // A connection begins with one text message, `announce`; the daemon answers {"type":"pushing",…}, or {"type":"error",…}.
 // Then each binary message is the index of its first sample (64 bits, little-endian) and mono samples of 16 bits. Samples

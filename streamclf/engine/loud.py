@@ -215,6 +215,7 @@ class LoudTrack(DerivedTrack):
         self._group = group
         self._rows: list[tuple[int, F32, int]] = []  # bound: what one tick hears
         self._minutes: list[Output] = []
+        self._newest: tuple[int, F32, int] | None = None  # like a row of `due`: the newest frame measured
         stream.listen_whole(lambda first, frames: group.waiting.append((self, first, frames)))
 
     def use(self, config: LoudnessConfig) -> None:
@@ -240,17 +241,24 @@ class LoudTrack(DerivedTrack):
         """See `DerivedTrack`."""
         self._group.work()
         self._rows.clear()
+        self._newest = None
         self._minutes += self.meter.restart(frame)
 
     def finished(self, frames: int) -> None:
-        """Only whole frames count: the last one's rest is left out."""
+        """Only whole frames are measured: a rest of one keeps the level before it, as a row is held until the next."""
         self._group.work()
         self._minutes += self.meter.flush()
+        if self._newest is not None:
+            last, row, newest = self._newest
+            if last + 1 < frames:
+                self._rows.append((last + 1, np.repeat(row, frames - last - 1, axis=0), newest))
 
     def note(self, first: int, frames: F32, powers: F64, fasts: F64, scores: F32) -> None:
         """What was measured of these frames, by frame."""
         self._minutes += self.meter.note(first, frames, powers, fasts)
-        self._rows.append((first, scores[:, np.newaxis], (first + len(frames)) * frames.shape[1]))
+        end = first + len(frames)
+        self._rows.append((first, scores[:, np.newaxis], end * frames.shape[1]))
+        self._newest = end - 1, scores[-1:, np.newaxis], end * frames.shape[1]
 
 
 class _Together:
