@@ -131,7 +131,7 @@ class GraphRunner:
             starts = [(strand, strand.starts()) for strand in strands]
             longest = max((len(some) for _, some in starts), default=0)
             due = [(strand, some[at]) for at in range(longest) for strand, some in starts if at < len(some)]
-            most = min(session.max_batch, _WINDOWS)
+            most = min(session.together, max(_WINDOWS, len(strands)))
         else:
             ready = [strand for strand in strands if strand.ready]
             wanted = ready if self._silence is None else self._spare(ready, self._silence)

@@ -34,6 +34,7 @@ from streamclf.types import F32, Provider
 Array = npt.NDArray[Any]
 
 _FEW = 4096
+_TOGETHER_BYTES = 512 << 20  # of weights, times the windows in one run on a processor
 
 
 class Brake:
@@ -92,6 +93,10 @@ class Session:
         """Whether runs are computed by more than the calling thread."""
         self.run_seconds: float | None = None
         """What `warm_up` has measured last."""
+        self.together = max_batch
+        """Windows that gain by one run. A large net computes long enough by itself, and many take memory for each."""
+        if taken is Provider.CPU:
+            self.together = max(1, min(max_batch, _TOGETHER_BYTES // max(1, len(pack.model))))
         self._goes_of = max_batch if manifest.batch else 1
         self._told = head or partial(probabilities, activation=manifest.activation)
         self._bad_value = 0.0 if head is None else np.nan

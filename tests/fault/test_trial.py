@@ -123,7 +123,7 @@ def test_a_trial_that_others_ended_says_nothing_of_the_pack(
 
 def test_a_trial_for_which_there_is_no_room_says_nothing_of_the_pack(tmp_path: Path) -> None:
     """What this process may not have itself, its trials may not have either."""
-    folder = greedy_pack(tmp_path / "greedy", mib=200)
+    folder = greedy_pack(tmp_path / "greedy", mib=60)  # for each of up to 16 windows in a run
     code = f"""
 import logging, resource
 from pathlib import Path
