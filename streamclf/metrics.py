@@ -117,6 +117,12 @@ STORE_PASSED = Counter(
 # alerts (counted by the dispatcher)
 DELIVERIES = Counter("streamclf_deliveries", "Tries to hand an alert to a sink", ["sink", "outcome"], registry=REGISTRY)
 
+# events in PostgreSQL (counted by its thread)
+POSTGRES_ROWS = Counter("streamclf_postgres_rows", "Events and marks delivered to PostgreSQL", registry=REGISTRY)
+POSTGRES_BACKLOG = Gauge(
+    "streamclf_postgres_backlog", "Events that wait for PostgreSQL, which is cut off", registry=REGISTRY
+)
+
 # the self-test
 SELFTESTS = Counter("streamclf_selftests", "Self-tests", ["outcome"], registry=REGISTRY)
 SELFTEST_SECONDS = Gauge(

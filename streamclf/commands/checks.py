@@ -10,6 +10,7 @@ from streamclf.alerts.sinks.checking import obstacles
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.audio.sources import SourceSpec, name_sources, parse_source
 from streamclf.config import Config, rules_file, store_folder
+from streamclf.daemon.central import check_postgres
 from streamclf.daemon.ground import read_settings
 from streamclf.daemon.heartbeat import check_heartbeat, heartbeat_of
 from streamclf.daemon.selftest import check_selftest
@@ -82,6 +83,7 @@ def config_mistakes(config: Config, *, offline: bool) -> Iterator[str]:
         lambda: check_labels(config, packs),
         lambda: read_settings(config),
         lambda: check_kept(config),
+        lambda: check_postgres(config),
         lambda: read_species(config, packs),
         lambda: check_selftest(config.selftest, packs),
         lambda: check_privacy(config.clips, "any source", {pack.manifest.name: pack.labels for pack in packs}),

@@ -9,7 +9,7 @@ from streamclf.commands.checks import config_mistakes
 from streamclf.config import Config, load, system_file, user_file
 from streamclf.daemon.hot import HOT, differing
 from streamclf.errors import ConfigError
-from streamclf.text import hide_secrets, one_line, some
+from streamclf.text import hide_secrets, one_line, public_url, some
 
 HELP = "Check and show the configuration."
 
@@ -48,9 +48,10 @@ def check(file: Path | None, offline: bool) -> None:
 @config.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def show(file: Path | None) -> None:
-    """Print every key with the value in force, as JSON; of a source's address no user, password and query."""
+    """Print every key with the value in force, as JSON; of an address no user, password and query."""
     loaded = load(file=file)
-    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)))
+    postgres = msgspec.structs.replace(loaded.postgres, url=public_url(loaded.postgres.url))
+    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)), postgres=postgres)
     click.echo(msgspec.json.format(msgspec.json.encode(loaded), indent=2).decode())
 
 

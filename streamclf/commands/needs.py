@@ -89,6 +89,8 @@ def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, 
         yield f"it listens on {config.server.host or 'all addresses'}"
     if config.watch.heartbeat or config.watch.heartbeat_file:
         yield "it asks for the heartbeat's address"
+    if config.postgres.url:
+        yield "events go to PostgreSQL"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)
     for name, sink in sinks.items():
         kind = str(sink.__struct_config__.tag)

@@ -175,6 +175,21 @@ class LoudnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calibration: stream = dB(A) of full scale; `streamclf loudness calibrate` measures it."""
 
 
+class PostgresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Events and marks of many daemons in one PostgreSQL, besides the store, which stays what a daemon reads."""
+
+    url: str = ""
+    """Address of a database, such as postgresql://streamclf@db.example.org/sounds; empty is none."""
+    site: str = ""
+    """Name of this daemon there, which no other one has; empty is the machine's."""
+
+    def __post_init__(self) -> None:
+        if self.url and not re.match(r"postgres(ql)?://", self.url):
+            raise ValueError("postgres.url is no address; expected something such as postgresql://user@host/database")
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", self.site):
+            raise ValueError(f"site is {self.site!r}, expected at most 64 of a to z, A to Z, 0 to 9, dot, _ and -")
+
+
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What counts as heard."""
 
@@ -314,6 +329,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     selftest: SelftestConfig = SelftestConfig()
     watch: WatchConfig = WatchConfig()
     log: LogConfig = LogConfig()
+    postgres: PostgresConfig = PostgresConfig()
     health: HealthConfig = HealthConfig()
     loudness: LoudnessConfig = LoudnessConfig()
     species: SpeciesConfig = SpeciesConfig()

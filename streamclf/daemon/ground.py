@@ -13,6 +13,7 @@ from datetime import date
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
 from streamclf.config import Config, rules_file, store_folder
+from streamclf.daemon.central import check_postgres
 from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
@@ -80,6 +81,7 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     rules = _read_rules(config, engine)
     check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
     heartbeat_of(config.watch)
+    check_postgres(config)
     selftest = prepare(config.selftest, engine)
     packs = engine.packs
     try:

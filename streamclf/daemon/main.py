@@ -77,6 +77,8 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
         await life.start(archive.painter)
         await life.start(InThread("the writer", archive.writer, stop_s=1.5))
         await life.start(running.Alerting(archive.alerts))
+        if archive.central is not None:
+            await life.start(InThread("PostgreSQL", archive.central, stop_s=0.5))
     # a run of many seconds is not waited for: it cannot be broken off
     await life.start(InThread("the model thread", model, stop_s=1.2, most_s=2.0))
     if sources.live:

@@ -13,6 +13,7 @@ from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
 from streamclf.clock import FRAME_MS
 from streamclf.config import Config
+from streamclf.daemon.central import Central
 from streamclf.daemon.ground import Ground, decided_labels
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
@@ -77,7 +78,10 @@ class Ears:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What keeps events and tells of them; a daemon without a store has none. facts: of packs, exchanged in place."""
+    """What keeps events and tells of them; a daemon without a store has none. facts: of packs, exchanged in place.
+
+    central: delivers them to PostgreSQL, where that is wanted.
+    """
 
     store: Store
     inbox: Inbox
@@ -87,6 +91,7 @@ class Archive:
     alerts: AlertService
     painter: Painter
     feed: Feed
+    central: Central | None
 
 
 def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
@@ -126,6 +131,7 @@ def make_archive(
         clocks[SELF_TEST] = ears.ground.selftest.clock
     facts = pack_facts(config, engine)
     cut_from = {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored}
+    central = Central(config.postgres, store.folder) if config.postgres.url else None
     house = make_house(config, store, engine, facts, cut_from, run=hub.instance, test=(SELF_TEST,))
     writer = make_writer(
         config,
@@ -139,15 +145,17 @@ def make_archive(
         run=hub.instance,
         test=(SELF_TEST,),
         missed=missed,
-        on_commit=life.posting(partial(_committed, alerts, feed)),
+        on_commit=life.posting(partial(_committed, alerts, feed, central)),
         on_fault=life.failed,
     )
-    return Archive(store, inbox, facts, house, writer, alerts, painter, feed)
+    return Archive(store, inbox, facts, house, writer, alerts, painter, feed, central)
 
 
-def _committed(alerts: AlertService, feed: Feed, events: Sequence[StoredEvent]) -> None:
+def _committed(alerts: AlertService, feed: Feed, central: Central | None, events: Sequence[StoredEvent]) -> None:
     alerts.committed(events)
     feed.committed()
+    if central is not None:
+        central.committed()
 
 
 def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
@@ -169,6 +177,8 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
         read=None if folder is None else partial(reader, folder),
     )
     parts.also(watchman.found)
+    if archive is not None and archive.central is not None:
+        parts.also(archive.central.found)
     return Health(
         hub,
         ears.sources.streams,

@@ -142,6 +142,14 @@ def page_after(connection: sqlite3.Connection, after: int | None, *, limit: int)
     return events, events[-1].seq if more else last, more
 
 
+def count_after(connection: sqlite3.Connection, after: int) -> int:
+    """How many real events have a newest stage that came after this `seq`."""
+    (last,) = connection.execute("SELECT seq FROM last_seq").fetchone()
+    counted = "SELECT COUNT(*) FROM events WHERE seq > ? AND test = 0"
+    found: int = connection.execute(counted, (begin_after(after, last),)).fetchone()[0]
+    return found
+
+
 def begin_after(after: int, last: int) -> int:
     """Where to read on for who has had everything up to `after`. last: the newest `seq` of this database."""
     return after if after <= last else 0

@@ -95,6 +95,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "timeit": ("model/session.py", "engine/verify.py", "train/"),
     "concurrent": ("daemon/", "writer/housekeeping.py"),  # threads by another name
     "multiprocessing": (),
+    "psycopg": ("store/postgres.py", "daemon/central.py"),
     "PIL": ("draw/canvas.py",),
     "subprocess": (
         "model/recipes/",
