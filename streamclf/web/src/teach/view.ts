@@ -44,6 +44,7 @@ class TeachView implements View {
     );
     app.model.changed.on("taught", (news) => this.taught(news));
     app.model.changed.on("hello", () => this.visible && this.shown());
+    app.model.changed.on("events", ({ stage }) => this.visible && stage === "close" && this.queue.more());
     app.connection.on("error", ({ code, message }) => {
       if (code !== "bad-teach") return;
       if (this.visible) app.say((this.forgetting ? t.teach.kept : t.teach.refused)(message), "problem");
