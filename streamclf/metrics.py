@@ -34,6 +34,9 @@ BAD_SAMPLES = Counter("streamclf_bad_samples", "NaN and infinite samples replace
 
 # computed (counted by the model thread)
 MODEL_RUNS = Counter("streamclf_model_runs", "Runs of a pack's session", ["pack"], registry=REGISTRY)
+SPARED_RUNS = Counter(
+    "streamclf_spared_runs", "Windows that a pack's gate held to be worth no run", ["pack"], registry=REGISTRY
+)
 BAD_ROWS = Counter("streamclf_bad_rows", "Rows with NaN that a model gave", ["pack"], registry=REGISTRY)
 PACK_FAILURES = Counter(
     "streamclf_pack_failures", "Times a pack failed: it raised, hung or could not be made", ["pack", "kind"],

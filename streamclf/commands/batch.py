@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,10 @@ import numpy as np
 
 from streamclf.audio.gain import read_gain
 from streamclf.commands.formats import FileScores
+from streamclf.commands.places import day_of
 from streamclf.commands.rows import Pieces
 from streamclf.config import Config
-from streamclf.errors import SourceError, StreamclfError
+from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.types import F32, Event, FrameScores, Label, Stage
 
 
@@ -19,7 +21,8 @@ class FileWish(msgspec.Struct, frozen=True):
     """What is wanted of every file. channel: 0-based, None for the mix.
 
     scores: rows are kept; else events alone, so that a night takes no more memory than a minute. native: the pack's own
-    rows. best: the highest probability of each class.
+    rows. best: the highest probability of each class. place: degrees north and east, None where all may be told of.
+    day: on which all were recorded, None where their names say it.
     """
 
     config: Config
@@ -27,6 +30,8 @@ class FileWish(msgspec.Struct, frozen=True):
     native: bool = False
     best: bool = False
     channel: int | None = None
+    place: tuple[float, float] | None = None
+    day: date | None = None
 
 
 class PackLabels(msgspec.Struct, frozen=True):
@@ -40,6 +45,7 @@ class PackLabels(msgspec.Struct, frozen=True):
 class Heard(msgspec.Struct):
     """What came of a file, `stream` as a stream. rate: Hz; samples: at that rate.
 
+    held: of each label that is not told of at that place and time, how many events it had, and why.
     best: of each pack in order, the highest probability of each of its classes: (classes, ) float32. Rows are given on
     as they are made.
     """
@@ -50,6 +56,7 @@ class Heard(msgspec.Struct):
     samples: int
     events: list[Event]
     best: list[F32]
+    held: dict[str, tuple[int, str]] = {}
 
 
 class Failed(msgspec.Struct):
@@ -70,13 +77,20 @@ Advance = Callable[[float], None]
 
 
 class FileEar:
-    """Hears files, one after the other, with one engine. Raises what `build_engine` raises."""
+    """Hears files, one after the other, with one engine. Raises what `build_engine` and `read_seasons` raise."""
 
     def __init__(self, wish: FileWish) -> None:
-        from streamclf.engine.build import build_engine
+        from streamclf.engine.build import build_engine, read_seasons
+        from streamclf.engine.seasons import Seasons
 
         self._wish = wish
         self._engine = build_engine(wish.config, native=wish.native)
+        self._seasons = Seasons()
+        if wish.place is not None:
+            self._seasons = read_seasons(wish.config, self._engine.packs, wish.place)
+        if wish.place is not None and not self._seasons.ranges:
+            names = ", ".join(pack.manifest.name for pack in self._engine.packs)
+            raise UsageError(f"--place: {names} knows of no places; name a pack that does, such as --model birdnet")
         self.packs = [
             PackLabels(runner.name, runner.pack.manifest.rate, tuple(runner.pack.labels))
             for runner in self._engine.runners
@@ -89,6 +103,7 @@ class FileEar:
         from streamclf.engine.offline import run_blocks
 
         engine, wish = self._engine, self._wish
+        day = None if wish.place is None else wish.day or day_of(path)
         gain = read_gain(wish.config.gain)
         spec = SourceSpec("file", path, name, channel=wish.channel)
         rate, total, blocks = open_blocks(Path(path), spec=spec, problem=tell, notice=tell)
@@ -101,7 +116,7 @@ class FileEar:
                 for output in outputs:
                     if isinstance(output, Event):
                         if output.stage is Stage.CLOSE:
-                            heard.events.append(output)
+                            self._tell(heard, output, day)
                     elif isinstance(output, FrameScores) and output.final:
                         if wish.scores and not wish.native:
                             pieces[output.pack].add(output.first_frame, output.rows)
@@ -118,6 +133,15 @@ class FileEar:
         finally:
             if name in engine.streams:
                 engine.remove(name)
+
+    def _tell(self, heard: Heard, event: Event, day: date | None) -> None:
+        """day: of the recording at its place, None where all may be told of."""
+        why = "" if day is None else self._seasons.held(event.pack, event.label, day)
+        if why:
+            count, _ = heard.held.get(event.label, (0, ""))
+            heard.held[event.label] = count + 1, why
+        else:
+            heard.events.append(event)
 
     def _pieces(self, heard: Heard, pack: PackLabels, rows: TakeRows) -> Pieces:
         none = np.zeros((0, len(pack.labels)), dtype=np.float32)

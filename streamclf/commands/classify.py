@@ -14,11 +14,13 @@ from streamclf.audio.sources.hush import own_errors
 from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of
 from streamclf.commands.formats import FileScores
 from streamclf.commands.options import as_gain
+from streamclf.commands.places import as_day, as_place, day_of
 from streamclf.commands.results import FORMATS, Results, format_of
 from streamclf.commands.workers import FileAsked, Workers, attempt
 from streamclf.errors import StreamclfError, UsageError
 
 HELP = "Classify files offline."
+_SETTINGS = ("hop_ms", "latency_ms", "average", "gain", "sensitivity", "provider", "gate")
 
 
 @click.command()
@@ -36,6 +38,11 @@ HELP = "Classify files offline."
 @click.option("--channel", type=click.IntRange(min=1), help="Channel to hear, from 1; default: the mix of all.")
 @click.option("--gain", callback=as_gain, help="off, normalise, or as +20dB.")
 @click.option("--sensitivity", type=click.Choice(["low", "normal", "high"]), help="How readily events begin.")
+@click.option("--place", callback=as_place, metavar="LAT,LON",
+              help="Tell only of what is likely there in the week of the recording.")  # fmt: skip
+@click.option("--date", "day", callback=as_day, metavar="YYYY-MM-DD",
+              help="When it was recorded, for --place; default: what the file's name says.")  # fmt: skip
+@click.option("--gate/--no-gate", default=None, help="Spare windows as packs with a gate do (default), or run all.")
 @click.option("--provider", type=click.Choice(["cpu", "cuda", "tensorrt", "auto"]), default=None)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes; default: one a core for several files.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file (thresholds).")
@@ -45,9 +52,10 @@ def classify(
     """Classify FILES offline: the same rows and events as the live daemon gives.
 
     Events by default; --scores for a probability of every class every 20 ms; --summary for the best labels of each
-    file. `--out all.csv` is one table of all files. Files that cannot be read are named and the others are still done;
-    the exit code is then 1. What of a file cannot be read, or is hidden by the mix of its channels, is told on standard
-    error.
+    file. --place leaves out species that do not live there in that week, as the daemon does, and says which; scores
+    stay as they are. `--out all.csv` is one table of all files. Files that cannot be read are named and the others are
+    still done; the exit code is then 1. What of a file cannot be read, or is hidden by the mix of its channels, is told
+    on standard error.
     """
     from streamclf.config import load
 
@@ -57,10 +65,16 @@ def classify(
         raise UsageError("--native gives score rows; add --scores")
     if out is not None and any(os.path.realpath(out) == os.path.realpath(path) for path in files):
         raise UsageError(f"--out {out} is one of the files to hear; name another one")
-    settings = {key: flags[key] for key in ("hop_ms", "latency_ms", "average", "gain", "sensitivity", "provider")}
+    settings = {key: flags[key] for key in _SETTINGS}
     config = load(flags={**settings, "model": flags["models"] or None}, file=flags["config_file"])
+    if flags["day"] and not flags["place"]:
+        raise UsageError("--date says when it was recorded, which matters at a place alone; add --place LAT,LON")
+    if flags["place"] and not flags["day"]:
+        for path in files:
+            day_of(str(path))  # that one is missing is told before an hour of hearing
     channel = None if flags["channel"] is None else flags["channel"] - 1
-    wish = FileWish(config, scores=what == "scores", native=native, best=what == "summary", channel=channel)
+    wish = FileWish(config, scores=what == "scores", native=native, best=what == "summary", channel=channel,
+                    place=flags["place"], day=flags["day"])  # fmt: skip
     asked = [FileAsked(str(path), name) for path, name in names_of(files).items()]
     jobs = min(len(asked), flags["jobs"] or _cores())
     if len(asked) == 1 or flags["jobs"] == 1:
@@ -76,6 +90,7 @@ def classify(
             results.end(asked[at].name, whole=isinstance(one, Heard))
             if isinstance(one, Heard):
                 results.write(one)
+                _say_held(one)
             else:
                 failed.append(one.path)
                 if len(asked) == 1:
@@ -115,6 +130,14 @@ def _hear(
             yield attempt(ear, one.path, one.name, tell=_warn, advance=advance, rows=results.rows)
 
     return ear.packs, alone
+
+
+def _say_held(heard: Heard) -> None:
+    """What was not told of, on standard error."""
+    if heard.held:
+        count = sum(number for number, _ in heard.held.values())
+        each = "; ".join(f"{label} {number}, by {why}" for label, (number, why) in sorted(heard.held.items()))
+        click.echo(f"streamclf: {heard.path}: {count} event{'s' * (count != 1)} held back: {each}", err=True)
 
 
 def _cores() -> int:

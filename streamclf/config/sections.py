@@ -330,6 +330,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds after which the final revision of a window pack with frame output comes."""
     average: bool = False
     """Final rows are the mean of all windows that saw the frame, in place of the newest one's."""
+    gate: bool = True
+    """Whether members of fused packs that have a gate (birdnet) run only where it is worth it, or everywhere."""
     gain: GainText = "off"
     """What lifts a quiet microphone for the models: decibels as `+20dB`, or `normalise`; clips stay as captured."""
     sensitivity: Sensitivity = Sensitivity.NORMAL

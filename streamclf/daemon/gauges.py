@@ -77,7 +77,13 @@ class Gauges(Collector):
             if pack_info.shape is Shape.DERIVED:
                 continue  # it has no runs
             metrics.HOP_MS.labels(name).set(pack_info.hop_ms)
-            for metric in (metrics.MODEL_RUNS, metrics.BAD_ROWS, metrics.PACKS_REBUILT, metrics.PACK_PROBLEM):
+            for metric in (
+                metrics.MODEL_RUNS,
+                metrics.SPARED_RUNS,
+                metrics.BAD_ROWS,
+                metrics.PACKS_REBUILT,
+                metrics.PACK_PROBLEM,
+            ):
                 metric.labels(name)
             metrics.RUN_SECONDS.labels(name)
             for failure in Failure:

@@ -83,6 +83,7 @@ class GraphRunner:
         self._pack = pack
         self._encoded = isinstance(manifest.features, Encoded)
         self._runs = metrics.MODEL_RUNS.labels(pack)
+        self._spared = metrics.SPARED_RUNS.labels(pack)
         self._seconds = metrics.RUN_SECONDS.labels(pack)
 
     @property
@@ -149,6 +150,7 @@ class GraphRunner:
             else:
                 strand.accept(silence)
                 self.spared += 1
+                self._spared.inc()
         return wanted
 
     def _encode(self, session: Session, strand: Strand, guard: Guard) -> None:

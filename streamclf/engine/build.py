@@ -58,6 +58,8 @@ def build_engine(
         ]
     else:
         runners = _patiently(config, packs, patience_s)
+    for runner in runners:
+        runner.gates = config.gate
     if config.hop_ms:
         for runner in runners:
             runner.set_hop(config.hop_ms // 20)

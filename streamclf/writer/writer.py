@@ -22,11 +22,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from streamclf import metrics
 from streamclf.alerts import outbox
 from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook, Verdict
+from streamclf.alerts.rules.history import take_over
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import StoreError
 from streamclf.store import alive
@@ -273,6 +275,7 @@ class Writer:
         if (given := self._inbox.rules()) is not None:
             rules, place = given
             self._book = self._book.with_rules(rules, place=place)
+            self._take_over()
             if self._house is not None:
                 self._house.use(rules)
         now_ns, news = time.time_ns(), self._backlog.news
@@ -285,6 +288,18 @@ class Writer:
             return verdict
         self._accept(verdict)
         return None
+
+    def _take_over(self) -> None:
+        """New rules remember what the store has."""
+        book, now_ns = self._book, time.time_ns()
+        try:
+            changes = take_over(self._store.connection, book.rules, book.memory, place=book.place, now_ns=now_ns)
+        except sqlite3.Error as fault:
+            log.warning("new rules take all for heard the first time, for the events cannot be read: %s", fault)
+            return
+        if changes:
+            book.memory.apply(changes)
+            self._backlog.ask(partial(memory.write, changes=changes))
 
     def _accept(self, verdict: Verdict) -> None:
         self._book.accept(verdict)

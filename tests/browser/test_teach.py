@@ -13,6 +13,8 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import StartDaemon
 from tests.support.browser import OpenPage, keep_figures, keep_picture
+from tests.support.tones import hiss, tone, tone_pack
+from tools.lab.daemon import run_cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -137,3 +139,26 @@ def test_a_stretch_is_marked_with_the_pointer_and_what_makes_no_sense_is_said(pa
     dialog.get_by_label("It is called").fill("Nobody knows")
     dialog.get_by_role("button", name="This is not “Nobody knows”").click()
     expect(dialog.locator(".teach-said")).to_contain_text("nobody has taught what")
+
+
+def test_a_class_that_a_rule_names_stays_and_the_page_says_why(
+    tmp_path: Path, daemon: StartDaemon, open_page: OpenPage
+) -> None:
+    soundfile.write(tmp_path / "low.wav", np.concatenate([hiss(0.3), tone(500.0, 0.6), hiss(0.3)]), RATE)
+    config = tmp_path / "config.toml"
+    config.write_text(f'model = ["{tone_pack(tmp_path / "tones")}"]\nrules = "{tmp_path}/rules.toml"\n')
+    (tmp_path / "rules.toml").write_text("")
+    env = {"STREAMCLF_CONFIG": str(config), "STREAMCLF_STORE_PATH": str(tmp_path / "store")}
+    taught = run_cli("teach", "kettle", "--clips", str(tmp_path / "low.wav"), home=tmp_path, env=env)
+    assert taught.returncode == 0, taught.stderr
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "tea"\nlabels = ["kettle"]\n')
+    running = daemon("--source", f"push:mic,{RATE}", env=env)
+    page = open_page(f"http://127.0.0.1:{running.port}/#teach")
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    page.get_by_role("button", name="Forget Kettle").click()
+
+    said = page.locator(".toast")
+    expect(said).to_contain_text("It is not forgotten: the rule 'tea' in ")
+    expect(said).to_contain_text("take it out of the rules file first.")
+    expect(page.locator(".taught-class")).to_have_count(1)

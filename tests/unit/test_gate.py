@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamclf import metrics
+from streamclf.config import Config
 from streamclf.engine.batch import PackRunner
+from streamclf.engine.build import build_engine
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
 from streamclf.engine.segment import Decision, Segmenter
@@ -73,6 +76,18 @@ def test_a_stream_that_ends_in_a_window_gets_its_rows(tmp_path: Path) -> None:
     for seconds in (0.3, 1.0, 1.37, 2.51):
         rows, _ = heard(pack, scene(0.1, seconds=seconds + 1)[: int(seconds * RATE)])
         assert len(rows) == -(-int(seconds * RATE) // HOP)
+
+
+def test_what_is_spared_is_counted_and_the_configuration_switches_it_off(tmp_path: Path) -> None:
+    made(tmp_path)
+    for gate, least in ((True, 20), (False, 0)):
+        engine = build_engine(Config(model=(str(tmp_path / "fused"),), gate=gate))
+        counter = metrics.SPARED_RUNS.labels(engine.packs[0].manifest.name)
+        before = counter._value.get()
+        for _ in run_blocks(engine, "a", rate=RATE, blocks=[scene(4.0)]):
+            pass
+        spared = counter._value.get() - before
+        assert (spared >= least) if gate else spared == 0
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,6 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from streamclf import metrics
-from streamclf.audio.ring import Ring
-from streamclf.engine.batch import PackRunner
-from streamclf.engine.engine import Engine
-from streamclf.engine.stream import Stream
 from streamclf.errors import PackError, ProviderError
 from streamclf.model.activation import probabilities
 from streamclf.model.loader import labels_of, load_pack, read_manifest
@@ -139,24 +134,6 @@ def test_more_rows_than_a_batch_are_run_in_goes(tmp_path: Path, options: dict[st
     for number in range(3):
         slots, inputs = [4, 0, 9, 2, 1], noise(5, 384, seed=number)
         np.testing.assert_allclose(run(session, inputs, slots), run(whole, inputs, slots), atol=1e-5)
-
-
-def test_windows_of_a_large_net_are_run_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pack = load_pack(window_row_pack(tmp_path / "pack"))
-    counter = metrics.MODEL_RUNS.labels(pack.manifest.name)
-    runs = {}
-    for weights in (2 * len(pack.model), len(pack.model) // 2, 512 << 20):
-        monkeypatch.setattr("streamclf.model.session._TOGETHER_BYTES", weights)
-        session = Session(pack)
-        engine = Engine([PackRunner(pack, session)])
-        ring = Ring(64_000)
-        engine.add(Stream("mic", rate=16_000, ring=ring))
-        before = counter._value.get()
-        ring.write(np.zeros(48_000, np.float32))
-        engine.drain()
-        runs[session.together] = counter._value.get() - before
-    assert runs[1] == pytest.approx(2 * runs[2], abs=1)
-    assert runs[64] < runs[2] / 4
 
 
 def test_no_rows_are_an_empty_answer(tmp_path: Path) -> None:

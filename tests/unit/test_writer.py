@@ -3,6 +3,7 @@
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -314,3 +315,21 @@ def test_an_event_that_a_crash_left_open_is_judged_when_it_is_closed(tmp_path: P
     with writing(tmp_path, book) as (_, committed, _):
         assert committed.acquire(timeout=LIMIT_S)
         assert waiting(tmp_path) == [stored(1).id]
+
+
+def test_a_new_rule_knows_what_the_store_has(tmp_path: Path) -> None:
+    day_ns = 86_400 * 1_000_000_000
+    weak = Rule("first", ("group:bird",), first_days=90, min_peak=0.5, stage=RuleStage.CLOSE, sinks=("here",))
+    sure = Rule("sure", ("robin",), first_days=90, min_peak=0.8, stage=RuleStage.CLOSE, sinks=("here",))
+    past = stored(1, onset_ns=(at := time.time_ns() - 20 * day_ns), offset_ns=at + 1, decided_ns=at + 1, peak=0.7)
+    with closing(Store.open(tmp_path)) as store, store.transaction() as tx:
+        put_events(tx, [past])
+    with writing(tmp_path) as (inbox, _, writer):
+        writer._clocks["mic"].start(first_sample=0, wall_ns=time.time_ns())
+        inbox.use([weak, sure], Location())
+        inbox.put([closing_event(100)])
+
+    with closing(reader(tmp_path)) as connection:
+        # a robin of 0.7 was no robin for the rule that wants 0.8; the one that came has 0.9
+        assert [entry.alert.rule for entry in outbox.entries(connection)] == ["sure"]
+        assert set(load(connection).entries["read"]) == {("first", ""), ("sure", "")}

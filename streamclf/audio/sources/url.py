@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
+from streamclf.audio.sources.edge import from_the_edge
 from streamclf.audio.sources.kind import QUOTING, UNQUOTED, Option, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
@@ -39,7 +38,6 @@ _OTHER_RATE = 48_000
 # is a little faster than real time, so that a sender whose clock is fast is not held back for ever.
 _AHEAD_S = 1.0
 _BROADCAST_SPEED = 1.001
-_MOST_BEHIND_S = 5.0  # half of the ring, so that nothing in it is lost
 # a jump between two frames' times that is a loss, not rounding and not a sender that set its clock
 _LEAST_JUMP_S, _MOST_JUMP_S = 0.05, 60.0
 _MOST_BAD_PACKETS = 100
@@ -162,7 +160,7 @@ class UrlSource(Feeder):
         samples = 0
         blocks = connection.blocks()
         try:
-            for mono, lost in blocks if connection.finite else _from_the_edge(blocks, self.rate):
+            for mono, lost in blocks if connection.finite else from_the_edge(blocks, self.rate):
                 if self._stopping.is_set():
                     return "stopped"
                 if heard:
@@ -286,36 +284,6 @@ class _Connection:
                 continue
             bad = 0
             yield from frames
-
-
-def _from_the_edge(blocks: Iterator[tuple[F32, int]], rate: int) -> Iterator[tuple[F32, int]]:
-    """The same, with what a broadcast had sent before it could be read in one block: stations send seconds at once, and
-    to open an address takes time. Read later, it would lie between us and them for good, and hide that they are gone.
-
-    That is what comes in under half of the time that it lasts.
-    """
-    held: list[F32] = []
-    count, begun_ns = 0, steady_ns()
-    try:
-        for mono, lost in blocks:
-            if lost and held:
-                yield np.concatenate(held), 0
-                yield mono, lost
-                break
-            held.append(mono.copy())  # it is valid until the next
-            count, waited_ns = count + len(mono), steady_ns() - begun_ns
-            if 2 * waited_ns * rate > len(mono) * NS_PER_SECOND or count > _MOST_BEHIND_S * rate:
-                yield np.concatenate(held), lost
-                break
-            begun_ns = steady_ns()
-        else:
-            if held:
-                yield np.concatenate(held), 0
-    except _av().FFmpegError:
-        if held:
-            yield np.concatenate(held), 0
-        raise
-    yield from blocks
 
 
 def _options(spec: SourceSpec) -> dict[str, str]:

@@ -14,6 +14,7 @@ export const teach = {
   away: "This could not be sent: there is no connection to the daemon. Try again when it is back.",
   noAnswer: "the daemon has not answered; try again",
   refused: (reason: string): string => `It was not learnt: ${reason}.`,
+  kept: (reason: string): string => `It is not forgotten: ${reason}.`,
   taught: (name: string, said: string, examples: number, against: number, detail: string): string =>
     said === "not"
       ? `That is not ${name}, ${oneOf(against, "sound is", "sounds are")} known not to be it.${detail ? ` ${sentence(detail)}` : ""}`

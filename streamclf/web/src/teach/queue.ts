@@ -13,6 +13,8 @@ import { type App, Failure } from "../view";
 const DEFAULT_RATE = 48_000;
 /** So few are left: more are asked for. */
 const FEW = 3;
+/** Until an event that has ended is in the store. */
+const KEPT_MS = 1500;
 
 interface Question {
   event: StoredEvent;
@@ -53,6 +55,7 @@ export class Queue {
   private questions: Question[] = [];
   private learning: Learnt[] = [];
   private waiting = 0;
+  private coming = false;
   private readonly answered = new Set<string>();
   private asking = new AbortController();
 
@@ -121,6 +124,16 @@ export class Queue {
       const none = fault instanceof Failure && fault.status === 404;
       setText(this.said, none ? t.review.none : t.review.failed((fault as Error).message));
     }
+  }
+
+  /** An event has ended: where nothing was left to ask, there may be again, once it is kept. */
+  more(): void {
+    if (this.questions.length > 0 || this.coming) return;
+    this.coming = true;
+    setTimeout(() => {
+      this.coming = false;
+      if (this.questions.length === 0) void this.load();
+    }, KEPT_MS);
   }
 
   hidden(): void {

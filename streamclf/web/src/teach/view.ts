@@ -30,6 +30,8 @@ class TeachView implements View {
   private queue!: Queue;
   private asking = new AbortController();
   private visible = false;
+  /** What was asked for last is to be forgotten, and the answer has not come. */
+  private forgetting = false;
   private readonly said = element("p", { class: "hint", attrs: { role: "status" } });
   private readonly list = element("div", { class: "taught-list" });
 
@@ -42,8 +44,11 @@ class TeachView implements View {
     );
     app.model.changed.on("taught", (news) => this.taught(news));
     app.model.changed.on("hello", () => this.visible && this.shown());
+    app.model.changed.on("events", ({ stage }) => this.visible && stage === "close" && this.queue.more());
     app.connection.on("error", ({ code, message }) => {
-      if (this.visible && code === "bad-teach") app.say(t.teach.refused(message), "problem");
+      if (code !== "bad-teach") return;
+      if (this.visible) app.say((this.forgetting ? t.teach.kept : t.teach.refused)(message), "problem");
+      this.forgetting = false;
     });
   }
 
@@ -59,6 +64,7 @@ class TeachView implements View {
   }
 
   private taught(news: TaughtMessage): void {
+    if (news.said === "forgot") this.forgetting = false;
     if (!this.visible) return;
     if (news.said === "forgot" && !news.example) this.app.say(t.teach.forgotten(news.name || news.label));
     void this.load();
@@ -125,7 +131,8 @@ class TeachView implements View {
   /** name: of a whole class, of which a person is asked once more. */
   private forget(label: string, example: string, name: string): void {
     if (name && !confirm(t.teach.sure(name))) return;
-    if (!this.app.connection.send({ type: "forget", label, example })) this.app.say(t.teach.away, "problem");
+    this.forgetting = this.app.connection.send({ type: "forget", label, example }) !== false;
+    if (!this.forgetting) this.app.say(t.teach.away, "problem");
   }
 }
 
