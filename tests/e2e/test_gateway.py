@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,21 @@ def test_orders_are_refused_in_words(heard: Daemon, gateway: StartGateway) -> No
     assert refused["type"] == "error"
     assert "gateway" in refused["message"]
     assert at.get_json("/v1/status")["condition"] == "ok"
+
+
+def test_a_gateway_serves_the_page_and_its_spectra(heard: Daemon, gateway: StartGateway) -> None:
+    at = gateway()
+    deadline = time.monotonic() + LIMIT_S
+    while not (found := at.get("/v1/picture?stream=yard"))[1]:
+        assert time.monotonic() < deadline, "no spectrum came"
+        time.sleep(0.1)
+
+    assert found[0] == 200
+    page, own = at.get("/"), heard.get("/")
+    assert page == own
+    assert page[0] == 200
+    assert [each["name"] for each in at.get_json("/v1/status")["streams"]] == ["yard"]
+    assert at.get("/v1/events")[0] == 404
 
 
 def test_the_secret_of_the_address_is_never_said(tmp_path: Path, daemon: StartDaemon) -> None:
