@@ -86,6 +86,7 @@ def test_index_0_again_is_refused_with_what_to_do_and_that_works(sender: str) ->
         async with pushing(sink, sender=sender) as client:
             for first in (0, 320, 320, 640):
                 await client.send(message(first))
+            await client.send(bytes(8))  # an index and no samples: nothing begins anew
             await client.send(message(0))
             refused = await take(client)
             assert (refused["type"], refused["code"]) == ("error", "bad-push")
