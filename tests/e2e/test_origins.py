@@ -34,6 +34,7 @@ def test_a_page_of_another_origin_is_refused_with_the_line_that_lets_it_in(daemo
     ask(running.port, DEVELOPMENT)
 
     flag = f"streamclf run --origin {DEVELOPMENT}"
+    running.wait_for(flag, 10.0)  # the log is written by a thread of its own
     logged = [line for line in running.stderr.splitlines() if DEVELOPMENT in line]
     assert status == 403
     assert said.startswith(f"Origin {DEVELOPMENT} may not connect; if it should, start with --origin {DEVELOPMENT} or ")
