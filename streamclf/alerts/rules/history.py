@@ -1,7 +1,7 @@
 """What a new rule takes over from the store: when each label was last heard as the rule would have heard it.
 
-A rule for the first of a day, of a season or in so many days would otherwise take all for new on the day it is written.
-The store is read once for a rule; from then on it remembers by itself. A rule that was taken out and comes back is new.
+A rule for the first of a season or in so many days would otherwise take all for new on the day it is written. One for
+the first of a day begins at once: whoever writes it at noon waits for a word today. The store is read once for a rule; from then on it remembers by itself. A rule that was taken out and comes back is new.
 """
 
 import sqlite3
@@ -28,7 +28,7 @@ def take_over(
     An event counts that has ended and passes the rule's first gates, but for `unless`: what else was on is not kept.
     """
     draft = Draft(memory)
-    asking = {rule.name: rule for rule in rules if rule.first_days is not None}
+    asking = {rule.name: rule for rule in rules if (rule.first_days or 0) > 1}
     for name, key in draft.keys(READ):
         if name not in asking:
             draft.forget(READ, name, key)
