@@ -1,7 +1,8 @@
 """What a new rule takes over from the store: when each label was last heard as the rule would have heard it.
 
-A rule for the first of a season or in so many days would otherwise take all for new on the day it is written. One for
-the first of a day begins at once: whoever writes it at noon waits for a word today. The store is read once for a rule; from then on it remembers by itself. A rule that was taken out and comes back is new.
+A rule for the first of a season or in so many days would otherwise take all for new on the day it is written; one for
+the first of a day begins at once, for whoever writes it at noon waits for a word today. The store is read once for a
+rule; from then on it remembers by itself. A rule that was taken out and comes back is new.
 """
 
 import sqlite3
