@@ -95,7 +95,7 @@ def test_every_range_of_pyproject_holds_exactly_one_locked_version(name: str, ma
 
 
 def test_environments_agree_with_the_one_that_is_tested() -> None:
-    assert {"build", "cpu", "gpu", "run", "test", "unit", "uv"} == set(NAMES)
+    assert {"build", "cpu", "gpu", "run", "test", "triton", "unit", "uv"} == set(NAMES)
     for machine in MACHINES:
         tested = {f"{item.name}{item.specifier}" for item in _on(machine, _locked("test"))}
         for name in ("build", "run", "unit"):
