@@ -38,6 +38,7 @@ _KEPT = 0.2  # of the time, waited for a core by all threads together: less is n
 LATE_S = 0.5
 """The same, beyond which health is no longer ok."""
 _STRIDES = 3  # arrivals that tell how long a source's blocks are; the shortest counts, so that a burst does not
+_FIRST_S = 0.3  # at most, of the first: seconds of sound may have gathered before it could be read
 
 
 class Told(NamedTuple):
@@ -146,7 +147,8 @@ class Ear:
         sound = max(0, came - (at.lost - self._lost))
         if came:
             self._came_s = at.now_s
-            self._strides_s.append(sound / self.rate)
+            stride_s = sound / self.rate
+            self._strides_s.append(stride_s if self._strides_s else min(stride_s, _FIRST_S))
         for pack in self.packs:
             scored = self._scored.setdefault(pack, _Scored())
             newest = at.scored.get(pack, -1)

@@ -94,6 +94,16 @@ def test_a_client_that_connects_and_sends_nothing_is_stalled_and_one_that_has_no
     assert mic.states == [StreamState.STALLED]
 
 
+def test_what_gathered_before_it_could_be_read_does_not_hide_that_nothing_comes() -> None:
+    mic = line()
+    mic.written = round(3.3 * RATE)  # a station sends seconds at once
+    mic.go(LOOK_S)
+    stopped_s = mic.now_s
+    mic.go(5, sound=False)
+    assert mic.states == [StreamState.STALLED]
+    assert mic.told[0][0] - stopped_s <= 1.0
+
+
 @pytest.mark.parametrize("block_s", [0.5, 1.0, 2.0])
 def test_long_blocks_are_no_stall(block_s: float) -> None:
     mic = line()
