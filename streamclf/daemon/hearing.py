@@ -174,6 +174,8 @@ class Ear:
 
     def _time(self, at: Glance) -> None:
         """A block that is on its way has come; what was lost has, too, once it is told."""
+        if len(self._strides_s) < 2:  # the first may be what had gathered before
+            self._course.clear()
         self._course.append((at.now_s, at.written))
         while len(self._course) > 2 and at.now_s - self._course[1][0] >= PACE_S:
             self._course.popleft()
