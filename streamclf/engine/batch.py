@@ -21,6 +21,7 @@ from streamclf.engine.guard import Guard, RunNote
 from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
+from streamclf.errors import NotServedError
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.features.together import compute_together
 from streamclf.model.fusedsession import PackSession, open_session
@@ -48,6 +49,7 @@ class Failure(StrEnum):
     HUNG = "hung"
     MAKING = "making"  # its session could not be made
     NAN = "nan"
+    NOT_SERVED = "not-served"  # a server that runs it was asked in vain
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,12 +352,19 @@ class PackRunner:
         return sorted(each, key=lambda one: one[1].gated)
 
     def _fault(self, session: PackSession, fault: Exception) -> PackFault:
+        if isinstance(fault, NotServedError):
+            return PackFault(Failure.NOT_SERVED, words_of(fault))
         at = self.graphs.index(self._running)
         whose = f" of its member {self._running.label}" if self._running.label else ""
         if session.brake.pulled:
             took = f"took longer than {limit_s(session.members[at], 1):.2g} s and was broken off"
             return PackFault(Failure.HUNG, f"a run{whose} {took}")
         return PackFault(Failure.RAISED, f"a run{whose} failed: {words_of(fault)}")
+
+
+def not_made(fault: Exception) -> PackFault:
+    """That its session could not be made, and why."""
+    return PackFault(Failure.NOT_SERVED if isinstance(fault, NotServedError) else Failure.MAKING, words_of(fault))
 
 
 def limit_s(session: Session, rows: int) -> float:

@@ -8,17 +8,17 @@ graph; bindings are kept: two for each size of a group, and two for each slot th
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isfinite
 from timeit import default_timer
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from streamclf.errors import LimitError, PackError, ProviderError
+from streamclf.errors import LimitError, NotServedError, PackError, ProviderError
 from streamclf.model.activation import probabilities
 from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
@@ -30,6 +30,9 @@ from streamclf.model.refused import refused
 from streamclf.model.state import Bench, Places, SlotStates
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
+
+if TYPE_CHECKING:
+    from streamclf.model.kserve import InferenceServer
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +49,8 @@ class Brake:
 
     def __init__(self) -> None:
         self.pulled = False
+        self.more: Callable[[], object] | None = None
+        """Ends what goes on elsewhere: a run on a server, a trial."""
         self.options = ort.RunOptions()
         self.options.log_severity_level = FATAL_ONLY
         # its default; where it is not said, each run raises and catches an exception, which takes 36 us
@@ -55,6 +60,19 @@ class Brake:
         """From any thread."""
         self.pulled = True
         self.options.terminate = True
+        if (more := self.more) is not None:
+            more()
+
+    @contextlib.contextmanager
+    def holding(self, end: Callable[[], object]) -> Iterator[None]:
+        """What goes on inside is ended with it, which `end` does."""
+        self.more = end
+        if self.pulled:
+            end()
+        try:
+            yield
+        finally:
+            self.more = None
 
 
 class Session:
@@ -62,7 +80,8 @@ class Session:
 
     max_batch: rows in one run of the graph; more are run in several goes. brake: what ends its runs, also the first.
     head: of a member of a fused pack, what makes its share of what the graph gives; else that becomes probabilities.
-    Raises `ProviderError` where the asked-for provider does not work, `PackError` where the graph does not run.
+    server: where the graph runs, in place of here. Raises `ProviderError` where the asked-for provider does not work,
+    `NotServedError` where the server does not run it, `PackError` where the graph does not run.
     """
 
     def __init__(
@@ -74,11 +93,11 @@ class Session:
         max_batch: int = 64,
         brake: Brake | None = None,
         head: Head | None = None,
+        server: "InferenceServer | None" = None,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         manifest = pack.manifest
-        self.max_batch = max_batch
         self.classes = len(pack.labels)
         self.input_shape = row_shape(manifest)
         self.brake = brake or Brake()
@@ -87,15 +106,22 @@ class Session:
         self.bad: list[int] = []
         """Those of the last run."""
         self._manifest = manifest
-        self._session, taken = _open(pack, provider, threads)
-        self.provider = taken.value
-        self.elsewhere = threads > 1 or taken is not Provider.CPU
+        self._graph: Graph
+        if server is None:
+            session, taken = _open(pack, provider, threads)
+            self._graph, self.provider = _OwnGraph(session, self.brake), taken.value
+        else:
+            served = server.graph(pack, self.brake)
+            self._graph, taken, self.provider = served, Provider.CPU, server.public
+            max_batch = min(max_batch, served.max_batch)
+        self.max_batch = max_batch
+        self.elsewhere = threads > 1 or taken is not Provider.CPU or server is not None
         """Whether runs are computed by more than the calling thread."""
         self.run_seconds: float | None = None
         """What `warm_up` has measured last."""
         self.together = max_batch
         """Windows that gain by one run. A large net computes long enough by itself, and many take memory for each."""
-        if taken is Provider.CPU:
+        if self.provider == Provider.CPU:
             self.together = max(1, min(max_batch, _TOGETHER_BYTES // max(1, len(pack.model))))
         self._goes_of = max_batch if manifest.batch else 1
         self._told = head or partial(probabilities, activation=manifest.activation)
@@ -105,8 +131,8 @@ class Session:
         self._output_dims = row_dims if manifest.framed else (self.classes,)
         self._output = np.zeros((self._goes_of, *row_dims), dtype=np.float32)
         self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
-        dims = {value.name: value.shape for value in self._session.get_outputs()}
-        self._embedding_dims = (*self._output_dims[:-1], dims[manifest.embedding][-1]) if manifest.embedding else ()
+        width = self._graph.width(manifest.embedding) if manifest.embedding else 0
+        self._embedding_dims = (*self._output_dims[:-1], width) if width else ()
         self._embeddings = np.zeros((0, *self._embedding_dims), dtype=np.float32)
         self.embedded = self._embeddings
         """(rows, [F,] numbers) float32 of the last run while they are asked for, see `embed`; until the next one."""
@@ -252,13 +278,15 @@ class Session:
             outputs[self._manifest.embedding] = self._embeddings[:count]
         for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
             inputs[tensor.input], outputs[tensor.output] = before, after
-        return _Binding(self._session, self.brake, inputs, outputs, output)
+        return _Binding(self._graph, inputs, outputs, output)
 
     def _prove(self, pack: Pack) -> None:
         """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
         for count in sorted({1, min(2, self._goes_of)}):
             try:
                 self._bind(0, count, self._states.scratch(count)).run()
+            except NotServedError:
+                raise
             except Exception as error:  # onnxruntime raises a dozen unrelated types
                 advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
                 raise PackError(
@@ -276,33 +304,51 @@ def open_encoder(
     return Encoder(features, partial(graph.run, run_options=(brake or Brake()).options))
 
 
+class Graph(Protocol):
+    """What computes a pack's graph."""
+
+    def width(self, output: str) -> int:
+        """Numbers in the last dimension of that output."""
+        ...
+
+    def bind(self, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], None]:
+        """What computes these outputs of these inputs. Who asks for it holds the arrays."""
+        ...
+
+
+class _OwnGraph:
+    """A graph in this process."""
+
+    def __init__(self, session: ort.InferenceSession, brake: Brake) -> None:
+        self._session = session
+        self._options = brake.options
+
+    def width(self, output: str) -> int:
+        return int(next(value.shape[-1] for value in self._session.get_outputs() if value.name == output))
+
+    def bind(self, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], None]:
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return partial(self._session.run_with_iobinding, binding, self._options)
+
+
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
     output: (count, F, classes) float32.
     """
 
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        brake: Brake,
-        inputs: dict[str, Array],
-        outputs: dict[str, Array],
-        output: F32,
-    ) -> None:
+    def __init__(self, graph: Graph, inputs: dict[str, Array], outputs: dict[str, Array], output: F32) -> None:
         self.output = output
         self.flat_output = output.reshape(-1)
-        self._session = session
-        self._options = brake.options
         self._arrays = (inputs, outputs)
-        self._binding = session.io_binding()
-        for name, array in inputs.items():
-            self._binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        for name, array in outputs.items():
-            self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._run = graph.bind(inputs, outputs)
 
     def run(self) -> None:
-        self._session.run_with_iobinding(self._binding, self._options)
+        self._run()
 
 
 def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
