@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.support.browser import OpenPage, keep_picture
 from tests.support.fleet import StartGateway, StartSite, gateway, nats, site
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 __all__ = ["gateway", "nats", "site"]
 
-ROW = ".stream-table tbody tr"
+CARD = ".stream-card"
 
 
 def test_the_page_shows_both_sites_and_one_that_is_gone(
@@ -24,8 +25,8 @@ def test_the_page_shows_both_sites_and_one_that_is_gone(
     address = f"http://127.0.0.1:{at.port}/"
 
     page = open_page(address + "#streams")
-    page.wait_for_function(f"() => document.querySelectorAll('{ROW}').length === 2")
-    assert page.locator(f"{ROW} th").all_text_contents() == ["barn/yard", "garden/yard"]
+    expect(page.locator(CARD)).to_have_count(2)
+    assert {text.partition("\n")[0] for text in page.locator(CARD).all_inner_texts()} == {"barn/yard", "garden/yard"}
     live = open_page(address + "#live")
     live.wait_for_function("() => document.querySelector('.live-head')?.textContent.includes('/yard')")
     keep_picture(live, "fleet-live")
@@ -35,7 +36,7 @@ def test_the_page_shows_both_sites_and_one_that_is_gone(
     )
     keep_picture(events, "fleet-events")
     garden.kill()
-    page.wait_for_function(f"() => document.querySelector('{ROW} th').textContent === 'garden/yard'")
+    expect(page.locator(CARD).first).to_contain_text("garden/yard")
     page.wait_for_function(
         "() => document.querySelector('.health-problem')?.textContent.includes('nothing has come of garden since')"
     )
