@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from streamclf.clock import frames_of_ms
+from streamclf.config.kserve import KserveConfig
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import Provider
 
@@ -358,6 +359,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loudness: LoudnessConfig = LoudnessConfig()
     species: SpeciesConfig = SpeciesConfig()
     nats: NatsConfig = NatsConfig()
+    kserve: KserveConfig = KserveConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""
 
