@@ -1,19 +1,17 @@
 """A gateway of many sites: real daemons, a real nats-server, and clients that see the streams of all as one."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 
 from tests.conftest import StartDaemon
-from tests.e2e.test_gateway import came, hello_of, run, take
+from tests.e2e.test_gateway import came, hello_of, run
 from tools.lab.daemon import Daemon
-from tools.lab.gateways import NatsServer, Roaming, nats_program, start_fleet_gateway, write_tone
+from tools.lab.gateways import NatsServer, nats_program, start_fleet_gateway, write_tone
 from tools.lab.tinypack import stateful_pack
 
 pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
