@@ -24,6 +24,7 @@ from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
 from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
+from streamclf.model.graph import settled
 from streamclf.model.pack import Encoded, Pack
 from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
 from streamclf.model.refused import refused
@@ -124,6 +125,7 @@ class Session:
         if self.provider == Provider.CPU:
             self.together = max(1, min(max_batch, _TOGETHER_BYTES // max(1, len(pack.model))))
         self._goes_of = max_batch if manifest.batch else 1
+        self._plain = head is None
         self._told = head or partial(probabilities, activation=manifest.activation)
         self._bad_value = 0.0 if head is None else np.nan
         self._told_dims = (manifest.rows_per_window, self.classes if head is None else head.width)
@@ -169,6 +171,24 @@ class Session:
         self.embedded = np.concatenate([self._embeddings[:0], *embedded])
         return result
 
+    def follow(self, slot: int, count: int) -> F32:
+        """Run rows [0, count) of `input_rows` behind one another, each on from the state that the one before has left
+        in `slot`. Gives what as many calls of `run` would, in one array; nothing is embedded."""
+        self.bad = []
+        result = np.empty((count, *self._output.shape[1:]), dtype=np.float32)
+        for at in range(count):
+            if at:
+                self._input[0] = self._input[at]
+            binding = self._run_alone(0, slot)
+            if not _finite(binding):
+                self._reset_bad(binding.output, [slot], at)
+            result[at] = binding.output[0]
+        # products of a head's many rows are not those of each
+        told = self._told(result) if self._plain else np.concatenate([self._told(row[None]) for row in result])
+        if self.bad:
+            told[self.bad] = self._bad_value
+        return told
+
     def embed(self, on: bool) -> None:
         """Have runs of up to `max_batch` rows give embeddings too, or not; of a pack that names no output, nothing."""
         if self._embedding_dims and on != bool(len(self._embeddings)):
@@ -212,9 +232,7 @@ class Session:
             binding = self._bound(start, len(slots))
             binding.run()
         elif len(slots) == 1:
-            binding = self._bound_alone(start, slots[0])
-            binding.run()
-            states.turn(slots[0])
+            binding = self._run_alone(start, slots[0])
         else:
             self._reach(max(slots))
             bench, moved = states.seat(slots)
@@ -223,22 +241,29 @@ class Session:
             binding = self._bound(start, len(slots), bench)
             binding.run()
             bench.turn ^= 1
-        raw, flat = binding.output, binding.flat_output
-        # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
-        if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
-            return self._told(raw)
-        return self._without_bad_rows(raw, slots, start)
-
-    def _without_bad_rows(self, raw: F32, slots: Sequence[int], start: int) -> F32:
-        bad = ~np.isfinite(raw).all(axis=(1, 2))
-        self.bad_rows += int(bad.sum())
-        self.bad += [start + int(row) for row in np.flatnonzero(bad)]
-        raw[bad] = 0.0
-        rows = self._told(raw)
+        if _finite(binding):
+            return self._told(binding.output)
+        bad = self._reset_bad(binding.output, slots, start)
+        rows = self._told(binding.output)
         rows[bad] = self._bad_value
-        for row in np.flatnonzero(bad):
-            self.reset(slots[int(row)])
         return rows
+
+    def _run_alone(self, start: int, slot: int) -> "_Binding":
+        """Row `start` of the input, with the slot's own state."""
+        binding = self._bound_alone(start, slot)
+        binding.run()
+        self._states.turn(slot)
+        return binding
+
+    def _reset_bad(self, raw: F32, slots: Sequence[int], start: int) -> list[int]:
+        """Zero rows that are not finite, and the states of their slots. Returns which of `raw` they are."""
+        bad: list[int] = np.flatnonzero(~np.isfinite(raw).all(axis=(1, 2))).tolist()
+        self.bad_rows += len(bad)
+        self.bad += [start + row for row in bad]
+        raw[bad] = 0.0
+        for row in bad:
+            self.reset(slots[row])
+        return bad
 
     def _allocate(self, rows: int) -> None:
         self._input = np.zeros((rows, *layout_dims(self._manifest)), dtype=np.float32)
@@ -322,13 +347,14 @@ class _OwnGraph:
     def __init__(self, session: ort.InferenceSession, brake: Brake) -> None:
         self._session = session
         self._options = brake.options
+        self._asked = {value.name for value in session.get_inputs()}  # constants may be inside
 
     def width(self, output: str) -> int:
         return int(next(value.shape[-1] for value in self._session.get_outputs() if value.name == output))
 
     def bind(self, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], None]:
         binding = self._session.io_binding()
-        for name, array in inputs.items():
+        for name, array in ((name, array) for name, array in inputs.items() if name in self._asked):
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
@@ -351,20 +377,28 @@ class _Binding:
         self._run()
 
 
+def _finite(binding: _Binding) -> bool:
+    """Whether all that the graph gave is."""
+    flat = binding.flat_output
+    # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
+    return isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat))
+
+
 def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
+    graph = settled(pack)
     if wanted is Provider.AUTO:
         for provider in worth_trying():
             if not probe(provider):
                 with contextlib.suppress(PackError):
-                    return load_graph(pack, pack.model, provider, threads), provider
-        return load_graph(pack, pack.model, Provider.CPU, threads), Provider.CPU
+                    return load_graph(pack, graph, provider, threads), provider
+        return load_graph(pack, graph, Provider.CPU, threads), Provider.CPU
     reason = probe(wanted)
     if reason:
         raise ProviderError(
             f"the provider {wanted.value} was asked for but does not work here: {reason}; "
             "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
         )
-    return load_graph(pack, pack.model, wanted, threads), wanted
+    return load_graph(pack, graph, wanted, threads), wanted
 
 
 def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
