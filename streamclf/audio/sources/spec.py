@@ -16,6 +16,7 @@ from typing import Any
 from streamclf.audio.gain import read_gain
 from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_NAME, UNQUOTED, SourceKind, kind_named, kinds, whole
 from streamclf.errors import UsageError
+from streamclf.text import spelt
 
 _NAME = re.compile(rf"\w[\w .-]{{0,{MAX_NAME - 1}}}")
 
@@ -49,7 +50,7 @@ class SourceSpec:
     @property
     def public(self) -> str:
         """The kind and the argument, fit for logs and messages: a URL without user, password and query."""
-        return f"{self.kind}:{self.declared.shown(self.argument)}" if self.argument else self.kind
+        return f"{self.kind}:{spelt(self.declared.shown(self.argument))}" if self.argument else self.kind
 
 
 def parse_source(text: str) -> SourceSpec:
