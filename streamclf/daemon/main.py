@@ -138,7 +138,7 @@ def _announce(ears: Ears, address: str, port: int) -> None:
         if not runner.works:
             continue
         asked = ears.config.provider
-        wanted = f", asked for {asked}" if asked != runner.provider else ""
+        wanted = f", asked for {asked}" if asked != runner.provider and "://" not in runner.provider else ""
         log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.provider, wanted)
     log.info("listening on %s", address)
     for other in addresses_of(ears.config.server, port):

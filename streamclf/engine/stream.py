@@ -146,7 +146,7 @@ class Stream:
         """Whether `pull` has something to read: samples, or the silence behind the end of the source."""
         if self.ended:
             return not all(branch.hushed for branch in self._branches.values())
-        return self.waiting > 0 and not self.paused
+        return self.ring.written > self.consumed and not self.paused
 
     def begin_pull(self) -> None:
         """What was seen is of the last pull; what is `seen` from now on is of this one."""

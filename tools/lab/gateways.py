@@ -91,6 +91,24 @@ def start_gateway(home: Path, url: str, site: str, *, name: str, port: int | Non
     return Daemon(process, port, log)
 
 
+def start_fleet_gateway(home: Path, url: str, *args: str, name: str, port: int | None = None, toml: str = "") -> Daemon:
+    """`streamclf gateway` of many sites. args: such as --all; toml: of its configuration."""
+    port = port or free_port()
+    log = home / name
+    config = log.with_suffix(".toml")
+    config.write_text(toml)
+    with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
+        command = [sys.executable, "-m", "streamclf", "gateway", "--nats", url, "--port", str(port)]
+        process = subprocess.Popen(
+            [*command, "--config", str(config), *args],
+            env=clean_env(home),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    return Daemon(process, port, log)
+
+
 class Roaming:
     """A client that goes from one address to the next when it loses one, and keeps every number that it was sent."""
 
@@ -98,6 +116,7 @@ class Roaming:
         self.urls = urls
         self.seqs: list[int] = []
         self.lagged: list[dict[str, Any]] = []
+        self.unnumbered: list[dict[str, Any]] = []
         self.moved = 0
         self.instance: str | None = None
 
@@ -126,7 +145,10 @@ class Roaming:
                 message = json.loads(await client.recv())
                 if message["type"] == "lagged":
                     self.lagged.append(message)
-                self.seqs.append(message["seq"])
+                if message["seq"]:
+                    self.seqs.append(message["seq"])
+                else:
+                    self.unnumbered.append(message)
 
     async def reaches(self, seq: int) -> None:
         """Returns once it was sent that number, or a later one."""
