@@ -29,6 +29,7 @@ from streamclf.model.pack import Encoded, Pack
 from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
 from streamclf.model.refused import refused
 from streamclf.model.state import Bench, Places, SlotStates
+from streamclf.room import need
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _FEW = 4096
+# what a session and its threads take: a library in C++ that finds less just ends
+_ROOM_MIB = 32
 _TOGETHER_BYTES = 512 << 20  # of weights, times the windows in one run on a processor
 
 
@@ -404,6 +407,7 @@ def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSess
 def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
     """A graph of `pack` as it runs on `provider`. Raises `PackError` where it does not, `LimitError` for memory."""
     name = pack.manifest.name
+    need(_ROOM_MIB)
     try:
         with quiet():
             session = ort.InferenceSession(
