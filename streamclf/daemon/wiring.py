@@ -328,7 +328,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
         for runner in engine.runners
     ]
-    infos += [pack_info(one.pack, hop_ms=FRAME_MS, provider="") for one in engine.derived]
+    infos += [pack_info(one.pack, hop_ms=one.hop_ms, provider="") for one in engine.derived]
     return [replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity) for info in infos]
 
 
