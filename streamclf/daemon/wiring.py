@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
-from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.central import Central
 from streamclf.daemon.ground import Ground, decided_labels
