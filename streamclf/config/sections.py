@@ -264,6 +264,12 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of mode 0600 that holds the address, where a name or a token stands in it; in place of `url`."""
     site: str = ""
     """What this daemon is called there: letters, digits, _ and -; no two daemons share one."""
+    sites: tuple[str, ...] = ()
+    """What a gateway follows: sites by name, or * for all that there are; empty is `site`."""
+    labels_tokens: dict[str, str] = {}
+    """Of a gateway: a site, or several by commas, and a file of mode 0600: whoever shows its token sees those alone."""
+    audio_tokens: dict[str, str] = {}
+    """The same for those who may hear as well: clips."""
 
     def __post_init__(self) -> None:
         if self.url and self.url_file:

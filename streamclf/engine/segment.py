@@ -21,7 +21,7 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -102,6 +102,7 @@ class Segmenter:
 
     labels and decisions: one for each class, in the order of the rows' columns.
     known: columns whose onsets are moved back by what another model says.
+    begins: (onset, frame that reached `enter`, earliest) -> onset by the sound itself, asked where labels lag.
     update_every: frames between two `update` messages of an event that lasts.
     """
 
@@ -110,6 +111,7 @@ class Segmenter:
     labels: Sequence[Label]
     decisions: Sequence[Decision]
     known: npt.NDArray[np.intp] | None = None
+    begins: Callable[[int, int, int], int] | None = None
     update_every: int = 50
     _enter: F32 = field(init=False)
     _leave: F32 = field(init=False)
@@ -169,7 +171,7 @@ class Segmenter:
             events += self.finish(Ending.GAP)
         if self._next is None:
             self._begun = first_frame
-        for smoother in self._smoothers:
+        for smoother in self._smoothers if len(rows) else ():
             rows = np.stack([smoother.push(row) for row in rows])
         reached, past = rows >= self._enter, self._past
         lasts = rows >= self._leave if len(past) else reached[:0]
@@ -270,7 +272,7 @@ class Segmenter:
 
         With a lag the last of them may lie before `frame`, and pauses that an event would bridge do not break them.
         """
-        decision = self.decisions[column]
+        decision, begins = self.decisions[column], self.begins
         earliest = max(self._begun, frame - decision.reach_back, self._closed.get(column, 0))
         bridged = decision.lag and column in self._says_when
         pause, least = decision.lag if bridged else 0, decision.min_off if bridged else 0
@@ -281,7 +283,7 @@ class Segmenter:
                 onset, pause = at, least
             elif not bridged:
                 break
-        return onset
+        return begins(onset, frame, earliest) if begins is not None and decision.lag else onset
 
     def _ended(self, column: int, state: _Open, decided: int) -> int:
         """One past the last frame of an event: with a lag that which the model that says when heard last."""
@@ -313,8 +315,7 @@ class Segmenter:
         return None
 
     def _event(self, column: int, state: _Open, stage: Stage, decided: int, ended_by: str = "") -> Event:
-        label = self.labels[column].id
-        decision = self.decisions[column]
+        label, decision = self.labels[column].id, self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
         onset = max(0, state.onset - shift)
         end = self._ended(column, state, decided) if stage is Stage.CLOSE else state.last_active + 1
@@ -346,8 +347,7 @@ class _Smoother:
         self._count = 0
 
     def push(self, row: F32) -> F32:
-        picked = row[self._columns]
-        out = row.copy()
+        picked, out = row[self._columns], row.copy()
         if self._median:
             self._past[self._count % len(self._past)] = picked
             self._count += 1

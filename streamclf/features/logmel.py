@@ -38,6 +38,17 @@ class LevelGain:
         return np.asarray(rows * (10.0 ** (gain_db / self._unit))[:, None])
 
 
+def decibels(features: LogMel) -> float:
+    """How many dB it is that two values of a band differ by 1."""
+    of_power = _UNIT["db"] if features.spectrum == "power" else 2.0 * _UNIT["db"]
+    return float(features.scale * of_power / _unit(features))
+
+
+def _unit(features: LogMel) -> float:
+    """What a natural logarithm is multiplied by."""
+    return _UNIT[features.log] * (2.0 if features.log == "db" and features.spectrum == "magnitude" else 1.0)
+
+
 class LogMelSpectrum:
     """Frames to log-mel rows. Immutable: one serves every stream.
 
@@ -61,8 +72,7 @@ class LogMelSpectrum:
             slopes=features.mel_slopes,
             norm=features.mel_norm,
         )
-        unit = _UNIT[features.log] * (2.0 if features.log == "db" and not self._power else 1.0)
-        self._slope = unit / features.scale
+        self._slope = _unit(features) / features.scale
         self._intercept = -features.mean / features.scale
 
     def __call__(self, frames: F32) -> F32:

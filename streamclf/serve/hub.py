@@ -74,6 +74,8 @@ class Hub:
         self.packs = {pack.name: pack for pack in packs}
         self.instance = instance or secrets.token_hex(8)
         self.lossless = lossless
+        self.metered = True
+        """Whether what is published counts for /metrics: of a hub that repeats another one here it does not."""
         self.seq = 0
         self.scored: dict[tuple[str, str], int] = {}
         """(stream, pack) -> the newest sample that a row rests on."""
@@ -202,7 +204,8 @@ class Hub:
         newest_ns = self.streams[scores.stream].clock.ns_of_sample(scores.newest_sample)
         self.captured_ns[key] = newest_ns
         channels = [c for c in self._channels if c.spec.tier == "frame" and self._ring.wanted(c, track)]
-        metrics.frames_of(*key).inc(len(rows))
+        if self.metered:
+            metrics.frames_of(*key).inc(len(rows))
         for index, row in enumerate(rows):
             self.seq += 1
             frame = scores.first_frame + index
@@ -223,7 +226,8 @@ class Hub:
             self._lasting.pop(event.id, None)
         else:
             self._lasting[event.id] = event
-        metrics.EVENTS.labels(event.stream, event.pack, event.stage.value).inc()
+        if self.metered:
+            metrics.EVENTS.labels(event.stream, event.pack, event.stage.value).inc()
         self.seq += 1
         message = wire.Event(
             stream=event.stream,
@@ -247,8 +251,9 @@ class Hub:
 
     def _publish_gap(self, gap: Gap) -> None:
         self.gaps[gap.stream] = self.gaps.get(gap.stream, 0) + 1
-        metrics.GAPS.labels(gap.stream, gap.reason).inc()
-        metrics.LOST_SAMPLES.labels(gap.stream, gap.reason).inc(gap.last_sample - gap.first_sample + 1)
+        if self.metered:
+            metrics.GAPS.labels(gap.stream, gap.reason).inc()
+            metrics.LOST_SAMPLES.labels(gap.stream, gap.reason).inc(gap.last_sample - gap.first_sample + 1)
         self.seq += 1
         self._close_stream(gap.stream)
         message = wire.Gap(

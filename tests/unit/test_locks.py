@@ -16,6 +16,7 @@ LOCKS = REPOSITORY / "tools" / "locks"
 NAMES = sorted(path.stem for path in LOCKS.glob("*.txt") if path.stem != "left-out")
 # which extras of pyproject.toml each environment holds
 EXTRAS = {"run": (), "unit": ("unit",), "test": ("dev", "train")}
+SERVERS = {"nvidia-pytriton"}  # a Triton to test with, no build of torch
 UNLOCKED = {"streamclf", "torch"}  # ourselves, and what tools/lib.sh pins by its version alone
 MACHINES = [
     {"python_version": minor, "python_full_version": f"{minor}.1", "platform_machine": machine, "sys_platform": "linux"}

@@ -91,6 +91,24 @@ def start_gateway(home: Path, url: str, site: str, *, name: str, port: int | Non
     return Daemon(process, port, log)
 
 
+def start_fleet_gateway(home: Path, url: str, *args: str, name: str, port: int | None = None, toml: str = "") -> Daemon:
+    """`streamclf gateway` of many sites. args: such as --all; toml: of its configuration."""
+    port = port or free_port()
+    log = home / name
+    config = log.with_suffix(".toml")
+    config.write_text(toml)
+    with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
+        command = [sys.executable, "-m", "streamclf", "gateway", "--nats", url, "--port", str(port)]
+        process = subprocess.Popen(
+            [*command, "--config", str(config), *args],
+            env=clean_env(home),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    return Daemon(process, port, log)
+
+
 class Roaming:
     """A client that goes from one address to the next when it loses one, and keeps every number that it was sent."""
 
