@@ -22,7 +22,7 @@ from tools.lab.tritonserver import TritonServer, TritonUnavailableError, environ
 pytest.importorskip("tritonclient.grpc", reason="tritonclient is absent (pip install streamclf[triton])")
 pytestmark = pytest.mark.e2e
 
-LIMIT_S = 120.0
+LIMIT_S = 90.0
 HOP = 320  # samples of a frame at 16 kHz
 
 
@@ -91,6 +91,8 @@ class Heard:
                 message = json.loads(self._connection.recv(timeout=0.1))
             except TimeoutError:
                 continue
+            if message["type"] == "error":
+                raise AssertionError(message)
             if message["type"] == "scores":
                 for index, row in enumerate(message["rows"]):
                     frame = message["first_frame"] + index
@@ -122,7 +124,7 @@ def hearing(daemon: StartDaemon, tmp_path: Path) -> Iterator[Callable[..., tuple
         env = {"STREAMCLF_KSERVE_URL": server.address, "STREAMCLF_LOUDNESS_ENABLED": "false"} | more
         running = daemon("--source", f"file:{sound}#loop=yes&name=mic", "--model", str(pack), env=env, ready=False)
         running.wait_for("listening on", LIMIT_S)
-        link = connections.enter_context(connect(f"{running.url}?tier=frames", compression=None, max_size=None))
+        link = connections.enter_context(connect(f"{running.url}?tier=batch", compression=None, max_size=None))
         return running, Heard(running, link)
 
     with connections:
