@@ -196,7 +196,10 @@ class Server:
     # From the engine
 
     def post(self, outputs: Sequence[Output], decided_ns: int) -> None:
-        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events."""
+        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events.
+
+        What nobody would be told of before more comes waits for that, so that the loop need not wake for it.
+        """
         if self._stopping:
             return
         if len(self._posted) >= MAX_POSTED:
@@ -215,7 +218,7 @@ class Server:
             self._missed = {}
             outputs = [*told, *outputs]
         self._posted.append((outputs, decided_ns))
-        if not self._taking:
+        if not self._taking and self.hub.presses(outputs):
             self._taking = True
             self._loop.call_soon_threadsafe(self._take, TURN_S)
 
