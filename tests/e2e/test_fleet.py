@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.test_gateway import came, hello_of, run
 from tests.support.fleet import StartGateway, StartSite, gateway, nats, site, until
+from tools.lab.daemon import Daemon
 from tools.lab.gateways import Roaming
 
 pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
@@ -134,3 +135,51 @@ def test_a_site_that_comes_is_taken_in_and_clients_miss_nothing(site: StartSite,
     assert [each["name"] for each in hello["streams"]] == ["barn/yard", "garden/yard"]
     assert not client.lagged
     assert client.seqs == sorted(set(client.seqs))
+
+
+CLIPS = {"STREAMCLF_CLIPS_ENABLED": "true", "STREAMCLF_NATS_CLIPS": "true"}
+
+
+def test_what_is_kept_is_asked_of_all_sites_and_goes_on_at_another_gateway(
+    site: StartSite, gateway: StartGateway
+) -> None:
+    garden, barn = site("garden", **CLIPS), site("barn")
+    one, two = gateway("--all"), gateway("--site", "garden", "--site", "barn")
+
+    def ask(at: Daemon, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = at.get_json(path)
+        return found
+
+    until(lambda: len(ask(one, "/v1/events?limit=9")["events"]) == 9, "no events are kept")
+    newest = ask(one, "/v1/events?limit=9")["events"]
+    assert newest == sorted(newest, key=lambda event: -event["onset_ns"])
+    # page by page, each at the other gateway
+    after, seen, turn = "0", list[str](), 0
+    while True:
+        page = ask((one, two)[turn % 2], f"/v1/events?limit=3&after={after}")
+        seen += [f"{event['id']} {event['stage']} {event['seq']}" for event in page["events"]]
+        after, turn = page["after"], turn + 1
+        if not page["more"]:
+            break
+    assert len(seen) == len(set(seen)) > 6
+    own = {
+        name: {event["id"] for event in ask(at, "/v1/events?limit=1000&after=0")["events"]}
+        for name, at in (("garden", garden), ("barn", barn))
+    }
+    told = {each.split()[0] for each in seen}
+    assert told <= {f"{name}/{event}" for name, some in own.items() for event in some}
+    assert {each.partition("/")[0] for each in told} == {"garden", "barn"}
+    only = ask(two, "/v1/events?streams=barn/yard")["events"]
+    assert {event["stream"] for event in only} == {"barn/yard"}
+    until(lambda: any(event["clip"] for event in ask(one, "/v1/events")["events"]), "no clip is kept")
+    (clip, *_) = [event["id"] for event in ask(one, "/v1/events")["events"] if event["clip"]]
+    status, body = one.get(f"/v1/clip?event={clip}")
+    assert (status, body[:4]) == (200, b"fLaC")
+    status, said = one.get(f"/v1/clip?event=barn/{clip.partition('/')[2]}")
+    assert (status, said) == (404, b"This daemon does not answer that by way of NATS.\n")
+    barn.kill()
+    page = ask(one, f"/v1/events?after={after}")
+    assert page["silent"] == ["barn"]
+    assert {event["stream"] for event in page["events"]} <= {"garden/yard"}
+    assert after.split(",")[0] == page["after"].split(",")[0], "what barn has follows once it is back"
+    assert one.get("/v1/live")[0] == 404
