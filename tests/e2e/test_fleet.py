@@ -1,18 +1,20 @@
 """A gateway of many sites: real daemons, a real nats-server, and clients that see the streams of all as one."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.test_gateway import came, hello_of, run
 from tests.support.fleet import StartGateway, StartSite, gateway, nats, site, until
+from tools.lab import cutoff, trespass
 from tools.lab.daemon import Daemon
-from tools.lab.gateways import Roaming
+from tools.lab.gateways import Roaming, nats_program
 
 pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 __all__ = ["gateway", "nats", "site"]
 
@@ -183,3 +185,34 @@ def test_what_is_kept_is_asked_of_all_sites_and_goes_on_at_another_gateway(
     assert {event["stream"] for event in page["events"]} <= {"garden/yard"}
     assert after.split(",")[0] == page["after"].split(",")[0], "what barn has follows once it is back"
     assert one.get("/v1/live")[0] == 404
+
+
+def test_a_daemon_cut_off_from_nats_loses_nothing_that_it_keeps_and_its_own_clients_notice_nothing(
+    tmp_path: Path,
+) -> None:
+    if nats_program() is None:
+        pytest.skip("nats-server is not installed (Debian's package nats-server; tools/test unpacks it)")
+    if why := cutoff.why_not():
+        pytest.skip(why)
+    with cutoff.island_daemon(tmp_path, streams=1) as (island, daemon, gateway):
+        seen = run(cutoff.cut_for(island, daemon, gateway, 20.0))
+
+    assert (seen.own_missed, seen.own_moved) == (0, 0)
+    assert seen.lost == 0
+    assert seen.had > 100
+    assert seen.kept > 3
+    assert seen.kept_lost == 0
+    assert seen.told.startswith("gateways get nothing: NATS at 10.213.1.1")
+
+
+def test_who_may_see_one_site_is_told_nothing_of_another(tmp_path: Path) -> None:
+    if nats_program() is None:
+        pytest.skip("nats-server is not installed (Debian's package nats-server; tools/test unpacks it)")
+    with trespass.two_sites(tmp_path) as gateway:
+        secrets = trespass.secrets_of(gateway)
+        tally = run(trespass.trespass(gateway, secrets, 250, seed=7))
+
+    assert tally.leaks == []
+    assert tally.seen_by_admin, "the admin sees it, so it could be seen"
+    assert tally.messages > 100
+    assert {200, 403, 404} <= set(tally.answers)
