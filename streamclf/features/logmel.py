@@ -46,7 +46,7 @@ def decibels(features: LogMel) -> float:
 
 def _unit(features: LogMel) -> float:
     """What a natural logarithm is multiplied by."""
-    return _UNIT[features.log] * (2.0 if features.log == "db" and features.spectrum == "magnitude" else 1.0)
+    return float(_UNIT[features.log]) * (2.0 if features.log == "db" and features.spectrum == "magnitude" else 1.0)
 
 
 class LogMelSpectrum:

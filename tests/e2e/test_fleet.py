@@ -1,76 +1,19 @@
 """A gateway of many sites: real daemons, a real nats-server, and clients that see the streams of all as one."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import StartDaemon
 from tests.e2e.test_gateway import came, hello_of, run
-from tools.lab.daemon import Daemon
-from tools.lab.gateways import NatsServer, nats_program, start_fleet_gateway, write_tone
-from tools.lab.tinypack import stateful_pack
+from tests.support.fleet import StartGateway, StartSite, gateway, nats, site, until
+from tools.lab.gateways import Roaming
 
 pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-LIMIT_S = 60.0
-StartGateway = Callable[..., Daemon]
-StartSite = Callable[[str], Daemon]
-
-
-@pytest.fixture
-def nats(tmp_path: Path) -> Iterator[NatsServer]:
-    if nats_program() is None:
-        pytest.skip("nats-server is not installed (Debian's package nats-server; tools/test unpacks it)")
-    server = NatsServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, nats: NatsServer) -> Iterator[StartGateway]:
-    started: list[Daemon] = []
-
-    def start(*args: str, ready: bool = True, toml: str = "") -> Daemon:
-        one = start_fleet_gateway(tmp_path, nats.url, *args, name=f"gateway-{len(started)}", toml=toml)
-        started.append(one)
-        if ready:
-            one.wait_ready()
-        return one
-
-    yield start
-    for one in started:
-        if one.process.poll() is None:
-            assert one.stop() == 0
-        assert "Traceback" not in one.stderr, one.stderr
-
-
-@pytest.fixture
-def site(daemon: StartDaemon, tmp_path: Path, nats: NatsServer) -> StartSite:
-    """Starts a daemon of that name, which hears a tone every other second."""
-    write_tone(tmp_path / "tone.wav")
-    pack = tmp_path / "pack"
-    stateful_pack(pack)
-
-    def start(name: str) -> Daemon:
-        env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": name}
-        env["STREAMCLF_STORE_PATH"] = str(tmp_path / f"store-{name}")
-        return daemon("--source", f"file:{tmp_path / 'tone.wav'}#name=yard", "--loop", "--model", str(pack), env=env)
-
-    return start
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
+__all__ = ["gateway", "nats", "site"]
 
 
 def test_two_sites_are_one_with_the_streams_of_both(site: StartSite, gateway: StartGateway) -> None:
@@ -100,3 +43,94 @@ def test_two_sites_are_one_with_the_streams_of_both(site: StartSite, gateway: St
     assert {message["id"].partition("/")[0] for message in events} == {"barn", "garden"}
     seqs = [message["seq"] for message in first]
     assert seqs == sorted(set(seqs))
+
+
+def test_a_site_that_is_gone_is_told_and_one_that_starts_anew_goes_on(site: StartSite, gateway: StartGateway) -> None:
+    garden, barn = site("garden"), site("barn")
+    at = gateway("--site", "garden", "--site", "barn", "--site", "attic")
+    client = Roaming([at.url])
+
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state"] for each in at.get_json("/v1/status")["streams"]}
+
+    async def main() -> None:
+        task = asyncio.create_task(client.run())
+        await client.reaches(1)
+        garden.kill()
+        await asyncio.to_thread(until, lambda: states()["garden/yard"] == "lost", "a dead site still counts as heard")
+        health = at.get_json("/healthz")
+        assert at.get("/readyz")[0] == 200, "the other one is served"
+        assert health["status"] == "degraded"
+        assert any("nothing has come of garden since 20" in problem for problem in health["problems"])
+        assert any("nothing has ever come of attic" in problem for problem in health["problems"])
+        assert states()["barn/yard"] == "live"
+        moved = client.moved
+        await asyncio.to_thread(site, "garden")
+        await asyncio.to_thread(until, lambda: states()["garden/yard"] == "live", "a site that is back is not told")
+        while client.moved == moved:
+            await asyncio.sleep(0.05)
+        await client.reaches(client.seqs[-1] + 100 * 1024)
+        barn.stop()
+        await asyncio.to_thread(until, lambda: states()["barn/yard"] == "lost", "a site that stopped is not told")
+        assert "the daemon of barn has stopped" in str(at.get_json("/v1/status")["problems"])
+        late = await asyncio.to_thread(gateway, "--all")
+        found = {each["name"]: each["state"] for each in late.get_json("/v1/status")["streams"]}
+        assert found == {"barn/yard": "lost", "garden/yard": "live"}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+    assert client.seqs == sorted(set(client.seqs))
+    told = [(each["stream"], each["state"]) for each in client.unnumbered]  # what only the gateway knows
+    assert told[:1] == [("garden/yard", "lost")]
+    assert ("barn/yard", "lost") in told
+    assert not client.lagged
+
+
+def test_clients_of_killed_gateways_miss_nothing(site: StartSite, gateway: StartGateway) -> None:
+    site("garden"), site("barn")
+    gateways = [gateway("--all"), gateway("--all")]
+    urls = [each.url for each in gateways]
+    still, moving = Roaming([gateways[1].url]), Roaming(urls)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(client.run()) for client in (still, moving)]
+        await asyncio.gather(still.reaches(1), moving.reaches(1))
+        await moving.reaches(moving.seqs[-1] + 100 * 1024)
+        gateways[0].kill()
+        await moving.reaches(moving.seqs[-1] + 200 * 1024)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(main())
+
+    assert moving.moved
+    assert not moving.lagged
+    first, last = max(still.seqs[0], moving.seqs[0]), min(still.seqs[-1], moving.seqs[-1])
+    assert [seq for seq in moving.seqs if first <= seq <= last] == [seq for seq in still.seqs if first <= seq <= last]
+
+
+def test_a_site_that_comes_is_taken_in_and_clients_miss_nothing(site: StartSite, gateway: StartGateway) -> None:
+    site("garden")
+    at = gateway("--all")
+    client = Roaming([at.url])
+
+    async def main() -> dict[str, Any]:
+        task = asyncio.create_task(client.run())
+        await client.reaches(1)
+        await asyncio.to_thread(site, "barn")
+        while not client.moved:
+            await asyncio.sleep(0.05)
+        await client.reaches(client.seqs[-1] + 100 * 1024)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        found: dict[str, Any] = await hello_of(at.url)
+        return found
+
+    hello = run(main())
+
+    assert [each["name"] for each in hello["streams"]] == ["barn/yard", "garden/yard"]
+    assert not client.lagged
+    assert client.seqs == sorted(set(client.seqs))

@@ -116,6 +116,7 @@ class Roaming:
         self.urls = urls
         self.seqs: list[int] = []
         self.lagged: list[dict[str, Any]] = []
+        self.unnumbered: list[dict[str, Any]] = []
         self.moved = 0
         self.instance: str | None = None
 
@@ -144,7 +145,10 @@ class Roaming:
                 message = json.loads(await client.recv())
                 if message["type"] == "lagged":
                     self.lagged.append(message)
-                self.seqs.append(message["seq"])
+                if message["seq"]:
+                    self.seqs.append(message["seq"])
+                else:
+                    self.unnumbered.append(message)
 
     async def reaches(self, seq: int) -> None:
         """Returns once it was sent that number, or a later one."""

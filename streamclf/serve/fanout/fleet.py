@@ -51,7 +51,7 @@ NUMBER_BITS = 10
 class _Part:
     """How far a site has come. run: of its daemon, "" before the first. passed: something was not repeated.
 
-    heard_s: when something came last (monotonic); at_ns: the same by the clock of NATS. gone: why it counts as lost.
+    heard_s: when something came last (monotonic); at_ns: the same by the clock of NATS. gone: why it counts as lost; ended: its daemon said that it stops.
     """
 
     run: str = ""
@@ -61,6 +61,7 @@ class _Part:
     heard_s: float = 0.0
     at_ns: int = 0
     gone: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,8 @@ class FleetRelay(Relay):
         for name in self.streams:
             if place_at(name).site == site:
                 self._on_demand.forget(name)
-        part.run, part.seq, part.fits = run, facts.seq, self._layout.fits(site, facts)
+        part.run, part.seq, part.ended = run, facts.seq, False
+        part.fits = self._layout.fits(site, facts)
 
     def _turn(self, site: str, part: _Part, number: int, entry: AnyEntry) -> None:
         if entry.seq < part.seq:
@@ -171,14 +173,15 @@ class FleetRelay(Relay):
             self._forget(number)
         self.seq = max(self.seq, number)
         before = self.seq
-        if isinstance(entry, Facts):
+        if isinstance(entry, Facts) and not part.ended:
             self._look_at(site, part, entry)
         elif isinstance(entry, Ended):
+            part.ended = True
             self._close_site(site, number + 1)
             self._lose(site, part, f"the daemon of {site} has stopped")
         elif isinstance(entry, Announced):
             self._tell(self._layout.said(site, message_of(entry)))
-        else:
+        elif not isinstance(entry, Facts):
             self._repeat(self._layout.renamed(site, part.run, entry), time.time_ns())
         part.seq = entry.seq + self.seq - before
 

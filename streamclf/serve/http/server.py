@@ -123,7 +123,7 @@ class Server:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
 
     def trust(self) -> ssl.SSLContext | None:
-        """By what a client on this machine believes `own_url`; None where that is no TLS. Reads a file."""
+        """By what a client on this machine believes `own_url`; None without TLS. Reads a file."""
         return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
