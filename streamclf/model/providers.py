@@ -13,6 +13,7 @@ from streamclf.model.driver import worth_trying
 from streamclf.model.graph import settled, tiny_graph
 from streamclf.model.pack import Pack
 from streamclf.model.refused import refused
+from streamclf.room import need
 from streamclf.text import words_of
 from streamclf.types import Provider
 
@@ -24,6 +25,8 @@ EXECUTION_PROVIDERS = {
 # TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
 _OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 _ERRORS_ONLY, FATAL_ONLY = 3, 4
+# what a session and its threads take: a library in C++ that finds less just ends
+_ROOM_MIB = 32
 
 # warnings about libraries that are not there are told by the probe, in one sentence
 ort.set_default_logger_severity(_ERRORS_ONLY)
@@ -125,6 +128,7 @@ def open_graph(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.Inferenc
 def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
     """A graph of `pack` as it runs on `provider`. Raises `PackError` where it does not, `LimitError` for memory."""
     name = pack.manifest.name
+    need(_ROOM_MIB)
     try:
         with quiet():
             session = ort.InferenceSession(

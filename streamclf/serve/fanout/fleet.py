@@ -51,7 +51,8 @@ NUMBER_BITS = 10
 class _Part:
     """How far a site has come. run: of its daemon, "" before the first. passed: something was not repeated.
 
-    heard_s: when something came last (monotonic); at_ns: the same by the clock of NATS. gone: why it counts as lost; ended: its daemon said that it stops.
+    heard_s: when something came last (monotonic); at_ns: the same by the clock of NATS. gone: why it counts as lost.
+    ended: its daemon said that it stops.
     """
 
     run: str = ""
@@ -104,6 +105,13 @@ class FleetRelay(Relay):
     def sites(self) -> list[str]:
         """Those that it knows, by name."""
         return list(self._parts)
+
+    def pack_at(self, site: str, name: str) -> str:
+        """What a pack of that site is called here, also one that it had before."""
+        try:
+            return self._layout.pack(site, name)
+        except KeyError:
+            return f"{site}{BETWEEN}{name}"
 
     def feed(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
         """Repeat a bundle of a site that it knows. Returns whether the layout does not hold any more.

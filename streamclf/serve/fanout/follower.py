@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streamclf.errors import ServeError
 from streamclf.protocol.status import DaemonProblem
+from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
 from streamclf.serve.fanout.entries import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.publisher import FACTS_S
 from streamclf.serve.fanout.relay import Relay
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
@@ -58,7 +60,9 @@ class Reader(Protocol):
 class Follower:
     """place: of one site, or of all."""
 
-    def __init__(self, place: NatsPlace, reader: Reader) -> None:
+    def __init__(self, place: NatsPlace, reader: Reader, asking: Asking | None = None) -> None:
+        """asking: gets the connection, to ask daemons on it."""
+        self._asking = asking
         self._place = place
         self._reader = reader
         self._at = 0
@@ -81,17 +85,23 @@ class Follower:
             try:
                 client = await self._place.connect()
                 try:
+                    self._lend(client)
                     stream = client.jetstream(timeout=_TIMEOUT_S)
                     while True:
                         await self._read(stream, await self._begin(stream))
                         failures = 0
                 finally:
+                    self._lend(None)
                     with suppress(Exception):
                         await client.close()
             except (nats.errors.Error, OSError, TimeoutError, ServeError) as fault:
                 self._has(str(fault) if isinstance(fault, ServeError) else self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
+
+    def _lend(self, client: "Client | None") -> None:
+        if self._asking is not None:
+            self._asking.client = client
 
     def _has(self, problem: str) -> None:
         if problem and problem != self._problem:

@@ -88,7 +88,8 @@ class Server:
         self.port = settings.port
         self._orders: Orders = {**mark_orders(hub, keep), **(orders or {})}
         self._settings = settings
-        self._routes = routes
+        self.routes = routes or {}
+        """Besides the own."""
         self._problems = problems
         self._feed = feed
         self._faces = faces or {}
@@ -137,7 +138,7 @@ class Server:
             self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
         )
         self._registry = Registry(self._door.left)
-        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems, feed=self._feed)
+        self._pages = Pages(self.hub, self._access, self.routes, problems=self._problems, feed=self._feed)
         self._pages.scoped = {scope: self._pages.beside(face) for scope, face in self._faces.items()}
         try:
             self._server = await serve(
