@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
-from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.central import Central
 from streamclf.daemon.ground import Ground, decided_labels
@@ -331,7 +330,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
         for runner in engine.runners
     ]
-    infos += [pack_info(one.pack, hop_ms=FRAME_MS, provider="") for one in engine.derived]
+    infos += [pack_info(one.pack, hop_ms=one.hop_ms, provider="") for one in engine.derived]
     return [replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity) for info in infos]
 
 

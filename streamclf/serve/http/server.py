@@ -124,7 +124,7 @@ class Server:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
 
     def trust(self) -> ssl.SSLContext | None:
-        """By what a client on this machine believes `own_url`; None where that is no TLS. Reads a file."""
+        """By what a client on this machine believes `own_url`; None without TLS. Reads a file."""
         return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
@@ -197,7 +197,10 @@ class Server:
     # From the engine
 
     def post(self, outputs: Sequence[Output], decided_ns: int) -> None:
-        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events."""
+        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events.
+
+        What nobody would be told of before more comes waits for that, so that the loop need not wake for it.
+        """
         if self._stopping:
             return
         if len(self._posted) >= MAX_POSTED:
@@ -216,7 +219,7 @@ class Server:
             self._missed = {}
             outputs = [*told, *outputs]
         self._posted.append((outputs, decided_ns))
-        if not self._taking:
+        if not self._taking and self.hub.presses(outputs):
             self._taking = True
             self._loop.call_soon_threadsafe(self._take, TURN_S)
 
