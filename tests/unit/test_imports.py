@@ -110,10 +110,3 @@ def test_the_design_names_every_room_from_the_ground_up() -> None:
     floors = [LEVELS[name] for name in told if name in LEVELS]
     assert floors == sorted(floors)
     assert set(told) - set(LEVELS) == {TRAIN, "web"}
-
-
-@pytest.mark.parametrize("page", sorted(DESIGN.glob("*.md")), ids=lambda page: page.name)
-def test_a_file_that_the_design_names_is_there(page: Path) -> None:
-    named = set(re.findall(r"`([a-z_/]+/[a-z_]+\.py)`", page.read_text("utf-8")))
-    places = (PACKAGE, PACKAGE.parent, *(PACKAGE / room for room in ("audio/sources", "serve/http")))
-    assert not [name for name in sorted(named) if not any((place / name).is_file() for place in places)]
