@@ -34,7 +34,6 @@ from tools.lab.gateways import SITE, NatsServer, Roaming, start_gateway, write_t
 from tools.lab.tinypack import stateful_pack
 
 TOKEN = "a-token-of-the-lab"
-_SERVER, _THERE, _CLIENTS, _HERE = "10.213.1.1", "10.213.1.2", "10.213.2.1", "10.213.2.2"
 READY_S = 60.0
 
 
@@ -61,14 +60,16 @@ class Island:
 
     def __init__(self) -> None:
         self.name = f"island{os.getpid()}"
+        nets = [f"10.{200 + which}.{os.getpid() % 250}" for which in range(2)]  # several may be there at once
+        self.server, self.address = f"{nets[0]}.1", f"{nets[1]}.2"
+        """Where the nats-server is to be, and where clients reach what runs in there."""
+        self._ends = [(f"{net}.1", f"{net}.2") for net in nets]
         self._links = [f"nats{os.getpid() % 100_000}", f"own{os.getpid() % 100_000}"]
 
     def __enter__(self) -> "Island":
         _ip("netns", "add", self.name)
         _ip("-n", self.name, "link", "set", "lo", "up")
-        for link, inner, near, far in zip(
-            self._links, ("eth0", "eth1"), (_SERVER, _CLIENTS), (_THERE, _HERE), strict=True
-        ):
+        for link, inner, (near, far) in zip(self._links, ("eth0", "eth1"), self._ends, strict=True):
             _ip("link", "add", link, "type", "veth", "peer", "name", inner, "netns", self.name)
             _ip("addr", "add", f"{near}/30", "dev", link)
             _ip("-n", self.name, "addr", "add", f"{far}/30", "dev", inner)
@@ -92,7 +93,7 @@ class Island:
 
 
 @dataclass
-class Outcome:
+class CutOff:
     """See the module. had, declared, lost: numbers of the gateway's client."""
 
     own_missed: int
@@ -110,7 +111,7 @@ class Outcome:
 def island_daemon(folder: Path, streams: int) -> Iterator[tuple[Island, Daemon, Daemon]]:
     """The island, a daemon on it, and a gateway on the mainland."""
     with Island() as island:
-        server = NatsServer(folder, host=_SERVER)
+        server = NatsServer(folder, host=island.server)
         server.start()
         processes: list[subprocess.Popen[bytes]] = []
         try:
@@ -123,7 +124,7 @@ def island_daemon(folder: Path, streams: int) -> Iterator[tuple[Island, Daemon, 
                 args += ["--source", f"file:{folder / 'tone.wav'}#name=yard{number}"]
             processes.append(island.start([*args, "--model", str(pack)], clean_env(folder, env), log))
             daemon = Daemon(processes[0], port, log)
-            _wait(lambda: _json(f"http://{_HERE}:{port}/readyz")["status"] != "down", daemon)
+            _wait(lambda: _json(f"http://{island.address}:{port}/readyz")["status"] != "down", daemon)
             gateway = start_gateway(folder, server.url, SITE, name="gateway")
             processes.append(gateway.process)
             gateway.wait_ready()
@@ -169,10 +170,10 @@ def kept_ids(base: str) -> set[str]:
     return found
 
 
-async def cut_for(island: Island, daemon: Daemon, gateway: Daemon, seconds: float) -> Outcome:
+async def cut_for(island: Island, daemon: Daemon, gateway: Daemon, seconds: float) -> CutOff:
     """Cut it, put it back, and see."""
-    base = f"http://{_HERE}:{daemon.port}"
-    own, far = Roaming([f"ws://{_HERE}:{daemon.port}/v1?token={TOKEN}"]), Roaming([gateway.url])
+    base = f"http://{island.address}:{daemon.port}"
+    own, far = Roaming([f"ws://{island.address}:{daemon.port}/v1?token={TOKEN}"]), Roaming([gateway.url])
     tasks = [asyncio.create_task(client.run()) for client in (own, far)]
     await asyncio.gather(own.reaches(1), far.reaches(1))
     island.cut(True)
@@ -197,7 +198,7 @@ async def cut_for(island: Island, daemon: Daemon, gateway: Daemon, seconds: floa
     had = set(far.seqs) - {each["seq"] for each in far.lagged}
     lost = set(range(first, last + 1)) - had - declared
     missed = own.seqs[-1] - own.seqs[0] + 1 - len(set(own.seqs))
-    return Outcome(missed, own.moved, len(had), len(declared - had), len(lost), len(there), len(there - shown), told)
+    return CutOff(missed, own.moved, len(had), len(declared - had), len(lost), len(there), len(there - shown), told)
 
 
 def main() -> int:
@@ -214,7 +215,7 @@ def main() -> int:
     print(
         f"cut off for {asked.seconds:.0f} s: the daemon's own client missed {seen.own_missed} messages and came again "
         f"{seen.own_moved} times; the gateway's client had {seen.had}, was told of {seen.declared} that are missing, "
-        f"and {seen.lost} were neither; of {seen.kept} events that are kept {seen.kept_lost} cannot be had at the gateway; "
+        f"and {seen.lost} were neither; of {seen.kept} kept events {seen.kept_lost} cannot be had at the gateway; "
         f"health said: {seen.told or 'nothing'}"
     )
     return int(bool(seen.own_missed or seen.own_moved or seen.lost or seen.kept_lost or not seen.told))

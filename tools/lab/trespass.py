@@ -78,7 +78,7 @@ class Secrets:
 
 
 @dataclass
-class Tally:
+class Trespasses:
     """What came of it. leaks: request and what was told."""
 
     requests: int = 0
@@ -131,14 +131,16 @@ def secrets_of(gateway: Daemon, limit_s: float = 60.0) -> Secrets:
     base, headers = f"http://127.0.0.1:{gateway.port}", {"Authorization": f"Bearer {ADMIN}"}
     deadline = time.monotonic() + limit_s
     while True:
-        events = httpx.get(f"{base}/v1/events?limit=200", headers=headers).json()["events"]
+        events = httpx.get(f"{base}/v1/events?limit=200", headers=headers, timeout=60).json()["events"]
         kept = [event["id"] for event in events if event["clip"]]
         theirs = [each for each in kept if each.startswith(f"{OTHER[0]}/")]
         if theirs and len(kept) > len(theirs):
             break
         assert time.monotonic() < deadline, "no clips came"
         time.sleep(0.3)
-    clips = [httpx.get(f"{base}/v1/clip?event={quote(each)}", headers=headers).content for each in theirs[:3]]
+    clips = [
+        httpx.get(f"{base}/v1/clip?event={quote(each)}", headers=headers, timeout=60).content for each in theirs[:3]
+    ]
     assert all(clip.startswith(b"fLaC") for clip in clips)
     return Secrets(theirs, clips, [each for each in kept if each not in theirs])
 
@@ -208,12 +210,12 @@ def indexes_beyond(heard: list[bytes]) -> list[str]:
     return ["a binary row of another stream"] * any(int.from_bytes(data[10:12], "little") >= streams for data in rows)
 
 
-async def trespass(gateway: Daemon, secrets: Secrets, requests: int, seed: int) -> Tally:
+async def trespass(gateway: Daemon, secrets: Secrets, requests: int, seed: int) -> Trespasses:
     """Ask, one after the other."""
-    chance, tally = random.Random(seed), Tally()
+    chance, tally = random.Random(seed), Trespasses()
     url = gateway.url
     hello = json.loads((await converse(url, ADMIN, []))[0])
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", timeout=15) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", timeout=60) as client:
         for number in range(requests):
             admin = number % ADMIN_EVERY == 0
             token = ADMIN if admin else chance.choice((GARDENER, LISTENER))

@@ -46,7 +46,7 @@ class Question(msgspec.Struct, array_like=True, frozen=True):
     role: int
 
 
-class Piece(msgspec.Struct, array_like=True, frozen=True):
+class AnswerPiece(msgspec.Struct, array_like=True, frozen=True):
     """status: 200, 400, 404 or 503, and the body is a sentence but for 200. more: another one follows."""
 
     status: int
@@ -82,7 +82,7 @@ class Answering:
             with suppress(Exception):  # the connection has gone: the gateway sees that nothing comes
                 for start in range(0, max(1, len(body)), _PIECE):
                     more = start + _PIECE < len(body)
-                    piece = Piece(status, reply.kind, headers, body[start : start + _PIECE], more)
+                    piece = AnswerPiece(status, reply.kind, headers, body[start : start + _PIECE], more)
                     await client.publish(message.reply, msgspec.msgpack.encode(piece))
 
     async def _reply(self, data: bytes) -> tuple[int, Reply]:
@@ -163,7 +163,7 @@ class Asking:
         return _checked(piece, bytes(body))
 
 
-def _checked(piece: Piece, body: bytes) -> Reply:
+def _checked(piece: AnswerPiece, body: bytes) -> Reply:
     if piece.status == 200:
         return Reply(body, piece.kind, piece.headers)
     said = body.decode(errors="replace")
@@ -179,4 +179,4 @@ def _sentence(fault: Exception) -> Reply:
 
 
 _questions = msgspec.msgpack.Decoder(Question)
-_pieces = msgspec.msgpack.Decoder(Piece)
+_pieces = msgspec.msgpack.Decoder(AnswerPiece)
