@@ -21,7 +21,7 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.clock import frames_of_ms
+from streamclf.engine.smooth import Smoother
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
 
@@ -116,7 +117,7 @@ class Segmenter:
     _enter: F32 = field(init=False)
     _leave: F32 = field(init=False)
     _open: dict[int, _Open] = field(init=False, default_factory=dict)
-    _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
+    _smoothers: list[Smoother] = field(init=False, default_factory=list)
     _next: int | None = field(init=False, default=None)
     _begun: int = field(init=False, default=0)
     _allowed: Container[str] | None = field(init=False, default=None)
@@ -158,7 +159,7 @@ class Segmenter:
         for column, decision in enumerate(self.decisions):
             if decision.enabled and decision.smoothing != "none" and decision.smoothing_frames > 1:
                 kinds.setdefault((decision.smoothing, decision.smoothing_frames), []).append(column)
-        self._smoothers = [_Smoother(kind, frames, np.array(columns)) for (kind, frames), columns in kinds.items()]
+        self._smoothers = [Smoother(kind, frames, np.array(columns)) for (kind, frames), columns in kinds.items()]
 
     def push(self, first_frame: int, rows: F32, margins: F32 | None = None) -> list[Event]:
         """rows: (frames, classes) float32 in [0, 1], consecutive, the first one belonging to `first_frame`.
@@ -171,7 +172,7 @@ class Segmenter:
             events += self.finish(Ending.GAP)
         if self._next is None:
             self._begun = first_frame
-        for smoother in self._smoothers:
+        for smoother in self._smoothers if len(rows) else ():
             rows = np.stack([smoother.push(row) for row in rows])
         reached, past = rows >= self._enter, self._past
         lasts = rows >= self._leave if len(past) else reached[:0]
@@ -180,17 +181,13 @@ class Segmenter:
         for offset, begins in enumerate(np.logical_or.reduce(reached, axis=1).tolist()):
             frame = first_frame + offset
             if begins or self._open:
-                events += self._step_all(frame, reached[offset], rows[offset])
+                columns = sorted({*reached[offset].nonzero()[0].tolist(), *self._open})
+                stepped = [self._step(column, frame, float(rows[offset, column])) for column in columns]
+                events += [event for event in stepped if event is not None]
             if len(past):
                 past[frame % len(past)] = lasts[offset]
         self._next = first_frame + len(rows)
         return events
-
-    def _step_all(self, frame: int, reached: npt.NDArray[np.bool_], row: F32) -> Iterator[Event]:
-        for column in sorted({*reached.nonzero()[0].tolist(), *self._open}):
-            event = self._step(column, frame, float(row[column]))
-            if event is not None:
-                yield event
 
     @property
     def thresholds(self) -> tuple[F32, F32] | None:
@@ -338,32 +335,6 @@ class Segmenter:
             decided_frame=decided,
             ended_by=ended_by,
         )
-
-
-class _Smoother:
-    """Smooths some columns of each row. Median state is bounded by its own length; ema keeps one row."""
-
-    def __init__(self, kind: str, frames: int, columns: np.ndarray) -> None:
-        self._median = kind == "median"
-        self._alpha = np.float32(1.0 - np.exp(-1.0 / frames))
-        self._columns = columns
-        self._past = np.zeros((frames if self._median else 1, len(columns)), dtype=np.float32)
-        self._count = 0
-
-    def push(self, row: F32) -> F32:
-        picked, out = row[self._columns], row.copy()
-        if self._median:
-            self._past[self._count % len(self._past)] = picked
-            self._count += 1
-            out[self._columns] = np.median(self._past[: min(self._count, len(self._past))], axis=0)
-        else:
-            self._past[0] = picked if self._count == 0 else self._past[0] + self._alpha * (picked - self._past[0])
-            self._count += 1
-            out[self._columns] = self._past[0]
-        return out
-
-    def reset(self) -> None:
-        self._count = 0
 
 
 def decide(

@@ -1,17 +1,20 @@
 """A gateway of many sites: real daemons, a real nats-server, and clients that see the streams of all as one."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.test_gateway import came, hello_of, run
 from tests.support.fleet import StartGateway, StartSite, gateway, nats, site, until
-from tools.lab.gateways import Roaming
+from tools.lab import cutoff, trespass
+from tools.lab.daemon import Daemon
+from tools.lab.gateways import Roaming, nats_program
 
 pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 __all__ = ["gateway", "nats", "site"]
 
@@ -134,3 +137,82 @@ def test_a_site_that_comes_is_taken_in_and_clients_miss_nothing(site: StartSite,
     assert [each["name"] for each in hello["streams"]] == ["barn/yard", "garden/yard"]
     assert not client.lagged
     assert client.seqs == sorted(set(client.seqs))
+
+
+CLIPS = {"STREAMCLF_CLIPS_ENABLED": "true", "STREAMCLF_NATS_CLIPS": "true"}
+
+
+def test_what_is_kept_is_asked_of_all_sites_and_goes_on_at_another_gateway(
+    site: StartSite, gateway: StartGateway
+) -> None:
+    garden, barn = site("garden", **CLIPS), site("barn")
+    one, two = gateway("--all"), gateway("--site", "garden", "--site", "barn")
+
+    def ask(at: Daemon, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = at.get_json(path)
+        return found
+
+    until(lambda: len(ask(one, "/v1/events?limit=9")["events"]) == 9, "no events are kept")
+    newest = ask(one, "/v1/events?limit=9")["events"]
+    assert newest == sorted(newest, key=lambda event: -event["onset_ns"])
+    # page by page, each at the other gateway
+    after, seen, turn = "0", list[str](), 0
+    while True:
+        page = ask((one, two)[turn % 2], f"/v1/events?limit=3&after={after}")
+        seen += [f"{event['id']} {event['stage']} {event['seq']}" for event in page["events"]]
+        after, turn = page["after"], turn + 1
+        if not page["more"]:
+            break
+    assert len(seen) == len(set(seen)) > 6
+    own = {
+        name: {event["id"] for event in ask(at, "/v1/events?limit=1000&after=0")["events"]}
+        for name, at in (("garden", garden), ("barn", barn))
+    }
+    told = {each.split()[0] for each in seen}
+    assert told <= {f"{name}/{event}" for name, some in own.items() for event in some}
+    assert {each.partition("/")[0] for each in told} == {"garden", "barn"}
+    only = ask(two, "/v1/events?streams=barn/yard")["events"]
+    assert {event["stream"] for event in only} == {"barn/yard"}
+    until(lambda: any(event["clip"] for event in ask(one, "/v1/events")["events"]), "no clip is kept")
+    (clip, *_) = [event["id"] for event in ask(one, "/v1/events")["events"] if event["clip"]]
+    status, body = one.get(f"/v1/clip?event={clip}")
+    assert (status, body[:4]) == (200, b"fLaC")
+    status, said = one.get(f"/v1/clip?event=barn/{clip.partition('/')[2]}")
+    assert (status, said) == (404, b"This daemon does not answer that by way of NATS.\n")
+    barn.kill()
+    page = ask(one, f"/v1/events?after={after}")
+    assert page["silent"] == ["barn"]
+    assert {event["stream"] for event in page["events"]} <= {"garden/yard"}
+    assert after.split(",")[0] == page["after"].split(",")[0], "what barn has follows once it is back"
+    assert one.get("/v1/live")[0] == 404
+
+
+def test_a_daemon_cut_off_from_nats_loses_nothing_that_it_keeps_and_its_own_clients_notice_nothing(
+    tmp_path: Path,
+) -> None:
+    if nats_program() is None:
+        pytest.skip("nats-server is not installed (Debian's package nats-server; tools/test unpacks it)")
+    if why := cutoff.why_not():
+        pytest.skip(why)
+    with cutoff.island_daemon(tmp_path, streams=1) as (island, daemon, gateway):
+        seen = asyncio.run(cutoff.cut_for(island, daemon, gateway, 20.0))
+
+    assert (seen.own_missed, seen.own_moved) == (0, 0)
+    assert seen.lost == 0
+    assert seen.had > 100
+    assert seen.kept > 3
+    assert seen.kept_lost == 0
+    assert seen.told.startswith("gateways get nothing: NATS at 10.200.")
+
+
+def test_who_may_see_one_site_is_told_nothing_of_another(tmp_path: Path) -> None:
+    if nats_program() is None:
+        pytest.skip("nats-server is not installed (Debian's package nats-server; tools/test unpacks it)")
+    with trespass.two_sites(tmp_path) as gateway:
+        secrets = trespass.secrets_of(gateway)
+        tally = asyncio.run(trespass.trespass(gateway, secrets, 250, seed=7))
+
+    assert tally.leaks == []
+    assert tally.seen_by_admin, "the admin sees it, so it could be seen"
+    assert tally.messages > 100
+    assert {200, 403, 404} <= set(tally.answers)

@@ -118,7 +118,9 @@ sinks = ["tower"]
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A copy of the package, for a file more."""
-    shutil.copytree(ROOT / "streamclf", tmp_path / "streamclf", ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(
+        ROOT / "streamclf", tmp_path / "streamclf", ignore=shutil.ignore_patterns("node_modules", "__pycache__")
+    )
     shutil.copytree(ROOT / "models" / "default", tmp_path / "models" / "default")
     return tmp_path
 

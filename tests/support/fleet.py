@@ -51,10 +51,12 @@ def site(daemon: StartDaemon, tmp_path: Path, nats: NatsServer) -> StartSite:
     pack = tmp_path / "pack"
     stateful_pack(pack)
 
-    def start(name: str) -> Daemon:
-        env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": name}
+    def start(name: str, *args: str, stream: str = "yard", **more: str) -> Daemon:
+        env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": name, **more}
         env["STREAMCLF_STORE_PATH"] = str(tmp_path / f"store-{name}")
-        return daemon("--source", f"file:{tmp_path / 'tone.wav'}#name=yard", "--loop", "--model", str(pack), env=env)
+        return daemon(
+            "--source", f"file:{tmp_path / 'tone.wav'}#name={stream}", "--loop", "--model", str(pack), *args, env=env
+        )
 
     return start
 

@@ -37,16 +37,19 @@ def nats_program() -> str | None:
 
 
 class NatsServer:
-    """A nats-server on a free port; what JetStream keeps lies in `folder`/js. user, password: whom it lets in."""
+    """A nats-server on a free port; what JetStream keeps lies in `folder`/js. user, password: whom it lets in.
 
-    def __init__(self, folder: Path, *, user: str = "", password: str = "") -> None:
+    host: where it listens.
+    """
+
+    def __init__(self, folder: Path, *, user: str = "", password: str = "", host: str = "127.0.0.1") -> None:
         self.port = free_port()
         self.folder = folder
         who = f"{user}:{password}@" if user else ""
-        self.url = f"nats://{who}127.0.0.1:{self.port}"
+        self.url = f"nats://{who}{host}:{self.port}"
         self._config = folder / "nats.conf"
         self._config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{folder / "js"}" }}\n'
+            f'listen: "{host}:{self.port}"\njetstream {{ store_dir: "{folder / "js"}" }}\n'
             + (f'authorization {{ user: "{user}", password: "{password}" }}\n' if user else "")
         )
         self._process: subprocess.Popen[bytes] | None = None
