@@ -43,8 +43,8 @@ class KserveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         here = _is_loopback(found[1].strip("[]"))
         if not (here or self.plain):
             raise ValueError(
-                f"url {self.url} would let sound leave this machine for all to read; expected grpcs://, or plain = true "
-                "in a network of your own"
+                f"url {self.url} would let sound leave this machine for all to read; expected grpcs://, or plain = "
+                "true in a network of your own"
             )
         for key in _OF_TLS:
             if getattr(self, key) and not (key == "token_file" and here):

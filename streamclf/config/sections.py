@@ -264,6 +264,10 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of mode 0600 that holds the address, where a name or a token stands in it; in place of `url`."""
     site: str = ""
     """What this daemon is called there: letters, digits, _ and -; no two daemons share one."""
+    events: bool = True
+    """Whether gateways may ask for the events that are kept here."""
+    clips: bool = False
+    """Whether they may ask for clips: whoever may use that NATS may then hear them."""
     sites: tuple[str, ...] = ()
     """What a gateway follows: sites by name, or * for all that there are; empty is `site`."""
     labels_tokens: dict[str, str] = {}

@@ -8,7 +8,7 @@ from streamclf.config.sections import NatsConfig
 from streamclf.daemon.ground import read_settings
 from streamclf.errors import ConfigError, UsageError
 from streamclf.serve.fanout.broker import EVERY_SITE, check_site, read_url
-from streamclf.serve.fanout.fleet import Scope
+from streamclf.serve.fanout.fleet import SitesSeen
 from streamclf.serve.http.access import ScopedToken, ServerSettings
 from streamclf.serve.http.tokens import check_apart, read_token
 from streamclf.serve.roles import Role
@@ -23,7 +23,7 @@ class Followed:
 
     url: str
     sites: tuple[str, ...]
-    scopes: Mapping[str, Scope] = field(default_factory=dict)
+    scopes: Mapping[str, SitesSeen] = field(default_factory=dict)
 
     @property
     def one(self) -> bool:
@@ -31,9 +31,9 @@ class Followed:
         return len(self.sites) == 1 and self.sites[0] != EVERY_SITE and not self.scopes
 
     @property
-    def all(self) -> Scope:
+    def all(self) -> SitesSeen:
         """What those see who see everything here."""
-        return Scope(None if EVERY_SITE in self.sites else frozenset(self.sites))
+        return SitesSeen(None if EVERY_SITE in self.sites else frozenset(self.sites))
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -62,13 +62,13 @@ def read_followed(config: NatsConfig, *, url: str | None, sites: tuple[str, ...]
     return Followed(url, followed, scopes)
 
 
-def _scope(name: str, followed: tuple[str, ...]) -> Scope:
+def _scope(name: str, followed: tuple[str, ...]) -> SitesSeen:
     sites = frozenset(part.strip() for part in name.split(","))
     for site in sites:
         check_site(site)
         if EVERY_SITE not in followed and site not in followed:
             raise ConfigError(f"a token of [nats] is for {site}, which this gateway does not follow")
-    return Scope(sites)
+    return SitesSeen(sites)
 
 
 def read_gateway_settings(config: Config) -> ServerSettings:

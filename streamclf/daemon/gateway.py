@@ -1,8 +1,8 @@
 """A gateway, from top to bottom: it follows daemons on NATS, and serves the same websocket and page to many more.
 
 Of one site it repeats the daemon as it is (serve/fanout/relay.py). Of many it is one daemon with the streams of all
-(serve/fanout/fleet.py), and lets in some who see only some of the sites. It keeps nothing. What a client asks of the
-daemon itself, marks, lessons, sound, is refused in words.
+(serve/fanout/fleet.py), and lets in some who see only some of the sites. It keeps nothing. Events and clips are asked
+of the daemons that keep them; what else a client asks of a daemon, marks, lessons, sound, is refused in words.
 """
 
 import asyncio
@@ -22,13 +22,16 @@ from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
+from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, NatsPlace
 from streamclf.serve.fanout.fleet import Fleet, FleetRelay
 from streamclf.serve.fanout.follower import Follower, OneSite
+from streamclf.serve.fanout.kept import KeptBySites, kept_by_one
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.http.access import ServerSettings, check_bind
+from streamclf.serve.http.feed import PATH as FEED
 from streamclf.serve.http.pages import Face
-from streamclf.serve.http.route import Route
+from streamclf.serve.http.route import NotKeptError, Query, Route
 from streamclf.serve.http.server import Server
 from streamclf.serve.orders import Order
 from streamclf.serve.roles import Role
@@ -53,14 +56,17 @@ def run_gateway(followed: Followed, settings: ServerSettings) -> int:
 
 
 async def _start(life: Life, *, followed: Followed, place: NatsPlace, settings: ServerSettings) -> None:
+    asking = Asking(asyncio.get_running_loop())
     counter = _Counter(life, settings)
     if followed.one:
         one = OneSite(place.site, counter.serve)
-        follower = Follower(place, one)
+        follower = Follower(place, one, asking)
+        counter.kept = lambda relay: kept_by_one(asking, place)
         counter.found = [follower.found, one.found]
     else:
         fleet = Fleet({"": followed.all, **followed.scopes}, counter.serve_all, counter.greet_anew)
-        follower = Follower(place, fleet)
+        follower = Follower(place, fleet, asking)
+        counter.kept = partial(_kept, asking, partial(NatsPlace, followed.url))
         counter.found = [follower.found]
         counter.named = followed.named
     await life.start(counter)
@@ -80,6 +86,8 @@ class _Counter:
         """What finds what is wrong with NATS, and the site."""
         self.named: tuple[str, ...] = ()
         """Sites that there should be."""
+        self.kept: Callable[[Relay], Mapping[str, Route]] = lambda relay: {}
+        """Of a relay: addresses that read what its daemons keep."""
         self._life = life
         self._settings = settings
         self._server: Server | None = None
@@ -115,12 +123,12 @@ class _Counter:
         health = self._health(relay)
         healths = {scope: self._health(other) for scope, other in scoped.items()}
         faces = {
-            scope: Face(other, healths[scope].problems, _routes(healths[scope])) for scope, other in scoped.items()
+            scope: Face(scoped[scope], one.problems, self._routes(one, scoped[scope])) for scope, one in healths.items()
         }
         self._server = Server(
             relay,
             self._settings,
-            routes={**_routes(health), "/metrics": Route(Role.ADMIN, health.gauges.answer)},
+            routes={**self._routes(health, relay), "/metrics": Route(Role.ADMIN, health.gauges.answer)},
             problems=health.problems,
             orders={
                 wire.Mark: Order("bad-mark", "marking events", _refuse),
@@ -136,6 +144,13 @@ class _Counter:
         relays = [relay, *scoped.values()]
         self._watch = asyncio.create_task(_watch(relays, [health, *healths.values()]), name="health")
         log.info("listening on %s", self._server.address)
+
+    def _routes(self, health: Health, relay: Relay) -> dict[str, Route]:
+        return {
+            **self.kept(relay),
+            "/v1/status": Route(Role.LABELS, health.answer, in_thread=True),
+            FEED: Route(Role.LABELS, _no_feed),
+        }
 
     def _health(self, relay: Relay) -> Health:
         parts = PartProblems(writer=None, alerts=None, selftest=None)
@@ -183,8 +198,12 @@ def _absent(named: tuple[str, ...], relay: FleetRelay) -> Iterator[DaemonProblem
             yield DaemonProblem(what, [], 0, f'see that its daemon runs with site = "{site}" in [nats]', "degraded")
 
 
-def _routes(health: Health) -> dict[str, Route]:
-    return {"/v1/status": Route(Role.LABELS, health.answer, in_thread=True)}
+def _kept(asking: Asking, place: Callable[[str], NatsPlace], relay: Relay) -> Mapping[str, Route]:
+    return KeptBySites(asking, place, relay).routes() if isinstance(relay, FleetRelay) else {}
+
+
+def _no_feed(query: Query) -> NoReturn:
+    raise NotKeptError("a gateway has no feed; follow its websocket, or ask its /v1/events with after")
 
 
 def _refuse(subscriber: Subscriber, wish: object) -> NoReturn:

@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from timeit import default_timer
 
 from streamclf import metrics
 from streamclf.clock import FRAME_MS
@@ -140,8 +139,10 @@ class GraphRunner:
             wanted = ready if self._silence is None else self._spare(ready, self._silence)
             due = [(strand, strand.start) for strand in wanted]
             most = session.max_batch
-        for at in range(0, len(due), most):
-            self._run(session, due[at : at + most], guard, strict)
+        # no last run of a few
+        even = math.ceil(len(due) / math.ceil(len(due) / most)) if due else most
+        for at in range(0, len(due), even):
+            self._run(session, due[at : at + even], guard, strict)
         return [] if together else ready
 
     def _spare(self, ready: Sequence[Strand], silence: F32) -> list[Strand]:
@@ -186,17 +187,15 @@ class GraphRunner:
         follow = not self.windows and len(due) > 1 and ready[0] is ready[1]
         session.embed(self.tap is not None)
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
-        began_s = default_timer()
         try:
             if follow:
                 outputs = session.follow(ready[0].slot, len(due))
             else:
                 outputs = session.run([strand.slot for strand in ready])
         finally:
-            runs = len(due) if follow else 1
-            self._seconds.observe((default_timer() - began_s) / runs)
             guard.leave()
-        self._runs.inc(runs)
+        self._seconds.observe(session.took_s)
+        self._runs.inc(len(due) if follow else 1)
         bad = session.bad
         if bad:
             metrics.BAD_ROWS.labels(self._pack).inc(len(bad))

@@ -171,7 +171,7 @@ class Engine:
         """Give what rows are due and close what events last: the stream is not heard for a while."""
         outputs: list[Output] = []
         for track in self.tracks[name]:
-            outputs += track.take()
+            outputs += track.take_rest()
             outputs += track.finish(ended_by)
         return outputs
 
@@ -324,7 +324,7 @@ class Engine:
         ended_by = Ending.PAUSED if gap.reason == GapReason.PAUSED else Ending.GAP
         for track in self.tracks[name]:
             # rows that were due before the hole come before the news of it
-            outputs += track.take()
+            outputs += track.take_rest()
             outputs += track.restart(self.streams[name].started_at, ended_by)
         outputs.append(gap)
         return outputs

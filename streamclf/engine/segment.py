@@ -21,7 +21,7 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -172,7 +172,7 @@ class Segmenter:
             events += self.finish(Ending.GAP)
         if self._next is None:
             self._begun = first_frame
-        for smoother in self._smoothers:
+        for smoother in self._smoothers if len(rows) else ():
             rows = np.stack([smoother.push(row) for row in rows])
         reached, past = rows >= self._enter, self._past
         lasts = rows >= self._leave if len(past) else reached[:0]
@@ -181,17 +181,13 @@ class Segmenter:
         for offset, begins in enumerate(np.logical_or.reduce(reached, axis=1).tolist()):
             frame = first_frame + offset
             if begins or self._open:
-                events += self._step_all(frame, reached[offset], rows[offset])
+                columns = sorted({*reached[offset].nonzero()[0].tolist(), *self._open})
+                stepped = [self._step(column, frame, float(rows[offset, column])) for column in columns]
+                events += [event for event in stepped if event is not None]
             if len(past):
                 past[frame % len(past)] = lasts[offset]
         self._next = first_frame + len(rows)
         return events
-
-    def _step_all(self, frame: int, reached: npt.NDArray[np.bool_], row: F32) -> Iterator[Event]:
-        for column in sorted({*reached.nonzero()[0].tolist(), *self._open}):
-            event = self._step(column, frame, float(row[column]))
-            if event is not None:
-                yield event
 
     @property
     def thresholds(self) -> tuple[F32, F32] | None:

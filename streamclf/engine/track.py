@@ -3,7 +3,7 @@
 A pack has one strand on a stream, a fused pack one for each member; then a row of each makes a row of the pack.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -111,9 +111,17 @@ class Track:
             outputs += self.tell(rows)
         return outputs
 
-    def due(self) -> Iterable[TrackRows]:
+    def take_rest(self) -> list[Output]:
+        """What `take` gives: nothing waits for more."""
+        return self.take()
+
+    def due(self) -> list[TrackRows]:
         """Rows due by what has been heard, each to be told before the next."""
-        return () if self.paused else self._due()
+        if self.paused:
+            return []
+        if self._fused is not None:
+            return list(self._fuse(self._fused))
+        return [(first, rows, final, None) for first, rows, final in self.strands[0].take()]
 
     def tell(self, due: TrackRows, lasts: npt.NDArray[np.bool_] | None = None) -> list[Output]:
         """The score rows, and the events that follow where they are final.
@@ -140,12 +148,6 @@ class Track:
     def finish(self, ended_by: Ending) -> list[Event]:
         """Close what is open."""
         return self.segmenter.finish(ended_by)
-
-    def _due(self) -> Iterable[TrackRows]:
-        fused = self._fused
-        if fused is None:
-            return [(first, rows, final, None) for first, rows, final in self.strands[0].take()]
-        return self._fuse(fused)
 
     def _fuse(self, fused: FuseRows) -> Iterator[TrackRows]:
         for member, strand in enumerate(self.strands):

@@ -240,7 +240,7 @@ class ServedGraph:
             raise
         told = config.parameters.get(digest_key(int(self._version)))
         if told is not None and told.string_value != self._pack.digest:
-            raise self._wrong(f"has the digest {clean(told.string_value, 12)}…, expected {self._pack.digest[:12]}…")
+            raise self._wrong(f"has the digest {clean(told.string_value, 13)}, expected {self._pack.digest[:12]}…")
         self.max_batch = min(MOST_BATCH, config.max_batch_size or MOST_BATCH)
 
     def _wrong(self, what: str) -> NotServedError:

@@ -18,16 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from streamclf.errors import LimitError, NotServedError, PackError, ProviderError
+from streamclf.errors import NotServedError, PackError
 from streamclf.model.activation import probabilities
-from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
 from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
-from streamclf.model.graph import settled
 from streamclf.model.pack import Encoded, Pack
-from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
-from streamclf.model.refused import refused
+from streamclf.model.providers import FATAL_ONLY, load_graph, open_graph
 from streamclf.model.state import Bench, Places, SlotStates
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
@@ -109,7 +106,7 @@ class Session:
         self._manifest = manifest
         self._graph: Graph
         if server is None:
-            session, taken = _open(pack, provider, threads)
+            session, taken = open_graph(pack, provider, threads)
             self._graph, self.provider = _OwnGraph(session, self.brake), taken.value
         else:
             served = server.graph(pack, self.brake)
@@ -120,6 +117,8 @@ class Session:
         """Whether runs are computed by more than the calling thread."""
         self.run_seconds: float | None = None
         """What `warm_up` has measured last."""
+        self.took_s = 0.0
+        """Time of the last run; of several that followed one another, their mean."""
         self.together = max_batch
         """Windows that gain by one run. A large net computes long enough by itself, and many take memory for each."""
         if self.provider == Provider.CPU:
@@ -158,10 +157,11 @@ class Session:
 
         slots: none twice if it has state. Returns (len(slots), F, classes) float32 in [0, 1], or shares; new memory.
         """
-        count = len(slots)
+        count, began_s = len(slots), default_timer()
         self.bad = []
         if 0 < count <= self._goes_of:
             told, self.embedded = self._go(0, slots), self._embeddings[:count]
+            self.took_s = default_timer() - began_s
             return told
         result, embedded = np.empty((count, *self._told_dims), dtype=np.float32), []
         for start in range(0, count, self._goes_of):
@@ -169,12 +169,13 @@ class Session:
             result[start : start + self._goes_of] = self._go(start, some)
             embedded.append(self._embeddings[: len(some)].copy())
         self.embedded = np.concatenate([self._embeddings[:0], *embedded])
+        self.took_s = default_timer() - began_s
         return result
 
     def follow(self, slot: int, count: int) -> F32:
         """Run rows [0, count) of `input_rows` behind one another, each on from the state that the one before has left
         in `slot`. Gives what as many calls of `run` would, in one array; nothing is embedded."""
-        self.bad = []
+        began_s, self.bad = default_timer(), []
         result = np.empty((count, *self._output.shape[1:]), dtype=np.float32)
         for at in range(count):
             if at:
@@ -187,6 +188,7 @@ class Session:
         told = self._told(result) if self._plain else np.concatenate([self._told(row[None]) for row in result])
         if self.bad:
             told[self.bad] = self._bad_value
+        self.took_s = (default_timer() - began_s) / count
         return told
 
     def embed(self, on: bool) -> None:
@@ -382,42 +384,3 @@ def _finite(binding: _Binding) -> bool:
     flat = binding.flat_output
     # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
     return isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat))
-
-
-def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
-    graph = settled(pack)
-    if wanted is Provider.AUTO:
-        for provider in worth_trying():
-            if not probe(provider):
-                with contextlib.suppress(PackError):
-                    return load_graph(pack, graph, provider, threads), provider
-        return load_graph(pack, graph, Provider.CPU, threads), Provider.CPU
-    reason = probe(wanted)
-    if reason:
-        raise ProviderError(
-            f"the provider {wanted.value} was asked for but does not work here: {reason}; "
-            "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
-        )
-    return load_graph(pack, graph, wanted, threads), wanted
-
-
-def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
-    """A graph of `pack` as it runs on `provider`. Raises `PackError` where it does not, `LimitError` for memory."""
-    name = pack.manifest.name
-    try:
-        with quiet():
-            session = ort.InferenceSession(
-                graph,
-                session_options(threads),
-                providers=chain(provider),
-                enable_fallback=0,
-                read_config_from_model=0,
-            )
-    except Exception as error:  # onnxruntime raises a dozen unrelated types
-        if LimitError.meant_by(error):
-            raise LimitError from error
-        raise refused(f"the model of pack {name}", error) from error
-    taken = session.get_providers()[0]
-    if taken != EXECUTION_PROVIDERS[provider]:
-        raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
-    return session

@@ -22,7 +22,7 @@ from tools.lab.tritonserver import TritonServer, TritonUnavailableError, environ
 pytest.importorskip("tritonclient.grpc", reason="tritonclient is absent (pip install streamclf[triton])")
 pytestmark = pytest.mark.e2e
 
-LIMIT_S = 120.0
+LIMIT_S = 90.0
 HOP = 320  # samples of a frame at 16 kHz
 
 
@@ -91,6 +91,8 @@ class Heard:
                 message = json.loads(self._connection.recv(timeout=0.1))
             except TimeoutError:
                 continue
+            if message["type"] == "error":
+                raise AssertionError(message)
             if message["type"] == "scores":
                 for index, row in enumerate(message["rows"]):
                     frame = message["first_frame"] + index
@@ -122,7 +124,7 @@ def hearing(daemon: StartDaemon, tmp_path: Path) -> Iterator[Callable[..., tuple
         env = {"STREAMCLF_KSERVE_URL": server.address, "STREAMCLF_LOUDNESS_ENABLED": "false"} | more
         running = daemon("--source", f"file:{sound}#loop=yes&name=mic", "--model", str(pack), env=env, ready=False)
         running.wait_for("listening on", LIMIT_S)
-        link = connections.enter_context(connect(f"{running.url}?tier=frames", compression=None, max_size=None))
+        link = connections.enter_context(connect(f"{running.url}?tier=batch", compression=None, max_size=None))
         return running, Heard(running, link)
 
     with connections:
@@ -130,7 +132,7 @@ def hearing(daemon: StartDaemon, tmp_path: Path) -> Iterator[Callable[..., tuple
 
 
 def problems(running: Daemon) -> str:
-    return json.dumps(running.get_json("/v1/status")["problems"])
+    return json.dumps(running.get_json("/v1/status")["problems"], ensure_ascii=False)
 
 
 def test_rows_are_those_of_this_process_over_real_recordings(
@@ -258,3 +260,42 @@ def test_both_versions_of_a_pack_are_served_beside_each_other(tmp_path: Path) ->
     versions = sorted(place.parent.name for place in folder.glob("*/*/model.onnx"))
     assert len(versions) == 2
     assert all(f"digest_{version}" in config.read_text() for version in versions)
+
+
+def test_doctor_and_config_check_tell_the_truth_of_the_server(
+    served: Callable[..., TritonServer], tmp_path: Path
+) -> None:
+    pack = stateful_pack(tmp_path / "tiny")
+    server = served(pack)
+    config = tmp_path / "config" / "streamclf" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'model = ["{pack}"]\n[kserve]\nurl = "{server.address}"\n')
+    said = run_cli("doctor", home=tmp_path).stdout
+    assert f"the server at {server.address} has this very pack" in said
+    server.kill()
+    done = run_cli("doctor", home=tmp_path)
+    assert f"the server at {server.address} cannot be reached" in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ('url = "http://127.0.0.1:8001"', "grpc://127.0.0.1:8001"),
+        ('url = "grpc://gpu.example.org:8001"', "expected grpcs://"),
+        ('url = "grpc://127.0.0.1:8001"\nauthority = "a.pem"', "authority needs grpcs://"),
+        ('url = "grpcs://127.0.0.1:8001"\nkey = "a.pem"', "name both"),
+        ('url = "grpcs://127.0.0.1:8001"\nauthority = "/nowhere/a.pem"', "/nowhere/a.pem cannot be read"),
+        ('url = "grpcs://127.0.0.1:8001"\ntoken_file = "/nowhere/token"', "/nowhere/token does not exist"),
+        ('url = "grpc://127.0.0.1:8001"\npacks = ["other"]', "kserve.packs names 'other', which does not run"),
+    ],
+)
+def test_a_section_that_cannot_be_used_is_refused_before_anything_starts(
+    section: str, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'model = ["{stateful_pack(tmp_path / "tiny")}"]\n[kserve]\n{section}\n')
+    done = run_cli("run", "--source", "push:a,16000", "--config", str(file), home=tmp_path)
+    assert done.returncode == 78, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -56,7 +56,7 @@ class Home:
         """A command to its end, in a real shell, with the exit code that is expected; all that it printed."""
         done = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=LIMIT_S, check=False,
+            text=True, timeout=self.limit_s, check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert done.returncode == code, f"{line} ended with {done.returncode}:\n{said}"

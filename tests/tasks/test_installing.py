@@ -26,8 +26,10 @@ def bare(tmp_path: Path) -> Home:
     home.limit_s = 500.0
     (home.folder / ".tools" / "streamclf").unlink()
     # what was fetched before is fetched no more, and what is never imported is not compiled
-    cache = subprocess.run([sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=True)
-    home.env |= {"PIP_CACHE_DIR": cache.stdout.strip(), "PIP_NO_COMPILE": "1", "STREAMCLF_SOURCE": "demo"}
+    own = os.environ | {"XDG_CACHE_HOME": ""}  # a person's, not that of this run
+    ask = [sys.executable, "-m", "pip", "cache", "dir"]
+    cache = subprocess.run(ask, env=own, capture_output=True, text=True, check=True).stdout.strip()
+    home.env |= {"PIP_CACHE_DIR": cache, "PIP_NO_COMPILE": "1", "STREAMCLF_SOURCE": "demo"}
     home.env.pop("PYTHONPATH", None)
     home.env["PATH"] = os.pathsep.join([str(home.folder / ".tools"), "/usr/local/bin", "/usr/bin", "/bin"])
     return home

@@ -9,7 +9,8 @@ import pytest
 from streamclf.commands.formats import events_audacity, events_csv, events_raven
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.data.annotations import Recording, Span, read_data, split_by_source
-from streamclf.train.data.labelfiles import LabelFileError, read_rows
+from streamclf.train.data.labelfiles import read_rows
+from streamclf.train.data.tabletext import LabelFileError
 from streamclf.types import Event, Stage
 
 SPANS = (Span(0.5, 1.25, "bark"), Span(2.0, 3.0, "siren"))

@@ -21,7 +21,7 @@ STREAM = "streamclf"
 SITES = "streamclf-sites"
 """Of JetStream: what each site told of itself last."""
 EVERY_SITE = "*"
-_HEARD, _SITE = "streamclf.heard", "streamclf.site"
+_HEARD, _SITE, _ASK = "streamclf.heard", "streamclf.site", "streamclf.ask"
 KEEP_SITES_S = 30 * 24 * 3600
 RETRY = Backoff(first_s=0.5, most_s=10.0, spread=0.3)
 _CONNECT_S = 5
@@ -52,6 +52,8 @@ class NatsPlace:
         """Of what is heard: there, and at any site."""
         self.site_subject, self.every_site = f"{_SITE}.{site}", f"{_SITE}.{EVERY_SITE}"
         """Of what it told of itself last, and of any site."""
+        self.question_subject = f"{_ASK}.{site}"
+        """Of what gateways ask its daemon."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or 4222

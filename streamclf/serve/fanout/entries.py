@@ -278,7 +278,7 @@ def picture_of(entry: DrawnColumns) -> Picture:
 
 
 def message_of(entry: Announced) -> wire.Marked | wire.Taught:
-    """The way back. Raises `ServeError` for what is no such message."""
+    """The way back. Raises `ServeError` where it is not such a message."""
     try:
         return _said.decode(entry.message)
     except msgspec.MsgspecError as fault:

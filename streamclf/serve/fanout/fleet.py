@@ -7,7 +7,7 @@ consecutive. It does not matter which of the sites a gateway follows, nor which 
 comes with `since` from one gateway to another gets what follows, of what it may see there. `hello.instance` is that
 stream of JetStream: it stays the same while daemons come and go.
 
-What a site told of itself last (its facts) is the layout, and lies in JetStream for a month: so a gateway knows of a
+What a site told of itself last (its facts) is the roster, and lies in JetStream for a month: so a gateway knows of a
 site that is gone, and since when. A site that starts anew with the same streams and packs goes on in the same hub; its
 clients are asked to come again, since its frames count from another moment. Where streams, packs or labels are others,
 or a site is new, the gateway reads all that is held anew, and clients come again to another hub, with the same numbers.
@@ -35,9 +35,9 @@ from streamclf.serve.fanout.entries import (
     Relabelling,
     message_of,
 )
-from streamclf.serve.fanout.follower import DEAD_S, Told
-from streamclf.serve.fanout.layout import BETWEEN, Layout, merged_packs, place_at
+from streamclf.serve.fanout.follower import DEAD_S, SiteFacts
 from streamclf.serve.fanout.relay import Relay
+from streamclf.serve.fanout.roster import BETWEEN, Roster, merged_packs, place_at
 from streamclf.serve.replay import Item, place_before, place_of
 from streamclf.types import StreamState
 
@@ -52,6 +52,7 @@ class _Part:
     """How far a site has come. run: of its daemon, "" before the first. passed: something was not repeated.
 
     heard_s: when something came last (monotonic); at_ns: the same by the clock of NATS. gone: why it counts as lost.
+    ended: its daemon said that it stops.
     """
 
     run: str = ""
@@ -61,10 +62,11 @@ class _Part:
     heard_s: float = 0.0
     at_ns: int = 0
     gone: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class SitesSeen:
     """sites: those that may be seen; None for all that there are."""
 
     sites: frozenset[str] | None = None
@@ -80,17 +82,17 @@ class FleetRelay(Relay):
     Raises `ServeError` for facts that cannot be read.
     """
 
-    def __init__(self, identity: str, scope: Scope, told: Mapping[str, Told], *, metered: bool = True) -> None:
+    def __init__(self, identity: str, scope: SitesSeen, told: Mapping[str, SiteFacts], *, metered: bool = True) -> None:
         told = {site: each for site, each in told.items() if scope.has(site)}
         self.scope = scope
         facts = {site: fact for site, each in told.items() for fact in facts_in(each.bundle)[-1:]}
-        self._layout = Layout(facts)
-        super().__init__(identity, self._layout.merged)
+        self._roster = Roster(facts)
+        super().__init__(identity, self._roster.merged)
         self.metered = metered
         self.greets_anew = False
         """Whether a site began anew, so that clients have to be greeted again."""
         self._ring.counted = False
-        self._facts = dict(self._layout.told)
+        self._facts = dict(self._roster.told)
         now_s, now_ns = time.monotonic(), time.time_ns()
         self._parts = {
             site: _Part(at_ns=told[site].at_ns, heard_s=now_s - max(0.0, (now_ns - told[site].at_ns) / 1e9))
@@ -104,8 +106,15 @@ class FleetRelay(Relay):
         """Those that it knows, by name."""
         return list(self._parts)
 
+    def pack_at(self, site: str, name: str) -> str:
+        """What a pack of that site is called here, also one that it had before."""
+        try:
+            return self._roster.pack(site, name)
+        except KeyError:
+            return f"{site}{BETWEEN}{name}"
+
     def feed(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
-        """Repeat a bundle of a site that it knows. Returns whether the layout does not hold any more.
+        """Repeat a bundle of a site that it knows. Returns whether the roster does not hold any more.
 
         place, at_ns: of the bundle in JetStream. Raises `ServeError` for what cannot be read.
         """
@@ -122,7 +131,7 @@ class FleetRelay(Relay):
                 self._restart(site, part, bundle.run, entry, number)
             fits = part.fits and bundle.run == part.run
             if isinstance(entry, Facts) and fits:
-                fits = part.fits = self._layout.fits(site, entry)
+                fits = part.fits = self._roster.fits(site, entry)
             if isinstance(entry, Relabelling) and fits:
                 fits = part.fits = False
             if not fits:
@@ -157,7 +166,8 @@ class FleetRelay(Relay):
         for name in self.streams:
             if place_at(name).site == site:
                 self._on_demand.forget(name)
-        part.run, part.seq, part.fits = run, facts.seq, self._layout.fits(site, facts)
+        part.run, part.seq, part.ended = run, facts.seq, False
+        part.fits = self._roster.fits(site, facts)
 
     def _turn(self, site: str, part: _Part, number: int, entry: AnyEntry) -> None:
         if entry.seq < part.seq:
@@ -171,15 +181,16 @@ class FleetRelay(Relay):
             self._forget(number)
         self.seq = max(self.seq, number)
         before = self.seq
-        if isinstance(entry, Facts):
+        if isinstance(entry, Facts) and not part.ended:
             self._look_at(site, part, entry)
         elif isinstance(entry, Ended):
+            part.ended = True
             self._close_site(site, number + 1)
             self._lose(site, part, f"the daemon of {site} has stopped")
         elif isinstance(entry, Announced):
-            self._tell(self._layout.said(site, message_of(entry)))
-        else:
-            self._repeat(self._layout.renamed(site, part.run, entry), time.time_ns())
+            self._tell(self._roster.said(site, message_of(entry)))
+        elif not isinstance(entry, Facts):
+            self._repeat(self._roster.renamed(site, part.run, entry), time.time_ns())
         part.seq = entry.seq + self.seq - before
 
     def _site_hole(self, site: str, part: _Part, number: int, entry: Facts) -> None:
@@ -202,7 +213,7 @@ class FleetRelay(Relay):
             if (info.state, info.detail) != (each.state, each.detail):
                 self._state(name, each.state, each.detail)
             self._set_clock(name, each.epoch_ns)
-        for pack in merged_packs(self._layout, self._facts):
+        for pack in merged_packs(self._roster, self._facts):
             info_of_pack = self.packs[pack.name]
             info_of_pack.hop_ms, info_of_pack.provider, info_of_pack.problem = (
                 pack.hop_ms,
@@ -228,7 +239,7 @@ class FleetRelay(Relay):
 
 
 class Fleet:
-    """Reads many sites: a `Reader`. scopes: by name; "" is that of everybody who has no other.
+    """Reads many sites: a `BundleReader`. scopes: by name; "" is that of everybody who has no other.
 
     on_relays: awaited with the relay of each scope, which are to be served from now on in place of former ones.
     on_greet: awaited where clients have to be greeted anew.
@@ -236,19 +247,19 @@ class Fleet:
 
     def __init__(
         self,
-        scopes: Mapping[str, Scope],
+        scopes: Mapping[str, SitesSeen],
         on_relays: Callable[[Mapping[str, FleetRelay]], Awaitable[None]],
         on_greet: Callable[[], Awaitable[None]],
     ) -> None:
         self._scopes = scopes
         self._on_relays = on_relays
         self._on_greet = on_greet
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, SiteFacts] = {}
         self._relays: dict[str, FleetRelay] = {}
         self._served = False
 
-    def begin(self, told: Mapping[str, Told], identity: str) -> None:
-        """See `Reader`."""
+    def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
+        """See `BundleReader`."""
         for site, each in told.items():
             self._note(site, each)
         instance = sha256(f"streamclf {identity}".encode()).hexdigest()[:16]
@@ -258,10 +269,10 @@ class Fleet:
         self._served = False
 
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
-        """See `Reader`."""
+        """See `BundleReader`."""
         facts = facts_in(bundle)
         if facts:
-            self._note(site, Told(Bundle(bundle.run, facts[-1:]), at_ns))
+            self._note(site, SiteFacts(Bundle(bundle.run, facts[-1:]), at_ns))
         anew = False
         for name, relay in self._relays.items():
             if site in relay.sites:
@@ -271,7 +282,7 @@ class Fleet:
         return anew
 
     async def caught_up(self) -> None:
-        """See `Reader`."""
+        """See `BundleReader`."""
         if not self._served and self._told:
             self._served = True
             await self._on_relays(self._relays)
@@ -280,7 +291,7 @@ class Fleet:
         for relay in self._relays.values():
             relay.greets_anew = False
 
-    def _note(self, site: str, told: Told) -> None:
+    def _note(self, site: str, told: SiteFacts) -> None:
         if site not in self._told or told.at_ns > self._told[site].at_ns:
             self._told[site] = told
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streamclf.errors import ServeError
 from streamclf.protocol.status import DaemonProblem
+from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
 from streamclf.serve.fanout.entries import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.publisher import FACTS_S
 from streamclf.serve.fanout.relay import Relay
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
@@ -35,17 +37,17 @@ _TURN = 64  # bundles between two turns of others
 _TIMEOUT_S = 5.0
 
 
-class Told(NamedTuple):
+class SiteFacts(NamedTuple):
     """What a site told of itself last. at_ns: when, by the clock of NATS."""
 
     bundle: Bundle
     at_ns: int
 
 
-class Reader(Protocol):
+class BundleReader(Protocol):
     """What bundles are read for."""
 
-    def begin(self, told: Mapping[str, Told], identity: str) -> None:
+    def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
         """Everything that is held will be read, from the oldest on. told: by site. identity: of that stream."""
 
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
@@ -58,7 +60,9 @@ class Reader(Protocol):
 class Follower:
     """place: of one site, or of all."""
 
-    def __init__(self, place: NatsPlace, reader: Reader) -> None:
+    def __init__(self, place: NatsPlace, reader: BundleReader, asking: Asking | None = None) -> None:
+        """asking: gets the connection, to ask daemons on it."""
+        self._asking = asking
         self._place = place
         self._reader = reader
         self._at = 0
@@ -81,17 +85,23 @@ class Follower:
             try:
                 client = await self._place.connect()
                 try:
+                    self._lend(client)
                     stream = client.jetstream(timeout=_TIMEOUT_S)
                     while True:
                         await self._read(stream, await self._begin(stream))
                         failures = 0
                 finally:
+                    self._lend(None)
                     with suppress(Exception):
                         await client.close()
             except (nats.errors.Error, OSError, TimeoutError, ServeError) as fault:
                 self._has(str(fault) if isinstance(fault, ServeError) else self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
+
+    def _lend(self, client: "Client | None") -> None:
+        if self._asking is not None:
+            self._asking.client = client
 
     def _has(self, problem: str) -> None:
         if problem and problem != self._problem:
@@ -122,7 +132,7 @@ class Follower:
             return of_all
         return (await stream.get_last_msg(STREAM, self._place.subject)).seq or 0
 
-    async def _told(self, stream: "JetStreamContext") -> dict[str, Told]:
+    async def _told(self, stream: "JetStreamContext") -> dict[str, SiteFacts]:
         """What each site told of itself last, also of one that is gone."""
         from nats.js.api import ConsumerConfig, DeliverPolicy
         from nats.js.errors import NotFoundError
@@ -135,12 +145,12 @@ class Follower:
         subscription = await stream.subscribe(
             self._place.every_site, stream=SITES, ordered_consumer=True, config=config
         )
-        found: dict[str, Told] = {}
+        found: dict[str, SiteFacts] = {}
         try:
             for _ in range(waiting):
                 message = await subscription.next_msg(timeout=_SILENT_S)
                 bundle = unpack_bundle(message.data)
-                found[site_of(message.subject)] = Told(bundle, _ns_of(message))
+                found[site_of(message.subject)] = SiteFacts(bundle, _ns_of(message))
         except TimeoutError:
             pass  # one of them told anew meanwhile
         finally:
@@ -213,8 +223,8 @@ class OneSite:
             what = f"nothing has come of {self._site} for {silent_s:.0f} s"
             yield DaemonProblem(what, [], 0, "see that its daemon runs and reaches NATS", "down")
 
-    def begin(self, told: Mapping[str, Told], identity: str) -> None:
-        """See `Reader`."""
+    def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
+        """See `BundleReader`."""
 
     async def caught_up(self) -> None:
         """Hand the relay on."""
@@ -223,7 +233,7 @@ class OneSite:
             await self._on_relay(self._relay)
 
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
-        """See `Reader`."""
+        """See `BundleReader`."""
         self._heard_s = time.monotonic()
         for entry in bundle.entries:
             relay = self._relay

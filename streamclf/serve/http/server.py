@@ -88,7 +88,8 @@ class Server:
         self.port = settings.port
         self._orders: Orders = {**mark_orders(hub, keep), **(orders or {})}
         self._settings = settings
-        self._routes = routes
+        self.routes = routes or {}
+        """Besides the own."""
         self._problems = problems
         self._feed = feed
         self._faces = faces or {}
@@ -123,7 +124,7 @@ class Server:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
 
     def trust(self) -> ssl.SSLContext | None:
-        """By what a client on this machine believes `own_url`; None where that is no TLS. Reads a file."""
+        """By what a client on this machine believes `own_url`; None without TLS. Reads a file."""
         return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
@@ -137,7 +138,7 @@ class Server:
             self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
         )
         self._registry = Registry(self._door.left)
-        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems, feed=self._feed)
+        self._pages = Pages(self.hub, self._access, self.routes, problems=self._problems, feed=self._feed)
         self._pages.scoped = {scope: self._pages.beside(face) for scope, face in self._faces.items()}
         try:
             self._server = await serve(
@@ -196,7 +197,10 @@ class Server:
     # From the engine
 
     def post(self, outputs: Sequence[Output], decided_ns: int) -> None:
-        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events."""
+        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events.
+
+        What nobody would be told of before more comes waits for that, so that the loop need not wake for it.
+        """
         if self._stopping:
             return
         if len(self._posted) >= MAX_POSTED:
@@ -215,7 +219,7 @@ class Server:
             self._missed = {}
             outputs = [*told, *outputs]
         self._posted.append((outputs, decided_ns))
-        if not self._taking:
+        if not self._taking and self.hub.presses(outputs):
             self._taking = True
             self._loop.call_soon_threadsafe(self._take, TURN_S)
 

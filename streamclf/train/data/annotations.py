@@ -26,7 +26,8 @@ from unicodedata import normalize
 from streamclf.audio.sources.recording import FFMPEG_SUFFIXES, SUFFIXES, readable
 from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.text import some
-from streamclf.train.data.labelfiles import LabelFileError, LabelRow, LabelRows, read_rows
+from streamclf.train.data.labelfiles import LabelRow, LabelRows, read_rows
+from streamclf.train.data.tabletext import LabelFileError
 
 _EVERY_SUFFIX = SUFFIXES | FFMPEG_SUFFIXES
 LABEL_SUFFIXES = (

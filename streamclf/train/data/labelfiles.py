@@ -214,10 +214,10 @@ class _Cells:
 
 def _rows(cell: _Cells, number: int) -> Iterator[LabelRow]:
     if (regions := labelstudio.regions(cell("label"))) is not None:
-        file = labelstudio.name_of(cell("file"))
+        place = labelstudio.name_of(cell("file"))
         for region in regions:
             for label in labelstudio.labels_of(region):
-                yield from _region(file, label, region.get("start"), region.get("end"))
+                yield from _region(place, label, region.get("start"), region.get("end"))
         return
     onset = offset = None
     empty = bool(cell("file")) and not any(map(cell, ("label", "labels", "onset", "offset", "duration")))

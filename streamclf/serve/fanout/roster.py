@@ -13,7 +13,6 @@ import msgspec
 
 from streamclf.protocol import wire
 from streamclf.serve.fanout.entries import (
-    Announced,
     AnyEntry,
     DrawnColumns,
     Facts,
@@ -45,7 +44,7 @@ def place_at(name: str) -> SitePlace:
     return SitePlace(site, rest) if between else SitePlace("", name)
 
 
-class Layout:
+class Roster:
     """told: by site. Raises `ServeError` for labels that cannot be read."""
 
     def __init__(self, told: Mapping[str, Facts]) -> None:
@@ -111,12 +110,12 @@ class Layout:
         return msgspec.structs.replace(message, pack=self._packs.get((site, message.pack), message.pack))
 
 
-def merged_packs(layout: Layout, told: Mapping[str, Facts]) -> Iterable[PackFact]:
+def merged_packs(roster: Roster, told: Mapping[str, Facts]) -> Iterable[PackFact]:
     """Packs as they are called here. Of one that several sites run: the longest hop, every provider, every problem."""
     found: dict[str, dict[str, PackFact]] = {}
     for site, facts in told.items():
         for pack in facts.packs:
-            found.setdefault(layout.pack(site, pack.name), {})[site] = pack
+            found.setdefault(roster.pack(site, pack.name), {})[site] = pack
     for name, at in found.items():
         packs = list(at.values())
         problems = [f"{site}: {pack.problem}" for site, pack in at.items() if pack.problem]
@@ -138,6 +137,3 @@ def _shape_of(facts: Facts) -> tuple[object, ...]:
     streams = [(each.name, each.rate, each.packs, each.push, each.test) for each in facts.streams]
     packs = [(each.name, each.digest, labels_of(each)) for each in facts.packs]
     return streams, packs
-
-
-__all__ = ["Announced", "Layout", "SitePlace", "merged_packs", "place_at"]
