@@ -15,6 +15,7 @@ import click
 import streamclf.blas  # noqa: F401  numpy is imported later than this
 from streamclf import __version__, commands
 from streamclf.errors import INTERRUPTED, LimitError, StreamclfError, sentence
+from streamclf.room import Reserve
 from streamclf.text import nearest
 
 
@@ -57,6 +58,7 @@ def main() -> None:
     """Entry point of the console script and of `python -m streamclf`."""
     _open_standard_files()
     _take_little()
+    reserve = Reserve()
     try:
         code = cli.main(standalone_mode=False, prog_name="streamclf")
     except StreamclfError as fault:
@@ -80,6 +82,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (MemoryError, RuntimeError, ImportError, OSError) as fault:
+        reserve.give()
         if not LimitError.meant_by(fault):
             raise
         _fail(str(LimitError()), LimitError.exit_code)

@@ -116,7 +116,7 @@ class FileEar:
         best = dict(zip(pieces, heard.best, strict=True))
         counted = _counted(blocks, heard, lambda samples: advance(min(1.0, samples / total)) if total else None)
         try:
-            for outputs in run_blocks(engine, name, rate=rate, blocks=counted, gain=gain, keep=True):
+            for outputs in run_blocks(engine, name, rate=rate, blocks=_by_second(counted, rate), gain=gain, keep=True):
                 for output in outputs:
                     if isinstance(output, Event):
                         if output.stage is Stage.CLOSE:
@@ -169,6 +169,20 @@ def _counted(blocks: Iterable[F32], heard: Heard, advance: Callable[[int], objec
         yield block
         heard.samples += len(block)
         advance(heard.samples)
+
+
+def _by_second(blocks: Iterable[F32], rate: int) -> Iterator[F32]:
+    """The same sound in blocks of about a second, so that what is paid for each tick and run is paid once a second."""
+    some: list[F32] = []
+    count = 0
+    for block in blocks:
+        if some and count + len(block) > rate:
+            yield np.concatenate(some)
+            some, count = [], 0
+        some.append(block.copy())  # it is valid until the next
+        count += len(block)
+    if some:
+        yield np.concatenate(some)
 
 
 def names_of(files: Sequence[Path]) -> dict[Path, str]:

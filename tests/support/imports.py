@@ -97,6 +97,8 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
     "multiprocessing": (),
     "psycopg": ("store/postgres.py", "daemon/central.py"),
     "PIL": ("draw/canvas.py",),
+    "grpc": ("model/kserve.py",),
+    "tritonclient": ("model/kserve.py",),
     "subprocess": (
         "model/recipes/",
         "model/recipes.py",

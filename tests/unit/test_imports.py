@@ -1,13 +1,15 @@
 """Imports point one way, and what is quarantined stays where it belongs."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 import streamclf
-from tests.support.imports import faults, modules
+from tests.support.imports import LEVELS, TRAIN, faults, modules
 
 PACKAGE = Path(streamclf.__file__).parent
+DESIGN = PACKAGE.parent / "docs" / "design"
 GROUND = ("errors.py", "clock.py", "types.py")
 
 
@@ -95,3 +97,20 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
 )
 def test_an_allowed_import_is_let_through(path: str, source: str) -> None:
     assert faults(path, source) == []
+
+
+def test_the_design_names_every_room_from_the_ground_up() -> None:
+    rows = re.findall(r"^\| `([a-z_ /]+)`", (DESIGN / "index.md").read_text("utf-8"), re.MULTILINE)
+    told = [name.rstrip("/") for row in rows for name in row.split()]
+    unfolded = {"", "cli", "__main__"}  # the package itself and its command line
+    assert set(LEVELS) - unfolded <= set(told)
+    floors = [LEVELS[name] for name in told if name in LEVELS]
+    assert floors == sorted(floors)
+    assert set(told) - set(LEVELS) == {TRAIN, "web"}
+
+
+@pytest.mark.parametrize("page", sorted(DESIGN.glob("*.md")), ids=lambda page: page.name)
+def test_a_file_that_the_design_names_is_there(page: Path) -> None:
+    named = set(re.findall(r"`([a-z_/]+/[a-z_]+\.py)`", page.read_text("utf-8")))
+    places = (PACKAGE, PACKAGE.parent, *(PACKAGE / room for room in ("audio/sources", "serve/http")))
+    assert not [name for name in sorted(named) if not any((place / name).is_file() for place in places)]

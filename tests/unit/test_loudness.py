@@ -213,7 +213,7 @@ def test_thresholds_and_offsets_hold_from_the_next_frame_on(model: Pack) -> None
     engine.add(Stream("mic", rate=RATE, ring=ring))
     heard(engine, ring, tone(1000, 2), 320)
     loud.use(LoudnessConfig(offsets={"mic": 110.0}, enter_dba=90.0))
-    outputs = heard(engine, ring, tone(1000, 0.02), 320)
+    outputs = heard(engine, ring, tone(1000, 0.1), 320)  # measured five frames at a time
     (scores,) = (o for o in outputs if isinstance(o, FrameScores) and o.pack == "loudness")
     assert scores.rows[0, 0] == pytest.approx(0.5, abs=0.002)
 
