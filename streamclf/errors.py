@@ -77,6 +77,10 @@ class ProviderError(StreamclfError):
     """An execution provider was asked for and does not work here."""
 
 
+class NotServedError(PackError):
+    """A server that a pack is to run on does not run it now, and may later: away, too slow, of another version."""
+
+
 class ServeError(StreamclfError):
     """The server cannot start or a client cannot connect: no such address, bad token."""
 

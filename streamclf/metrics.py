@@ -4,6 +4,7 @@ Who counts what: the hub everything that was published and what subscribers got 
 the rest. Names of streams and packs are label values, so their number is bounded by the configuration.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -146,6 +147,18 @@ for _metric, _values in (
 ):  # fmt: skip
     for _value in _values:
         _metric.labels(_value)
+
+
+@cache
+def frames_of(stream: str, pack: str) -> Counter:
+    """Of `FRAMES`. Its own search for labels takes four times as long as counting, for each row."""
+    return FRAMES.labels(stream, pack)
+
+
+@cache
+def messages_of(tier: str) -> Counter:
+    """Of `MESSAGES_SENT`."""
+    return MESSAGES_SENT.labels(tier)
 
 
 def exposition() -> bytes:

@@ -177,7 +177,7 @@ MEANINGS: Mapping[StreamState, Meaning] = MappingProxyType(  # the worst first: 
         ),
         StreamState.PACK_PROBLEM: Meaning(
             words="in trouble",
-            what="A pack does not score: it hangs, fails, or gives what is no number.",
+            what="A pack does not score: it hangs, fails, or gives values that are not numbers.",
             tone=Tone.BAD,
             of_stream=False,
             deaf=True,

@@ -4,6 +4,7 @@ What each function promises holds for any text, lone surrogates too:
 
     clean      for people (a message, a picture, a name that is kept): one line, printable, tidy, of a bounded length
     plain      for a terminal: nothing is lost, and nothing steers it
+    spelt      for a file or a message: names of files that are not UTF-8
     one_line   for a terminal or a log, of an error: one line of a bounded length, printable
     cell       for a table that a spreadsheet may open: one line that is not a formula
     some       names in a sentence, not more than fit into it
@@ -18,6 +19,7 @@ and what keeps a URL's secrets out of all that is shown, logged or kept:
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
 
 _NEAR = 0.72  # one wrong letter of four, two that changed places; "wren" is no misspelling of "green"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
@@ -39,6 +41,12 @@ def clean(text: str, limit: int) -> str:
 def plain(text: str) -> str:
     """`text` with everything that could steer a terminal made visible, such as \\x1b. What is printable stays."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def spelt(path: str | PathLike[str]) -> str:
+    """`path` with the bytes of its name that are no UTF-8 written out, as \\xff; else as it is."""
+    text = fspath(path)
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def one_line(text: str, limit: int | None = 300) -> str:

@@ -78,7 +78,7 @@ def plain_keys(given: Mapping[str, Any], names: Container[str]) -> Iterator[tupl
     """(key as given, key that it means, value) of each key in a table of keys `names`.
 
     A key that ends in a unit may stand without it, and its value may be a length of time in words. What means no key,
-    or one that is there as well, and what is no length of time, comes out as it is.
+    or one that is there as well, and text that is not a length of time, comes out as it is.
     """
     for key, value in given.items():
         meant = [f"{key}_{unit}" for unit in _UNIT_OF_KEY if f"{key}_{unit}" in names]

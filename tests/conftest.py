@@ -1,6 +1,7 @@
 """What the layers of the suite share: material that may be absent, and the real daemon."""
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # for tests that import ONNX Runtime themselves, as the package does it for its own
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# a shell's background job is made deaf to Ctrl-C, and what it starts would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# what a process compiles of our code is kept for the next one, of which there are hundreds
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # packs are tried once by all tests of a run, and what came of it stays out of the user's folder
 _cache = tempfile.TemporaryDirectory(prefix="streamclf-tests-")

@@ -5,6 +5,7 @@
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="${STREAMCLF_TOOLS_VENV:-$ROOT/.venv}" # tools/test --latest has another one
 PYTHON="$VENV/bin/python"
+LOCKS="$ROOT/tools/locks" # tools/test older has others
 
 say() { printf '%s: %s\n' "$TOOL" "$*" >&2; }
 
@@ -185,7 +186,7 @@ stamp() { environment_key "$@" >"$1"; }
 environment_key() {
   local stamp="$1"
   shift
-  { cat "$ROOT"/pyproject.toml "$ROOT"/tools/locks/*.txt; "$(dirname "$stamp")/bin/python" --version; printf '%s\n' "$ROOT" "$@"; } |
+  { cat "$ROOT"/pyproject.toml "$LOCKS"/*.txt; "$(dirname "$stamp")/bin/python" --version; printf '%s\n' "$ROOT" "$@"; } |
     sha256sum | cut -d' ' -f1
 }
 
@@ -212,16 +213,16 @@ without_other_runtime() {
   fi
 }
 
-# install_locked FOLDER LOCK: this checkout, editable, and what tools/locks/LOCK.txt names, each with its hash checked.
+# install_locked FOLDER LOCK: this checkout, editable, and what LOCK.txt of $LOCKS names, each with its hash checked.
 install_locked() {
   local venv="$1" lock="$2" runtime
   runtime="$(runtime_lock)"
   up_to_date "$venv/.streamclf" "$lock" "$runtime" && return 0
-  say "installing streamclf and what tools/locks/$lock.txt names into $venv (the first time takes a few minutes)"
-  pip_install "$venv" --require-hashes --no-deps -r "$ROOT/tools/locks/build.txt"
+  say "installing streamclf and what ${LOCKS#"$ROOT"/}/$lock.txt names into $venv (the first time takes a few minutes)"
+  pip_install "$venv" --require-hashes --no-deps -r "$LOCKS/build.txt"
   without_other_runtime "$venv" "$runtime"
-  pip_install "$venv" --require-hashes --no-deps --no-build-isolation -r "$ROOT/tools/locks/$lock.txt" \
-    -r "$ROOT/tools/locks/$runtime.txt"
+  pip_install "$venv" --require-hashes --no-deps --no-build-isolation -r "$LOCKS/$lock.txt" \
+    -r "$LOCKS/$runtime.txt"
   pip_install "$venv" --no-deps --no-build-isolation --editable "$ROOT"
   stamp "$venv/.streamclf" "$lock" "$runtime"
 }

@@ -4,10 +4,12 @@ Watched over the sound of a recording. Each finding is told once: as soon as it 
 at the end of a recording that is shorter.
 """
 
+from collections.abc import Sequence
 from math import log10
 
 import numpy as np
 
+from streamclf.text import some
 from streamclf.types import F32
 
 _SOUND = 1e-8
@@ -60,7 +62,7 @@ class ChannelWatch:
         power = self._power / self._samples
         bad = [f"{at + 1}" for at in range(self._channels) if self._bad[at] * 2 > self._samples]
         if bad and len(bad) < self._channels:
-            return f"channel {' and '.join(bad)} is not a number; the others alone are heard"
+            return f"{_channels(bad)} not a number; the others alone are heard"
         loudest = int(power.argmax())
         if power[loudest] < _SOUND:
             return ""
@@ -70,9 +72,19 @@ class ChannelWatch:
             lost = "nothing" if mixed < _SILENT else f"{10 * log10(power[loudest] / mixed):.0f} dB less"
             return (
                 f"its channels cancel each other (antiphase), so that {lost} is left of their mix; take one of them, "
-                f"ch={loudest + 1} say"
+                f"{_taking(loudest)}"
             )
         silent = [f"{at + 1}" for at in range(self._channels) if power[at] < _SILENT]
         if silent:
-            return f"channel {' and '.join(silent)} is silent and makes the mix quieter; take ch={loudest + 1} alone"
+            return f"{_channels(silent)} silent and makes the mix quieter; take one alone, {_taking(loudest)}"
         return ""
+
+
+def _channels(numbers: Sequence[str]) -> str:
+    """With its verb."""
+    return f"channel {numbers[0]} is" if len(numbers) == 1 else f"each of the channels {some(numbers)} is"
+
+
+def _taking(channel: int) -> str:
+    """How the channel is taken alone, by `run` and by `classify`."""
+    return f"#ch={channel + 1} behind the source or --channel {channel + 1} of classify"

@@ -19,7 +19,7 @@ from streamclf.types import F32
 MUTED_S = 8.0
 SECONDS = 10
 """Judged together."""
-_BEGIN, _CEASE = 8, 3  # of them, for a finding to begin, and for it to last
+_BEGIN, _CEASE = 7, 3  # of them, for a finding to begin, and for it to last
 # of a stuck value, which a sound server that resamples leaves; silence has none
 _RIPPLE = 2e-4
 _FULL_SCALE = 0.9997  # 32,757 of 32,768: what clips lies on a plateau there, or a step below

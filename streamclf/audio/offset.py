@@ -68,6 +68,15 @@ class OffsetRemover:
         if self._begin or self._end or size + 1 < _SOON or len(totals) > _KEPT:
             return False
         level = sum(means)
+        if len(totals) == 1:  # as blocks come live
+            mean = totals[0] / hop
+            level += mean
+            if size == _KEPT:
+                level -= means[0]
+            if not abs(level) <= _CLEAR * min(size + 1, _KEPT):
+                return False
+            means.append(mean)
+            return True
         for heard, total in enumerate(totals, size + 1):
             level += total / hop
             if heard > _KEPT:

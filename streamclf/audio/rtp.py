@@ -28,7 +28,7 @@ class Packet(NamedTuple):
 
 
 def parse(data: bytes, *, channels: int, form: str) -> Packet:
-    """Raises ValueError, with what is wrong, where that is no RTP packet of such samples."""
+    """Raises ValueError, with what is wrong, where it is not an RTP packet of such samples."""
     if len(data) < _HEADER.size or data[0] >> 6 != 2:
         raise ValueError("it is no RTP packet of version 2")
     first, _, _, at, sender = _HEADER.unpack_from(data)

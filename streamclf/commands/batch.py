@@ -14,6 +14,7 @@ from streamclf.commands.places import day_of
 from streamclf.commands.rows import Pieces
 from streamclf.config import Config
 from streamclf.errors import SourceError, StreamclfError, UsageError
+from streamclf.text import spelt
 from streamclf.types import F32, Event, FrameScores, Label, Stage
 
 
@@ -97,7 +98,10 @@ class FileEar:
         ]
 
     def hear(self, path: str, name: str, *, tell: Tell, advance: Advance, rows: TakeRows) -> Heard:
-        """One file. tell: takes what is damaged or hidden; rows: pieces of score rows. Raises what reading raises."""
+        """One file, by its path as the system has it. Raises what reading raises.
+
+        tell: takes what is damaged or hidden; rows: pieces of score rows.
+        """
         from streamclf.audio.sources.file import open_blocks
         from streamclf.audio.sources.spec import SourceSpec
         from streamclf.engine.offline import run_blocks
@@ -107,12 +111,12 @@ class FileEar:
         gain = read_gain(wish.config.gain)
         spec = SourceSpec("file", path, name, channel=wish.channel)
         rate, total, blocks = open_blocks(Path(path), spec=spec, problem=tell, notice=tell)
-        heard = Heard(path, name, rate, 0, [], [np.zeros(len(pack.labels), np.float32) for pack in self.packs])
+        heard = Heard(spelt(path), name, rate, 0, [], [np.zeros(len(pack.labels), np.float32) for pack in self.packs])
         pieces = {pack.name: self._pieces(heard, pack, rows) for pack in self.packs}
         best = dict(zip(pieces, heard.best, strict=True))
         counted = _counted(blocks, heard, lambda samples: advance(min(1.0, samples / total)) if total else None)
         try:
-            for outputs in run_blocks(engine, name, rate=rate, blocks=counted, gain=gain, keep=True):
+            for outputs in run_blocks(engine, name, rate=rate, blocks=_by_second(counted, rate), gain=gain, keep=True):
                 for output in outputs:
                     if isinstance(output, Event):
                         if output.stage is Stage.CLOSE:
@@ -167,6 +171,20 @@ def _counted(blocks: Iterable[F32], heard: Heard, advance: Callable[[int], objec
         advance(heard.samples)
 
 
+def _by_second(blocks: Iterable[F32], rate: int) -> Iterator[F32]:
+    """The same sound in blocks of about a second, so that what is paid for each tick and run is paid once a second."""
+    some: list[F32] = []
+    count = 0
+    for block in blocks:
+        if some and count + len(block) > rate:
+            yield np.concatenate(some)
+            some, count = [], 0
+        some.append(block.copy())  # it is valid until the next
+        count += len(block)
+    if some:
+        yield np.concatenate(some)
+
+
 def names_of(files: Sequence[Path]) -> dict[Path, str]:
     """File -> the name of its stream: its own, with the folders below the one that all of them lie in.
 
@@ -174,4 +192,4 @@ def names_of(files: Sequence[Path]) -> dict[Path, str]:
     """
     places = {Path(os.path.abspath(path)): path for path in reversed(files)}
     top = Path(os.path.commonpath([place.parent for place in places]))
-    return {path: place.relative_to(top).as_posix() for place, path in reversed(places.items())}
+    return {path: spelt(place.relative_to(top).as_posix()) for place, path in reversed(places.items())}

@@ -15,7 +15,7 @@ from streamclf.daemon.ground import read_settings
 from streamclf.daemon.heartbeat import check_heartbeat, heartbeat_of
 from streamclf.daemon.selftest import check_selftest
 from streamclf.daemon.watchman import check_watch
-from streamclf.engine.build import check_labels, known_packs, read_species
+from streamclf.engine.build import check_labels, known_packs, read_kserve, read_species
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
 from streamclf.errors import ConfigError, StreamclfError
@@ -84,6 +84,7 @@ def config_mistakes(config: Config, *, offline: bool) -> Iterator[str]:
         lambda: read_settings(config),
         lambda: check_kept(config),
         lambda: check_postgres(config),
+        lambda: read_kserve(config, packs),
         lambda: read_species(config, packs),
         lambda: check_selftest(config.selftest, packs),
         lambda: check_privacy(config.clips, "any source", {pack.manifest.name: pack.labels for pack in packs}),

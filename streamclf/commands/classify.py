@@ -75,7 +75,7 @@ def classify(
     channel = None if flags["channel"] is None else flags["channel"] - 1
     wish = FileWish(config, scores=what == "scores", native=native, best=what == "summary", channel=channel,
                     place=flags["place"], day=flags["day"])  # fmt: skip
-    asked = [FileAsked(str(path), name) for path, name in names_of(files).items()]
+    asked = [FileAsked(os.fsencode(path), name) for path, name in names_of(files).items()]
     jobs = min(len(asked), flags["jobs"] or _cores())
     if len(asked) == 1 or flags["jobs"] == 1:
         jobs = 0

@@ -64,7 +64,7 @@ def doctor(as_json: bool) -> None:
 
 
 def _examine() -> Iterator[Check]:
-    for look in (_versions, _runtime, _providers, _packs, _audio, _store, _port):
+    for look in (_versions, _runtime, _providers, _packs, _served, _audio, _store, _port):
         yield from look()
 
 
@@ -137,6 +137,36 @@ def _packs() -> Iterator[Check]:
     if not found:
         advice = "get one with `streamclf models add silero-vad` or `streamclf models add yamnet`"
         yield Check("packs", State.PROBLEM, f"none in {user_models_dir()}, and none ships", advice)
+
+
+def _served() -> Iterator[Check]:
+    from streamclf.config import load
+
+    try:
+        config = load()
+    except StreamclfError:
+        return  # the port's check tells of it
+    if not config.kserve.url:
+        return
+    from streamclf.engine.build import load_packs, read_kserve
+    from streamclf.model.session import Brake
+
+    try:
+        packs = load_packs(config.model)
+        server = read_kserve(config, packs)
+    except StreamclfError as error:
+        yield Check("server of models", State.PROBLEM, str(error), "see `streamclf config check`")
+        return
+    assert server is not None
+    graphs = {graph.digest: graph for pack in packs for graph in pack.graphs if server.runs(pack, graph)}
+    for graph in graphs.values():
+        name = f"{graph.manifest.name} there"
+        try:
+            server.graph(graph, Brake())
+        except StreamclfError as error:
+            yield Check(name, State.PROBLEM, str(error), "see that the server runs; a daemon waits for it and has gaps")
+        else:
+            yield Check(name, State.GOOD, f"the server at {server.public} has this very pack")
 
 
 def _audio() -> Iterator[Check]:

@@ -133,7 +133,7 @@ def _everybody_reads(path: Path) -> bool:
 
 
 def _held(file: Path) -> str | None:
-    """What stands there, None for nothing. Raises `StreamclfError` for what is no regular file of a sane size."""
+    """What stands there, None for nothing. Raises `StreamclfError` where it is not a regular file of a sane size."""
     try:
         found = file.lstat()
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from streamclf.commands import onnxfile
 from streamclf.commands.complete import complete_pack, seal_pack
 from streamclf.commands.onnxfile import onnx_options
 from streamclf.commands.text import table
+from streamclf.commands.triton import write_for_triton
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
 from streamclf.model import geometry
@@ -46,6 +47,7 @@ def models() -> None:
 models.add_command(complete_pack)
 models.add_command(seal_pack)
 models.add_command(verify)
+models.add_command(write_for_triton)
 
 
 @models.command("list")

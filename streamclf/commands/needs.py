@@ -59,6 +59,8 @@ def needs_of(config: Config, *, rules: Path, gpu: bool, home: bool) -> Needs:
     watched = config.watch
     reads += [place("watch.heartbeat_file", watched.heartbeat_file)] if watched.heartbeat_file else []
     reads += [place("nats.url_file", config.nats.url_file)] if config.nats.url_file else []
+    for key in ("authority", "certificate", "key", "token_file"):
+        reads += [place(f"kserve.{key}", path)] if (path := str(getattr(config.kserve, key))) else []
     named = {key: str(getattr(config.server, key)) for key in SECRET_FILES if getattr(config.server, key)}
     writes = [
         place(f"sink {name}", path).parent for name, sink in sinks.items() if (path := str(getattr(sink, "path", "")))
@@ -92,6 +94,8 @@ def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, 
         yield "it asks for the heartbeat's address"
     if config.nats.url or config.nats.url_file:
         yield "it gives what it hears to NATS"
+    if config.kserve.url:
+        yield "models run on a server"
     if config.postgres.url:
         yield "events go to PostgreSQL"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)

@@ -11,6 +11,8 @@ import click
 from streamclf.commands.options import as_gain
 
 HELP = "Listen and serve labels live."
+# what a daemon with the default pack takes, once its code is read: libraries in C++ that find less end without a word
+_ROOM_MIB = 150
 
 
 class _RunCommand(click.Command):
@@ -77,6 +79,7 @@ def run(
     from streamclf.daemon.hot import ConfigSource
     from streamclf.daemon.log import to_stderr
     from streamclf.daemon.main import main
+    from streamclf.room import need
 
     apart = ("host", "port", "origin", "certificate", "key", "log_format")
     given = {key: value for key, value in flags.items() if key not in apart and value != ()}
@@ -93,5 +96,6 @@ def run(
         partial(load, flags=given, file=config_file), tuple(files(config_file)), edited_file(config_file)
     )
     config = source.load()
+    need(_ROOM_MIB)  # before the first thread, which sets more aside where there is more
     to_stderr(quiet=quiet, form=config.log.format)
     return main(config, until_end=until_end, source=source)

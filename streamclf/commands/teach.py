@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -100,9 +100,14 @@ def a_lesson(
     if moments:
         stream = stream or asyncio.run(_only_stream(client))
         wishes += [partial(dict, _moment(text, seconds), stream=stream) for text in moments]
-    for wish in wishes:
+
+    def ask(wish: Callable[[], dict[str, Any]]) -> None:
         answer = asyncio.run(client.teach(name, **common, **wish()))
         _told(answer.label, answer.examples, answer.against, answer.detail)
+
+    _each([(str(path), partial(ask, wish)) for path, wish in zip(files, wishes, strict=False)])
+    for wish in wishes[len(files) :]:
+        ask(wish)
 
 
 @teach.command("list")
@@ -245,16 +250,36 @@ def _into_the_store(
     with closing(Store.open(folder)) as store:
         tutor = _tutor(config)
         check_label(name, tutor.taken)
-        for path in files:
+
+        def learn(path: Path) -> None:
             samples, rate = sound.read_sound(path)
+            sound.check_heard(samples, rate, str(path))
             lesson = Lesson(
                 name, common["name"], common["said"], stream=path.name, pack=common["pack"], samples=samples, rate=rate,
                 keep=True,
             )  # fmt: skip
             _learn(store, tutor, lesson)
+
+        _each([(str(path), partial(learn, path)) for path in files])
         for event in events:
             ident = the_event(store.connection, event).id
             _learn(store, tutor, Lesson(name, common["name"], common["said"], event=ident, pack=common["pack"]))
+
+
+def _each(lessons: Sequence[tuple[str, Callable[[], None]]]) -> None:
+    """Take the lesson of each recording; one that cannot be learnt from is told, and the others are taken."""
+    refused = 0
+    for path, take in lessons:
+        try:
+            take()
+        except SourceError as fault:
+            if len(lessons) == 1:
+                raise
+            told = str(fault) if str(fault).startswith(path) else f"{path}: {fault}"
+            click.echo(f"streamclf: {plain(told)}", err=True)
+            refused += 1
+    if refused:
+        raise StreamclfError(f"{refused} of {len(lessons)} recordings were not learnt from")
 
 
 def _learn(store: Store, tutor: Any, lesson: Any) -> None:
@@ -300,6 +325,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     from streamclf.teach import sound
 
     samples, rate = sound.read_sound(path)
+    sound.check_heard(samples, rate, str(path))
     samples = sound.loud_part(samples, rate)
     content = sound.encoded(samples, rate)
     if len(content) > _MOST_BYTES:

@@ -32,6 +32,7 @@ from streamclf.commands.batch import (
 )
 from streamclf.commands.formats import FileScores
 from streamclf.errors import StreamclfError
+from streamclf.text import spelt
 
 _LENGTH = 8  # bytes of it
 _ARRAY = 1  # of msgpack's extensions
@@ -41,10 +42,15 @@ _STEP = 0.01  # of a file: progress is told no more often
 
 
 class FileAsked(msgspec.Struct, frozen=True):
-    """A file to hear. name: of its stream."""
+    """A file to hear, by its path as the system has it, which need not be UTF-8. name: of its stream."""
 
-    path: str
+    place: bytes
     name: str
+
+    @property
+    def path(self) -> str:
+        """For the system."""
+        return os.fsdecode(self.place)
 
 
 class Ready(msgspec.Struct, tag=True):
@@ -177,9 +183,9 @@ def attempt(ear: FileEar, path: str, name: str, *, tell: Tell, advance: Advance,
     except (BrokenPipeError, KeyboardInterrupt, ResultsError):
         raise
     except StreamclfError as fault:
-        return Failed(path, str(fault))
+        return Failed(spelt(path), str(fault))
     except Exception as fault:  # a fault in streamclf or in a library; it stays with its file
-        return Failed(path, f"{path} cannot be heard: {type(fault).__name__}: {fault}")
+        return Failed(spelt(path), f"{spelt(path)} cannot be heard: {type(fault).__name__}: {fault}")
 
 
 class _Process:
@@ -357,6 +363,6 @@ class Workers:
         process.end()
         if process.packs is None or process.asked is None:
             raise StreamclfError(f"a process that was to hear files {how}; try with --jobs 1")
-        path = files[process.asked].path
+        path = spelt(files[process.asked].path)
         self._came(process, Failed(path, f"{path} cannot be heard: the process that heard it {how}"))
         self._begin()

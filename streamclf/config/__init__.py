@@ -7,6 +7,7 @@ A value that is not plain text is written there as in TOML: STREAMCLF_SOURCE='["
 """
 
 from streamclf.config.environment import RESERVED, for_children, variables
+from streamclf.config.kserve import KserveConfig
 from streamclf.config.loading import files, load, rules_file, store_folder, system_file, user_file
 from streamclf.config.sections import (
     HEARTBEAT,
@@ -37,6 +38,7 @@ __all__ = [
     "ClipsConfig",
     "Config",
     "DecisionConfig",
+    "KserveConfig",
     "LoudnessConfig",
     "NatsConfig",
     "PostgresConfig",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from streamclf.clock import frames_of_ms
+from streamclf.config.kserve import KserveConfig
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import Provider
 
@@ -263,6 +264,16 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of mode 0600 that holds the address, where a name or a token stands in it; in place of `url`."""
     site: str = ""
     """What this daemon is called there: letters, digits, _ and -; no two daemons share one."""
+    events: bool = True
+    """Whether gateways may ask for the events that are kept here."""
+    clips: bool = False
+    """Whether they may ask for clips: whoever may use that NATS may then hear them."""
+    sites: tuple[str, ...] = ()
+    """What a gateway follows: sites by name, or * for all that there are; empty is `site`."""
+    labels_tokens: dict[str, str] = {}
+    """Of a gateway: a site, or several by commas, and a file of mode 0600: whoever shows its token sees those alone."""
+    audio_tokens: dict[str, str] = {}
+    """The same for those who may hear as well: clips."""
 
     def __post_init__(self) -> None:
         if self.url and self.url_file:
@@ -352,6 +363,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loudness: LoudnessConfig = LoudnessConfig()
     species: SpeciesConfig = SpeciesConfig()
     nats: NatsConfig = NatsConfig()
+    kserve: KserveConfig = KserveConfig()
     segmentation: dict[str, DecisionConfig] = {}
     """A table for each label, `group:NAME` or `*`; what it leaves out the pack decides."""
 

@@ -1,27 +1,38 @@
-"""A gateway, from top to bottom: it follows a daemon on NATS, and serves the same websocket and page to many more.
+"""A gateway, from top to bottom: it follows daemons on NATS, and serves the same websocket and page to many more.
 
-It keeps nothing. What a client asks of the daemon itself, marks, lessons, sound, is refused in words.
+Of one site it repeats the daemon as it is (serve/fanout/relay.py). Of many it is one daemon with the streams of all
+(serve/fanout/fleet.py), and lets in some who see only some of the sites. It keeps nothing. Events and clips are asked
+of the daemons that keep them; what else a client asks of a daemon, marks, lessons, sound, is refused in words.
 """
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn
 
 from streamclf.config import Config
+from streamclf.daemon.followed import Followed
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.parts import Background, Life, live
 from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
-from streamclf.serve.fanout.broker import NatsPlace
-from streamclf.serve.fanout.follower import Follower
+from streamclf.protocol.status import DaemonProblem
+from streamclf.serve.fanout.broker import EVERY_SITE, NatsPlace
+from streamclf.serve.fanout.fleet import Fleet, FleetRelay
+from streamclf.serve.fanout.follower import Follower, OneSite
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.http.access import ServerSettings, check_bind
-from streamclf.serve.http.route import Route
+from streamclf.serve.http.asking import Asking
+from streamclf.serve.http.feed import PATH as FEED
+from streamclf.serve.http.pages import Face
+from streamclf.serve.http.route import NotKeptError, Query, Route
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.sites import KeptBySites, kept_by_one
 from streamclf.serve.orders import Order
 from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber
@@ -30,21 +41,38 @@ log = logging.getLogger("streamclf")
 
 NO_AUDIO = "a gateway has no sound; listen at the daemon itself"
 _EXCHANGE_S = 1.0
+_LOOK_S = 1.0
 
 
-def run_gateway(place: NatsPlace, settings: ServerSettings) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code. Raises `ConfigError` for a bind that needs a token."""
+def run_gateway(followed: Followed, settings: ServerSettings) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises `ConfigError` for an address that is none, and for a bind that needs a token.
+    """
     check_bind(settings)
-    live(partial(_start, place=place, settings=replace(settings, no_audio=NO_AUDIO)))
+    place = NatsPlace(followed.url, followed.sites[0] if followed.one else EVERY_SITE)
+    live(partial(_start, followed=followed, place=place, settings=replace(settings, no_audio=NO_AUDIO)))
     return 0
 
 
-async def _start(life: Life, *, place: NatsPlace, settings: ServerSettings) -> None:
+async def _start(life: Life, *, followed: Followed, place: NatsPlace, settings: ServerSettings) -> None:
     counter = _Counter(life, settings)
-    follower = Follower(place, counter.serve)
-    counter.follower = follower
+    if followed.one:
+        one = OneSite(place.site, counter.serve)
+        follower = Follower(place, one)
+        asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
+        counter.kept = lambda relay: kept_by_one(asking, place)
+        counter.found = [follower.found, one.found]
+    else:
+        fleet = Fleet({"": followed.all, **followed.scopes}, counter.serve_all, counter.greet_anew)
+        follower = Follower(place, fleet)
+        asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
+        counter.kept = partial(_kept, asking, partial(NatsPlace, followed.url))
+        counter.found = [follower.found]
+        counter.named = followed.named
     await life.start(counter)
-    log.info("following %s on %s", place.site, place.name)
+    what = "all sites" if EVERY_SITE in followed.sites else ", ".join(followed.sites)
+    log.info("following %s on %s", what, place.name)
     await life.start(Background("the follower", follower.run, life.failed))
 
 
@@ -55,7 +83,12 @@ class _Counter:
     stop_s = 1.0
 
     def __init__(self, life: Life, settings: ServerSettings) -> None:
-        self.follower: Follower | None = None
+        self.found: list[Callable[[], Iterator[DaemonProblem]]] = []
+        """What finds what is wrong with NATS, and the site."""
+        self.named: tuple[str, ...] = ()
+        """Sites that there should be."""
+        self.kept: Callable[[Relay], Mapping[str, Route]] = lambda relay: {}
+        """Of a relay: addresses that read what its daemons keep."""
         self._life = life
         self._settings = settings
         self._server: Server | None = None
@@ -74,15 +107,29 @@ class _Counter:
 
     async def serve(self, relay: Relay) -> None:
         """Serve `relay` from now on; clients of a former one come again."""
+        await self._serve(relay, {})
+
+    async def serve_all(self, relays: Mapping[str, FleetRelay]) -> None:
+        """Serve a fleet from now on. relays: by scope."""
+        others = {scope: relay for scope, relay in relays.items() if scope}
+        await self._serve(relays[""], others)
+
+    async def greet_anew(self) -> None:
+        """Frames of some stream count from another moment."""
+        if self._server is not None:
+            self._server.greet_anew("a daemon has started anew")
+
+    async def _serve(self, relay: Relay, scoped: Mapping[str, FleetRelay]) -> None:
         await self.stop(_EXCHANGE_S)
         health = self._health(relay)
+        healths = {scope: self._health(other) for scope, other in scoped.items()}
+        faces = {
+            scope: Face(scoped[scope], one.problems, self._routes(one, scoped[scope])) for scope, one in healths.items()
+        }
         self._server = Server(
             relay,
             self._settings,
-            routes={
-                "/v1/status": Route(Role.LABELS, health.answer, in_thread=True),
-                "/metrics": Route(Role.ADMIN, health.gauges.answer),
-            },
+            routes={**self._routes(health, relay), "/metrics": Route(Role.ADMIN, health.gauges.answer)},
             problems=health.problems,
             orders={
                 wire.Mark: Order("bad-mark", "marking events", _refuse),
@@ -90,20 +137,74 @@ class _Counter:
                 wire.Teach: Order("bad-teach", "teaching", _refuse),
                 wire.Forget: Order("bad-teach", "teaching", _refuse),
             },
+            faces=faces,
             on_fault=self._life.failed,
         )
         await self._server.start()
         self._settings = replace(self._settings, port=self._server.port)
-        self._watch = asyncio.create_task(health.watch(), name="health")
+        relays = [relay, *scoped.values()]
+        self._watch = asyncio.create_task(_watch(relays, [health, *healths.values()]), name="health")
         log.info("listening on %s", self._server.address)
+
+    def _routes(self, health: Health, relay: Relay) -> dict[str, Route]:
+        return {
+            **self.kept(relay),
+            "/v1/status": Route(Role.LABELS, health.answer, in_thread=True),
+            FEED: Route(Role.LABELS, _no_feed),
+        }
 
     def _health(self, relay: Relay) -> Health:
         parts = PartProblems(writer=None, alerts=None, selftest=None)
-        if self.follower is not None:
-            parts.also(self.follower.found)
+        for found in self.found:
+            parts.also(found)
+        problems = DaemonProblems(relay, parts)
+        if isinstance(relay, FleetRelay):
+            parts.also(partial(_absent, self.named, relay))
+            problems = FleetProblems(relay, parts)
         needs_token = self._settings.token is not None
-        hearing = Hearing(relay, [])
-        return Health(relay, [], Config(), hearing, DaemonProblems(relay, parts), needs_token=needs_token)
+        return Health(relay, [], Config(), Hearing(relay, []), problems, needs_token=needs_token)
+
+
+class FleetProblems(DaemonProblems):
+    """Of many sites: while some stream is heard the gateway does its work, and others that are not degrade it."""
+
+    def found(self) -> list[DaemonProblem]:
+        """See `Problems`."""
+        found = super().found()
+        heard = any(info.state.heard for info in list(self._hub.streams.values()))
+        for problem in found:
+            if heard and problem.streams and problem.grade == "down":
+                problem.grade = "degraded"
+        return found
+
+
+async def _watch(relays: list[Relay], healths: list[Health]) -> None:
+    """For ever."""
+    watches = [asyncio.create_task(health.watch()) for health in healths]
+    try:
+        while True:
+            for relay in relays:
+                if isinstance(relay, FleetRelay):
+                    relay.note(time.monotonic())
+            await asyncio.sleep(_LOOK_S)
+    finally:
+        for watch in watches:
+            watch.cancel()
+
+
+def _absent(named: tuple[str, ...], relay: FleetRelay) -> Iterator[DaemonProblem]:
+    for site in named:
+        if relay.scope.has(site) and site not in relay.sites:
+            what = f"nothing has ever come of {site}"
+            yield DaemonProblem(what, [], 0, f'see that its daemon runs with site = "{site}" in [nats]', "degraded")
+
+
+def _kept(asking: Asking, place: Callable[[str], NatsPlace], relay: Relay) -> Mapping[str, Route]:
+    return KeptBySites(asking, place, relay).routes() if isinstance(relay, FleetRelay) else {}
+
+
+def _no_feed(query: Query) -> NoReturn:
+    raise NotKeptError("a gateway has no feed; follow its websocket, or ask its /v1/events with after")
 
 
 def _refuse(subscriber: Subscriber, wish: object) -> NoReturn:

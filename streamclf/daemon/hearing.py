@@ -38,6 +38,10 @@ _KEPT = 0.2  # of the time, waited for a core by all threads together: less is n
 LATE_S = 0.5
 """The same, beyond which health is no longer ok."""
 _STRIDES = 3  # arrivals that tell how long a source's blocks are; the shortest counts, so that a burst does not
+PACE_S = 10.0
+"""Over which it is seen how fast sound comes."""
+_SLOW, _SLOW_NO_MORE = 0.9, 0.95  # of the pace of time
+_FIRST_S = 0.3  # at most, of the first: seconds of sound may have gathered before it could be read
 
 
 class Told(NamedTuple):
@@ -100,6 +104,8 @@ class Ear:
     """What is wrong now, None where nothing is."""
     late: set[str] = field(default_factory=set)
     """Packs that owe more of it than they should, whether they all do or not."""
+    slow: bool = False
+    """Whether its sound comes more slowly than time goes by."""
     first: bool = False
     """Whether it was heard and scored since the start."""
     _asked: StreamState | None = None
@@ -109,6 +115,7 @@ class Ear:
     _came_s: float | None = None
     _strides_s: deque[float] = field(default_factory=lambda: deque(maxlen=_STRIDES))
     _scored: dict[str, _Scored] = field(default_factory=dict)
+    _course: deque[tuple[float, int]] = field(default_factory=deque)  # (now_s, written), of the last PACE_S
 
     @property
     def owing(self) -> bool:
@@ -121,6 +128,7 @@ class Ear:
             self._begin(at)
             return None
         self._note(at)
+        self._time(at)
         self.seen = seen = self._judge(at)
         if (at.state.heard and seen is None) or (seen is not None and at.state is seen.state):
             self._asked = None
@@ -138,6 +146,8 @@ class Ear:
         self._strides_s.clear()
         self._scored.clear()
         self.late.clear()
+        self._course.clear()
+        self.slow = False
 
     def _note(self, at: Glance) -> None:
         if self._came_s is None:
@@ -146,7 +156,8 @@ class Ear:
         sound = max(0, came - (at.lost - self._lost))
         if came:
             self._came_s = at.now_s
-            self._strides_s.append(sound / self.rate)
+            stride_s = sound / self.rate
+            self._strides_s.append(stride_s if self._strides_s else min(stride_s, _FIRST_S))
         for pack in self.packs:
             scored = self._scored.setdefault(pack, _Scored())
             newest = at.scored.get(pack, -1)
@@ -160,6 +171,20 @@ class Ear:
             else:
                 scored.owed, scored.since_s, scored.kept_s = sound, at.now_s, 0.0
         self._written, self._lost, self._gaps = at.written, at.lost, at.gaps
+
+    def _time(self, at: Glance) -> None:
+        """A block that is on its way has come; what was lost has, too, once it is told."""
+        if len(self._strides_s) < 2:  # the first may be what had gathered before
+            self._course.clear()
+        self._course.append((at.now_s, at.written))
+        while len(self._course) > 2 and at.now_s - self._course[1][0] >= PACE_S:
+            self._course.popleft()
+        since_s, written = self._course[0]
+        lasts_s = at.now_s - since_s
+        if lasts_s < PACE_S:
+            return
+        pace = ((at.written - written) / self.rate + min(self._strides_s, default=0.0)) / lasts_s
+        self.slow = pace < (_SLOW_NO_MORE if self.slow else _SLOW)
 
     def _judge(self, at: Glance) -> Told | None:
         self.late = {name for name in self.packs if self._owes(name, LATE_S)}

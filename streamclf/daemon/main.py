@@ -72,7 +72,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     model = wiring.make_model(ears, archive, hub, server, life)
 
     await life.start(hot)
-    if (publisher := wiring.make_publisher(config, hub, health)) is not None:
+    if (publisher := wiring.make_publisher(config, hub, health, server)) is not None:
         await life.start(publisher)
     await life.start(running.Serving(server))
     if archive is not None:
@@ -138,7 +138,7 @@ def _announce(ears: Ears, address: str, port: int) -> None:
         if not runner.works:
             continue
         asked = ears.config.provider
-        wanted = f", asked for {asked}" if asked != runner.provider else ""
+        wanted = f", asked for {asked}" if asked != runner.provider and "://" not in runner.provider else ""
         log.info("pack %s %s on %s%s", runner.name, runner.pack.manifest.version, runner.provider, wanted)
     log.info("listening on %s", address)
     for other in addresses_of(ears.config.server, port):

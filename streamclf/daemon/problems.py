@@ -103,6 +103,7 @@ class DaemonProblems(Problems):
         """Packs, rows that come late, the pace, the parts; then advice about microphones."""
         yield from super().more()
         yield from self._late()
+        yield from self._slow()
         if behind := rung():
             meaning = StreamState.BEHIND.meaning
             what = f"this machine cannot keep up, and does less: rung {behind} of {max(Rung)} ({behind.name.lower()})"
@@ -127,6 +128,12 @@ class DaemonProblems(Problems):
         for pack, names in sorted(late.items()):
             what = f"pack {pack} scores {some(names, 5)} late"
             yield DaemonProblem(what, names, 0, "see whether the machine is busy; a model that hangs is told soon")
+
+    def _slow(self) -> Iterator[DaemonProblem]:
+        for name, ear in [] if self._hearing is None else list(self._hearing.ears.items()):
+            if ear.slow and self.state(self._hub.streams[name]).state.heard:
+                what = f"the sound of {name} comes more slowly than time goes by"
+                yield DaemonProblem(what, [name], 0, "see whether its line is too thin, or its rate another than said")
 
 
 def rung() -> Rung:

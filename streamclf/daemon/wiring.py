@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
-from streamclf.clock import FRAME_MS
 from streamclf.config import Config
 from streamclf.daemon.central import Central
 from streamclf.daemon.ground import Ground, decided_labels
@@ -197,17 +196,22 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
     )
 
 
-def make_publisher(config: Config, hub: Hub, health: Health) -> "Publisher | None":
+def make_publisher(config: Config, hub: Hub, health: Health, server: Server) -> "Publisher | None":
     """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`."""
     if not config.nats.url and not config.nats.url_file:
         return None
     # nearly no daemon has gateways, and those that have none do not wait for this
     from streamclf.serve.fanout.broker import NatsPlace, read_url
     from streamclf.serve.fanout.publisher import Publisher
+    from streamclf.serve.http.asking import CLIP, EVENTS, Answering
 
     url = read_url(config.nats.url, config.nats.url_file)
     place = NatsPlace(url, config.nats.site)
-    publisher = Publisher(place, hub, replay_seconds=config.server.replay_seconds)
+    paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))
+    routes = {path: server.routes[path] for path in paths}
+    publisher = Publisher(
+        place, hub, replay_seconds=config.server.replay_seconds, on_connected=Answering(place, routes).listen
+    )
     health.problems.parts.also(publisher.found)
     return publisher
 
@@ -328,7 +332,7 @@ def _pack_infos(config: Config, engine: Engine) -> list[PackInfo]:
         pack_info(runner.pack, hop_ms=runner.step_ms, provider=runner.provider, latency_ms=config.latency_ms)
         for runner in engine.runners
     ]
-    infos += [pack_info(one.pack, hop_ms=FRAME_MS, provider="") for one in engine.derived]
+    infos += [pack_info(one.pack, hop_ms=one.hop_ms, provider="") for one in engine.derived]
     return [replace(info, labels=_as_decided(engine, info), sensitivity=config.sensitivity) for info in infos]
 
 

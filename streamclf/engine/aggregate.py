@@ -53,6 +53,13 @@ class HoldRows:
         first = self._next
         if first >= limit:
             return None
+        if limit == first + 1 and self._current is not None:
+            # live it is nearly always one row
+            bound = limit * self._hop + self._look_ahead
+            while self._pending and self._pending[0][0] <= bound:
+                self._current = self._pending.popleft()[1]
+            self._next = limit
+            return first, self._current[None], True
         out = []
         while self._next < limit:
             bound = (self._next + 1) * self._hop + self._look_ahead

@@ -21,6 +21,7 @@ from streamclf.engine.guard import Guard, RunNote
 from streamclf.engine.making import Making, StartBrake
 from streamclf.engine.strand import Strand
 from streamclf.engine.track import Track
+from streamclf.errors import NotServedError
 from streamclf.features.deferred import DeferredFrontend
 from streamclf.features.together import compute_together
 from streamclf.model.fusedsession import PackSession, open_session
@@ -48,6 +49,7 @@ class Failure(StrEnum):
     HUNG = "hung"
     MAKING = "making"  # its session could not be made
     NAN = "nan"
+    NOT_SERVED = "not-served"  # a server that runs it was asked in vain
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +122,27 @@ class GraphRunner:
         """One run over those of `strands` that are ready. Returns them where they may be ready once more.
 
         Windows rest on no run before them: all that are due, of one strand and of all, are run together, but where
-        somebody follows the strands run by run.
+        somebody follows the strands run by run. Of a strand that is alone all steps that are due are run in one go.
         """
         if self._encoded:
             for strand in strands:
                 self._encode(session, strand, guard)
         # what a gate lets through is not known of later windows
-        together = self.windows and self.tap is None and self._silence is None
+        together = self.tap is None and self._silence is None and (self.windows or len(strands) == 1)
         if together:
             starts = [(strand, strand.starts()) for strand in strands]
             longest = max((len(some) for _, some in starts), default=0)
             due = [(strand, some[at]) for at in range(longest) for strand, some in starts if at < len(some)]
-            most = min(session.together, max(_WINDOWS, len(strands)))
+            most = min(session.together, max(_WINDOWS, len(strands))) if self.windows else session.max_batch
         else:
             ready = [strand for strand in strands if strand.ready]
             wanted = ready if self._silence is None else self._spare(ready, self._silence)
             due = [(strand, strand.start) for strand in wanted]
             most = session.max_batch
-        for at in range(0, len(due), most):
-            self._run(session, due[at : at + most], guard, strict)
+        # no last run of a few
+        even = math.ceil(len(due) / math.ceil(len(due) / most)) if due else most
+        for at in range(0, len(due), even):
+            self._run(session, due[at : at + even], guard, strict)
         return [] if together else ready
 
     def _spare(self, ready: Sequence[Strand], silence: F32) -> list[Strand]:
@@ -180,14 +184,18 @@ class GraphRunner:
                 session.reset(strand.slot)
             strand.fill(row, start)
             asked.append(strand.generation)
+        follow = not self.windows and len(due) > 1 and ready[0] is ready[1]
         session.embed(self.tap is not None)
         guard.enter(RunNote(self._pack, session.brake, limit_s(session, len(ready))))
         try:
-            with self._seconds.time():
+            if follow:
+                outputs = session.follow(ready[0].slot, len(due))
+            else:
                 outputs = session.run([strand.slot for strand in ready])
         finally:
             guard.leave()
-        self._runs.inc()
+        self._seconds.observe(session.took_s)
+        self._runs.inc(len(due) if follow else 1)
         bad = session.bad
         if bad:
             metrics.BAD_ROWS.labels(self._pack).inc(len(bad))
@@ -235,6 +243,8 @@ class PackRunner:
         """Measured time of a run of one row, of all graphs."""
         self._session = session
         self._running = self.graphs[0]
+        # those with a gate behind the one that opens it
+        self._order = sorted(range(len(self.graphs)), key=lambda at: self.graphs[at].gated)
         self._free = list(range(slots - 1, -1, -1))
 
     @property
@@ -338,24 +348,27 @@ class PackRunner:
 
     def _run(self, session: PackSession, tracks: Sequence[Track]) -> None:
         guard = self.guard  # another thread's may be in its place when a run is back
-        for at, graph, own in self._in_order(session):
+        for at in self._order:
+            graph, own = self.graphs[at], session.members[at]
             self._running = graph
             strands = [track.strands[at] for track in tracks]
             while strands:
                 strands = graph.run_ready(own, strands, guard=guard, strict=self.strict)
 
-    def _in_order(self, session: PackSession) -> list[tuple[int, GraphRunner, Session]]:
-        """Graphs and their sessions, those with a gate behind the one that opens it."""
-        each = zip(range(len(self.graphs)), self.graphs, session.members, strict=True)
-        return sorted(each, key=lambda one: one[1].gated)
-
     def _fault(self, session: PackSession, fault: Exception) -> PackFault:
+        if isinstance(fault, NotServedError):
+            return PackFault(Failure.NOT_SERVED, words_of(fault))
         at = self.graphs.index(self._running)
         whose = f" of its member {self._running.label}" if self._running.label else ""
         if session.brake.pulled:
             took = f"took longer than {limit_s(session.members[at], 1):.2g} s and was broken off"
             return PackFault(Failure.HUNG, f"a run{whose} {took}")
         return PackFault(Failure.RAISED, f"a run{whose} failed: {words_of(fault)}")
+
+
+def not_made(fault: Exception) -> PackFault:
+    """That its session could not be made, and why."""
+    return PackFault(Failure.NOT_SERVED if isinstance(fault, NotServedError) else Failure.MAKING, words_of(fault))
 
 
 def limit_s(session: Session, rows: int) -> float:

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamclf.config import Config
 from streamclf.engine import species
-from streamclf.engine.batch import PackRunner
+from streamclf.engine.batch import PackRunner, not_made
 from streamclf.engine.derived import Derived
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loudness_of
@@ -16,12 +17,14 @@ from streamclf.engine.seasons import Seasons, Where, ranges_of
 from streamclf.engine.species import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
-from streamclf.errors import ConfigError, PackError
+from streamclf.errors import ConfigError, NotServedError, PackError
 from streamclf.model.fusedsession import PackSession, open_session
 from streamclf.model.library import available_packs, find_pack
 from streamclf.model.pack import Pack
 from streamclf.text import nearest
-from streamclf.types import Provider
+
+if TYPE_CHECKING:
+    from streamclf.model.kserve import InferenceServer
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +53,11 @@ def build_engine(
     packs = load_packs(config.model)
     derived = derive(packs)
     check_labels(config, [*packs, *(one.pack for one in derived)])
+    server = read_kserve(config, packs)
     if patience_s is None:
-        for pack in packs:
-            pass_trial(pack)
-        runners = [
-            PackRunner(pack, open_session(pack, provider=config.provider, threads=config.threads)) for pack in packs
-        ]
+        runners = [PackRunner(pack, _session(StartBrake(), pack, config, server)) for pack in packs]
     else:
-        runners = _patiently(config, packs, patience_s)
+        runners = _patiently(config, packs, patience_s, server)
     for runner in runners:
         runner.gates = config.gate
     if config.hop_ms:
@@ -73,13 +73,16 @@ def build_engine(
     )
 
 
-def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list[PackRunner]:
-    """Runners of these packs, without a session where that is still being made. Raises what making one raised."""
+def _patiently(
+    config: Config, packs: Sequence[Pack], patience_s: float, server: "InferenceServer | None"
+) -> list[PackRunner]:
+    """Runners of these packs, without a session where that is still being made, or where its server is waited for.
+
+    Raises what else making one raised.
+    """
     runners: list[PackRunner] = []
     for pack in packs:
-        runner = PackRunner(
-            pack, None, make=partial(_session, pack=pack, provider=config.provider, threads=config.threads)
-        )
+        runner = PackRunner(pack, None, make=partial(_session, pack=pack, config=config, server=server))
         runners.append(runner)
         making = Making(runner.name, runner.make)
         if not making.wait(patience_s):
@@ -91,6 +94,8 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
             runner.making = making
         elif isinstance(making.outcome, Made):
             runner.regain(making.outcome.session, making.outcome.run_seconds)
+        elif isinstance(making.outcome, NotServedError):
+            runner.lose(not_made(making.outcome))
         else:
             for other in (r.making for r in runners if r.making is not None):
                 other.break_off()
@@ -98,9 +103,23 @@ def _patiently(config: Config, packs: Sequence[Pack], patience_s: float) -> list
     return runners
 
 
-def _session(brake: StartBrake, *, pack: Pack, provider: Provider, threads: int) -> PackSession:
-    pass_trial(pack, brake=brake)
-    return open_session(pack, provider=provider, threads=threads, brake=brake)
+def _session(brake: StartBrake, pack: Pack, config: Config, server: "InferenceServer | None") -> PackSession:
+    if server is None or not server.runs_all(pack):
+        pass_trial(pack, brake=brake)
+    return open_session(pack, provider=config.provider, threads=config.threads, brake=brake, server=server)
+
+
+def read_kserve(config: Config, packs: Sequence[Pack]) -> "InferenceServer | None":
+    """What `kserve` says, None where it names no server. packs: in use. Raises `ConfigError`."""
+    if not config.kserve.url:
+        return None
+    from streamclf.model.kserve import InferenceServer
+
+    names = sorted({graph.manifest.name for pack in packs for graph in (pack, *pack.graphs)})
+    for name in config.kserve.packs:
+        if name not in names:
+            raise ConfigError(f"kserve.packs names {name!r}, which does not run; there are {', '.join(names)}")
+    return InferenceServer(config.kserve)
 
 
 def load_packs(names: Sequence[str]) -> list[Pack]:

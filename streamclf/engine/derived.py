@@ -70,6 +70,10 @@ class DerivedTrack(ABC):
             outputs += self.segmenter.push(first, rows)
         return outputs
 
+    def take_rest(self) -> list[Output]:
+        """What `take` gives, and what waits for more to be told with: the stream is heard no more, or anew."""
+        return self.take()
+
     def end(self, frames: int) -> None:
         """See `finished`."""
         self.finished(frames)
@@ -81,12 +85,16 @@ class DerivedTrack(ABC):
     def relabel(self, labels: Sequence[Label], decisions: Sequence[Decision]) -> list[Output]:
         """Other labels from the next row on, one for each column; what is open is closed."""
         events: list[Output] = list(self.segmenter.finish(Ending.CHANGED))
-        self.segmenter = Segmenter(self.stream, self.manifest.name, labels, decisions)
+        begins = self.segmenter.begins
+        self.segmenter = Segmenter(self.stream, self.manifest.name, labels, decisions, begins=begins)
         return events
 
 
 class Derived(ABC):
     """A derived pack: makes the tracks of the streams that it listens to. pack: as it is told and kept now."""
+
+    hop_ms = FRAME_MS
+    """From one time when its rows are made to the next."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack

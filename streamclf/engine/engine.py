@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack
+from streamclf.engine.edges import begins_of, looks_back
 from streamclf.engine.reading import pull_together
 from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
@@ -69,7 +70,7 @@ class Engine:
                     stream.listen(
                         graph.manifest.features,
                         graph.manifest.rate,
-                        window=self._longest_window(graph.manifest),
+                        window=self._history(graph.manifest),
                         graph=f"{manifest.name}/{graph.label}",
                     ),
                     slot=slot,
@@ -79,10 +80,11 @@ class Engine:
             ]
             decisions = self.decisions(runner.pack.labels, manifest)
             known = None if runner.pack.fusion is None else runner.pack.fusion.known
+            begins = begins_of(runner.pack, strands)
             track = Track(
                 runner.pack,
                 strands,
-                Segmenter(stream.name, manifest.name, runner.pack.labels, decisions, known=known),
+                Segmenter(stream.name, manifest.name, runner.pack.labels, decisions, known=known, begins=begins),
                 stream=stream.name,
                 native_hop=stream.hop,
                 options=self._options,
@@ -169,7 +171,7 @@ class Engine:
         """Give what rows are due and close what events last: the stream is not heard for a while."""
         outputs: list[Output] = []
         for track in self.tracks[name]:
-            outputs += track.take()
+            outputs += track.take_rest()
             outputs += track.finish(ended_by)
         return outputs
 
@@ -309,16 +311,20 @@ class Engine:
         stream = self.streams[name]
         return min(running, default=stream.consumed // stream.hop)
 
-    def _longest_window(self, like: Manifest) -> int:
-        manifests = [graph.manifest for runner in self.runners for graph in runner.graphs]
-        return max(m.window for m in manifests if (m.features, m.rate) == (like.features, like.rate))
+    def _history(self, like: Manifest) -> int:
+        wanted = [
+            (one.manifest, looks_back(runner.pack, at))
+            for runner in self.runners
+            for at, one in enumerate(runner.graphs)
+        ]
+        return max(samples for m, samples in wanted if (m.features, m.rate) == (like.features, like.rate))
 
     def _restart(self, name: str, gap: Gap) -> list[Output]:
         outputs: list[Output] = []
         ended_by = Ending.PAUSED if gap.reason == GapReason.PAUSED else Ending.GAP
         for track in self.tracks[name]:
             # rows that were due before the hole come before the news of it
-            outputs += track.take()
+            outputs += track.take_rest()
             outputs += track.restart(self.streams[name].started_at, ended_by)
         outputs.append(gap)
         return outputs

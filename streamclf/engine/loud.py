@@ -16,6 +16,7 @@ import numpy as np
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND, hop_of
 from streamclf.config import LoudnessConfig
 from streamclf.engine.derived import Derived, DerivedTrack, derived_manifest, derived_pack
+from streamclf.engine.scope import DRAWN_TOGETHER
 from streamclf.engine.segment import Segmenter
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track
@@ -220,6 +221,7 @@ class LoudTrack(DerivedTrack):
 
     def use(self, config: LoudnessConfig) -> None:
         """These thresholds and this offset hold from the next frame on."""
+        self._group.work(rest=True)
         offset = config.offsets.get(self.stream)
         self.meter.offset_db = offset
         self.enter_db = config.enter_dbfs if offset is None else config.enter_dba - offset
@@ -231,6 +233,11 @@ class LoudTrack(DerivedTrack):
         self._minutes = []
         return outputs
 
+    def take_rest(self) -> list[Output]:
+        """See `DerivedTrack`."""
+        self._group.work(rest=True)
+        return self.take()
+
     def due(self) -> Iterable[tuple[int, F32, int]]:
         """See `DerivedTrack`."""
         self._group.work()
@@ -239,14 +246,14 @@ class LoudTrack(DerivedTrack):
 
     def anew(self, frame: int) -> None:
         """See `DerivedTrack`."""
-        self._group.work()
+        self._group.work(rest=True)
         self._rows.clear()
         self._newest = None
         self._minutes += self.meter.restart(frame)
 
     def finished(self, frames: int) -> None:
         """Only whole frames are measured: a rest of one keeps the level before it, as a row is held until the next."""
-        self._group.work()
+        self._group.work(rest=True)
         self._minutes += self.meter.flush()
         if self._newest is not None:
             last, row, newest = self._newest
@@ -262,28 +269,36 @@ class LoudTrack(DerivedTrack):
 
 
 class _Together:
-    """Streams of one rate. waiting: what they heard and is not measured yet; bound: what one tick hears."""
+    """Streams of one rate. waiting: what they heard and is not measured yet; bound: of each stream what one tick hears,
+    and less than `DRAWN_TOGETHER` frames before it.
+
+    Live, five frames are measured at once: for one a call of numpy costs more than what it computes, and no message of
+    rows comes later for it but those of a single frame.
+    """
 
     def __init__(self, rate: int) -> None:
         self.levels = FastLevels(rate)
         self.waiting: list[tuple[LoudTrack, int, F32]] = []
 
-    def work(self) -> None:
-        """Measure what waits, equally many frames of as many streams as there are in one go."""
-        waiting, self.waiting = self.waiting, []
-        while waiting:
-            groups: dict[int, list[tuple[LoudTrack, int, F32]]] = {}
-            begun: set[LoudTrack] = set()
-            later: list[tuple[LoudTrack, int, F32]] = []
-            for one in waiting:  # of each stream in order
-                if one[0] in begun:
-                    later.append(one)
-                else:
-                    begun.add(one[0])
-                    groups.setdefault(len(one[2]), []).append(one)
-            for some in groups.values():
-                self._measure(some)
-            waiting = later
+    def work(self, *, rest: bool = False) -> None:
+        """Measure what waits, equally many frames of as many streams as there are in one go.
+
+        rest: also of streams of which so few frames wait that others are to be measured with them.
+        """
+        blocks: dict[LoudTrack, list[tuple[int, F32]]] = {}
+        for track, first, frames in self.waiting:  # of each stream in order
+            blocks.setdefault(track, []).append((first, frames))
+        self.waiting = []
+        groups: dict[int, list[tuple[LoudTrack, int, F32]]] = {}
+        for track, some in blocks.items():
+            first, end = some[0][0], some[-1][0] + len(some[-1][1])
+            if rest or end // DRAWN_TOGETHER > first // DRAWN_TOGETHER:
+                frames = some[0][1] if len(some) == 1 else np.concatenate([one for _, one in some])
+                groups.setdefault(len(frames), []).append((track, first, frames))
+            else:
+                self.waiting += [(track, *one) for one in some]
+        for group in groups.values():
+            self._measure(group)
 
     def _measure(self, some: Sequence[tuple[LoudTrack, int, F32]]) -> None:
         seats = np.array([track.meter.seat for track, _, _ in some])
@@ -297,6 +312,8 @@ class _Together:
 
 class Loud(Derived):
     """The pack `loudness`: it listens to every stream."""
+
+    hop_ms = DRAWN_TOGETHER * FRAME_MS
 
     def __init__(self, config: LoudnessConfig) -> None:
         # how readily other labels begin is no matter of decibels

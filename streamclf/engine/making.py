@@ -31,31 +31,24 @@ class StartBrake(Brake):
 
     def __init__(self) -> None:
         super().__init__()
-        self._trial: tuple[int, Callable[[], object]] | None = None
-
-    def pull(self) -> None:
-        """From any thread."""
-        super().pull()
-        if (trial := self._trial) is not None:
-            trial[1]()
+        self._trial: int | None = None
 
     @contextmanager
-    def holding(self, pid: int, end: Callable[[], object]) -> Iterator[None]:
+    def trying(self, pid: int, end: Callable[[], object]) -> Iterator[None]:
         """That process is ended with it, which `end` does. On leaving it has been waited for."""
-        self._trial = pid, end
-        if self.pulled:
-            end()
+        self._trial = pid
         try:
-            yield
+            with self.holding(end):
+                yield
         finally:
             self._trial = None
 
     def trial_s(self) -> float:
         """What that process has computed (s); 0 where there is none, and where the system does not tell."""
-        if (trial := self._trial) is None or sys.platform != "linux":
+        if (pid := self._trial) is None or sys.platform != "linux":
             return 0.0
         try:
-            return time.clock_gettime(~trial[0] << 3 | _CPUCLOCK_SCHED)
+            return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
         except OSError:  # it has just ended
             return 0.0
 

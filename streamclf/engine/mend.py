@@ -15,15 +15,16 @@ Runs on the model thread, once a tick; times are given.
 
 import logging
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamclf import metrics
-from streamclf.engine.batch import Failure, PackFault, PackRunner
+from streamclf.engine.batch import Failure, PackFault, PackRunner, not_made
 from streamclf.engine.engine import Engine
 from streamclf.engine.making import Made, Making
 from streamclf.retry import Backoff
-from streamclf.text import some, words_of
+from streamclf.text import some
 from streamclf.types import Gap, GapReason, Output, Status, StreamState
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 TRIES = 5
 CALM_S = 10.0  # a pack that has worked for so long does not fail in a row any more
 _BACKOFF = Backoff(first_s=0.5, most_s=8.0)
+_SERVER = Backoff(first_s=0.25, most_s=2.5, spread=0.5)  # its pack is back within 5 s of it; many ask a server at once
 _GAP_S = 5.0  # so often an unscored stream tells what it has missed
 _NAMED = 3
 
@@ -42,6 +44,8 @@ class _Care:
     runner: PackRunner
     problem: str = ""
     failures: int = 0
+    away: int = 0
+    """Times in a row that its server was asked in vain, after the first."""
     back_s: float = -math.inf
     due_s: float = math.inf
     ill: tuple[str, ...] = ()
@@ -140,11 +144,13 @@ class Mender:
         runner.making = None
         if isinstance(made, Made):
             return self._back(care, made, now_s)
-        return self._failed(care, PackFault(Failure.MAKING, words_of(made)), now_s)
+        return self._failed(care, not_made(made), now_s)
 
     def _failed(self, care: _Care, fault: PackFault, now_s: float, *, hopeless: bool = False) -> list[Output]:
         name = care.runner.name
         metrics.PACK_FAILURES.labels(name, fault.failure).inc()
+        if fault.failure is Failure.NOT_SERVED:
+            return self._not_served(care, fault, now_s)
         in_a_row = fault.failure is Failure.MAKING or now_s - care.back_s < CALM_S
         care.failures = care.failures + 1 if in_a_row else 1
         if hopeless or care.failures >= TRIES:
@@ -156,6 +162,12 @@ class Mender:
         care.due_s = now_s + delay_s
         when = "when that run has ended" if self._stuck(name) else f"in {delay_s:g} s"
         return [self._tell(care, f"{fault.reason}; it is tried again {when} (failure {care.failures} of {TRIES})")]
+
+    def _not_served(self, care: _Care, fault: PackFault, now_s: float) -> list[Output]:
+        care.away = care.away + 1 if care.problem else 0
+        care.due_s = now_s + _SERVER.delay_s(care.away, chance=random.random())
+        problem = f"{fault.reason}; it is asked again every few seconds"
+        return [] if problem == care.problem else [self._tell(care, problem)]
 
     def _back(self, care: _Care, made: Made, now_s: float) -> list[Output]:
         runner = care.runner

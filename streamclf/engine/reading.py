@@ -14,6 +14,8 @@ from streamclf.engine.scope import loudness
 from streamclf.engine.stream import Stream
 from streamclf.types import F32, Gap, GapReason
 
+_UNSEEN = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)  # nobody asks how loud frames are
+
 
 def pull_together(streams: Sequence[Stream]) -> list[Gap | None]:
     """Pull each of these streams, which are readable, once. Returns of each what its `pull` would."""
@@ -40,7 +42,8 @@ def _pull_rows(group: Sequence[tuple[int, Stream]], views: Sequence[F32], hop: i
     count = len(views[0]) // hop
     frames = np.concatenate(views).reshape(-1, hop)
     totals = np.add.reduce(frames, axis=1).tolist()
-    rms, peaks = loudness(frames)
+    seen = any(stream.scope.active for _, stream in group)
+    rms, peaks = loudness(frames) if seen else _UNSEEN
     gaps: dict[int, Gap | None] = {}
     for at, (number, stream) in zip(range(0, len(frames), count), group, strict=True):
         end = at + count

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from streamclf import metrics
-from streamclf.audio.wake import Wake
+from streamclf.audio.wake import Halt, Wake
 from streamclf.engine.batch import Failure, PackFault, PackRunner
 from streamclf.engine.calls import EngineCalls, StreamEnd
 from streamclf.engine.engine import Engine
@@ -49,7 +49,7 @@ class Machine:
         """Wait for a ring. Whether it rang."""
         return wake.wait(limit_s)
 
-    def rest(self, stopping: threading.Event, seconds: float) -> None:
+    def rest(self, stopping: Halt, seconds: float) -> None:
         """Let time go by, less where the thread is to stop."""
         stopping.wait(seconds)
 
@@ -92,7 +92,7 @@ class ModelThread:
         self._on_fault = on_fault
         self._on_back = on_back
         self._calls = calls
-        self._stopping = threading.Event()
+        self._stopping = Halt()
         self._guard = Guard()
         self._thread = self._made()
         self._left: dict[str, threading.Thread] = {}  # pack -> the thread that was left behind in its run

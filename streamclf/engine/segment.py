@@ -21,7 +21,7 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.clock import frames_of_ms
+from streamclf.engine.smooth import Smoother
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
 
@@ -102,6 +103,7 @@ class Segmenter:
 
     labels and decisions: one for each class, in the order of the rows' columns.
     known: columns whose onsets are moved back by what another model says.
+    begins: (onset, frame that reached `enter`, earliest) -> onset by the sound itself, asked where labels lag.
     update_every: frames between two `update` messages of an event that lasts.
     """
 
@@ -110,11 +112,12 @@ class Segmenter:
     labels: Sequence[Label]
     decisions: Sequence[Decision]
     known: npt.NDArray[np.intp] | None = None
+    begins: Callable[[int, int, int], int] | None = None
     update_every: int = 50
     _enter: F32 = field(init=False)
     _leave: F32 = field(init=False)
     _open: dict[int, _Open] = field(init=False, default_factory=dict)
-    _smoothers: "list[_Smoother]" = field(init=False, default_factory=list)
+    _smoothers: list[Smoother] = field(init=False, default_factory=list)
     _next: int | None = field(init=False, default=None)
     _begun: int = field(init=False, default=0)
     _allowed: Container[str] | None = field(init=False, default=None)
@@ -156,7 +159,7 @@ class Segmenter:
         for column, decision in enumerate(self.decisions):
             if decision.enabled and decision.smoothing != "none" and decision.smoothing_frames > 1:
                 kinds.setdefault((decision.smoothing, decision.smoothing_frames), []).append(column)
-        self._smoothers = [_Smoother(kind, frames, np.array(columns)) for (kind, frames), columns in kinds.items()]
+        self._smoothers = [Smoother(kind, frames, np.array(columns)) for (kind, frames), columns in kinds.items()]
 
     def push(self, first_frame: int, rows: F32, margins: F32 | None = None) -> list[Event]:
         """rows: (frames, classes) float32 in [0, 1], consecutive, the first one belonging to `first_frame`.
@@ -169,22 +172,20 @@ class Segmenter:
             events += self.finish(Ending.GAP)
         if self._next is None:
             self._begun = first_frame
-        for offset, raw in enumerate(rows):
+        for smoother in self._smoothers if len(rows) else ():
+            rows = np.stack([smoother.push(row) for row in rows])
+        reached, past = rows >= self._enter, self._past
+        lasts = rows >= self._leave if len(past) else reached[:0]
+        if margins is not None and len(past):
+            lasts[:, self.known] = margins >= 0
+        for offset, begins in enumerate(np.logical_or.reduce(reached, axis=1).tolist()):
             frame = first_frame + offset
-            row = raw
-            for smoother in self._smoothers:
-                row = smoother.push(row)
-            reached = row >= self._enter
-            if self._open or reached.any():
-                for column in sorted({*reached.nonzero()[0].tolist(), *self._open}):
-                    event = self._step(column, frame, float(row[column]))
-                    if event is not None:
-                        events.append(event)
-            if len(self._past):
-                lasts = row >= self._leave
-                if margins is not None:
-                    lasts[self.known] = margins[offset] >= 0
-                self._past[frame % len(self._past)] = lasts
+            if begins or self._open:
+                columns = sorted({*reached[offset].nonzero()[0].tolist(), *self._open})
+                stepped = [self._step(column, frame, float(rows[offset, column])) for column in columns]
+                events += [event for event in stepped if event is not None]
+            if len(past):
+                past[frame % len(past)] = lasts[offset]
         self._next = first_frame + len(rows)
         return events
 
@@ -272,8 +273,9 @@ class Segmenter:
 
         With a lag the last of them may lie before `frame`, and pauses that an event would bridge do not break them.
         """
-        decision = self.decisions[column]
-        earliest = max(self._begun, frame - decision.reach_back, self._closed.get(column, 0))
+        decision, begins = self.decisions[column], self.begins
+        closed = self._closed.get(column, 0)
+        earliest = max(self._begun, frame - decision.reach_back, closed)
         bridged = decision.lag and column in self._says_when
         pause, least = decision.lag if bridged else 0, decision.min_off if bridged else 0
         onset = at = frame
@@ -283,7 +285,9 @@ class Segmenter:
                 onset, pause = at, least
             elif not bridged:
                 break
-        return onset
+        if begins is None or not decision.lag:
+            return onset
+        return begins(onset, frame, max(self._begun, frame - max(decision.reach_back, decision.lag), closed))
 
     def _ended(self, column: int, state: _Open, decided: int) -> int:
         """One past the last frame of an event: with a lag that which the model that says when heard last."""
@@ -315,8 +319,7 @@ class Segmenter:
         return None
 
     def _event(self, column: int, state: _Open, stage: Stage, decided: int, ended_by: str = "") -> Event:
-        label = self.labels[column].id
-        decision = self.decisions[column]
+        label, decision = self.labels[column].id, self.decisions[column]
         shift = (decision.smoothing_frames - 1) // 2 if decision.smoothing == "median" else 0
         onset = max(0, state.onset - shift)
         end = self._ended(column, state, decided) if stage is Stage.CLOSE else state.last_active + 1
@@ -335,33 +338,6 @@ class Segmenter:
             decided_frame=decided,
             ended_by=ended_by,
         )
-
-
-class _Smoother:
-    """Smooths some columns of each row. Median state is bounded by its own length; ema keeps one row."""
-
-    def __init__(self, kind: str, frames: int, columns: np.ndarray) -> None:
-        self._median = kind == "median"
-        self._alpha = np.float32(1.0 - np.exp(-1.0 / frames))
-        self._columns = columns
-        self._past = np.zeros((frames if self._median else 1, len(columns)), dtype=np.float32)
-        self._count = 0
-
-    def push(self, row: F32) -> F32:
-        picked = row[self._columns]
-        out = row.copy()
-        if self._median:
-            self._past[self._count % len(self._past)] = picked
-            self._count += 1
-            out[self._columns] = np.median(self._past[: min(self._count, len(self._past))], axis=0)
-        else:
-            self._past[0] = picked if self._count == 0 else self._past[0] + self._alpha * (picked - self._past[0])
-            self._count += 1
-            out[self._columns] = self._past[0]
-        return out
-
-    def reset(self) -> None:
-        self._count = 0
 
 
 def decide(

@@ -146,7 +146,7 @@ class Stream:
         """Whether `pull` has something to read: samples, or the silence behind the end of the source."""
         if self.ended:
             return not all(branch.hushed for branch in self._branches.values())
-        return self.waiting > 0 and not self.paused
+        return self.ring.written > self.consumed and not self.paused
 
     def begin_pull(self) -> None:
         """What was seen is of the last pull; what is `seen` from now on is of this one."""
@@ -159,15 +159,13 @@ class Stream:
         stop = ring.written
         if stop == start or self.paused:
             return None
-        if (stop - start) % self.hop or stop - start > PULL_FRAMES * self.hop or self.ended or not self._even:
+        if (stop - start) % self.hop or stop - start > PULL_FRAMES * self.hop or self.ended:
+            return None
+        if not (self._offset.even and self.scope.even):
             return None
         if ring.lost != self._lost_seen or not ring.holds(start):
             return None
         return ring.view(start, stop)
-
-    @property
-    def _even(self) -> bool:
-        return self._offset.even and self.scope.even
 
     def hear_frames(self, frames: F32, totals: Sequence[float], loud: Loudness | None = None) -> None:
         """What `pull` does with the block that `whole_frames` gave. frames: (n, hop), a copy. totals: of each frame the

@@ -33,7 +33,7 @@ def take_together(tracks: Sequence[Track | DerivedTrack]) -> list[Output]:
     for place, track in enumerate(tracks):
         if isinstance(track, DerivedTrack):
             continue
-        due = list(track.due())
+        due = track.due()
         if len(due) == 1 and due[0][2] and len(due[0][1]) == 1:
             thresholds = track.segmenter.thresholds
             if thresholds is not None:

@@ -3,7 +3,7 @@
 A pack has one strand on a stream, a fused pack one for each member; then a row of each makes a row of the pack.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +90,9 @@ class Track:
     @property
     def deaf(self) -> bool:
         """Whether its rows have not been finite for so long that they count as none."""
-        return any(strand.bad_samples and strand.deaf for strand in self.strands)
+        strands = self.strands
+        # asked for every row of every stream, and a generator takes four times as long
+        return strands[0].deaf if len(strands) == 1 else any(strand.deaf for strand in strands)
 
     @property
     def scoring(self) -> bool:
@@ -109,9 +111,17 @@ class Track:
             outputs += self.tell(rows)
         return outputs
 
-    def due(self) -> Iterable[TrackRows]:
+    def take_rest(self) -> list[Output]:
+        """What `take` gives: nothing waits for more."""
+        return self.take()
+
+    def due(self) -> list[TrackRows]:
         """Rows due by what has been heard, each to be told before the next."""
-        return () if self.paused else self._due()
+        if self.paused:
+            return []
+        if self._fused is not None:
+            return list(self._fuse(self._fused))
+        return [(first, rows, final, None) for first, rows, final in self.strands[0].take()]
 
     def tell(self, due: TrackRows, lasts: npt.NDArray[np.bool_] | None = None) -> list[Output]:
         """The score rows, and the events that follow where they are final.
@@ -138,12 +148,6 @@ class Track:
     def finish(self, ended_by: Ending) -> list[Event]:
         """Close what is open."""
         return self.segmenter.finish(ended_by)
-
-    def _due(self) -> Iterable[TrackRows]:
-        fused = self._fused
-        if fused is None:
-            return [(first, rows, final, None) for first, rows, final in self.strands[0].take()]
-        return self._fuse(fused)
 
     def _fuse(self, fused: FuseRows) -> Iterator[TrackRows]:
         for member, strand in enumerate(self.strands):

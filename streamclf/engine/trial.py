@@ -151,7 +151,7 @@ def _run(pack: Pack, command: Sequence[str], env: Mapping[str, str], said: IO[by
     """How it ended."""
     try:
         it = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL)
-        with brake.holding(it.pid, it.kill), it:
+        with brake.trying(it.pid, it.kill), it:
             try:
                 return it.wait(WAIT_S)
             except subprocess.TimeoutExpired:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from streamclf.audio.wake import Halt
 from streamclf.engine.guard import Guard
 
 LOOK_S = 0.05
@@ -32,7 +33,7 @@ class RunWatch:
         self._looks = 0
         self._asked: int | None = None  # looks since it was asked to end
         self._began_cpu_s = 0.0
-        self._stopping = threading.Event()
+        self._stopping = Halt()
         self._thread = threading.Thread(target=self._main, name="watch", daemon=True)
 
     def start(self) -> None:

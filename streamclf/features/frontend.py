@@ -123,9 +123,10 @@ class SpectralFrontend:
     def push(self, samples: F32) -> None:
         """Take the next samples, (n, ) float32 in [-1, 1], any n. The feature frames they complete are computed now or
         when they are asked for."""
-        for start in range(0, len(samples), self._step):
-            self._pending.append(samples[start : start + self._step] if start or len(samples) > self._step else samples)
-            if self._pending.available - self._rows.available * self.frame_shift >= self._lazy:
+        step, pending, rows = self._step, self._pending, self._rows
+        for start in range(0, len(samples), step):
+            pending.append(samples[start : start + step] if len(samples) > step else samples)
+            if pending.available - rows.available * self.frame_shift >= self._lazy:
                 self._compute()
 
     def restart(self, sample: int) -> None:

@@ -8,6 +8,7 @@ from streamclf.types import F32
 
 # Wav2Vec2's feature extractor adds it to the variance.
 _VARIANCE_FLOOR = 1e-7
+_SILENCE = np.zeros((), dtype=np.float32)
 
 
 class WaveformFrontend:
@@ -52,7 +53,7 @@ class WaveformFrontend:
         """
         if out.shape != (samples,):
             raise ValueError(f"a window of {samples} samples does not fit an output of shape {out.shape}")
-        self._rows.read(first_sample, out, before=np.zeros((), dtype=np.float32))
+        self._rows.read(first_sample, out, before=_SILENCE)
         normalise(out, self._normalise)
         if self._gain != 1.0:
             out *= self._gain

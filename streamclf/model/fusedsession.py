@@ -1,10 +1,15 @@
 """The sessions of a fused pack's members as one: made together, measured together, ended together."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from streamclf.model.fusion import Head
 from streamclf.model.pack import Pack
 from streamclf.model.session import Brake, Session
 from streamclf.types import Provider
+
+if TYPE_CHECKING:
+    from streamclf.model.kserve import InferenceServer
 
 
 class FusedSession:
@@ -40,13 +45,18 @@ def open_session(
     threads: int = 1,
     max_batch: int = 64,
     brake: Brake | None = None,
+    server: "InferenceServer | None" = None,
 ) -> PackSession:
-    """What runs `pack`. Raises as `Session` does."""
+    """What runs `pack`. server: runs those graphs that it is for. Raises as `Session` does."""
     brake = brake or Brake()
+
+    def made(graph: Pack, head: Head | None = None) -> Session:
+        there = server if server is not None and server.runs(pack, graph) else None
+        return Session(
+            graph, provider=provider, threads=threads, max_batch=max_batch, brake=brake, head=head, server=there
+        )
+
     if pack.fusion is None:
-        return Session(pack, provider=provider, threads=threads, max_batch=max_batch, brake=brake)
-    members = tuple(
-        Session(member, provider=provider, threads=threads, max_batch=max_batch, brake=brake, head=head)
-        for member, head in zip(pack.members, pack.fusion.heads, strict=True)
-    )
+        return made(pack)
+    members = tuple(made(member, head) for member, head in zip(pack.members, pack.fusion.heads, strict=True))
     return FusedSession(members, brake)

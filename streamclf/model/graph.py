@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
 
 from streamclf.errors import PackError
 from streamclf.model.geometry import layout_dims
@@ -16,6 +17,8 @@ from streamclf.model.pack import Encoded, Pack
 Dims = list[int | None]
 _MOST_NODES = 200_000  # the largest that are exported have some ten thousand
 MAX_EMBEDDING = 8192
+_SETTLED_BYTES = 64 << 20  # of a graph: it is held three times while its constants are put in
+_FREE_WEIGHTS = 4  # version of ONNX's IR from which on a weight need not be an input as well
 _ELEMENTS = {"float32": 1, "float16": 10, "float64": 11, "int64": 7, "int32": 6}
 
 
@@ -70,6 +73,24 @@ def interface(what: str, content: bytes) -> Interface:
         {value.name: _dims(value.type.tensor_type) for value in graph.output},
         frozenset(halves),
     )
+
+
+def settled(pack: Pack) -> bytes:
+    """The pack's graph with the constants of its manifest inside, so that what rests on them alone is decided before
+    it runs: of Silero's two nets, one for each rate, one is left. As it is where it has none, or is large."""
+    constants = pack.manifest.constants
+    if not constants or len(pack.model) > _SETTLED_BYTES:
+        return pack.model
+    model = onnx.ModelProto.FromString(pack.model)
+    if model.ir_version < _FREE_WEIGHTS:
+        return pack.model
+    values = {one.name: np.array(one.value, dtype=one.dtype) for one in constants}
+    asked = [value for value in model.graph.input if value.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(asked)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _graph(what: str, content: bytes) -> GraphProto:

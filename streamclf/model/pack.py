@@ -214,7 +214,7 @@ class Pack(msgspec.Struct, frozen=True):
     """The graph of `encoded` features."""
     range: bytes | None = None
     """A graph from `place` (1, 3), latitude and longitude in degrees and the week, 1 to 48 (four a month), to `likely`
-    (1, classes): how likely each label is there and then, in [0, 1]. A label that is no species is as likely
+    (1, classes): how likely each label is there and then, in [0, 1]. A label that is not a species is as likely
     everywhere."""
     members: tuple["Pack", ...] = ()
     """Of a fused pack, in the order of its manifest, as they run in it: with their level control."""

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from streamclf.model.graph import tiny_graph
+from streamclf.errors import LimitError, PackError, ProviderError
+from streamclf.model.driver import worth_trying
+from streamclf.model.graph import settled, tiny_graph
+from streamclf.model.pack import Pack
+from streamclf.model.refused import refused
+from streamclf.room import need
 from streamclf.text import words_of
 from streamclf.types import Provider
 
@@ -20,6 +25,8 @@ EXECUTION_PROVIDERS = {
 # TF32 would make rows depend on the machine by 1e-3; the exhaustive search would stall at every new batch size
 _OPTIONS = {Provider.CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 _ERRORS_ONLY, FATAL_ONLY = 3, 4
+# what a session and its threads take: a library in C++ that finds less just ends
+_ROOM_MIB = 32
 
 # warnings about libraries that are not there are told by the probe, in one sentence
 ort.set_default_logger_severity(_ERRORS_ONLY)
@@ -95,3 +102,47 @@ def _load_cuda() -> str:
         if line.startswith("Failed to load "):
             return f"the library {line.split()[3].rstrip(':').rsplit('/', 1)[-1]} cannot be loaded"
     return ""
+
+
+def open_graph(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
+    """The graph of `pack`, and what it runs on.
+
+    Raises `ProviderError` where the wanted provider does not work, and what `load_graph` raises.
+    """
+    graph = settled(pack)
+    if wanted is Provider.AUTO:
+        for provider in worth_trying():
+            if not probe(provider):
+                with contextlib.suppress(PackError):
+                    return load_graph(pack, graph, provider, threads), provider
+        return load_graph(pack, graph, Provider.CPU, threads), Provider.CPU
+    reason = probe(wanted)
+    if reason:
+        raise ProviderError(
+            f"the provider {wanted.value} was asked for but does not work here: {reason}; "
+            "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
+        )
+    return load_graph(pack, graph, wanted, threads), wanted
+
+
+def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
+    """A graph of `pack` as it runs on `provider`. Raises `PackError` where it does not, `LimitError` for memory."""
+    name = pack.manifest.name
+    need(_ROOM_MIB)
+    try:
+        with quiet():
+            session = ort.InferenceSession(
+                graph,
+                session_options(threads),
+                providers=chain(provider),
+                enable_fallback=0,
+                read_config_from_model=0,
+            )
+    except Exception as error:  # onnxruntime raises a dozen unrelated types
+        if LimitError.meant_by(error):
+            raise LimitError from error
+        raise refused(f"the model of pack {name}", error) from error
+    taken = session.get_providers()[0]
+    if taken != EXECUTION_PROVIDERS[provider]:
+        raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
+    return session

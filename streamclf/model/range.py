@@ -6,7 +6,7 @@ import numpy as np
 
 from streamclf.errors import PackError
 from streamclf.model.pack import Pack
-from streamclf.model.session import load_graph
+from streamclf.model.providers import load_graph
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
 

@@ -8,28 +8,29 @@ graph; bindings are kept: two for each size of a group, and two for each slot th
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isfinite
 from timeit import default_timer
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from streamclf.errors import LimitError, PackError, ProviderError
+from streamclf.errors import NotServedError, PackError
 from streamclf.model.activation import probabilities
-from streamclf.model.driver import worth_trying
 from streamclf.model.encoder import Encoder
 from streamclf.model.fusion import Head
 from streamclf.model.geometry import as_rows, layout_dims, row_shape
 from streamclf.model.pack import Encoded, Pack
-from streamclf.model.providers import EXECUTION_PROVIDERS, FATAL_ONLY, chain, probe, quiet, session_options
-from streamclf.model.refused import refused
+from streamclf.model.providers import FATAL_ONLY, load_graph, open_graph
 from streamclf.model.state import Bench, Places, SlotStates
 from streamclf.text import words_of
 from streamclf.types import F32, Provider
+
+if TYPE_CHECKING:
+    from streamclf.model.kserve import InferenceServer
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +47,8 @@ class Brake:
 
     def __init__(self) -> None:
         self.pulled = False
+        self.more: Callable[[], object] | None = None
+        """Ends what goes on elsewhere: a run on a server, a trial."""
         self.options = ort.RunOptions()
         self.options.log_severity_level = FATAL_ONLY
         # its default; where it is not said, each run raises and catches an exception, which takes 36 us
@@ -55,6 +58,19 @@ class Brake:
         """From any thread."""
         self.pulled = True
         self.options.terminate = True
+        if (more := self.more) is not None:
+            more()
+
+    @contextlib.contextmanager
+    def holding(self, end: Callable[[], object]) -> Iterator[None]:
+        """What goes on inside is ended with it, which `end` does."""
+        self.more = end
+        if self.pulled:
+            end()
+        try:
+            yield
+        finally:
+            self.more = None
 
 
 class Session:
@@ -62,7 +78,8 @@ class Session:
 
     max_batch: rows in one run of the graph; more are run in several goes. brake: what ends its runs, also the first.
     head: of a member of a fused pack, what makes its share of what the graph gives; else that becomes probabilities.
-    Raises `ProviderError` where the asked-for provider does not work, `PackError` where the graph does not run.
+    server: where the graph runs, in place of here. Raises `ProviderError` where the asked-for provider does not work,
+    `NotServedError` where the server does not run it, `PackError` where the graph does not run.
     """
 
     def __init__(
@@ -74,11 +91,11 @@ class Session:
         max_batch: int = 64,
         brake: Brake | None = None,
         head: Head | None = None,
+        server: "InferenceServer | None" = None,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         manifest = pack.manifest
-        self.max_batch = max_batch
         self.classes = len(pack.labels)
         self.input_shape = row_shape(manifest)
         self.brake = brake or Brake()
@@ -87,17 +104,27 @@ class Session:
         self.bad: list[int] = []
         """Those of the last run."""
         self._manifest = manifest
-        self._session, taken = _open(pack, provider, threads)
-        self.provider = taken.value
-        self.elsewhere = threads > 1 or taken is not Provider.CPU
+        self._graph: Graph
+        if server is None:
+            session, taken = open_graph(pack, provider, threads)
+            self._graph, self.provider = _OwnGraph(session, self.brake), taken.value
+        else:
+            served = server.graph(pack, self.brake)
+            self._graph, taken, self.provider = served, Provider.CPU, server.public
+            max_batch = min(max_batch, served.max_batch)
+        self.max_batch = max_batch
+        self.elsewhere = threads > 1 or taken is not Provider.CPU or server is not None
         """Whether runs are computed by more than the calling thread."""
         self.run_seconds: float | None = None
         """What `warm_up` has measured last."""
+        self.took_s = 0.0
+        """Time of the last run; of several that followed one another, their mean."""
         self.together = max_batch
         """Windows that gain by one run. A large net computes long enough by itself, and many take memory for each."""
-        if taken is Provider.CPU:
+        if self.provider == Provider.CPU:
             self.together = max(1, min(max_batch, _TOGETHER_BYTES // max(1, len(pack.model))))
         self._goes_of = max_batch if manifest.batch else 1
+        self._plain = head is None
         self._told = head or partial(probabilities, activation=manifest.activation)
         self._bad_value = 0.0 if head is None else np.nan
         self._told_dims = (manifest.rows_per_window, self.classes if head is None else head.width)
@@ -105,8 +132,8 @@ class Session:
         self._output_dims = row_dims if manifest.framed else (self.classes,)
         self._output = np.zeros((self._goes_of, *row_dims), dtype=np.float32)
         self._constants = {c.name: np.array(c.value, dtype=c.dtype) for c in manifest.constants}
-        dims = {value.name: value.shape for value in self._session.get_outputs()}
-        self._embedding_dims = (*self._output_dims[:-1], dims[manifest.embedding][-1]) if manifest.embedding else ()
+        width = self._graph.width(manifest.embedding) if manifest.embedding else 0
+        self._embedding_dims = (*self._output_dims[:-1], width) if width else ()
         self._embeddings = np.zeros((0, *self._embedding_dims), dtype=np.float32)
         self.embedded = self._embeddings
         """(rows, [F,] numbers) float32 of the last run while they are asked for, see `embed`; until the next one."""
@@ -130,10 +157,11 @@ class Session:
 
         slots: none twice if it has state. Returns (len(slots), F, classes) float32 in [0, 1], or shares; new memory.
         """
-        count = len(slots)
+        count, began_s = len(slots), default_timer()
         self.bad = []
         if 0 < count <= self._goes_of:
             told, self.embedded = self._go(0, slots), self._embeddings[:count]
+            self.took_s = default_timer() - began_s
             return told
         result, embedded = np.empty((count, *self._told_dims), dtype=np.float32), []
         for start in range(0, count, self._goes_of):
@@ -141,7 +169,27 @@ class Session:
             result[start : start + self._goes_of] = self._go(start, some)
             embedded.append(self._embeddings[: len(some)].copy())
         self.embedded = np.concatenate([self._embeddings[:0], *embedded])
+        self.took_s = default_timer() - began_s
         return result
+
+    def follow(self, slot: int, count: int) -> F32:
+        """Run rows [0, count) of `input_rows` behind one another, each on from the state that the one before has left
+        in `slot`. Gives what as many calls of `run` would, in one array; nothing is embedded."""
+        began_s, self.bad = default_timer(), []
+        result = np.empty((count, *self._output.shape[1:]), dtype=np.float32)
+        for at in range(count):
+            if at:
+                self._input[0] = self._input[at]
+            binding = self._run_alone(0, slot)
+            if not _finite(binding):
+                self._reset_bad(binding.output, [slot], at)
+            result[at] = binding.output[0]
+        # products of a head's many rows are not those of each
+        told = self._told(result) if self._plain else np.concatenate([self._told(row[None]) for row in result])
+        if self.bad:
+            told[self.bad] = self._bad_value
+        self.took_s = (default_timer() - began_s) / count
+        return told
 
     def embed(self, on: bool) -> None:
         """Have runs of up to `max_batch` rows give embeddings too, or not; of a pack that names no output, nothing."""
@@ -186,9 +234,7 @@ class Session:
             binding = self._bound(start, len(slots))
             binding.run()
         elif len(slots) == 1:
-            binding = self._bound_alone(start, slots[0])
-            binding.run()
-            states.turn(slots[0])
+            binding = self._run_alone(start, slots[0])
         else:
             self._reach(max(slots))
             bench, moved = states.seat(slots)
@@ -197,22 +243,29 @@ class Session:
             binding = self._bound(start, len(slots), bench)
             binding.run()
             bench.turn ^= 1
-        raw, flat = binding.output, binding.flat_output
-        # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
-        if isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat)):
-            return self._told(raw)
-        return self._without_bad_rows(raw, slots, start)
-
-    def _without_bad_rows(self, raw: F32, slots: Sequence[int], start: int) -> F32:
-        bad = ~np.isfinite(raw).all(axis=(1, 2))
-        self.bad_rows += int(bad.sum())
-        self.bad += [start + int(row) for row in np.flatnonzero(bad)]
-        raw[bad] = 0.0
-        rows = self._told(raw)
+        if _finite(binding):
+            return self._told(binding.output)
+        bad = self._reset_bad(binding.output, slots, start)
+        rows = self._told(binding.output)
         rows[bad] = self._bad_value
-        for row in np.flatnonzero(bad):
-            self.reset(slots[int(row)])
         return rows
+
+    def _run_alone(self, start: int, slot: int) -> "_Binding":
+        """Row `start` of the input, with the slot's own state."""
+        binding = self._bound_alone(start, slot)
+        binding.run()
+        self._states.turn(slot)
+        return binding
+
+    def _reset_bad(self, raw: F32, slots: Sequence[int], start: int) -> list[int]:
+        """Zero rows that are not finite, and the states of their slots. Returns which of `raw` they are."""
+        bad: list[int] = np.flatnonzero(~np.isfinite(raw).all(axis=(1, 2))).tolist()
+        self.bad_rows += len(bad)
+        self.bad += [start + row for row in bad]
+        raw[bad] = 0.0
+        for row in bad:
+            self.reset(slots[row])
+        return bad
 
     def _allocate(self, rows: int) -> None:
         self._input = np.zeros((rows, *layout_dims(self._manifest)), dtype=np.float32)
@@ -252,13 +305,15 @@ class Session:
             outputs[self._manifest.embedding] = self._embeddings[:count]
         for tensor, (before, after) in zip(self._states.tensors, states, strict=True):
             inputs[tensor.input], outputs[tensor.output] = before, after
-        return _Binding(self._session, self.brake, inputs, outputs, output)
+        return _Binding(self._graph, inputs, outputs, output)
 
     def _prove(self, pack: Pack) -> None:
         """Run 1 row, and 2 where rows are batched: a wrong shape shows here and not in the middle of a stream."""
         for count in sorted({1, min(2, self._goes_of)}):
             try:
                 self._bind(0, count, self._states.scratch(count)).run()
+            except NotServedError:
+                raise
             except Exception as error:  # onnxruntime raises a dozen unrelated types
                 advice = "state `batch = false` in its manifest" if count > 1 else "export it again"
                 raise PackError(
@@ -276,68 +331,56 @@ def open_encoder(
     return Encoder(features, partial(graph.run, run_options=(brake or Brake()).options))
 
 
+class Graph(Protocol):
+    """What computes a pack's graph."""
+
+    def width(self, output: str) -> int:
+        """Numbers in the last dimension of that output."""
+        ...
+
+    def bind(self, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], None]:
+        """What computes these outputs of these inputs. Who asks for it holds the arrays."""
+        ...
+
+
+class _OwnGraph:
+    """A graph in this process."""
+
+    def __init__(self, session: ort.InferenceSession, brake: Brake) -> None:
+        self._session = session
+        self._options = brake.options
+        self._asked = {value.name for value in session.get_inputs()}  # constants may be inside
+
+    def width(self, output: str) -> int:
+        return int(next(value.shape[-1] for value in self._session.get_outputs() if value.name == output))
+
+    def bind(self, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], None]:
+        binding = self._session.io_binding()
+        for name, array in ((name, array) for name, array in inputs.items() if name in self._asked):
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return partial(self._session.run_with_iobinding, binding, self._options)
+
+
 class _Binding:
     """Memory bound to the graph for one batch size. Holds the arrays: the graph knows only their addresses.
 
     output: (count, F, classes) float32.
     """
 
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        brake: Brake,
-        inputs: dict[str, Array],
-        outputs: dict[str, Array],
-        output: F32,
-    ) -> None:
+    def __init__(self, graph: Graph, inputs: dict[str, Array], outputs: dict[str, Array], output: F32) -> None:
         self.output = output
         self.flat_output = output.reshape(-1)
-        self._session = session
-        self._options = brake.options
         self._arrays = (inputs, outputs)
-        self._binding = session.io_binding()
-        for name, array in inputs.items():
-            self._binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        for name, array in outputs.items():
-            self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._run = graph.bind(inputs, outputs)
 
     def run(self) -> None:
-        self._session.run_with_iobinding(self._binding, self._options)
+        self._run()
 
 
-def _open(pack: Pack, wanted: Provider, threads: int) -> tuple[ort.InferenceSession, Provider]:
-    if wanted is Provider.AUTO:
-        for provider in worth_trying():
-            if not probe(provider):
-                with contextlib.suppress(PackError):
-                    return load_graph(pack, pack.model, provider, threads), provider
-        return load_graph(pack, pack.model, Provider.CPU, threads), Provider.CPU
-    reason = probe(wanted)
-    if reason:
-        raise ProviderError(
-            f"the provider {wanted.value} was asked for but does not work here: {reason}; "
-            "install what is missing (the extra streamclf[cuda] brings CUDA's libraries) or choose cpu or auto"
-        )
-    return load_graph(pack, pack.model, wanted, threads), wanted
-
-
-def load_graph(pack: Pack, graph: bytes, provider: Provider, threads: int) -> ort.InferenceSession:
-    """A graph of `pack` as it runs on `provider`. Raises `PackError` where it does not, `LimitError` for memory."""
-    name = pack.manifest.name
-    try:
-        with quiet():
-            session = ort.InferenceSession(
-                graph,
-                session_options(threads),
-                providers=chain(provider),
-                enable_fallback=0,
-                read_config_from_model=0,
-            )
-    except Exception as error:  # onnxruntime raises a dozen unrelated types
-        if LimitError.meant_by(error):
-            raise LimitError from error
-        raise refused(f"the model of pack {name}", error) from error
-    taken = session.get_providers()[0]
-    if taken != EXECUTION_PROVIDERS[provider]:
-        raise PackError(f"the model of pack {name} was to run on {provider.value} and got {taken}; choose cpu or auto")
-    return session
+def _finite(binding: _Binding) -> bool:
+    """Whether all that the graph gave is."""
+    flat = binding.flat_output
+    # no sum that holds NaN or infinity is finite; BLAS is quickest over few numbers, but starts threads over many
+    return isfinite(flat.dot(flat) if len(flat) < _FEW else np.add.reduce(flat))

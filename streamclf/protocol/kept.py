@@ -43,6 +43,18 @@ class StoredEvent(msgspec.Struct, frozen=True):
     seq: int = 0
 
 
+class FleetPage(msgspec.Struct, frozen=True):
+    """What /v1/events answers at a gateway of many sites. after: a text, to be given back as it is.
+
+    silent: sites that did not answer; what they have follows once they do.
+    """
+
+    events: list[StoredEvent]
+    after: str
+    more: bool
+    silent: list[str] = []
+
+
 class EventPage(msgspec.Struct, frozen=True):
     """What /v1/events answers. after: the `after` of the next request; more: whether there is more already."""
 

@@ -13,6 +13,8 @@ class Channels:
     """streams, packs: what a wish may name. Iterates over the channels that somebody sits on."""
 
     def __init__(self, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> None:
+        self.by_frame = False
+        """Whether somebody gets each row by itself. Any thread may read it, as the next one."""
         self.congested = False
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
         self._streams = list(streams)
@@ -56,6 +58,7 @@ class Channels:
             channel = self._channels[spec] = Channel(self._number, spec, self._packs)
         channel.join(recipient)
         self._subscribed[recipient] = channel
+        self._count()
         return channel
 
     def leave(self, recipient: Recipient) -> None:
@@ -67,6 +70,10 @@ class Channels:
             channel.leave(recipient)
             if not channel.recipients:
                 del self._channels[channel.spec]
+        self._count()
+
+    def _count(self) -> None:
+        self.by_frame = any(spec.tier == "frame" for spec in self._channels)
 
     def press(self, recipient: Recipient, full: bool) -> None:
         """`recipient` says whether so much waits for it that a producer that can wait should."""
@@ -79,7 +86,7 @@ class Channels:
     def deliver(self, channel: Channel, message: Outgoing) -> None:
         """To all who sit on `channel`, the same bytes."""
         channel.deliver(message)
-        metrics.MESSAGES_SENT.labels(channel.spec.tier).inc(len(channel.recipients))
+        metrics.messages_of(channel.spec.tier).inc(len(channel.recipients))
 
 
 def _has(spec: Spec, pack: str) -> bool:

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Event
 
 from streamclf.serve.limits import Allowance
-from streamclf.serve.roles import Role
+from streamclf.serve.roles import Caller, Role
 
 PORTION = 4096  # bytes parsed in one turn of the loop: 680 of the shortest messages, which take some 5 ms
 MESSAGES = 250.0  # a second, of one client; a microphone sends 50
@@ -100,7 +100,7 @@ class ServedConnection(ServerConnection):
         self.made = False
         """Whether it came about: over TLS that takes a handshake."""
         self.watcher: Watcher | None = None
-        self.role = Role.LABELS  # until the request is looked at
+        self.caller = Caller(Role.LABELS)  # until the request is looked at
         self.opened_s = opened_s
         self._registry = registry
         self._allowance = Allowance(MESSAGES, MESSAGES_BURST, now_s=self.loop.time())

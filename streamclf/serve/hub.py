@@ -27,6 +27,7 @@ from streamclf.types import (
     Event,
     FrameScores,
     Gap,
+    Levels,
     LoudnessMinute,
     OtherLabels,
     Output,
@@ -73,6 +74,8 @@ class Hub:
         self.packs = {pack.name: pack for pack in packs}
         self.instance = instance or secrets.token_hex(8)
         self.lossless = lossless
+        self.metered = True
+        """Whether what is published counts for /metrics: of a hub that repeats another one here it does not."""
         self.seq = 0
         self.scored: dict[tuple[str, str], int] = {}
         """(stream, pack) -> the newest sample that a row rests on."""
@@ -138,6 +141,19 @@ class Hub:
         """Whether a producer that can wait should. Any thread may ask."""
         return self._channels.congested
 
+    def presses(self, outputs: Sequence[Output]) -> bool:
+        """Whether anybody would be told of these at once; rows in the midst of a group wait for its end. Any thread."""
+        if self._channels.by_frame or self.on_numbered is not None:
+            return True
+        for output in outputs:
+            if isinstance(output, FrameScores):
+                end = output.first_frame + len(output.rows)
+                if end // wire.ROWS_PER_BATCH > output.first_frame // wire.ROWS_PER_BATCH:
+                    return True
+            elif not isinstance(output, Levels):
+                return True
+        return False
+
     # Publishing
 
     def publish(self, outputs: Sequence[Output], *, decided_ns: int, sent_ns: int) -> None:
@@ -183,21 +199,22 @@ class Hub:
 
     def _publish_rows(self, scores: FrameScores, decided_ns: int) -> None:
         track = self._ring.track(scores)
-        rows = scores.rows
-        self.scored[scores.stream, scores.pack] = scores.newest_sample
+        rows, key = scores.rows, (scores.stream, scores.pack)
+        self.scored[key] = scores.newest_sample
         newest_ns = self.streams[scores.stream].clock.ns_of_sample(scores.newest_sample)
-        self.captured_ns[scores.stream, scores.pack] = newest_ns
+        self.captured_ns[key] = newest_ns
         channels = [c for c in self._channels if c.spec.tier == "frame" and self._ring.wanted(c, track)]
-        metrics.FRAMES.labels(scores.stream, scores.pack).inc(len(rows))
+        if self.metered:
+            metrics.frames_of(*key).inc(len(rows))
         for index, row in enumerate(rows):
             self.seq += 1
             frame = scores.first_frame + index
             if not track.continues(frame):
                 self._close(track, place_before(self.seq, 0))
             captured_ns = newest_ns - (len(rows) - 1 - index) * NS_PER_FRAME
-            part = track.add(frame, row, seq=self.seq, captured_ns=captured_ns, decided_ns=decided_ns)
+            track.add(frame, row, seq=self.seq, captured_ns=captured_ns, decided_ns=decided_ns)
             for channel in channels:
-                self._channels.deliver(channel, channel.encode(part, sent_ns=self._sent_ns))
+                self._channels.deliver(channel, channel.encode(track.newest_part, sent_ns=self._sent_ns))
             if track.full():
                 self._close(track, place_of(self.seq))
 
@@ -209,7 +226,8 @@ class Hub:
             self._lasting.pop(event.id, None)
         else:
             self._lasting[event.id] = event
-        metrics.EVENTS.labels(event.stream, event.pack, event.stage.value).inc()
+        if self.metered:
+            metrics.EVENTS.labels(event.stream, event.pack, event.stage.value).inc()
         self.seq += 1
         message = wire.Event(
             stream=event.stream,
@@ -233,8 +251,9 @@ class Hub:
 
     def _publish_gap(self, gap: Gap) -> None:
         self.gaps[gap.stream] = self.gaps.get(gap.stream, 0) + 1
-        metrics.GAPS.labels(gap.stream, gap.reason).inc()
-        metrics.LOST_SAMPLES.labels(gap.stream, gap.reason).inc(gap.last_sample - gap.first_sample + 1)
+        if self.metered:
+            metrics.GAPS.labels(gap.stream, gap.reason).inc()
+            metrics.LOST_SAMPLES.labels(gap.stream, gap.reason).inc(gap.last_sample - gap.first_sample + 1)
         self.seq += 1
         self._close_stream(gap.stream)
         message = wire.Gap(

@@ -36,6 +36,7 @@ class OnDemand:
         self._streams = streams
         self._index = {name: i for i, name in enumerate(streams)}
         self._channels = channels
+        self._frames = frames
         self._galleries = {name: Gallery(i, frames=frames) for name, i in self._index.items()}
         self._forget_ns = frames // FRAMES_PER_SECOND * NS_PER_SECOND
         self._drawing = False
@@ -62,6 +63,10 @@ class OnDemand:
         self._fetched = True
         self._draw()
         return held
+
+    def forget(self, stream: str) -> None:
+        """Hold none of its columns any more: it begins anew."""
+        self._galleries[stream] = Gallery(self._index[stream], frames=self._frames)
 
     def picture(self, picture: Picture, *, sent_ns: int) -> None:
         """Hold columns and show them to the subscribers that want them."""

@@ -113,7 +113,7 @@ class RowTrack:
         """Whether a row of `frame` belongs to the open group, or there is none."""
         return self.open is None or frame == self.open.next_frame
 
-    def add(self, frame: int, row: F32, *, seq: int, captured_ns: int, decided_ns: int) -> RowSlice:
+    def add(self, frame: int, row: F32, *, seq: int, captured_ns: int, decided_ns: int) -> None:
         """Keep a row: (classes, ) float32, copied. Closes the group with its last frame."""
         group = self.open
         if group is None:
@@ -128,7 +128,13 @@ class RowTrack:
         self._rows += 1
         while self._rows > self._max_rows and len(self._groups) > 1:
             self._forget()
-        return RowSlice(place_of(seq), group, index, index + 1)
+
+    @property
+    def newest_part(self) -> RowSlice:
+        """The row that was added last."""
+        group = self._groups[-1]
+        end = len(group.seqs)
+        return RowSlice(place_of(group.seqs[-1]), group, end - 1, end)
 
     def relabel(self, columns: Sequence[int | None]) -> None:
         """Rows have other columns from now on: for each the one that it was, None where it is new.

@@ -25,6 +25,8 @@ class ReplayRing:
         self.tracks: dict[tuple[str, str, bool], RowTrack] = {}
         self.items = Items()
         self.max_rows = seconds * FRAMES_PER_SECOND
+        self.counted = True
+        """Whether each number is a thing that was published, so that a hole tells how many are missing."""
         self._stream_index = {name: i for i, name in enumerate(streams)}
         self._pack_index = {name: i for i, name in enumerate(packs)}
 
@@ -73,7 +75,7 @@ class ReplayRing:
             if isinstance(entry, RowSlice):
                 message = channel.encode(entry, sent_ns=sent_ns)
             elif isinstance(entry, ReplayHole):
-                message = vital(entry.place, _lagged(entry))
+                message = vital(entry.place, _lagged(entry, counted=self.counted))
             else:
                 message = vital(entry.place, _resent(entry.message, sent_ns))
             out.append(message)
@@ -104,12 +106,12 @@ def vital(place: int, message: wire.Message) -> Outgoing:
     return Outgoing(text_frame(wire.encode(message)), place, 0, 0, 0, 0)
 
 
-def _lagged(hole: ReplayHole) -> wire.Lagged:
+def _lagged(hole: ReplayHole, *, counted: bool) -> wire.Lagged:
     return wire.Lagged(
         seq=hole.to_seq,
         from_seq=hole.from_seq,
         to_seq=hole.to_seq,
-        dropped=hole.to_seq - hole.from_seq + 1,
+        dropped=hole.to_seq - hole.from_seq + 1 if counted else None,
         reason="replay",
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.audio.resample import Resampler
+from streamclf.audio.resample import Resampler, framed_rate
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
 from streamclf.engine.embed import Embedder
 from streamclf.errors import SourceError
@@ -17,6 +17,7 @@ MOST_S = 5.0
 KEPT_RATE = 16_000
 _LOUD = 0.7  # of the loudest moment: windows that have nothing so loud are not of the example
 _MOST_ROWS = 12
+_SILENT = 1e-4  # of full scale: -80 dBFS
 
 
 def loud_part(samples: F32, rate: int) -> F32:
@@ -29,6 +30,14 @@ def loud_part(samples: F32, rate: int) -> F32:
     middle = int(np.argmax(np.convolve(power, np.ones(10), "same"))) * frame
     begin = min(max(0, middle - most // 2), len(samples) - most)
     return samples[begin : begin + most]
+
+
+def check_heard(samples: F32, rate: int, what: str = "the sound") -> None:
+    """Raises `SourceError` where (n, ) float32 at `rate` (Hz) is nothing that an example can be made of."""
+    if len(samples) < hop_of(rate):
+        raise SourceError(f"{what} is too short to be taken as an example; give at least 20 ms")
+    if np.abs(samples).max() < _SILENT:
+        raise SourceError(f"{what} is silent all through, so there is nothing to learn; give one with a sound in it")
 
 
 def numbers_of(embedder: Embedder, samples: F32, rate: int) -> F32:
@@ -70,7 +79,8 @@ def decoded(content: bytes, what: str = "the sound") -> tuple[F32, int]:
     if not len(samples):
         raise SourceError(f"{what} is empty; give one that has a sound in it")
     mono: F32 = samples.mean(axis=1)
-    return mono, int(rate)
+    framed = framed_rate(int(rate))
+    return (mono if framed == rate else Resampler(rate, framed).push(mono, last=True)), framed
 
 
 def read_sound(path: Path) -> tuple[F32, int]:

@@ -91,9 +91,20 @@ class Tutor:
                 )
             example = self._example(connection, lesson, host, now_ns)
             name = lesson.name or (before.name if before else lesson.label.replace("_", " ").capitalize())
-            some = [*taught.examples(connection, [lesson.label]), example]
+            some = taught.examples(connection, [lesson.label])
+            again = next((one for one in some if _same(one, example)), None)
+            if again is not None:  # what is said of it last counts
+                example = replace(example, id=again.id)
+                some = [one for one in some if one is not again]
+            some = [*some, example]
+            if not any(one.said == "is" for one in some):
+                raise StreamclfError(
+                    f"that is the only example of what '{lesson.label}' is; show another one first, or forget it"
+                )
             made, detail = self._fit(connection, lesson.label, name, host, some, lesson.lately.get(host.name), now_ns)
         count = sum(one.said == "is" for one in some)
+        if again is not None and again.said == example.said:
+            detail = f"that very sound was shown before and counts once{'; ' * bool(detail)}{detail}"
         if not example.sound and not detail:
             detail = "its sound is not kept, so another version of its pack could not learn from it"
         return LearntClass(made, example, count, len(some) - count, detail)
@@ -150,8 +161,7 @@ class Tutor:
         name = before.host if before is not None else lesson.pack
         if not self.hosts:
             raise StreamclfError(
-                "no pack that runs gives embeddings, so nothing can be taught; run everyday or yamnet "
-                "(`streamclf models add everyday` makes one that does)"
+                "no pack that runs gives embeddings, so nothing can be taught; run default, everyday or yamnet too"
             )
         if not name:
             return next(iter(self.hosts.values()))
@@ -176,6 +186,7 @@ class Tutor:
                 pass  # it had to go for want of space; what was heard of it may still be there
         if samples is not None:
             samples = sound.loud_part(samples, rate)
+            sound.check_heard(samples, rate)
             if numbers is None or not len(numbers):
                 numbers = sound.numbers_of(self.embedder(host), samples, rate)
         if (numbers is None or not len(numbers)) and kept is not None:
@@ -268,6 +279,13 @@ class Tutor:
         if host.name not in self._embedders:
             self._embedders[host.name] = Embedder(host.graph)
         return self._embedders[host.name]
+
+
+def _same(one: Example, other: Example) -> bool:
+    """Whether it is the same event, or the same recording."""
+    if one.event or other.event:
+        return one.event == other.event
+    return bool(one.sound) and one.sound == other.sound
 
 
 def _unlike(lately: F32, examples: Sequence[F32]) -> np.ndarray:

@@ -81,7 +81,7 @@ def test_the_list_and_a_page_by_keyboard(
     page.keyboard.press("Enter")
     expect(page.locator(".species-page h2")).to_have_text("Loud")
     expect(page.locator(".species-page")).to_contain_text("How likely it is at your place through the year; now 90")
-    line = str(page.locator(".species-figure .line").get_attribute("points")).split()
+    line = str(page.locator(".charted .line").get_attribute("points")).split()
     assert len(line) == 48
     assert len({point.partition(",")[2] for point in line}) == 2
     tab_to(page, page.locator(".species-best button[aria-label^=Play]"))
@@ -93,11 +93,11 @@ def test_the_list_and_a_page_by_keyboard(
     page.goto(f"http://127.0.0.1:{running.port}/#species/robin")
     page.reload()
     expect(page.locator(".species-page")).to_contain_text("5 events on 5 days")
-    hours = page.locator(".species-figure .bar title")
+    hours = page.locator(".charted .bar title")
     expect(hours).to_have_count(1)
     expect(hours).to_have_text("12:00 to 13:00: 5 events")
-    expect(page.locator(".species-figure .day-1")).to_have_count(5)
-    expect(page.locator(".species-figure .line")).to_have_count(0)  # its pack knows of no place
+    expect(page.locator(".charted .day-1")).to_have_count(5)
+    expect(page.locator(".charted .line")).to_have_count(0)  # its pack knows of no place
     assert page.locator(".species-best li span").first.inner_text().endswith("64\xa0%")
     tab_to(page, page.get_by_role("button", name="All of its events"))
     page.keyboard.press("Enter")

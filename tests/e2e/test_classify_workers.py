@@ -49,7 +49,8 @@ def test_results_are_those_of_one_process_in_the_order_of_the_files(tmp_path: Pa
 
 def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWish) -> None:
     files = [
-        FileAsked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((300, 1, 1))
+        FileAsked(os.fsencode(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav")
+        for at, seconds in enumerate((300, 1, 1))
     ]
     killed: list[int] = []
 
@@ -67,7 +68,7 @@ def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWi
 
 def test_a_long_file_holds_back_others_and_all_are_given_in_the_end(tmp_path: Path, wish: FileWish) -> None:
     long, short = noise(tmp_path / "long.wav", 100), noise(tmp_path / "short.wav", 0.1)
-    files = [FileAsked(str(path), f"{at}.wav") for at, path in enumerate([long, *[short] * 20])]
+    files = [FileAsked(os.fsencode(path), f"{at}.wav") for at, path in enumerate([long, *[short] * 20])]
     with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
         found = [one.stream for one in workers.heard(files) if isinstance(one, Heard)]
     assert found == [asked.name for asked in files]
@@ -89,7 +90,8 @@ def test_rows_that_wait_for_their_turn_are_bounded(
     """The first file is the longest; who hears the others stands still until it is done."""
     monkeypatch.setattr("streamclf.commands.workers._HELD_BYTES", 1)
     files = [
-        FileAsked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((60, 9, 9))
+        FileAsked(os.fsencode(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav")
+        for at, seconds in enumerate((60, 9, 9))
     ]
     held: list[int] = []
     with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
@@ -103,7 +105,8 @@ def test_rows_that_wait_for_their_turn_are_bounded(
 
 def test_rows_of_files_apart_wait_for_nobody(tmp_path: Path, wish: FileWish) -> None:
     files = [
-        FileAsked(str(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav") for at, seconds in enumerate((90, 1, 1))
+        FileAsked(os.fsencode(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav")
+        for at, seconds in enumerate((90, 1, 1))
     ]
     with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
         found = [

@@ -273,3 +273,37 @@ def test_what_was_taught_is_a_pack_and_its_examples_are_a_folder(house: Path, tm
         cli(house, "teach", "export", str(tmp_path / form), "--as", form)
         (label,) = (tmp_path / form / "kettle").glob(ending)
         assert "kettle" in label.read_text()
+
+
+def test_recordings_of_every_kind_are_learnt_from_and_what_is_none_is_named(house: Path) -> None:
+    clips = house.parent / "clips"
+    clips.mkdir()
+    low = tone(LOW, 0.6)
+    for name, rate in (("a.wav", 11_025), ("b.flac", 44_100), ("c.mp3", 48_000)):
+        soundfile.write(clips / name, np.interp(np.arange(0, len(low), RATE / rate), np.arange(len(low)), low), rate)
+    assert cli(house, "teach", "kettle", "--clips", str(clips)).splitlines()[-1].startswith("kettle: 3 examples")
+    assert "shown before" in cli(house, "teach", "kettle", "--clips", str(clips / "b.flac"))
+    soundfile.write(clips / "d.wav", np.zeros(RATE), RATE)
+    soundfile.write(clips / "e.wav", low[:100], RATE)
+    (clips / "f.wav").write_text("no sound")
+
+    done = run_cli("teach", "kettle", "--clips", str(clips), home=house.parent, env=settings(house))
+
+    assert done.returncode == 1
+    assert "d.wav is silent" in done.stderr
+    assert "e.wav is too short" in done.stderr
+    assert "f.wav is no sound" in done.stderr
+    assert "3 of 6 recordings were not learnt from" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(cli(house, "teach", "show", "kettle").splitlines()) == 4
+
+
+def test_what_is_said_last_of_a_sound_counts(house: Path) -> None:
+    low = str(house.parent / "low.wav")
+    cli(house, "teach", "kettle", "--clips", low)
+    refused = run_cli("teach", "kettle", "--not", "--clips", low, home=house.parent, env=settings(house))
+    assert refused.returncode == 1
+    assert "the only example of what 'kettle' is" in refused.stderr
+    soundfile.write(house.parent / "high.wav", tone(HIGH, 0.6), RATE)
+    cli(house, "teach", "kettle", "--clips", str(house.parent / "high.wav"))
+    assert "1 example, 1 of what it is not" in cli(house, "teach", "kettle", "--not", "--clips", low)

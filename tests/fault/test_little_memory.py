@@ -52,13 +52,14 @@ def test_the_daemon_listens_and_serves(tmp_path: Path, sound: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("mib", [140, 220, 260])
+@pytest.mark.parametrize("mib", [140, 157, 200, 274, 290, 310, 330])
 def test_where_it_is_too_little_a_sentence_is_all_that_is_said(tmp_path: Path, sound: Path, mib: int) -> None:
-    """It ends while libraries are loaded, while packs are, while threads are begun, and while they are to be ended."""
+    """It ends while libraries are loaded or before the first thread: a library in C++ that finds no room just ends."""
     done = ran(
         tmp_path, "run", "--source", f"file:{sound}", "--port", "0", "--no-store", "--until-end", limit=mib * MIB
     )  # fmt: skip
     assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 1), done.stderr
     if mib < 200 or done.returncode:  # more may be enough, with other versions of the libraries
-        assert done.returncode == 1, done.stderr
+        assert done.returncode == 1
         assert "raise its limits" in done.stderr.splitlines()[-1]

@@ -26,17 +26,22 @@ _SHIM = '#!/bin/sh\nexec "{python}" -m streamclf "$@"\n'
 
 @dataclass
 class Home:
-    """A person's home folder. given: what stands in place of a word of the documents here, such as an address."""
+    """A person's home folder.
+
+    given: what stands in place of a word of the documents here, such as an address. limit_s: of a command, on a machine
+    that is busy.
+    """
 
     folder: Path
     port: int
     env: dict[str, str]
     given: dict[str, str] = field(default_factory=dict)
     daemons: list[Daemon] = field(default_factory=list)
+    limit_s: float = LIMIT_S
 
     def put(self, path: str, text: str) -> Path:
-        """Write a file as a person does, `~` being this home."""
-        where = self.folder / path.removeprefix("~/")
+        """Write a file as a person does, `~` being this home; what belongs into `/etc` lands below it, too."""
+        where = self.folder / path.removeprefix("~/").lstrip("/")
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_text(text)
         return where
@@ -51,7 +56,7 @@ class Home:
         """A command to its end, in a real shell, with the exit code that is expected; all that it printed."""
         done = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=LIMIT_S, check=False,
+            text=True, timeout=self.limit_s, check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert done.returncode == code, f"{line} ended with {done.returncode}:\n{said}"
@@ -120,7 +125,8 @@ class Script:
             return ""
         if until:
             return self.home.first_with(until, line)
-        assert not line.startswith(_ENDLESS) or "--until-end" in line, f"{line} never ends: say until when"
+        ends = "--until-end" in line or line.startswith("python3 -m venv")
+        assert ends or not line.startswith(_ENDLESS), f"{line} never ends: say until when"
         return self.home.type(line)
 
     def skip(self) -> str:

@@ -55,7 +55,7 @@ def _make(folder: Path) -> None:
         for name in NAMES:
             done = _run([sys.executable, "-m", "streamclf", "models", "add", name], {"STREAMCLF_MODELS": str(packs)})
             if done.returncode:
-                if not _registry_answers(Path(making)):
+                if not registry_answers(Path(making)):
                     raise PacksUnavailableError("no package registry in reach, and the model packs come from there")
                 raise RuntimeError(f"`streamclf models add {name}` failed: {done.stderr.strip()}")
         if not _complete(packs):
@@ -64,7 +64,8 @@ def _make(folder: Path) -> None:
         packs.rename(folder)
 
 
-def _registry_answers(scratch: Path) -> bool:
+def registry_answers(scratch: Path) -> bool:
+    """Whether pip gets a small package. scratch: a folder for it."""
     probe = [sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--no-deps", "--dest", str(scratch)]
     return _run([*probe, "packaging"], {}).returncode == 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.audio.ring import Ring
-from streamclf.audio.wake import Wake
+from streamclf.audio.wake import Halt, Wake
 from streamclf.clock import FRAME_MS
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.calls import EngineCalls
@@ -72,7 +72,7 @@ class World(Machine):
             self.calls.call(partial(list[Output], [status]))
         return True
 
-    def rest(self, stopping: threading.Event, seconds: float) -> None:
+    def rest(self, stopping: Halt, seconds: float) -> None:
         self.go(seconds)
 
     def work(self, sound_s: float, runs: float) -> None:

@@ -8,7 +8,7 @@ from websockets.datastructures import Headers
 from streamclf.errors import ConfigError
 from streamclf.serve.http.access import Access, Refusal, ServerSettings, check_bind
 from streamclf.serve.http.tokens import TOGETHER, TRIES
-from streamclf.serve.roles import Role
+from streamclf.serve.roles import Caller, Role
 
 TOKEN = "0123456789abcdef"
 TOKENS = {Role.ADMIN: TOKEN, Role.AUDIO: "audio-0123456789", Role.LABELS: "labels-0123456789"}
@@ -22,8 +22,8 @@ def shown(**headers: str) -> Headers:
     return Headers({"Host": "127.0.0.1:8765", **given})
 
 
-def role_of(headers: Headers, query: list[str]) -> Role | Refusal:
-    return Access(SETTINGS).role_of(headers, query, peer="127.0.0.1", socket=False)
+def caller_of(headers: Headers, query: list[str]) -> Caller | Refusal:
+    return Access(SETTINGS).caller_of(headers, query, peer="127.0.0.1", socket=False)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_token_may_come_in_three_ways_and_says_the_role(
     token = TOKENS[role]
     filled = shown(**{name: value.format(token) for name, value in headers.items()})
 
-    assert role_of(filled, [value.format(token) for value in query]) is role
+    assert caller_of(filled, [value.format(token) for value in query]) == Caller(role)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_token_may_come_in_three_ways_and_says_the_role(
     ],
 )
 def test_anything_else_is_refused(headers: dict[str, str], query: list[str], reason: str) -> None:
-    refusal = role_of(shown(**headers), query)
+    refusal = caller_of(shown(**headers), query)
 
     assert isinstance(refusal, Refusal)
     assert refusal.reason == reason
@@ -133,7 +133,7 @@ def test_anything_else_is_refused(headers: dict[str, str], query: list[str], rea
 
 
 def test_without_a_token_set_everybody_is_admin() -> None:
-    assert Access(ServerSettings()).role_of(shown(), peer="127.0.0.1", socket=True) is Role.ADMIN
+    assert Access(ServerSettings()).caller_of(shown(), peer="127.0.0.1", socket=True) == Caller(Role.ADMIN)
 
 
 @pytest.mark.parametrize(
@@ -156,61 +156,62 @@ def test_without_a_token_set_everybody_is_admin() -> None:
 )
 def test_a_login_counts_only_where_our_own_page_shows_it(headers: dict[str, str], socket: bool, reason: str) -> None:
     access = Access(SETTINGS)
-    cookie = access.login(Role.AUDIO, secure=False).partition(";")[0]
+    cookie = access.login(Caller(Role.AUDIO), secure=False).partition(";")[0]
 
-    answer = access.role_of(shown(Cookie=f"a=b; {cookie}", **headers), peer="127.0.0.1", socket=socket)
+    answer = access.caller_of(shown(Cookie=f"a=b; {cookie}", **headers), peer="127.0.0.1", socket=socket)
 
     assert (answer.reason if isinstance(answer, Refusal) else "") == reason
-    assert reason or answer is Role.AUDIO
+    assert reason or answer == Caller(Role.AUDIO)
 
 
 def test_a_token_that_is_shown_decides_before_a_login() -> None:
     access = Access(SETTINGS)
-    cookie = access.login(Role.ADMIN, secure=False).partition(";")[0]
+    cookie = access.login(Caller(Role.ADMIN), secure=False).partition(";")[0]
     labels, wrong = f"Bearer {TOKENS[Role.LABELS]}", "Bearer wrong-token"
 
     answers = [
-        access.role_of(shown(Cookie=cookie, Authorization=value), peer="::1", socket=False) for value in (labels, wrong)
+        access.caller_of(shown(Cookie=cookie, Authorization=value), peer="::1", socket=False)
+        for value in (labels, wrong)
     ]
 
-    assert answers == [Role.LABELS, Refusal("token", "a wrong token was given")]
+    assert answers == [Caller(Role.LABELS), Refusal("token", "a wrong token was given")]
 
 
 def test_a_login_ends_with_its_token_and_says_so() -> None:
-    cookie = Access(SETTINGS).login(Role.AUDIO, secure=False).partition(";")[0]
+    cookie = Access(SETTINGS).login(Caller(Role.AUDIO), secure=False).partition(";")[0]
     changed = Access(replace(SETTINGS, audio_token="another-audio-token"))
     gone = Access(replace(SETTINGS, audio_token=None))
     admins = Access(replace(SETTINGS, token="another-admin-token"))
 
-    answers = [access.role_of(shown(Cookie=cookie), peer="::1", socket=False) for access in (changed, gone, admins)]
+    answers = [access.caller_of(shown(Cookie=cookie), peer="::1", socket=False) for access in (changed, gone, admins)]
 
     assert [isinstance(answer, Refusal) and answer.reason for answer in answers] == ["stale", "stale", False]
     assert "the token was changed" in str(answers[0])
-    assert answers[2] is Role.AUDIO
+    assert answers[2] == Caller(Role.AUDIO)
 
 
 def test_the_best_of_several_logins_counts() -> None:
     access = Access(SETTINGS)
-    good = [access.login(role, secure=False).partition(";")[0] for role in (Role.LABELS, Role.ADMIN)]
+    good = [access.login(Caller(role), secure=False).partition(";")[0] for role in (Role.LABELS, Role.ADMIN)]
     headers = shown(Cookie="; ".join(["streamclf-8765=admin.99999999999." + "0" * 64, *good]))
 
-    assert access.role_of(headers, peer="::1", socket=False) is Role.ADMIN
+    assert access.caller_of(headers, peer="::1", socket=False) == Caller(Role.ADMIN)
 
 
 def test_who_tries_too_many_tokens_has_to_wait_even_with_a_right_one() -> None:
     access = Access(SETTINGS)
     wrong, right = shown(Authorization="Bearer wrong-token"), shown(Authorization=f"Bearer {TOKEN}")
     for _ in range(TRIES):
-        access.role_of(wrong, peer="10.0.0.1", socket=False)
+        access.caller_of(wrong, peer="10.0.0.1", socket=False)
 
-    waiting = access.role_of(right, peer="10.0.0.1", socket=False)
-    cookie = access.login(Role.LABELS, secure=False).partition(";")[0]
+    waiting = access.caller_of(right, peer="10.0.0.1", socket=False)
+    cookie = access.login(Caller(Role.LABELS), secure=False).partition(";")[0]
 
     assert isinstance(waiting, Refusal)
     assert waiting.reason == "wait"
     assert "from 10.0.0.1; try again in " in waiting.text
-    assert access.role_of(right, peer="10.0.0.2", socket=False) is Role.ADMIN
-    assert access.role_of(shown(Cookie=cookie), peer="10.0.0.1", socket=False) is Role.LABELS
+    assert access.caller_of(right, peer="10.0.0.2", socket=False) == Caller(Role.ADMIN)
+    assert access.caller_of(shown(Cookie=cookie), peer="10.0.0.1", socket=False) == Caller(Role.LABELS)
 
 
 @pytest.mark.parametrize(
@@ -226,15 +227,15 @@ def test_tries_are_counted_for_whom_a_proxy_of_this_machine_names(peer: str, cha
     """same: another client of that peer, or another address of its network, has to wait as well."""
     access = Access(SETTINGS)
     for _ in range(TRIES):
-        access.role_of(shown(Authorization="Bearer wrong-token", X_Forwarded_For=chain), peer=peer, socket=False)
+        access.caller_of(shown(Authorization="Bearer wrong-token", X_Forwarded_For=chain), peer=peer, socket=False)
 
     other = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For="192.0.2.10" if chain else "")
     neighbour = peer.replace("::1", "::2")
-    waits = isinstance(access.role_of(other, peer=neighbour, socket=False), Refusal)
+    waits = isinstance(access.caller_of(other, peer=neighbour, socket=False), Refusal)
 
     if chain == "no address":
         other = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For=chain)
-        waits = isinstance(access.role_of(other, peer=peer, socket=False), Refusal)
+        waits = isinstance(access.caller_of(other, peer=peer, socket=False), Refusal)
     assert waits == same
 
 
@@ -246,7 +247,7 @@ def named(number: int) -> str:
 def test_a_program_of_this_machine_that_makes_up_clients_runs_out_of_tries(peers: list[str]) -> None:
     access = Access(SETTINGS)
     refused = [
-        access.role_of(
+        access.caller_of(
             shown(Authorization="Bearer wrong-token", X_Forwarded_For=named(number)),
             peer=peers[number % len(peers)],
             socket=False,
@@ -255,15 +256,15 @@ def test_a_program_of_this_machine_that_makes_up_clients_runs_out_of_tries(peers
     ]
     reasons = [refusal.reason for refusal in refused if isinstance(refusal, Refusal)]
     right = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For="198.51.100.1")
-    waiting = access.role_of(right, peer="127.0.0.1", socket=False)
-    cookie = access.login(Role.LABELS, secure=False).partition(";")[0]
+    waiting = access.caller_of(right, peer="127.0.0.1", socket=False)
+    cookie = access.login(Caller(Role.LABELS), secure=False).partition(";")[0]
 
     assert reasons.count("token") <= TRIES * TOGETHER + 1  # one more may be due on a slow machine
     assert isinstance(waiting, Refusal)
     assert "came from this machine or through its proxy; try again in " in waiting.text
     # who does not come through this machine, and who is logged in, is not held up
-    assert access.role_of(right, peer="10.0.0.1", socket=False) is Role.ADMIN
-    assert access.role_of(shown(Cookie=cookie), peer="127.0.0.1", socket=False) is Role.LABELS
+    assert access.caller_of(right, peer="10.0.0.1", socket=False) == Caller(Role.ADMIN)
+    assert access.caller_of(shown(Cookie=cookie), peer="127.0.0.1", socket=False) == Caller(Role.LABELS)
 
 
 @pytest.mark.parametrize(
@@ -281,10 +282,12 @@ def test_a_program_of_this_machine_that_makes_up_clients_runs_out_of_tries(peers
 def test_other_names_of_the_same_sender_are_no_further_tries(first: tuple[str, str], second: tuple[str, str]) -> None:
     access = Access(SETTINGS)
     for _ in range(TRIES):
-        access.role_of(shown(Authorization="Bearer wrong-token", X_Forwarded_For=first[1]), peer=first[0], socket=False)
+        access.caller_of(
+            shown(Authorization="Bearer wrong-token", X_Forwarded_For=first[1]), peer=first[0], socket=False
+        )
 
     right = shown(Authorization=f"Bearer {TOKEN}", X_Forwarded_For=second[1])
-    assert isinstance(access.role_of(right, peer=second[0], socket=False), Refusal)
+    assert isinstance(access.caller_of(right, peer=second[0], socket=False), Refusal)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.1.5", "birds.local"])
@@ -304,10 +307,10 @@ def test_who_comes_through_the_proxy_that_lets_people_in_is_admin() -> None:
     access = Access(replace(SETTINGS, host="0.0.0.0", behind="172.30.32.2"))
 
     for peer, role in (("172.30.32.2", Role.ADMIN), ("::ffff:172.30.32.2", Role.ADMIN)):
-        assert access.role_of(shown(), [], peer=peer, socket=True) is role
+        assert access.caller_of(shown(), [], peer=peer, socket=True) == Caller(role)
         assert access.check_host(["homeassistant.local:8123"], peer=peer) is None
     for peer in ("172.30.32.3", "127.0.0.1", ""):
-        refused = access.role_of(shown(X_Forwarded_For="172.30.32.2"), [], peer=peer, socket=True)
+        refused = access.caller_of(shown(X_Forwarded_For="172.30.32.2"), [], peer=peer, socket=True)
         assert isinstance(refused, Refusal)
         assert access.check_host(["homeassistant.local:8123"], peer=peer) is not None
     # a page of another site is no page of ours there either

@@ -166,3 +166,78 @@ def test_an_annotation_beyond_the_end_is_left_out_alone() -> None:
     assert within(recording, 59.5) == (recording, [])
     with pytest.raises(SourceError, match="check that they belong to it"):
         within(recording, 0.5)
+
+
+STUDIO = '[{"start": 1.1, "end": 2.0, "labels": ["bird"]}, {"start": 2.5, "end": 3.5, "labels": ["bird"]}]'
+UPLOADED = "/data/upload/7/0a1b2c3d-rec.wav"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rec.txt", "1.1\t2.0\tbird\n2.5\t3.5\tbird\n".encode("utf-16")),
+        ("rec.txt", "1.1\t2.0\tbird\n2.5\t3.5\tbird\n".encode("utf-16-le")),
+        ("rec.csv", b"\xef\xbb\xbfsep=;\r\nonset;offset;label\r\n1,1;2,0;bird\r\n2,5;3,5;bird\r\n"),
+        ("rec.csv", b"onset,offset,label\n0:01.1,00:02,bird\n0:00:02.5,3.5,bird\n"),
+        ("rec.txt", b"00:01.1\t00:02,0\tbird\n00:02.5\t00:03.5\tbird\n"),
+        ("rec.txt", b"1.1   2.0  bird\n2.5 3.5 bird\n"),
+        ("REC.TXT", b"1.1\t2.0\tbird\n2.5\t3.5\tbird\n"),
+        ("rec.BirdNET.results.txt", b"1.1\t2.0\tbird\t0.9\n2.5\t3.5\tbird\t0.8\n"),
+        ("all.txt", (RAVEN + "Begin Path\tAnnotation\n1\tS\t1\t1.1\t2\t0\t1\tC:\\x\\rec.wav\tbird\n"
+                     "2\tS\t1\t2.5\t3.5\t0\t1\tC:\\x\\rec.wav\tbird\n").encode()),
+        ("onehot.csv", b"file,start_time,end_time,bird,cat\nrec.wav,1.1,2,1,0\nrec.wav,2.5,3.5,1,0\nrec.wav,5,6,0,0\n"),
+        ("min.json", f'[{{"audio": "{UPLOADED}", "label": {STUDIO}}}]'.encode()),
+        ("whole.json", (b'[{"data": {"clip": "/data/local-files/?d=x/rec.wav"}, "annotations": [{"result": ['
+                        b'{"type": "labels", "value": {"start": 1.1, "end": 2.0, "labels": ["bird"]}},'
+                        b'{"type": "labels", "value": {"start": 2.5, "end": 3.5, "labels": ["bird"]}}]}]}]')),
+        ("min.csv", 'audio,id,label\n{},1,"{}"\n'.format(UPLOADED, STUDIO.replace('"', '""')).encode()),
+    ],
+)  # fmt: skip
+def test_tables_as_other_programs_and_systems_write_them(tmp_path: Path, name: str, text: bytes) -> None:
+    (tmp_path / name).write_bytes(text)
+
+    spans, problems = read(tmp_path, {"rec.wav": ""})
+
+    assert (spans, problems) == ({"rec.wav": BIRD}, [])
+
+
+def test_a_name_in_two_signs_as_a_mac_writes_it_is_the_same_name(tmp_path: Path) -> None:
+    spans, problems = read(tmp_path, {"tu\u0308r.csv": "onset,offset,label\n1.1,2,bird\n", "t\u00fcr.wav": ""})
+    (tmp_path / "more").mkdir()
+    (tmp_path / "tu\u0308r.csv").unlink()
+    named, _ = read(tmp_path, {"all.csv": "file,onset,offset,label\nTu\u0308r.flac,1.1,2,bird\n"})
+
+    assert spans == named == {"t\u00fcr.wav": BIRD[:1]}
+    assert problems == []
+
+
+def test_text_of_another_encoding_is_read_and_told(tmp_path: Path) -> None:
+    (tmp_path / "rec.csv").write_bytes("onset,offset,label\n1,2,Mönch\n".encode("latin-1"))
+
+    spans, problems = read(tmp_path, {"rec.wav": ""})
+
+    assert spans == {"rec.wav": (Span(1, 2, "Mönch"),)}
+    assert problems == ["rec.csv: it is not UTF-8 text; it was read as Windows-1252 (Latin-1), so look at its labels"]
+
+
+def test_clips_of_urbansound_have_no_times_of_their_own_and_stay_with_their_source(tmp_path: Path) -> None:
+    table = "slice_file_name,fsID,start,end,salience,fold,classID,class\n7-3.wav,7,60.5,64.5,1,2,3,dog_bark\n"
+    recordings, problems = read_data(folder_of(tmp_path, {"fold2/7-3.wav": "", "metadata.csv": table}))
+
+    assert [(r.labels, r.spans, r.fold, r.source) for r in recordings] == [(("dog_bark",), None, 2, "7")]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"rec.TextGrid": "x"}, r"rec\.TextGrid beside it is not\); save them as CSV with onset, offset and label"),
+        ({"rec.csv": "PK\x03\x04x"}, "it is a spreadsheet's own file or an archive, not text; save it as CSV"),
+        ({"all.csv": "a,b\n1,2\n"}, r"none of its columns \(a, b\) is a label"),
+        ({"rec.txt": "-0.1\t1\tbird\n"}, "line 1 begins at -0.1 s, which is before its recording"),
+        ({"tasks_label.json": "[1]"}, "a list of tasks is expected"),
+    ],
+)
+def test_what_is_not_read_is_named_first_with_what_to_do(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    with pytest.raises(StreamclfError, match=said):
+        read(tmp_path, {"rec.wav": "", **files})

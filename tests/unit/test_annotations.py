@@ -9,7 +9,8 @@ import pytest
 from streamclf.commands.formats import events_audacity, events_csv, events_raven
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.data.annotations import Recording, Span, read_data, split_by_source
-from streamclf.train.data.labelfiles import LabelFileError, read_rows
+from streamclf.train.data.labelfiles import read_rows
+from streamclf.train.data.tabletext import LabelFileError
 from streamclf.types import Event, Stage
 
 SPANS = (Span(0.5, 1.25, "bark"), Span(2.0, 3.0, "siren"))
@@ -132,7 +133,7 @@ def test_an_empty_file_of_annotations_is_a_recording_without_events(tmp_path: Pa
     [
         ("a.csv", "onset,offset,label\n1.0,0.5,bark\n", "line 2 ends at 0.5 s, which must be after its onset at 1 s"),
         ("a.csv", "onset,offset,label\n1.0,1.0,bark\n", "line 2 ends at 1 s"),
-        ("a.csv", "onset,offset,label\n-1.0,1.0,bark\n", "line 2 ends at 1 s, which must be after its onset at -1 s"),
+        ("a.csv", "onset,offset,label\n-1.0,1.0,bark\n", "line 2 begins at -1 s, which is before its recording"),
         ("a.csv", "onset,offset,label\nsoon,1.0,bark\n", "line 2 has 'soon' where a time is expected"),
         ("a.csv", "onset,offset,label\nnan,1.0,bark\n", "line 2 has 'nan' where a time is expected"),
         ("a.csv", "onset,offset,label\n0,1.0,  \n", "line 2 has no label"),
@@ -140,7 +141,7 @@ def test_an_empty_file_of_annotations_is_a_recording_without_events(tmp_path: Pa
         ("a.csv", "onset,label\n0,bark\n", "give an onset but no offset"),
         ("a.csv", "onset,offset,colour\n0,1,bark\n", "none of its columns (onset, offset, colour) is a label"),
         ("a.csv", "label\nbark\n", "labels without onset and offset"),
-        ("a.csv", b"onset,offset,label\n0,1,\xe4\n", "not UTF-8 text"),
+        ("a.csv", b"onset,offset,label\n0,1,\x81\n", "not UTF-8 text"),
         ("a.txt", "0.5\n", "line 1 is not `onset TAB offset TAB label`"),
         ("a.rttm", "SPEAKER a 1 0.5\n", "line 1 has 4 of the 8"),
         ("a.tsv", "file\tonset\toffset\tlabel\nb.wav\t0\t1\tx\nc.wav\t0\t1\tx\n", "not of a.wav"),

@@ -262,3 +262,19 @@ def test_a_recording_of_which_nothing_is_read_is_named_as_one_that_could_not_be(
     assert done.exit_code == 1
     assert f"{broken} holds no sound that can be read" in done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_name_that_is_not_utf8_is_heard_and_written_out(tmp_path: Path, pack: Path, jobs: str) -> None:
+    bursts(tmp_path / "plain.wav")
+    for stem in (b"bad\xff", b"text\xfe"):
+        os.rename(bursts(tmp_path / "x.wav"), os.fsencode(tmp_path) + b"/" + stem + b".wav")
+    files = sorted(tmp_path.glob("*.wav"))
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/text\xfe.wav")).write_text("hello")
+
+    done = CliRunner().invoke(classify, ["--model", str(pack), "--jobs", jobs, "--summary", *map(str, files)])
+
+    assert {json.loads(line)["stream"] for line in done.stdout.splitlines()} == {"plain.wav", "bad\\xff.wav"}
+    assert "text\\xfe.wav is not audio" in done.stderr
+    assert isinstance(done.exception, Exception)
+    assert "1 of 3 files could not be read" in str(done.exception)

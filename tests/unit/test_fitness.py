@@ -52,7 +52,7 @@ def test_each_fault_is_told_after_ten_seconds_and_ends_after_ten_good_ones(
     bad = bad.astype(np.float32)
 
     assert hear(fitness, *[room()] * 10) == []
-    assert hear(fitness, *[bad] * 7) == [], "a fault of a few seconds is none"
+    assert hear(fitness, *[bad] * 6) == [], "a fault of a few seconds is none"
     (found,) = hear(fitness, *[bad] * 3)
     assert found.kind == kind
     assert found.to_do

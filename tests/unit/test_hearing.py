@@ -94,6 +94,40 @@ def test_a_client_that_connects_and_sends_nothing_is_stalled_and_one_that_has_no
     assert mic.states == [StreamState.STALLED]
 
 
+def test_what_gathered_before_it_could_be_read_does_not_hide_that_nothing_comes() -> None:
+    mic = line()
+    mic.written = round(3.3 * RATE)  # a station sends seconds at once
+    mic.go(LOOK_S)
+    stopped_s = mic.now_s
+    mic.go(5, sound=False)
+    assert mic.states == [StreamState.STALLED]
+    assert mic.told[0][0] - stopped_s <= 1.0
+
+
+@pytest.mark.parametrize("block_s", [LOOK_S, 1.0, 2.0])
+def test_sound_that_comes_more_slowly_than_time_goes_by_is_told_as_long_as_it_does(block_s: float) -> None:
+    mic = line()
+    mic.go(20, block_s=block_s)
+    assert not mic.ear.slow
+    for _ in range(int(10 / block_s)):  # half of the pace
+        mic.go(block_s, block_s=block_s)
+        mic.go(block_s, sound=False)
+    assert mic.ear.slow
+    mic.go(20, block_s=block_s)
+    assert not mic.ear.slow
+
+
+def test_a_hole_that_is_told_is_no_slowness() -> None:
+    mic = line()
+    mic.go(20)
+    for _ in range(5):
+        mic.go(0.4, sound=False)
+        mic.written += round(0.4 * RATE)
+        mic.lost += round(0.4 * RATE)
+        mic.go(4)
+        assert not mic.ear.slow
+
+
 @pytest.mark.parametrize("block_s", [0.5, 1.0, 2.0])
 def test_long_blocks_are_no_stall(block_s: float) -> None:
     mic = line()

@@ -1,13 +1,15 @@
 """Imports point one way, and what is quarantined stays where it belongs."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 import streamclf
-from tests.support.imports import faults, modules
+from tests.support.imports import LEVELS, TRAIN, faults, modules
 
 PACKAGE = Path(streamclf.__file__).parent
+DESIGN = PACKAGE.parent / "docs" / "design"
 GROUND = ("errors.py", "clock.py", "types.py")
 
 
@@ -32,6 +34,8 @@ def test_every_import_of_the_package_is_allowed() -> None:
         ("model/pack.py", "if True:\n    from streamclf.engine.engine import Engine"),
         ("engine/engine.py", "import importlib\nimportlib.import_module('streamclf.serve.hub')"),
         ("serve/hub.py", "from streamclf.daemon.main import main"),
+        ("serve/hub.py", "from streamclf.serve.http.route import Route"),
+        ("serve/http/history.py", "from streamclf.serve.fanout import kept"),
         ("client/client.py", "from streamclf.cli import main"),
         ("store/events.py", "from streamclf.alerts.rules.book import Rule"),
         ("garage/car.py", "from streamclf.errors import StreamclfError"),
@@ -81,6 +85,7 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
     ("path", "source"),
     [
         ("engine/engine.py", "from streamclf.model.pack import Pack\nfrom streamclf.engine.batch import Batch"),
+        ("serve/fanout/kept.py", "from streamclf.serve.http.route import Route\nfrom streamclf.serve.hub import Hub"),
         ("cli.py", "from streamclf import __version__, daemon\nfrom streamclf.commands.listen import listen"),
         ("audio/sources/file.py", "from ..ring import Ring\nfrom ...clock import StreamClock\nimport threading, time"),
         ("commands/train.py", "def f():\n    from streamclf.train.fit import fit"),
@@ -95,3 +100,13 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
 )
 def test_an_allowed_import_is_let_through(path: str, source: str) -> None:
     assert faults(path, source) == []
+
+
+def test_the_design_names_every_room_from_the_ground_up() -> None:
+    rows = re.findall(r"^\| `([a-z_ /]+)`", (DESIGN / "index.md").read_text("utf-8"), re.MULTILINE)
+    told = [name.rstrip("/") for row in rows for name in row.split()]
+    unfolded = {"", "cli", "__main__"}  # the package itself and its command line
+    assert set(LEVELS) - unfolded <= set(told)
+    floors = [LEVELS[name] for name in told if name in LEVELS]
+    assert floors == sorted(floors)
+    assert set(told) - set(LEVELS) == {TRAIN, "web"}

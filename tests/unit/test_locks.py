@@ -16,6 +16,7 @@ LOCKS = REPOSITORY / "tools" / "locks"
 NAMES = sorted(path.stem for path in LOCKS.glob("*.txt") if path.stem != "left-out")
 # which extras of pyproject.toml each environment holds
 EXTRAS = {"run": (), "unit": ("unit",), "test": ("dev", "train")}
+SERVERS = {"nvidia-pytriton"}  # a Triton to test with, no build of torch
 UNLOCKED = {"streamclf", "torch"}  # ourselves, and what tools/lib.sh pins by its version alone
 MACHINES = [
     {"python_version": minor, "python_full_version": f"{minor}.1", "platform_machine": machine, "sys_platform": "linux"}
@@ -95,7 +96,7 @@ def test_every_range_of_pyproject_holds_exactly_one_locked_version(name: str, ma
 
 
 def test_environments_agree_with_the_one_that_is_tested() -> None:
-    assert {"build", "cpu", "gpu", "run", "test", "unit", "uv"} == set(NAMES)
+    assert {"build", "cpu", "gpu", "run", "test", "triton", "unit", "uv"} == set(NAMES)
     for machine in MACHINES:
         tested = {f"{item.name}{item.specifier}" for item in _on(machine, _locked("test"))}
         for name in ("build", "run", "unit"):
@@ -116,7 +117,9 @@ def test_a_lock_has_hashes_and_names_no_place(name: str) -> None:
 
 def test_torch_is_in_no_lock_and_pinned_once() -> None:
     for name in NAMES:
-        held = {canonicalize_name(item.name) for item in _locked(name)}
+        held = {canonicalize_name(item.name) for item in _locked(name)} - {
+            "nvidia-pytriton"
+        }  # a server, no build of torch
         assert not {held_name for held_name in held if held_name.startswith(("torch", "nvidia", "cuda"))}
     shell = (REPOSITORY / "tools" / "lib.sh").read_text(encoding="utf-8")
     assert len(re.findall(r"torch==[\d.]+", shell)) == 1

@@ -323,7 +323,7 @@ def test_an_mp3_that_does_not_state_its_length_is_heard_to_its_end(
     [
         (lambda n: [n, -n], "cancel each other (antiphase), so that nothing is left of their mix; take one of them"),
         (lambda n: [n, -0.95 * n], "cancel each other (antiphase), so that 32 dB less is left"),
-        (lambda n: [0 * n, n], "channel 1 is silent and makes the mix quieter; take ch=2 alone"),
+        (lambda n: [0 * n, n, 0 * n], "each of the channels 1 and 3 is silent and makes the mix quieter; take one"),
         (lambda n: [n, np.full_like(n, np.nan)], "channel 2 is not a number; the others alone are heard"),
         (lambda n: [n, n], ""),
         (lambda n: [n, np.roll(n, 500)], ""),

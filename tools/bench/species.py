@@ -112,33 +112,40 @@ def trimmed(samples: F32) -> F32:
     return samples[first * FRAME : first * FRAME + 3 * RATE]
 
 
-def onsets(pack: Pack, songs: Sequence[Path], background: Path, most: int) -> None:
-    """Each song by itself, 8 s into the background, which is 40 dB below it."""
-    listener = Hearer(pack, gated=True)
-    under = sound(background, 20.0)
-    errors, decided, heard = [], [], 0
-    for path in songs:
-        if heard == most:
-            break
+def known(pack: Pack, paths: Sequence[Path], most: int) -> list[tuple[F32, int]]:
+    """The first 3 s of the songs that the pack names, and the columns of what it says."""
+    listener, found = Hearer(pack, gated=True), []
+    for path in paths:
         song = trimmed(sound(path, 30.0))
         p, column = best(listener.hear(song)) if len(song) == 3 * RATE else (0.0, 0)
-        if p < 0.9:
-            continue
-        heard += 1
-        song = song * (0.2 / max(1e-6, float(np.abs(song).max())))
-        scene = under * (0.01 * float(np.sqrt(np.square(song).mean()) / np.sqrt(np.square(under).mean())))
+        if p >= 0.9:
+            found.append((song * (0.2 / max(1e-6, float(np.abs(song).max()))), column))
+        if len(found) == most:
+            break
+    return found
+
+
+def onsets(pack: Pack, songs: Sequence[tuple[F32, int]], background: Path, below_db: float) -> None:
+    """Each song by itself, 8 s into the background, which is so far below it."""
+    listener = Hearer(pack, gated=True)
+    under = sound(background, 13.0)
+    under /= float(np.sqrt(np.square(under).mean()))
+    errors, decided = [], []
+    for song, column in songs:
+        scene = under * (10 ** (-below_db / 20) * float(np.sqrt(np.square(song).mean())))
         scene[8 * RATE : 11 * RATE] += song
         events = [one for one in listener.hear(scene) if isinstance(one, Event) and one.label == pack.labels[column].id]
         opened = next((one for one in events if one.stage is Stage.OPEN), None)
         if opened is not None:
             errors.append((opened.onset_frame - 400) * 20)
             decided.append((opened.decided_frame - 400) * 20)
+    told = f"{background.stem}, {below_db:g} dB below: {len(errors)} of {len(songs)} songs told"
     if not errors:
-        print("onsets: no song was told of")
+        print(told)
         return
     size = np.abs(errors)
     print(
-        f"onsets: {len(errors)} of {heard} songs told; {np.median(errors):.0f} ms from where the sound begins in the "
+        f"{told}; {np.median(errors):.0f} ms from where the sound begins in the "
         f"median, {np.median(size):.0f} ms either way, {np.mean(size <= 100):.0%} within 100 ms; decided after "
         f"{np.median(decided) / 1000:.1f} s in the median, {np.max(decided) / 1000:.1f} s at most"
     )
@@ -159,7 +166,9 @@ def main() -> None:
     songs = sorted((asked.data / "more" / "bird").glob("*.*"))
     scapes = sorted((asked.data / "soundscapes").glob("*.flac"))
     recall(pack, [*scapes, *sorted((asked.data / "animal_song").glob("*.flac")), *songs])
-    onsets(pack, songs, asked.data / "ambience" / "wind.ogg", asked.songs)
+    some = known(pack, songs, asked.songs)
+    for name, below_db in (("wind", 40), ("city", 20), ("birds", 25), ("rain", 15), ("coffee-shop", 10)):
+        onsets(pack, some, asked.data / "ambience" / f"{name}.ogg", below_db)
 
 
 if __name__ == "__main__":

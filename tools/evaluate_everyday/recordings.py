@@ -13,7 +13,7 @@ from tools.evaluate_everyday.classes import Truth, truth_of
 BACKGROUND = "background"
 """Label of recordings in which nothing is to be told."""
 _NO_SOUND = frozenset({"rir"})
-"""Labels of what is no recording of a sound: responses of rooms."""
+"""Labels of recordings that are not of a sound: responses of rooms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,16 +37,19 @@ def nats_program() -> str | None:
 
 
 class NatsServer:
-    """A nats-server on a free port; what JetStream keeps lies in `folder`/js. user, password: whom it lets in."""
+    """A nats-server on a free port; what JetStream keeps lies in `folder`/js. user, password: whom it lets in.
 
-    def __init__(self, folder: Path, *, user: str = "", password: str = "") -> None:
+    host: where it listens.
+    """
+
+    def __init__(self, folder: Path, *, user: str = "", password: str = "", host: str = "127.0.0.1") -> None:
         self.port = free_port()
         self.folder = folder
         who = f"{user}:{password}@" if user else ""
-        self.url = f"nats://{who}127.0.0.1:{self.port}"
+        self.url = f"nats://{who}{host}:{self.port}"
         self._config = folder / "nats.conf"
         self._config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{folder / "js"}" }}\n'
+            f'listen: "{host}:{self.port}"\njetstream {{ store_dir: "{folder / "js"}" }}\n'
             + (f'authorization {{ user: "{user}", password: "{password}" }}\n' if user else "")
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,6 +94,24 @@ def start_gateway(home: Path, url: str, site: str, *, name: str, port: int | Non
     return Daemon(process, port, log)
 
 
+def start_fleet_gateway(home: Path, url: str, *args: str, name: str, port: int | None = None, toml: str = "") -> Daemon:
+    """`streamclf gateway` of many sites. args: such as --all; toml: of its configuration."""
+    port = port or free_port()
+    log = home / name
+    config = log.with_suffix(".toml")
+    config.write_text(toml)
+    with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
+        command = [sys.executable, "-m", "streamclf", "gateway", "--nats", url, "--port", str(port)]
+        process = subprocess.Popen(
+            [*command, "--config", str(config), *args],
+            env=clean_env(home),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    return Daemon(process, port, log)
+
+
 class Roaming:
     """A client that goes from one address to the next when it loses one, and keeps every number that it was sent."""
 
@@ -98,6 +119,7 @@ class Roaming:
         self.urls = urls
         self.seqs: list[int] = []
         self.lagged: list[dict[str, Any]] = []
+        self.unnumbered: list[dict[str, Any]] = []
         self.moved = 0
         self.instance: str | None = None
 
@@ -126,7 +148,10 @@ class Roaming:
                 message = json.loads(await client.recv())
                 if message["type"] == "lagged":
                     self.lagged.append(message)
-                self.seqs.append(message["seq"])
+                if message["seq"]:
+                    self.seqs.append(message["seq"])
+                else:
+                    self.unnumbered.append(message)
 
     async def reaches(self, seq: int) -> None:
         """Returns once it was sent that number, or a later one."""

@@ -221,12 +221,15 @@ class Pace:
 
     def wait(self, samples: int, *, ahead_s: float = 0.0) -> bool:
         """Wait until `samples` samples are due, less `ahead_s`. False where they were due already."""
-        due_ns = self.t0_ns + int(samples * self._ns_per_sample) - int(ahead_s * NS_PER_SECOND)
-        late_ns = time.monotonic_ns() - due_ns
-        if late_ns >= 0:
+        left_s = self.ahead_s(samples) - ahead_s
+        if left_s <= 0:
             return False
-        self._stop.wait(-late_ns / NS_PER_SECOND)
+        self._stop.wait(left_s)
         return True
+
+    def ahead_s(self, samples: int) -> float:
+        """How long it is until `samples` samples are due; negative where they were due before."""
+        return (self.t0_ns + int(samples * self._ns_per_sample) - time.monotonic_ns()) / NS_PER_SECOND
 
 
 class Feeder:

@@ -10,7 +10,8 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.types import F32
 
 _EDGE_S = 0.25
-_MOST_BEHIND_S = 5.0  # half of the ring, so that nothing in it is lost
+MOST_BEHIND_S = 5.0
+"""Taken at once: half of the ring, so that nothing in it is lost."""
 
 
 def from_the_edge(blocks: Iterator[tuple[F32, int]], rate: int) -> Iterator[tuple[F32, int]]:
@@ -37,7 +38,7 @@ def from_the_edge(blocks: Iterator[tuple[F32, int]], rate: int) -> Iterator[tupl
                 arrivals.popleft()
             since_ns, before = arrivals[0]
             slow = 2 * (now_ns - since_ns) * rate > (count - before) * NS_PER_SECOND
-            if (slow and count - before >= _EDGE_S * rate) or count > _MOST_BEHIND_S * rate:
+            if (slow and count - before >= _EDGE_S * rate) or count > MOST_BEHIND_S * rate:
                 yield np.concatenate(held), lost
                 break
         else:

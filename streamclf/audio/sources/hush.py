@@ -76,7 +76,7 @@ class Hush:
         self._end(held)
 
     def _end(self, held: object) -> None:
-        """Let through what is no noise."""
+        """Let through what is not noise."""
         with self._lock:
             if held is not self._held:
                 return

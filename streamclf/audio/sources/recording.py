@@ -5,6 +5,7 @@ length it only guesses (no Xing, Info or VBRI frame: it would stop where its gue
 length that is estimated is never taken for the true one, neither to stop nor to say that something is missing.
 """
 
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from streamclf.audio.sources.base import Mixer, check_channel
 from streamclf.audio.sources.kind import MAX_RATE
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.errors import SourceError
+from streamclf.text import spelt
 from streamclf.types import F32
 
 SUFFIXES = frozenset(
@@ -95,7 +97,8 @@ class AudioFile:
             own = self._decoder.rate
             if own > MAX_RATE:  # memory goes by it, and a damaged header states anything
                 raise SourceError(
-                    f"{path} states a rate of {own} Hz; at most {MAX_RATE} are expected, so its header is damaged"
+                    f"{spelt(path)} states a rate of {own} Hz; at most {MAX_RATE} are expected, so its header is "
+                    "damaged"
                 )
             self.rate: int = framed_rate(own)
             self.samples: int = round(self._decoder.samples * self.rate / own)
@@ -125,7 +128,7 @@ class AudioFile:
         resampler = Resampler(own, self.rate) if own != self.rate else None
         mix = Mixer(self.channels, spec.channel, block)
         watch = ChannelWatch(self.channels) if self.channels > 1 and spec.channel is None else None
-        count = 0
+        count = bad = 0
         broken = ""
         parts = self._decoder.parts(max(1, block * own // self.rate))
         while not broken:
@@ -138,17 +141,21 @@ class AudioFile:
                 break
             count += len(got)
             if watch is not None and (said := watch.note(got, own)):
-                notice(f"{self.path}: {said}")
+                notice(f"{spelt(self.path)}: {said}")
             mono = mix(got)
+            if not (finite := np.isfinite(mono)).all():
+                bad += int(len(mono) - np.count_nonzero(finite))
             yield mono if resampler is None else resampler.push(_finite(mono))
         if resampler is not None and len(rest := resampler.push(np.zeros(0, np.float32), last=True)):
             yield rest
         if watch is not None and (said := watch.end()):
-            notice(f"{self.path}: {said}")
+            notice(f"{spelt(self.path)}: {said}")
+        if bad:
+            problem(f"{spelt(self.path)} has {bad} samples that are not numbers (NaN, infinite); they count as silence")
         if broken:
-            problem(f"{self.path} cannot be read beyond {count / own:.2f} s ({broken}); the rest is lost")
+            problem(f"{spelt(self.path)} cannot be read beyond {count / own:.2f} s ({broken}); the rest is lost")
         elif missing := self._decoder.missing(count):
-            problem(f"{self.path} is cut off after {count / own:.2f} s{missing}; what is there was used")
+            problem(f"{spelt(self.path)} is cut off after {count / own:.2f} s{missing}; what is there was used")
 
 
 class _Libsndfile:
@@ -182,7 +189,7 @@ class _Libsndfile:
         if told and int(told[2]) < int(told[1]) < _UNKNOWN_LENGTH:
             return f" of {count * int(told[1]) / max(1, int(told[2])) / self.rate:.2f} s"
         # libsndfile says it of every Ogg file whose sound fits in one page, which is one of under a second
-        cut = _OGG_CUT in info and not _ogg_ends(Path(self._file.name))
+        cut = _OGG_CUT in info and not _ogg_ends(Path(os.fsdecode(self._file.name)))
         return ", without the end its format demands" if cut else ""
 
     def close(self) -> None:
@@ -261,32 +268,32 @@ def _open(path: Path) -> _Decoder:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise SourceError(f"{path} is a folder; give an audio file in it")
+            raise SourceError(f"{spelt(path)} is a folder; give an audio file in it")
         if not stat.S_ISREG(mode):
-            raise SourceError(f"{path} is not a regular file; raw audio from a pipe is --source pipe:RATE")
+            raise SourceError(f"{spelt(path)} is not a regular file; raw audio from a pipe is --source pipe:RATE")
         if path.stat().st_size == 0:
-            raise SourceError(f"{path} is empty (0 bytes); give an audio file")
+            raise SourceError(f"{spelt(path)} is empty (0 bytes); give an audio file")
         with path.open("rb"):
             pass
         decoder = _best(path)
     except FileNotFoundError:
-        raise SourceError(f"{path} does not exist; check the path") from None
+        raise SourceError(f"{spelt(path)} does not exist; check the path") from None
     except (OSError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or str(fault)
-        raise SourceError(f"{path} cannot be read: {reason}; check the path and its permissions") from None
+        raise SourceError(f"{spelt(path)} cannot be read: {reason}; check the path and its permissions") from None
     return decoder
 
 
 def _best(path: Path) -> _Decoder:
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(os.fsencode(path))  # names need not be UTF-8
     except TypeError:  # soundfile's word for names that end in .raw
-        raise SourceError(f"{path} holds raw samples, which carry no rate; make a wav of it first") from None
+        raise SourceError(f"{spelt(path)} holds raw samples, which carry no rate; make a wav of it first") from None
     except soundfile.LibsndfileError as fault:
         return _by_ffmpeg(path, _reason(fault))
     if file.frames == 0:
         file.close()
-        raise SourceError(f"{path} holds no samples; give a recording with sound in it")
+        raise SourceError(f"{spelt(path)} holds no samples; give a recording with sound in it")
     if file.format not in _MPEG or _states_length(path):
         return _Libsndfile(file)
     if ffmpeg.load() is None:
@@ -300,8 +307,8 @@ def _by_ffmpeg(path: Path, reason: str) -> _Decoder:
     av = ffmpeg.load()
     if av is None:
         raise SourceError(
-            f"{path} is not audio that libsndfile can read ({reason}); use wav, flac, ogg, opus or mp3, or install "
-            f"{_EXTRA} (PyAV), which reads m4a, mp4, webm, wma and others"
+            f"{spelt(path)} is not audio that libsndfile can read ({reason}); use wav, flac, ogg, opus or mp3, or "
+            f"install {_EXTRA} (PyAV), which reads m4a, mp4, webm, wma and others"
         )
     try:
         return _Ffmpeg(av, path)
@@ -310,8 +317,8 @@ def _by_ffmpeg(path: Path, reason: str) -> _Decoder:
     except (av.FFmpegError, OSError, ValueError):
         pass
     raise SourceError(
-        f"{path} is not audio that libsndfile or FFmpeg can read ({reason}); use wav, flac, ogg, opus, mp3 or m4a, or "
-        "convert it first"
+        f"{spelt(path)} is not audio that libsndfile or FFmpeg can read ({reason}); use wav, flac, ogg, opus, mp3 or "
+        "m4a, or convert it first"
     )
 
 
@@ -326,7 +333,8 @@ def _states_length(path: Path) -> bool:
 
 
 def _reason(fault: Any) -> str:
-    return str(fault.error_string).strip().rstrip(".")
+    said = str(fault.error_string).strip().rstrip(".")
+    return "it is no MPEG audio" if said.startswith("File does not exist") else said  # which was looked at before
 
 
 def _finite(mono: F32) -> F32:

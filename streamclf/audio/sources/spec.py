@@ -16,6 +16,7 @@ from typing import Any
 from streamclf.audio.gain import read_gain
 from streamclf.audio.sources.kind import MAX_CHANNELS, MAX_NAME, UNQUOTED, SourceKind, kind_named, kinds, whole
 from streamclf.errors import UsageError
+from streamclf.text import spelt
 
 _NAME = re.compile(rf"\w[\w .-]{{0,{MAX_NAME - 1}}}")
 
@@ -49,7 +50,7 @@ class SourceSpec:
     @property
     def public(self) -> str:
         """The kind and the argument, fit for logs and messages: a URL without user, password and query."""
-        return f"{self.kind}:{self.declared.shown(self.argument)}" if self.argument else self.kind
+        return f"{self.kind}:{spelt(self.declared.shown(self.argument))}" if self.argument else self.kind
 
 
 def parse_source(text: str) -> SourceSpec:
@@ -108,13 +109,14 @@ def with_loop(text: str) -> str:
 def _unknown_kind(name: str, body: str, text: str) -> str:
     near = difflib.get_close_matches(name, [kind.name for kind in kinds()], n=1)
     meant = next((kind for kind in kinds() if kind.means(body)), None)
-    if near:
-        hint = f"did you mean {near[0]}?"
-    elif meant is not None:
+    if meant is not None:
         name = meant.shown(text if meant.hides else body)
         hint = f"write {meant.name}:{name}"
+    elif near:
+        hint = f"did you mean {near[0]}?"
     else:
-        hint = f"an example is {kinds()[0].example}"
+        plain = next(kind for kind in kinds() if kind.demo)  # it needs nothing
+        hint = f"an example is {plain.example}"
     return f"{name!r} begins with no kind of source; expected one of {', '.join(k.usage for k in kinds())}; {hint}"
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
-from streamclf.audio.sources.edge import from_the_edge
+from streamclf.audio.sources.edge import MOST_BEHIND_S, from_the_edge
 from streamclf.audio.sources.kind import QUOTING, UNQUOTED, Option, SourceKind, as_name
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
@@ -183,6 +183,8 @@ class UrlSource(Feeder):
                     intake.lose(lost, GapReason.LOST)
                 samples += lost + len(mono)
                 self._position += len(mono)
+                if not connection.finite:
+                    behind += self._late(intake, pace, samples - behind, behind)
                 self._write(intake, mono, pace, samples - behind)
         except _av().FFmpegError as fault:
             return _why(fault)
@@ -191,6 +193,18 @@ class UrlSource(Feeder):
         if self._position < connection.samples - _TOLERANCE_S * self.rate:
             return f"it broke off after {self._position / self.rate:.1f} s of {connection.samples / self.rate:.1f} s"
         return ""
+
+    def _late(self, intake: Intake, pace: Pace, samples: int, behind: int) -> int:
+        """How many more of a broadcast's samples are late: on a busy machine the edge is not found at once.
+
+        A sender that is at the world's pace cannot be far ahead of it. One that is faster is taken at its word for a
+        few seconds in all, `behind` of which are used up, and then held back.
+        """
+        most = int(MOST_BEHIND_S * self.rate) - behind
+        late = max(0, min(most, int((pace.ahead_s(samples) - _AHEAD_S) * self.rate)))
+        if late:
+            intake.begin_anew()
+        return late
 
     def _begin(self, intake: Intake, block: int) -> None:
         if self.live:

@@ -39,7 +39,7 @@ def with_weights(path: Path, content: bytes) -> ModelProto:
 
 
 def weights_beside(content: bytes) -> set[str]:
-    """Names of the files in which a graph keeps weights; none for what is no graph."""
+    """Names of the files in which a graph keeps weights; none where the file is not a graph."""
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)

@@ -3,7 +3,8 @@
 The net begins with two spectrograms: frames times a window, the real part of their discrete Fourier transform, a bank
 of bands, squared, to a power. That power is steep at zero, so that what is rounded before it counts: the transform is
 computed in float64 and rounded to float32, as the original does. A cosine is even, so samples n and N - n of a frame
-are added first, which halves the product; and only bins that some band takes are computed.
+are added first; at N / 2 - n it is the same for even bins and the opposite for odd ones, so these are added, or taken
+away. Each of both halves the product; and only bins that some band takes are computed.
 """
 
 from collections.abc import Sequence
@@ -45,37 +46,67 @@ class Spectrum:
         def called(name: str) -> str:
             return f"{name}{number}"
 
-        size, half = len(self.window), len(self.window) // 2
-        begins = np.arange(self.frames)[:, None] * self.hop
-        ahead = np.arange(half + 1)
-        back = (size - ahead) % size
-        alone = np.isin(ahead, (0, half))  # they are their own mirror
-        sides = []
-        for side, at, window in (
-            ("ahead", ahead, self.window[ahead]),
-            ("back", back, np.where(alone, np.float32(0), self.window[back])),
-        ):
-            where = walk.node(
-                called(f"{side}.where"), "Add", walk.weight(called(f"{side}.begins"), begins),
-                walk.weight(called(f"{side}.at"), at),
-            )  # fmt: skip
-            taken = walk.node(called(side), "Gather", sound, where, axis=1)
-            seen = walk.node(called(f"{side}.seen"), "Mul", taken, walk.weight(called(f"{side}.window"), window))
-            sides.append(walk.node(called(f"{side}.double"), "Cast", seen, to=TensorProto.DOUBLE))
-        folded = walk.node(called("folded"), "Add", *sides)
-        used = self.bands.any(axis=0)
-        turns = np.outer(ahead, np.flatnonzero(used)) % size
-        cosines = walk.weight(called("cosines"), np.cos(2 * np.pi * turns / size))
-        bins = walk.node(called("bins"), "Cast", walk.node(called("bins.double"), "MatMul", folded, cosines),
-                         to=TensorProto.FLOAT)  # fmt: skip
+        size, half, quarter = len(self.window), len(self.window) // 2, len(self.window) // 4
+        at = np.arange(quarter + 1)
+        # of each side where it begins in a frame, which samples it weighs, and which of them another side has
+        sides = {
+            "first": (0, False, at, at < 0),
+            "last": (size, True, (size - at) % size, at == 0),
+            "before": (half, True, half - at, at == quarter),
+            "behind": (half, False, half + at, (at == 0) | (at == quarter)),
+        }
+        doubles = {}
+        for side, (begin, mirrored, which, had) in sides.items():
+            taken = self._side(walk, sound, called(side), begin=begin, mirrored=mirrored)
+            window = walk.weight(called(f"{side}.window"), np.where(had, np.float32(0), self.window[which]))
+            seen = walk.node(called(f"{side}.seen"), "Mul", taken, window)
+            doubles[side] = walk.node(called(f"{side}.double"), "Cast", seen, to=TensorProto.DOUBLE)
+        outer = walk.node(called("outer"), "Add", doubles["first"], doubles["last"])
+        inner = walk.node(called("inner"), "Add", doubles["before"], doubles["behind"])
+        used = np.flatnonzero(self.bands.any(axis=0))
+        order, parts = [], []
+        for odd, how in enumerate(("Add", "Sub")):
+            own = used[used % 2 == odd]
+            order += own.tolist()
+            folded = walk.node(called(f"folded{odd}."), how, outer, inner)
+            cosines = walk.weight(called(f"cosines{odd}."), np.cos(2 * np.pi * (np.outer(at, own) % size) / size))
+            parts.append(walk.node(called(f"bins{odd}."), "MatMul", folded, cosines))
+        doubled = walk.node(called("bins.double"), "Concat", *parts, axis=2)
+        bins = walk.node(called("bins"), "Cast", doubled, to=TensorProto.FLOAT)
         # the bands are turned round here: the picture begins with the highest
-        bank = walk.weight(called("bank"), self.bands[::-1, used].T)
+        bank = walk.weight(called("bank"), self.bands[::-1, order].T)
         bands = walk.node(called("bands"), "MatMul", bins, bank)
         squared = walk.node(called("squared"), "Mul", bands, bands)
         power = walk.node(called("power"), "Pow", squared, walk.weight(called("exponent"), self.power))
         turned = walk.node(called("turned"), "Transpose", power, perm=[0, 2, 1])
         axis = walk.weight("axis1", np.array([1], np.int64))
         walk.put(self.value, [OPEN, len(self.bands), self.frames, 1], "Unsqueeze", turned, axis)
+
+    def _side(self, walk: Walk, sound: str, name: str, *, begin: int, mirrored: bool) -> str:
+        """(batch, frames, a quarter of a frame and one): of each frame the samples from `begin` on, or mirrored those
+        from there back. In blocks of a hop, which are copied whole: to gather samples takes as long as the rest of the
+        net.
+        """
+
+        def cut(what: str, source: str, axis: int, first: int, end: int, step: int = 1) -> str:
+            numbers = {"from": first, "to": end, "axis": axis, "step": step}
+            bounds = [walk.weight(f"{what}.{key}", np.array([value], np.int64)) for key, value in numbers.items()]
+            return walk.node(what, "Slice", source, *bounds)
+
+        count, frames, hop = len(self.window) // 4 + 1, self.frames, self.hop
+        each = -(-count // hop)
+        length = (frames + each - 1) * hop
+        behind = (frames - 1) * hop + begin
+        bounds = (behind, behind - length, -1) if mirrored else (begin, begin + length, 1)
+        line = cut(f"{name}.line", sound, 1, *bounds)
+        shape = walk.weight(f"{name}.shape", np.array([0, frames + each - 1, hop], np.int64))
+        blocks = walk.node(f"{name}.blocks", "Reshape", line, shape)
+        parts = [cut(f"{name}.part{at}", blocks, 1, at, at + frames) for at in range(each)]
+        whole = cut(f"{name}.cut", walk.node(f"{name}.whole", "Concat", *parts, axis=2), 2, 0, count)
+        if not mirrored:
+            return whole
+        # a line that is mirrored begins with the last frame
+        return walk.node(name, "Gather", whole, walk.weight(f"{name}.order", np.arange(frames)[::-1].copy()), axis=1)
 
 
 def species_graph(content: bytes) -> bytes:

@@ -16,25 +16,44 @@ from streamclf.trust import others_may_use
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+STREAM = "streamclf"
+"""Of JetStream: what all sites give, for as long as it can be replayed."""
+SITES = "streamclf-sites"
+"""Of JetStream: what each site told of itself last."""
+EVERY_SITE = "*"
+_HEARD, _SITE, _ASK = "streamclf.heard", "streamclf.site", "streamclf.ask"
+KEEP_SITES_S = 30 * 24 * 3600
 RETRY = Backoff(first_s=0.5, most_s=10.0, spread=0.3)
 _CONNECT_S = 5
 _PING_S = 5  # what does not answer two of them is gone: a network that was cut says nothing
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
+def check_site(site: str) -> None:
+    """Raises `ConfigError` for a name that no site can have."""
+    if not site or not SITE.fullmatch(site):
+        raise ConfigError(f"the site is {site[:80]!r}; expected up to 64 letters, digits, _ and -, such as garden")
+
+
 class NatsPlace:
-    """Where a site lies on a server. Raises `ConfigError` where that cannot be, or the library is not installed."""
+    """Where a site lies on a server, or all of them (EVERY_SITE).
+
+    Raises `ConfigError` where that cannot be, or the library is not installed.
+    """
 
     def __init__(self, url: str, site: str) -> None:
         if find_spec("nats") is None:
             raise ConfigError("the library nats-py is not installed; pip install 'streamclf[nats]'")
-        if not site or not SITE.fullmatch(site):
-            raise ConfigError(f"the site is {site[:80]!r}; expected up to 64 letters, digits, _ and -, such as garden")
+        if site != EVERY_SITE:
+            check_site(site)
         self._url = url
         self.site = site
-        self.stream = f"streamclf-{site}"
-        """Of JetStream."""
-        self.subject = f"streamclf.{site}.out"
+        self.subject, self.every = f"{_HEARD}.{site}", f"{_HEARD}.{EVERY_SITE}"
+        """Of what is heard: there, and at any site."""
+        self.site_subject, self.every_site = f"{_SITE}.{site}", f"{_SITE}.{EVERY_SITE}"
+        """Of what it told of itself last, and of any site."""
+        self.question_subject = f"{_ASK}.{site}"
+        """Of what gateways ask its daemon."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or 4222
@@ -83,6 +102,11 @@ class NatsPlace:
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "…")
         return f"{self.name}: {clean(text, 200)}"
+
+
+def site_of(subject: str) -> str:
+    """The site that a message of `NatsPlace.subject` or `site_subject` is of."""
+    return subject.rpartition(".")[2]
 
 
 def read_url(url: str, file: str) -> str:

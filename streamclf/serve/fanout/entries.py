@@ -31,6 +31,8 @@ from streamclf.types import (
 )
 
 MAX_ROW_BYTES = 128 * 1024  # of an entry; nats-server takes messages of 1 MiB unless it is told otherwise
+MAX_NUMBERS = 1023
+"""In a bundle: a gateway of many sites counts bundles, and what is in one of them up to here."""
 _FLOAT = "<f4"
 
 
@@ -236,7 +238,7 @@ def entries_of(
 def _rows(seq: int, scores: FrameScores, decided_ns: int, info: StreamInfo) -> Iterator[NumberedRows]:
     """In pieces that NATS takes. Each rests on the sound up to its own last row, which is where the whole has it."""
     rows = np.ascontiguousarray(scores.rows, dtype=_FLOAT)
-    most = max(1, MAX_ROW_BYTES // max(1, rows[:1].nbytes))
+    most = min(MAX_NUMBERS, max(1, MAX_ROW_BYTES // max(1, rows[:1].nbytes)))
     hop = hop_of(info.rate)
     for start in range(0, len(rows), most):
         piece = rows[start : start + most]
@@ -276,7 +278,7 @@ def picture_of(entry: DrawnColumns) -> Picture:
 
 
 def message_of(entry: Announced) -> wire.Marked | wire.Taught:
-    """The way back. Raises `ServeError` for what is no such message."""
+    """The way back. Raises `ServeError` where it is not such a message."""
     try:
         return _said.decode(entry.message)
     except msgspec.MsgspecError as fault:

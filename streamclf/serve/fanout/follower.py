@@ -1,64 +1,79 @@
-"""A gateway's side: reads what a daemon gave to JetStream, from the oldest that is held, and goes on after any fault.
+"""A gateway's side: reads what daemons gave to JetStream, from the oldest that is held, and goes on after any fault.
 
 Theory of operation. Bundles come in order from an ordered consumer. The place reached is the stream's own sequence:
 after a lost connection, a server that was restarted or a consumer that has vanished, reading goes on behind it. What is
-not held any more shows as missing numbers, which the relay declares. Another run of the daemon, or other labels behind
-a hole, is another relay. A relay is handed on once everything has been read that JetStream held at that time, so that
-its first clients find the past.
+not held any more shows as missing numbers, which the relay declares. What is made of the bundles is the reader's
+affair: of one site (`OneSite`) or of many (fleet.py). It is told when everything has been read that JetStream held when
+reading began, so that its first clients find the past.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streamclf.errors import ServeError
 from streamclf.protocol.status import DaemonProblem
-from streamclf.serve.fanout.broker import RETRY, NatsPlace
-from streamclf.serve.fanout.entries import Facts, unpack_bundle
+from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
+from streamclf.serve.fanout.entries import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.publisher import FACTS_S
 from streamclf.serve.fanout.relay import Relay
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
-    from nats.js.api import StreamInfo as JetStreamInfo
 
 log = logging.getLogger("streamclf")
 
 _SILENT_S = 3.0
-_DEAD_S = 2 * FACTS_S + _SILENT_S
+DEAD_S = 2 * FACTS_S + _SILENT_S
+"""A daemon of which nothing has come for so long is gone, or cut off."""
 _TURN = 64  # bundles between two turns of others
 _TIMEOUT_S = 5.0
 
 
-class Follower:
-    """on_relay: awaited with each relay that is to be served from now on, in place of a former one."""
+class SiteFacts(NamedTuple):
+    """What a site told of itself last. at_ns: when, by the clock of NATS."""
 
-    def __init__(self, place: NatsPlace, on_relay: Callable[[Relay], Awaitable[None]]) -> None:
+    bundle: Bundle
+    at_ns: int
+
+
+class BundleReader(Protocol):
+    """What bundles are read for."""
+
+    def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
+        """Everything that is held will be read, from the oldest on. told: by site. identity: of that stream."""
+
+    def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
+        """A bundle, in its order. place: its number in the stream. Returns whether to begin anew."""
+
+    async def caught_up(self) -> None:
+        """What was held when reading began has been read; told after each bundle from then on."""
+
+
+class Follower:
+    """place: of one site, or of all."""
+
+    def __init__(self, place: NatsPlace, reader: BundleReader) -> None:
+        self.client: Client | None = None
+        """The connection that there is now."""
         self._place = place
-        self._on_relay = on_relay
-        self._relay: Relay | None = None
-        self._served: Relay | None = None
+        self._reader = reader
         self._at = 0
         """The newest sequence of JetStream that was read."""
-        self._created: object = None
+        self._identity = ""
         """Of the stream that this counts in."""
         self._problem = ""
-        self._heard_s = time.monotonic()
 
     def found(self) -> Iterator[DaemonProblem]:
-        """What is wrong, of any thread."""
+        """What is wrong with NATS, of any thread."""
         if problem := self._problem:
             yield DaemonProblem(problem, [], 0, "see that it can be reached; it is tried again by itself", "down")
-        elif self._relay is not None and self._relay.ended:
-            yield DaemonProblem(f"the daemon of {self._place.site} has stopped", [], 0, "start it again", "down")
-        elif (silent_s := time.monotonic() - self._heard_s) > _DEAD_S:
-            what = f"nothing has come of {self._place.site} for {silent_s:.0f} s"
-            yield DaemonProblem(what, [], 0, "see that its daemon runs and reaches NATS", "down")
 
     async def run(self) -> None:
         """For ever."""
@@ -69,11 +84,13 @@ class Follower:
             try:
                 client = await self._place.connect()
                 try:
+                    self.client = client
                     stream = client.jetstream(timeout=_TIMEOUT_S)
                     while True:
-                        await self._read(stream, await self._find(stream))
+                        await self._read(stream, await self._begin(stream))
                         failures = 0
                 finally:
+                    self.client = None
                     with suppress(Exception):
                         await client.close()
             except (nats.errors.Error, OSError, TimeoutError, ServeError) as fault:
@@ -88,33 +105,65 @@ class Follower:
             log.info("%s: it comes again", self._place.name)
         self._problem = problem
 
-    async def _find(self, stream: "JetStreamContext") -> "JetStreamInfo":
-        """The stream as it is now. Raises `ServeError` where there is none."""
+    async def _begin(self, stream: "JetStreamContext") -> int:
+        """The number of the newest bundle that is held. Raises `ServeError` where there is none."""
         from nats.js.errors import NotFoundError
 
         try:
-            info = await stream.stream_info(self._place.stream)
+            info = await stream.stream_info(STREAM)
+            newest = await self._newest(stream, info.state.last_seq)
         except NotFoundError:
-            site, name = self._place.site, self._place.name
-            raise ServeError(
-                f'{name} has nothing of {site} yet; is there a daemon with site = "{site}" in [nats]?'
-            ) from None
-        if info.created != self._created or info.state.last_seq < self._at:
-            self._created, self._at = info.created, 0
-        return info
+            raise ServeError(_nothing(self._place)) from None
+        identity = str(info.created)
+        if identity != self._identity or newest < self._at:
+            self._at = 0
+            self._identity = identity
+        if not self._at:
+            self._reader.begin(await self._told(stream), identity)
+        return newest
 
-    async def _read(self, stream: "JetStreamContext", info: "JetStreamInfo") -> None:
-        """Returns where it is to begin again behind the place reached."""
+    async def _newest(self, stream: "JetStreamContext", of_all: int) -> int:
+        if self._place.site == EVERY_SITE:
+            return of_all
+        return (await stream.get_last_msg(STREAM, self._place.subject)).seq or 0
+
+    async def _told(self, stream: "JetStreamContext") -> dict[str, SiteFacts]:
+        """What each site told of itself last, also of one that is gone."""
+        from nats.js.api import ConsumerConfig, DeliverPolicy
+        from nats.js.errors import NotFoundError
+
+        try:
+            waiting = (await stream.stream_info(SITES)).state.messages
+        except NotFoundError:
+            return {}
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+        subscription = await stream.subscribe(
+            self._place.every_site, stream=SITES, ordered_consumer=True, config=config
+        )
+        found: dict[str, SiteFacts] = {}
+        try:
+            for _ in range(waiting):
+                message = await subscription.next_msg(timeout=_SILENT_S)
+                bundle = unpack_bundle(message.data)
+                found[site_of(message.subject)] = SiteFacts(bundle, _ns_of(message))
+        except TimeoutError:
+            pass  # one of them told anew meanwhile
+        finally:
+            with suppress(Exception):
+                await subscription.unsubscribe()
+        return found
+
+    async def _read(self, stream: "JetStreamContext", held: int) -> None:
+        """Returns where it is to begin again behind the place reached. held: the newest bundle that there was."""
         from nats.js.api import ConsumerConfig, DeliverPolicy
 
         subscription = await stream.subscribe(
             self._place.subject,
-            stream=self._place.stream,
+            stream=STREAM,
             ordered_consumer=True,
             config=ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._at + 1),
         )
         try:
-            held = info.state.last_seq
             await self._serve_from(held)
             self._has("")
             count = 0
@@ -122,10 +171,12 @@ class Follower:
                 try:
                     message = await subscription.next_msg(timeout=_SILENT_S)
                 except TimeoutError:
-                    if (await self._find(stream)).state.last_seq != self._at:
+                    if await self._begin(stream) != self._at:
                         return  # there is more, and the consumer has not told
                     continue
-                self._take(message)
+                if self._take(message):
+                    self._at = 0
+                    return
                 await self._serve_from(held)
                 count += 1
                 if count % _TURN == 0:
@@ -135,17 +186,49 @@ class Follower:
                 await subscription.unsubscribe()
 
     async def _serve_from(self, held: int) -> None:
-        """Hand the relay on, once what was held has been read."""
-        if self._relay is not None and self._relay is not self._served and self._at >= held:
+        if self._at >= held:
+            await self._reader.caught_up()
+
+    def _take(self, message: "Msg") -> bool:
+        place = message.metadata.sequence.stream
+        if place <= self._at:
+            return False
+        self._at = place
+        return self._reader.take(site_of(message.subject), place, _ns_of(message), unpack_bundle(message.data))
+
+
+class OneSite:
+    """Reads one site for relays that repeat its daemon under its own numbers. Another run of it is another relay.
+
+    on_relay: awaited with each relay that is to be served from now on, in place of a former one.
+    """
+
+    def __init__(self, site: str, on_relay: Callable[[Relay], Awaitable[None]]) -> None:
+        self._site = site
+        self._on_relay = on_relay
+        self._relay: Relay | None = None
+        self._served: Relay | None = None
+        self._heard_s = time.monotonic()
+
+    def found(self) -> Iterator[DaemonProblem]:
+        """What is wrong with the daemon, of any thread."""
+        if self._relay is not None and self._relay.ended:
+            yield DaemonProblem(f"the daemon of {self._site} has stopped", [], 0, "start it again", "down")
+        elif (silent_s := time.monotonic() - self._heard_s) > DEAD_S:
+            what = f"nothing has come of {self._site} for {silent_s:.0f} s"
+            yield DaemonProblem(what, [], 0, "see that its daemon runs and reaches NATS", "down")
+
+    def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
+        """See `BundleReader`."""
+
+    async def caught_up(self) -> None:
+        """Hand the relay on."""
+        if self._relay is not None and self._relay is not self._served:
             self._served = self._relay
             await self._on_relay(self._relay)
 
-    def _take(self, message: "Msg") -> None:
-        place = message.metadata.sequence.stream
-        if place <= self._at:
-            return
-        self._at = place
-        bundle = unpack_bundle(message.data)
+    def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
+        """See `BundleReader`."""
         self._heard_s = time.monotonic()
         for entry in bundle.entries:
             relay = self._relay
@@ -155,3 +238,14 @@ class Follower:
                 anew = False
             if relay is not None and not anew:
                 relay.take(entry, sent_ns=time.time_ns())
+        return False
+
+
+def _ns_of(message: "Msg") -> int:
+    return int(message.metadata.timestamp.timestamp() * 1e9)
+
+
+def _nothing(place: NatsPlace) -> str:
+    if place.site == EVERY_SITE:
+        return f"{place.name} has nothing of any site yet; is there a daemon with url and site in [nats]?"
+    return f'{place.name} has nothing of {place.site} yet; is there a daemon with site = "{place.site}" in [nats]?'

@@ -4,26 +4,39 @@ Theory of operation. The hub hands each thing over as it numbers it; it is packe
 sends what is queued, a bundle at a time, the next one when JetStream has kept the last. While the server cannot be
 reached entries wait; where they become too much, the oldest are dropped, up to facts at which a gateway can go on.
 Nobody needs to be told: numbers are missing, and a gateway declares that to its clients. What lost its acknowledgement
-is sent again, and a gateway passes over the numbers that it has had.
+is sent again as the same bundle under the same id, which JetStream keeps once; where a bundle has come twice all the
+same, a gateway passes over the numbers that it has had.
+
+All sites share one stream of JetStream, each with a subject of its own. So everything that any of them heard has one
+order, which a gateway of many sites counts in (fleet.py).
 """
 
 import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamclf import metrics
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
-from streamclf.serve.fanout.broker import RETRY, NatsPlace
-from streamclf.serve.fanout.entries import Facts, entries_of, pack_bundle, pack_entry, pack_fact, stream_facts
+from streamclf.serve.fanout.broker import KEEP_SITES_S, RETRY, SITES, STREAM, NatsPlace
+from streamclf.serve.fanout.entries import (
+    MAX_NUMBERS,
+    Facts,
+    entries_of,
+    pack_bundle,
+    pack_entry,
+    pack_fact,
+    stream_facts,
+)
 from streamclf.serve.hub import Hub
-from streamclf.types import Output
+from streamclf.types import OtherLabels, Output
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.js import JetStreamContext
 
 log = logging.getLogger("streamclf")
@@ -37,23 +50,38 @@ _ACK_S = 5.0
 
 class _Queued(NamedTuple):
     entry: bytes
+    seq: int
+    """The number before it."""
     begins: bool
     """Whether a gateway can begin at it."""
 
 
 class Publisher:
-    """A part of the daemon. replay_seconds: how long JetStream keeps what it is given, and some more."""
+    """A part of the daemon. replay_seconds: how long JetStream keeps what it is given, and some more.
+
+    on_connected: awaited with each connection, for what else is done there.
+    """
 
     name = "what goes to NATS"
     stop_s = 0.5
 
-    def __init__(self, place: NatsPlace, hub: Hub, *, replay_seconds: int) -> None:
+    def __init__(
+        self,
+        place: NatsPlace,
+        hub: Hub,
+        *,
+        replay_seconds: int,
+        on_connected: Callable[["Client"], Awaitable[None]] | None = None,
+    ) -> None:
+        self._on_connected = on_connected
         self._place = place
         self._hub = hub
         self._replay_seconds = replay_seconds
         # bound: MAX_QUEUED; the oldest are dropped; counter: NATS_DROPPED
         self._queue: deque[_Queued] = deque()
         self._bytes = 0
+        self._sending: list[_Queued] = []  # what is on its way, until JetStream has it
+        self._bundles = 0
         self._facts_at_s = 0.0
         self._news = asyncio.Event()
         self._problem = ""
@@ -92,8 +120,9 @@ class Publisher:
                 seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns
             )
             for entry in entries:
-                self._add(pack_entry(entry))
-            if thing is None or asyncio.get_running_loop().time() >= self._facts_at_s + FACTS_S:
+                self._add(pack_entry(entry), entry.seq)
+            changed = thing is None or isinstance(thing, OtherLabels)
+            if changed or asyncio.get_running_loop().time() >= self._facts_at_s + FACTS_S:
                 self._add_facts()
         except Exception:
             # the daemon's own clients are not to suffer from it; to gateways it is a hole
@@ -105,11 +134,11 @@ class Publisher:
         hub = self._hub
         streams = tuple(stream_facts(info) for info in hub.streams.values())
         packs = tuple(pack_fact(info) for info in hub.packs.values())
-        self._add(pack_entry(Facts(hub.seq, 0, self._replay_seconds, streams, packs)), begins=True)
+        self._add(pack_entry(Facts(hub.seq, 0, self._replay_seconds, streams, packs)), hub.seq, begins=True)
         self._facts_at_s = asyncio.get_running_loop().time()
 
-    def _add(self, entry: bytes, *, begins: bool = False) -> None:
-        self._queue.append(_Queued(entry, begins))
+    def _add(self, entry: bytes, seq: int, *, begins: bool = False) -> None:
+        self._queue.append(_Queued(entry, seq, begins))
         self._bytes += len(entry)
         if self._bytes > MAX_QUEUED:
             self._drop()
@@ -132,6 +161,8 @@ class Publisher:
                 try:
                     stream = client.jetstream(timeout=_ACK_S)
                     await self._prepare(stream)
+                    if self._on_connected is not None:
+                        await self._on_connected(client)
                     if self._problem:
                         log.info("%s: gateways get what is heard again", self._place.name)
                     self._problem, failures = "", 0
@@ -150,43 +181,64 @@ class Publisher:
         self._problem = problem
 
     async def _prepare(self, stream: "JetStreamContext") -> None:
-        """Have a stream of JetStream as this daemon wants it, new or as it is there."""
+        """Have the streams of JetStream as this daemon wants them, new or as they are there."""
         from nats.js.api import RetentionPolicy, StorageType, StreamConfig
         from nats.js.errors import NotFoundError
 
-        config = StreamConfig(
-            name=self._place.stream,
-            subjects=[self._place.subject],
-            retention=RetentionPolicy.LIMITS,
-            storage=StorageType.FILE,
-            max_age=self._replay_seconds + 2 * FACTS_S,
-        )
-        try:
-            await stream.stream_info(self._place.stream)
-        except NotFoundError:
-            await stream.add_stream(config)
-        else:
-            await stream.update_stream(config)
+        common: dict[str, Any] = {"retention": RetentionPolicy.LIMITS, "storage": StorageType.FILE}
+        for name, subject, keep_s, most in (
+            (STREAM, self._place.every, self._replay_seconds + 2 * FACTS_S, -1),
+            (SITES, self._place.every_site, KEEP_SITES_S, 1),
+        ):
+            try:
+                there = (await stream.stream_info(name)).config
+            except NotFoundError:
+                there = None
+            # another site may want it kept longer
+            keep_s = max(keep_s, there.max_age or 0 if there is not None else 0)
+            config = StreamConfig(name=name, subjects=[subject], max_age=keep_s, max_msgs_per_subject=most, **common)
+            if there is None:
+                await stream.add_stream(config)
+            elif there.max_age != keep_s:
+                await stream.update_stream(config)
 
     async def _send(self, stream: "JetStreamContext") -> None:
-        run = self._hub.instance
         while True:
-            while not self._queue:
+            while not self._queue and not self._sending:
                 self._news.clear()
                 try:
                     async with asyncio.timeout(FACTS_S):
                         await self._news.wait()
                 except TimeoutError:
                     self._add_facts()  # a sign of life
-            entries: list[_Queued] = []
-            size = 0
-            for each in self._queue:
-                if entries and size + len(each.entry) > _MAX_BUNDLE:
-                    break
-                entries.append(each)
-                size += len(each.entry)
-            data = pack_bundle(run, [each.entry for each in entries])
-            await stream.publish(self._place.subject, data, timeout=_ACK_S, stream=self._place.stream)
-            for each in entries:
+            if not self._sending:
+                self._sending = self._portion()
+                self._bundles += 1
+            await self._send_bundle(stream, self._sending)
+            for each in self._sending:
                 if self._queue and self._queue[0] is each:  # else it was dropped meanwhile
                     self._bytes -= len(self._queue.popleft().entry)
+            self._sending = []
+
+    def _portion(self) -> list[_Queued]:
+        """The oldest that wait, as many as one message takes: in bytes, and in numbers."""
+        entries: list[_Queued] = []
+        size = 0
+        for at, each in enumerate(self._queue):
+            behind = self._queue[at + 1].seq if at + 1 < len(self._queue) else self._hub.seq
+            full = size + len(each.entry) > _MAX_BUNDLE or behind - self._queue[0].seq > MAX_NUMBERS
+            if entries and full:
+                break
+            entries.append(each)
+            size += len(each.entry)
+        return entries
+
+    async def _send_bundle(self, stream: "JetStreamContext", entries: Sequence[_Queued]) -> None:
+        run = self._hub.instance
+        data = pack_bundle(run, [each.entry for each in entries])
+        once = {"Nats-Msg-Id": f"{self._place.site}/{run}/{self._bundles}"}
+        await stream.publish(self._place.subject, data, timeout=_ACK_S, stream=STREAM, headers=once)
+        facts = [each.entry for each in entries if each.begins]
+        if facts:
+            told = pack_bundle(run, facts[-1:])
+            await stream.publish(self._place.site_subject, told, timeout=_ACK_S, stream=SITES)

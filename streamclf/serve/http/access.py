@@ -28,11 +28,19 @@ from streamclf.serve.http.origins import Origins, normal
 from streamclf.serve.http.senders import Sender, sender_of
 from streamclf.serve.http.tls import Certificate
 from streamclf.serve.http.tokens import Guesses
-from streamclf.serve.roles import Role
+from streamclf.serve.roles import Caller, Role
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _SUBPROTOCOL = "token."
 _MOST_TOKENS = 8  # of one request that are looked at
+
+
+class ScopedToken(NamedTuple):
+    """Who shows it comes as `Caller(role, scope)`."""
+
+    scope: str
+    role: Role
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,8 @@ class ServerSettings:
     such as "/birds", below which everything answers as well as at the root. behind: address of a proxy that has let in
     whoever comes through it; "" for none. no_audio: why nobody may listen live; empty
     where everybody with the role may. certificate: https and wss, and nothing else; None for http and ws. connections:
-    most that are open at once; connections_each: of one address, but for this machine's own.
+    most that are open at once; connections_each: of one address, but for this machine's own. scoped: tokens of those
+    who may see some of many sites alone.
     """
 
     host: str = "127.0.0.1"
@@ -60,12 +69,14 @@ class ServerSettings:
     certificate: Certificate | None = None
     connections: int = 4096
     connections_each: int = 256
+    scoped: tuple[ScopedToken, ...] = ()
 
     @property
-    def tokens(self) -> dict[Role, str]:
+    def tokens(self) -> dict[Caller, str]:
         """Those that are set."""
         given = {Role.ADMIN: self.token, Role.AUDIO: self.audio_token, Role.LABELS: self.labels_token}
-        return {role: token for role, token in given.items() if token is not None}
+        everything = {Caller(role): token for role, token in given.items() if token is not None}
+        return everything | {Caller(each.role, each.scope): each.token for each in self.scoped}
 
 
 class Refusal(NamedTuple):
@@ -104,8 +115,10 @@ class Access:
         self._loopback = is_loopback(settings.host)
         self._hosts = {_bare(host) for host in settings.hosts} | {"localhost", _bare(settings.host)}
         self.origins = Origins(settings.origins)
-        self._tokens = {role: token.encode() for role, token in settings.tokens.items()}
-        self._digests = {role: sha256(token).digest() for role, token in self._tokens.items()}
+        self._tokens = {caller: token.encode() for caller, token in settings.tokens.items()}
+        self._digests = {caller: sha256(token).digest() for caller, token in self._tokens.items()}
+        self._callers = {_who(caller): caller for caller in self._tokens}
+        """By what a login calls them."""
         self._guesses = Guesses()
 
     @property
@@ -142,31 +155,31 @@ class Access:
             return None
         return self.origins.why_not(origins)
 
-    def role_of(self, headers: Headers, query: Sequence[str] = (), *, peer: str, socket: bool) -> Role | Refusal:
-        """What the sender of a request may do. query: values of `token=`; peer: its address; socket: of a websocket.
+    def caller_of(self, headers: Headers, query: Sequence[str] = (), *, peer: str, socket: bool) -> Caller | Refusal:
+        """Who the sender of a request is. query: values of `token=`; peer: its address; socket: of a websocket.
 
         A token that is shown decides, also where a login would have said something else.
         """
         if not self._tokens or self.trusts(peer):
-            return Role.ADMIN
+            return Caller(Role.ADMIN)
         offered = [*_subprotocol_tokens(headers), *query, *_bearer_tokens(headers)][:_MOST_TOKENS]
         if offered:
-            return self._role_by_token(offered, sender_of(headers, peer))
+            return self._caller_by_token(offered, sender_of(headers, peer))
         values = self._logins(headers)
         if not values:
             return Refusal("none", "a token is needed: log in on the page, or send Authorization: Bearer, or ?token=")
         if not _by_own_page(headers, socket=socket):
             return Refusal("foreign", "this browser is logged in, but it was a page of another site that asked")
-        return self._role_by_cookie(values)
+        return self._caller_by_cookie(values)
 
     def shows_login(self, headers: Headers) -> bool:
         """Whether a request brings a cookie of ours, good or not."""
         return bool(self._logins(headers))
 
-    def login(self, role: Role, *, secure: bool) -> str:
-        """A Set-Cookie header's value that keeps `role` in this browser. secure: over https only."""
-        who = role.name.lower()
-        return cookie.set_cookie(who, self._tokens[role], port=self.port, now_s=time.time(), secure=secure)
+    def login(self, caller: Caller, *, secure: bool) -> str:
+        """A Set-Cookie header's value that keeps `caller` in this browser. secure: over https only."""
+        token = self._tokens[caller]
+        return cookie.set_cookie(_who(caller), token, port=self.port, now_s=time.time(), secure=secure)
 
     def logout(self, *, secure: bool) -> str:
         """A Set-Cookie header's value that ends it."""
@@ -175,24 +188,30 @@ class Access:
     def _logins(self, headers: Headers) -> list[str]:
         return cookie.shown(headers.get_all("Cookie"), self.port)
 
-    def _role_by_token(self, offered: Sequence[str], sender: Sender) -> Role | Refusal:
+    def _caller_by_token(self, offered: Sequence[str], sender: Sender) -> Caller | Refusal:
         now_s = time.monotonic()
         if why := self._guesses.why_wait(sender, now_s):
             return Refusal("wait", why)
         for token in offered:
             digest = sha256(token.encode(errors="replace")).digest()
             # all are compared, always: how long it takes tells nothing
-            found = [role for role, own in self._digests.items() if hmac.compare_digest(digest, own)]
+            found = [caller for caller, own in self._digests.items() if hmac.compare_digest(digest, own)]
             if found:
                 return found[0]
             self._guesses.wrong(sender, now_s)
         return Refusal("token", "a wrong token was given")
 
-    def _role_by_cookie(self, values: Sequence[str]) -> Role | Refusal:
-        tokens = {role.name.lower(): token for role, token in self._tokens.items()}
+    def _caller_by_cookie(self, values: Sequence[str]) -> Caller | Refusal:
+        tokens = {who: self._tokens[caller] for who, caller in self._callers.items()}
         found = [cookie.who_holds(value, tokens, port=self.port, now_s=time.time()) for value in values]
-        roles = [Role[who.upper()] for who, _ in found if who]
-        return max(roles) if roles else Refusal("stale", found[0][1])
+        callers = [self._callers[who] for who, _ in found if who]
+        return max(callers, key=lambda caller: caller.role) if callers else Refusal("stale", found[0][1])
+
+
+def _who(caller: Caller) -> str:
+    """What a login calls somebody: the role, and behind it what stands for the scope."""
+    scope = sha256(caller.scope.encode()).hexdigest()[:8] if caller.scope else ""
+    return caller.role.name.lower() + scope
 
 
 def _subprotocol_tokens(headers: Headers) -> list[str]:

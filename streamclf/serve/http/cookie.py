@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 KEEP_S = 30 * 24 * 3600
-_VALUE = re.compile(r"([a-z]{1,16})\.([0-9]{1,12})\.([0-9a-f]{64})")
+_VALUE = re.compile(r"([a-z0-9]{1,16})\.([0-9]{1,12})\.([0-9a-f]{64})")
 _MOST = 8  # cookies of one name that are looked at; several come where another port or path set some too
 
 

@@ -171,3 +171,18 @@ def allow_many_files() -> int:
 def reserved_from(files: int) -> int:
     """The descriptor from which on they are not for clients, of a process that may have `files`."""
     return files - min(RESERVED_FILES, files // 3)
+
+
+def bind_sentence(fault: OSError, host: str, port: int) -> str:
+    """Why nobody can be let in at that place."""
+    place = f"port {port} on {host or 'all addresses'}"
+    # asyncio wraps the fault of one address and keeps its number
+    if fault.errno == errno.EADDRINUSE:
+        return f"{place} is in use by another program; stop that one, or choose another with --port"
+    if fault.errno == errno.EACCES:
+        return f"{place} needs rights that this user does not have; choose a port above 1023"
+    if fault.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine; use one of its own, or 127.0.0.1"
+    if isinstance(fault, socket.gaierror):
+        return f"{host!r} is neither an address nor a known name; use an address of this machine, or 127.0.0.1"
+    return f"cannot listen on {place}: {fault.strerror or fault}"

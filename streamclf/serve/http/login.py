@@ -9,7 +9,7 @@ from websockets.datastructures import Headers
 
 from streamclf.serve.http.access import Access, Refusal
 from streamclf.serve.http.route import Reply
-from streamclf.serve.roles import Role
+from streamclf.serve.roles import Caller
 
 PATHS = frozenset({"/v1/session", "/v1/login", "/v1/logout"})
 _OWN_PAGE = "X-Streamclf"
@@ -23,8 +23,8 @@ class Login(msgspec.Struct):
     why: str
 
 
-def answer(access: Access, path: str, headers: Headers, caller: Role | Refusal) -> Reply | Refusal:
-    """path: one of PATHS. caller: the role that `headers` show."""
+def answer(access: Access, path: str, headers: Headers, caller: Caller | Refusal) -> Reply | Refusal:
+    """path: one of PATHS. caller: whom `headers` show."""
     secure = access.secure or "https" in [
         part.strip() for value in headers.get_all("X-Forwarded-Proto") for part in value.split(",")
     ]
@@ -41,6 +41,6 @@ def answer(access: Access, path: str, headers: Headers, caller: Role | Refusal) 
     return _reply(access, caller, "", access.login(caller, secure=secure) if keep else "")
 
 
-def _reply(access: Access, role: Role | None, why: str, cookie: str) -> Reply:
-    login = Login(access.needs_token, None if role is None else role.name.lower(), why)
+def _reply(access: Access, caller: Caller | None, why: str, cookie: str) -> Reply:
+    login = Login(access.needs_token, None if caller is None else caller.role.name.lower(), why)
     return Reply(msgspec.json.encode(login), headers={"Set-Cookie": cookie} if cookie else {})

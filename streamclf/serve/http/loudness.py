@@ -3,6 +3,7 @@
     seconds              of the present level, 0.1 to 60; 1 where it is left out
     since_ns, until_ns   minutes that began in [since, until); with neither there are none
     streams              a list by commas or repetition
+    bands                false leaves the third octaves of minutes out
 
 `{"now": […], "minutes": […]}`. Of each stream `now` has the mean A-weighted level of those seconds (`laeq`), the lowest
 and the highest LAF in them (`low`, `high`), the level that is a score of 0.5 (`enter`), and the newest whole `minute`;
@@ -36,6 +37,7 @@ class LoudnessQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since_ns: int | None = None
     until_ns: int | None = None
     streams: tuple[str, ...] = ()
+    bands: bool = True
 
 
 class LoudnessNow(msgspec.Struct, frozen=True):
@@ -96,10 +98,11 @@ class LoudnessPage:
         if self._folder is None:
             raise NotKeptError("no minutes are kept; [store] enabled switches it on")
         with closing(reader(self._folder)) as connection:
-            return minutes(
+            found = minutes(
                 connection,
                 since_ns=wish.since_ns or 0,
                 until_ns=(1 << 62) if wish.until_ns is None else wish.until_ns,
                 streams=wish.streams,
                 limit=MAX_MINUTES,
             )
+        return found if wish.bands else [msgspec.structs.replace(one, bands=[]) for one in found]

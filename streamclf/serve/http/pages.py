@@ -1,6 +1,7 @@
 """Plain HTTP on the websocket's port: the page, /healthz, /metrics, /v1/… A fixed table: no path is joined."""
 
 import asyncio
+import copy
 import logging
 import sqlite3
 import time
@@ -9,6 +10,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from importlib.resources import files
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 from websockets.datastructures import Headers
@@ -28,7 +30,7 @@ from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
 from streamclf.serve.problems import Problems
 from streamclf.serve.query import query_of
-from streamclf.serve.roles import Role
+from streamclf.serve.roles import Caller, Role
 
 SOCKET_PATH = "/v1"
 ANSWER_LIMIT_S = 10.0
@@ -53,6 +55,14 @@ _GUARDS = {
     "Cache-Control": "no-store",
 }
 _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class Face(NamedTuple):
+    """What those of one scope see of a gateway: a hub, what is wrong with that, and addresses besides the own."""
+
+    hub: Hub
+    problems: Problems
+    routes: Mapping[str, Route]
 
 
 class Pages:
@@ -81,15 +91,27 @@ class Pages:
         self._started_s = time.monotonic()
         self._site = site.load()
         self._schema = files("streamclf.protocol").joinpath("asyncapi.json").read_bytes()
-        self.routes = {
+        self.scoped: dict[str, Pages] = {}
+        """By scope: what answers those who may see some of many sites alone."""
+        self.routes = self._all(routes)
+
+    def _all(self, routes: Mapping[str, Route] | None) -> dict[str, Route]:
+        return {
             "/v1/picture": Route(Role.LABELS, self._picture),
             FEED_PATH: Route(Role.LABELS, nothing_kept),
             "/metrics": Route(Role.ADMIN, lambda query: Reply(metrics.exposition(), metrics.CONTENT_TYPE)),
             **(routes or {}),
         }
 
-    def respond(self, request: Request, peer: str) -> Answer | Role:
-        """The answer, now or soon; or the role of a caller that may open a websocket. peer: the sender's address."""
+    def beside(self, face: Face) -> "Pages":
+        """The same pages for somebody who sees that much alone."""
+        other = copy.copy(self)
+        other._hub, other._problems, other._feed, other.scoped = face.hub, face.problems, None, {}
+        other.routes = other._all(face.routes)
+        return other
+
+    def respond(self, request: Request, peer: str) -> Answer | Caller:
+        """The answer, now or soon; or a caller that may open a websocket. peer: the sender's address."""
         if why := self._access.check_host(request.headers.get_all("Host"), peer=peer):
             return _refuse(HTTPStatus.FORBIDDEN, "host", why)
         path = self._below_base(request.path.partition("?")[0])
@@ -108,7 +130,7 @@ class Pages:
         base = self._access.base_path
         return path.removeprefix(base) if base and path.startswith(base + "/") else path
 
-    def _respond(self, request: Request, peer: str) -> Answer | Role:
+    def _respond(self, request: Request, peer: str) -> Answer | Caller:
         if request.method not in ("GET", "HEAD"):
             response = _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "method", f"{request.method[:20]} is not answered here")
             response.headers["Allow"] = "GET, HEAD"
@@ -125,10 +147,11 @@ class Pages:
         socket = path == SOCKET_PATH
         if socket and (why := self._access.check_origin(request.headers)):
             return self._refuse_origin(request.headers.get_all("Origin"), why)
-        caller = self._access.role_of(request.headers, tokens, peer=peer, socket=socket)
+        caller = self._access.caller_of(request.headers, tokens, peer=peer, socket=socket)
         if socket:
             return _refuse_caller(caller) if isinstance(caller, Refusal) else caller
-        return self._page(path, request, caller)
+        pages = self.scoped[caller.scope] if isinstance(caller, Caller) and caller.scope else self
+        return pages._page(path, request, caller)
 
     def _refuse_origin(self, origins: Sequence[str], why: str) -> Response:
         """A browser hides the answer from its page, so the log tells the person who builds the page."""
@@ -136,7 +159,7 @@ class Pages:
             logger.warning(line)
         return _refuse(HTTPStatus.FORBIDDEN, "origin", why)
 
-    def _page(self, path: str, request: Request, caller: Role | Refusal) -> Answer:
+    def _page(self, path: str, request: Request, caller: Caller | Refusal) -> Answer:
         head = request.method == "HEAD"
         if path in self._site:
             file = self._site[path]
@@ -145,7 +168,7 @@ class Pages:
         if path == "/v1/schema":
             return _answer(HTTPStatus.OK, self._schema, "application/json", head=head)
         if path in HEALTH_PATHS:
-            status, health = self._health(path, detailed=isinstance(caller, Role))
+            status, health = self._health(path, detailed=isinstance(caller, Caller))
             return _answer(status, msgspec.json.encode(health), "application/json", head=head)
         if path in login.PATHS:
             answer = login.answer(self._access, path, request.headers, caller)
@@ -157,10 +180,10 @@ class Pages:
         if isinstance(caller, Refusal):
             return _refuse_caller(caller)
         route = self.routes[path]
-        if caller < route.role:
-            wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.name.lower()}"
+        if caller.role < route.role:
+            wanted = f"this needs the {route.role.name.lower()} token, and you came as {caller.role.name.lower()}"
             return _refuse(HTTPStatus.FORBIDDEN, "role", wanted)
-        query = Query(query_of(request.path), caller)
+        query = Query(query_of(request.path), caller.role)
         if path == FEED_PATH and self._feed is not None:
             if head:
                 return _answer(HTTPStatus.OK, b"", "text/event-stream; charset=utf-8", head=True)
@@ -204,14 +227,14 @@ class Pages:
         return {"name": info.name, "state": state, "detail": detail, "demo": info.demo}
 
 
-def _with(answer: Answer | Role, headers: Mapping[str, str]) -> Answer | Role:
+def _with(answer: Answer | Caller, headers: Mapping[str, str]) -> Answer | Caller:
     """`answer` with these headers besides."""
     if isinstance(answer, Response):
         for name, value in headers.items():
             answer.headers[name] = value
     elif isinstance(answer, Following):
         answer.headers.update(headers)
-    elif not isinstance(answer, Role):
+    elif not isinstance(answer, Caller):
         return _soon_with(answer, headers)
     return answer
 

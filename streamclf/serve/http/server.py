@@ -8,7 +8,6 @@ import asyncio
 import errno
 import logging
 import math
-import socket
 import ssl
 import time
 from collections import deque
@@ -28,9 +27,9 @@ from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
-from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door
+from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door, bind_sentence
 from streamclf.serve.http.feed import Feed, Following
-from streamclf.serve.http.pages import Pages, run_following, unavailable
+from streamclf.serve.http.pages import Face, Pages, run_following, unavailable
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.senders import HERE, sender_of
 from streamclf.serve.http.tls import CHECK_EVERY_S, Certificate, trusting
@@ -39,7 +38,7 @@ from streamclf.serve.marks import Keep, mark_orders
 from streamclf.serve.orders import Orders
 from streamclf.serve.problems import Problems
 from streamclf.serve.push import CATCH_UP, PIECE_S, PushDesk, PushSink
-from streamclf.serve.roles import Role
+from streamclf.serve.roles import Caller
 from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Subscriber
 from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
@@ -66,7 +65,8 @@ _INTERNAL_ERROR = 1011
 class Server:
     """push_sinks: stream name -> where a client's samples go. routes: addresses besides the own.
 
-    problems, feed: see `Pages`. keep: see `MarkDesk`. orders: besides marks. on_fault: called where something has
+    problems, feed: see `Pages`. keep: see `MarkDesk`. orders: besides marks. faces: what those of a scope see, of whom
+    `settings` has tokens; `hub` and all the rest is for those who see everything. on_fault: called where something has
     failed without which the server cannot go on.
     """
 
@@ -81,15 +81,18 @@ class Server:
         keep: Keep | None = None,
         orders: Orders | None = None,
         feed: Feed | None = None,
+        faces: Mapping[str, Face] | None = None,
         on_fault: Callable[[BaseException], object] = lambda fault: None,
     ) -> None:
         self.hub = hub
         self.port = settings.port
         self._orders: Orders = {**mark_orders(hub, keep), **(orders or {})}
         self._settings = settings
-        self._routes = routes
+        self.routes = routes or {}
+        """Besides the own."""
         self._problems = problems
         self._feed = feed
+        self._faces = faces or {}
         self._on_fault = on_fault
         self._server: SocketServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -121,7 +124,7 @@ class Server:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
 
     def trust(self) -> ssl.SSLContext | None:
-        """By what a client on this machine believes `own_url`; None where that is no TLS. Reads a file."""
+        """By what a client on this machine believes `own_url`; None without TLS. Reads a file."""
         return trusting(self._settings.certificate.path) if self._settings.certificate is not None else None
 
     async def start(self) -> None:
@@ -135,7 +138,8 @@ class Server:
             self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
         )
         self._registry = Registry(self._door.left)
-        self._pages = Pages(self.hub, self._access, self._routes, problems=self._problems, feed=self._feed)
+        self._pages = Pages(self.hub, self._access, self.routes, problems=self._problems, feed=self._feed)
+        self._pages.scoped = {scope: self._pages.beside(face) for scope, face in self._faces.items()}
         try:
             self._server = await serve(
                 self._handle,
@@ -150,7 +154,7 @@ class Server:
             )
         except OSError as fault:
             kind = PortTakenError if fault.errno in _NOT_NOW else ServeError
-            raise kind(_bind_sentence(fault, self._settings)) from None
+            raise kind(bind_sentence(fault, self._settings.host, self._settings.port)) from None
         self._door.open(self._server.sockets)
         self.port = self._access.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = self._loop.create_task(self._sweep())
@@ -193,7 +197,10 @@ class Server:
     # From the engine
 
     def post(self, outputs: Sequence[Output], decided_ns: int) -> None:
-        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events."""
+        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events.
+
+        What nobody would be told of before more comes waits for that, so that the loop need not wake for it.
+        """
         if self._stopping:
             return
         if len(self._posted) >= MAX_POSTED:
@@ -212,7 +219,7 @@ class Server:
             self._missed = {}
             outputs = [*told, *outputs]
         self._posted.append((outputs, decided_ns))
-        if not self._taking:
+        if not self._taking and self.hub.presses(outputs):
             self._taking = True
             self._loop.call_soon_threadsafe(self._take, TURN_S)
 
@@ -275,8 +282,8 @@ class Server:
         except Exception:
             logger.exception("a request could not be answered")  # the library makes it a 500 and is silenced above
             raise
-        if isinstance(answer, Role):
-            connection.role = answer
+        if isinstance(answer, Caller):
+            connection.caller = answer
             sender = sender_of(request.headers, connection.peer)
             if sender.address != HERE:
                 connection.belongs_to(sender.address)
@@ -285,15 +292,17 @@ class Server:
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ServedConnection)
-        subscriber = Subscriber(connection, self.hub, now=self._now_s(), phase=len(self._subscribers) % 16 / 16)
+        caller = connection.caller
+        hub = self._faces[caller.scope].hub if caller.scope else self.hub
+        subscriber = Subscriber(connection, hub, now=self._now_s(), phase=len(self._subscribers) % 16 / 16)
         connection.watcher = subscriber
         session = ClientSession(
-            subscriber, self._desk, self._orders, role=connection.role, now_s=self._loop.time(), no_audio=self._no_audio
+            subscriber, self._desk, self._orders, role=caller.role, now_s=self._loop.time(), no_audio=self._no_audio
         )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()
         try:
-            subscriber.control(msgspec.structs.replace(self.hub.hello(), no_audio=session.no_audio))
+            subscriber.control(msgspec.structs.replace(hub.hello(), no_audio=session.no_audio))
             subscriber.ping(self._now_s())
             session.query(connection.forget_handshake())
             async for message in connection:
@@ -310,7 +319,7 @@ class Server:
             self._subscribers.discard(subscriber)
             metrics.SUBSCRIBERS.dec()
             subscriber.close(_NORMAL, "")
-            self.hub.detach(subscriber)
+            hub.detach(subscriber)
 
     async def _keep_pace(self, session: ClientSession, connection: ServedConnection) -> None:
         """Take the rest of a message, and no further one, until the client is no faster than it may be."""
@@ -334,8 +343,12 @@ class Server:
         """
         if why != self._no_audio:
             self._no_audio = why
-            for subscriber in list(self._subscribers):
-                subscriber.close(_RESTART, "who may listen live has changed; connect again")
+            self.greet_anew("who may listen live has changed")
+
+    def greet_anew(self, why: str) -> None:
+        """Send all clients away to come again: what they were told does not hold any more."""
+        for subscriber in list(self._subscribers):
+            subscriber.close(_RESTART, f"{why}; connect again")
 
     async def _sweep(self) -> None:
         """Liveness of all subscribers. Time in which this loop stood still is nobody's fault and does not count."""
@@ -380,17 +393,3 @@ class Server:
 
 def _select_subprotocol(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return Subprotocol(PROTOCOL) if PROTOCOL in offered else None
-
-
-def _bind_sentence(fault: OSError, settings: ServerSettings) -> str:
-    place = f"port {settings.port} on {settings.host or 'all addresses'}"
-    # asyncio wraps the fault of one address and keeps its number
-    if fault.errno == errno.EADDRINUSE:
-        return f"{place} is in use by another program; stop that one, or choose another with --port"
-    if fault.errno == errno.EACCES:
-        return f"{place} needs rights that this user does not have; choose a port above 1023"
-    if fault.errno == errno.EADDRNOTAVAIL:
-        return f"{settings.host} is not an address of this machine; use one of its own, or 127.0.0.1"
-    if isinstance(fault, socket.gaierror):
-        return f"{settings.host!r} is neither an address nor a known name; use an address of this machine, or 127.0.0.1"
-    return f"cannot listen on {place}: {fault.strerror or fault}"

@@ -6,7 +6,8 @@ Four layouts are known, looked for in this order:
    and offset, or neither (labels of whole clips); columns `fold` and `source` where there are any;
 2. recordings with a neighbour of the same name, with or without its suffix: `.csv`, `.tsv`, `.txt` (Audacity or
    Raven), `.selections.txt` (Raven), BirdNET's tables or `.rttm`; an empty one says that the recording holds no event;
-3. one table of any other name, anywhere in the folder, that names recordings which are there;
+3. one table of any other name, or export of Label Studio, anywhere in the folder, that names recordings which are
+   there;
 4. a folder per class with clips in it; one named not_LABEL holds clips that bear none of the labels. A table
    `sources.csv` (columns file and source) says what clips are cut from, as `streamclf events export` writes it.
 
@@ -17,22 +18,28 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from streamclf.audio.sources.recording import FFMPEG_SUFFIXES, SUFFIXES, readable
 from streamclf.errors import SourceError, StreamclfError, UsageError
-from streamclf.train.data.labelfiles import LabelFileError, LabelRow, LabelRows, read_rows
+from streamclf.text import some
+from streamclf.train.data.labelfiles import LabelRow, LabelRows, read_rows
+from streamclf.train.data.tabletext import LabelFileError
 
 _EVERY_SUFFIX = SUFFIXES | FFMPEG_SUFFIXES
 LABEL_SUFFIXES = (
     ".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".BirdNET.selection.table.txt",
-    ".BirdNET.results.csv", ".txt", ".rttm",
+    ".BirdNET.results.csv", ".BirdNET.results.txt", ".txt", ".rttm",
 )  # fmt: skip
 _TABLES = ("annotations.csv", "annotations.tsv", "annotations.rttm")
 _SOURCES = "sources.csv"
 _NOT = "not_"
 _BEYOND_S = 1.0  # an annotation drawn a little over the end of its recording is cut there
+_ALIKE = "\0"  # before a name of which case does not matter
+_SEGMENT = re.compile(r"([\w-]{11})_(\d+)")  # AudioSet's: a recording and the milliseconds at which a clip of it begins
 _FOLD_ID_TAKE = re.compile(r"(\d+)-(\d+)-[A-Z](?:-\d+)?")
 
 
@@ -167,12 +174,22 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
+def _alike(name: str) -> str:
+    """What names of one file have in common that went by a Mac (ü in two signs) or by Windows (either case)."""
+    return normalize("NFC", name).casefold()
+
+
 def _neighbours(audio: Iterable[Path], files: Iterable[Path]) -> dict[Path, list[Path]]:
     there = set(files)
+    alike: dict[str, Path] = {}
+    for path in files:
+        alike.setdefault(_alike(str(path)), path)
     found = {}
     for path in audio:
         beside = [path.with_name(name + suffix) for name in (path.stem, path.name) for suffix in LABEL_SUFFIXES]
-        if present := [candidate for candidate in beside if candidate in there]:
+        present = [candidate for candidate in beside if candidate in there]
+        present = present or [alike[key] for key in map(_alike, map(str, beside)) if key in alike]
+        if present:
             found[path] = present
     return found
 
@@ -192,7 +209,7 @@ def _from_neighbours(
             try:
                 read = read_rows(labels[0])
                 recordings.append(_recording(folder, path, _own_rows(path, read.rows), strong=True))
-                problems += [LeftOut(labels[0], sentence) for sentence in read.unusable]
+                problems += [LeftOut(labels[0], sentence) for sentence in read.told]
             except LabelFileError as fault:
                 problems.append(LeftOut(labels[0], str(fault)))
     return recordings, problems
@@ -216,15 +233,20 @@ class _RecordingNames:
         self._by_name: dict[str, list[Path]] = {}
         for path in audio:
             relative = path.relative_to(folder)
-            for key in {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}:
+            keys = {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}
+            for key in keys | {f"{_ALIKE}{_alike(key)}" for key in keys}:
                 self._by_name.setdefault(key, []).append(path)
 
     def find(self, name: str) -> list[Path]:
         """All that it may be. Recordings are often kept in another format than when their table was made."""
-        path = Path(name)
-        tails = ("/".join(path.parts[at:]) for at in range(len(path.parts)))  # the longest that is known
-        exact = next((found for tail in tails if (found := self._by_name.get(tail))), None)
-        return exact or (self._by_name.get(path.stem, []) if path.suffix.lower() in _EVERY_SUFFIX else [])
+        path = Path(name.replace("\\", "/"))
+        tails = ["/".join(path.parts[at:]) for at in range(len(path.parts))]  # the longest that is known
+        if path.suffix.lower() in _EVERY_SUFFIX:
+            tails.append(path.stem)
+        tails += [f"{_ALIKE}{_alike(tail)}" for tail in tails]
+        if segment := _SEGMENT.fullmatch(path.stem):
+            tails += [segment[1], f"Y{segment[1]}", f"{segment[1]}_{int(segment[2]) // 1000}"]
+        return next((found for tail in tails if (found := self._by_name.get(tail))), [])
 
 
 def _from_table(folder: Path, table: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
@@ -244,7 +266,7 @@ def _from_rows(
     grouped: dict[Path, list[LabelRow]] = {}
     problems: dict[Path, str] = {}
     for row in read.rows:
-        name = (row.file or "").replace("\\", "/").removeprefix("./")
+        name = (row.file or "").removeprefix("./")
         matches = names.find(name)
         if len(matches) == 1:
             grouped.setdefault(matches[0], []).append(row)
@@ -262,7 +284,7 @@ def _from_rows(
             recordings.append(_recording(folder, path, grouped[path], strong=strong))
         except LabelFileError as fault:
             problems[path] = str(fault)
-    left_out = [LeftOut(table, sentence) for sentence in read.unusable]
+    left_out = [LeftOut(table, sentence) for sentence in read.told]
     return recordings, left_out + [LeftOut(path, reason) for path, reason in sorted(problems.items())]
 
 
@@ -279,7 +301,7 @@ def _from_anything(folder: Path, audio: Sequence[Path], files: Sequence[Path]) -
         except LabelFileError as fault:
             others[path] = str(fault)
             continue
-        if any(row.file is not None and names.find(row.file.replace("\\", "/")) for row in read.rows):
+        if any(row.file is not None and names.find(row.file) for row in read.rows):
             tables[path] = read
         else:
             others[path] = "it names no recording that is there"
@@ -291,15 +313,27 @@ def _from_anything(folder: Path, audio: Sequence[Path], files: Sequence[Path]) -
         return recordings, [*problems, *(LeftOut(path, f"not used: {why}") for path, why in others.items())]
     recordings, problems = _from_folders(folder, audio)
     taken = "its folders were taken for classes" if recordings else "nothing else was found"
-    return recordings, [*problems, *(LeftOut(p, f"no annotations of these recordings ({why}); {taken}")
-                                     for p, why in others.items())]  # fmt: skip
+    unused = [LeftOut(p, f"no annotations of these recordings ({why}); {taken}") for p, why in others.items()]
+    return recordings, problems + unused if recordings else unused + problems
 
 
 def _may_be_labels(path: Path) -> bool:
     """By its name; of text files only those that are called so, since there are many of other kinds."""
     name = path.name.lower()
     called = any(word in name for word in ("selection", "label", "annotation"))
-    return name.endswith((".csv", ".tsv", ".rttm")) or (name.endswith(".txt") and called)
+    return (
+        name.endswith((".csv", ".tsv", ".rttm"))
+        or (name.endswith(".txt") and (called or _begins(path, b"Selection\t")))
+        or (name.endswith(".json") and (called or _begins(path, b'"annotations"', b'"label"')))
+    )
+
+
+def _begins(path: Path, *words: bytes) -> bool:
+    """Whether one of them stands in its beginning, as in a table of Raven or an export of Label Studio."""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(1000).replace(b"\0", b"")
+        return any(word in head for word in words)
+    return False
 
 
 def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
@@ -308,13 +342,22 @@ def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording],
     for path in audio:
         parts = path.relative_to(folder).parts
         if len(parts) == 1:
-            problems.append(LeftOut(path, "it lies in no folder of a class and has no annotations"))
+            problems.append(LeftOut(path, f"it lies in no folder of a class and has no annotations{_unread(path)}"))
         else:
             label = "" if parts[0].startswith(_NOT) else parts[0]
             row = LabelRow(label, source=sources.pop(path.name, None))
             recordings.append(_recording(folder, path, [row], strong=False))
     problems += [LeftOut(folder / name, f"{_SOURCES} names it, but it is not there") for name in sorted(sources)]
     return recordings, problems
+
+
+def _unread(path: Path) -> str:
+    """What lies beside a recording under its name and is read by nobody here."""
+    with suppress(OSError):
+        beside = sorted(one.name for one in path.parent.iterdir() if one.stem == path.stem and one != path)
+        if beside:
+            return f" that are read ({some(beside)} beside it is not); save them as CSV with onset, offset and label"
+    return ""
 
 
 def _sources(table: Path) -> dict[str, str]:

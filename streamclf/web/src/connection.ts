@@ -37,6 +37,8 @@ export interface Shore {
 }
 
 const BACKFILL_S = 60;
+/** What is held, unless the daemon is told to hold more. */
+const REPLAY_S = 90;
 const CALM_TOP = 8;
 const RETRY_MS = 500;
 const RETRY_MAX_MS = 5_000;
@@ -230,7 +232,9 @@ export class Connection {
   private subscribe(hello = this.model.hello): void {
     if (hello === null) return;
     const tracks = hello.streams.reduce((count, stream) => count + stream.packs.length, 0);
-    const backfill = hello.seq - BACKFILL_S * FRAMES_PER_SECOND * Math.max(1, tracks);
+    // numbers of a gateway of many sites are not consecutive; they grow with time all the same
+    const share = Math.round((hello.seq - hello.oldest_seq) * (BACKFILL_S / REPLAY_S));
+    const backfill = hello.seq - Math.max(share, BACKFILL_S * FRAMES_PER_SECOND * Math.max(1, tracks));
     const known = this.instance !== null;
     this.liveAfter = Infinity;
     this.askedAtMs = Date.now();
@@ -254,7 +258,7 @@ export class Connection {
 
   private takeLagged(lagged: LaggedMessage): void {
     this.model.takeLagged(lagged);
-    if (lagged.reason === "replay") this.shore.say(t.connection.missed(lagged.dropped ?? 0), "problem");
+    if (lagged.reason === "replay") this.shore.say(t.connection.missed(lagged.dropped), "problem");
     if (lagged.reason === "mailbox") this.stepTo(this.ladder.dropped(Date.now()));
   }
 

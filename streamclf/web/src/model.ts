@@ -27,6 +27,8 @@ export { KEEP_FRAMES, PictureRing, Track } from "./rings";
 const KEEP_EVENTS = 2000;
 const KEEP_GAPS = 500;
 const KEEP_NOTES = 200;
+/** Clocks are set right by less than that while a daemon runs. */
+const ANEW_MS = 2_000;
 
 /** Frames `from` to `to`, `to` not included, have no scores. */
 export interface GapSpan {
@@ -165,6 +167,11 @@ export class StreamModel {
   }
 }
 
+/** One daemon of many, behind a gateway, was restarted: its frames count from another moment. */
+function startedAnew(before: StreamEntry, now: StreamEntry): boolean {
+  return before.epoch_ms !== 0 && now.epoch_ms !== 0 && Math.abs(before.epoch_ms - now.epoch_ms) > ANEW_MS;
+}
+
 /** What is known of the daemon at the other end. */
 export class Model {
   hello: HelloMessage | null = null;
@@ -192,7 +199,7 @@ export class Model {
       if (!hello.streams.some((entry) => entry.name === name)) this.streams.delete(name);
     hello.streams.forEach((entry, index) => {
       const known = this.streams.get(entry.name);
-      if (known) {
+      if (known && !startedAnew(known.entry, entry)) {
         known.index = index;
         known.entry = entry;
         // something may have been taught while the page was away

@@ -63,7 +63,7 @@ export const MEANINGS: Record<string, Meaning> = {
   },
   "pack-problem": {
     words: "in trouble",
-    what: "A pack does not score: it hangs, fails, or gives what is no number.",
+    what: "A pack does not score: it hangs, fails, or gives values that are not numbers.",
     tone: "bad",
     ofStream: false,
     heard: false,

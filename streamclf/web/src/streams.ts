@@ -6,6 +6,7 @@ import { button, element, icon, setText } from "./dom";
 import { Daemon, Models } from "./health/daemon";
 import { Badge, Chart } from "./health/parts";
 import { StreamList } from "./health/list";
+import { Loudness } from "./health/loudness";
 import { toneOf, type Problem, type Status } from "./health/status";
 import { changeToken, logout, type Session } from "./login";
 import { t } from "./strings";
@@ -26,6 +27,7 @@ class Health implements View {
   private readonly failure = element("p", { class: "panel health-failure", attrs: { role: "status", hidden: "" } });
   private readonly body = element("div", { class: "health-body", attrs: { hidden: "" } });
   private readonly list = new StreamList();
+  private readonly loudness = new Loudness(() => this.app);
   private readonly models = new Models();
   private readonly latency = new Chart(t.streams.latency, t.streams.milliseconds, HISTORY_MS);
   private readonly load = new Chart(t.streams.load, t.streams.share, HISTORY_MS);
@@ -39,6 +41,7 @@ class Health implements View {
     const charts = element("div", { class: "health-charts" }, this.latency.root, this.load.root);
     this.body.append(
       this.list.root,
+      this.loudness.root,
       element("section", { class: "panel" }, element("h2", { text: t.streams.history }), charts),
       this.models.root,
       this.daemon.root,
@@ -91,6 +94,7 @@ class Health implements View {
     this.body.hidden = false;
     this.showProblems(status);
     this.list.show(status.streams, status.now_ms);
+    this.loudness.show(status.streams.filter(({ loudness }) => loudness));
     this.models.show(status.packs);
     this.showHistory(status);
     const admin = status.process !== null;

@@ -141,7 +141,7 @@ def floods(lab: Lab) -> None:
     _flood(lab, json.dumps({"type": "subscribe", "tier": "events", "labels": ["loud"] * 12}).encode().ljust(200))
 
 
-@group.fault("floods-nonsense", "one that sends what is no message without end: the same", alone=True)
+@group.fault("floods-nonsense", "one that sends nonsense without end: the same", alone=True)
 def nonsense(lab: Lab) -> None:
     """Each is answered with an error."""
     _flood(lab, b"{" + b"nonsense " * 25 + b"}")

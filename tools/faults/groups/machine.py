@@ -187,13 +187,13 @@ def epoch(lab: Lab) -> None:
 
 @group.fault(
     "memory-limit",
-    "the default pack under 1.2 GB of address space (no GPU library): it starts and is heard",
+    "the default pack under 600 MB of address space in all: it starts and is heard",
     owner="packs",
 )
 def memory(lab: Lab) -> None:
     """`ulimit -v` of a small board."""
     default = Path(__file__).resolve().parents[3] / "models" / "default"
-    patient = lab.start(packs=[default], wrap=["prlimit", f"--as={1_200_000_000}"], ready=False)
+    patient = lab.start(packs=[default], wrap=["prlimit", f"--as={600_000_000}"], ready=False)
     took = lab.happens(lambda: not patient.alive or bool(patient.rows.of("steady").times_s), 30.0)
     lab.must(took is not None and patient.alive, f"not heard: {patient.stderr.strip()[-160:]}")
     lab.must("Traceback" not in patient.stderr, "a traceback")

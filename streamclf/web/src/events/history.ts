@@ -15,7 +15,8 @@ const FORGET = 1000;
 
 export interface Page {
   events: StoredEvent[];
-  after: number;
+  /** A text at a gateway of many sites; given back as it is. */
+  after: number | string;
   more: boolean;
 }
 
@@ -37,7 +38,7 @@ export class History {
   problem = "";
   private rows = new Map<string, Row>();
   private bounds: Bounds;
-  private after: number | null = null;
+  private after: number | string | null = null;
   private stopping = new AbortController();
   private asked = 0;
   /** How much had been asked when an event was marked: what is answered to that does not know of the mark. */

@@ -75,7 +75,7 @@ export function rowOfStored(event: StoredEvent): Row {
 /** instance: of the daemon's start, as its hello says. group: of the label, which messages do not name. */
 export function rowOfMessage(event: EventMessage, instance: string, group: string): Row {
   return {
-    id: `${instance}/${event.id}`,
+    id: event.id.includes("/") ? event.id : `${instance}/${event.id}`, // a gateway of many sites says all of it
     stream: event.stream,
     pack: event.pack,
     label: event.label,

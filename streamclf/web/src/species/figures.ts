@@ -117,7 +117,7 @@ export function yearFigure(likely: number[], nowMs: number): HTMLElement {
 function figure(caption: string, drawn: SVGSVGElement): HTMLElement {
   return element(
     "figure",
-    { class: "panel species-figure" },
+    { class: "panel charted" },
     element("figcaption", { text: caption }),
     drawn as unknown as HTMLElement,
   );

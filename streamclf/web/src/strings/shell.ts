@@ -41,7 +41,8 @@ export const connection = {
     restarted
       ? `Back after ${seconds(s)}. The daemon was started anew; what it kept of that time is here.`
       : `Back after ${seconds(s)}. What was heard meanwhile has been fetched.`,
-  missed: (count: number): string => `${count} rows and events of the time away are no longer held and are missing here.`,
+  missed: (count: number | null): string =>
+    `${count === null ? "Some" : count} rows and events of the time away are no longer held and are missing here.`,
   tier: {
     full: "This page keeps up again: everything is shown.",
     calm: "This page was behind: it now asks for the strongest classes only, without the spectrogram.",

@@ -1,6 +1,8 @@
 // Streams and health.
 
-import { number, oneOf, size, span } from "./words";
+import { locale, number, oneOf, size, span } from "./words";
+
+const hertz = (hz: number): string => `${hz.toLocaleString(locale, { maximumFractionDigits: 2 })} Hz`;
 
 export const streams = {
   unknown: "–",
@@ -38,6 +40,17 @@ export const streams = {
   loudness: "Last minute",
   loudnessText: ({ laeq, lafmax, l10, l90, unit }: { laeq: number; lafmax: number; l10: number; l90: number; unit: string }): string =>
     `LAeq ${number(laeq, 1)} ${unit}, at most ${number(lafmax, 1)}, L10 ${number(l10, 1)}, L90 ${number(l90, 1)}`,
+  loud: "Loudness",
+  loudNone: "No minute of it is kept yet.",
+  loudDayCaption: (unit: string): string => `The last day by the minute, in ${unit}: LAeq, and from L90 to L10`,
+  loudDay: (stream: string, low: number, high: number, unit: string): string =>
+    `${stream}, the last day: LAeq of a minute from ${number(low, 1)} to ${number(high, 1)} ${unit}`,
+  loudBandsCaption: (unit: string): string => `Third octaves of the newest minute, not weighted, in ${unit}`,
+  loudBands: (stream: string, hz: number, level: number, unit: string): string =>
+    `${stream}, third octaves: the loudest is ${hertz(hz)} with ${number(level, 1)} ${unit}`,
+  loudBand: (hz: number, level: number, unit: string): string => `${hertz(hz)}: ${number(level, 1)} ${unit}`,
+  hertz: (hz: number): string => (hz < 1000 ? String(hz) : `${hz / 1000}k`),
+  hour: (ms: number): string => new Date(ms).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" }),
   span,
   size,
   number,

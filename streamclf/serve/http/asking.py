@@ -1,0 +1,183 @@
+"""What a gateway asks a daemon by way of NATS, and what the daemon answers: addresses that read what is kept there.
+
+A question is one message of request and reply; the answer comes in pieces that NATS takes, in order. The daemon decides
+what it answers: events unless it was told otherwise, clips only where it was told so, since whoever may use this NATS
+may then hear them. Whether a person may ask is the gateway's affair, as it is with what is heard.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streamclf.errors import ServeError, StreamclfError
+from streamclf.serve.fanout.broker import NatsPlace
+from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.roles import Role
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+log = logging.getLogger("streamclf")
+
+EVENTS = ("/v1/events", "/v1/hours")
+CLIP = "/v1/clip"
+ANSWER_S = 8.0
+"""From the question to its last piece: less than what an answer over HTTP may take."""
+MAX_ANSWER = 64 << 20
+_PIECE = 256 * 1024
+_MAX_QUESTIONS = 8  # at once, of all gateways together; further ones wait
+
+
+class SiteAwayError(StreamclfError):
+    """A site did not answer."""
+
+
+class Question(msgspec.Struct, array_like=True, frozen=True):
+    """fields: of the query, as they came. role: of who asks there."""
+
+    path: str
+    fields: dict[str, list[str]]
+    role: int
+
+
+class AnswerPiece(msgspec.Struct, array_like=True, frozen=True):
+    """status: 200, 400, 404 or 503, and the body is a sentence but for 200. more: another one follows."""
+
+    status: int
+    kind: str
+    headers: dict[str, str]
+    body: bytes
+    more: bool
+
+
+class Answering:
+    """The daemon's side. place: of its site. routes: what it answers, by address."""
+
+    def __init__(self, place: NatsPlace, routes: Mapping[str, Route]) -> None:
+        self._place = place
+        self._routes = routes
+        self._turn = asyncio.Semaphore(_MAX_QUESTIONS)
+        self._tasks: set[asyncio.Task[None]] = set()  # bound: what NATS lets wait of one subscription
+
+    async def listen(self, client: "Client") -> None:
+        """Answer what is asked on this connection, for as long as it lasts."""
+
+        async def heard(message: "Msg") -> None:
+            task = asyncio.create_task(self._answer(client, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        await client.subscribe(self._place.question_subject, cb=heard, pending_msgs_limit=256)
+
+    async def _answer(self, client: "Client", message: "Msg") -> None:
+        async with self._turn:
+            status, reply = await self._reply(message.data)
+            body = reply.body
+            headers = dict(reply.headers)
+            with suppress(Exception):  # the connection has gone: the gateway sees that nothing comes
+                for start in range(0, max(1, len(body)), _PIECE):
+                    more = start + _PIECE < len(body)
+                    piece = AnswerPiece(status, reply.kind, headers, body[start : start + _PIECE], more)
+                    await client.publish(message.reply, msgspec.msgpack.encode(piece))
+
+    async def _reply(self, data: bytes) -> tuple[int, Reply]:
+        try:
+            question = _questions.decode(data)
+            route = self._routes.get(question.path)
+            if route is None:
+                raise NotKeptError("this daemon does not answer that by way of NATS")
+            query = Query(question.fields, Role(question.role))
+            if query.role < route.role:
+                raise ServeError(f"this needs the role {route.role.name.lower()}")
+            return 200, await asyncio.to_thread(route.answer, query)
+        except NotKeptError as fault:
+            return 404, _sentence(fault)
+        except (ServeError, msgspec.MsgspecError, ValueError) as fault:
+            return 400, _sentence(fault)
+        except (StreamclfError, sqlite3.Error) as fault:
+            return 503, _sentence(fault)
+        except Exception:
+            log.exception("a question of a gateway could not be answered")
+            return 503, Reply(b"something went wrong; the daemon's log has it", "text/plain")
+
+
+class Asking:
+    """The gateway's side. Lives on the loop; `ask` is for other threads. client: gives the connection there is now."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: "Callable[[], Client | None]") -> None:
+        self._client = client
+        self._loop = loop
+
+    def ask(self, place: NatsPlace, question: Question) -> Reply:
+        """The answer of the daemon at `place`; waits for it.
+
+        Raises what a route raises, and `SiteAwayError` where none comes.
+        """
+        return asyncio.run_coroutine_threadsafe(self._asked(place, question), self._loop).result(ANSWER_S + 1)
+
+    def ask_all(self, questions: Mapping[NatsPlace, Question]) -> dict[NatsPlace, Reply | StreamclfError]:
+        """The same of many at once."""
+
+        async def all_of_them() -> list[Reply | BaseException]:
+            asked = (self._asked(place, question) for place, question in questions.items())
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+        found = asyncio.run_coroutine_threadsafe(all_of_them(), self._loop).result(ANSWER_S + 1)
+        answers: dict[NatsPlace, Reply | StreamclfError] = {}
+        for place, answer in zip(questions, found, strict=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, StreamclfError):
+                raise answer
+            answers[place] = answer
+        return answers
+
+    async def _asked(self, place: NatsPlace, question: Question) -> Reply:
+        import nats.errors
+
+        client = self._client()
+        if client is None:
+            raise SiteAwayError(f"{place.name} cannot be reached")
+        inbox = client.new_inbox()
+        body = bytearray()
+        subscription = await client.subscribe(inbox)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await client.publish(place.question_subject, msgspec.msgpack.encode(question), reply=inbox)
+                while True:
+                    message = await subscription.next_msg(timeout=ANSWER_S)
+                    if message.headers and message.headers.get("Status") == "503":
+                        raise SiteAwayError(f"the daemon of {place.site} is not there")
+                    piece = _pieces.decode(message.data)
+                    body += piece.body
+                    if not piece.more or len(body) > MAX_ANSWER:
+                        break
+        except (TimeoutError, nats.errors.Error, OSError, msgspec.MsgspecError) as fault:
+            raise SiteAwayError(f"the daemon of {place.site} does not answer: {place.problem(fault)}") from None
+        finally:
+            with suppress(Exception):
+                await subscription.unsubscribe()
+        return _checked(piece, bytes(body))
+
+
+def _checked(piece: AnswerPiece, body: bytes) -> Reply:
+    if piece.status == 200:
+        return Reply(body, piece.kind, piece.headers)
+    said = body.decode(errors="replace")
+    if piece.status == 404:
+        raise NotKeptError(said)
+    if piece.status == 400:
+        raise ServeError(said)
+    raise SiteAwayError(said)
+
+
+def _sentence(fault: Exception) -> Reply:
+    return Reply(str(fault).encode(), "text/plain")
+
+
+_questions = msgspec.msgpack.Decoder(Question)
+_pieces = msgspec.msgpack.Decoder(AnswerPiece)
