@@ -60,7 +60,7 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most:
     """The tables and the card. values, most: of `fit.maxima`. tried: how the members were asked, for the card."""
     usual = fit.backgrounds_allowed(values, of, BUDGETS[Sensitivity.NORMAL])
     plans = {
-        each: card.Plan(budget, [count + _MORE_BACKGROUNDS[each] for count in usual])
+        each: card.Allowance(budget, [count + _MORE_BACKGROUNDS[each] for count in usual])
         for each, budget in BUDGETS.items()
     }
     all_of_them = of.hours > 0
@@ -74,8 +74,8 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most:
     told = fit.left_out(values, of, plan.budget, backgrounds=plan.backgrounds) & of.right
     badly = [
         one.id
-        for one, auc, ever in zip(known, fit.ranks(values, of), told.any(axis=0), strict=True)
-        if auc < LEAST_AUC or not ever
+        for one, auc, right in zip(known, fit.ranks(values, of), told.T, strict=True)
+        if auc < LEAST_AUC or not right.any()
     ]
     hidden = [
         count < LEAST_SOURCES or one.id in badly or one.id == table.SILENT
