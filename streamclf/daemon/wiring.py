@@ -53,6 +53,7 @@ from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 
 if TYPE_CHECKING:
+    from streamclf.daemon.announce import Announcement
     from streamclf.serve.fanout.publisher import Publisher
 
 
@@ -214,6 +215,17 @@ def make_publisher(config: Config, hub: Hub, health: Health, server: Server) -> 
     )
     health.problems.parts.also(publisher.found)
     return publisher
+
+
+def make_announcement(ears: Ears, server: Server) -> "Announcement | None":
+    """What tells the local network where `server` is, once it listens; None unless that is wanted."""
+    if not ears.config.server.announce:
+        return None
+    from streamclf.daemon.announce import Announcement
+
+    settings = ears.ground.settings
+    secure, needs_token = settings.certificate is not None, settings.token is not None
+    return Announcement(settings.host, server.port, secure=secure, needs_token=needs_token)
 
 
 def make_server(
