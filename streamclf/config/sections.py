@@ -280,7 +280,7 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.url and self.url_file:
             raise ValueError("url and url_file are both given; keep one")
-        if (self.url or self.url_file) and not self.site:
+        if (self.url or self.url_file) and not self.site and not self.sites:
             raise ValueError('site is missing; name this daemon, such as site = "garden"')
 
 
