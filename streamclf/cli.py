@@ -8,6 +8,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -15,6 +16,7 @@ import streamclf.blas  # noqa: F401  numpy is imported later than this
 from streamclf import __version__, commands
 from streamclf.errors import INTERRUPTED, LimitError, StreamclfError, sentence
 from streamclf.room import Reserve
+from streamclf.text import nearest
 
 
 class _Lazy(click.Group):
@@ -25,6 +27,17 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return commands.load(cmd_name) if cmd_name in commands.commands() else super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            near = nearest(args[0], self.list_commands(ctx))  # click knows those alone that are imported
+            if not near:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near!r}?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         told = {name: command.get_short_help_str() for name, command in self.commands.items()} | commands.commands()
@@ -55,6 +68,10 @@ def main() -> None:
         sys.exit(fault.exit_code)
     except click.UsageError as fault:
         hint = f" (see `{fault.ctx.command_path} --help`)" if fault.ctx is not None else ""
+        if isinstance(fault, click.NoSuchOption) and any(
+            Path(word).exists() for word in sys.argv[1:] if word[0:1] == "-"
+        ):
+            hint += "; a file whose name begins with - is written ./-name, or behind --"
         _fail(f"{fault.format_message()}{hint}", fault.exit_code)
     except click.ClickException as fault:
         _fail(fault.format_message(), fault.exit_code)

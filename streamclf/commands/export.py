@@ -79,7 +79,7 @@ def export(source: str, out: Path, as_json: bool, **options: Any) -> None:
 
     for library in ("torch", "transformers", "onnxscript"):
         need(library)
-    from streamclf.model.labels import read_lines
+    from streamclf.model.labellists import read_lines
     from streamclf.train.export.certificate import lines
     from streamclf.train.export.checkpoint import export_checkpoint
     from streamclf.train.export.quantise import Variant

@@ -4,9 +4,8 @@
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import StreamclfError
 from streamclf.text import clean
 from streamclf.types import Label
 
@@ -25,14 +24,6 @@ def make_labels(names: Sequence[str], *, hidden: Collection[int] = ()) -> tuple[
         ident = _unique(_slug(name) or f"class_{index}", taken)
         labels.append(Label(ident, printable(name) or f"class {index}", hidden=index in hidden))
     return tuple(labels)
-
-
-def read_lines(path: Path) -> tuple[str, ...]:
-    """Names from a text file, one a line. Raises UsageError where it cannot be read."""
-    try:
-        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UsageError(f"{path} cannot be read as labels ({fault}); give a text file with one name a line") from None
 
 
 def check_count(

@@ -121,7 +121,13 @@ def install(source: Path, *, replace: bool = False, prove: Prove | None = None) 
             unpack(source, making)
         else:
             found = "neither a folder nor a .zip archive" if source.exists() else "not there"
-            raise PackError(f"{source} is {found}; name a pack's folder, its .zip, or a recipe")
+            from streamclf.model.recipes import RECIPES
+
+            near = nearest(str(source), RECIPES)
+            meant = (
+                f"did you mean {near}?" if near else f"name a pack's folder, its .zip, or one of {', '.join(RECIPES)}"
+            )
+            raise PackError(f"{source} is {found}; {meant}")
         return place(making, replace=replace, prove=prove)
 
 

@@ -10,11 +10,12 @@ off between the two gets it again (same stream, pack, first_frame and final).
 """
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Literal, cast
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 from streamclf.errors import ServeError
 from streamclf.protocol.asked import Adjust as Adjust
@@ -335,15 +336,39 @@ def decode_client(text: bytes | str) -> ClientMessage:
     try:
         return _client_decoder.decode(text)
     except _UNREADABLE as error:
-        raise ServeError(explain(error, [f for kind in CLIENT_MESSAGES for f in kind.__struct_fields__])) from None
+        raise ServeError(explain(error, *CLIENT_MESSAGES)) from None
 
 
-def explain(error: Exception, fields: list[str]) -> str:
-    """One sentence for a message or query that does not fit, with the nearest of `fields` for an unknown one."""
+def explain(error: Exception, *asked: type[msgspec.Struct]) -> str:
+    """One sentence for a message or query that is none of `asked`: the nearest field, or what may stand there."""
     text = str(error)
     if unknown := re.search(r"unknown field `(.*?)`", text):
+        fields = [field for kind in asked for field in kind.__struct_fields__]
         return f"unknown field '{unknown[1]}'{nearest(unknown[1], fields)}"
-    return text[:1].lower() + text[1:]
+    problem, _, place = text.partition(" - at `$.")
+    key = place.rstrip("`")
+    if came := re.fullmatch(r"Invalid (?:enum )?value (.*)", problem):
+        choices = _choices(key, asked)
+        return f"{key} is {came[1]}; expected one of {', '.join(choices)}" if choices else f"{key} is {came[1]}"
+    words = re.sub(r"`(\w+)(?: \| null)?`", lambda word: _WORDS.get(word[1], word[1]), problem)
+    return (f"{key}: " if key else "") + words[:1].lower() + words[1:]
+
+
+_WORDS = {
+    "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "a list",
+    "object": "an object",
+}  # fmt: skip
+
+
+def _choices(key: str, asked: Sequence[type[msgspec.Struct]]) -> list[str]:
+    """What the field may be, where that is a word of some."""
+    if key == "type":
+        return [str(kind.__struct_config__.tag) for kind in asked]
+    types = [field.type for kind in asked for field in inspect.type_info(kind).fields if field.name == key]  # type: ignore[union-attr]
+    flat = [one for kind in types for one in (kind.types if isinstance(kind, inspect.UnionType) else [kind])]
+    words = [str(word) for one in flat if isinstance(one, inspect.LiteralType) for word in one.values]
+    enums = [one.cls for one in flat if isinstance(one, inspect.EnumType)]
+    return list(dict.fromkeys([*words, *(str(word.value) for enum in enums for word in enum)]))
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -46,4 +46,4 @@ def asked(fields: Mapping[str, list[str]], kind: type[Wish], *, lists: Collectio
     try:
         return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as fault:
-        raise ServeError(wire.explain(fault, list(kind.__struct_fields__))) from None
+        raise ServeError(wire.explain(fault, kind)) from None

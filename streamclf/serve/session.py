@@ -146,4 +146,4 @@ def subscribe_of(query: dict[str, list[str]]) -> wire.Subscribe:
     try:
         return msgspec.convert({"type": "subscribe", **asked}, wire.Subscribe, strict=False)
     except msgspec.ValidationError as fault:
-        raise ServeError(wire.explain(fault, list(wire.Subscribe.__struct_fields__))) from None
+        raise ServeError(wire.explain(fault, wire.Subscribe)) from None

@@ -21,5 +21,5 @@ def need(name: str) -> ModuleType:
         missing = fault.name or name
         raise StreamclfError(
             f"{name.split('.')[0]} cannot be imported ({missing} is missing); "
-            "training and evaluation need `pip install streamclf[train]`"
+            "training and evaluation need `pip install 'streamclf[train]'`"
         ) from None

@@ -23,6 +23,24 @@ VIEWS = {
     "rules": ".rule",
     "microphone": ".mic-form",
 }
+# where the page is wider than the window: what ends beyond it, outside of parts that scroll by themselves
+BEYOND = """() => {
+    if (document.documentElement.scrollWidth <= innerWidth) return [];
+    const scrolled = (one) => {
+        const away = getComputedStyle(one).position === "absolute";
+        for (let up = one.parentElement; up && up !== document.body; up = up.parentElement) {
+            const style = getComputedStyle(up);
+            if (style.overflowX !== "visible" && !(away && style.position === "static")) return true;
+        }
+        return false;
+    };
+    const beyond = [...document.querySelectorAll("body *")].filter((one) => !scrolled(one)).filter((one) => {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        return Math.max(one.scrollWidth + one.getBoundingClientRect().left, range.getBoundingClientRect().right) > innerWidth;
+    });
+    return ["too wide", ...beyond.map((one) => `${one.tagName}.${one.className} ${one.textContent.slice(0, 20)}`)];
+}"""
 SEEN = {"light": (1280, 800), "dark": (390, 844)}
 RULES = """
 [place]
@@ -53,6 +71,8 @@ def test_axe_finds_nothing_in_any_view(scheme: str, tmp_path: Path, daemon: Star
         page.evaluate("view => { location.hash = view; }", view)
         expect(page.locator(f".view-{view}:visible")).to_have_count(1)
         expect(page.locator(f".view-{view} {part}").first).to_be_visible()
+        # what does not fit makes a phone show the whole page smaller
+        assert "; ".join(page.evaluate(BEYOND)) == "", view
         assert faults(page) == [], view
         keep_picture(page, f"{view}-{scheme}")
 

@@ -107,7 +107,7 @@ def test_who_may_ask_is_who_may_listen(store: Store) -> None:
     ("query", "words"),
     [
         ("?limit=1001", "`int` <= 1000"),
-        ("?limit=many", "Expected `int`"),
+        ("?limit=many", "Limit: expected a whole number, got text"),
         ("?min_peak=2", "<= 1"),
         ("?label=owl", "unknown field 'label'; did you mean 'labels'"),
     ],

@@ -59,7 +59,7 @@ def test_an_address_alone_subscribes_and_replays() -> None:
         ("?teir=frame", "unknown field 'teir'; did you mean 'tier'?"),
         ("?streams=mick", "there is no stream 'mick' here; did you mean 'mic'?"),
         ("?tier=frame&tier=batch", "'tier' stands 2 times in the address; give it once"),
-        ("?since=soon", "expected `int | null`, got `str` - at `$.since`"),
+        ("?since=soon", "since: expected a whole number, got text"),
     ],
 )
 def test_a_wrong_address_gets_a_sentence_and_the_connection_stays(query: str, sentence: str) -> None:
@@ -103,6 +103,23 @@ def test_the_model_thread_hands_over_from_outside() -> None:
 
         assert (row["decided_ns"], gap["type"]) == (77, "gap")
         assert row["sent_ns"] > 77
+
+    run(main)
+
+
+def test_the_loop_is_woken_for_whole_messages_alone() -> None:
+    async def main() -> None:
+        async with serving() as server, connect(url(server)) as client:
+            await subscribed(client, tier="batch")
+            before = server.hub.seq
+            for frame in range(4):
+                await asyncio.to_thread(server.post, [scores(frame)], 0)
+            waited = server.hub.seq
+            await asyncio.to_thread(server.post, [scores(4)], 0)
+            message = await take(client)
+
+        assert waited == before
+        assert (message["first_frame"], message["count"]) == (0, 5)
 
     run(main)
 

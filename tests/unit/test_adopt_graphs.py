@@ -318,7 +318,7 @@ def test_a_golden_pair_proves_it_and_says_the_activation(tmp_path: Path) -> None
         (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES]), {"window_ms": 500.0}, "the graph takes 16000"),
         (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES]), {"image": MEL, "logmel": MEL}, "two kinds of features"),
         (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES]), {"image": ("colour=3",)}, "no setting 'colour'"),
-        (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES]), {"labels": 4}, "the file of labels has 4 lines"),
+        (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES]), {"labels": 4}, "the file of labels has 4 labels"),
         (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES], ir=99), {}, "is of ONNX IR version 99, and .* reads up to"),
         (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES], opset=99), {}, "is of opset 99, and .* reads up to"),
         (lambda p: wave(p, ["n", WINDOW], ["n", CLASSES]), {"activation": "none"}, "says that they are"),

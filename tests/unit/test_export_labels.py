@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.errors import StreamclfError, UsageError
-from streamclf.model.labels import check_count, make_labels, read_lines, slug
+from streamclf.model.labellists import read_lines
+from streamclf.model.labels import check_count, make_labels, slug
 from streamclf.model.loader import _LABEL_ID
 
 
@@ -63,3 +64,28 @@ def test_names_are_read_one_a_line(tmp_path: Path) -> None:
     for name in ("b.txt", "absent.txt"):
         with pytest.raises(UsageError, match="one name a line"):
             read_lines(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("map.csv", 'index,mid,display_name\n1,/m/2,"Rain, heavy"\n0,/m/1,Dog\n'),
+        ("labels.csv", 'Label\nDog\n"Rain, heavy"\n'),
+        ("labels.tsv", "id\tname\n0\tDog\n1\tRain, heavy\n"),
+        ("plain.csv", "Dog\nRain, heavy\n"),
+        ("list.json", '["Dog", "Rain, heavy"]'),
+        ("names.json", '{"1": "Rain, heavy", "0": "Dog"}'),
+        ("ids.json", '{"Rain, heavy": 1, "Dog": 0}'),
+        ("config.json", '{"model_type": "ast", "id2label": {"0": "Dog", "1": "Rain, heavy"}}'),
+    ],
+)
+def test_lists_of_labels_as_they_come_with_models(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_lines(tmp_path / name) == ("Dog", "Rain, heavy")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"0": "a", "2": "b"}', "[1, 2]", '{"a": "b"}', '"a"'])
+def test_json_that_is_no_list_of_labels_is_refused_with_what_to_give(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UsageError, match="give a text file with one name a line, in the order of the output"):
+        read_lines(tmp_path / "a.json")

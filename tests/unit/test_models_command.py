@@ -188,7 +188,9 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
 def test_a_spec_that_is_nothing_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.txt").touch()
 
-    assert "is not there; name a pack's folder, its .zip, or a recipe" in fault("add", "nothing-of-that-name")
+    assert "is not there; name a pack's folder, its .zip, or one of birdnet, everyday" in fault(
+        "add", "nothing-of-that-name"
+    )
     assert "neither a folder nor a .zip" in fault("add", str(tmp_path / "x.txt"))
     result = call("add", str(tmp_path), "--from", "x.whl")
     assert isinstance(result.exception, UsageError)

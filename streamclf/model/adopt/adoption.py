@@ -35,7 +35,8 @@ from streamclf.model.adopt.file import read_model
 from streamclf.model.adopt.said import Adoption
 from streamclf.model.adopt.sound import feed
 from streamclf.model.geometry import frame_of_row
-from streamclf.model.labels import make_labels, printable, read_lines, slug
+from streamclf.model.labellists import read_lines
+from streamclf.model.labels import make_labels, printable, slug
 from streamclf.model.loader import NAME
 from streamclf.model.pack import Constant, Manifest, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import write_pack

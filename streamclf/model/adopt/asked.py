@@ -26,6 +26,7 @@ _WHOLE: dict[int, str] = {TensorProto.INT64: "int64", TensorProto.INT32: "int32"
 _RATE = re.compile(r"(sr|fs|rate|sample_?rate|sampling_?rate|sample_?freq\w*)", re.IGNORECASE)
 _PLACES = re.compile(r"(?<![a-z])(in|out|input|output|new|next|old|prev|previous|cur|current|n)(?![a-z])")
 # what may follow a sigmoid or a softmax without making anything else of a probability
+_WHOLE_PIXELS = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32)
 _HARMLESS = {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Cast", "Slice", "Gather", "Clip",
              "ReduceMean", "ReduceMax", "GlobalAveragePool", "AveragePool", "MaxPool", "Dropout"}  # fmt: skip
 
@@ -84,6 +85,14 @@ def ask(graph: GraphProto, said: NamedEnds, *, rate: int) -> Asked:
     constants = _constants(inputs, said, rate, notes)
     open_inputs = [value for name, value in inputs.items() if name not in constants and value.kind in _SOUND]
     strange = [value.shown for name, value in inputs.items() if name not in constants and value.kind not in _SOUND]
+    pictures = [
+        value.shown
+        for name, value in inputs.items()
+        if name not in constants and value.kind in _WHOLE_PIXELS and len(value.sizes) == 4
+    ]
+    if pictures:
+        raise PackError(f"{pictures[0]} takes whole numbers, as of an image file; export it with an input of float32, "
+                        "which --image KEY=VALUE fills (bytes=true for values of 0 to 255)")  # fmt: skip
     if strange:
         raise UsageError(f"nothing says what goes into {strange[0]}; state a value that is the same in every run with "
                          f"--constant {strange[0].split(' ')[0]}=VALUE")  # fmt: skip
@@ -119,7 +128,7 @@ def scores_of(outputs: Sequence[Value], classes: int, said: NamedEnds, states: S
         return fits[0]
     shown = ", ".join(value.shown for value in free)
     if not fits:
-        raise PackError(f"it gives {shown or 'nothing'}, and the file of labels has {classes} lines; they have to be "
+        raise PackError(f"it gives {shown or 'nothing'}, and the file of labels has {classes} labels; they have to be "
                         "the same model's")  # fmt: skip
     raise UsageError(f"{len(fits)} of its outputs could be the scores: {shown}; name the one that is with --output")
 

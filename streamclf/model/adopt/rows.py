@@ -75,7 +75,7 @@ def _axes(scores: Value, sizes: Sizes, classes: int) -> tuple[int | None, bool]:
     if len(sizes) == 4 and len(inner) == 2 and inner[1] == classes and inner[0] is not None:
         return inner[0], False
     raise PackError(
-        f"it gives {scores.shown}, and the file of labels has {classes} lines; expected (batch, {classes}) or "
+        f"it gives {scores.shown}, and the file of labels has {classes} labels; expected (batch, {classes}) or "
         f"(batch, rows, {classes}) with a known number of rows, so export it with windows of a fixed length"
     )
 
