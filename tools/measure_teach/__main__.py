@@ -34,6 +34,7 @@ from streamclf.types import F32
 from tools.measure_teach.cost import measure_cost
 from tools.measure_teach.live import measure_live
 from tools.measure_teach.sounds import RATE, clips
+from tools.measure_teach.speakers import measure_speakers
 
 SHOWN, TOLD = 3, 10
 _STEP_S = 0.1
@@ -81,10 +82,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keep embeddings in that file, or take them from it")
     parser.add_argument("--trials", type=int, default=2, help="draws of the three clips")
     parser.add_argument("--cost", action="store_true", help="measure what fifty heads cost on sixteen streams instead")
+    parser.add_argument("--speakers", action="store_true", help="measure how well voices are told apart instead")
     parser.add_argument("--live", action="store_true", help="measure how soon a daemon knows a sound instead")
     args = parser.parse_args()
     if args.live:
         print(measure_live(args.data, args.model, os.environ["STREAMCLF_MODELS"]))
+        return
+    if args.speakers:
+        print(measure_speakers(args.data, args.model))
         return
     if args.cost:
         print(measure_cost(args.model))
