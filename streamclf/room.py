@@ -29,7 +29,7 @@ def need(mib: int) -> None:
 
 
 class Reserve:
-    """A little room that is kept for the last words of a process that has none left. Nothing where nothing is limited."""
+    """A little room that is kept for the last words of a process that has none left; nothing without a limit."""
 
     def __init__(self) -> None:
         self._kept: mmap.mmap | None = None

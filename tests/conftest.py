@@ -24,7 +24,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# what a process compiles of our code is kept for the next one, of which there are a thousand
+# what a process compiles of our code is kept for the next one, of which there are hundreds
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # packs are tried once by all tests of a run, and what came of it stays out of the user's folder

@@ -41,7 +41,7 @@ def find(like: str | None, at: str | None, stream: str | None, limit: int, confi
     if found is None:
         raise StreamclfError(
             "nothing is kept of how that sounded: an event's moment is kept some seconds after its end, and only while "
-            "a pack runs that gives embeddings, such as everyday or yamnet"
+            "a pack runs that gives embeddings, such as default, everyday or yamnet"
         )
     rows = [
         (f"{one.likeness:.3f}", local_time(one.at_ns), one.stream, one.label, short_id(one.event) if one.event else "")

@@ -22,17 +22,17 @@ from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
-from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, NatsPlace
 from streamclf.serve.fanout.fleet import Fleet, FleetRelay
 from streamclf.serve.fanout.follower import Follower, OneSite
-from streamclf.serve.fanout.kept import KeptBySites, kept_by_one
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.http.access import ServerSettings, check_bind
+from streamclf.serve.http.asking import Asking
 from streamclf.serve.http.feed import PATH as FEED
 from streamclf.serve.http.pages import Face
 from streamclf.serve.http.route import NotKeptError, Query, Route
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.sites import KeptBySites, kept_by_one
 from streamclf.serve.orders import Order
 from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber
@@ -56,16 +56,17 @@ def run_gateway(followed: Followed, settings: ServerSettings) -> int:
 
 
 async def _start(life: Life, *, followed: Followed, place: NatsPlace, settings: ServerSettings) -> None:
-    asking = Asking(asyncio.get_running_loop())
     counter = _Counter(life, settings)
     if followed.one:
         one = OneSite(place.site, counter.serve)
-        follower = Follower(place, one, asking)
+        follower = Follower(place, one)
+        asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
         counter.kept = lambda relay: kept_by_one(asking, place)
         counter.found = [follower.found, one.found]
     else:
         fleet = Fleet({"": followed.all, **followed.scopes}, counter.serve_all, counter.greet_anew)
-        follower = Follower(place, fleet, asking)
+        follower = Follower(place, fleet)
+        asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
         counter.kept = partial(_kept, asking, partial(NatsPlace, followed.url))
         counter.found = [follower.found]
         counter.named = followed.named

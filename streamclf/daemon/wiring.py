@@ -201,15 +201,17 @@ def make_publisher(config: Config, hub: Hub, health: Health, server: Server) -> 
     if not config.nats.url and not config.nats.url_file:
         return None
     # nearly no daemon has gateways, and those that have none do not wait for this
-    from streamclf.serve.fanout.asking import CLIP, EVENTS
     from streamclf.serve.fanout.broker import NatsPlace, read_url
     from streamclf.serve.fanout.publisher import Publisher
+    from streamclf.serve.http.asking import CLIP, EVENTS, Answering
 
     url = read_url(config.nats.url, config.nats.url_file)
     place = NatsPlace(url, config.nats.site)
     paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))
     routes = {path: server.routes[path] for path in paths}
-    publisher = Publisher(place, hub, replay_seconds=config.server.replay_seconds, routes=routes)
+    publisher = Publisher(
+        place, hub, replay_seconds=config.server.replay_seconds, on_connected=Answering(place, routes).listen
+    )
     health.problems.parts.also(publisher.found)
     return publisher
 

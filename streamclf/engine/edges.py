@@ -21,6 +21,8 @@ from streamclf.types import F32
 
 LOOKS_BACK_MS = 10_000
 """Spectra of so long are held: an event's reach and its lag, and what the place sounded like before."""
+LOOKS_BACK_TAUGHT_MS = 5000
+"""The same where only what is taught looks at them."""
 _BEFORE = frames_of_ms(2000)
 _LEAST = frames_of_ms(400)  # of those frames, where the stream began a moment ago
 _PAUSE = frames_of_ms(200)  # of those within a song
@@ -36,19 +38,29 @@ _LOWEST_HZ = 250.0  # wind and hum are below
 def looks_back(pack: Pack, at: int) -> int:
     """Samples of the past that strands of graph `at` of the pack read: a window, or what edges are looked for in."""
     manifest = pack.graphs[at].manifest
-    return max(manifest.window, LOOKS_BACK_MS * manifest.rate // 1000) if _says_when(pack) == at else manifest.window
+    if at != _graph_of(pack):
+        return manifest.window
+    span_ms = LOOKS_BACK_MS if pack.manifest.segmentation.lag_ms else LOOKS_BACK_TAUGHT_MS
+    return max(manifest.window, span_ms * manifest.rate // 1000)
 
 
-def edges_of(pack: Pack, strands: Sequence[Strand]) -> Callable[[int, int, int], int] | None:
-    """See `SoundEdges.begins`; None where nothing of the pack lags. strands: of the pack's graphs."""
-    when = _says_when(pack)
-    return None if when is None else SoundEdges(strands[when]).begins
+def begins_of(pack: Pack, strands: Sequence[Strand]) -> Callable[[int, int, int], int] | None:
+    """See `SoundEdges.begins`; None where no spectra are heard of it. strands: of the pack's graphs."""
+    at = _graph_of(pack)
+    return None if at is None else SoundEdges(strands[at]).begins
 
 
-def _says_when(pack: Pack) -> int | None:
-    """The graph whose spectra say where a sound begins that others have named."""
-    when = None if pack.fusion is None or not pack.manifest.segmentation.lag_ms else pack.fusion.when
-    return when if when is not None and isinstance(pack.graphs[when].manifest.features, LogMel) else None
+def _graph_of(pack: Pack) -> int | None:
+    """The graph whose spectra are looked at, where something lags or can be taught: that which says when, or the first
+    that gives embeddings."""
+    hosts = [at for at, graph in enumerate(pack.graphs) if graph.manifest.embedding]
+    if not (hosts or pack.manifest.segmentation.lag_ms):
+        return None
+    when = None if pack.fusion is None else pack.fusion.when
+    for at in [*([] if when is None else [when]), *hosts]:
+        if isinstance(pack.graphs[at].manifest.features, LogMel):
+            return at
+    return None
 
 
 class SoundEdges:
@@ -100,7 +112,8 @@ class SoundEdges:
         features, hop = self._features, self._strand.hop
         heard = end * hop + self._strand.manifest.look_ahead
         each = hop // features.frame_shift
-        count = min(end, ((heard - features.frame_length) // features.frame_shift + 1) // each) - first
+        rows_heard = (heard - features.frame_length) // features.frame_shift + 1
+        count = min(end, min(rows_heard, self._strand.frontend.available) // each) - first
         rows = np.empty((max(0, count) * each, features.bands), dtype=np.float32)
         if count > 0:
             samples = (len(rows) - 1) * features.frame_shift + features.frame_length

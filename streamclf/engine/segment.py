@@ -274,7 +274,8 @@ class Segmenter:
         With a lag the last of them may lie before `frame`, and pauses that an event would bridge do not break them.
         """
         decision, begins = self.decisions[column], self.begins
-        earliest = max(self._begun, frame - decision.reach_back, self._closed.get(column, 0))
+        closed = self._closed.get(column, 0)
+        earliest = max(self._begun, frame - decision.reach_back, closed)
         bridged = decision.lag and column in self._says_when
         pause, least = decision.lag if bridged else 0, decision.min_off if bridged else 0
         onset = at = frame
@@ -284,7 +285,9 @@ class Segmenter:
                 onset, pause = at, least
             elif not bridged:
                 break
-        return begins(onset, frame, earliest) if begins is not None and decision.lag else onset
+        if begins is None or not decision.lag:
+            return onset
+        return begins(onset, frame, max(self._begun, frame - max(decision.reach_back, decision.lag), closed))
 
     def _ended(self, column: int, state: _Open, decided: int) -> int:
         """One past the last frame of an event: with a lag that which the model that says when heard last."""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack, derived_manifest, derived_pack
+from streamclf.engine.edges import begins_of
 from streamclf.engine.embed import Host, frame_of
 from streamclf.engine.engine import Engine
 from streamclf.engine.heads import Heads
@@ -35,7 +36,8 @@ RECENT_S = 120
 EVERY_S = 10
 """So often one is picked by chance, to be kept."""
 _STEP = 10  # frames between two that are held, at least: 2.4 MB of a stream, where there are 1,024 numbers
-SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=300, min_off_ms=300, reach_back_ms=300)
+SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=300, min_off_ms=300, reach_back_ms=300, lag_ms=500)
+"""Lag: a window that has a little of the sound may say nothing of it yet; so the sound itself says where it begins."""
 
 
 class Recent:
@@ -88,6 +90,7 @@ class TaughtPack(Derived):
         for track in tracks:
             if track.manifest.name == self.host.name:
                 strand = track.strands[self.host.at]
+                segmenter.begins = begins_of(self._runner(self._engine).pack, track.strands)
                 own = self._tracks[strand] = TaughtTrack(self.pack, segmenter, stream, strand)
                 return own
         return None

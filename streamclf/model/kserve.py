@@ -14,6 +14,7 @@ look up no proxy and no service configuration.
 """
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from streamclf.errors import ConfigError, NotServedError
 from streamclf.model.pack import Manifest, Pack
 from streamclf.text import clean, public_url
-from streamclf.trust import read_trusted
+from streamclf.trust import others_may_use
 
 if TYPE_CHECKING:
     import grpc
@@ -47,6 +48,7 @@ _OPTIONS = (
 )
 _DTYPES = {"float32": "FP32", "float16": "FP16", "int64": "INT64", "int32": "INT32"}
 _SHOWN = 200
+_MOST_BYTES = 1 << 20  # of a certificate, key or token
 
 
 def version_of(pack: Pack) -> int:
@@ -83,7 +85,7 @@ class InferenceServer:
                 certificate_chain=_read("certificate", config.certificate),
             )
         token = _read("token_file", config.token_file, secret=True)
-        self._said = [("authorization", f"Bearer {token.decode().strip()}")] if token else []
+        self._said = [("authorization", f"Bearer {token.decode('ascii', 'replace').strip()}")] if token else []
 
     def runs(self, pack: Pack, graph: Pack) -> bool:
         """Whether it is to run this graph of the pack: itself, or a member of it."""
@@ -265,13 +267,17 @@ def _code(error: NotServedError) -> str:
 
 
 def _read(key: str, path: str, *, secret: bool = False) -> bytes | None:
+    """What the file of that key holds, None where none is named. secret: others must not be able to use it."""
     if not path:
         return None
     place = Path(path).expanduser()
-    missing = f"mend kserve.{key}"
-    if secret:
-        return read_trusted(place, f"file of kserve.{key}", missing=missing, regular=True).encode()
     try:
-        return place.read_bytes()
+        with open(place, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigError(f"kserve.{key}: {place} is not a regular file; name another one")
+            if secret and others_may_use(found, place):
+                raise ConfigError(f"kserve.{key}: others can use {place}, which is a secret; run: chmod 600 {place}")
+            return file.read(_MOST_BYTES)
     except OSError as error:
-        raise ConfigError(f"kserve.{key}: {place} cannot be read: {error.strerror}; {missing}") from None
+        raise ConfigError(f"kserve.{key}: {place} cannot be read: {error.strerror}; name a file that can") from None

@@ -39,7 +39,7 @@ def write_taught(folder: Path, name: str, host: Host, heads: Heads, labels: list
         embedding="",
         activation="none",
         exclusive=False,
-        segmentation=SEGMENTATION,
+        segmentation=msgspec.structs.replace(SEGMENTATION, lag_ms=0),  # nothing lags in a pack of its own
     )
     card = _CARD.format(name=name, count=len(labels), host=graph.name, title=graph.title, licence=graph.licence)
     extra = {"encoder.onnx": host.graph.encoder} if host.graph.encoder else None

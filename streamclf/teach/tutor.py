@@ -161,8 +161,7 @@ class Tutor:
         name = before.host if before is not None else lesson.pack
         if not self.hosts:
             raise StreamclfError(
-                "no pack that runs gives embeddings, so nothing can be taught; run everyday or yamnet "
-                "(`streamclf models add everyday` makes one that does)"
+                "no pack that runs gives embeddings, so nothing can be taught; run default, everyday or yamnet too"
             )
         if not name:
             return next(iter(self.hosts.values()))

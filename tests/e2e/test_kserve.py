@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from streamclf.config import KserveConfig
+from streamclf.model.kserve import InferenceServer
+from streamclf.model.loader import load_pack
+from streamclf.model.session import Session
 from tests.conftest import StartDaemon
+from tests.support.certificates import make_pair
 from tests.support.recordings import bursts
 from tools.lab.daemon import Daemon, run_cli
 from tools.lab.tinypack import stateful_pack
@@ -39,9 +45,9 @@ def served(triton: None, tmp_path: Path) -> Iterator[Callable[..., TritonServer]
     """Starts a server with these packs, which `models triton` writes."""
     begun = []
 
-    def serve(*packs: object, env: dict[str, str] | None = None) -> TritonServer:
+    def serve(*packs: object, env: dict[str, str] | None = None, options: tuple[str, ...] = ()) -> TritonServer:
         folder = written(tmp_path, *packs, env=env)
-        begun.append(TritonServer(folder))
+        begun.append(TritonServer(folder, *options))
         begun[-1].start()
         return begun[-1]
 
@@ -286,7 +292,9 @@ def test_doctor_and_config_check_tell_the_truth_of_the_server(
         ('url = "grpc://127.0.0.1:8001"\nauthority = "a.pem"', "authority needs grpcs://"),
         ('url = "grpcs://127.0.0.1:8001"\nkey = "a.pem"', "name both"),
         ('url = "grpcs://127.0.0.1:8001"\nauthority = "/nowhere/a.pem"', "/nowhere/a.pem cannot be read"),
-        ('url = "grpcs://127.0.0.1:8001"\ntoken_file = "/nowhere/token"', "/nowhere/token does not exist"),
+        ('url = "grpcs://127.0.0.1:8001"\ntoken_file = "/nowhere/token"', "/nowhere/token cannot be read"),
+        ('url = "grpc://127.0.0.1:8001"\ntoken_file = "{open}"', "others can use"),
+        ('url = "grpc://127.0.0.1:8001"\ntoken_file = "/dev/zero"', "not a regular file"),
         ('url = "grpc://127.0.0.1:8001"\npacks = ["other"]', "kserve.packs names 'other', which does not run"),
     ],
 )
@@ -294,8 +302,53 @@ def test_a_section_that_cannot_be_used_is_refused_before_anything_starts(
     section: str, words: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.toml"
+    (tmp_path / "open").write_text("a token")
+    (tmp_path / "open").chmod(0o644)
+    section = section.replace("{open}", str(tmp_path / "open"))
     file.write_text(f'model = ["{stateful_pack(tmp_path / "tiny")}"]\n[kserve]\n{section}\n')
     done = run_cli("run", "--source", "push:a,16000", "--config", str(file), home=tmp_path)
     assert done.returncode == 78, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_runs_of_several_daemons_are_batched_by_the_server_and_their_rows_stay_apart(
+    served: Callable[..., TritonServer], tmp_path: Path
+) -> None:
+    from tritonclient.grpc import InferenceServerClient
+
+    pack = load_pack(stateful_pack(tmp_path / "tiny"))
+    server = served(pack.path)
+    place = InferenceServer(KserveConfig(url=server.address, timeout_ms=30_000))
+    sound = np.random.default_rng(0).standard_normal((4, 100, *Session(pack).input_shape)).astype(np.float32)
+
+    def heard(session: Session, blocks: Any) -> Any:
+        rows = []
+        for block in blocks:
+            session.input_rows(1)[0] = block
+            rows.append(session.run([0])[0])
+        return np.stack(rows)
+
+    with ThreadPoolExecutor(4) as daemons:
+        there = list(daemons.map(lambda blocks: heard(Session(pack, server=place), blocks), sound))
+    for rows, blocks in zip(there, sound, strict=True):
+        assert np.abs(rows - heard(Session(pack), blocks)).max() <= 1e-5
+    with InferenceServerClient(server.address.removeprefix("grpc://")) as client:
+        (told,) = client.get_inference_statistics(pack.manifest.name).model_stats
+    assert told.execution_count < told.inference_count, "no two were run together"
+
+
+def test_tls_is_spoken_with_the_authority_that_is_named_and_with_no_other(
+    served: Callable[..., TritonServer], hearing: Callable[..., tuple[Daemon, Heard]], tmp_path: Path
+) -> None:
+    certificate, key = make_pair(tmp_path, "gpu")
+    other, _ = make_pair(tmp_path, "other")
+    pack = stateful_pack(tmp_path / "tiny")
+    options = ("--grpc-use-ssl", "true", "--grpc-server-cert", str(certificate), "--grpc-server-key", str(key))
+    server = served(pack, options=options)
+    address = server.address.replace("grpc://", "grpcs://")
+    _, heard = hearing(pack, server, STREAMCLF_KSERVE_URL=address, STREAMCLF_KSERVE_AUTHORITY=str(certificate))
+    heard.more()
+    running, deaf = hearing(pack, server, STREAMCLF_KSERVE_URL=address, STREAMCLF_KSERVE_AUTHORITY=str(other))
+    deaf.until(lambda: f"the server at {address} cannot be reached" in problems(running), "it is not told")
+    assert not deaf.rows

@@ -107,6 +107,23 @@ def test_the_model_thread_hands_over_from_outside() -> None:
     run(main)
 
 
+def test_the_loop_is_woken_for_whole_messages_alone() -> None:
+    async def main() -> None:
+        async with serving() as server, connect(url(server)) as client:
+            await subscribed(client, tier="batch")
+            before = server.hub.seq
+            for frame in range(4):
+                await asyncio.to_thread(server.post, [scores(frame)], 0)
+            waited = server.hub.seq
+            await asyncio.to_thread(server.post, [scores(4)], 0)
+            message = await take(client)
+
+        assert waited == before
+        assert (message["first_frame"], message["count"]) == (0, 5)
+
+    run(main)
+
+
 def test_a_loop_that_stands_still_costs_rows_never_events_and_says_so() -> None:
     async def main() -> None:
         async with serving() as server, connect(url(server)) as client:

@@ -54,7 +54,7 @@ def test_the_daemon_listens_and_serves(tmp_path: Path, sound: Path) -> None:
 
 @pytest.mark.parametrize("mib", [140, 157, 200, 274, 290, 310, 330])
 def test_where_it_is_too_little_a_sentence_is_all_that_is_said(tmp_path: Path, sound: Path, mib: int) -> None:
-    """It ends while libraries are loaded, while packs are, and before threads are begun: a runtime in C++ that finds no room for them just ends."""
+    """It ends while libraries are loaded or before the first thread: a library in C++ that finds no room just ends."""
     done = ran(
         tmp_path, "run", "--source", f"file:{sound}", "--port", "0", "--no-store", "--until-end", limit=mib * MIB
     )  # fmt: skip

@@ -17,13 +17,14 @@ _PLAIN = (
     "toml",
     "trust",
     "retry",
+    "room",
     "scan",
     "sensitivity",
 )
 # The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
 # streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("", *_PLAIN, "metrics", "config"),
+    ("", *_PLAIN, "metrics", "room", "config"),
     ("protocol", "audio"),
     ("features",),
     ("model",),
@@ -36,7 +37,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("commands", "cli", "__main__"),
 )
 OPEN_FLOORS = (0, len(ORDER) - 1)
-UPSTAIRS = {"serve": "http"}  # within a room: the folder that the rest of it must not import
+UPSTAIRS = {"serve": ("http", "fanout")}  # within a room: its folders, the lower before the higher, above all else
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 TRAIN = "train"
 TRAIN_RESTS_ON = "engine"  # train may import the rooms up to this one
@@ -168,10 +169,11 @@ def _direction(path: str, item: Import) -> str:
 
 def _upstairs(path: str, item: Import) -> str:
     room, *rest = path.split("/")
-    above = UPSTAIRS.get(room)
-    if above is None or rest[0] == above or item.name.split(".")[2:3] != [above]:
+    folders = ("", *UPSTAIRS.get(room, ()))
+    here, there = rest[0] if rest and rest[0] in folders else "", next(iter(item.name.split(".")[2:3]), "")
+    if there not in folders or folders.index(there) <= folders.index(here):
         return ""
-    return f"{room} must not import {room}/{above}, which stands above it"
+    return f"{room}{f'/{here}' if here else ''} must not import {room}/{there}, which stands above it"
 
 
 def _quarantine(path: str, item: Import) -> str:

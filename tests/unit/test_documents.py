@@ -1,6 +1,7 @@
 """What the documents name is there: links and headings, files, commands with their options, keys of configuration."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -85,3 +86,9 @@ def _fault(words: list[str]) -> str:
     known |= {"--help", "-h"}
     unknown = [word for word in rest if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known]
     return f"{' '.join(words)}: no option {', '.join(unknown)}" if unknown else ""
+
+
+def test_every_extra_that_is_for_users_is_told() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    told = re.findall(r"^\| `streamclf\[(\w+)\]`", (ROOT / "docs/start/debian.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(told) == sorted(set(extras) - {"unit", "docs", "dev"})

@@ -233,6 +233,17 @@ def test_a_gap_begins_it_anew(model: Pack) -> None:
     assert track.meter.recent(2) is None
 
 
+def test_frames_that_wait_for_others_are_told_before_a_pause(model: Pack) -> None:
+    engine = Engine([PackRunner(model, open_session(model))], derived=loudness_of(LoudnessConfig(), [model]))
+    ring = Ring(20 * RATE)
+    engine.add(Stream("mic", rate=RATE, ring=ring))
+    outputs = heard(engine, ring, tone(1000, 0.26), 320)
+    before = [o for o in outputs if isinstance(o, FrameScores) and o.pack == "loudness"]
+    after = [o for o in engine.pause("mic") if isinstance(o, FrameScores) and o.pack == "loudness"]
+    assert [len(o.rows) for o in before] == [5, 5]
+    assert [(o.first_frame, len(o.rows)) for o in after] == [(10, 3)]
+
+
 def test_a_pack_that_has_the_label_comes_first(tmp_path: Path) -> None:
     packs = [load_pack(stateful_pack(tmp_path / "tiny"))]
     assert "loud" in {label.id for label in packs[0].labels}

@@ -160,6 +160,25 @@ def test_nan_and_infinity_never_leave_and_do_not_stay(tmp_path: Path, bad: float
     assert session.bad_rows == 1
 
 
+def test_rows_that_follow_one_another_are_those_of_as_many_runs(tmp_path: Path) -> None:
+    """Also where one of them is not finite: it becomes zeros, and what follows starts anew."""
+    folder = stateful_pack(tmp_path / "p", activation="sigmoid")
+    pack = load_pack(rewritten(folder, tmp_path / "q", unbounded))
+    session, alone = Session(pack, provider=CPU), Session(pack, provider=CPU)
+    inputs = noise(9, 384)
+    inputs[5, 7] = np.nan
+
+    session.input_rows(len(inputs))[...] = inputs
+    rows = session.follow(3, len(inputs))
+    bad = session.bad
+
+    np.testing.assert_array_equal(rows, np.concatenate([run(alone, one[None], [3]) for one in inputs]))
+    assert bad == [5]
+    assert (rows[5] == 0).all()
+    good = noise(1, 384, seed=9)
+    np.testing.assert_array_equal(run(session, good, [3]), run(alone, good, [3]))
+
+
 def test_one_nan_among_thousands_of_values_is_found(tmp_path: Path) -> None:
     session = Session(load_pack(window_frames_pack(tmp_path / "p", classes=500)), provider=CPU)
     inputs = noise(2, 3200)

@@ -104,6 +104,9 @@ class StreamRows:
     times_s: list[float] = field(default_factory=list)
     rows: int = 0
     holes: list[tuple[int, int]] = field(default_factory=list)
+    lagged: list[tuple[int, int]] = field(default_factory=list)
+    """Holes that the daemon told of, because this observer read too slowly."""
+    seq: int = 0
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
     """(first frame, after the last, reason)."""
     states: list[tuple[float, str, str]] = field(default_factory=list)
@@ -187,7 +190,9 @@ class RowWatch:
         if kind == "scores":
             rows, first, count = self.of(message["stream"]), message["first_frame"], message["count"]
             if rows.next_frame is not None and first > rows.next_frame:
-                rows.holes.append((rows.next_frame, first))
+                late = any(one["to_seq"] >= rows.seq and one["from_seq"] <= message["seq"] for one in self.lagged)
+                (rows.lagged if late else rows.holes).append((rows.next_frame, first))
+            rows.seq = message["seq"]
             rows.next_frame = max(rows.next_frame or 0, first + count)
             rows.times_s.append(time.monotonic())
             rows.first = rows.first or (rows.times_s[0], first + count)

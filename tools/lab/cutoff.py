@@ -184,9 +184,12 @@ async def cut_for(island: Island, daemon: Daemon, gateway: Daemon, seconds: floa
         health = await asyncio.to_thread(_json, f"{base}/healthz")
         told = next((each for each in health["problems"] if "gateways get nothing" in each), told)
     island.cut(False)
-    async with asyncio.timeout(180):
-        while far.seqs[-1] < own.seqs[-1]:
-            await asyncio.sleep(0.05)
+    newest = own.seqs[-1]
+    try:
+        async with asyncio.timeout(180):
+            await far.reaches(newest)
+    except TimeoutError:
+        print(f"the gateway's client came to {far.seqs[-1]}, of {newest}, within 180 s", file=sys.stderr)
     await asyncio.sleep(2.0)
     there = await asyncio.to_thread(kept_ids, base)
     shown = await asyncio.to_thread(kept_ids, f"http://127.0.0.1:{gateway.port}")

@@ -3,8 +3,11 @@
 That wheel holds the server and its Python backend, and not the one of ONNX Runtime. So a repository that `streamclf
 models triton` has written is copied with two changes: the backend is `python`, and each version has a model.py that
 runs the same model.onnx by ONNX Runtime. All else is the server's own: gRPC, versions, batching, refusals.
+
+    python -m tools.lab.tritonserver FOLDER [--port 8001]     # serves it on this machine until Ctrl-C
 """
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -69,13 +72,13 @@ class TritonServer:
     options: further ones of tritonserver's. Raises `TritonUnavailableError` where there is none.
     """
 
-    def __init__(self, models: Path, *options: str) -> None:
+    def __init__(self, models: Path, *options: str, port: int = 0) -> None:
         self._place = environment()
         self._scratch = Path(tempfile.mkdtemp(prefix="triton-"))
         self._models = self._scratch / "models"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.port, self._http = _free_port(), _free_port()
+        self.port, self._http = port or _free_port(), _free_port()
         self.serve(models)
 
     @property
@@ -139,6 +142,12 @@ class TritonServer:
                 time.sleep(0.1)
         raise RuntimeError(f"tritonserver is not ready: {self.said}")
 
+    @property
+    def pid(self) -> int:
+        """Of the server, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """To it, and to the processes that compute for it."""
         assert self._process is not None
@@ -161,3 +170,24 @@ def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--port", type=int, default=8001)
+    asked = parser.parse_args()
+    server = TritonServer(asked.models, port=asked.port)
+    try:
+        server.start()
+        print(f"{server.address} serves {asked.models}; Ctrl-C ends it")
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,7 @@ import numpy as np
 import soundfile
 
 from streamclf.audio.resample import Resampler
+from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.engine.embed import Embedder, hosts_of
 from streamclf.engine.heads import normalised
 from streamclf.model.library import find_pack
@@ -105,15 +106,22 @@ def _heard(data: Path, model: str, cache: Path | None) -> tuple[list[HeardClip],
     embedder = Embedder(host.graph)
     heard = [
         HeardClip(
-            clip.sound, clip.source, embedder(clip.samples, RATE)[1], sound.numbers_of(embedder, clip.samples, RATE)
+            clip.sound, clip.source, _rows(embedder, clip.samples), sound.numbers_of(embedder, clip.samples, RATE)
         )
         for clip in clips(data)
     ]
-    ambience = {place: embedder(samples, RATE)[1] for place, samples in _ambience(data)}
+    ambience = {place: _rows(embedder, samples) for place, samples in _ambience(data)}
     if cache is not None:
         with cache.open("wb") as file:
             pickle.dump((heard, ambience), file)
     return heard, ambience
+
+
+def _rows(embedder: Embedder, samples: F32) -> F32:
+    """Embeddings every `_STEP_S`."""
+    frames, rows = embedder(samples, RATE)
+    step = max(1, round(_STEP_S * FRAMES_PER_SECOND / max(1, int(np.diff(frames[:2]).sum()))))
+    return rows[step - 1 :: step]
 
 
 def _ambience(data: Path) -> Iterator[tuple[str, F32]]:

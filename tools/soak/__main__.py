@@ -6,6 +6,7 @@ A line a minute goes to standard output; the summary comes at the end, also afte
 import argparse
 import os
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from tools.soak.verdict import ProcessSample, figures, heard
 from tools.soak.world import World
 
 _SAMPLE_S = 10.0
+_BUSY = 1.5  # for each core
 _CONFIG = """
 [store]
 max_mb = 50
@@ -73,12 +75,14 @@ def _soak(lab: Lab, world: World, patient: WatchedDaemon, length_s: float, over:
     lab.until(lambda: watches["batch"].of("steady").times_s, 60, "the first row", patient)
     world.begin(patient)
     samples: list[ProcessSample] = []
+    loads: list[float] = []
     begun_s = time.monotonic()
     while time.monotonic() < begun_s + length_s and patient.alive and not over.wait(_SAMPLE_S):
         try:
             samples.append(ProcessSample.take(patient.process.pid, time.monotonic() - begun_s))
         except OSError:
             break
+        loads.append(os.getloadavg()[0] / (os.cpu_count() or 1))
         if len(samples) % 6 == 0:
             _minute(samples[-1], watches["batch"], health)
     world.end()
@@ -91,7 +95,10 @@ def _soak(lab: Lab, world: World, patient: WatchedDaemon, length_s: float, over:
     lab.close()
     wrong += lab.complaints
     print(f"\n{(time.monotonic() - begun_s) / 3600:.2f} hours; done to it: {dict(sorted(world.did.items()))}")
-    for said, bad in (figures(samples), *(heard(name, watch) for name, watch in watches.items())):
+    load = statistics.median(loads or [0.0])
+    print(f"the machine: {load:.1f} that wanted to run for each core")
+    busy = load > _BUSY
+    for said, bad in (figures(samples), *(heard(name, watch, busy=busy) for name, watch in watches.items())):
         print("\n".join(said))
         wrong += bad
     silent = [look for look in health.looks if not look.code]

@@ -101,14 +101,20 @@ def figures(samples: Sequence[ProcessSample]) -> tuple[list[str], list[str]]:
     return said, wrong
 
 
-def heard(name: str, watch: RowWatch) -> tuple[list[str], list[str]]:
-    """(sentences, violations) of a good subscriber: each stream's frames outside of its gaps."""
-    said, wrong = [], []
+def heard(name: str, watch: RowWatch, *, busy: bool = False) -> tuple[list[str], list[str]]:
+    """(sentences, violations) of a good subscriber: each stream's frames outside of its gaps.
+
+    busy: others kept the machine from it. It may lag then, and be cut off; frames that nobody told of are lost even so.
+    """
+    said: list[str] = []
+    wrong: list[str] = []
+    late_words = said if busy else wrong
     for stream, rows in sorted(watch.streams.items()):
         reasons = Counter(reason for _, _, reason in rows.gaps)
         told = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
         states = Counter(state for _, state, _ in rows.states)
-        said.append(f"{name}: {stream}: {rows.rows} rows; gaps: {told}; states: {dict(states)}")
+        late = sum(b - a for a, b in rows.lagged)
+        said.append(f"{name}: {stream}: {rows.rows} rows; gaps: {told}; states: {dict(states)}; {late} rows lagged")
         if holes := rows.unexplained():
             frames = sum(b - a for a, b in holes)
             wrong.append(
@@ -118,7 +124,7 @@ def heard(name: str, watch: RowWatch) -> tuple[list[str], list[str]]:
         if stream in KEEP_TIME and glued_s > MAX_BEHIND_S:
             wrong.append(f"{name}: {stream} counted {glued_s:.0f} s less than {STEADY}: sound was glued together")
     if watch.lagged:
-        wrong.append(f"{name} was told {len(watch.lagged)} times that it lags: {watch.lagged[0]}")
+        late_words.append(f"{name} was told {len(watch.lagged)} times that it lags: {watch.lagged[0]}")
     if watch.connections != 1:
-        wrong.append(f"{name} was cut off {watch.connections - 1} times")
+        late_words.append(f"{name} was cut off {watch.connections - 1} times")
     return said, wrong

@@ -69,10 +69,10 @@ class LevelNet(CausalNet):
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
         logits, *after = self.heard(x, *states)
-        return logits[:, None] if logits.ndim == 2 else logits, *after
+        return logits[:, None] if logits.ndim == 2 else logits, *after[:-1]
 
     def heard(self, x: Tensor, level: Tensor, frames: Tensor, rows: Tensor, *memories: Tensor) -> tuple[Tensor, ...]:
-        """`forward`, but that the logits of a single row are (B, classes)."""
+        """`forward`, but that the logits of a single row are (B, classes); last what the head sees of the rows."""
         # one row goes on without an axis of rows: every product is then a single operation of the graph
         one = x.shape[1] == FRAMES_PER_ROW
         pairs = x if one else x.unflatten(1, (-1, FRAMES_PER_ROW))  # type: ignore[no-untyped-call]
@@ -94,14 +94,16 @@ class LevelNet(CausalNet):
         for layer, before in zip(self.layers, memories, strict=True):
             carried, memory = layer(carried, before)
             kept.append(memory)
-        return self.head(self.dropout(self.last(carried))), level, frames, rows, *kept
+        described = self.last(carried)
+        return self.head(self.dropout(described)), level, frames, rows, *kept, described
 
     def _convolved(self, at: int, x: Tensor) -> Tensor:
         return functional.relu(self.norms[at](self.convs[at](x)))
 
 
 class Step(nn.Module):
-    """A run of the pack: the spectra of one row and the states -> logits (B, classes) and the states behind it."""
+    """A run of the pack: the spectra of one row and the states -> logits (B, classes), the states behind it, and what
+    describes the row in numbers, (B, units)."""
 
     def __init__(self, net: LevelNet) -> None:
         super().__init__()

@@ -47,6 +47,7 @@ def write(
         input_layout="time-bands",
         output="scores",
         activation="sigmoid",
+        embedding="embedding",
         state=tuple(
             StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in shipped.states.items()
         ),

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streamclf.errors import ServeError
 from streamclf.protocol.status import DaemonProblem
-from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
 from streamclf.serve.fanout.entries import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.publisher import FACTS_S
@@ -60,9 +59,9 @@ class BundleReader(Protocol):
 class Follower:
     """place: of one site, or of all."""
 
-    def __init__(self, place: NatsPlace, reader: BundleReader, asking: Asking | None = None) -> None:
-        """asking: gets the connection, to ask daemons on it."""
-        self._asking = asking
+    def __init__(self, place: NatsPlace, reader: BundleReader) -> None:
+        self.client: Client | None = None
+        """The connection that there is now."""
         self._place = place
         self._reader = reader
         self._at = 0
@@ -85,23 +84,19 @@ class Follower:
             try:
                 client = await self._place.connect()
                 try:
-                    self._lend(client)
+                    self.client = client
                     stream = client.jetstream(timeout=_TIMEOUT_S)
                     while True:
                         await self._read(stream, await self._begin(stream))
                         failures = 0
                 finally:
-                    self._lend(None)
+                    self.client = None
                     with suppress(Exception):
                         await client.close()
             except (nats.errors.Error, OSError, TimeoutError, ServeError) as fault:
                 self._has(str(fault) if isinstance(fault, ServeError) else self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
-
-    def _lend(self, client: "Client | None") -> None:
-        if self._asking is not None:
-            self._asking.client = client
 
     def _has(self, problem: str) -> None:
         if problem and problem != self._problem:

@@ -15,14 +15,13 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamclf import metrics
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
-from streamclf.serve.fanout.asking import Answering
 from streamclf.serve.fanout.broker import KEEP_SITES_S, RETRY, SITES, STREAM, NatsPlace
 from streamclf.serve.fanout.entries import (
     MAX_NUMBERS,
@@ -33,11 +32,11 @@ from streamclf.serve.fanout.entries import (
     pack_fact,
     stream_facts,
 )
-from streamclf.serve.http.route import Route
 from streamclf.serve.hub import Hub
 from streamclf.types import OtherLabels, Output
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.js import JetStreamContext
 
 log = logging.getLogger("streamclf")
@@ -60,16 +59,21 @@ class _Queued(NamedTuple):
 class Publisher:
     """A part of the daemon. replay_seconds: how long JetStream keeps what it is given, and some more.
 
-    routes: what gateways may ask, by address.
+    on_connected: awaited with each connection, for what else is done there.
     """
 
     name = "what goes to NATS"
     stop_s = 0.5
 
     def __init__(
-        self, place: NatsPlace, hub: Hub, *, replay_seconds: int, routes: Mapping[str, Route] | None = None
+        self,
+        place: NatsPlace,
+        hub: Hub,
+        *,
+        replay_seconds: int,
+        on_connected: Callable[["Client"], Awaitable[None]] | None = None,
     ) -> None:
-        self._answering = Answering(routes or {})
+        self._on_connected = on_connected
         self._place = place
         self._hub = hub
         self._replay_seconds = replay_seconds
@@ -157,7 +161,8 @@ class Publisher:
                 try:
                     stream = client.jetstream(timeout=_ACK_S)
                     await self._prepare(stream)
-                    await self._answering.listen(client, self._place)
+                    if self._on_connected is not None:
+                        await self._on_connected(client)
                     if self._problem:
                         log.info("%s: gateways get what is heard again", self._place.name)
                     self._problem, failures = "", 0

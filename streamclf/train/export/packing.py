@@ -85,8 +85,9 @@ def write_torch_pack(
 
     model: `forward(features, *states)` with plain positional parameters, features as the manifest's layout has them
     (B first), states in the order and shapes of `manifest.state`; gives logits (or probabilities where the activation
-    is `none`), (B, C) or, of several rows a run, (B, F, C), and behind them the new states, as a tuple. manifest:
-    complete but for `files`. card: CARD.md before the certificate. Raises StreamclfError where it cannot be exported
+    is `none`), (B, C) or, of several rows a run, (B, F, C), and behind them the new states, as a tuple; last of all
+    what the manifest's `embedding` names, if it does. manifest: complete but for `files`. card: CARD.md before the
+    certificate. Raises StreamclfError where it cannot be exported
     or shows no parity.
     """
     check_target(out, replace=replace)
@@ -102,6 +103,7 @@ def write_torch_pack(
         variant=variant,
         exact=tuple(exact),
         notes=tuple(notes),
+        beside=(manifest.embedding,) if manifest.embedding else (),
     )
     return export_pack(export, out, replace=replace, say=say)
 

@@ -40,7 +40,8 @@ def _stepped(module: Any, manifest: Manifest, audio: F32) -> F32:
     )
     rows = []
     for start in places:
-        logits, *states = _run(module, [_input(manifest, source(start - context)), *states])
+        logits, *after = _run(module, [_input(manifest, source(start - context)), *states])
+        states = after[: len(states)]  # behind them may be an embedding
         rows.append(logits)
     return np.stack(rows)
 

@@ -8,7 +8,7 @@ may then hear them. Whether a person may ask is the gateway's affair, as it is w
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -57,14 +57,15 @@ class AnswerPiece(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Answering:
-    """The daemon's side. routes: what it answers, by address."""
+    """The daemon's side. place: of its site. routes: what it answers, by address."""
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, place: NatsPlace, routes: Mapping[str, Route]) -> None:
+        self._place = place
         self._routes = routes
         self._turn = asyncio.Semaphore(_MAX_QUESTIONS)
         self._tasks: set[asyncio.Task[None]] = set()  # bound: what NATS lets wait of one subscription
 
-    async def listen(self, client: "Client", place: NatsPlace) -> None:
+    async def listen(self, client: "Client") -> None:
         """Answer what is asked on this connection, for as long as it lasts."""
 
         async def heard(message: "Msg") -> None:
@@ -72,7 +73,7 @@ class Answering:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        await client.subscribe(place.question_subject, cb=heard, pending_msgs_limit=256)
+        await client.subscribe(self._place.question_subject, cb=heard, pending_msgs_limit=256)
 
     async def _answer(self, client: "Client", message: "Msg") -> None:
         async with self._turn:
@@ -107,11 +108,10 @@ class Answering:
 
 
 class Asking:
-    """The gateway's side. Lives on the loop; `ask` is for other threads."""
+    """The gateway's side. Lives on the loop; `ask` is for other threads. client: gives the connection there is now."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.client: Client | None = None
-        """The connection there is now."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: "Callable[[], Client | None]") -> None:
+        self._client = client
         self._loop = loop
 
     def ask(self, place: NatsPlace, question: Question) -> Reply:
@@ -139,14 +139,15 @@ class Asking:
     async def _asked(self, place: NatsPlace, question: Question) -> Reply:
         import nats.errors
 
-        if self.client is None:
+        client = self._client()
+        if client is None:
             raise SiteAwayError(f"{place.name} cannot be reached")
-        inbox = self.client.new_inbox()
+        inbox = client.new_inbox()
         body = bytearray()
-        subscription = await self.client.subscribe(inbox)
+        subscription = await client.subscribe(inbox)
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self.client.publish(place.question_subject, msgspec.msgpack.encode(question), reply=inbox)
+                await client.publish(place.question_subject, msgspec.msgpack.encode(question), reply=inbox)
                 while True:
                     message = await subscription.next_msg(timeout=ANSWER_S)
                     if message.headers and message.headers.get("Status") == "503":
