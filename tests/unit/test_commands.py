@@ -67,7 +67,7 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     )
 
     # blas sets a variable that numpy reads as it is imported, and imports nothing
-    ground = "streamclf.errors streamclf.scan streamclf.text"
+    ground = "streamclf.errors streamclf.room streamclf.scan streamclf.text"
     assert done.stdout.splitlines()[-1] == f"streamclf streamclf.blas streamclf.cli streamclf.commands {ground}"
 
 

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from streamclf.errors import PackError, ProviderError
+from streamclf.errors import PackError
 from streamclf.model.activation import probabilities
 from streamclf.model.loader import labels_of, load_pack, read_manifest
 from streamclf.model.pack import Constant, Manifest, Pack
-from streamclf.model.providers import probe_providers
 from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
@@ -264,33 +263,6 @@ def test_a_graph_that_only_takes_one_row_is_refused_unless_it_says_so(tmp_path: 
 
     with pytest.raises(PackError, match=r"batch of 2.*batch = false"):
         Session(load_pack(folder), provider=CPU)
-
-
-def test_cpu_works_and_every_other_provider_works_or_says_why_not(capfd: pytest.CaptureFixture[str]) -> None:
-    found = probe_providers()
-
-    assert found["cpu"] == ""
-    assert set(found) == {"cpu", "cuda", "tensorrt"}
-    assert all("\n" not in reason for reason in found.values())
-    assert capfd.readouterr() == ("", ""), "the probe must keep the runtime's own lines to itself"
-
-
-def test_auto_says_which_provider_it_took(tmp_path: Path) -> None:
-    session = Session(load_pack(window_row_pack(tmp_path / "p")), provider=Provider.AUTO)
-
-    assert session.provider == ("cpu" if probe_providers()["cuda"] else "cuda")
-
-
-@pytest.mark.parametrize("provider", [Provider.CUDA, Provider.TENSORRT])
-def test_a_provider_that_does_not_work_is_an_error_with_its_reason(tmp_path: Path, provider: Provider) -> None:
-    reason = probe_providers()[provider]
-    if not reason:
-        pytest.skip(f"{provider} works on this machine")
-    with pytest.raises(ProviderError) as caught:
-        Session(load_pack(window_row_pack(tmp_path / "p")), provider=provider)
-
-    assert reason in str(caught.value)
-    assert "choose cpu or auto" in str(caught.value)
 
 
 def test_warm_up_gives_the_median_and_leaves_no_trace(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from streamclf.model.adopt.adoption import adopt
 from streamclf.model.adopt.said import Adoption
 from streamclf.model.archive import unpack
 from streamclf.model.golden import read_golden
-from streamclf.model.labels import make_labels, read_lines
+from streamclf.model.labellists import read_lines
+from streamclf.model.labels import make_labels
 from streamclf.model.loader import labels_of, load_pack, manifest_of
 from streamclf.model.terms import terms_csv, terms_of
 from streamclf.model.writer import manifest_toml
