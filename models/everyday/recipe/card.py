@@ -15,7 +15,7 @@ from streamclf.sensitivity import Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class EventBudget:
     """Of one sensitivity: wrong recordings an hour that a class may be told in, and in how many backgrounds each."""
 
     budget: float
@@ -28,7 +28,7 @@ def text(
     values: F64,
     most: F64,
     hidden: Sequence[bool],
-    plans: Mapping[Sensitivity, Allowance],
+    plans: Mapping[Sensitivity, EventBudget],
     tried: str,
     badly: Sequence[str],
 ) -> str:
@@ -68,7 +68,7 @@ def text(
     )
 
 
-def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, plans: Mapping[Sensitivity, Allowance]) -> str:
+def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, plans: Mapping[Sensitivity, EventBudget]) -> str:
     """A row for each sensitivity."""
     head = "| sensitivity | budget an hour | told | right | wrong label | nothing | other sounds | backgrounds |"
     rows = [head, "|" + "---|" * 8]
