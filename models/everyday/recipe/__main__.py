@@ -60,11 +60,7 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most:
     """The tables and the card. values, most: of `fit.maxima`. tried: how the members were asked, for the card."""
     usual = fit.backgrounds_allowed(values, of, BUDGETS[Sensitivity.NORMAL])
     plans = {
-<<<<<<< HEAD
-        each: card.Lenience(budget, [count + _MORE_BACKGROUNDS[each] for count in usual])
-=======
         each: card.EventBudget(budget, [count + _MORE_BACKGROUNDS[each] for count in usual])
->>>>>>> ears
         for each, budget in BUDGETS.items()
     }
     all_of_them = of.hours > 0

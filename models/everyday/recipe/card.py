@@ -15,11 +15,7 @@ from streamclf.sensitivity import Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
-class Lenience:
-=======
 class EventBudget:
->>>>>>> ears
     """Of one sensitivity: wrong recordings an hour that a class may be told in, and in how many backgrounds each."""
 
     budget: float
@@ -32,11 +28,7 @@ def text(
     values: F64,
     most: F64,
     hidden: Sequence[bool],
-<<<<<<< HEAD
-    plans: Mapping[Sensitivity, Lenience],
-=======
     plans: Mapping[Sensitivity, EventBudget],
->>>>>>> ears
     tried: str,
     badly: Sequence[str],
 ) -> str:
@@ -76,11 +68,7 @@ def text(
     )
 
 
-<<<<<<< HEAD
-def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, plans: Mapping[Sensitivity, Lenience]) -> str:
-=======
 def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, plans: Mapping[Sensitivity, EventBudget]) -> str:
->>>>>>> ears
     """A row for each sensitivity."""
     head = "| sensitivity | budget an hour | told | right | wrong label | nothing | other sounds | backgrounds |"
     rows = [head, "|" + "---|" * 8]
