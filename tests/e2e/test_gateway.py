@@ -234,7 +234,13 @@ def test_a_gateway_serves_the_page_and_its_spectra(heard: Daemon, gateway: Start
     assert page == own
     assert page[0] == 200
     assert [each["name"] for each in at.get_json("/v1/status")["streams"]] == ["yard"]
-    assert at.get("/v1/events")[0] == 404
+    while len(kept := at.get_json("/v1/events?after=0&limit=2")["events"]) < 2:
+        assert time.monotonic() < deadline, "no events are kept"
+        time.sleep(0.1)
+    first = heard.get_json("/v1/events?after=0&limit=1000")["events"]
+    assert {event["id"] for event in kept} <= {event["id"] for event in first}, (
+        "asked of the daemon, under its own names"
+    )
 
 
 def test_the_secret_of_the_address_is_never_said(tmp_path: Path, daemon: StartDaemon) -> None:
