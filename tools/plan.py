@@ -82,7 +82,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FleetPlan:
     """What hears `microphones` for `listeners`, each of whom follows one stream."""
 
     microphones: int
@@ -120,7 +120,7 @@ class Plan:
         return self.microphones * EVENTS_A_YEAR * EVENT_BYTES / 1e9
 
 
-def plan(microphones: int, listeners: int, *, pack: str = "default") -> Plan:
+def plan(microphones: int, listeners: int, *, pack: str = "default") -> FleetPlan:
     """Raises ValueError where a single stream does not fit on a core."""
     cost = STREAMS[pack].us
     most = min(SLOTS, int(FULL * 1e6 / (FRAMES * cost)))
@@ -130,7 +130,7 @@ def plan(microphones: int, listeners: int, *, pack: str = "default") -> Plan:
     each = ceil(microphones / daemons)
     alone = Process("daemon", daemons, each, ceil(listeners / daemons), cost)
     if alone.busy <= FULL and alone.listeners <= CONNECTIONS:
-        return Plan(microphones, listeners, (alone,), daemons > 1)
+        return FleetPlan(microphones, listeners, (alone,), daemons > 1)
     # half of a gateway for streams at the most: a fleet of more is split by site, each part with gateways of its own
     follows = int(FULL / 2 * 1e6 / (FRAMES * FOLLOW.us))
     parts = ceil(microphones / follows)
@@ -139,18 +139,18 @@ def plan(microphones: int, listeners: int, *, pack: str = "default") -> Plan:
     holds = min(CONNECTIONS, int(room / (BATCHES * SEND.us)))
     gateways = parts * ceil(ceil(listeners / parts) / holds)
     serving = Process("gateway", gateways, streams, ceil(listeners / gateways), FOLLOW.us)
-    return Plan(microphones, listeners, (Process("daemon", daemons, each, 0, cost), serving), daemons > 1)
+    return FleetPlan(microphones, listeners, (Process("daemon", daemons, each, 0, cost), serving), daemons > 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Simulated:
     """What a simulation of one process has found. busy: of a core. late_ms: of 99 of 100 rows and messages, at most."""
 
     busy: float
     late_ms: float
 
 
-def simulate(process: Process, *, seconds: float = 10.0, seed: int = 1) -> Found:
+def simulate(process: Process, *, seconds: float = 10.0, seed: int = 1) -> Simulated:
     """One process: rows come every 20 ms, messages go out every fifth, one thing is done after the other.
 
     A stream's listeners get its message one after the other, and the last of them has waited for all before.
@@ -182,8 +182,8 @@ def simulate(process: Process, *, seconds: float = 10.0, seed: int = 1) -> Found
     for late_s, count in waited:
         spare -= count
         if spare < 0:
-            return Found(used_s / max(seconds, free_s), late_s * 1000)
-    return Found(used_s / max(seconds, free_s), 0.0)
+            return Simulated(used_s / max(seconds, free_s), late_s * 1000)
+    return Simulated(used_s / max(seconds, free_s), 0.0)
 
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/operate/planning.md"
@@ -220,7 +220,7 @@ def plans_table() -> str:
     return "\n".join(lines)
 
 
-def tell(one: Plan) -> str:
+def tell(one: FleetPlan) -> str:
     """For people."""
     what = f"{one.microphones:,} microphones, {one.listeners:,} listeners"
     lines = [f"{what}: {one.machines:,} machines of {CORES} cores"]

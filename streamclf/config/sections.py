@@ -37,6 +37,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Address to listen on; beyond loopback a token is required."""
     port: Port = 8765
     """Port to listen on; 0 takes a free one."""
+    announce: bool = False
+    """Whether the local network is told where the daemon is (mDNS, `_streamclf._tcp`); extra `zeroconf`."""
     token_file: str = ""
     """A file of mode 0600 that holds the admin's token; required (or STREAMCLF_TOKEN) beyond loopback."""
     audio_token_file: str = ""
@@ -278,7 +280,7 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.url and self.url_file:
             raise ValueError("url and url_file are both given; keep one")
-        if (self.url or self.url_file) and not self.site:
+        if (self.url or self.url_file) and not self.site and not self.sites:
             raise ValueError('site is missing; name this daemon, such as site = "garden"')
 
 

@@ -22,17 +22,17 @@ from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
+from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, NatsPlace
 from streamclf.serve.fanout.fleet import Fleet, FleetRelay
 from streamclf.serve.fanout.follower import Follower, OneSite
+from streamclf.serve.fanout.kept import KeptBySites, kept_by_one
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.http.access import ServerSettings, check_bind
-from streamclf.serve.http.asking import Asking
 from streamclf.serve.http.feed import PATH as FEED
 from streamclf.serve.http.pages import Face
 from streamclf.serve.http.route import NotKeptError, Query, Route
 from streamclf.serve.http.server import Server
-from streamclf.serve.http.sites import KeptBySites, kept_by_one
 from streamclf.serve.orders import Order
 from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber

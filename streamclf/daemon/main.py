@@ -75,6 +75,8 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     if (publisher := wiring.make_publisher(config, hub, health, server)) is not None:
         await life.start(publisher)
     await life.start(running.Serving(server))
+    if (announcement := wiring.make_announcement(ears, server)) is not None:
+        await life.start(announcement)
     if archive is not None:
         await life.start(archive.painter)
         await life.start(InThread("the writer", archive.writer, stop_s=1.5))

@@ -53,6 +53,7 @@ from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 
 if TYPE_CHECKING:
+    from streamclf.daemon.announce import Announcement
     from streamclf.serve.fanout.publisher import Publisher
 
 
@@ -201,9 +202,9 @@ def make_publisher(config: Config, hub: Hub, health: Health, server: Server) -> 
     if not config.nats.url and not config.nats.url_file:
         return None
     # nearly no daemon has gateways, and those that have none do not wait for this
+    from streamclf.serve.fanout.asking import CLIP, EVENTS, Answering
     from streamclf.serve.fanout.broker import NatsPlace, read_url
     from streamclf.serve.fanout.publisher import Publisher
-    from streamclf.serve.http.asking import CLIP, EVENTS, Answering
 
     url = read_url(config.nats.url, config.nats.url_file)
     place = NatsPlace(url, config.nats.site)
@@ -214,6 +215,17 @@ def make_publisher(config: Config, hub: Hub, health: Health, server: Server) -> 
     )
     health.problems.parts.also(publisher.found)
     return publisher
+
+
+def make_announcement(ears: Ears, server: Server) -> "Announcement | None":
+    """What tells the local network where `server` is, once it listens; None unless that is wanted."""
+    if not ears.config.server.announce:
+        return None
+    from streamclf.daemon.announce import Announcement
+
+    settings = ears.ground.settings
+    secure, needs_token = settings.certificate is not None, settings.token is not None
+    return Announcement(settings.host, server.port, secure=secure, needs_token=needs_token)
 
 
 def make_server(

@@ -155,13 +155,13 @@ class ServedGraph:
         return self._manifest.name
 
     def width(self, output: str) -> int:
-        """See `Graph`."""
+        """See `GraphBackend`."""
         if output not in self._widths:
             raise self._wrong(f"has no output {output}")
         return self._widths[output]
 
     def bind(self, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], None]:
-        """See `Graph`. Constants are part of the model there."""
+        """See `GraphBackend`. Constants are part of the model there."""
         constants = {constant.name for constant in self._manifest.constants}
         axes = batch_axes(self._manifest)
         sent = {name: array for name, array in inputs.items() if name not in constants}

@@ -8,6 +8,7 @@ graph; bindings are kept: two for each size of a group, and two for each slot th
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isfinite
@@ -104,14 +105,8 @@ class Session:
         self.bad: list[int] = []
         """Those of the last run."""
         self._manifest = manifest
-        self._graph: Graph
-        if server is None:
-            session, taken = open_graph(pack, provider, threads)
-            self._graph, self.provider = _OwnGraph(session, self.brake), taken.value
-        else:
-            served = server.graph(pack, self.brake)
-            self._graph, taken, self.provider = served, Provider.CPU, server.public
-            max_batch = min(max_batch, served.max_batch)
+        taken, most = self._open(pack, provider, threads, server)
+        max_batch = min(max_batch, most)
         self.max_batch = max_batch
         self.elsewhere = threads > 1 or taken is not Provider.CPU or server is not None
         """Whether runs are computed by more than the calling thread."""
@@ -145,6 +140,19 @@ class Session:
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
         self._prove(pack)
+
+    def _open(
+        self, pack: Pack, provider: Provider, threads: int, server: "InferenceServer | None"
+    ) -> tuple[Provider, int]:
+        """What runs here, and the most rows of a run that the graph takes."""
+        self._graph: GraphBackend
+        if server is None:
+            session, taken = open_graph(pack, provider, threads)
+            self._graph, self.provider = _OwnGraph(session, self.brake), taken.value
+            return taken, sys.maxsize
+        served = server.graph(pack, self.brake)
+        self._graph, self.provider = served, server.public
+        return Provider.CPU, served.max_batch
 
     def input_rows(self, count: int) -> F32:
         """The buffer to fill before `run`: (count, *input_shape) float32, the same memory at every call."""
@@ -331,7 +339,7 @@ def open_encoder(
     return Encoder(features, partial(graph.run, run_options=(brake or Brake()).options))
 
 
-class Graph(Protocol):
+class GraphBackend(Protocol):
     """What computes a pack's graph."""
 
     def width(self, output: str) -> int:
@@ -369,7 +377,7 @@ class _Binding:
     output: (count, F, classes) float32.
     """
 
-    def __init__(self, graph: Graph, inputs: dict[str, Array], outputs: dict[str, Array], output: F32) -> None:
+    def __init__(self, graph: GraphBackend, inputs: dict[str, Array], outputs: dict[str, Array], output: F32) -> None:
         self.output = output
         self.flat_output = output.reshape(-1)
         self._arrays = (inputs, outputs)

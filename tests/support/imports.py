@@ -37,7 +37,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("commands", "cli", "__main__"),
 )
 OPEN_FLOORS = (0, len(ORDER) - 1)
-UPSTAIRS = {"serve": ("http", "fanout")}  # within a room: its folders, the lower before the higher, above all else
+UPSTAIRS = {"serve": ("fanout", "http")}  # within a room: its folders, the lower before the higher, above all else
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 TRAIN = "train"
 TRAIN_RESTS_ON = "engine"  # train may import the rooms up to this one

@@ -68,3 +68,33 @@ def test_a_threshold_lets_its_budget_pass_and_is_chosen_without_the_source_that_
 
     told = fit.left_out(values, of, 0.3)
     assert 3 <= told.sum() <= 4, "what a recording's own source would have raised is not known to its threshold"
+
+
+def test_a_background_may_hear_a_class_only_where_silence_would_cost_too_much() -> None:
+    # two classes, each held by ten recordings; one of twenty backgrounds is as loud as most of the second's
+    right, wrong = np.zeros((40, 2), dtype=bool), np.zeros((40, 2), dtype=bool)
+    right[:10, 0] = right[10:20, 1] = wrong[20:] = True
+    values = np.zeros((40, 2))
+    values[:10, 0], values[10:20, 1] = np.linspace(5, 6, 10), np.linspace(1, 2.2, 10)
+    values[20], values[21:, 0] = (1.0, 2.0), 0.5
+    behind = np.arange(40) >= 20
+    of = fit.Truths(right, wrong, [f"{number:02}" for number in range(40)], np.full(40, 0.5), behind)
+
+    allowed = fit.backgrounds_allowed(values, of, 5.0)
+    assert allowed == [0, 1]
+    levels = fit.thresholds(values, of, 5.0, of.hours > 0, backgrounds=allowed)
+    assert [int((values[behind, at] > levels[at]).sum()) for at in (0, 1)] == [0, 1]
+
+
+def test_a_scale_says_from_where_on_a_score_is_right() -> None:
+    # of 200 recordings those more than 3 over the threshold hold the class, of the rest every second one
+    over = np.linspace(0, 6, 200)[:, None]
+    right = (over > 3) | (np.arange(200)[:, None] % 2 == 0)
+    of = fit.Truths(
+        right, ~right, [str(number) for number in range(200)], np.full(200, 0.01), np.zeros(200, dtype=bool)
+    )
+
+    (scale,) = fit.scales(over, of, np.ones(200, dtype=bool))
+    sure = 1 / (1 + np.exp(-scale * over)) >= fit.SURE - 1e-9
+    assert right[sure].mean() >= fit.SURE_RIGHT
+    assert sure.sum() > 80, "no more is asked than that"

@@ -35,7 +35,8 @@ def test_every_import_of_the_package_is_allowed() -> None:
         ("engine/engine.py", "import importlib\nimportlib.import_module('streamclf.serve.hub')"),
         ("serve/hub.py", "from streamclf.daemon.main import main"),
         ("serve/hub.py", "from streamclf.serve.http.route import Route"),
-        ("serve/http/history.py", "from streamclf.serve.fanout import kept"),
+        ("serve/fanout/publisher.py", "from streamclf.serve.http.route import Route"),
+        ("serve/relay.py", "from streamclf.serve.fanout import broker"),
         ("client/client.py", "from streamclf.cli import main"),
         ("store/events.py", "from streamclf.alerts.rules.book import Rule"),
         ("garage/car.py", "from streamclf.errors import StreamclfError"),
@@ -85,7 +86,7 @@ def test_a_planted_fault_is_found_at_its_line(path: str, source: str) -> None:
     ("path", "source"),
     [
         ("engine/engine.py", "from streamclf.model.pack import Pack\nfrom streamclf.engine.batch import Batch"),
-        ("serve/fanout/kept.py", "from streamclf.serve.http.route import Route\nfrom streamclf.serve.hub import Hub"),
+        ("serve/http/sites.py", "from streamclf.serve.fanout import broker\nfrom streamclf.serve.hub import Hub"),
         ("cli.py", "from streamclf import __version__, daemon\nfrom streamclf.commands.listen import listen"),
         ("audio/sources/file.py", "from ..ring import Ring\nfrom ...clock import StreamClock\nimport threading, time"),
         ("commands/train.py", "def f():\n    from streamclf.train.fit import fit"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools import plan as planning
-from tools.plan import CONNECTIONS, FULL, LATE_MS, PAGE, SIZES, STREAMS, Plan, plan, simulate
+from tools.plan import CONNECTIONS, FULL, LATE_MS, PAGE, SIZES, STREAMS, FleetPlan, plan, simulate
 
 COSTS = Path(PAGE).parents[1] / "figures" / "costs.md"
 
@@ -40,7 +40,7 @@ def test_twice_the_work_on_a_full_process_is_late(microphones: int, listeners: i
 
 
 def test_more_asks_for_no_less() -> None:
-    def size(one: Plan) -> tuple[int, int]:
+    def size(one: FleetPlan) -> tuple[int, int]:
         return one.machines, one.daemons + one.gateways
 
     for microphones in (1, 10, 100, 1_000, 10_000):

@@ -81,3 +81,9 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, recording: Path, a
     assert isinstance(fault, StreamclfError)
     assert sentence in str(fault)
     assert "\n" not in str(fault)
+
+
+def test_a_checkpoint_that_is_not_there_is_said_to_be_missing_before_torch_is(tmp_path: Path, recording: Path) -> None:
+    done = call(tmp_path, str(tmp_path / "nowhere"), str(recording))
+    assert isinstance(done.exception, StreamclfError)
+    assert "nowhere is not there; give a pack" in str(done.exception)

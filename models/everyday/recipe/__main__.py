@@ -9,6 +9,7 @@ everyday --replace` then makes the pack of them. Needs the extra `train`.
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -21,12 +22,15 @@ from models.everyday.recipe.classes import LEAST_SOURCES, EverydayClass, classes
 from models.everyday.recipe.scores import listen
 from streamclf.errors import StreamclfError
 from streamclf.model.recipes.everyday import HOP_MS
+from streamclf.sensitivity import Sensitivity
 from streamclf.types import Label
 
-BUDGET = 5.0
+BUDGETS = {Sensitivity.LOW: 2.0, Sensitivity.NORMAL: 5.0, Sensitivity.HIGH: 20.0}
 """Wrong recordings an hour that a class may be told in."""
-LEAST_AUC = 0.84
-"""A class that ranks worse is off."""
+_MORE_BACKGROUNDS = {Sensitivity.LOW: 0, Sensitivity.NORMAL: 0, Sensitivity.HIGH: 2}
+"""In how many backgrounds more than at normal sensitivity."""
+LEAST_AUC = 0.83
+"""A class that ranks worse is off, and so is one that is told of none of its recordings."""
 _RECIPES = Path(__file__).resolve().parents[3] / "streamclf" / "model" / "recipes"
 
 
@@ -48,31 +52,58 @@ def main() -> None:
     except StreamclfError as fault:
         sys.exit(f"error: {fault}")
     of = fit.truths(known, those, [one.seconds for one in scores])
-    values = fit.maxima(known, scores)
-    write(known, of, values, tried=f"on whole recordings, YAMNet every {HOP_MS} ms")
+    values, most = fit.maxima(known, scores)
+    write(known, of, values, most, tried=f"on whole recordings, YAMNet every {HOP_MS} ms")
 
 
-def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, *, tried: str) -> None:
-    """The tables and the card. values: of `fit.maxima`. tried: how the members were asked, for the card."""
-    levels = fit.thresholds(values, of, BUDGET, of.hours > 0)
-    badly = [one.id for one, auc in zip(known, fit.ranks(values, of), strict=True) if auc < LEAST_AUC]
+def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most: fit.F64, *, tried: str) -> None:
+    """The tables and the card. values, most: of `fit.maxima`. tried: how the members were asked, for the card."""
+    usual = fit.backgrounds_allowed(values, of, BUDGETS[Sensitivity.NORMAL])
+    plans = {
+        each: card.Allowance(budget, [count + _MORE_BACKGROUNDS[each] for count in usual])
+        for each, budget in BUDGETS.items()
+    }
+    all_of_them = of.hours > 0
+    levels = {
+        each: fit.thresholds(values, of, plan.budget, all_of_them, backgrounds=plan.backgrounds)
+        for each, plan in plans.items()
+    }
+    normal = levels[Sensitivity.NORMAL]
+    scales = fit.scales(most - normal, of, all_of_them)
+    plan = plans[Sensitivity.NORMAL]
+    told = fit.left_out(values, of, plan.budget, backgrounds=plan.backgrounds) & of.right
+    badly = [
+        one.id
+        for one, auc, right in zip(known, fit.ranks(values, of), told.T, strict=True)
+        if auc < LEAST_AUC or not right.any()
+    ]
     hidden = [
         count < LEAST_SOURCES or one.id in badly or one.id == table.SILENT
         for one, count in zip(known, of.sources, strict=True)
     ]
+    low, high = (_sigmoid(scales * (levels[each] - normal)) for each in (Sensitivity.LOW, Sensitivity.HIGH))
     labels = [
-        Label(one.id, one.name, one.group, None, off, min_on_ms=one.min_on_ms, min_off_ms=one.min_off_ms)
-        for one, off in zip(known, hidden, strict=True)
+        Label(one.id, one.name, one.group, None, off, down, up, one.min_on_ms, one.min_off_ms)
+        for one, off, down, up in zip(known, hidden, low, high, strict=True)
     ]
-    terms = [term for one, level in zip(known, levels, strict=True) for term in table.terms_of(one, known, -level)]
+    terms = [
+        term
+        for one, level, scale in zip(known, normal, scales, strict=True)
+        for term in table.terms_of(one, known, -level, scale)
+    ]
     table.write(_RECIPES, labels, terms)
     badly = [
         name
         for name, count in zip((one.id for one in known), of.sources, strict=True)
         if name in badly and count >= LEAST_SOURCES
     ]
-    text = card.text(known, of, values, hidden, BUDGET, tried, badly)
+    text = card.text(known, of, values, most, hidden, plans, tried, badly)
     (_RECIPES / "everyday.md").write_text(text, encoding="utf-8")
+
+
+def _sigmoid(logits: fit.F64) -> list[float]:
+    """Within what an event can reach and leave, with three digits."""
+    return [round(min(0.97, max(0.1, 1 / (1 + math.exp(-one)))), 3) for one in logits]
 
 
 if __name__ == "__main__":

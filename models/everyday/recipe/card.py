@@ -1,31 +1,44 @@
 """The card of `everyday`: card.md with its figures, all of them told with sources left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from models.everyday.recipe import fit
 from models.everyday.recipe.classes import EverydayClass
-from models.everyday.recipe.fit import F64, Mask, Truths, left_out
+from models.everyday.recipe.fit import DEAR, F64, Mask, Truths, left_out, sure_left_out
 from models.everyday.recipe.table import ALL, NOISY, OF_NOISE, OF_SPEECH
 from streamclf.model.recipes.everyday import HOP_MS, LEVEL
+from streamclf.sensitivity import Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Of one sensitivity: wrong recordings an hour that a class may be told in, and in how many backgrounds each."""
+
+    budget: float
+    backgrounds: Sequence[int]
 
 
 def text(
     known: Sequence[EverydayClass],
     of: Truths,
     values: F64,
+    most: F64,
     hidden: Sequence[bool],
-    budget: float,
+    plans: Mapping[Sensitivity, Allowance],
     tried: str,
     badly: Sequence[str],
 ) -> str:
-    """values: (recordings, classes), fused logits without their bias. tried: how the members were asked. badly: classes
-    that are off since they rank badly.
+    """values, most: (recordings, classes), fused logits without their bias. tried: how the members were asked. badly:
+    classes that are off since they rank badly.
     """
-    told = left_out(values, of, budget)
     on = np.array([not off for off in hidden])
+    usual = plans[Sensitivity.NORMAL]
+    told = {each: left_out(values, of, plan.budget, backgrounds=plan.backgrounds) for each, plan in plans.items()}
+    sure = sure_left_out(values, most, of, usual.budget, backgrounds=usual.backgrounds) & on
     template = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
     return template.format(
         on=int(on.sum()),
@@ -41,13 +54,31 @@ def text(
         down=-LEVEL.down_db,
         recordings=len(values),
         sources=len(set(of.source)),
-        budget=budget,
+        budget=usual.budget,
+        dear=DEAR,
+        dear_ones=", ".join(f"`{one.id}`" for one, n in zip(known, usual.backgrounds, strict=True) if n),
+        sure=sure[of.right | of.wrong].sum(),
+        sure_right=of.right[sure & (of.right | of.wrong)].mean(),
+        presets=_presets(of, told, on, plans),
         tried=tried,
         hidden=", ".join(f"`{one.id}`" for one, off in zip(known, hidden, strict=True) if off and one.id not in badly),
         off_for_rank=", ".join(f"`{name}`" for name in badly) or "none",
-        **_by_class(known, of, values, told, on),
-        **_verdicts(of, told & on, on),
+        **_by_class(known, of, values, told[Sensitivity.NORMAL], on),
+        **_verdicts(of, told[Sensitivity.NORMAL] & on, on),
     )
+
+
+def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, plans: Mapping[Sensitivity, Allowance]) -> str:
+    """A row for each sensitivity."""
+    head = "| sensitivity | budget an hour | told | right | wrong label | nothing | other sounds | backgrounds |"
+    rows = [head, "|" + "---|" * 8]
+    for each, plan in plans.items():
+        said = _verdicts(of, told[each] & on, on)
+        held = [at for at in np.flatnonzero(on) if of.right[:, at].any()]
+        recall = np.mean([told[each][of.right[:, at], at].mean() for at in held])
+        shares = " | ".join(f"{said[name]:.2f}" for name in ("right", "wrong", "nothing", "other"))
+        rows.append(f"| `{each}` | {plan.budget:g} | {recall:.2f} | {shares} | {said['backgrounds']} |")
+    return "\n".join(rows)
 
 
 def _by_class(known: Sequence[EverydayClass], of: Truths, values: F64, told: Mask, on: Mask) -> dict[str, object]:

@@ -4,12 +4,15 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 LEAST_SOURCES = 10
 """A class that fewer recordings back is off: nobody can say how well it is told."""
 _TABLE = Path(__file__).parent / "classes.csv"
 _PACKAGES = Path(__file__).parent / "packages.csv"
+MOST_SPEECH = 160
+"""So many recordings of speech are judged, each of another source: more of them say nothing more, and take an hour."""
 _SETS = {"esc10": "ESC-10", "ambience": "ambience", "clips": "clips", "animal_song": "animal_song"}
 
 
@@ -42,6 +45,7 @@ class EverydayClip:
     source: str
 
 
+@cache
 def classes() -> list[EverydayClass]:
     """The rows of classes.csv."""
     with _TABLE.open(encoding="utf-8", newline="") as file:
@@ -69,8 +73,26 @@ def _truth(text: str) -> tuple[str, str]:
 
 def recordings(data: Path, debs: Path | None = None) -> Iterator[EverydayClip]:
     """What is judged: data/more, and the labelled folders beside it. debs: where Debian packages were unpacked, of
-    which those named in data/more/packages.csv and beside this module are taken, as far as they are there.
+    which those named in data/more/packages.csv and beside this module are taken, as far as they are there and hold a
+    class that too few of the others hold.
     """
+    speakers: set[str] = set()
+    sources: dict[str, set[str]] = {one.id: set() for one in classes()}
+    for one in _named(data):
+        if one.label == "speech":
+            if one.source in speakers or len(speakers) == MOST_SPEECH:
+                continue
+            speakers.add(one.source)
+        for own in classes():
+            if holds(own, one):
+                sources[own.id].add(one.source)
+        yield one
+    rare = [own for own in classes() if len(sources[own.id]) < LEAST_SOURCES]
+    if debs is not None:
+        yield from (one for one in _packaged(data, debs) if any(holds(own, one) for own in rare))
+
+
+def _named(data: Path) -> Iterator[EverydayClip]:
     with (data / "more" / "index.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["label"] != "rir":
@@ -81,13 +103,14 @@ def recordings(data: Path, debs: Path | None = None) -> Iterator[EverydayClip]:
                 # ESC-10 names a file by fold, recording and take
                 source = path.stem.split("-")[1] if label == "ESC-10" else f"{folder}/{path.stem}"
                 yield EverydayClip(str(path.relative_to(data)), label, source)
-    if debs is None:
-        return
+
+
+def _packaged(data: Path, debs: Path) -> Iterator[EverydayClip]:
     for table in (data / "more" / "packages.csv", _PACKAGES):
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 path = debs / row["path"].lstrip("/")
-                if path.is_file() and row.get("state") != "no support":
+                if path.is_file() and row.get("state") not in ("no support", "unchecked"):
                     yield EverydayClip(str(path), row["label"], f"{row['package']}:{path.name}")
 
 

@@ -18,6 +18,8 @@ from tools.evaluate_everyday.listen import Listener, read_samples
 
 CLIP = 12.0
 """As in the pack."""
+MOST_SECONDS = 60
+"""Of a recording no more than its beginning is heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def listen(
         folder = work / f"scores-{member.level.target_db:g}-{member.level.up_db:g}" if member.level else work / "scores"
         listener = Listener(own.manifest.name, engine, cache=folder, hop_ms=member.hop_ms or 20)
         rows[member.name], seconds = [], []
-        for heard in listener.hear(read_samples(data / one.path) for one in recordings):
+        for heard in listener.hear(_beginning(data / one.path) for one in recordings):
             held = np.concatenate([np.zeros((heard.first, heard.rows.shape[1]), np.float32), heard.rows])
             rows[member.name].append(_best(held, own, names[member.name]))
             seconds.append(heard.seconds)
@@ -59,6 +61,11 @@ def listen(
         MemberScores(*of_one)
         for of_one in zip(rows["yamnet"], rows["default"], rows["silero-vad"], seconds, strict=True)
     ]
+
+
+def _beginning(path: Path) -> tuple[F32, int]:
+    samples, rate = read_samples(path)
+    return samples[: MOST_SECONDS * rate], rate
 
 
 def _best(rows: F32, pack: Pack, names: Sequence[Sequence[str]]) -> F32:

@@ -60,8 +60,13 @@ def rivals(one: EverydayClass, known: Sequence[EverydayClass]) -> list[EverydayC
     ]
 
 
-def terms_of(one: EverydayClass, known: Sequence[EverydayClass], bias: float) -> list[Term]:
-    """What the class is made of."""
+def terms_of(one: EverydayClass, known: Sequence[EverydayClass], bias: float, scale: float = 1.0) -> list[Term]:
+    """What the class is made of. scale: of all its weights and of its bias."""
+    found = [*_terms(one, known), Term(one.id, "", (), bias)]
+    return [term._replace(weight=round(term.weight * scale, 3)) for term in found]
+
+
+def _terms(one: EverydayClass, known: Sequence[EverydayClass]) -> list[Term]:
     own = weights_of(one)
     found = [Term(one.id, "yamnet", one.yamnet, own.yamnet)]
     if own.against:
@@ -77,7 +82,7 @@ def terms_of(one: EverydayClass, known: Sequence[EverydayClass], bias: float) ->
         found.append(Term(one.id, "default", one.default, own.default))
     if own.silero:
         found.append(Term(one.id, "silero-vad", (SPEECH,), own.silero))
-    return [*found, Term(one.id, "", (), round(bias, 2))]
+    return found
 
 
 def write(folder: Path, labels: Sequence[Label], terms: Sequence[Term]) -> None:

@@ -14,10 +14,10 @@ import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol.kept import EventPage, FleetPage, StoredEvent
+from streamclf.serve.fanout.asking import CLIP, Asking, Question, SiteAwayError
 from streamclf.serve.fanout.broker import NatsPlace
 from streamclf.serve.fanout.fleet import FleetRelay
 from streamclf.serve.fanout.roster import BETWEEN, place_at
-from streamclf.serve.http.asking import CLIP, Asking, Question, SiteAwayError
 from streamclf.serve.http.hours import HoursAnswer
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.query import NOT_OURS, asked
