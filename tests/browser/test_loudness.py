@@ -1,5 +1,6 @@
 """How loud the last minute was, on the card of a stream, and the charts of a day and of third octaves."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_charts_show_the_minutes_of_a_day_and_the_third_octaves(
     day = page.get_by_role("img", name="yard, the last day: LAeq of a minute from 60.0 to 80.0 dB(A)")
     expect(day).to_be_visible(timeout=30_000)
     # the newest minutes are on the disk a moment later
-    page.wait_for_function("document.querySelector('.charted .line').points.length === 5")
+    expect(day.locator(".line")).to_have_attribute("points", re.compile(r"(\S+ ){4}\S+"), timeout=30_000)
     heights = [float(point.split(",")[1]) for point in str(day.locator(".line").get_attribute("points")).split()]
     # a minute, two, the rest of the fourth, and the end of that
     assert heights[0] < min(heights[1:]) == max(heights[1:])
