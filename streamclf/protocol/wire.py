@@ -364,7 +364,8 @@ def _choices(key: str, asked: Sequence[type[msgspec.Struct]]) -> list[str]:
     """What the field may be, where that is a word of some."""
     if key == "type":
         return [str(kind.__struct_config__.tag) for kind in asked]
-    types = [field.type for kind in asked for field in inspect.type_info(kind).fields if field.name == key]  # type: ignore[attr-defined]
+    structs = [info for info in map(inspect.type_info, asked) if isinstance(info, inspect.StructType)]
+    types = [field.type for info in structs for field in info.fields if field.name == key]
     flat = [one for kind in types for one in (kind.types if isinstance(kind, inspect.UnionType) else [kind])]
     words = [str(word) for one in flat if isinstance(one, inspect.LiteralType) for word in one.values]
     enums = [one.cls for one in flat if isinstance(one, inspect.EnumType)]
