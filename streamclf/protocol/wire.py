@@ -348,8 +348,10 @@ def explain(error: Exception, *asked: type[msgspec.Struct]) -> str:
     problem, _, place = text.partition(" - at `$.")
     key = place.rstrip("`")
     if came := re.fullmatch(r"Invalid (?:enum )?value (.*)", problem):
-        choices = _choices(key, asked)
+        choices = [word or "an empty text" for word in _choices(key, asked)]
         return f"{key} is {came[1]}; expected one of {', '.join(choices)}" if choices else f"{key} is {came[1]}"
+    if absent := re.fullmatch(r"Object missing required field `(.*)`", problem):
+        return (f"{key}: " if key else "") + f"the field '{absent[1]}' is missing"
     words = re.sub(r"`(\w+)(?: \| null)?`", lambda word: _WORDS.get(word[1], word[1]), problem)
     return (f"{key}: " if key else "") + words[:1].lower() + words[1:]
 
