@@ -51,6 +51,7 @@ class Alert(msgspec.Struct, frozen=True):
     stage: open, confirmed, close or digest; without an event that caused it `test` (`streamclf alerts test`), `problem`
     or `well` (`[watch]`). at_ns: time of the sound at which it was decided.
     digest: one tally a label, the most frequent first; empty unless the rule is a digest.
+    shared_ns: in this time one site of a fleet tells of the label; 0: each by itself.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Alert(msgspec.Struct, frozen=True):
     gates: tuple[Gate, ...]
     sinks: tuple[str, ...]
     digest: tuple[Tally, ...] = ()
+    shared_ns: int = 0
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 
 from streamclf import metrics
 from streamclf.alerts import outbox
-from streamclf.alerts.alert import TEST, Alert
+from streamclf.alerts.alert import TEST, Alert, Gate
 from streamclf.alerts.outbox import Delivery
 from streamclf.alerts.sinks.sink import Permanent, Sink, Temporary
 from streamclf.clock import NS_PER_SECOND
@@ -29,9 +30,12 @@ from streamclf.types import LoudnessMinute
 log = logging.getLogger("streamclf.alerts")
 
 Write = Callable[[sqlite3.Connection], None]
+Claim = Callable[[Alert], Awaitable[Gate | None]]
+"""Asked once of an alert that other sites may tell as well: why this one leaves it to them, None where it tells."""
 
 LOOK_S = 2.0  # also without news: `alerts send`, or a clock that was set, may have made something due
 CLOSE_LIMIT_S = 2.0
+_MOST_CLAIMS = 256  # some for each sink, which may be slow
 
 
 class Dispatcher:
@@ -61,6 +65,8 @@ class Dispatcher:
         self._settling: dict[str, dict[str, Delivery]] = {}  # sink -> alert id; bound: one of each rule
         self._urgent: dict[str, list[Delivery]] = {}  # by sink; bound: what can be wrong with a daemon at once
         self._sent_urgently: deque[str] = deque(maxlen=256)  # alert ids, until the store says that they are sent
+        self.claim: Claim | None = None
+        self._claims: dict[str, asyncio.Future[Gate | None]] = {}  # alert id -> answer; bound: _MOST_CLAIMS, the newest
         self._unread: set[str] = set()  # sinks whose problem is the outbox
         self.problems: dict[str, str] = {}
         """Sink -> why its last try failed; a sink that takes what it gets is not in it."""
@@ -113,9 +119,9 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """What is being sent is given up, and sent again by the next run."""
-        for task in self._tasks.values():
+        for task in (*self._tasks.values(), *self._claims.values()):
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), *self._claims.values(), return_exceptions=True)
         await asyncio.gather(*(_close(sink) for sink in self._sinks.values()), *self._closing)
         self._tasks.clear()
         self._sinks.clear()
@@ -170,8 +176,24 @@ class Dispatcher:
         wait_ns = delivery.next_ns - self._now_ns()
         if wait_ns > 0:
             return min(LOOK_S, wait_ns / NS_PER_SECOND)
-        await self._send(name, sink, delivery)
+        if (gate := await self._left(delivery)) is None:
+            await self._send(name, sink, delivery)
+        else:
+            self._settling[name][delivery.alert.id] = delivery
+            self._record(partial(outbox.leave, alert=delivery.alert, gate=gate))
         return 0.0
+
+    async def _left(self, delivery: Delivery) -> Gate | None:
+        """Why another site tells of it; None where this one does. All sinks have the same answer."""
+        alert = delivery.alert
+        if self.claim is None or not alert.shared_ns or delivery.attempts:  # what was tried is this site's
+            return None
+        if alert.id not in self._claims:
+            self._claims[alert.id] = asyncio.ensure_future(self.claim(alert))
+            if len(self._claims) > _MOST_CLAIMS:
+                del self._claims[next(iter(self._claims))]
+        # another sink may wait for it, while this one is closed
+        return await asyncio.shield(self._claims[alert.id])
 
     async def _send(self, name: str, sink: Sink | None, delivery: Delivery, *, urgent: bool = False) -> None:
         """urgent: out of memory, where it also stays until it is sent."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from streamclf.alerts.alert import PROBLEM, TEST, WELL, Alert, Reason
+from streamclf.alerts.alert import PROBLEM, TEST, WELL, Alert, Gate, Reason
 from streamclf.clock import NS_PER_SECOND
 from streamclf.retry import Backoff
 from streamclf.store.events import StoredEvent, find
@@ -91,6 +91,19 @@ def put_reasons(tx: sqlite3.Connection, reasons: Iterable[Reason]) -> None:
         "INSERT OR REPLACE INTO reasons (event_id, rule, at_ns, passed, gates) VALUES (?, ?, ?, ?, ?)",
         [(r.event_id, r.rule, r.at_ns, r.passed, msgspec.json.encode(r.gates).decode()) for r in reasons],
     )
+
+
+def leave(tx: sqlite3.Connection, alert: Alert, gate: Gate) -> None:
+    """Another site tells of it: what was not sent is taken out, and the reasons of its events say so by `gate`."""
+    tx.execute("DELETE FROM deliveries WHERE alert_id = ? AND state = 'pending'", (alert.id,))
+    left = "DELETE FROM alerts WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE alert_id = ?1)"
+    if not tx.execute(left, (alert.id,)).rowcount:
+        return  # done for another sink, or one has sent it already
+    for event_id in {alert.event.id, *(share.event_id for share in alert.streams)}:
+        key = (event_id, alert.rule)
+        for (gates,) in tx.execute("SELECT gates FROM reasons WHERE event_id = ? AND rule = ?", key).fetchall():
+            more = msgspec.json.encode([*msgspec.json.decode(gates), gate]).decode()
+            tx.execute("UPDATE reasons SET passed = 0, gates = ? WHERE event_id = ? AND rule = ?", (more, *key))
 
 
 def heads(connection: sqlite3.Connection, sink: str) -> list[Delivery]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.dispatch import Dispatcher, Write
+from streamclf.alerts.dispatch import Claim, Dispatcher, Write
 from streamclf.alerts.rules.file import RuleFile, Vocabulary
 from streamclf.alerts.rules.place import Likely, Location
 from streamclf.alerts.rules.rule import Rule, names
@@ -60,13 +60,16 @@ class _Opener:
         return open_sink(self.name, self.config, sensors=self.sensors, paint=self.paint)
 
 
-def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool) -> RulesWatch:
-    """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake."""
-    return RulesWatch(path, known=_vocabulary(labels), required=required)
+def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool, sites: bool = False) -> RulesWatch:
+    """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake.
+
+    sites: whether there may be others that tell (`AlertService.claim_by`).
+    """
+    return RulesWatch(path, known=_vocabulary(labels, sites=sites), required=required)
 
 
-def _vocabulary(labels: Mapping[str, Sequence[Label]]) -> Vocabulary:
-    return Vocabulary.of((label for some in labels.values() for label in some), labels)
+def _vocabulary(labels: Mapping[str, Sequence[Label]], *, sites: bool) -> Vocabulary:
+    return Vocabulary.of((label for some in labels.values() for label in some), labels, sites=sites)
 
 
 class AlertService:
@@ -113,10 +116,14 @@ class AlertService:
             if name not in self._openers and states.get("pending"):
                 log.warning("%d alerts wait for a sink %r that the rules do not have", states["pending"], name)
 
+    def claim_by(self, claim: Claim) -> None:
+        """Ask this of an alert that other sites may tell as well."""
+        self._dispatcher.claim = claim
+
     def know(self, labels: Mapping[str, Sequence[Label]]) -> None:
         """Packs tell events of these labels from now on: the rules are read again, and sensors follow."""
         self._labels = labels
-        self._rules.know(_vocabulary(labels))
+        self._rules.know(_vocabulary(labels, sites=self._rules.known.sites))
         self.reload()
 
     def reload(self) -> None:

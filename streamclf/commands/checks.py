@@ -53,6 +53,7 @@ def vocabulary(config: Config, packs: Sequence[Pack]) -> Vocabulary:
             if decision.enabled
         ),
         [spec.name for spec in sources_of(config)] or None,
+        sites=config.nats.named,
     )
 
 

@@ -92,7 +92,7 @@ def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, 
         yield f"it listens on {config.server.host or 'all addresses'}"
     if config.watch.heartbeat or config.watch.heartbeat_file:
         yield "it asks for the heartbeat's address"
-    if config.nats.url or config.nats.url_file:
+    if config.nats.named:
         yield "it gives what it hears to NATS"
     if config.kserve.url:
         yield "models run on a server"

@@ -277,10 +277,15 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audio_tokens: dict[str, str] = {}
     """The same for those who may hear as well: clips."""
 
+    @property
+    def named(self) -> bool:
+        """Whether there is a server."""
+        return bool(self.url or self.url_file)
+
     def __post_init__(self) -> None:
         if self.url and self.url_file:
             raise ValueError("url and url_file are both given; keep one")
-        if (self.url or self.url_file) and not self.site and not self.sites:
+        if self.named and not self.site and not self.sites:
             raise ValueError('site is missing; name this daemon, such as site = "garden"')
 
 

@@ -124,7 +124,7 @@ def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:
 def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
     path = rules_file(config)
     if config.store.enabled:
-        return read_rules(path, decided_labels(engine), required=bool(config.rules))
+        return read_rules(path, decided_labels(engine), required=bool(config.rules), sites=config.nats.named)
     if config.rules or path.is_file():
         raise ConfigError(
             f"there are rules of alerts in {path}, but no events are kept, and alerts need them; switch the store on "

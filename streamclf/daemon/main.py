@@ -72,7 +72,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     model = wiring.make_model(ears, archive, hub, server, life)
 
     await life.start(hot)
-    if (publisher := wiring.make_publisher(config, hub, health, server)) is not None:
+    if (publisher := wiring.make_publisher(config, archive, hub, health, server)) is not None:
         await life.start(publisher)
     await life.start(running.Serving(server))
     if (announcement := wiring.make_announcement(ears, server)) is not None:

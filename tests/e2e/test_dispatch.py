@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streamclf.alerts import outbox
-from streamclf.alerts.alert import Alert
+from streamclf.alerts.alert import Alert, Gate
 from streamclf.alerts.sinks import Sink, Temporary, open_sink
 from streamclf.alerts.sinks.ndjson import NdjsonConfig
 from streamclf.alerts.sinks.webhook import WebhookConfig
@@ -174,5 +175,31 @@ def test_sinks_are_changed_while_it_runs(store: Store) -> None:
             assert not first.closed
         assert first.closed
         assert third.closed
+
+    run(main())
+
+
+def test_another_site_is_asked_once_for_all_sinks_and_only_of_what_is_shared(store: Store) -> None:
+    """The other site tells of every other alert."""
+    asked: list[str] = []
+
+    async def claim(alert: Alert) -> Gate | None:
+        asked.append(alert.id)
+        await asyncio.sleep(0.01)
+        return Gate("shared", False, "told by barn", "1 min", "told by barn") if len(asked) % 2 else None
+
+    alerts = [replace(make_alert(i, sinks=("hook", "other")), shared_ns=NS_PER_SECOND) for i in range(4)]
+    alone = make_alert(9, rule="alone", sinks=("hook",))
+
+    async def main() -> None:
+        with http_receiver() as receiver, http_receiver() as other:
+            async with desk_of(store, hook=webhook(receiver.port), other=webhook(other.port)) as desk:
+                desk.dispatcher.claim = claim
+                desk.put(*alerts, alone)
+                await desk.until(lambda: desk.states() == ["sent"] * 5)
+        told = [request.data["id"] for request in receiver.requests]
+        assert sorted(told) == sorted([alerts[1].id, alerts[3].id, alone.id])
+        assert [request.data["id"] for request in other.requests] == [alerts[1].id, alerts[3].id]
+        assert asked == [alert.id for alert in alerts]
 
     run(main())

@@ -68,6 +68,13 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "no days": (f"{PLACE}{RULE}days = 0\n", 6, "days: expected whole number >= 1", "days = 30"),
     "per stream": (f'{RULE}per = "stream"\n', 4, "per: 'stream' cannot stand here", "there is label, rule"),
     "merge for ever": (f"{RULE}merge_ms = 100000\n", 4, "merge_ms: expected whole number <= 60000", "merge_ms = 2000"),
+    "shared for ever": (f"{RULE}shared_s = 100000\n", 4, "shared_s: expected number <= 86400", "shared_s = 60"),
+    "digest of a fleet": (
+        f'{PLACE}{RULE}digest = "1d"\nshared_s = 9\n',
+        7,
+        "shared_s: stands beside digest",
+        "leave it",
+    ),
     "digest of a week": (f'{PLACE}{RULE}digest = "1w"\n', 6, "digest: '1w' cannot stand here", "1h"),
     "sink not there": (f'{RULE}sinks = ["phon"]\n[sink.phone]\ntype = "desktop"\n', 4, "[sink.phon]", "mean phone?"),
     "sink without type": ('[sink.log]\npath = "x"\n', 1, "sink.log: has no type", "add type = 'apprise' or"),

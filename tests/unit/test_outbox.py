@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from streamclf.alerts import outbox
-from streamclf.alerts.alert import TEST, Tally, own_alert
+from streamclf.alerts.alert import TEST, Gate, Reason, Tally, own_alert
+from streamclf.alerts.audit import alerts_of, rules_on
 from streamclf.clock import NS_PER_SECOND
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, set_clip
@@ -145,3 +146,35 @@ def test_a_test_waits_behind_nothing_and_is_never_tried_again(store: Store) -> N
     with store.transaction() as tx:
         outbox.failed(tx, found[alert.id], "no answer", now_ns=AT_NS)
     assert outbox.answers(store.connection, alert.id) == {"here": ("dead", "no answer")}
+
+
+def test_what_another_site_tells_is_taken_out_with_the_reason(store: Store) -> None:
+    alert, gate = make_alert(1, sinks=("here", "there")), Gate("shared", False, "told by barn", "1 min", "told by barn")
+    with store.transaction() as tx:
+        put_events(tx, [alert.event])
+        outbox.put(tx, [alert, make_alert(2)], now_ns=AT_NS)
+        outbox.put_reasons(tx, [Reason(alert.event.id, "birds", alert.at_ns, True, alert.gates)])
+        outbox.leave(tx, alert, gate)
+        outbox.leave(tx, alert, gate)  # for the other sink
+
+    (said,) = rules_on(store.connection, alert.event, ())
+    assert (said.passed, said.gates) == (False, (*alert.gates, gate))
+    assert [entry.alert for entry in outbox.entries(store.connection)] == [make_alert(2)]
+    assert not alerts_of(store.connection, alert.event.id)
+    with store.transaction() as tx:
+        assert not outbox.send_again(tx, [alert.id], sink=None, now_ns=AT_NS)
+
+
+def test_what_one_sink_had_before_another_site_told_stays_told(store: Store) -> None:
+    alert = make_alert(1, sinks=("here", "there"))
+    with store.transaction() as tx:
+        put_events(tx, [alert.event])
+        outbox.put(tx, [alert], now_ns=AT_NS)
+        outbox.put_reasons(tx, [Reason(alert.event.id, "birds", alert.at_ns, True, alert.gates)])
+        (delivery,) = outbox.heads(tx, "here")
+        outbox.sent(tx, delivery, now_ns=AT_NS)
+        outbox.leave(tx, alert, Gate("shared", False, "told by barn", "1 min", "told by barn"))
+
+    (said,) = rules_on(store.connection, alert.event, ())
+    assert said.passed
+    assert [entry.state for entry in outbox.entries(store.connection)] == ["sent"]

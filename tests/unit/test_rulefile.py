@@ -50,6 +50,7 @@ cooldown_s = 600
 first = "day"
 per = "rule"
 merge_ms = 2000
+shared_s = 60
 clip_ms = 8000
 sinks = ["phone"]
 message = "{label} at {time:%H:%M}"
@@ -101,7 +102,7 @@ def test_what_a_plain_key_cannot_mean_is_a_mistake(key: str, names: str) -> None
 def test_all_mistakes_of_a_file_are_found_at_once_by_line() -> None:
     lines = GOOD.replace("0.6", "6").replace('"robin"', '"robyn"').replace('type = "ndjson"', 'type = "json"')
     _, mistakes = parse_rules(lines.replace("days = 30", "days = 0"), known=KNOWN)
-    assert [mistake.line for mistake in mistakes] == [7, 19, 40]  # labels wait until each key of the rule is good
+    assert [mistake.line for mistake in mistakes] == [7, 19, 41]  # labels wait until each key of the rule is good
 
 
 def test_loading_tells_the_first_mistake_and_how_many_more(tmp_path: Path) -> None:

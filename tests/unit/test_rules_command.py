@@ -106,3 +106,19 @@ def test_a_bad_file_is_not_shown(path: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     assert "does not exist" in str(call("check", str(tmp_path / "no.toml"), models=tmp_path / "none")[1])
+
+
+def test_what_sites_share_needs_other_sites(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(path.read_text().replace("cooldown_s = 600", "cooldown_s = 600\nshared_s = 60"))
+    pack = stateful_pack(tmp_path / "pack")
+    _, fault = call("check", str(path), pack=pack, models=tmp_path / "none")
+    assert isinstance(fault, ConfigError)
+    assert str(fault).endswith(
+        'rule "dawn": shared_s: needs other sites, and the configuration has no [nats]; '
+        "add [nats] with url and site to the configuration, or leave it out"
+    )
+    monkeypatch.setenv("STREAMCLF_NATS_URL", "nats://127.0.0.1:4222")
+    monkeypatch.setenv("STREAMCLF_NATS_SITE", "garden")
+    assert call("check", str(path), pack=pack, models=tmp_path / "none")[1] is None
+    said, _ = call("show", str(path), pack=pack, models=tmp_path / "none")
+    assert "another site told within 1 min" in said

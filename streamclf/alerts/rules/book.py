@@ -219,6 +219,7 @@ class RuleBook:
                         message=rule.message.render(values),
                         gates=reason.gates,
                         sinks=rule.sinks,
+                        shared_ns=rule.shared_ns,
                     )
                 )
 

@@ -34,16 +34,20 @@ _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What rules may name. labels: ids and groups (`group:NAME`) that packs tell events of. streams: None for any."""
+    """What rules may name. labels: ids and groups (`group:NAME`) that packs tell events of. streams: None for any.
+
+    sites: whether there may be others, by `[nats]`.
+    """
 
     labels: frozenset[str]
     streams: frozenset[str] | None = None
+    sites: bool = True
 
     @classmethod
-    def of(cls, labels: Iterable[Label], streams: Iterable[str] | None = None) -> Self:
+    def of(cls, labels: Iterable[Label], streams: Iterable[str] | None = None, *, sites: bool = True) -> Self:
         """Labels, and the groups they are in."""
         known = {name for label in labels for name in (label.id, f"group:{label.group}" if label.group else label.id)}
-        return cls(frozenset(known), None if streams is None else frozenset(streams))
+        return cls(frozenset(known), None if streams is None else frozenset(streams), sites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,12 @@ class _Reader(TableReader):
             self.wrong((*path, here), f"stands without {missing}", f"add {missing} = {EXAMPLES[missing]}")
         if table.first is not None and table.days is not None:
             self.wrong((*path, "days"), "stands beside first", 'keep one: first = "day" is the same as days = 1')
+        if table.shared_s and table.digest is not None:
+            hint = "leave it out: each site gathers what it hears"
+            self.wrong((*path, "shared_s"), "stands beside digest", hint)
+        elif table.shared_s and self._known is not None and not self._known.sites:
+            hint = "add [nats] with url and site to the configuration, or leave it out"
+            self.wrong((*path, "shared_s"), "needs other sites, and the configuration has no [nats]", hint)
         if table.stage is RuleStage.OPEN and table.min_duration_ms is not None:
             hint = 'add stage = "confirmed" (as soon as it has lasted that long) or stage = "close" (at its end)'
             self.wrong((*path, "min_duration_ms"), "an event that opens has no duration yet", hint)

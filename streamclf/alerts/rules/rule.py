@@ -40,7 +40,7 @@ class Rule:
     labels, unless: label ids, `group:NAME` or `*`. streams: () is every stream. level_dbfs: at least this loud.
     count, within_ns: so many events in that time. first_days: not heard on this local day and the days before it,
     so many days in all (1: first of the day). max_likely: by what the pack knows of the place. merge_ns: the same label
-    on other streams in this time is the same visit.
+    on other streams in this time is the same visit. shared_ns: at other sites in this time, too, and one of them tells.
     clip_ms: longest clip of what the rule listens to.
     """
 
@@ -62,6 +62,7 @@ class Rule:
     max_likely: float | None = None
     per: Per = Per.LABEL
     merge_ns: int = 0
+    shared_ns: int = 0
     digest: Period | None = None
     clip_ms: int | None = None
     sinks: tuple[str, ...] = ()

@@ -71,6 +71,8 @@ class RuleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """Whether cool-down, count and first hold for each label by itself or for the rule as a whole."""
     merge_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     """The same label on several streams within so many milliseconds is one visit: one alert."""
+    shared_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    """The same label at several sites of one `[nats]` within so many seconds is one visit: one of them tells."""
     digest: Period | None = None
     """Gathers to the full hour or to midnight in place of telling at once."""
     clip_ms: Annotated[int, Meta(ge=100, le=120_000)] | None = None
@@ -104,6 +106,7 @@ EXAMPLES = {
     "days": "30",
     "per": '"label"',
     "merge_ms": "2000",
+    "shared_s": "60",
     "digest": '"1h"',
     "clip_ms": "8000",
     "sinks": '["phone"]',
@@ -157,6 +160,7 @@ def rule_of(table: RuleTable, *, sinks: tuple[str, ...]) -> Rule:
         max_likely=table.max_likely,
         per=table.per,
         merge_ns=table.merge_ms * _NS_PER_MS,
+        shared_ns=round(table.shared_s * _NS_PER_S),
         digest=table.digest,
         clip_ms=table.clip_ms,
         sinks=sinks if table.sinks is None else listed(table.sinks),

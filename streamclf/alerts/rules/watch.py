@@ -23,14 +23,14 @@ class RulesWatch:
         """Read the file; without `required` it may come later. Raises `ConfigError`."""
         self.problem = ""
         self.path = path
-        self._known = known
+        self.known = known
         self._required = required
         self._read = self._seen = identity_of(path)
         self.file = load_rules(path, known=known) if required or self._read is not None else RuleFile()
 
     def know(self, known: Vocabulary) -> None:
         """What rules may name from now on; the file is read again at the next look that is `at_once`."""
-        self._known = known
+        self.known = known
 
     def look(self, *, at_once: bool = False) -> bool:
         """Read the file again where it has changed; whether other rules are in force now.
@@ -46,7 +46,7 @@ class RulesWatch:
             return False  # there never were any, and none are asked for
         self._read = found
         try:
-            self.file = load_rules(self.path, known=self._known)
+            self.file = load_rules(self.path, known=self.known)
         except ConfigError as fault:
             self.problem = f"the rules that were read before hold, for {fault}"
             log.error("%s", self.problem)

@@ -33,6 +33,7 @@ def limits(rule: Rule) -> str:
         f"{' or '.join(rule.unless)} is on" if rule.unless else "",
         f"told in the last {exact_span(rule.cooldown_ns)}{scope}" if rule.cooldown_ns else "",
         f"another stream had it within {exact_span(rule.merge_ns)}" if rule.merge_ns else "",
+        f"another site told within {exact_span(rule.shared_ns)}" if rule.shared_ns else "",
         f"a digest of {rule.digest} gathers it" if rule.digest else "",
     ]
     return _joined(parts)
