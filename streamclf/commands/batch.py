@@ -23,7 +23,8 @@ class FileWish(msgspec.Struct, frozen=True):
 
     scores: rows are kept; else events alone, so that a night takes no more memory than a minute. native: the pack's own
     rows. best: the highest probability of each class. place: degrees north and east, None where all may be told of.
-    day: on which all were recorded, None where their names say it.
+    day: on which all were recorded, None where their names say it. others: whether the packs are others than those
+    that the configuration was written for, so that what it says of labels and packs may concern none of them.
     """
 
     config: Config
@@ -33,6 +34,7 @@ class FileWish(msgspec.Struct, frozen=True):
     channel: int | None = None
     place: tuple[float, float] | None = None
     day: date | None = None
+    others: bool = False
 
 
 class PackLabels(msgspec.Struct, frozen=True):
@@ -81,14 +83,15 @@ class FileEar:
     """Hears files, one after the other, with one engine. Raises what `build_engine` and `read_seasons` raise."""
 
     def __init__(self, wish: FileWish) -> None:
-        from streamclf.engine.build import build_engine, read_seasons
+        from streamclf.engine.build import build_engine, load_packs, of_packs, read_seasons
         from streamclf.engine.seasons import Seasons
 
         self._wish = wish
-        self._engine = build_engine(wish.config, native=wish.native)
+        config = of_packs(wish.config, load_packs(wish.config.model)) if wish.others else wish.config
+        self._engine = build_engine(config, native=wish.native)
         self._seasons = Seasons()
         if wish.place is not None:
-            self._seasons = read_seasons(wish.config, self._engine.packs, wish.place)
+            self._seasons = read_seasons(config, self._engine.packs, wish.place)
         if wish.place is not None and not self._seasons.ranges:
             names = ", ".join(pack.manifest.name for pack in self._engine.packs)
             raise UsageError(f"--place: {names} knows of no places; name a pack that does, such as --model birdnet")

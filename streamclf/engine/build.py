@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from streamclf.config import Config
 from streamclf.engine import species
 from streamclf.engine.batch import PackRunner, not_made
@@ -187,11 +189,30 @@ def read_seasons(config: Config, packs: Sequence[Pack], where: Where | None) -> 
     return Seasons(config.species.packs, listed, ranges_of(packs, where), where, config.species.likely)
 
 
+def of_packs(config: Config, packs: Sequence[Pack]) -> Config:
+    """`config` without what it says of labels and packs that are not among these: for packs that it does not name."""
+    known = _keys(packs)
+    names = {graph.manifest.name for pack in packs for graph in (pack, *pack.graphs)}
+    listed = tuple(name for name in config.species.packs if name in names)
+    served = tuple(name for name in config.kserve.packs if name in names)
+    replace = msgspec.structs.replace
+    return replace(
+        config,
+        segmentation={key: value for key, value in config.segmentation.items() if key in known},
+        species=replace(config.species, packs=listed, file=config.species.file if listed else ""),
+        kserve=replace(config.kserve, packs=served, url=config.kserve.url if served or not config.kserve.packs else ""),
+    )
+
+
+def _keys(packs: Sequence[Pack]) -> set[str]:
+    """What `segmentation` may name."""
+    ids = {label.id for pack in packs for label in pack.labels}
+    return ids | {f"group:{label.group}" for pack in packs for label in pack.labels if label.group} | {"*"}
+
+
 def check_labels(config: Config, packs: Sequence[Pack]) -> None:
     """Every key of `segmentation` must mean something to a pack in use: nothing is configured in vain unnoticed."""
-    ids = {label.id for pack in packs for label in pack.labels}
-    groups = {f"group:{label.group}" for pack in packs for label in pack.labels if label.group}
-    known = ids | groups | {"*"}
+    known = _keys(packs)
     for key in config.segmentation:
         if key not in known:
             meant = nearest(key, known)

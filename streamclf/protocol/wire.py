@@ -348,8 +348,10 @@ def explain(error: Exception, *asked: type[msgspec.Struct]) -> str:
     problem, _, place = text.partition(" - at `$.")
     key = place.rstrip("`")
     if came := re.fullmatch(r"Invalid (?:enum )?value (.*)", problem):
-        choices = _choices(key, asked)
+        choices = [word or "an empty text" for word in _choices(key, asked)]
         return f"{key} is {came[1]}; expected one of {', '.join(choices)}" if choices else f"{key} is {came[1]}"
+    if absent := re.fullmatch(r"Object missing required field `(.*)`", problem):
+        return (f"{key}: " if key else "") + f"the field '{absent[1]}' is missing"
     words = re.sub(r"`(\w+)(?: \| null)?`", lambda word: _WORDS.get(word[1], word[1]), problem)
     return (f"{key}: " if key else "") + words[:1].lower() + words[1:]
 
@@ -364,7 +366,8 @@ def _choices(key: str, asked: Sequence[type[msgspec.Struct]]) -> list[str]:
     """What the field may be, where that is a word of some."""
     if key == "type":
         return [str(kind.__struct_config__.tag) for kind in asked]
-    types = [field.type for kind in asked for field in inspect.type_info(kind).fields if field.name == key]  # type: ignore[attr-defined]
+    structs = [info for info in map(inspect.type_info, asked) if isinstance(info, inspect.StructType)]
+    types = [field.type for info in structs for field in info.fields if field.name == key]
     flat = [one for kind in types for one in (kind.types if isinstance(kind, inspect.UnionType) else [kind])]
     words = [str(word) for one in flat if isinstance(one, inspect.LiteralType) for word in one.values]
     enums = [one.cls for one in flat if isinstance(one, inspect.EnumType)]

@@ -345,21 +345,3 @@ def test_a_command_without_its_subcommand_shows_its_help_as_it_is(tmp_path: Path
     assert done.returncode == 2
     assert done.stderr.splitlines()[0].startswith(" ".join(["Usage: streamclf", *command]))
     assert "Commands:" in done.stderr.splitlines()
-
-
-def test_a_command_that_is_misspelt_is_met_with_the_one_that_was_meant(tmp_path: Path) -> None:
-    said = sentence(run_cli("lisen", home=tmp_path), status=2)
-    assert said == "No such command 'lisen'. Did you mean 'listen'? (see `streamclf --help`)"
-    assert "Did you mean" not in sentence(run_cli("xyzzy", home=tmp_path), status=2)
-
-
-def test_a_file_that_looks_like_an_option_is_said_to_be_one(
-    tmp_path: Path, pack: Path, song: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    song.rename(tmp_path / "-song.wav")
-    monkeypatch.chdir(tmp_path)
-    env = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    said = run_cli("classify", "--model", str(pack), "-song.wav", home=tmp_path, env=env)
-    assert "written ./-name, or behind --" in sentence(said, status=2)
-    done = run_cli("classify", "--model", str(pack), "--", "-song.wav", home=tmp_path, env=env)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -106,7 +106,7 @@ def test_who_may_ask_is_who_may_listen(store: Store) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("?limit=1001", "`int` <= 1000"),
+        ("?limit=1001", "expected a whole number <= 1000"),
         ("?limit=many", "Limit: expected a whole number, got text"),
         ("?min_peak=2", "<= 1"),
         ("?label=owl", "unknown field 'label'; did you mean 'labels'"),

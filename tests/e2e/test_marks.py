@@ -101,10 +101,14 @@ def test_who_comes_back_hears_of_marks_by_since_and_by_the_cursor(inbox: Inbox, 
     ("asked", "code", "words"),
     [
         ({"event": "run/none", "mark": "right"}, "bad-mark", "there is no event 'run/none' in the store"),
-        ({"event": ROBIN.id, "mark": "good"}, "bad-message", "mark is 'good'; expected one of right, wrong"),
+        (
+            {"event": ROBIN.id, "mark": "good"},
+            "bad-message",
+            "mark is 'good'; expected one of an empty text, right, wrong",
+        ),
         ({"event": ROBIN.id, "mark": "right", "label": "wren"}, "bad-mark", "a label goes with the mark 'wrong' alone"),
         ({"event": ROBIN.id, "mark": "wrong", "label": "../x"}, "bad-message", "matching regex"),
-        ({"event": ROBIN.id}, "bad-message", "missing required field `mark`"),
+        ({"event": ROBIN.id}, "bad-message", "the field 'mark' is missing"),
     ],
 )
 def test_what_cannot_be_marked_is_a_sentence(

@@ -77,7 +77,9 @@ def test_all_stands_alone() -> None:
 
 
 def test_a_sensitivity_of_the_configuration_reaches_every_decision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "pass_trial", lambda pack: None)  # a process of its own, which is not asked for here
+    monkeypatch.setattr(
+        build, "pass_trial", lambda pack, **_: None
+    )  # a process of its own, which is not asked for here
 
     def enters(engine: Engine) -> list[float]:
         engine.add(Stream("mic", rate=16_000, ring=Ring(16_000)))

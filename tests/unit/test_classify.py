@@ -278,3 +278,20 @@ def test_a_name_that_is_not_utf8_is_heard_and_written_out(tmp_path: Path, pack: 
     assert "text\\xfe.wav is not audio" in done.stderr
     assert isinstance(done.exception, Exception)
     assert "1 of 3 files could not be read" in str(done.exception)
+
+
+def test_a_configuration_for_other_packs_does_not_keep_one_from_hearing(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon refuses what means nothing to its packs; a pack named here may be any."""
+    path, config = bursts(tmp_path / "a.wav"), tmp_path / "other.toml"
+    config.write_text(
+        '[segmentation.heron]\nenter = 0.2\n[segmentation."group:random"]\nenter = 1.0\nleave = 1.0\n'
+        '[species]\nfile = "none.csv"\npacks = ["birdnet"]\n[kserve]\nurl = "grpc://127.0.0.1:9"\npacks = ["birdnet"]\n'
+    )
+    heard = CliRunner().invoke(classify, ["--model", str(pack), "--config", str(config), "--jobs", "1", str(path)])
+    assert heard.exit_code == 0, heard.exception
+    assert len(heard.stdout.splitlines()) == 1
+    monkeypatch.setenv("STREAMCLF_MODEL", str(pack))
+    of_it = CliRunner().invoke(classify, ["--config", str(config), "--jobs", "1", str(path)])
+    assert "segmentation.heron: no label" in str(of_it.exception)
