@@ -31,6 +31,7 @@ from streamclf import __version__
 from streamclf.client.link import Link, why_not
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
+from streamclf.protocol.announce import WYOMING, Announcement
 
 LINGER_S = 1.0
 """After the last sample, for what the daemon has not told yet."""
@@ -48,10 +49,17 @@ class Satellites:
     network: IPv4Network | IPv6Network | None
     taken: set[str] = field(default_factory=set)
 
-    async def serve(self, host: str, port: int) -> None:
-        """For ever. Raises OSError where the address is not to be had."""
+    async def serve(self, host: str, port: int, *, announce: bool = False) -> None:
+        """For ever. announce: told to the local network by mDNS. Raises OSError where the address is not to be had."""
         server = AsyncTcpServer(host, port)
-        await server.run(lambda reader, writer: Satellite(self, reader, writer))
+        announcement = Announcement(WYOMING, host, port) if announce else None
+        telling = asyncio.create_task(announcement.start()) if announcement else None
+        try:
+            await server.run(lambda reader, writer: Satellite(self, reader, writer))
+        finally:
+            if announcement and telling:
+                await telling
+                await announcement.stop(Announcement.stop_s)
 
     async def hello(self, link: Link) -> wire.Hello:
         """The first message of a daemon."""
@@ -236,9 +244,9 @@ async def _answered(link: Link, kind: type[wire.Message]) -> None:
             return
 
 
-def run(satellites: Satellites, host: str, port: int) -> None:
+def run(satellites: Satellites, host: str, port: int, *, announce: bool = False) -> None:
     """Serve until it is interrupted. Raises `ServeError` where the address is not to be had."""
     try:
-        asyncio.run(satellites.serve(host, port))
+        asyncio.run(satellites.serve(host, port, announce=announce))
     except OSError as fault:
         raise ServeError(f"{host}:{port} cannot be listened on: {fault.strerror or fault}") from None

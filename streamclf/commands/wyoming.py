@@ -21,6 +21,7 @@ HELP = "Let satellites (Wyoming) send sound to a daemon."
 @click.option("--stream", "streams", multiple=True, metavar="NAME",
               help="Push streams that satellites may take; repeatable. Default: all that are free.")  # fmt: skip
 @click.option("--labels", multiple=True, metavar="ID", help="Labels that are told; repeatable. Default: all.")
+@click.option("--announce", is_flag=True, help="Tell the local network by mDNS, so that Home Assistant finds it.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of mode 0600 that holds the access token.")
 def wyoming(
     url: str | None,
@@ -29,6 +30,7 @@ def wyoming(
     network: str | None,
     streams: tuple[str, ...],
     labels: tuple[str, ...],
+    announce: bool,
     token_file: Path | None,
 ) -> None:
     """Speak the Wyoming protocol, as Home Assistant's satellites do: each label is a model of a wake service.
@@ -52,4 +54,4 @@ def wyoming(
     except ServeError as fault:
         raise UsageError(str(fault)) from None
     click.echo(f"satellites connect to tcp://{host}:{port}", err=True)
-    run(Satellites(client.url, client.token, streams, labels or None, allowed), host, port)
+    run(Satellites(client.url, client.token, streams, labels or None, allowed), host, port, announce=announce)

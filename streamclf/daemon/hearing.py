@@ -38,7 +38,7 @@ _KEPT = 0.2  # of the time, waited for a core by all threads together: less is n
 LATE_S = 0.5
 """The same, beyond which health is no longer ok."""
 _STRIDES = 3  # arrivals that tell how long a source's blocks are; the shortest counts, so that a burst does not
-PACE_S = 10.0
+PACE_S = 8.0
 """Over which it is seen how fast sound comes."""
 _SLOW, _SLOW_NO_MORE = 0.9, 0.95  # of the pace of time
 _FIRST_S = 0.3  # at most, of the first: seconds of sound may have gathered before it could be read

@@ -55,7 +55,7 @@ from streamclf.writer.writer import Writer
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from streamclf.daemon.announce import Announcement
+    from streamclf.protocol.announce import Announcement
     from streamclf.serve.fanout.publisher import Publisher
 
 
@@ -235,11 +235,12 @@ def make_announcement(ears: Ears, server: Server) -> "Announcement | None":
     """What tells the local network where `server` is, once it listens; None unless that is wanted."""
     if not ears.config.server.announce:
         return None
-    from streamclf.daemon.announce import Announcement
+    from streamclf.protocol.announce import DAEMON, Announcement
 
     settings = ears.ground.settings
-    secure, needs_token = settings.certificate is not None, settings.token is not None
-    return Announcement(settings.host, server.port, secure=secure, needs_token=needs_token)
+    scheme = "https" if settings.certificate is not None else "http"
+    token = "yes" if settings.token is not None else "no"
+    return Announcement(DAEMON, settings.host, server.port, {"path": "/", "scheme": scheme, "token": token})
 
 
 def make_server(

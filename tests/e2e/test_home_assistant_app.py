@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from streamclf.audio.sources.demo import DEMO_FILE
@@ -39,9 +41,14 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     found.stop()
 
 
+TOLD: list[tuple[str, Any]] = []
+"""What the stand-in of the Supervisor was told: where, and what."""
+
+
 @pytest.fixture
 def supervisor(broker: Broker) -> Iterator[str]:
-    """Its address; it answers as the Supervisor's API documents `GET /services/mqtt`."""
+    """Its address; it answers as the Supervisor's API documents `GET /services/mqtt` and `POST /discovery`."""
+    TOLD.clear()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -49,6 +56,14 @@ def supervisor(broker: Broker) -> Iterator[str]:
             data = {"host": "127.0.0.1", "port": broker.port, "username": "", "password": "", "ssl": False}
             body = json.dumps({"result": "ok", "data": data}).encode()
             self.send_response(200 if self.path == "/services/mqtt" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            TOLD.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            body = b'{"result": "ok", "data": {"uuid": "1"}}'
+            self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -65,12 +80,15 @@ def supervisor(broker: Broker) -> Iterator[str]:
     server.server_close()
 
 
-def started(home: Path, supervisor: str, *, ingress: str) -> Daemon:
-    """run.py with the options that config.yaml has, but for the source."""
+def started(home: Path, supervisor: str, *, ingress: str, wyoming: int = 0) -> Daemon:
+    """run.py with the options that config.yaml has, but for the sources. wyoming: the port for satellites, 0: none."""
     data = home / "data"
     data.mkdir()
     options = yaml.safe_load((APP / "config.yaml").read_text())["options"]
     options |= {"sources": [f"file:{DEMO_FILE}#loop=yes&name=garden"], "models": ["default"]}
+    if wyoming:
+        options["sources"] += ["push:kitchen,16000"]
+        options |= {"wyoming": True, "wyoming_from": "127.0.0.1"}
     (data / "options.json").write_text(json.dumps(options))
     port = free_port()
     env = clean_env(home) | {
@@ -78,6 +96,7 @@ def started(home: Path, supervisor: str, *, ingress: str) -> Daemon:
         "APP_SUPERVISOR": supervisor,
         "APP_INGRESS": ingress,
         "APP_PORT": str(port),
+        "APP_WYOMING": str(wyoming),
         "SUPERVISOR_TOKEN": "of-the-supervisor",
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
@@ -112,6 +131,35 @@ async def retained(port: int, topic: str) -> dict[str, Any]:
             told: dict[str, Any] = json.loads(message.payload)
             return told
     raise AssertionError("the broker went away")
+
+
+def test_the_supervisor_is_told_where_satellites_connect_to(tmp_path: Path, supervisor: str) -> None:
+    pytest.importorskip("wyoming", reason="wyoming is absent (pip install streamclf[wyoming])")
+    from wyoming.client import AsyncTcpClient
+    from wyoming.info import Describe, Info
+
+    port = free_port()
+    running = started(tmp_path, supervisor, ingress="192.0.2.1", wyoming=port)
+    beside: list[psutil.Process] = []
+
+    async def labels() -> list[str]:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            await client.write_event(Describe().event())
+            event = await client.read_event()
+            assert event is not None
+            return [model.name for program in Info.from_event(event).wake for model in program.models]
+
+    try:
+        running.wait_ready()
+        beside = psutil.Process(running.process.pid).children()
+        assert [
+            ("/discovery", {"service": "wyoming", "config": {"uri": f"tcp://{socket.gethostname()}:{port}"}})
+        ] == TOLD
+        assert "bird" in asyncio.run(labels())
+    finally:
+        running.stop()
+        for process in beside:  # a container ends with all that runs in it
+            process.kill()
 
 
 def test_what_the_supervisor_reads_fits_what_run_py_reads() -> None:

@@ -24,7 +24,7 @@ _PLAIN = (
 # The rooms from the ground up, a line for each floor: a module may import its own room and those of lower floors. "" is
 # streamclf/__init__.py. On the lowest and the highest floor there are no walls.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("", *_PLAIN, "metrics", "room", "config"),
+    ("", *_PLAIN, "metrics", "config"),
     ("protocol", "audio"),
     ("features",),
     ("model",),

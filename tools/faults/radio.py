@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -37,7 +38,8 @@ class Radio:
             self._server.shutdown()
             self._server.server_close()
             for held in list(self._held):
-                held.close() if held.fileno() < 0 else held.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # its other end has gone
+                    held.shutdown(socket.SHUT_RDWR)
         elif before == "x":
             self._server = self._listen(self.port)
 

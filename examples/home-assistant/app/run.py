@@ -8,6 +8,7 @@ in; so the daemon asks no token of what comes from the Supervisor's address, and
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tomllib
@@ -20,13 +21,15 @@ DATA = Path(os.environ.get("APP_DATA", "/data"))
 SUPERVISOR = os.environ.get("APP_SUPERVISOR", "http://supervisor")
 INGRESS = os.environ.get("APP_INGRESS", "172.30.32.2")
 HOST = os.environ.get("APP_HOST", "0.0.0.0")
+WYOMING = int(os.environ.get("APP_WYOMING", "10400"))
 PORT = int(os.environ.get("APP_PORT", "8765"))
 
 
-def supervisor(path: str) -> dict[str, Any]:
-    """What the Supervisor answers, empty where it has nothing."""
-    token = os.environ.get("SUPERVISOR_TOKEN", "")
-    request = urllib.request.Request(f"{SUPERVISOR}/{path}", headers={"Authorization": f"Bearer {token}"})
+def supervisor(path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the Supervisor answers, empty where it has nothing. said: what it is told."""
+    headers = {"Authorization": f"Bearer {os.environ.get('SUPERVISOR_TOKEN', '')}", "Content-Type": "application/json"}
+    body = None if said is None else json.dumps(said).encode()
+    request = urllib.request.Request(f"{SUPERVISOR}/{path}", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer).get("data") or {}
@@ -85,8 +88,11 @@ def config_of(options: dict[str, Any]) -> str:
 def satellites(options: dict[str, Any]) -> None:
     """Beside the daemon: Wyoming's satellites take its push streams. Connections of the home's networks are taken."""
     command = ["wyoming", "--url", f"127.0.0.1:{PORT}", "--token-file", str(DATA / "token"), "--host", HOST]
+    command += ["--port", str(WYOMING)]
     network = str(options.get("wyoming_from") or "172.30.32.0/23")
     subprocess.Popen([sys.executable, "-m", "streamclf", *command, "--from", network])
+    # Home Assistant then shows it under Devices & services by itself
+    supervisor("discovery", {"service": "wyoming", "config": {"uri": f"tcp://{socket.gethostname()}:{WYOMING}"}})
 
 
 def main() -> None:

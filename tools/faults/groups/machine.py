@@ -14,6 +14,7 @@ from tools.faults.lab import Lab, WatchedDaemon
 from tools.faults.registry import FaultGroup
 
 group = FaultGroup("machine", owner="start")
+REAL_SLEEP = Path(__file__).parents[1] / "realsleep.c"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
@@ -139,11 +140,13 @@ def one_core(lab: Lab) -> None:
 
 
 def _clocked(lab: Lab) -> tuple[WatchedDaemon, Path]:
-    lab.need(files=[str(FAKETIME)])
+    lab.need(files=[str(FAKETIME)], tools=["cc"])
+    sleep = lab.folder / "realsleep.so"
+    lab.sh("cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", str(sleep), str(REAL_SLEEP))
     clock = lab.folder / "clock"
     clock.write_text("+0\n")
     env = {
-        "LD_PRELOAD": str(FAKETIME),
+        "LD_PRELOAD": f"{sleep}:{FAKETIME}",
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_NO_CACHE": "1",

@@ -1,10 +1,10 @@
-"""The daemon's place on the local network, told by mDNS to whoever looks for `_streamclf._tcp`. Off unless asked for.
+"""A place on the local network, told by mDNS to whoever looks for its kind of service. Off unless asked for.
 
-What is told is what anybody on that network can find out by trying ports: the address, the port, the version, and
-whether https is spoken and a token is wanted. No name of a stream.
+What is told is what anybody on that network can find out by trying ports.
 """
 
 import socket
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ from streamclf.protocol.address import ip_of
 if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
 
-KIND = "_streamclf._tcp.local."
+DAEMON = "_streamclf._tcp.local."
+WYOMING = "_wyoming._tcp.local."
+"""What Home Assistant looks for."""
 
 
 class Announcement:
-    """A part. host, port: where the server listens. secure: whether it speaks https. needs_token: whether it wants one.
+    """A part. kind: of service; host, port: where it listens; told: what else is told of it.
 
     Raises `ConfigError` where the library is not installed.
     """
@@ -27,17 +29,15 @@ class Announcement:
     name = "the announcement on the local network"
     stop_s = 0.5
 
-    def __init__(self, host: str, port: int, *, secure: bool, needs_token: bool) -> None:
+    def __init__(self, kind: str, host: str, port: int, told: Mapping[str, str] | None = None) -> None:
         if find_spec("zeroconf") is None:
-            raise ConfigError("server.announce needs the library zeroconf; pip install 'streamclf[zeroconf]'")
+            raise ConfigError(
+                "--announce, or server.announce, needs the library zeroconf; pip install 'streamclf[zeroconf]'"
+            )
+        self._kind = kind
         self._host = host
         self._port = port
-        self._told = {
-            "version": __version__,
-            "path": "/",
-            "scheme": "https" if secure else "http",
-            "token": "yes" if needs_token else "no",
-        }
+        self._told = {"version": __version__, **(told or {})}
         self._responder: AsyncZeroconf | None = None
 
     async def start(self) -> None:
@@ -50,8 +50,8 @@ class Announcement:
         self._responder = AsyncZeroconf(interfaces=InterfaceChoice.All if everywhere else [self._host])
         machine = socket.gethostname().partition(".")[0]
         info = ServiceInfo(
-            KIND,
-            f"streamclf on {machine} {self._port}.{KIND}",
+            self._kind,
+            f"streamclf on {machine} {self._port}.{self._kind}",
             port=self._port,
             properties=self._told,
             server=f"{machine}.local.",
