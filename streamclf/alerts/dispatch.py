@@ -5,6 +5,9 @@ first that is due, and hands the result to the writer, which keeps it. While the
 before, it is *settling* and left alone. Then the task looks again, or sleeps: until the next one is due, the writer has
 committed something, or a few seconds are over. So an alert is sent at least once: where the process dies between
 sending and writing, the next one sends it again with the same id.
+
+Of an alert that other sites may tell as well, `claim` is asked before the first try. Where another site tells, it is
+taken out of the outbox, and the reason kept.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from streamclf import metrics
 from streamclf.alerts import outbox
@@ -119,9 +123,10 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """What is being sent is given up, and sent again by the next run."""
-        for task in (*self._tasks.values(), *self._claims.values()):
+        tasks: list[asyncio.Future[Any]] = [*self._tasks.values(), *self._claims.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), *self._claims.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(_close(sink) for sink in self._sinks.values()), *self._closing)
         self._tasks.clear()
         self._sinks.clear()

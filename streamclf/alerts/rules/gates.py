@@ -3,7 +3,8 @@
 An event goes through the first group by itself: stage, stream, peak, mean, duration, level, time, sun, likely, unless.
 What then would be told, an event or a visit of several, goes through the second: count, cool-down, first. A rule has
 only the gates that it asks for. All of them are looked at, also behind one that failed: a person who asks why wants to
-see the whole. The first group depends on its arguments alone; the second on what the rule remembers.
+see the whole. The first group depends on its arguments alone; the second on what the rule remembers. One more comes
+after the alert was decided, and only where it fails: shared, what another site has told (dispatch.py).
 """
 
 from collections.abc import Sequence
