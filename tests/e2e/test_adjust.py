@@ -45,8 +45,8 @@ def test_it_is_written_once_and_answered_with_where_the_old_file_is() -> None:
     [
         ({"label": "unicorn"}, "bad-adjust", "no pack that runs tells events of 'unicorn'"),
         ({"leave": 0.8}, "bad-adjust", "leave 0.8 is above enter 0.7"),
-        ({"enter": 1.5}, "bad-message", "`float` <= 1.0"),
-        ({"min_on_ms": 0}, "bad-message", "`int` >= 20"),
+        ({"enter": 1.5}, "bad-message", "expected a number <= 1.0"),
+        ({"min_on_ms": 0}, "bad-message", "expected a whole number >= 20"),
         ({"label": "bird]\n[x"}, "bad-message", "matching regex"),
     ],
 )

@@ -202,7 +202,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, pack: Path, c
     done = run_cli("eval", str(pack), "--data", str(clips), home=tmp_path, env={"PYTHONPATH": str(tmp_path / "hidden")})
 
     assert done.returncode == 1
-    assert "pip install streamclf[train]" in done.stderr
+    assert "pip install 'streamclf[train]'" in done.stderr
     assert len(done.stderr.splitlines()) <= 2
 
 
