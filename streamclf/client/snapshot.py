@@ -157,12 +157,13 @@ async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable
     """Until the spectrum of `seconds` was drawn, or no more of it comes."""
     reading = await _read(client, stream)
     wanted, end, before, still_s = seconds * FRAMES_PER_SECOND, reading.heard.end_frame, -1, 0.0
+    enough = wanted + 2 * ROWS_PER_BATCH  # rows, whose last `seconds` are taken, come after their spectrum
     while still_s < _STALLED_S:
-        columns = await _columns(client, reading.stream, end - wanted)
+        columns = await _columns(client, reading.stream, end - enough)
         end = max([end, *(part.first_frame + len(part.values) for part in columns)])
-        drawn = sum(len(part.values) for part in columns if part.first_frame >= end - wanted)
+        drawn = sum(min(len(part.values), part.first_frame + len(part.values) - (end - enough)) for part in columns)
         tell(min(drawn, wanted) / FRAMES_PER_SECOND)
-        if drawn >= wanted - ROWS_PER_BATCH:  # the first message may begin before
+        if drawn >= enough or wanted <= drawn == before:
             return
         still_s = 0.0 if drawn > before else still_s + _LOOK_S
         before = drawn

@@ -133,8 +133,8 @@ def test_the_shipped_recording_has_two_species_where_the_default_net_hears_birds
     outputs = [one for some in run_blocks(Engine([runner]), "a", rate=rate, blocks=blocks) for one in some]
     events = [one for one in outputs if isinstance(one, Event) and one.stage is Stage.CLOSE]
     assert [event.label for event in events] == ["leiothlypis_peregrina", "setophaga_fusca"]
-    # birds sing from 0.3 s on, the second one from 6.9 to 9.2 s (its spectrogram); BirdNET's windows of 3 s say who it was
-    # seconds later
+    # birds sing from 0.3 s on, the second one from 6.9 to 9.2 s (its spectrogram); BirdNET's windows of 3 s say seconds
+    # later who it was
     first, second = events
     assert 15 <= first.onset_frame <= 62
     assert 340 <= second.onset_frame <= 370
