@@ -161,7 +161,8 @@ async def _wait(client: Client, stream: str | None, seconds: int, tell: Callable
     while still_s < _STALLED_S:
         columns = await _columns(client, reading.stream, end - enough)
         end = max([end, *(part.first_frame + len(part.values) for part in columns)])
-        drawn = sum(min(len(part.values), part.first_frame + len(part.values) - (end - enough)) for part in columns)
+        ends = [(len(part.values), part.first_frame + len(part.values) - (end - enough)) for part in columns]
+        drawn = sum(max(0, min(count, within)) for count, within in ends)
         tell(min(drawn, wanted) / FRAMES_PER_SECOND)
         if drawn >= enough or wanted <= drawn == before:
             return
