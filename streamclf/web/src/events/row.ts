@@ -75,7 +75,8 @@ export function rowOfStored(event: StoredEvent): Row {
 /** instance: of the daemon's start, as its hello says. group: of the label, which messages do not name. */
 export function rowOfMessage(event: EventMessage, instance: string, group: string): Row {
   return {
-    id: event.id.includes("/") ? event.id : `${instance}/${event.id}`, // a gateway of many sites says all of it
+    // a daemon's begins with the stream; at a gateway of many sites it is site/run/id, which is all of it
+    id: event.id.startsWith(`${event.stream}/`) ? `${instance}/${event.id}` : event.id,
     stream: event.stream,
     pack: event.pack,
     label: event.label,
