@@ -50,7 +50,7 @@ def test_results_are_those_of_one_process_in_the_order_of_the_files(tmp_path: Pa
 def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWish) -> None:
     files = [
         FileAsked(os.fsencode(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav")
-        for at, seconds in enumerate((300, 1, 1))
+        for at, seconds in enumerate((1200, 1, 1))
     ]
     killed: list[int] = []
 
@@ -106,7 +106,7 @@ def test_rows_that_wait_for_their_turn_are_bounded(
 def test_rows_of_files_apart_wait_for_nobody(tmp_path: Path, wish: FileWish) -> None:
     files = [
         FileAsked(os.fsencode(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav")
-        for at, seconds in enumerate((200, 1, 1))  # the first takes longer than the start of the second process
+        for at, seconds in enumerate((1200, 1, 1))  # the first takes longer than the start of the second process
     ]
     with Workers(wish, 2, tell=pytest.fail, advance=lambda at, share: None) as workers:
         found = [
