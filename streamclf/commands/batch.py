@@ -23,8 +23,7 @@ class FileWish(msgspec.Struct, frozen=True):
 
     scores: rows are kept; else events alone, so that a night takes no more memory than a minute. native: the pack's own
     rows. best: the highest probability of each class. place: degrees north and east, None where all may be told of.
-    day: on which all were recorded, None where their names say it. others: whether the packs are others than those
-    that the configuration was written for, so that what it says of labels and packs may concern none of them.
+    day: on which all were recorded, None where their names say it.
     """
 
     config: Config
@@ -34,7 +33,6 @@ class FileWish(msgspec.Struct, frozen=True):
     channel: int | None = None
     place: tuple[float, float] | None = None
     day: date | None = None
-    others: bool = False
 
 
 class PackLabels(msgspec.Struct, frozen=True):
@@ -87,7 +85,8 @@ class FileEar:
         from streamclf.engine.seasons import Seasons
 
         self._wish = wish
-        config = of_packs(wish.config, load_packs(wish.config.model)) if wish.others else wish.config
+        # it is the daemon's, which may have other packs, and labels that are loud or taught
+        config = of_packs(wish.config, load_packs(wish.config.model))
         self._engine = build_engine(config, native=wish.native)
         self._seasons = Seasons()
         if wish.place is not None:

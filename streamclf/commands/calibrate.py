@@ -124,13 +124,13 @@ def _clips(folder: Path, pack: str, label: str) -> list[ScoredClip]:
     """The recordings of `label`, through the pack as it runs live."""
     from streamclf.audio.sources.file import open_blocks
     from streamclf.audio.sources.recording import readable
-    from streamclf.engine.build import build_engine
+    from streamclf.engine.build import build_engine, load_packs, of_packs
     from streamclf.engine.offline import run_blocks
     from streamclf.types import FrameScores
 
     if not (folder / label).is_dir():
         return []
-    engine = build_engine(load(flags={"model": [pack]}))
+    engine = build_engine(of_packs(load(flags={"model": [pack]}), load_packs([pack])))
     column = [known.id for known in engine.runners[0].pack.labels].index(label)
     found = []
     for path in sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in readable()):

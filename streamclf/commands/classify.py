@@ -74,7 +74,7 @@ def classify(
             day_of(str(path))  # that one is missing is told before an hour of hearing
     channel = None if flags["channel"] is None else flags["channel"] - 1
     wish = FileWish(config, scores=what == "scores", native=native, best=what == "summary", channel=channel,
-                    place=flags["place"], day=flags["day"], others=bool(flags["models"]))  # fmt: skip
+                    place=flags["place"], day=flags["day"])  # fmt: skip
     asked = [FileAsked(os.fsencode(path), name) for path, name in names_of(files).items()]
     jobs = min(len(asked), flags["jobs"] or _cores())
     if len(asked) == 1 or flags["jobs"] == 1:

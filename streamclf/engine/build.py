@@ -190,7 +190,7 @@ def read_seasons(config: Config, packs: Sequence[Pack], where: Where | None) -> 
 
 
 def of_packs(config: Config, packs: Sequence[Pack]) -> Config:
-    """`config` without what it says of labels and packs that are not among these: for packs that it does not name."""
+    """`config` without what it says of labels and packs that are not among these: a daemon may have others."""
     known = _keys(packs)
     names = {graph.manifest.name for pack in packs for graph in (pack, *pack.graphs)}
     listed = tuple(name for name in config.species.packs if name in names)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streamclf.config import Config
-from streamclf.engine.build import build_engine
+from streamclf.engine.build import build_engine, load_packs, of_packs
 from streamclf.engine.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.train.data.annotations import Recording
@@ -15,7 +15,8 @@ from streamclf.train.evaluate.learnt import heard_before, of_pack
 
 def make_engines(packs: Sequence[str], config: Config) -> tuple[list[Engine], list[str]]:
     """An engine for each pack, so that two versions of one pack can be compared, and what to call them."""
-    engines = [build_engine(msgspec.structs.replace(config, model=(pack,))) for pack in packs]
+    configs = [of_packs(msgspec.structs.replace(config, model=(pack,)), load_packs([pack])) for pack in packs]
+    engines = [build_engine(one) for one in configs]
     digests = [engine.runners[0].pack.digest for engine in engines]
     for at, digest in enumerate(digests):
         if digest in digests[:at]:
