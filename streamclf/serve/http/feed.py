@@ -79,6 +79,8 @@ class Feed:
         # bound: MAX_PAGES; forgotten with each commit
         self._pages: dict[int | None, asyncio.Future[Page]] = {}
         self._stopping = False
+        self.followers = 0
+        """How many follow now. Any thread may read it."""
 
     def committed(self) -> None:
         """Something is on the disk now."""
@@ -113,6 +115,7 @@ class Feed:
         page = await self.page(wish.after)
         connection.only_sends()
         metrics.SUBSCRIBERS.inc()
+        self.followers += 1
         try:
             connection.transport.write(_head(headers) + self._hello(wish, page))
             await self._send(connection, wish, page, look)
@@ -122,6 +125,7 @@ class Feed:
             pass  # gone
         finally:
             metrics.SUBSCRIBERS.dec()
+            self.followers -= 1
             connection.transport.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(STALL_LIMIT_S):
