@@ -15,7 +15,8 @@ SOMEBODY_S = 10.0
 
 @pytest.fixture(params=[stateful_pack, window_row_pack], ids=["stateful", "windows"])
 def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return request.param(tmp_path / "pack")
+    made: Callable[[Path], Path] = request.param
+    return made(tmp_path / "pack")
 
 
 def lateness(found: Run, within: Callable[[float], bool]) -> list[float]:
