@@ -40,7 +40,11 @@ class Decoder(Protocol):
     rate: int
     channels: int
     samples: int
-    lost: str
+
+    @property
+    def lost(self) -> str:
+        """As above."""
+        ...
 
     def parts(self, block: int) -> Iterator[F32]:
         """(n, channels) float32, valid until the next; n about `block`. Raises `BrokenError`."""
@@ -163,7 +167,7 @@ class ByFfmpeg:
         """Samples in all of its packets."""
         there = sum(packet.duration or 0 for packet in self._container.demux(self._stream))
         self._container.seek(0)
-        return round(there * self._stream.time_base * self.rate)
+        return int(there * self._stream.time_base * self.rate)
 
     def _hole(self, samples: int, block: int) -> Iterator[F32]:
         self._note_damage()

@@ -134,7 +134,7 @@ class AudioFile:
             problem(f"{spelt(self.path)} is cut off after {count / own:.2f} s{missing}; what is there was used")
 
 
-class _SoundFile(soundfile.SoundFile):
+class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # the package has no types
     """One that is read from its first sample to its last.
 
     soundfile seeks after each block, to where it is already. From there mpg123 has no more of the bits that an mp3's
