@@ -84,6 +84,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "engine/making.py",
         "engine/watch.py",
         "writer/writer.py",
+        "writer/recovery.py",
         "writer/housekeeping.py",
         "serve/",
         "client/",
@@ -250,7 +251,11 @@ def _for_types(node: ast.AST) -> bool:
 
 def _walk(node: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
     """Every node below `node`, with whether it stands inside a function, or is there for types alone."""
-    for child in ast.iter_child_nodes(node):
-        inside = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _for_types(child)
-        yield child, inside
-        yield from _walk(child, inside)
+    waiting = [(node, lazy)]
+    while waiting:
+        parent, inside = waiting.pop()
+        for child in ast.iter_child_nodes(parent):
+            hidden = inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            hidden = hidden or _for_types(child)
+            yield child, hidden
+            waiting.append((child, hidden))
