@@ -60,6 +60,9 @@ class World(Machine):
     _cpu_s: float = 0.0
     _blocks: int = 0
 
+    def __post_init__(self) -> None:
+        self._block = np.resize(np.array([self.loud, -self.loud], dtype=np.float32), BLOCK)
+
     def now_s(self) -> float:
         return self._now_s
 
@@ -113,7 +116,7 @@ class World(Machine):
                 return
         lost = self._blocks * BLOCK - BLOCK - ring.written
         ring.skip(lost, "lost")
-        ring.write(np.resize(np.array([self.loud, -self.loud], dtype=np.float32), BLOCK))
+        ring.write(self._block)
 
 
 class _Counted(Session):
