@@ -98,6 +98,8 @@ class Feed:
         self._stopping = False
         self.on_committed: Callable[[], object] = lambda: None
         """Told of it as well."""
+        self.followers = 0
+        """How many follow now. Any thread may read it."""
 
     def committed(self) -> None:
         """Something is kept that was not before."""
@@ -133,6 +135,7 @@ class Feed:
         page = await self.page(wish.after)
         connection.only_sends()
         metrics.SUBSCRIBERS.inc()
+        self.followers += 1
         try:
             connection.transport.write(_head(headers) + self._hello(wish, page))
             await self._send(connection, wish, page, look)
@@ -142,6 +145,7 @@ class Feed:
             pass  # gone
         finally:
             metrics.SUBSCRIBERS.dec()
+            self.followers -= 1
             connection.transport.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(STALL_LIMIT_S):

@@ -331,7 +331,8 @@ class Server:
                         connection.watcher.held_back(self._now_s())
                     await asyncio.sleep(min(wait_s, _SWEEP_S))
                     continue
-                # it has gone; what was read already, a few messages, goes on as after a network that stood still
+                session.gone()
+                # what was read already, a few messages, goes on as after a network that stood still
                 if not self._stopping:
                     await asyncio.sleep(PIECE_S / CATCH_UP)
             if not session.more(self._loop.time()):
