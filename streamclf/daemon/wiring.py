@@ -32,7 +32,7 @@ from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
-from streamclf.serve.http.feed import Feed
+from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.loudness import LoudnessPage
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
@@ -138,7 +138,7 @@ def make_archive(
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
-    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
+    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(partial(stored_page, store.folder), hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
     likely = ears.ground.seasons.likely
@@ -225,13 +225,13 @@ def make_publisher(
     from streamclf.serve.fanout.claims import Claims
     from streamclf.serve.fanout.publisher import Publisher
 
-    url = read_url(config.nats.url, config.nats.url_file)
-    place = NatsPlace(url, config.nats.site)
+    place = NatsPlace(read_url(config.nats.url, config.nats.url_file), config.nats.site)
     paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))
     routes = {path: server.routes[path] for path in paths}
     answering, claims = Answering(place, routes), Claims(place)
     if archive is not None:
         archive.alerts.claim_by(claims.claim)
+        archive.feed.on_committed = answering.kept
 
     async def connected(client: "Client") -> None:
         claims.connected(client)

@@ -169,8 +169,9 @@ class Server:
         self._server.close(close_connections=False)
         self._border.take_rest()
         self.hub.flush()
-        if self._feed is not None:
-            self._feed.stop()
+        for feed in (self._feed, *(face.feed for face in self._faces.values())):
+            if feed is not None:
+                feed.stop()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
         for connection in list(self._connections):
