@@ -169,8 +169,9 @@ class Server:
         self._server.close(close_connections=False)
         self._border.take_rest()
         self.hub.flush()
-        if self._feed is not None:
-            self._feed.stop()
+        for feed in (self._feed, *(face.feed for face in self._faces.values())):
+            if feed is not None:
+                feed.stop()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
         for connection in list(self._connections):
@@ -287,7 +288,8 @@ class Server:
                         connection.watcher.held_back(self._now_s())
                     await asyncio.sleep(min(wait_s, _SWEEP_S))
                     continue
-                # it has gone; what was read already, a few messages, goes on as after a network that stood still
+                session.gone()
+                # what was read already, a few messages, goes on as after a network that stood still
                 if not self._stopping:
                     await asyncio.sleep(PIECE_S / CATCH_UP)
             if not session.more(self._loop.time()):
