@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from streamclf.clock import NS_PER_FRAME
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.store import scores
+from streamclf.store.codes import edges_of, encode, keep_top, values_of
 from streamclf.store.packfacts import PackFacts
-from streamclf.store.quantise import edges_of, encode, keep_top, values_of
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label
 

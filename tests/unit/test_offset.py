@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.audio.channels import ChannelWatch
+from streamclf.audio.mix import ChannelWatch
 from streamclf.audio.offset import OffsetRemover
 from streamclf.audio.ring import Ring
 from streamclf.engine.engine import Engine

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from streamclf.audio.channels import ChannelWatch
+from streamclf.audio.mix import ChannelWatch
 from streamclf.audio.resample import Resampler, framed_rate
 from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Mixer, check_channel

@@ -37,8 +37,8 @@ from streamclf.serve.marks import Keep, mark_orders
 from streamclf.serve.orders import Orders
 from streamclf.serve.problems import Problems
 from streamclf.serve.push import CATCH_UP, PIECE_S, PushDesk, PushSink
+from streamclf.serve.receiving import MAX_BINARY, ClientSession
 from streamclf.serve.roles import Caller
-from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Subscriber
 from streamclf.types import Output
 
