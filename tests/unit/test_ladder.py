@@ -56,7 +56,10 @@ def test_being_kept_waiting_leaves_nothing_out(pack: Path, waits: list[tuple[flo
 def test_rows_that_are_late_for_no_work_of_ours_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     counted = metrics.sums(metrics.KEPT_WAITING)
     with caplog.at_level(logging.WARNING):
-        run(stateful_pack(tmp_path / "p"), World(rings("mic"), waits=[(2 + 0.97 * n, 0.9) for n in range(20)], until_s=30))
+        run(
+            stateful_pack(tmp_path / "p"),
+            World(rings("mic"), waits=[(2 + 0.97 * n, 0.9) for n in range(20)], until_s=30),
+        )
     assert len([r for r in caplog.records if "kept waiting" in r.getMessage()]) == 1
     assert sum(metrics.sums(metrics.KEPT_WAITING).values()) > sum(counted.values())
 
@@ -128,7 +131,9 @@ def test_events_of_a_paused_stream_are_closed_and_the_log_and_metrics_tell(
 ) -> None:
     pauses = metrics.sums(metrics.PAUSES, "stream").get("yard", 0)
     with caplog.at_level(logging.INFO):
-        found = run(stateful_pack(tmp_path / "p"), World(rings("mic", "yard"), cost=overloaded, loud=0.9, until_s=CALM_S))
+        found = run(
+            stateful_pack(tmp_path / "p"), World(rings("mic", "yard"), cost=overloaded, loud=0.9, until_s=CALM_S)
+        )
     told = [output for _, output in found.told]
     at = next(i for i, o in enumerate(told) if isinstance(o, Status) and o.state is StreamState.PAUSED)
     assert lasting(told[: at - 1], "yard"), "an event lasts as the pause comes"
