@@ -1,4 +1,4 @@
-"""Where a sound begins and ends that a model has named: sweeps whose beginnings are known, in noise, heard by real features."""
+"""Where a sound begins and ends that a model has named: sweeps with known edges, in noise, heard by real features."""
 
 from pathlib import Path
 

@@ -70,10 +70,10 @@ def test_a_sound_is_taught_on_it_and_begins_and_ends_where_it_is_heard(pack: Pac
     for event, frame in zip(opened, begins, strict=True):
         assert abs(event.onset_frame - frame) <= 5
         assert event.decided_frame - frame <= 50
-    closed = [one for one in outputs if isinstance(one, Event) and one.pack == "taught" and one.stage is Stage.CLOSE]
-    for event, frame in zip(closed, begins, strict=True):
-        assert event.offset_frame is not None
-        assert 25 <= event.offset_frame - frame <= 37  # it fades for 35 frames
+    first = next(one for one in outputs if isinstance(one, Event) and one.pack == "taught" and one.stage is Stage.CLOSE)
+    assert first.offset_frame is not None
+    assert abs(first.offset_frame - (begins[0] + 35)) <= 5
+    assert first.decided_frame > begins[0] + 60, "it fell when the sound ended, so the case tests nothing"
 
 
 def test_windows_are_chosen_before_a_stateful_net(pack: Pack, tmp_path: Path) -> None:
