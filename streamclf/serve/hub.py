@@ -141,6 +141,11 @@ class Hub:
         """Whether a producer that can wait should. Any thread may ask."""
         return self._channels.congested
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody is told what is published here. Any thread may ask."""
+        return self._channels.anybody or self.on_numbered is not None
+
     def presses(self, outputs: Sequence[Output]) -> bool:
         """Whether anybody would be told of these at once; rows in the midst of a group wait for its end. Any thread."""
         if self._channels.by_frame or self.on_numbered is not None:

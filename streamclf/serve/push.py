@@ -30,7 +30,10 @@ class PushSink(Protocol):
     rate: int
 
     def connect(self, *, again: bool) -> None:
-        """A client begins to send. again: the last one, over a new connection, and its count goes on."""
+        """A client begins to send. again: the last one, over a new connection, and its count goes on.
+
+        Raises `SourceError` where it may not, `AbsentError` where the source has not started yet.
+        """
 
     def feed(self, first_sample: int, samples: F32) -> None:
         """samples: (n, ) float32 in [-1, 1]; `first_sample` is the client's own count."""
@@ -52,7 +55,7 @@ class PushDesk:
         self._reached: dict[str, int] = {}  # stream -> one past the last index of its sender
 
     def open(self, push: wire.Push, now_s: float) -> "PushSession":
-        """Raises `ServeError` where the stream does not exist, is taken, or has another rate."""
+        """Raises `ServeError` where the stream does not exist, is taken, or has another rate; else as its sink."""
         sink = self.sinks.get(push.stream)
         if sink is None:
             hint = wire.nearest(push.stream, list(self.sinks)) or "; start the daemon with --source push:NAME"

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from streamclf.errors import ServeError, StreamclfError
+from streamclf.errors import AbsentError, ServeError, StreamclfError
 from streamclf.protocol import wire
 from streamclf.serve.connection import BYTES, BYTES_BURST
 from streamclf.serve.limits import Allowance
@@ -13,6 +13,8 @@ from streamclf.serve.roles import Role
 from streamclf.serve.subscriber import Subscriber
 
 MAX_TEXT = 64 * 1024
+AGAIN_S = 0.1
+"""Between two looks whether the source of a client that came before it has started."""
 MAX_BINARY = 256 * 1024  # a message of samples: 20 ms of float32 at 192 kHz is 15 KiB
 _TOO_BIG = 1009
 _LISTS = {"streams", "packs", "labels", "groups"}
@@ -36,6 +38,7 @@ class ClientSession:
         self.no_audio = no_audio
         """Why this connection may not listen live; empty where it may."""
         self._push: PushSession | None = None
+        self._early: wire.Push | None = None
         self._bytes = Allowance(BYTES, BYTES_BURST, now_s=now_s)
         self._taken_until_s = now_s
 
@@ -54,6 +57,9 @@ class ClientSession:
 
     def more(self, now_s: float) -> bool:
         """Do more of what the last message asked for. Returns whether there was more."""
+        if self._early is not None:
+            self._push_to(self._early, now_s)
+            return True
         if self._push is None or not self._push.has_more:
             return False
         try:
@@ -61,6 +67,10 @@ class ClientSession:
         except StreamclfError as fault:
             self._refuse("bad-push", fault)
         return True
+
+    def gone(self) -> None:
+        """The client is there no more: it waits for nothing."""
+        self._early = None
 
     def receive(self, message: str | bytes, now_s: float) -> None:
         """A message of the client."""
@@ -76,6 +86,7 @@ class ClientSession:
 
     def close(self, *, left: bool) -> None:
         """The connection is gone. left: its client took its leave; else it broke off, or was cut."""
+        self.gone()
         if self._push is not None:
             self._push.close(left=left)
             self._push = None
@@ -99,8 +110,16 @@ class ClientSession:
             obey(order, self._subscriber, message, self._role)
             return
         assert isinstance(message, wire.Push)
+        self._push_to(message, now_s)
+
+    def _push_to(self, message: wire.Push, now_s: float) -> None:
+        """A daemon listens before its sources run: who is that early, as one that comes again is, waits."""
+        self._early = None
         try:
             self._open(message, now_s)
+        except AbsentError:
+            self._early = message
+            self._slow_down(AGAIN_S, now_s)
         except StreamclfError as fault:
             self._refuse("bad-push", fault)
         else:

@@ -69,7 +69,7 @@ def test_more_clients_than_files_take_none_from_those_who_hear_and_keep(tmp_path
         with connect(running.url, proxy=None) as client:
             client.recv()
             client.send(json.dumps({"type": "push", "stream": "mic", "rate": RATE, "format": "s16le"}))
-            client.recv()
+            assert json.loads(client.recv())["type"] == "pushing"
             held, refused = crowd(port)
             loud = np.full(RATE, 9000, "<i2")
             loud[::2] *= -1

@@ -9,8 +9,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamclf import metrics
+from streamclf.audio.sources.push import PushSource
+from streamclf.audio.sources.spec import parse_source
 from streamclf.serve import subscriber as subscriber_module
 from streamclf.types import F32
+from tests.support.listening import Listening
 from tests.support.rawclient import RawClient
 from tests.support.server import run, serving, take, url
 
@@ -116,5 +119,32 @@ def test_a_program_that_was_started_again_and_takes_its_place_is_told_too() -> N
                     await client.send(message(320))
                     if expected == "error":
                         assert "send `push` again before index 0" in (await take(client))["message"]
+
+    run(main)
+
+
+def test_who_comes_before_the_source_has_started_loses_nothing() -> None:
+    async def main() -> None:
+        source = PushSource(parse_source("push:phone,16000"))
+        async with serving(push_sinks={"phone": source}) as server:
+            async with connect(url(server)) as gives_up:
+                await take(gives_up)
+                await gives_up.send(json.dumps(PUSH))
+                await gives_up.ping()
+            async with connect(url(server)) as client:
+                await take(client)
+                await client.send(json.dumps(PUSH))
+                for first in range(0, 9600, 320):
+                    await client.send(message(first))
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.recv(), 0.3)
+                listening = Listening(source)
+                assert (await take(client))["type"] == "pushing"
+                while listening.ring.written < 9600:
+                    await asyncio.sleep(0.01)
+                assert listening.told[-1][0] == "live"
+            while listening.told[-1][0] != "waiting":
+                await asyncio.sleep(0.01)
+            assert listening.ring.written == 9600
 
     run(main)

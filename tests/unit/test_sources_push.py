@@ -124,7 +124,7 @@ def test_after_the_stop_nothing_is_taken(listening: Listening, source: PushSourc
     source.stop()
     assert source.ended
     source.disconnect(left=True)
-    with pytest.raises(SourceError, match="attic is not running"):
+    with pytest.raises(SourceError, match="attic has stopped"):
         source.feed(0, ramp(0, 10))
     assert listening.ring.written == 0
     assert listening.states == ["waiting", "live"]

@@ -14,7 +14,7 @@ from streamclf.audio.sources.kind import MAX_RATE, SourceKind, whole
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.audio.wake import Wake
 from streamclf.clock import StreamClock, hop_of
-from streamclf.errors import SourceError, UsageError
+from streamclf.errors import AbsentError, SourceError, UsageError
 from streamclf.types import F32, GapReason, StreamState
 
 MAX_BLOCK_S = 10
@@ -71,7 +71,7 @@ class PushSource:
     def connect(self, *, again: bool = False) -> None:
         """A client is there and will feed. again: it is the last one, and counts on.
 
-        Raises `SourceError` where another one is, or the source is not running.
+        Raises `SourceError` where another one is or the source has stopped, `AbsentError` where it has not started.
         """
         intake, arrival = self._running()
         if self._connected:
@@ -120,8 +120,10 @@ class PushSource:
             arrival.write(samples, time.time_ns())
 
     def _running(self) -> tuple[Intake, Arrival]:
-        if self._intake is None or self._arrival is None or self._ended:
-            raise SourceError(f"{self.name} is not running")
+        if self._ended:
+            raise SourceError(f"{self.name} has stopped, as the daemon does; connect again in a moment")
+        if self._intake is None or self._arrival is None:
+            raise AbsentError(f"{self.name} has not started yet; connect again in a moment")
         return self._intake, self._arrival
 
 
