@@ -77,7 +77,7 @@ class ResultsError(StreamclfError):
     """What was heard cannot be written."""
 
 
-Tell = Callable[[int, str], object]
+Tell = Callable[[int, str], None]
 """Takes the place of a file among those asked for, and what of it is damaged or hidden."""
 TakeRows = Callable[[FileScores], None]
 Advance = Callable[[int, float], object]
