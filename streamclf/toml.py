@@ -135,7 +135,7 @@ class _Scanner:
     """One pass over the tokens of a TOML text."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = _tokens(text)
+        self._tokens = list(_tokens(text))
         self._at = 0
         self._found: dict[Path, int] = {}
 
@@ -227,12 +227,12 @@ class _Scanner:
         return self._tokens[self._at]
 
 
-def _tokens(text: str) -> list[_Token]:
-    found, line = [], 1
+def _tokens(text: str) -> Iterator[_Token]:
+    """One by one, so that who looks for what comes first reads no further."""
+    line = 1
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         if kind is not None:
-            found.append(_Token(kind, match[0], line))
+            yield _Token(kind, match[0], line)
         line += match[0].count("\n")
-    found.append(_Token(_DONE, "", line))
-    return found
+    yield _Token(_DONE, "", line)

@@ -1,5 +1,6 @@
 """What the layers of the suite share: material that may be absent, and the real daemon."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -38,6 +39,14 @@ if (_spared := os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "") !
 # how long an example takes says nothing on a busy machine; all else stays as it is by default, or with CI set
 settings.register_profile("busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+# for who wants to know soon (--hypothesis-profile, tools/test unit); the whole suite tries four times as many
+settings.register_profile("brief", settings.get_profile("busy"), max_examples=25)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays to the end: the collector of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class StartDaemon(Protocol):

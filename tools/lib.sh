@@ -5,7 +5,7 @@
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="${STREAMCLF_TOOLS_VENV:-$ROOT/.venv}" # tools/test --latest has another one
 PYTHON="$VENV/bin/python"
-LOCKS="$ROOT/tools/locks" # tools/test older has others
+LOCKS="${STREAMCLF_TOOLS_LOCKS:-$ROOT/tools/locks}" # tools/test older has others
 
 say() { printf '%s: %s\n' "$TOOL" "$*" >&2; }
 

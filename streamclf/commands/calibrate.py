@@ -67,10 +67,10 @@ def calibrate(
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     until_ns = now_ns if until is None else parse_time(until, option="--until", now_ns=now_ns)
-    folder = store_folder(load(file=config_file))
-    stretches = [s for s in logged(folder, since_ns, until_ns, command="calibrate") if s.header.kind == "scores"]
+    config = load(file=config_file)
+    stretches = [s for s in logged(config, since_ns, until_ns, command="calibrate") if s.header.kind == "scores"]
     wanted = _wanted(stretches, labels)
-    right = right_spans(folder, since_ns, until_ns)
+    right = right_spans(store_folder(config), since_ns, until_ns)
     proposals = [
         propose(label, runs, in_force(stretches, pack, label), budget=rate, right=right.get(label),
                 clips=_clips(clips, pack, label) if clips is not None else ())

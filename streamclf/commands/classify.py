@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from streamclf.audio.sources.hush import own_errors
-from streamclf.commands.batch import Failed, FileEar, FileWish, Heard, PackLabels, names_of
+from streamclf.commands.batch import Advance, Failed, FileAsked, FileEar, FileWish, Heard, PackLabels, names_of
 from streamclf.commands.formats import FileScores
 from streamclf.commands.options import as_gain
 from streamclf.commands.places import as_day, as_place, day_of
 from streamclf.commands.results import FORMATS, Results, format_of
-from streamclf.commands.workers import FileAsked, Workers, attempt
+from streamclf.commands.workers import Workers
 from streamclf.errors import StreamclfError, UsageError
 
 HELP = "Classify files offline."
@@ -125,9 +125,9 @@ def _hear(
     ear = FileEar(wish)
 
     def alone(results: Results) -> Iterator[Heard | Failed]:
-        for at, one in enumerate(asked):
-            advance = partial(progress.advance, at)
-            yield attempt(ear, one.path, one.name, tell=_warn, advance=advance, rows=results.rows)
+        for first in range(0, len(asked), ear.side_by_side):
+            some = asked[first : first + ear.side_by_side]
+            yield from _in_order(ear, some, results, partial(_from, first, progress.advance))
 
     return ear.packs, alone
 
@@ -147,6 +147,31 @@ def _cores() -> int:
 
 def _warn(problem: str) -> None:
     click.echo(f"streamclf: warning: {problem}", err=True)
+
+
+def _in_order(ear: FileEar, some: Sequence[FileAsked], results: Results, advance: Advance) -> Iterator[Heard | Failed]:
+    """What came of files that are heard side by side, and before it what is to be warned of, in their order."""
+    came: dict[int, Heard | Failed] = {}
+    warned: dict[int, list[str]] = {}
+    following = 0
+
+    def tell(at: int, said: str) -> None:
+        if at == following:
+            _warn(said)
+        else:
+            warned.setdefault(at, []).append(said)
+
+    for at, one in ear.hear(some, tell=tell, advance=advance, rows=results.rows):
+        came[at] = one
+        while following in came:
+            yield came.pop(following)
+            following += 1
+            for said in warned.pop(following, ()):
+                _warn(said)
+
+
+def _from(first: int, advance: Callable[[int, float], None], at: int, share: float) -> None:
+    advance(first + at, share)
 
 
 class _Progress:

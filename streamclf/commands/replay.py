@@ -70,7 +70,7 @@ def replay_command(
     tried = None if thresholds is None else load(file=thresholds, environ={})
     kept, marks = _kept(folder, since_ns, until_ns)
     began = time.monotonic()
-    stretches = logged(folder, since_ns, until_ns, command="replay")
+    stretches = logged(config, since_ns, until_ns, command="replay")
     per_label = {} if tried is None else tried.per_label()
     given: Given = {}
     if tried is not None and thresholds is not None and "sensitivity" in parse(thresholds.read_text("utf-8")):

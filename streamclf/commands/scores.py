@@ -12,7 +12,7 @@ import numpy as np
 from streamclf.clock import NS_PER_FRAME
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
-from streamclf.config import load, store_folder
+from streamclf.config import Config, load, store_folder
 from streamclf.errors import StoreError, StreamclfError, UsageError
 from streamclf.store import scores as log
 from streamclf.store.scorefile import Header, ScoreFile, Stretch
@@ -27,16 +27,28 @@ _config = click.option(
 )
 
 
-def logged(folder: Path, since_ns: int, until_ns: int, *, command: str) -> list[Stretch]:
+def logged(config: Config, since_ns: int, until_ns: int, *, command: str) -> list[Stretch]:
     """Every row that was logged in [since, until). Raises `StoreError` where there is none. command: what needs it."""
-    found = list(log.read(log.files(folder), since_ns=since_ns, until_ns=until_ns))
+    found = list(log.read(log.files(store_folder(config)), since_ns=since_ns, until_ns=until_ns))
     if not found:
         raise StoreError(
             f"no scores were logged from {local_time(since_ns)} to {local_time(until_ns)}; {command} needs the score "
-            "log: start the daemon with `STREAMCLF_SCORES_ENABLED=true streamclf run`, or for good write enabled = "
-            "true under [scores]"
+            f"log: {how_to_log(config)}"
         )
     return found
+
+
+def how_to_log(config: Config) -> str:
+    """What is to be done so that rows are logged, by this configuration: a daemon takes the key at its start only."""
+    if config.scores.enabled:
+        return (
+            "the configuration has [scores] enabled = true, which a daemon takes at its start: restart it if it ran "
+            "before that was written (rows are written every ten seconds)"
+        )
+    return (
+        "start the daemon with `STREAMCLF_SCORES_ENABLED=true streamclf run`, or for good write [scores] enabled = "
+        "true and restart it"
+    )
 
 
 @click.group()
@@ -89,7 +101,11 @@ def export(
     now_ns = time.time_ns()
     since_ns = parse_time(since, option="--since", now_ns=now_ns)
     until_ns = now_ns if until is None else parse_time(until, option="--until", now_ns=now_ns)
-    files = _chosen(list(log.files(store_folder(load(file=config_file)))), stream, pack)
+    config = load(file=config_file)
+    files = list(log.files(store_folder(config)))
+    if not files:
+        raise StreamclfError(f"no scores have been logged; {how_to_log(config)}")
+    files = _chosen(files, stream, pack)
     stretches = sorted(log.read(files, since_ns=since_ns, until_ns=until_ns), key=lambda s: s.first_ns)
     for file in files:
         if file.torn:
@@ -115,8 +131,6 @@ def export(
 
 def _chosen(files: Sequence[ScoreFile], stream: str | None, pack: str | None) -> list[ScoreFile]:
     """The files of the one stream and pack that is meant."""
-    if not files:
-        raise StreamclfError("no scores have been logged; switch it on with [scores] enabled = true")
     kept = [f for f in files if stream in (None, f.header.stream) and (pack or f.header.pack) == f.header.pack]
     if pack is None and any(file.header.pack != log.LEVELS for file in kept):
         kept = [file for file in kept if file.header.pack != log.LEVELS]

@@ -14,6 +14,7 @@ from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
 from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.rule import Rule
 from streamclf.clock import NS_PER_SECOND
+from streamclf.commands.scores import how_to_log
 from streamclf.commands.text import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
@@ -117,8 +118,7 @@ def _scores(config: Config, events: Sequence[StoredEvent], since_ns: int, until_
     found = near_misses(map(Excerpt.of, scores.read(rows, since_ns=since_ns, until_ns=until_ns)), top=top)
     if not found:
         click.echo(
-            "no score was logged then: without [scores] enabled = true only events can be explained, not what nearly "
-            "was one (rows are written every ten seconds)"
+            f"no score was logged then, so only events can be explained, not what nearly was one; {how_to_log(config)}"
         )
         return
     heard = {(event.stream, event.pack, event.label) for event in events}

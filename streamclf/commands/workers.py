@@ -1,9 +1,10 @@
 """Several files in as many processes as cores; what comes of them is given in the order of the files.
 
-Each process has an engine of its own and takes one file at a time, so a file that crashes a library takes one process
-with it, is named, and another process takes its place. Messages are msgpack behind their length, on pipes. At most a
-few results wait for their turn, and some megabytes of rows: then a process whose turn it is not stands still. A process
-writes nothing on standard error: what libraries say of damaged files is of no use.
+Each process has an engine of its own and hears one file, or some side by side where that takes less. A file that
+crashes a library takes one process with it, and another process takes its place: there each of those that were heard
+side by side is heard alone, so that the one that does it again is named. Messages are msgpack behind their length, on
+pipes. At most a few results wait for their turn, and some megabytes of rows: then a process whose turn it is not stands
+still. A process writes nothing on standard error: what libraries say of damaged files is of no use.
 """
 
 import os
@@ -20,15 +21,12 @@ import msgspec
 import numpy as np
 
 from streamclf.commands.batch import (
-    Advance,
     Failed,
+    FileAsked,
     FileEar,
     FileWish,
     Heard,
     PackLabels,
-    ResultsError,
-    TakeRows,
-    Tell,
 )
 from streamclf.commands.formats import FileScores
 from streamclf.errors import StreamclfError
@@ -41,47 +39,45 @@ _HELD_BYTES = 64 << 20  # of rows that wait for their turn
 _STEP = 0.01  # of a file: progress is told no more often
 
 
-class FileAsked(msgspec.Struct, frozen=True):
-    """A file to hear, by its path as the system has it, which need not be UTF-8. name: of its stream."""
+class FilesAsked(msgspec.Struct, frozen=True):
+    """Files to hear side by side."""
 
-    place: bytes
-    name: str
-
-    @property
-    def path(self) -> str:
-        """For the system."""
-        return os.fsdecode(self.place)
+    files: list[FileAsked]
 
 
 class Ready(msgspec.Struct, tag=True):
     """The engine is made. fault: why it is not, with its exit code."""
 
     packs: list[PackLabels]
+    side_by_side: int = 1
     fault: str = ""
     exit_code: int = 1
 
 
 class Advanced(msgspec.Struct, tag=True):
-    """How much of the file has been heard, 0 to 1."""
+    """How much of a file has been heard, 0 to 1. at: its place among those that were asked for."""
 
+    at: int
     share: float
 
 
 class Warned(msgspec.Struct, tag=True):
-    """Something of the file is damaged or hidden."""
+    """Something of a file is damaged or hidden. at: its place among those that were asked for."""
 
+    at: int
     said: str
 
 
 class RowPiece(msgspec.Struct, tag=True):
-    """Rows of the file, a piece."""
+    """Rows of the only file, a piece."""
 
     piece: FileScores
 
 
 class Done(msgspec.Struct, tag=True):
-    """What came of the file."""
+    """What came of a file. at: its place among those that were asked for."""
 
+    at: int
     result: Heard | None = None
     failed: Failed | None = None
 
@@ -149,49 +145,36 @@ def work() -> None:
     try:
         ear = FileEar(wish)
     except StreamclfError as fault:
-        _send(out, Ready([], str(fault), fault.exit_code))
+        _send(out, Ready([], fault=str(fault), exit_code=fault.exit_code))
         return
-    _send(out, Ready(ear.packs))
-    while (asked := _receive(sys.stdin.buffer, FileAsked)) is not None:
-        _send(out, _answer(ear, asked, out))
+    _send(out, Ready(ear.packs, ear.side_by_side))
+    while (asked := _receive(sys.stdin.buffer, FilesAsked)) is not None:
+        _hear(ear, asked.files, out)
 
 
-def _answer(ear: FileEar, asked: FileAsked, out: IO[bytes]) -> Done:
-    told = 0.0
+def _hear(ear: FileEar, files: Sequence[FileAsked], out: IO[bytes]) -> None:
+    told = [0.0] * len(files)
 
-    def advance(share: float) -> None:
-        nonlocal told
-        if share >= told + _STEP:
-            told = share
-            _send(out, Advanced(share))
+    def advance(at: int, share: float) -> None:
+        if share >= told[at] + _STEP:
+            told[at] = share
+            _send(out, Advanced(at, share))
 
-    result = attempt(
-        ear,
-        asked.path,
-        asked.name,
-        tell=lambda said: _send(out, Warned(said)),
+    heard = ear.hear(
+        files,
+        tell=lambda at, said: _send(out, Warned(at, said)),
         advance=advance,
         rows=lambda piece: _send(out, RowPiece(piece)),
     )
-    return Done(failed=result) if isinstance(result, Failed) else Done(result)
-
-
-def attempt(ear: FileEar, path: str, name: str, *, tell: Tell, advance: Advance, rows: TakeRows) -> Heard | Failed:
-    """Hear one file, whatever is wrong with it. Rows that were made before it broke have been given on."""
-    try:
-        return ear.hear(path, name, tell=tell, advance=advance, rows=rows)
-    except (BrokenPipeError, KeyboardInterrupt, ResultsError):
-        raise
-    except StreamclfError as fault:
-        return Failed(spelt(path), str(fault))
-    except Exception as fault:  # a fault in streamclf or in a library; it stays with its file
-        return Failed(spelt(path), f"{spelt(path)} cannot be heard: {type(fault).__name__}: {fault}")
+    for at, result in heard:
+        _send(out, Done(at, failed=result) if isinstance(result, Failed) else Done(at, result))
 
 
 class _Process:
     """One of them.
 
-    asked: the file that it hears, by its place among all, None for none. heeded: whether its answers are read.
+    asked: the files that it hears, by their places among all. left: those of them that nothing came of yet. heeded:
+    whether its answers are read.
     """
 
     def __init__(self, wish: FileWish) -> None:
@@ -210,9 +193,11 @@ class _Process:
         assert self._it.stdout is not None
         self._in, self.out = self._it.stdin, self._it.stdout
         self.pid = self._it.pid
-        self.asked: int | None = None
+        self.asked: list[int] = []
+        self.left: set[int] = set()
         self.heeded = False
         self.packs: list[PackLabels] | None = None
+        self.side_by_side = 1
         self.send(wish)
 
     def send(self, message: msgspec.Struct) -> None:
@@ -258,7 +243,10 @@ class Workers:
         self._advance = advance
         self._selector = selectors.DefaultSelector()
         self._processes: list[_Process] = []
-        self._waiting: dict[int, deque[_Came]] = {}  # bound: `_AHEAD` files for each process, `_HELD_BYTES` of rows
+        self._waiting: dict[int, deque[_Came]] = {}  # bound: `_AHEAD` times what processes hear, `_HELD_BYTES` of rows
+        self._alone: deque[int] = deque()  # files that one of several was lost with; bound: what processes hear
+        self._following = 0  # the file that nobody was asked to hear yet
+        self._said: set[str] = set()  # what was warned of; bound: the files
         self.held_bytes = 0
         """Of rows that wait for their turn."""
         for _ in range(count):
@@ -287,7 +275,8 @@ class Workers:
 
     def heard(self, files: Sequence[FileAsked], *, mixed: bool = False) -> Iterator[_Came]:
         """What came of the files, in their order. mixed: rows come at once, whoever's turn it is."""
-        given = following = 0
+        given = 0
+        self._following = 0
         while given < len(files):
             while self._waiting.get(given):
                 one = self._next(given)
@@ -299,16 +288,28 @@ class Workers:
                 while isinstance(self._waiting[at][0] if self._waiting[at] else None, FileScores):
                     yield self._next(at)
             for process in self._processes:
-                ahead = given + _AHEAD * len(self._processes)
-                if process.packs is not None and process.asked is None and following < min(len(files), ahead):
-                    process.asked = following
-                    process.send(files[following])
-                    following += 1
+                if process.packs is not None and not process.left:
+                    self._ask(process, files, given)
             if given < len(files):
                 for process in self._processes:
-                    self._heed(process, self.held_bytes < _HELD_BYTES or process.asked in (given, None))
+                    room = self.held_bytes < _HELD_BYTES or not process.left
+                    self._heed(process, room or given in process.left)
                 for key, _ in self._selector.select():
                     self._take(key.data, files)
+
+    def _ask(self, process: _Process, files: Sequence[FileAsked], given: int) -> None:
+        """Have it hear what comes next: so much that all processes have work to the end."""
+        if self._alone:
+            some = [self._alone.popleft()]
+        else:
+            first, most = self._following, process.side_by_side
+            share = -(-(len(files) - first) // len(self._processes))
+            end = min(first + min(most, share), given + _AHEAD * most * len(self._processes))
+            some = list(range(first, end))
+            self._following = max(first, end)
+        if some:
+            process.asked, process.left = some, set(some)
+            process.send(FilesAsked([files[at] for at in some]))
 
     def _next(self, at: int) -> _Came:
         one = self._waiting[at].popleft()
@@ -335,34 +336,38 @@ class Workers:
             case Ready():
                 if answer.fault:
                     raise WorkerError(answer.fault, answer.exit_code)
-                process.packs = answer.packs
+                process.packs, process.side_by_side = answer.packs, answer.side_by_side
             case Advanced():
-                if process.asked is not None:
-                    self._advance(process.asked, answer.share)
+                self._advance(process.asked[answer.at], answer.share)
             case Warned():
-                self._tell(answer.said)
+                if answer.said not in self._said:  # a file that is heard again says it again
+                    self._said.add(answer.said)
+                    self._tell(answer.said)
             case RowPiece():
                 self.held_bytes += answer.piece.rows.nbytes
-                self._came(process, answer.piece)
+                self._came(process.asked[0], answer.piece)
             case Done():
                 result = answer.result or answer.failed
                 assert result is not None
-                self._came(process, result)
-                process.asked = None
+                self._came(process.asked[answer.at], result)
+                process.left.discard(process.asked[answer.at])
             case None:
                 self._lose(process, files)
 
-    def _came(self, process: _Process, one: _Came) -> None:
-        assert process.asked is not None
-        self._waiting.setdefault(process.asked, deque()).append(one)
+    def _came(self, at: int, one: _Came) -> None:
+        self._waiting.setdefault(at, deque()).append(one)
 
     def _lose(self, process: _Process, files: Sequence[FileAsked]) -> None:
         how = process.ended()
         self._heed(process, False)
         self._processes.remove(process)
         process.end()
-        if process.packs is None or process.asked is None:
+        if process.packs is None or not process.left:
             raise StreamclfError(f"a process that was to hear files {how}; try with --jobs 1")
-        path = spelt(files[process.asked].path)
-        self._came(process, Failed(path, f"{path} cannot be heard: the process that heard it {how}"))
+        if len(process.left) > 1:
+            self._alone += sorted(process.left)
+        else:
+            (at,) = process.left
+            path = spelt(files[at].path)
+            self._came(at, Failed(path, f"{path} cannot be heard: the process that heard it {how}"))
         self._begin()

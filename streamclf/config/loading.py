@@ -1,6 +1,7 @@
 """The layers of the configuration, merged and checked: files, environment, flags."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from streamclf.text import clean, nearest
 from streamclf.times import plain_keys
 from streamclf.toml import TomlFault, parse
 from streamclf.trust import read_trusted
+
+_IN_WORDS = {
+    "array": 'a list such as ["..."]', "str": "text in quotes", "object": "a table", "float": "a number",
+    "int": "a whole number", "bool": "true or false",
+}  # fmt: skip
+_LARGEST_TOLD = 1e9  # a longer number would hide the sentence
+_TYPES = re.compile(rf"\b({'|'.join(_IN_WORDS)})\b")
 
 
 def store_folder(config: Config) -> Path:
@@ -109,16 +117,44 @@ def _check(data: dict[str, Any], where: str) -> Config:
         problem, _, place = str(fault).partition(" - at `$.")
         key = place.rstrip("`") or "the file"
         said = sentences(struct_of(key.split("."))).get(key.rpartition(".")[2], "").rstrip(".")
-        meant = f" ({said})" if said else ""
-        raise ConfigError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}{meant}".replace("`", "")) from None
+        meant = f" ({said})".replace("`", "") if said else ""
+        raise ConfigError(f"{where}: {_in_full(data, key)}: {_in_words(problem)}{meant}") from None
+
+
+def _in_full(data: Mapping[str, Any], key: str) -> str:
+    """The place of a fault with its label, which msgspec does not name, and the number that stands there."""
+    if key.startswith("segmentation[...]"):
+        for label, decision in data["segmentation"].items():
+            try:
+                msgspec.convert(decision, DecisionConfig, strict=True)
+            except msgspec.ValidationError:
+                key = key.replace("[...]", f".{clean(label, 60)}", 1)
+                break
+    value: Any = data
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    told = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST_TOLD
+    return f"{key} = {value}" if told else key
+
+
+def _in_words(problem: str) -> str:
+    """What msgspec says, with the words of the configuration's documents for its types."""
+    if " matching regex " in problem:
+        return "is not written as it should be"
+    problem = problem.replace("`", "").replace(" | null", "")
+    return _TYPES.sub(lambda found: _IN_WORDS[found[0]], problem[0].lower() + problem[1:])
 
 
 def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, where: str) -> None:
     names = struct.__struct_fields__
     for key, value in data.items():
         if key not in names:
+            owners = [] if prefix else [name for name, own in SECTIONS.items() if key in own.__struct_fields__]
             meant = nearest(key, names)
-            hint = f"did you mean {prefix}{meant}?" if meant else f"known keys: {', '.join(names)}"
+            if len(owners) == 1:
+                hint = f"it belongs under [{owners[0]}]"
+            else:
+                hint = f"did you mean {prefix}{meant}?" if meant else f"known keys: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{clean(key, 60)}; {hint}")
         if key in SECTIONS and isinstance(value, Mapping):
             _known(value, SECTIONS[key], f"{key}.", where)

@@ -267,7 +267,7 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     site: str = ""
     """What this daemon is called there: letters, digits, _ and -; no two daemons share one."""
     events: bool = True
-    """Whether gateways may ask for the events that are kept here."""
+    """Whether gateways may ask for what is kept here, but for its sound."""
     clips: bool = False
     """Whether they may ask for clips: whoever may use that NATS may then hear them."""
     sites: tuple[str, ...] = ()

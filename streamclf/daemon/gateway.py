@@ -1,8 +1,8 @@
 """A gateway, from top to bottom: it follows daemons on NATS, and serves the same websocket and page to many more.
 
 Of one site it repeats the daemon as it is (serve/fanout/relay.py). Of many it is one daemon with the streams of all
-(serve/fanout/fleet.py), and lets in some who see only some of the sites. It keeps nothing. Events and clips are asked
-of the daemons that keep them; what else a client asks of a daemon, marks, lessons, sound, is refused in words.
+(serve/fanout/fleet.py), and lets in some who see only some of the sites. It keeps nothing. What is kept is asked of the
+daemons that keep it; what would change something there, marks, lessons, thresholds, and sound are refused in words.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from streamclf.config import Config
 from streamclf.daemon.followed import Followed
@@ -24,12 +24,12 @@ from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, NatsPlace
-from streamclf.serve.fanout.fleet import Fleet, FleetRelay
+from streamclf.serve.fanout.fleet import Fleet, FleetRelay, SitesSeen
 from streamclf.serve.fanout.follower import Follower, OneSite
-from streamclf.serve.fanout.kept import KeptBySites, kept_by_one
+from streamclf.serve.fanout.kept import PLACES, KeptByOne, KeptBySites
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.http.access import ServerSettings, check_bind
-from streamclf.serve.http.feed import PATH as FEED
+from streamclf.serve.http.feed import KEEP_ALIVE_S, Feed, FeedPage
 from streamclf.serve.http.pages import Face
 from streamclf.serve.http.route import NotKeptError, Query, Route
 from streamclf.serve.http.server import Server
@@ -59,21 +59,32 @@ async def _start(life: Life, *, followed: Followed, place: NatsPlace, settings: 
     counter = _Counter(life, settings)
     if followed.one:
         one = OneSite(place.site, counter.serve)
-        follower = Follower(place, one)
+        follower = Follower(place, one, counter.committed)
         asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
-        counter.kept = lambda relay: kept_by_one(asking, place)
+        counter.kept = lambda relay: KeptByOne(asking, place)
         counter.found = [follower.found, one.found]
     else:
         fleet = Fleet({"": followed.all, **followed.scopes}, counter.serve_all, counter.greet_anew)
-        follower = Follower(place, fleet)
+        follower = Follower(place, fleet, counter.committed)
         asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
         counter.kept = partial(_kept, asking, partial(NatsPlace, followed.url))
         counter.found = [follower.found]
+        counter.found_of = fleet.found
         counter.named = followed.named
     await life.start(counter)
     what = "all sites" if EVERY_SITE in followed.sites else ", ".join(followed.sites)
     log.info("following %s on %s", what, place.name)
     await life.start(Background("the follower", follower.run, life.failed))
+
+
+class Kept(Protocol):
+    """What a gateway tells of what its daemons keep."""
+
+    def routes(self) -> Mapping[str, Route]:
+        """By address."""
+
+    def live(self, after: str | None) -> FeedPage:
+        """What was kept after this place, None for now."""
 
 
 class _Counter:
@@ -87,8 +98,11 @@ class _Counter:
         """What finds what is wrong with NATS, and the site."""
         self.named: tuple[str, ...] = ()
         """Sites that there should be."""
-        self.kept: Callable[[Relay], Mapping[str, Route]] = lambda relay: {}
-        """Of a relay: addresses that read what its daemons keep."""
+        self.found_of: Callable[[SitesSeen], Iterator[DaemonProblem]] | None = None
+        """Of many sites: what is wrong with some of them."""
+        self.kept: Callable[[Relay], Kept]
+        """Of a relay: what its daemons keep."""
+        self._feeds: list[tuple[Relay, Feed]] = []
         self._life = life
         self._settings = settings
         self._server: Server | None = None
@@ -119,18 +133,25 @@ class _Counter:
         if self._server is not None:
             self._server.greet_anew("a daemon has started anew")
 
+    def committed(self, site: str) -> None:
+        """That site keeps what it did not before; "": any may."""
+        for relay, feed in self._feeds:
+            if not site or not isinstance(relay, FleetRelay) or relay.scope.has(site):
+                feed.committed()
+
     async def _serve(self, relay: Relay, scoped: Mapping[str, FleetRelay]) -> None:
         await self.stop(_EXCHANGE_S)
-        health = self._health(relay)
-        healths = {scope: self._health(other) for scope, other in scoped.items()}
-        faces = {
-            scope: Face(scoped[scope], one.problems, self._routes(one, scoped[scope])) for scope, one in healths.items()
-        }
+        self._feeds = []
+        own, health = self._face(relay)
+        found = {scope: self._face(other) for scope, other in scoped.items()}
+        faces = {scope: face for scope, (face, _) in found.items()}
+        healths = [each for _, each in found.values()]
         self._server = Server(
             relay,
             self._settings,
-            routes={**self._routes(health, relay), "/metrics": Route(Role.ADMIN, health.gauges.answer)},
+            routes={**own.routes, "/metrics": Route(Role.ADMIN, health.gauges.answer)},
             problems=health.problems,
+            feed=own.feed,
             orders={
                 wire.Mark: Order("bad-mark", "marking events", _refuse),
                 wire.Adjust: Order("bad-adjust", "adjusting thresholds", _refuse),
@@ -143,15 +164,23 @@ class _Counter:
         await self._server.start()
         self._settings = replace(self._settings, port=self._server.port)
         relays = [relay, *scoped.values()]
-        self._watch = asyncio.create_task(_watch(relays, [health, *healths.values()]), name="health")
+        self._watch = asyncio.create_task(_watch(relays, [health, *healths], self.committed), name="health")
         log.info("listening on %s", self._server.address)
 
-    def _routes(self, health: Health, relay: Relay) -> dict[str, Route]:
-        return {
-            **self.kept(relay),
+    def _face(self, relay: Relay) -> tuple[Face, Health]:
+        """What those see who see `relay`."""
+        health, kept = self._health(relay), self.kept(relay)
+        if isinstance(relay, FleetRelay):
+            feed = Feed(kept.live, relay.instance, place=PLACES)
+        else:
+            feed = Feed(kept.live, relay.instance)
+        self._feeds.append((relay, feed))
+        routes = {
+            **kept.routes(),
             "/v1/status": Route(Role.LABELS, health.answer, in_thread=True),
-            FEED: Route(Role.LABELS, _no_feed),
+            "/v1/thresholds": Route(Role.ADMIN, _no_thresholds),
         }
+        return Face(relay, health.problems, routes, feed), health
 
     def _health(self, relay: Relay) -> Health:
         parts = PartProblems(writer=None, alerts=None, selftest=None)
@@ -160,6 +189,8 @@ class _Counter:
         problems = DaemonProblems(relay, parts)
         if isinstance(relay, FleetRelay):
             parts.also(partial(_absent, self.named, relay))
+            if self.found_of is not None:
+                parts.also(partial(self.found_of, relay.scope))
             problems = FleetProblems(relay, parts)
         needs_token = self._settings.token is not None
         return Health(relay, [], Config(), Hearing(relay, []), problems, needs_token=needs_token)
@@ -178,11 +209,15 @@ class FleetProblems(DaemonProblems):
         return found
 
 
-async def _watch(relays: list[Relay], healths: list[Health]) -> None:
-    """For ever."""
+async def _watch(relays: list[Relay], healths: list[Health], look: Callable[[str], object]) -> None:
+    """For ever. look: at what is kept, now and then, also where nothing was said of it."""
     watches = [asyncio.create_task(health.watch()) for health in healths]
+    looked_s = time.monotonic()
     try:
         while True:
+            if time.monotonic() - looked_s >= KEEP_ALIVE_S:
+                looked_s = time.monotonic()
+                look("")
             for relay in relays:
                 if isinstance(relay, FleetRelay):
                     relay.note(time.monotonic())
@@ -199,12 +234,13 @@ def _absent(named: tuple[str, ...], relay: FleetRelay) -> Iterator[DaemonProblem
             yield DaemonProblem(what, [], 0, f'see that its daemon runs with site = "{site}" in [nats]', "degraded")
 
 
-def _kept(asking: Asking, place: Callable[[str], NatsPlace], relay: Relay) -> Mapping[str, Route]:
-    return KeptBySites(asking, place, relay).routes() if isinstance(relay, FleetRelay) else {}
+def _kept(asking: Asking, place: Callable[[str], NatsPlace], relay: Relay) -> Kept:
+    assert isinstance(relay, FleetRelay)
+    return KeptBySites(asking, place, relay)
 
 
-def _no_feed(query: Query) -> NoReturn:
-    raise NotKeptError("a gateway has no feed; follow its websocket, or ask its /v1/events with after")
+def _no_thresholds(query: Query) -> NoReturn:
+    raise NotKeptError("thresholds are tried and changed at the daemon that decides by them; ask it")
 
 
 def _refuse(subscriber: Subscriber, wish: object) -> NoReturn:

@@ -32,7 +32,7 @@ from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
 from streamclf.serve.http.archive import stored_routes
-from streamclf.serve.http.feed import Feed
+from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.loudness import LoudnessPage
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
@@ -99,6 +99,12 @@ class Archive:
     feed: Feed
     central: Central | None
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for what is kept, or for the alerts that follow from it."""
+        file = self.alerts.rules.file
+        return bool(self.feed.followers or file.rules or file.sinks)
+
 
 def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
     """The hub of all streams. Spectrum columns and sound are made while somebody wants them, or columns always."""
@@ -106,6 +112,11 @@ def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
     always = config.server.picture == "always" and ears.sources.live
     if always:
         engine.draw(True)
+
+    def subscribed() -> None:
+        ears.calls.hurry.set()  # rows are awaited from now on
+        on_subscribe()
+
     infos = [one.info for one in ears.sources.streams]
     if ears.ground.selftest is not None:
         infos.append(ears.ground.selftest.info)
@@ -114,7 +125,7 @@ def make_hub(ears: Ears, *, on_subscribe: Callable[[], object]) -> Hub:
         packs=_pack_infos(config, engine),
         replay_seconds=config.server.replay_seconds,
         lossless=not ears.sources.live,
-        on_subscribe=on_subscribe,
+        on_subscribe=subscribed,
         on_picture=lambda wanted: None if always else call(partial(_draw, engine, wanted)),
         on_sound=lambda stream, wanted: call(partial(_tap, engine, stream, wanted)),
     )
@@ -127,7 +138,7 @@ def make_archive(
     rules, config, engine = ears.ground.rules, ears.config, ears.engine
     if store is None or rules is None:
         return None
-    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(store.folder, hub.instance)
+    inbox, painter, feed = make_inbox(config), Painter(hub), Feed(partial(stored_page, store.folder), hub.instance)
     stored = [one for one in ears.sources.streams if one.stored]
     told = {name: labels for name, labels in decided_labels(engine).items() if name not in ears.sources.unstored}
     likely = ears.ground.seasons.likely
@@ -214,13 +225,13 @@ def make_publisher(
     from streamclf.serve.fanout.claims import Claims
     from streamclf.serve.fanout.publisher import Publisher
 
-    url = read_url(config.nats.url, config.nats.url_file)
-    place = NatsPlace(url, config.nats.site)
+    place = NatsPlace(read_url(config.nats.url, config.nats.url_file), config.nats.site)
     paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))
     routes = {path: server.routes[path] for path in paths}
     answering, claims = Answering(place, routes), Claims(place)
     if archive is not None:
         archive.alerts.claim_by(claims.claim)
+        archive.feed.on_committed = answering.kept
 
     async def connected(client: "Client") -> None:
         claims.connected(client)
@@ -331,6 +342,7 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
         on_fault=life.failed,
         on_hop=hub.runs_every,
         on_back=hub.runs_on,
+        awaited=lambda: hub.awaited or (archive is not None and archive.awaited),
     )
 
 

@@ -23,21 +23,26 @@ class StreamEnd:
 
 
 class EngineCalls:
-    """`call`, `end` and `wake` are for any thread, the rest is for the model's."""
+    """`call`, `end` and both bells are for any thread, the rest is for the model's."""
 
     def __init__(self) -> None:
         self.wake = Wake()
         """What the model thread waits on: rung by a source with every block."""
+        self.hurry = Wake()
+        """What it waits on between two ticks while nobody waits for rows: rung where something is asked of it."""
         self._asked: queue.SimpleQueue[Call | StreamEnd] = queue.SimpleQueue()  # bounded by its callers
 
     def call(self, function: Call) -> None:
         """Run `function` between two ticks; its outputs are delivered."""
-        self._asked.put(function)
-        self.wake.set()
+        self._ask(function)
 
     def end(self, stream: str, told: Sequence[Output], done: Callable[[], object] = lambda: None) -> None:
         """See `StreamEnd`."""
-        self._asked.put(StreamEnd(stream, told, done))
+        self._ask(StreamEnd(stream, told, done))
+
+    def _ask(self, asked: Call | StreamEnd) -> None:
+        self._asked.put(asked)
+        self.hurry.set()
         self.wake.set()
 
     @property

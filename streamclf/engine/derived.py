@@ -85,8 +85,8 @@ class DerivedTrack(ABC):
     def relabel(self, labels: Sequence[Label], decisions: Sequence[Decision]) -> list[Output]:
         """Other labels from the next row on, one for each column; what is open is closed."""
         events: list[Output] = list(self.segmenter.finish(Ending.CHANGED))
-        begins = self.segmenter.begins
-        self.segmenter = Segmenter(self.stream, self.manifest.name, labels, decisions, begins=begins)
+        begins, ends = self.segmenter.begins, self.segmenter.ends
+        self.segmenter = Segmenter(self.stream, self.manifest.name, labels, decisions, begins=begins, ends=ends)
         return events
 
 

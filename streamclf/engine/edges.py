@@ -1,13 +1,16 @@
-"""Where a sound begins that a model has named, heard in the sound itself.
+"""Where a sound begins and ends that a model has named, heard in the sound itself.
 
 Theory of operation. A model needs a while to know what it hears, and a soft or an odd beginning it may not know at all.
 So once it has named a sound, the log-mel spectra that it hears anyway are looked at, backwards from where the event
 would begin: as long as there is something that was not there before, not an octave below the sound, it is that sound,
 short pauses within it included. Nothing is computed while nothing begins. It rests on frames up to the one that began
 the event alone, so it is the same however blocks were cut.
+
+A window still has a sound in it when that is over. Once an event has ended, the frames behind it are what the place
+sounds like without the sound, and the last frame that stands out of them is its own last one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,6 +36,9 @@ _NEARLY_ALL = 0.95
 _OWN_DB, _OWN = 8.0, 0.8  # a band is the sound's own where a fifth of its frames are so far over that
 _BANDS = 3  # that stand out at once; one alone may be chance
 _LOWEST_HZ = 250.0  # wind and hum are below
+_LATE = frames_of_ms(4000)  # by how much at most an event ends behind its sound
+_FADED = 0.5  # of how far it stood out, in dB: below it is over
+_TOP = 2  # bands that stand out most: a tone has no more
 
 
 def looks_back(pack: Pack, at: int) -> int:
@@ -44,10 +50,10 @@ def looks_back(pack: Pack, at: int) -> int:
     return max(manifest.window, span_ms * manifest.rate // 1000)
 
 
-def begins_of(pack: Pack, strands: Sequence[Strand]) -> Callable[[int, int, int], int] | None:
-    """See `SoundEdges.begins`; None where no spectra are heard of it. strands: of the pack's graphs."""
+def edges_of(pack: Pack, strands: Sequence[Strand]) -> "SoundEdges | None":
+    """None where no spectra are heard of it. strands: of the pack's graphs."""
     at = _graph_of(pack)
-    return None if at is None else SoundEdges(strands[at]).begins
+    return None if at is None else SoundEdges(strands[at])
 
 
 def _graph_of(pack: Pack) -> int | None:
@@ -101,6 +107,21 @@ class SoundEdges:
             if stands[at - first]:
                 begin = at
         return begin
+
+    def ends(self, onset: int, end: int, decided: int) -> int:
+        """One past the last frame of the sound of an event from frame `onset` to `end`, which was told once frame
+        `decided - 1` was heard; `end` where nothing says that it is over sooner."""
+        first = max(onset, end - _LATE, self._held)
+        levels = self._levels(first, decided)
+        sounding, behind = levels[: max(0, end - first)], levels[max(0, end - first) :]
+        if not len(sounding) or not len(behind):
+            return end
+        over = np.sort(sounding - np.quantile(behind, _NEARLY_ALL, axis=0), axis=1)[:, -_TOP:].mean(axis=1)
+        loud = float(np.quantile(over, _NEARLY_ALL))
+        if loud < _OWN_DB:  # it lasts as long as can be heard, or something else goes on
+            return end
+        stands = np.flatnonzero(over > max(_OVER_DB, _FADED * loud))
+        return first + int(stands[-1]) + 1 if len(stands) else end
 
     @property
     def _held(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack
-from streamclf.engine.edges import begins_of, looks_back
+from streamclf.engine.edges import edges_of, looks_back
 from streamclf.engine.reading import pull_together
 from streamclf.engine.scope import draw_columns
 from streamclf.engine.segment import Decision, Ending, Segmenter, decide
@@ -80,7 +80,8 @@ class Engine:
             ]
             decisions = self.decisions(runner.pack.labels, manifest)
             known = None if runner.pack.fusion is None else runner.pack.fusion.known
-            begins = begins_of(runner.pack, strands)
+            edges = edges_of(runner.pack, strands)
+            begins = None if edges is None else edges.begins
             track = Track(
                 runner.pack,
                 strands,

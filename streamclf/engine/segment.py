@@ -34,6 +34,8 @@ from streamclf.engine.smooth import Smoother
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
 
+_TRUE = b"\x01"  # in the bytes of an array, where looking for it takes a tenth of asking numpy
+
 
 class Ending(StrEnum):
     """Why an event ended."""
@@ -104,6 +106,7 @@ class Segmenter:
     labels and decisions: one for each class, in the order of the rows' columns.
     known: columns whose onsets are moved back by what another model says.
     begins: (onset, frame that reached `enter`, earliest) -> onset by the sound itself, asked where labels lag.
+    ends: (onset, end, decided) -> end by the sound itself, asked there as well.
     update_every: frames between two `update` messages of an event that lasts.
     """
 
@@ -113,6 +116,7 @@ class Segmenter:
     decisions: Sequence[Decision]
     known: npt.NDArray[np.intp] | None = None
     begins: Callable[[int, int, int], int] | None = None
+    ends: Callable[[int, int, int], int] | None = None
     update_every: int = 50
     _enter: F32 = field(init=False)
     _leave: F32 = field(init=False)
@@ -175,6 +179,15 @@ class Segmenter:
         for smoother in self._smoothers if len(rows) else ():
             rows = np.stack([smoother.push(row) for row in rows])
         reached, past = rows >= self._enter, self._past
+        if len(rows) == 1 and not self._open and _TRUE not in reached.tobytes():
+            # live it is nearly always one row, in which nothing begins
+            if len(past):
+                lasts = rows[0] >= self._leave
+                if margins is not None:
+                    lasts[self.known] = margins[0] >= 0
+                past[first_frame % len(past)] = lasts
+            self._next = first_frame + 1
+            return events
         lasts = rows >= self._leave if len(past) else reached[:0]
         if margins is not None and len(past):
             lasts[:, self.known] = margins >= 0
@@ -290,13 +303,16 @@ class Segmenter:
         return begins(onset, frame, max(self._begun, frame - max(decision.reach_back, decision.lag), closed))
 
     def _ended(self, column: int, state: _Open, decided: int) -> int:
-        """One past the last frame of an event: with a lag that which the model that says when heard last."""
+        """One past the last frame of an event: with a lag that which the model that says when heard last, or the last
+        one of the sound itself."""
         end, decision = state.last_active + 1, self.decisions[column]
         if decision.lag and column in self._says_when:
             held = max(state.onset, end - decision.lag, decided - len(self._past))
             for at in range(end - 1, held - 1, -1):
                 if self._past[at % len(self._past), column]:
                     return at + 1
+        if decision.lag and self.ends is not None:
+            return self.ends(state.onset, end, decided)
         return end
 
     def _rise(self, column: int, state: _Open, decision: Decision, frame: int, p: float) -> Event | None:

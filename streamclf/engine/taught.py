@@ -19,7 +19,7 @@ import numpy.typing as npt
 from streamclf.clock import FRAME_MS, FRAMES_PER_SECOND
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.derived import Derived, DerivedTrack, derived_manifest, derived_pack
-from streamclf.engine.edges import begins_of
+from streamclf.engine.edges import edges_of
 from streamclf.engine.embed import Host, frame_of
 from streamclf.engine.engine import Engine
 from streamclf.engine.heads import Heads
@@ -90,7 +90,9 @@ class TaughtPack(Derived):
         for track in tracks:
             if track.manifest.name == self.host.name:
                 strand = track.strands[self.host.at]
-                segmenter.begins = begins_of(self._runner(self._engine).pack, track.strands)
+                edges = edges_of(self._runner(self._engine).pack, track.strands)
+                if edges is not None:
+                    segmenter.begins, segmenter.ends = edges.begins, edges.ends
                 own = self._tracks[strand] = TaughtTrack(self.pack, segmenter, stream, strand)
                 return own
         return None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from streamclf.features.mel import mel_bank
+from streamclf.features.power import Spectra
 from streamclf.features.spec import LevelControl, LogMel
 from streamclf.features.taper import periodic_taper
 from streamclf.types import F32, F64
@@ -64,18 +65,14 @@ def _parts(bank: F64) -> Iterator[tuple[slice, slice, F64]]:
 
 
 class LogMelSpectrum:
-    """Frames to log-mel rows. Immutable: one serves every stream.
-
-    Computed in float64: numpy's FFT is as fast in it, and rows then do not depend on how many are computed at once.
-    """
+    """Frames to log-mel rows. One serves every stream; rows do not depend on how many are computed at once."""
 
     def __init__(self, features: LogMel, rate: int) -> None:
         self.bands = features.bands
-        self._fft_size = features.fft_size
-        self._power = features.spectrum == "power"
         self._log_offset = features.log_offset
         self._log_floor = features.log_floor
-        self._window = periodic_taper(features.window, features.frame_length)
+        window = periodic_taper(features.window, features.frame_length)
+        self._spectra = Spectra(window, features.fft_size, power=features.spectrum == "power")
         self._bank = mel_bank(
             bands=features.bands,
             low_hz=features.low_hz,
@@ -96,9 +93,9 @@ class LogMelSpectrum:
 
     def mel(self, frames: F32) -> F64:
         """frames: (n, frame_length) float32 -> (n, bands), what the triangles sum up."""
-        # The FFT puts its zeros behind the frame; where they stand alters phases alone.
-        spectrum = np.fft.rfft(frames * self._window, self._fft_size)
-        values = spectrum.real**2 + spectrum.imag**2 if self._power else np.abs(spectrum)
+        return self._spectra(frames, self._banded)
+
+    def _banded(self, values: F64) -> F64:
         if len(values) < _MANY:
             return np.asarray(values @ self._bank)
         rows = np.empty((len(values), self.bands))

@@ -8,7 +8,8 @@ import numpy as np
 
 from streamclf.clock import hop_of
 from streamclf.features.mel import mel_bank
-from streamclf.types import F32, U8
+from streamclf.features.power import TOGETHER, Spectra
+from streamclf.types import F32, F64, U8
 
 BANDS = 96
 LOW_HZ = 50.0
@@ -16,7 +17,6 @@ HIGH_HZ = 12_000.0  # bird song goes up to 8 or 10 kHz
 FLOOR_DB = -127.5
 STEP_DB = 0.5
 _POWER_FLOOR = 10.0 ** (FLOOR_DB / 10.0)
-_MOST = 64  # columns of one FFT, so that its numbers stay in a cache
 
 
 def decibels(values: U8) -> F32:
@@ -24,14 +24,14 @@ def decibels(values: U8) -> F32:
     return np.asarray(FLOOR_DB + STEP_DB * values.astype(np.float32), dtype=np.float32)
 
 
-def steps(power: F32) -> U8:
+def steps(power: F32 | F64) -> U8:
     """Power relative to full scale, any shape -> half decibels above FLOOR_DB."""
     level = 10.0 * np.log10(np.maximum(power, _POWER_FLOOR))
     return np.asarray(np.clip(np.rint((level - FLOOR_DB) / STEP_DB), 0, 255), dtype=np.uint8)
 
 
 class SpectrumBands:
-    """Frames of sound to columns. Immutable: one serves every stream of its rate.
+    """Frames of sound to columns. One serves every stream of its rate.
 
     high_hz: the upper end of the highest band.
     """
@@ -39,14 +39,14 @@ class SpectrumBands:
     def __init__(self, rate: int) -> None:
         self._hop = hop_of(rate)
         self.high_hz = min(HIGH_HZ, rate / 2)
-        self._window = np.hanning(2 * self._hop + 1)[:-1]
+        window = np.hanning(2 * self._hop + 1)[:-1]
         fft_size = 1 << (2 * self._hop - 1).bit_length()
         bank = mel_bank(
             bands=BANDS, low_hz=LOW_HZ, high_hz=self.high_hz, fft_size=fft_size, rate=rate, scale="htk", slopes="hz"
         )
         # a sine of full scale has a peak of sum(window) / 2 in its bin, which is to read 0 dB
-        self._bank = bank * (2.0 / self._window.sum()) ** 2
-        self._fft_size = fft_size
+        self._bank = bank * (2.0 / window.sum()) ** 2
+        self._spectra = Spectra(window, fft_size, power=True)
 
     def columns(self, sounds: Sequence[F32]) -> list[U8]:
         """sounds: of each stream (1 + n, hop) float32, consecutive. Returns of each the columns of the last n frames,
@@ -68,10 +68,9 @@ class SpectrumBands:
         return np.ndarray((len(sound) - 1, 2 * self._hop), np.float32, sound, strides=(self._hop * 4, 4))
 
     def _columns(self, pairs: F32) -> U8:
-        if len(pairs) > _MOST:
-            return np.concatenate([self._columns(pairs[at : at + _MOST]) for at in range(0, len(pairs), _MOST)])
-        spectrum = np.fft.rfft(pairs * self._window, self._fft_size)
-        return steps((spectrum.real**2 + spectrum.imag**2) @ self._bank)
+        if len(pairs) > TOGETHER:
+            return np.concatenate([self._columns(pairs[at : at + TOGETHER]) for at in range(0, len(pairs), TOGETHER)])
+        return steps(self._spectra(pairs, lambda power: np.asarray(power @ self._bank)))
 
 
 # bound: rates of streams in use at once

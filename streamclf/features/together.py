@@ -9,9 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from streamclf.features.frontend import Frontend, SpectralFrontend, Transform
-
-# frames of one FFT, so that its numbers stay in a cache
-_MOST = 64
+from streamclf.features.power import TOGETHER
 
 
 def compute_together(frontends: Iterable[Frontend]) -> None:
@@ -26,7 +24,7 @@ def compute_together(frontends: Iterable[Frontend]) -> None:
             continue
         parts = [frontend.waiting() for frontend in group]
         frames = np.concatenate(parts)
-        made = [transform(frames[at : at + _MOST]) for at in range(0, len(frames), _MOST)]
+        made = [transform(frames[at : at + TOGETHER]) for at in range(0, len(frames), TOGETHER)]
         rows = made[0] if len(made) == 1 else np.concatenate(made)
         at = 0
         for frontend, part in zip(group, parts, strict=True):

@@ -18,12 +18,6 @@ import msgspec
 from msgspec import Meta, inspect
 
 from streamclf.errors import ServeError
-from streamclf.protocol.asked import Adjust as Adjust
-from streamclf.protocol.asked import Forget as Forget
-from streamclf.protocol.asked import Mark as Mark
-from streamclf.protocol.asked import Push as Push
-from streamclf.protocol.asked import Subscribe as Subscribe
-from streamclf.protocol.asked import Teach as Teach
 from streamclf.protocol.base import DECIMALS as DECIMALS
 from streamclf.protocol.base import PROTOCOL as PROTOCOL
 from streamclf.protocol.base import ROWS_PER_BATCH as ROWS_PER_BATCH
@@ -41,6 +35,12 @@ from streamclf.protocol.base import Verdict as Verdict
 from streamclf.protocol.entries import LabelEntry as LabelEntry
 from streamclf.protocol.entries import PackEntry as PackEntry
 from streamclf.protocol.entries import StreamEntry as StreamEntry
+from streamclf.protocol.inbound import Adjust as Adjust
+from streamclf.protocol.inbound import Forget as Forget
+from streamclf.protocol.inbound import Mark as Mark
+from streamclf.protocol.inbound import Push as Push
+from streamclf.protocol.inbound import Subscribe as Subscribe
+from streamclf.protocol.inbound import Teach as Teach
 from streamclf.types import F32
 
 

@@ -15,6 +15,8 @@ class Channels:
     def __init__(self, streams: Sequence[str], packs: Mapping[str, PackInfo]) -> None:
         self.by_frame = False
         """Whether somebody gets each row by itself. Any thread may read it, as the next one."""
+        self.anybody = False
+        """Whether somebody sits anywhere. Any thread may read it."""
         self.congested = False
         """Whether a producer that can wait should. A plain attribute: any thread may read it."""
         self._streams = list(streams)
@@ -73,6 +75,7 @@ class Channels:
         self._count()
 
     def _count(self) -> None:
+        self.anybody = bool(self._channels)
         self.by_frame = any(spec.tier == "frame" for spec in self._channels)
 
     def press(self, recipient: Recipient, full: bool) -> None:

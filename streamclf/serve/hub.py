@@ -3,8 +3,8 @@
 Rows, events, gaps and statuses come in through `publish`, in order; levels are not for subscribers and passed over.
 Each gets the next sequence number. Subscribers with the same wish share a channel (channels.py), where a message is
 encoded once and delivered as the same bytes to all. A subscriber that cannot take it keeps it in its own mailbox
-(mailbox.py); one that has fallen behind, or comes back with `since`, reads from the replay ring (ring.py) until it has
-caught up. All of it runs on the thread of the event loop.
+(mailbox.py); one that has fallen behind, or comes back with `since`, reads from the replay ring (catchup.py) until it
+has caught up. All of it runs on the thread of the event loop.
 """
 
 import secrets
@@ -16,12 +16,12 @@ from streamclf import __version__, metrics
 from streamclf.clock import NS_PER_FRAME
 from streamclf.engine.segment import Ending
 from streamclf.protocol import wire
+from streamclf.serve.catchup import ReplayRing, vital
 from streamclf.serve.channels import Channels
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.ondemand import OnDemand
 from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
-from streamclf.serve.ring import ReplayRing, vital
 from streamclf.serve.subscription import Channel, Recipient
 from streamclf.types import (
     Event,
@@ -140,6 +140,11 @@ class Hub:
     def congested(self) -> bool:
         """Whether a producer that can wait should. Any thread may ask."""
         return self._channels.congested
+
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody is told what is published here. Any thread may ask."""
+        return self._channels.anybody or self.on_numbered is not None
 
     def presses(self, outputs: Sequence[Output]) -> bool:
         """Whether anybody would be told of these at once; rows in the midst of a group wait for its end. Any thread."""

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_FRAME, NS_PER_SECOND
+from streamclf.store.codes import edges_of, encode, keep_top, values_of
 from streamclf.store.filenames import make_below, safe_name
 from streamclf.store.loudness import codes_of_rms, decibels_of_codes
 from streamclf.store.packfacts import PackFacts
-from streamclf.store.quantise import edges_of, encode, keep_top, values_of
 from streamclf.store.scorefile import SUFFIX, Header, ScoreFile, Stretch, block_record, header_record
 from streamclf.types import F32, FrameScores, Label, Levels, OtherLabels, Output
 

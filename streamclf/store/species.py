@@ -14,8 +14,11 @@ _DAY_S = 86_400
 _MOST_BEST = 12
 
 
-class HeardLabel(msgspec.Struct, frozen=True):
-    """A label of a pack. days: local days on which it was heard. first_ns, last_ns: onsets, UTC in ns since 1970."""
+class HeardLabel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A label of a pack. days: local days on which it was heard. first_ns, last_ns: onsets, UTC in ns since 1970.
+
+    dates: those days, counted from 1970, where that was asked for.
+    """
 
     label: str
     pack: str
@@ -26,6 +29,7 @@ class HeardLabel(msgspec.Struct, frozen=True):
     last_ns: int
     best: float
     seconds: float
+    dates: list[int] = []
 
 
 class HeardDay(msgspec.Struct, frozen=True):
@@ -53,16 +57,22 @@ def heard_labels(
     labels: Sequence[str] = (),
     streams: Sequence[str] = (),
     since_ns: int | None = None,
+    dates: bool = False,
 ) -> list[HeardLabel]:
-    """Of real events, who came last first. labels, streams: as `query` has it. minutes_east: of the zone of days."""
+    """Of real events, who came last first. labels, streams: as `query` has it. minutes_east: of the zone of days.
+
+    dates: whether to say which days, too.
+    """
     where, values = conditions(since_ns=since_ns, labels=labels, streams=streams)
+    day = (NS_PER_SECOND, minutes_east * 60, _DAY_S)
+    which = "GROUP_CONCAT(DISTINCT (onset_ns / ? + ?) / ?)" if dates else "''"
     rows = connection.execute(
         "SELECT label, pack, MAX(grp), COUNT(*), COUNT(DISTINCT (onset_ns / ? + ?) / ?), MIN(onset_ns), MAX(onset_ns), "
-        "MAX(peak), SUM((COALESCE(offset_ns, decided_ns) - onset_ns) / 1000000) / 1000.0 FROM events "
+        f"MAX(peak), SUM((COALESCE(offset_ns, decided_ns) - onset_ns) / 1000000) / 1000.0, {which} FROM events "
         f"WHERE {where} GROUP BY label, pack ORDER BY MIN(onset_ns) DESC, label, pack",
-        (NS_PER_SECOND, minutes_east * 60, _DAY_S, *values),
+        (*day, *(day if dates else ()), *values),
     )
-    return [HeardLabel(*row) for row in rows]
+    return [HeardLabel(*(*row[:-1], sorted(map(int, filter(None, row[-1].split(",")))))) for row in rows]
 
 
 def species_page(
@@ -73,8 +83,9 @@ def species_page(
     streams: Sequence[str] = (),
     best: int = 5,
     since_ns: int | None = None,
+    dates: bool = False,
 ) -> SpeciesPage:
-    """Of one label id; empty where it was never heard. best: how many of its events, at most 12."""
+    """Of one label id; empty where it was never heard. best: how many of its events, at most 12. dates: as above."""
     where, values = conditions(since_ns=since_ns, labels=[label], streams=streams)
     local = (NS_PER_SECOND, minutes_east * 60)
     hours = [0] * HOURS
@@ -101,7 +112,9 @@ def species_page(
         at = query(connection, since_ns=onset_ns, until_ns=onset_ns + 1, labels=[label])
         found += [event for event in at if event.id == event_id]
     return SpeciesPage(
-        heard_labels(connection, minutes_east=minutes_east, labels=[label], streams=streams, since_ns=since_ns),
+        heard_labels(
+            connection, minutes_east=minutes_east, labels=[label], streams=streams, since_ns=since_ns, dates=dates
+        ),
         hours,
         [HeardDay(day, count) for day, count in days],
         dict(by_stream.fetchall()),

@@ -6,10 +6,9 @@ closed at once, the updates of events that last together with the next of these 
 does not take it, everything waits in memory and is tried again, health says so, and room is made; nobody else is held
 up.
 
-Twice a second, and after each transaction, it looks whether what is open is still what the folder has, as told in
-store/database.py. Where it is not, nothing counts as written; the store is opened again as soon as it can be. Another
-database than before gets what the writer knows and it does not: what waits, the events that last, the alerts that are
-still to be sent, and all that the rules remember.
+Where the store is not what it was, nothing counts as written, and it is opened again (recovery.py). Another database
+than before gets what the writer knows and it does not: what waits, the events that last, the alerts that are still to
+be sent, and all that the rules remember.
 
 The rules judge every stage of every event, in order, before it is committed. What they say (alerts for the outbox, what
 they remember, why not) is part of the same transaction, and holds only once that is on the disk; else the same events
@@ -40,16 +39,13 @@ from streamclf.store.minutes import MinutesWaiting
 from streamclf.writer.backlog import MAX_BACKLOG, Backlog
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
+from streamclf.writer.recovery import Recovery
 
 log = logging.getLogger("streamclf.store")
 
 _ROUND_S = 0.5
 _UPDATES_S = 5.0
-_RETRY_S = 1.0
 _HANGS_S = 5.0  # of one round; the lock of a database is waited for as long
-_STUCK = 3  # refusals of an open database, one after the other, after which it is opened anew
-_NOTICE_S = 60.0  # health says for so long that a database was set aside or is another one
-_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # to open it anew would not help
 
 
 class Writer:
@@ -89,24 +85,21 @@ class Writer:
         if missed is not None:
             self._gaps.not_running(clocks, *missed)
         self._noted_s = -math.inf
-        self._problem = ""
-        self._notice = (store.notice, time.monotonic() + _NOTICE_S)
-        self._refusal: sqlite3.Error | StoreError | None = None  # of the last transaction that was tried
-        self._refusals = 0
+        self._recovery = Recovery(
+            store, make_room=house.make_room if house is not None else lambda: False, again=inbox.ring
+        )
         self._remembers = False
-        self._carried: outbox.Carried | None = None  # of a database that was left
         self._another = False
         self._began = False
         self._began_s = math.inf  # the round that runs, if one does
         self._committed_s = 0.0
-        self._retry_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name=self.NAME, daemon=True)
 
     @property
     def problem(self) -> str:
         """A sentence while the disk does not take what is given to it, "" while all is well. Any thread may read it."""
-        if problem := self._problem:
+        if problem := self._recovery.problem:
             return f"{problem}, but for the oldest: there are too many" if self._backlog.lost else problem
         if time.monotonic() > self._began_s + _HANGS_S:
             return f"the disk of {self._store.folder} does not answer; events wait in memory"
@@ -120,13 +113,11 @@ class Writer:
     @property
     def notice(self) -> str:
         """For a while after it: that the database was set aside, or is another one; events are kept again since."""
-        sentence, until_s = self._notice
-        return sentence if time.monotonic() < until_s else ""
+        return self._recovery.notice
 
     def start(self) -> None:
         """Begin; the first transaction closes what a crash left open."""
-        if self._store.notice:
-            log.error("%s", self._store.notice)
+        self._recovery.begin()
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:
@@ -157,7 +148,7 @@ class Writer:
     def _patience_s(self) -> float:
         """How long to wait for a ring: a round, or until a window of the rules is over."""
         next_ns = self._book.next_ns
-        if next_ns is None or self._problem:
+        if next_ns is None or self._recovery.problem:
             return _ROUND_S
         return min(_ROUND_S, (next_ns - time.time_ns()) / NS_PER_SECOND)
 
@@ -169,12 +160,12 @@ class Writer:
         if self._house is not None:
             self._house.tick()
         now_s = time.monotonic()
-        if now_s < self._retry_s or not self._attend(now_s):
+        if now_s < self._recovery.retry_s or not self._attend(now_s):
             return
         verdict = self._judge()
         backlog = self._backlog
         due = (backlog.events or self._gaps or self._minutes) and now_s >= self._committed_s + _UPDATES_S
-        if verdict or backlog.urgent or due or self._problem:
+        if verdict or backlog.urgent or due or self._recovery.problem:
             self._commit(verdict, now_s)
 
     def _last_round(self) -> None:
@@ -185,7 +176,7 @@ class Writer:
             self._drain()
         alive.note(self._store.folder)
         if not self._commit_last():
-            raise self._lost(str(self._refusal))
+            raise self._lost(str(self._recovery.refusal))
 
     def _commit_last(self) -> bool:
         """Whether nothing stays unwritten. Where the disk was full and room could be made, a second try is due."""
@@ -197,7 +188,7 @@ class Writer:
                 return True
             if not (verdict or self._backlog or self._gaps or self._minutes):
                 return True  # what a crash left open is closed by the next run
-            if self._retry_s > now_s:
+            if self._recovery.retry_s > now_s:
                 return False
         return False
 
@@ -210,42 +201,20 @@ class Writer:
 
     def _attend(self, now_s: float) -> bool:
         """Whether the store can be written, as far as can be seen. Opens it again where it was not."""
-        why = self._store.look()
-        if why:
-            self._trouble(f"{why}; events wait in memory")
-        if (why or self._refusals >= _STUCK) and not self._reopen(now_s):
+        change = self._recovery.attend(now_s)
+        if change is None:
             return False
+        if change is not Change.SAME and self._remembers:
+            self._another, self._began = True, False
+            self._backlog.repeat(self._ledger.lasting)
         if self._remembers:
             return True
         try:
             self._book = self._book.remembering(memory.load(self._store.connection))
         except sqlite3.Error as fault:
-            self._refused(fault, now_s)
+            self._recovery.refused(fault, now_s)
             return False
         self._remembers = True
-        return True
-
-    def _reopen(self, now_s: float) -> bool:
-        """Whether that could be done."""
-        if self._store.is_open:
-            self._carried = outbox.carried(self._store.connection)
-        try:
-            change = self._store.reopen(now_ns=time.time_ns())
-        except StoreError as fault:
-            made_room = self._house is not None and self._house.make_room()
-            self._retry_s = 0.0 if made_room else now_s + _RETRY_S
-            self._refusal = fault
-            self._trouble(f"{fault}; events wait in memory")
-            return False
-        self._refusals = 0
-        if change is Change.SAME:
-            self._carried = None
-        elif self._remembers:
-            self._another, self._began = True, False
-            self._backlog.repeat(self._ledger.lasting)
-        if self._store.notice:
-            log.error("%s", self._store.notice)
-            self._notice = self._store.notice, now_s + _NOTICE_S
         return True
 
     def _drain(self) -> None:
@@ -311,15 +280,13 @@ class Writer:
         try:
             stale = self._write(told, verdict)
         except sqlite3.Error as fault:
-            self._refused(fault, now_s)
+            self._recovery.refused(fault, now_s)
             return False
-        if why := self._store.look():  # it may have been written to a file that was just deleted
-            self._refusal = StoreError(why)
-            self._inbox.ring()
+        if not self._recovery.holds():
             return False
         if stale:
             log.warning("%d events were open when the last run ended without being stopped: closed", len(stale))
-        self._began, self._another, self._carried, self._refusals = True, False, None, 0
+        self._began, self._another = True, False
         if verdict is not None:
             self._accept(verdict)
         lost = self._backlog.lost
@@ -328,25 +295,12 @@ class Writer:
         self._minutes.written()
         self._committed_s = now_s
         metrics.STORE_COMMITS.inc()
-        if self._problem:
+        if self._recovery.written():
             log.warning("events are written again%s", f"; {lost} were dropped" if lost else "")
-            self._problem = ""
         self._on_commit(told)
         for done in finished:
             done()
         return True
-
-    def _refused(self, fault: sqlite3.Error, now_s: float) -> None:
-        """The database did not do it. Room is made, in case that helps; a damaged one is set aside in a moment."""
-        self._refusal = fault
-        damaged = self._store.suspect(fault)
-        code: int = getattr(fault, "sqlite_errorcode", 0)
-        self._refusals = 0 if code & 0xFF in _PASSING else self._refusals + 1
-        made_room = not damaged and self._house is not None and self._house.make_room()
-        self._retry_s = 0.0 if made_room or damaged else now_s + _RETRY_S
-        self._trouble(f"events cannot be written to {self._store.folder}: {fault}; they wait in memory")
-        if damaged:
-            self._inbox.ring()
 
     def _write(self, told: Sequence[StoredEvent], verdict: Verdict | None) -> list[StoredEvent]:
         """The backlog in one transaction. Returns the events of a crashed run that it closed. sqlite3's errors pass."""
@@ -354,7 +308,7 @@ class Writer:
             if self._another:
                 raise_seq(tx, self._store.given_seq)
                 memory.write_all(tx, self._book.memory)
-                outbox.put_carried(tx, self._carried or outbox.Carried())
+                outbox.put_carried(tx, self._recovery.carried or outbox.Carried())
             if not self._began:
                 begin_seq(tx, time.time_ns())
             stale = [] if self._began else close_stale(tx, lasting=self._ledger.lasting)
@@ -369,8 +323,3 @@ class Writer:
             for write in self._backlog.writes:
                 write(tx)
         return stale
-
-    def _trouble(self, sentence: str) -> None:
-        before, self._problem = self._problem, sentence  # first, so that whoever reads the log finds it in health
-        if sentence != before:
-            log.error("%s", sentence)

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
-from streamclf.commands.batch import Failed, FileWish, Heard
+from streamclf.commands.batch import Failed, FileAsked, FileEar, FileWish, Heard
 from streamclf.commands.formats import FileScores
-from streamclf.commands.workers import FileAsked, WorkerError, Workers
+from streamclf.commands.workers import WorkerError, Workers
 from streamclf.config import Config
 from tools.lab.tinypack import RATE, stateful_pack
 
@@ -64,6 +65,55 @@ def test_a_process_that_dies_takes_one_file_with_it(tmp_path: Path, wish: FileWi
     assert [type(one) for one in found] == [Failed, Heard, Heard]
     assert isinstance(found[0], Failed)
     assert "0.wav cannot be heard: the process that heard it was killed" in found[0].said
+
+
+def test_a_process_that_dies_over_several_files_takes_one_with_it(tmp_path: Path, wish: FileWish) -> None:
+    """Where rows are not kept files are heard side by side; then each alone, so that it is known which one it was."""
+    files = [
+        FileAsked(os.fsencode(noise(tmp_path / f"{at}.wav", seconds)), f"{at}.wav")
+        for at, seconds in enumerate((60, 1200, 60, 60))
+    ]
+    killed: list[int] = []
+    heard_at: set[int] = set()
+
+    def kill(at: int, share: float) -> None:
+        heard_at.add(at)
+        if at == 1 and workers.pids[0] not in killed and (killed or heard_at >= {0, 1, 2, 3}):
+            killed.append(workers.pids[0])
+            os.kill(killed[-1], signal.SIGKILL)
+
+    told = msgspec.structs.replace(wish, scores=False)
+    with Workers(told, 1, tell=pytest.fail, advance=kill) as workers:
+        found = list(workers.heard(files))
+    assert [type(one) for one in found] == [Heard, Failed, Heard, Heard]
+    assert isinstance(found[1], Failed)
+    assert "1.wav cannot be heard: the process that heard it was killed" in found[1].said
+    assert len(killed) == 2
+
+
+def test_files_side_by_side_are_each_heard_as_alone(tmp_path: Path, wish: FileWish) -> None:
+    """Of all lengths, one that is absent and one that breaks off among them."""
+    pieces = [np.random.default_rng(at).uniform(-0.9, 0.9, round((0.3 + 1.7 * at) * RATE)) for at in range(10)]
+    paths = [tmp_path / f"{at}.wav" for at in range(10)]
+    for path, piece in zip(paths, pieces, strict=True):
+        soundfile.write(path, piece, RATE)
+    paths.insert(3, tmp_path / "absent.wav")
+    paths[5].write_bytes(b"no sound")
+    files = [FileAsked(os.fsencode(path), path.name) for path in paths]
+    told = msgspec.structs.replace(wish, scores=False)
+    ear = FileEar(told)
+    assert ear.side_by_side > 1
+
+    def heard(some: list[FileAsked]) -> dict[int, Heard | Failed]:
+        return dict(ear.hear(some, tell=pytest.fail, advance=lambda at, share: None, rows=pytest.fail))
+
+    together = heard(files)
+    assert [type(together[at]) for at in range(11)].count(Failed) == 2
+    for at, one in enumerate(files):
+        assert msgspec.json.encode(heard([one])[0], enc_hook=lambda row: row.tolist()) == msgspec.json.encode(
+            together[at], enc_hook=lambda row: row.tolist()
+        )
+    assert any(isinstance(one, Heard) and one.events for one in together.values())
 
 
 def test_a_long_file_holds_back_others_and_all_are_given_in_the_end(tmp_path: Path, wish: FileWish) -> None:

@@ -1,12 +1,13 @@
 """Dashboards of other sites: what a browser lets a page read, and that no login or role leaks by it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamclf.serve.http.archive import stored_routes
-from streamclf.serve.http.feed import Feed
+from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.store.database import Store
 from tests.support.rawclient import RawClient
@@ -108,7 +109,7 @@ def test_a_role_is_that_of_the_token_the_page_shows() -> None:
 def test_the_feed_is_shared_with_allowed_pages_alone(tmp_path: Path) -> None:
     async def main() -> None:
         store = Store.open(tmp_path / "store")
-        feed = Feed(store.folder, "here")
+        feed = Feed(partial(stored_page, store.folder), "here")
         settings: dict[str, Any] = {"origins": (DASH,), "base_path": "/birds"}
         server = Server(make_hub(), ServerSettings(port=0, **settings), routes=stored_routes(None), feed=feed)
         await server.start()

@@ -42,7 +42,7 @@ def test_run(tmp_path: Path, more: list[str]) -> None:
         home=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert f"{path} cannot be read beyond" in done.stderr
+    assert f"{path} is damaged: from " in done.stderr
     assert_ours(done.stderr)
 
 
@@ -55,7 +55,7 @@ def test_eval(tmp_path: Path) -> None:
         "--labels-map", "high=c1", home=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert f"left out: {bad} cannot be read beyond" in done.stderr
+    assert f"left out: {bad} is damaged: from " in done.stderr
     assert_ours(done.stderr)
 
 
@@ -70,7 +70,7 @@ def test_train(tmp_path: Path) -> None:
         home=tmp_path, timeout_s=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert f"{bad} cannot be read beyond" in done.stderr
+    assert f"{bad} is damaged: from " in done.stderr
     assert_ours(done.stderr)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from streamclf import metrics
 from streamclf.protocol.kept import StoredEvent
 from streamclf.serve.http import feed as feed_module
 from streamclf.serve.http.archive import stored_routes
-from streamclf.serve.http.feed import Feed
+from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.server import Server, ServerSettings
 from streamclf.store.database import Store
 from streamclf.store.events import put_events
@@ -93,7 +94,7 @@ class Kept:
 
 @asynccontextmanager
 async def feeding(store: Store, **settings: Any) -> AsyncIterator[Kept]:
-    feed = Feed(store.folder, "here")
+    feed = Feed(partial(stored_page, store.folder), "here")
     server = Server(make_hub(), ServerSettings(port=0, **settings), routes=stored_routes(store.folder), feed=feed)
     await server.start()
     kept = Kept(store, server, feed)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -20,54 +20,23 @@ from streamclf.serve.fanout.publisher import Publisher
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.replay import seq_of
 from tests.conftest import StartDaemon
+from tests.support.fleet import LIMIT_S, StartGateway, StartSite, gateway, nats, site
 from tests.support.serving import make_hub, scores
 from tools.lab.daemon import Daemon, run_cli
-from tools.lab.gateways import SITE, NatsServer, Roaming, kill_gateways, nats_program, start_gateway, write_tone
+from tools.lab.gateways import SITE, NatsServer, Roaming, kill_gateways, start_gateway
 from tools.lab.tinypack import stateful_pack
 
 pytest.importorskip("nats", reason="nats-py is absent (pip install streamclf[nats])")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-LIMIT_S = 60.0
-StartGateway = Callable[..., Daemon]
+__all__ = ["gateway", "nats", "site"]
 
 
 @pytest.fixture
-def nats(tmp_path: Path) -> Iterator[NatsServer]:
-    if nats_program() is None:
-        pytest.skip("nats-server is not installed (Debian's package nats-server; tools/test unpacks it)")
-    server = NatsServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, nats: NatsServer) -> Iterator[StartGateway]:
-    started: list[Daemon] = []
-
-    def start(*, port: int | None = None, ready: bool = True) -> Daemon:
-        one = start_gateway(tmp_path, nats.url, SITE, name=f"gateway-{len(started)}", port=port)
-        started.append(one)
-        if ready:
-            one.wait_ready()
-        return one
-
-    yield start
-    for one in started:
-        if one.process.poll() is None:
-            assert one.stop() == 0
-        assert "Traceback" not in one.stderr, one.stderr
-
-
-@pytest.fixture
-def heard(daemon: StartDaemon, tmp_path: Path, nats: NatsServer) -> Daemon:
+def heard(site: StartSite) -> Daemon:
     """A daemon that hears a tone every other second."""
-    write_tone(tmp_path / "tone.wav")
-    pack = stateful_pack(tmp_path / "pack")
-    env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": SITE}
-    return daemon("--source", f"file:{tmp_path / 'tone.wav'}#name=yard", "--loop", "--model", str(pack), env=env)
+    return site(SITE)
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -104,7 +73,7 @@ async def hello_of(url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("tier", ["frame", "batch", "events"])
 def test_gateways_send_what_the_daemon_sends(heard: Daemon, gateway: StartGateway, tier: str) -> None:
-    one, two = gateway(), gateway()
+    one, two = gateway("--site", SITE), gateway("--site", SITE)
 
     async def main() -> list[list[dict[str, Any]]]:
         hellos = [await hello_of(each.url) for each in (heard, one, two)]
@@ -128,7 +97,7 @@ def test_gateways_send_what_the_daemon_sends(heard: Daemon, gateway: StartGatewa
 def test_who_loses_a_gateway_misses_nothing_at_another(
     heard: Daemon, gateway: StartGateway, tmp_path: Path, nats: NatsServer
 ) -> None:
-    gateways = [gateway(), gateway()]
+    gateways = [gateway("--site", SITE), gateway("--site", SITE)]
     try:
         clients = run(kill_gateways(tmp_path, nats.url, gateways, clients=8, kills=3))
     finally:
@@ -144,7 +113,7 @@ def test_who_loses_a_gateway_misses_nothing_at_another(
 def test_without_nats_the_daemons_own_clients_miss_nothing_and_gateways_declare_a_hole(
     heard: Daemon, gateway: StartGateway, nats: NatsServer
 ) -> None:
-    at = gateway()
+    at = gateway("--site", SITE)
     own, far = Roaming([heard.url]), Roaming([at.url])
 
     async def main() -> None:
@@ -164,7 +133,7 @@ def test_without_nats_the_daemons_own_clients_miss_nothing_and_gateways_declare_
         nats.stop()
         nats.forget()
         nats.start()
-        late = await asyncio.to_thread(gateway)
+        late = await asyncio.to_thread(gateway, "--site", SITE)
         returning = Roaming([late.url])
         returning.seqs, returning.instance = [left], own.instance
         tasks.append(asyncio.create_task(returning.run()))
@@ -185,14 +154,13 @@ def test_without_nats_the_daemons_own_clients_miss_nothing_and_gateways_declare_
 
 
 def test_another_start_of_the_daemon_is_another_run_at_the_gateway(
-    heard: Daemon, gateway: StartGateway, daemon: StartDaemon, tmp_path: Path, nats: NatsServer
+    heard: Daemon, gateway: StartGateway, site: StartSite
 ) -> None:
-    at = gateway()
+    at = gateway("--site", SITE)
     first = run(hello_of(at.url))["instance"]
     heard.stop()
     at.wait_for("garden", LIMIT_S)
-    env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": SITE}
-    daemon("--source", f"file:{tmp_path / 'tone.wav'}#name=yard", "--loop", "--model", str(tmp_path / "pack"), env=env)
+    site(SITE)
 
     async def main() -> str:
         while True:
@@ -207,7 +175,7 @@ def test_another_start_of_the_daemon_is_another_run_at_the_gateway(
 
 
 def test_orders_are_refused_in_words(heard: Daemon, gateway: StartGateway) -> None:
-    at = gateway()
+    at = gateway("--site", SITE)
 
     async def main() -> dict[str, Any]:
         async with connect(at.url) as client:
@@ -223,7 +191,7 @@ def test_orders_are_refused_in_words(heard: Daemon, gateway: StartGateway) -> No
 
 
 def test_a_gateway_serves_the_page_and_its_spectra(heard: Daemon, gateway: StartGateway) -> None:
-    at = gateway()
+    at = gateway("--site", SITE)
     deadline = time.monotonic() + LIMIT_S
     while not (found := at.get("/v1/picture?stream=yard"))[1]:
         assert time.monotonic() < deadline, "no spectrum came"
@@ -250,7 +218,7 @@ def test_the_secret_of_the_address_is_never_said(tmp_path: Path, daemon: StartDa
     pack = stateful_pack(tmp_path / "pack")
     env = {"STREAMCLF_NATS_URL_FILE": str(tmp_path / "address"), "STREAMCLF_NATS_SITE": SITE}
     one = daemon("--source", "push:one,16000", "--model", str(pack), env=env)
-    at = start_gateway(tmp_path, url, SITE, name="gateway")
+    at = start_gateway(tmp_path, url, "--site", SITE, name="gateway")
     try:
         one.wait_for("gateways get nothing", LIMIT_S)
         at.wait_for("NATS at 127.0.0.1:1", LIMIT_S)
@@ -296,7 +264,7 @@ def test_what_is_dropped_while_nats_is_away_is_a_hole_and_the_rest_comes(
             await asyncio.sleep(0.02)
 
     async def main() -> None:
-        giving, following = Publisher(place, hub, replay_seconds=60), Follower(place, OneSite(SITE, serve))
+        giving, following = Publisher(place, hub, replay_seconds=60), Follower(place, OneSite(SITE, serve), print)
         await giving.start()
         task = asyncio.create_task(following.run())
         hub.publish([scores(frame, [0.1] * 4) for frame in range(10)], decided_ns=1, sent_ns=1)

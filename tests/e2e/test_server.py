@@ -160,7 +160,7 @@ def test_what_takes_long_to_send_holds_up_no_request_and_is_sent_in_the_end(monk
             for frame in range(500):
                 server.post([scores(frame)], 0)
             answer = await RawClient.request(server.port, "/healthz")
-            waiting = len(server._posted)
+            waiting = len(server._border._posted)
             frames = [(await take(client))["first_frame"] for _ in range(500)]
         assert answer.status == 200
         assert waiting > 100, "it was answered before all was sent"

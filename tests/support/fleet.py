@@ -8,8 +8,7 @@ import pytest
 
 from tests.conftest import StartDaemon
 from tools.lab.daemon import Daemon
-from tools.lab.gateways import NatsServer, nats_program, start_fleet_gateway, write_tone
-from tools.lab.tinypack import stateful_pack
+from tools.lab.gateways import NatsServer, nats_program, site_of_lab, start_gateway
 
 LIMIT_S = 60.0
 StartGateway = Callable[..., Daemon]
@@ -30,8 +29,8 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 def gateway(tmp_path: Path, nats: NatsServer) -> Iterator[StartGateway]:
     started: list[Daemon] = []
 
-    def start(*args: str, ready: bool = True, toml: str = "") -> Daemon:
-        one = start_fleet_gateway(tmp_path, nats.url, *args, name=f"gateway-{len(started)}", toml=toml)
+    def start(*args: str, ready: bool = True, toml: str = "", port: int | None = None) -> Daemon:
+        one = start_gateway(tmp_path, nats.url, *args, name=f"gateway-{len(started)}", toml=toml, port=port)
         started.append(one)
         if ready:
             one.wait_ready()
@@ -47,16 +46,10 @@ def gateway(tmp_path: Path, nats: NatsServer) -> Iterator[StartGateway]:
 @pytest.fixture
 def site(daemon: StartDaemon, tmp_path: Path, nats: NatsServer) -> StartSite:
     """Starts a daemon of that name, which hears a tone every other second."""
-    write_tone(tmp_path / "tone.wav")
-    pack = tmp_path / "pack"
-    stateful_pack(pack)
 
     def start(name: str, *args: str, stream: str = "yard", **more: str) -> Daemon:
-        env = {"STREAMCLF_NATS_URL": nats.url, "STREAMCLF_NATS_SITE": name, **more}
-        env["STREAMCLF_STORE_PATH"] = str(tmp_path / f"store-{name}")
-        return daemon(
-            "--source", f"file:{tmp_path / 'tone.wav'}#name={stream}", "--loop", "--model", str(pack), *args, env=env
-        )
+        own, env = site_of_lab(tmp_path, nats.url, name, stream=stream)
+        return daemon(*own, *args, env={**env, **more})
 
     return start
 

@@ -1,7 +1,7 @@
 """Walks the syntax trees of the package and says where an import points the wrong way or leaves its quarantine."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,7 @@ QUARANTINE: dict[str, tuple[str, ...]] = {
         "engine/making.py",
         "engine/watch.py",
         "writer/writer.py",
+        "writer/recovery.py",
         "writer/housekeeping.py",
         "serve/",
         "client/",
@@ -130,7 +131,8 @@ def modules(package: Path) -> Iterator[tuple[str, str]]:
 def faults(path: str, source: str) -> list[str]:
     """Everything wrong with the module at `path` (relative to streamclf/), one sentence each."""
     tree = ast.parse(source)
-    found = [f"{path}:{line}: {what}" for line, what in (*_forbidden_calls(tree), *_clocks(path, tree))]
+    nodes = list(ast.walk(tree))
+    found = [f"{path}:{line}: {what}" for line, what in (*_forbidden_calls(nodes), *_clocks(path, nodes))]
     for item in _imports(path, tree):
         fault = _direction(path, item) if item.name.split(".")[0] == "streamclf" else _quarantine(path, item)
         if fault:
@@ -205,8 +207,8 @@ def _imports(path: str, tree: ast.Module) -> Iterator[Import]:
                 yield Import(first.value, node.lineno, lazy)
 
 
-def _forbidden_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _forbidden_calls(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         if isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
@@ -218,18 +220,18 @@ def _forbidden_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "allow_pickle may only be False"
 
 
-def _clocks(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _clocks(path: str, nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
     """Where `datetime` is asked what time it is, by a module that may not import `time`."""
     if not (fault := _quarantine(path, Import("time", 0, False))):
         return
     modules, classes = set(), set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules |= {alias.asname or alias.name for alias in node.names if alias.name == "datetime"}
         elif isinstance(node, ast.ImportFrom) and node.module == "datetime":
             classes |= {alias.asname or alias.name for alias in node.names if alias.name in ("datetime", "date")}
     names = classes | {f"{module}.{name}" for module in modules for name in ("datetime", "date")}
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Attribute) or node.attr not in ("now", "utcnow", "today"):
             continue
         if ast.unparse(node.value) in names:
@@ -249,7 +251,11 @@ def _for_types(node: ast.AST) -> bool:
 
 def _walk(node: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
     """Every node below `node`, with whether it stands inside a function, or is there for types alone."""
-    for child in ast.iter_child_nodes(node):
-        inside = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _for_types(child)
-        yield child, inside
-        yield from _walk(child, inside)
+    waiting = [(node, lazy)]
+    while waiting:
+        parent, inside = waiting.pop()
+        for child in ast.iter_child_nodes(parent):
+            hidden = inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            hidden = hidden or _for_types(child)
+            yield child, hidden
+            waiting.append((child, hidden))

@@ -15,6 +15,13 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "unclosed string": (f'{RULE}message = "robin\n', 4, "this is not TOML", "check quotes"),
     "key twice": (f"{RULE}min_peak = 0.5\nmin_peak = 0.6\n", 5, "not TOML", "check quotes"),
     "unknown table": ('[sinks.log]\ntype = "ndjson"\n', 1, "sinks: no such table", "did you mean sink?"),
+    "hours": (
+        f'{RULE}between = "8pm-6am"\n',
+        4,
+        "between: unknown key",
+        'did you mean time? An example is time = "06:00',
+    ),
+    "sink as a key": (f'{RULE}mail = "me"\n', 4, "mail: unknown key", '[sink.NAME] with type = "apprise"'),
     "unknown key": (f"{RULE}min_peek = 0.5\n", 4, 'rule "r": min_peek: unknown key', "did you mean min_peak?"),
     "picture where none can go": (
         '[sink.file]\ntype = "ndjson"\npath = "a"\npicture = true\n',
@@ -77,6 +84,18 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     ),
     "digest of a week": (f'{PLACE}{RULE}digest = "1w"\n', 6, "digest: '1w' cannot stand here", "1h"),
     "sink not there": (f'{RULE}sinks = ["phon"]\n[sink.phone]\ntype = "desktop"\n', 4, "[sink.phon]", "mean phone?"),
+    "sink of another word": (
+        '[sink.me]\ntype = "e-mail"\n',
+        2,
+        "is not a kind of sink",
+        "write type = 'apprise', which",
+    ),
+    "sink with kind": (
+        '[sink.me]\nkind = "http"\n',
+        1,
+        "sink.me: has no type",
+        "write type = 'webhook' in place of kind",
+    ),
     "sink without type": ('[sink.log]\npath = "x"\n', 1, "sink.log: has no type", "add type = 'apprise' or"),
     "sink of no kind": ('[sink.log]\ntype = "ndjsn"\n', 2, "sink.log.type: 'ndjsn' is not a kind", "mean ndjson?"),
     "sink key misspelt": ('[sink.log]\ntype = "ndjson"\npth = "x"\n', 3, "sink.log.pth: unknown", "mean path?"),

@@ -41,7 +41,7 @@ class World(Machine):
     cost: computing time for a second of sound of one stream, and run_s that of a run of the pack, by the time;
     waits: [(from, seconds)], stretches in which the thread does not run; gaps: stream -> the same, in which its
     source loses sound; says: what sources tell, and when; threads: of the session, of which the
-    thread itself does the least if there are more.
+    thread itself does the least if there are more; awaited: whether somebody waits for rows, by the time.
     """
 
     rings: dict[str, Ring]
@@ -52,12 +52,16 @@ class World(Machine):
     says: Sequence[tuple[float, Status]] = ()
     loud: float = 0.2
     threads: int = 1
+    awaited: Callable[[float], bool] = lambda now_s: True
     until_s: float = 60.0
     calls: EngineCalls = field(default_factory=EngineCalls)
     over: threading.Event = field(default_factory=threading.Event)
     _now_s: float = 0.0
     _cpu_s: float = 0.0
     _blocks: int = 0
+
+    def __post_init__(self) -> None:
+        self._block = np.resize(np.array([self.loud, -self.loud], dtype=np.float32), BLOCK)
 
     def now_s(self) -> float:
         return self._now_s
@@ -66,11 +70,23 @@ class World(Machine):
         return self._cpu_s
 
     def listen(self, wake: Wake, limit_s: float) -> bool:
+        if wake is self.calls.hurry:
+            return self._hurried(limit_s)
         self.go((self._blocks + 1) * BLOCK_S - self._now_s)
+        self._say()
+        return True
+
+    def _hurried(self, limit_s: float) -> bool:
+        """No block rings here, only what is asked of the thread."""
+        said_s = self.says[0][0] if self.says else self.until_s
+        self.go(min(limit_s, said_s - self._now_s))
+        self._say()
+        return self.calls.waiting
+
+    def _say(self) -> None:
         while self.says and self.says[0][0] <= self._now_s:
             (_, status), *self.says = self.says
             self.calls.call(partial(list[Output], [status]))
-        return True
 
     def rest(self, stopping: Halt, seconds: float) -> None:
         self.go(seconds)
@@ -100,7 +116,7 @@ class World(Machine):
                 return
         lost = self._blocks * BLOCK - BLOCK - ring.written
         ring.skip(lost, "lost")
-        ring.write(np.resize(np.array([self.loud, -self.loud], dtype=np.float32), BLOCK))
+        ring.write(self._block)
 
 
 class _Counted(Session):
@@ -170,6 +186,7 @@ def run(folder: Path, world: World, *, lowest: str = "yard") -> Run:
         calls=world.calls,
         live=True,
         hop_ms=FRAME_MS,
+        awaited=lambda: world.awaited(world.now_s()),
         on_fault=fault,
         machine=world,
     )

@@ -16,10 +16,10 @@ START_NS = 1_800_000_000 * NS_PER_SECOND
 
 def arrivals(seconds: float, *, ppm: float = 0.0, late_ms: float = 0.0, seed: int = 1) -> Iterator[tuple[int, int]]:
     """(samples so far, wall time of arrival) of 20 ms blocks of a device `ppm` too fast, each up to late_ms late."""
-    jitter = np.random.default_rng(seed)
-    for block in range(1, int(seconds * 50) + 1):
-        true_ns = block * 20 * MS / (1 + ppm * 1e-6)
-        yield block * HOP, START_NS + int(true_ns + jitter.uniform(0, late_ms) * MS)
+    blocks = int(seconds * 50)
+    late = np.random.default_rng(seed).uniform(0, late_ms, blocks)
+    arrived = START_NS + (np.arange(1, blocks + 1) * (20 * MS) / (1 + ppm * 1e-6) + late * MS).astype(np.int64)
+    yield from zip(range(HOP, (blocks + 1) * HOP, HOP), arrived.tolist(), strict=True)
 
 
 def started() -> StreamClock:

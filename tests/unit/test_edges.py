@@ -1,4 +1,4 @@
-"""Where a sound begins that a model has named: sweeps whose beginnings are known, in noise, heard by real features."""
+"""Where a sound begins and ends that a model has named: sweeps with known edges, in noise, heard by real features."""
 
 from pathlib import Path
 
@@ -98,3 +98,31 @@ def test_it_rests_on_what_was_heard_by_then_however_it_came() -> None:
 def test_what_is_no_longer_held_is_not_asked_for() -> None:
     heard = edges(scene((BEGINS, SONG), frames=420), seconds=2.5)
     assert heard.begins(BEGINS + 20, SURE, EARLIEST) == BEGINS + 20
+
+
+ENDS = BEGINS + 45  # of the song
+
+
+@pytest.mark.parametrize("late", [3, 30, 60, 120])
+def test_a_song_ends_where_it_is_last_heard_however_late_the_model_fell(late: int) -> None:
+    heard = edges(scene((BEGINS, SONG), frames=500))
+    assert ENDS - 2 <= heard.ends(BEGINS, ENDS + late, ENDS + late + 15) <= ENDS + 2
+
+
+def test_one_tone_with_a_pause_in_it_ends_with_its_last_part() -> None:
+    tone = sweep(0.3, 4100, 4100)
+    heard = edges(scene((BEGINS, tone), (BEGINS + 40, tone), frames=400))
+    assert BEGINS + 53 <= heard.ends(BEGINS, BEGINS + 90, BEGINS + 105) <= BEGINS + 57
+
+
+def test_softer_sounds_behind_it_are_not_its_own() -> None:
+    clatter = 0.05 * sweep(0.1, 500, 6000)
+    heard = edges(scene((BEGINS, SONG), (ENDS + 25, clatter), frames=400))
+    assert ENDS - 2 <= heard.ends(BEGINS, ENDS + 40, ENDS + 55) <= ENDS + 2
+
+
+def test_where_it_goes_on_or_nothing_stands_out_the_model_is_believed_about_its_end() -> None:
+    assert edges(scene(frames=400)).ends(250, 330, 345) == 330
+    longer = edges(scene((BEGINS, sweep(2.5, 2000, 2000)), frames=400))
+    assert longer.ends(BEGINS, BEGINS + 80, BEGINS + 95) == BEGINS + 80
+    assert longer.ends(BEGINS, 500, 500) == 500  # no frame behind it was heard

@@ -1,9 +1,12 @@
 """The house is easy to find one's way in: a name stands for one thing, files and functions are of a readable size."""
 
-import ast
+import os
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
+
+from tests.support.trees import Definition, definitions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILE_LINES, FUNCTION_LINES, README_LINES, README_WORDS = 400, 60, 200, 1400
@@ -11,16 +14,20 @@ FILE_LINES, FUNCTION_LINES, README_LINES, README_WORDS = 400, 60, 200, 1400
 MESSAGES = {"Event", "Gap", "Status"}
 
 
+@cache
 def _sources(*endings: str) -> list[Path]:
-    folders = [REPOSITORY / name for name in ("streamclf", "models", "tools", "examples", "tests")]
-    found = [path for folder in folders for path in folder.rglob("*") if path.suffix in endings]
-    return [path for path in found if not {"node_modules", "dist", "__pycache__"} & set(path.parts)]
+    found = []
+    for name in ("streamclf", "models", "tools", "examples", "tests"):
+        for folder, below, files in os.walk(REPOSITORY / name):
+            below[:] = [each for each in below if each not in ("node_modules", "dist", "__pycache__")]
+            found += [Path(folder, each) for each in files if each.endswith(endings)]
+    return found
 
 
-def _trees(*folders: str) -> dict[str, ast.Module]:
-    """path relative to the repository -> its syntax tree."""
+def _definitions(*folders: str) -> dict[str, tuple[Definition, ...]]:
+    """path relative to the repository -> its classes and functions."""
     return {
-        path.relative_to(REPOSITORY).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        path.relative_to(REPOSITORY).as_posix(): definitions(path.read_text(encoding="utf-8"))
         for path in _sources(".py")
         if path.relative_to(REPOSITORY).parts[0] in folders
     }
@@ -28,10 +35,10 @@ def _trees(*folders: str) -> dict[str, ast.Module]:
 
 def test_a_class_name_stands_for_one_thing() -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for path, tree in _trees("streamclf", "models", "tools").items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(path)
+    for path, found in _definitions("streamclf", "models", "tools").items():
+        for each in found:
+            if each.of_class:
+                places[each.name].append(path)
 
     assert len(places) > 300, "the walk missed the house"
     twice = {name: paths for name, paths in places.items() if len(paths) > 1 and name not in MESSAGES}
@@ -47,12 +54,9 @@ def test_files_and_functions_are_of_a_readable_size() -> None:
         if ".generated" not in path.suffixes
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > FILE_LINES
     ]
-    for path, tree in _trees("streamclf", "models", "tools", "examples").items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
-                lines = node.end_lineno - node.lineno + 1
-                if lines > FUNCTION_LINES:
-                    long.append(f"{path}: {node.name} has {lines} lines")
+    for path, found in _definitions("streamclf", "models", "tools", "examples").items():
+        functions = [each for each in found if not each.of_class]
+        long += [f"{path}: {each.name} has {each.lines} lines" for each in functions if each.lines > FUNCTION_LINES]
 
     assert not long, "\n".join(long)
 

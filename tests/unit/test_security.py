@@ -1,6 +1,5 @@
 """SECURITY.md holds: each promise names tests that exist; no role, source, sink, token or open address is left out."""
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from streamclf.audio.sources import kinds as source_kinds
 from streamclf.commands.needs import SECRET_FILES
 from streamclf.config.sections import ServerConfig
 from streamclf.serve.roles import Role
+from tests.support.trees import definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -34,8 +34,8 @@ def rows(text: str) -> list[list[str]]:
 
 @cache
 def functions(path: str) -> frozenset[str]:
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return frozenset(each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    found = definitions((ROOT / path).read_text(encoding="utf-8"))
+    return frozenset(each.name for each in found if not each.of_class)
 
 
 PROMISES = rows(section("What is promised, and what holds it"))

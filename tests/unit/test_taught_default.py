@@ -51,7 +51,7 @@ def head(host: Host) -> F32:
     return fit.fit(examples, [], embedder(room(20.0, 9), RATE)[1][::5]).weights
 
 
-def test_a_sound_is_taught_on_it_and_begins_where_it_is_heard(pack: Pack) -> None:
+def test_a_sound_is_taught_on_it_and_begins_and_ends_where_it_is_heard(pack: Pack) -> None:
     (host,) = hosts_of([pack])
     runner = PackRunner(pack, open_session(pack))
     engine = Engine([runner])
@@ -70,6 +70,10 @@ def test_a_sound_is_taught_on_it_and_begins_where_it_is_heard(pack: Pack) -> Non
     for event, frame in zip(opened, begins, strict=True):
         assert abs(event.onset_frame - frame) <= 5
         assert event.decided_frame - frame <= 50
+    first = next(one for one in outputs if isinstance(one, Event) and one.pack == "taught" and one.stage is Stage.CLOSE)
+    assert first.offset_frame is not None
+    assert abs(first.offset_frame - (begins[0] + 35)) <= 5
+    assert first.decided_frame > begins[0] + 60, "it fell when the sound ended, so the case tests nothing"
 
 
 def test_windows_are_chosen_before_a_stateful_net(pack: Pack, tmp_path: Path) -> None:

@@ -157,7 +157,16 @@ def test_a_time_explains_every_event_around_it(folder: Path, rules: Path) -> Non
 def test_a_time_without_event_and_scores_says_what_it_would_take(folder: Path, rules: Path) -> None:
     said = ask(folder, rules, clock(60))
     assert said[0].startswith("no event from ")
-    assert said[-1].startswith("no score was logged then: without [scores] enabled = true only events can be explained")
+    assert said[-1].startswith("no score was logged then, so only events can be explained, not what nearly was one; ")
+    assert said[-1].endswith("or for good write [scores] enabled = true and restart it")
+
+
+def test_where_the_score_log_waits_for_a_restart_that_is_said(
+    folder: Path, rules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMCLF_SCORES_ENABLED", "true")
+    said = ask(folder, rules, clock(60))
+    assert "which a daemon takes at its start: restart it if it ran before that was written" in said[-1]
 
 
 def test_a_time_in_which_nothing_was_heard_says_why(folder: Path, rules: Path) -> None:

@@ -1,10 +1,8 @@
 """The writer on a real database: what is put is on the disk, and nothing is lost while the disk takes nothing."""
 
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -23,10 +21,9 @@ from streamclf.store.events import StoredEvent, put_events, query
 from streamclf.types import Event, Levels, Stage
 from streamclf.writer import backlog as backlog_module
 from streamclf.writer import inbox as inbox_module
+from streamclf.writer import recovery
 from streamclf.writer import writer as writer_module
-from streamclf.writer.backlog import Write
 from streamclf.writer.inbox import Inbox
-from streamclf.writer.writer import Writer
 from tests.support.storing import heard, stored
 from tests.support.writing import LIMIT_S, writing
 
@@ -36,28 +33,6 @@ def one_rule(folder: Path, *, cooldown_s: int = 0) -> RuleBook:
     rule = Rule("robins", ("robin",), cooldown_ns=cooldown_s * 1_000_000_000, sinks=("here",))
     with closing(Store.open(folder)) as store:
         return RuleBook([rule], place=Location(), memory=load(store.connection))
-
-
-class MakesRoom:
-    """Stands for housekeeping on a full disk. make: whether it made room."""
-
-    problem = ""
-
-    def __init__(self, make: Callable[[], bool]) -> None:
-        self.writes: queue.SimpleQueue[Write] = queue.SimpleQueue()
-        self._make = make
-
-    def make_room(self) -> bool:
-        return self._make()
-
-    def take(self, *_: object) -> None:
-        """Keeps nothing."""
-
-    def tick(self) -> None:
-        """Does nothing."""
-
-    def close(self) -> None:
-        """Does nothing."""
 
 
 def waiting(folder: Path) -> list[str]:
@@ -95,17 +70,17 @@ def test_while_the_disk_takes_nothing_events_wait_and_the_bound_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another program holds the database's write lock, as a full disk would: nothing can be committed."""
-    usual, tried = Writer._refused, threading.Event()
+    usual, tried = recovery.Recovery.refused, threading.Event()
 
-    def refused(writer: Writer, fault: sqlite3.Error, now_s: float) -> None:
-        usual(writer, fault, now_s)
+    def refused(found: recovery.Recovery, fault: sqlite3.Error, now_s: float) -> None:
+        usual(found, fault, now_s)
         tried.set()
 
     monkeypatch.setattr(backlog_module, "MAX_BACKLOG", 5)
-    monkeypatch.setattr(writer_module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(recovery, "_RETRY_S", 0.0)
     with writing(tmp_path) as (inbox, committed, running):
         running._store.connection.execute("PRAGMA busy_timeout=0")
-        monkeypatch.setattr(Writer, "_refused", refused)
+        monkeypatch.setattr(recovery.Recovery, "refused", refused)
         with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             inbox.put([closing_event(100 * n) for n in range(8)])
@@ -167,7 +142,7 @@ def test_an_end_with_nothing_to_write_is_no_failure_on_a_disk_that_takes_nothing
         other.execute("ROLLBACK")
 
 
-def test_room_that_is_made_at_the_end_is_used(tmp_path: Path) -> None:
+def test_room_that_is_made_at_the_end_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         writing(tmp_path) as (inbox, _, running),
         closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, check_same_thread=False)) as other,
@@ -179,7 +154,7 @@ def test_room_that_is_made_at_the_end_is_used(tmp_path: Path) -> None:
             return running._stopping.is_set()
 
         running._store.connection.execute("PRAGMA busy_timeout=0")
-        running._house = MakesRoom(make)  # type: ignore[assignment]
+        monkeypatch.setattr(running._recovery, "_make_room", make)
         other.execute("BEGIN IMMEDIATE")
         inbox.put([closing_event(100)])
         assert running.stop(LIMIT_S)
@@ -197,7 +172,7 @@ def test_a_call_writes_in_a_transaction_of_the_writers(tmp_path: Path) -> None:
 def test_who_called_hears_once_and_not_before_it_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(recovery, "_RETRY_S", 0.0)
     with writing(tmp_path) as (inbox, committed, running):
         running._store.connection.execute("PRAGMA busy_timeout=0")
         tried = threading.Event()
@@ -275,7 +250,7 @@ def test_a_cool_down_is_remembered_over_a_restart(tmp_path: Path) -> None:
 def test_what_could_not_be_committed_is_judged_again_and_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(recovery, "_RETRY_S", 0.0)
     with writing(tmp_path, one_rule(tmp_path, cooldown_s=600)) as (inbox, committed, running):
         running._store.connection.execute("PRAGMA busy_timeout=0")
         tried = threading.Event()

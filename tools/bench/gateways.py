@@ -23,9 +23,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.fanout import WARM_UP_S, Talk, prepared
-from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
-from tools.lab.gateways import SITE, NatsServer, start_gateway, write_tone
-from tools.lab.tinypack import stateful_pack
+from tools.lab.daemon import Daemon
+from tools.lab.gateways import site_with_gateways
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -75,34 +74,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     asked = parser.parse_args()
     tools = prepared([])
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        server = NatsServer(folder)
-        server.start()
-        running: list[Daemon] = []
-        try:
-            write_tone(folder / "tone.wav")
-            pack = stateful_pack(folder / "pack")
-            env = {"STREAMCLF_NATS_URL": server.url, "STREAMCLF_NATS_SITE": SITE}
-            args = ["--source", f"file:{folder / 'tone.wav'}#name=yard", "--loop", "--no-store", "--model", str(pack)]
-            running.append(start_daemon(args, port=free_port(), env=clean_env(folder, env), log=folder / "daemon"))
-            running[0].wait_ready()
-            for turn in range(2):
-                running.append(start_gateway(folder, server.url, SITE, name=f"gateway-{turn}"))
-                running[-1].wait_ready()
-            print(f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f} before")
-            print("| served by | clients | messages a second | CPU, % of a core | us a message | lag p50, p99 (ms) |")
-            print("|---|---|---|---|---|---|")
-            for said, at in (("the daemon", running[:1]), ("one gateway", running[1:2]), ("two gateways", running[1:])):
-                one = serve(at, asked.clients, asked.seconds, tools)
-                print(
-                    f"| {said} | {one.clients} | {one.messages:,.0f} | {one.percent:.0f} | {one.us:.1f} | "
-                    f"{one.lag_p50_ms:.1f}, {one.lag_p99_ms:.1f} |"
-                )
-        finally:
-            for each in running:
-                each.kill()
-            server.stop()
+    with tempfile.TemporaryDirectory() as name, site_with_gateways(Path(name), 2) as (_, daemon, gateways):
+        print(f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f} before")
+        print("| served by | clients | messages a second | CPU, % of a core | us a message | lag p50, p99 (ms) |")
+        print("|---|---|---|---|---|---|")
+        for said, at in (("the daemon", [daemon]), ("one gateway", gateways[:1]), ("two gateways", gateways)):
+            one = serve(at, asked.clients, asked.seconds, tools)
+            print(
+                f"| {said} | {one.clients} | {one.messages:,.0f} | {one.percent:.0f} | {one.us:.1f} | "
+                f"{one.lag_p50_ms:.1f}, {one.lag_p99_ms:.1f} |"
+            )
 
 
 if __name__ == "__main__":

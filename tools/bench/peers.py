@@ -1,15 +1,13 @@
 #!/usr/bin/env python
 """What streamclf costs against what one would take instead, each run for real on the same sound.
 
-    python tools/bench/peers.py [--rounds 7] [--only TEXT] [--live 20] [--json FILE]
+    python tools/bench/peers.py [--rounds 7] [--only TEXT] [--json FILE]
 
-Silero: the engine, all included, against the package's own iterator (`silero-vad`), ONNX Runtime alone and sherpa-onnx;
-hot (a minute of sound as fast as it goes), and live: the daemon, the iterator and ONNX Runtime, side by side, each in a
-process of its own that hears its sound in real time for --live seconds. YAMNet every 20 ms against a script that
-computes each window's features anew and runs it. Features against librosa and kaldi-native-fbank. Thread-CPU time, the
-least of the rounds, all ways in each round; live: CPU of the whole process. Packs are looked for where the daemon looks
-(`streamclf models add silero-vad yamnet`, or STREAMCLF_MODELS). A peer that is not installed is fetched into
-.run/peers; where that fails, its line says so.
+Silero: the engine, all included, against the package's own iterator (`silero-vad`), ONNX Runtime alone and sherpa-onnx,
+a minute of sound as fast as it goes (live: live.py). YAMNet every 20 ms against a script that computes each window's
+features anew and runs it. Features against librosa and kaldi-native-fbank. Thread-CPU time, the least of the rounds,
+all ways in each round. Packs are looked for where the daemon looks (`streamclf models add silero-vad yamnet`, or
+STREAMCLF_MODELS). A peer that is not installed is fetched into .run/peers; where that fails, its line says so.
 """
 
 import sys
@@ -22,16 +20,13 @@ import streamclf.blas  # noqa: F401  one thread, as in the daemon; before numpy 
 import argparse
 import importlib
 import json
-import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-import soundfile
 
 from streamclf.audio.ring import Ring
 from streamclf.engine.batch import PackRunner
@@ -43,7 +38,6 @@ from streamclf.model.library import find_pack
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session
 from streamclf.types import F32, Provider
-from tools.lab.daemon import clean_env, free_port
 
 RATE, HOP, CHUNK = 16_000, 320, 512
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,19 +50,12 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--rounds", type=int, default=7)
     asked.add_argument("--only", default="", help="tables whose name holds this text")
-    asked.add_argument("--live", type=float, default=20.0, help="seconds of the live table; 0 leaves it out")
     asked.add_argument("--json", type=Path)
-    asked.add_argument("--pace", choices=PACED, help=argparse.SUPPRESS)
     chosen = asked.parse_args()
-    if chosen.pace:
-        PACED[chosen.pace]()
-        return
     found: dict[str, dict[str, float]] = {}
     for title, (make, unit) in TABLES.items():
         if chosen.only in title:
             found[title] = told(title, unit, least(make(), chosen.rounds))
-    if chosen.live and chosen.only in "live Silero":
-        found["live Silero"] = told("one live Silero stream", "% of a core", live(chosen.live))
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1))
 
@@ -112,8 +99,10 @@ def hot_silero() -> Ways:
     peer = sherpa()
     if peer is not None:
         ways["sherpa-onnx's detector"] = lambda: peer(chunks)
-    ways["the engine"] = engine_way(pack, heard)
-    ways["the engine with levels and spectrum"] = engine_way(pack, heard, drawn=True)
+    ways["the engine, 20 ms at a time as it comes live"] = engine_way(pack, heard)
+    ways["the same with levels and spectrum"] = engine_way(pack, heard, drawn=True)
+    ways["the engine, 100 ms at a time as it is read while nobody listens"] = engine_way(pack, heard, block=5 * HOP)
+    ways["the engine, a second at a time as a file is read"] = engine_way(pack, heard, block=RATE)
     return ways
 
 
@@ -276,60 +265,6 @@ def file_of_default() -> Ways:
     }
 
 
-def live(seconds: float) -> dict[str, float]:
-    """CPU of processes that hear in real time, side by side."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sound.wav"
-        soundfile.write(path, sound(seconds + 15), RATE)
-        env = clean_env(Path(folder), {"STREAMCLF_MODELS": str(Path(find_pack("silero-vad").path).parent)})
-        own = [sys.executable, str(Path(__file__)), "--pace"]
-        run = [sys.executable, "-m", "streamclf", "run", "--model", "silero-vad", "--source", f"file:{path}"]
-        run += ["--port", str(free_port()), "--no-store"]
-        commands = {
-            "silero-vad's iterator": [*own, "iterator"],
-            "ONNX Runtime alone": [*own, "runtime"],
-            "the daemon, spectrum always": run,
-            "the daemon, spectrum where it is watched": run,
-            "the daemon, that and no loudness": run,
-        }
-        started = {}
-        for name, command in commands.items():
-            extra = {} if "always" in name else {"STREAMCLF_SERVER_PICTURE": "watched"}
-            if "no loudness" in name:
-                extra["STREAMCLF_LOUDNESS_ENABLED"] = "false"
-            if "daemon" in name:
-                command = [*run[:-3], "--port", str(free_port()), "--no-store"]
-            started[name] = subprocess.Popen(
-                command, env=env | extra, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT
-            )
-        time.sleep(12.0)  # until all have begun
-        before = {name: _cpu_s(one.pid) for name, one in started.items()}
-        time.sleep(seconds)
-        taken = {name: 100 * (_cpu_s(one.pid) - before[name]) / seconds for name, one in started.items()}
-        for one in started.values():
-            one.terminate()
-            one.wait()
-    return taken
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _paced(step: Callable[[F32], object]) -> None:
-    chunk, due = sound(1)[:CHUNK], time.monotonic()
-    while True:
-        step(chunk)
-        due += CHUNK / RATE
-        time.sleep(max(0.0, due - time.monotonic()))
-
-
-def _pace_runtime() -> None:
-    pack = find_pack("silero-vad")
-    _paced(lambda chunk: runtime_alone(pack, [chunk]))
-
-
 def features() -> Ways:
     """A minute of 64 log-mel bands of 25 ms every 10 ms, 20 ms a push."""
     heard = sound(60)
@@ -377,10 +312,6 @@ TABLES: dict[str, tuple[Callable[[], Ways], str]] = {
     "the default pack, a minute of a file": (file_of_default, "ms"),
     "YAMNet every 20 ms, 5 s of sound": (windows_of_yamnet, "ms"),
     "log-mel, a minute of sound": (features, "ms"),
-}
-PACED: dict[str, Callable[[], None]] = {
-    "iterator": lambda: _paced(package_iterator()),
-    "runtime": _pace_runtime,
 }
 
 if __name__ == "__main__":

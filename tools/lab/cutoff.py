@@ -125,7 +125,7 @@ def island_daemon(folder: Path, streams: int) -> Iterator[tuple[Island, Daemon, 
             processes.append(island.start([*args, "--model", str(pack)], clean_env(folder, env), log))
             daemon = Daemon(processes[0], port, log)
             _wait(lambda: _json(f"http://{island.address}:{port}/readyz")["status"] != "down", daemon)
-            gateway = start_gateway(folder, server.url, SITE, name="gateway")
+            gateway = start_gateway(folder, server.url, "--site", SITE, name="gateway")
             processes.append(gateway.process)
             gateway.wait_ready()
             yield island, daemon, gateway

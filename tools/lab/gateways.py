@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,23 +81,8 @@ class NatsServer:
         shutil.rmtree(self.folder / "js")
 
 
-def start_gateway(home: Path, url: str, site: str, *, name: str, port: int | None = None) -> Daemon:
-    """`streamclf gateway`; ready once it serves, see `Daemon.wait_ready`."""
-    port = port or free_port()
-    log = home / name
-    with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", "gateway", "--nats", url, "--site", site, "--port", str(port)],
-            env=clean_env(home),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
-    return Daemon(process, port, log)
-
-
-def start_fleet_gateway(home: Path, url: str, *args: str, name: str, port: int | None = None, toml: str = "") -> Daemon:
-    """`streamclf gateway` of many sites. args: such as --all; toml: of its configuration."""
+def start_gateway(home: Path, url: str, *args: str, name: str, port: int | None = None, toml: str = "") -> Daemon:
+    """`streamclf gateway`; ready once it serves, see `Daemon.wait_ready`. args: such as --all; toml: configuration."""
     port = port or free_port()
     log = home / name
     config = log.with_suffix(".toml")
@@ -110,6 +97,46 @@ def start_fleet_gateway(home: Path, url: str, *args: str, name: str, port: int |
             stderr=err,
         )
     return Daemon(process, port, log)
+
+
+def site_of_lab(folder: Path, url: str, site: str, *, stream: str = "yard") -> tuple[list[str], dict[str, str]]:
+    """Arguments and variables of a daemon of that name, with a store of its own, that hears a tone now and then."""
+    tone, pack = folder / "tone.wav", folder / "pack"
+    if not tone.exists():
+        write_tone(tone)
+        stateful_pack(pack)
+    env = {"STREAMCLF_NATS_URL": url, "STREAMCLF_NATS_SITE": site}
+    env["STREAMCLF_STORE_PATH"] = str(folder / f"store-{site}")
+    return ["--source", f"file:{tone}#name={stream}", "--loop", "--model", str(pack)], env
+
+
+def start_site(folder: Path, url: str, site: str, *args: str, stream: str = "yard", **more: str) -> Daemon:
+    """The daemon of `site_of_lab`, not ready yet. args, more: further arguments and variables."""
+    own, env = site_of_lab(folder, url, site, stream=stream)
+    env = clean_env(folder, {**env, **more})
+    return start_daemon([*own, *args], port=free_port(), env=env, log=folder / f"daemon-{site}")
+
+
+@contextmanager
+def site_with_gateways(folder: Path, gateways: int) -> Iterator[tuple[NatsServer, Daemon, list[Daemon]]]:
+    """A nats-server, a daemon without a store and gateways of it, all ready; the list may be changed meanwhile."""
+    server = NatsServer(folder)
+    server.start()
+    started: list[Daemon] = []
+    running: list[Daemon] = []
+    try:
+        daemon = start_site(folder, server.url, SITE, "--no-store")
+        started.append(daemon)
+        daemon.wait_ready()
+        for turn in range(gateways):
+            running.append(start_gateway(folder, server.url, "--site", SITE, name=f"gateway-{turn}"))
+            started.append(running[-1])
+            running[-1].wait_ready()
+        yield server, daemon, running
+    finally:
+        for each in {id(one): one for one in (*started, *running)}.values():
+            each.kill()
+        server.stop()
 
 
 class Roaming:
@@ -179,7 +206,7 @@ async def kill_gateways(folder: Path, url: str, gateways: list[Daemon], clients:
         lost = gateways[turn % 2]
         lost.kill()
         await on()
-        again = start_gateway(folder, url, SITE, name=f"again-{turn}", port=lost.port)
+        again = start_gateway(folder, url, "--site", SITE, name=f"again-{turn}", port=lost.port)
         gateways[turn % 2] = again
         await asyncio.to_thread(again.wait_ready)
     await on()
@@ -195,29 +222,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--clients", type=int, default=50)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        server = NatsServer(folder)
-        server.start()
-        running: list[Daemon] = []
-        try:
-            write_tone(folder / "tone.wav")
-            pack = stateful_pack(folder / "pack")
-            env = {"STREAMCLF_NATS_URL": server.url, "STREAMCLF_NATS_SITE": SITE}
-            args = ["--source", f"file:{folder / 'tone.wav'}#name=yard", "--loop", "--no-store", "--model", str(pack)]
-            daemon = start_daemon(args, port=free_port(), env=clean_env(folder, env), log=folder / "daemon")
-            running.append(daemon)
-            daemon.wait_ready()
-            gateways = [start_gateway(folder, server.url, SITE, name=f"gateway-{turn}") for turn in range(2)]
-            running.extend(gateways)
-            for each in gateways:
-                each.wait_ready()
-            roaming = asyncio.run(kill_gateways(folder, server.url, gateways, asked.clients, asked.kills))
-            running[1:] = gateways
-        finally:
-            for each in running:
-                each.kill()
-            server.stop()
+    with tempfile.TemporaryDirectory() as name, site_with_gateways(Path(name), 2) as (server, _, gateways):
+        roaming = asyncio.run(kill_gateways(Path(name), server.url, gateways, asked.clients, asked.kills))
     missed = sum(each.seqs[-1] - each.seqs[0] + 1 - len(set(each.seqs)) for each in roaming)
     twice = sum(len(each.seqs) - len(set(each.seqs)) for each in roaming)
     moved, had = sum(each.moved for each in roaming), sum(len(each.seqs) for each in roaming)

@@ -20,7 +20,7 @@ from streamclf.alerts.rules.rule import Rule, RuleStage
 from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, period_in_words, rule_of
 from streamclf.alerts.rules.template import Template
 from streamclf.alerts.sinks.config import SinkConfig
-from streamclf.alerts.sinks.kind import kind_named, kinds
+from streamclf.alerts.sinks.kind import kind_meant, kind_named, kinds
 from streamclf.errors import ConfigError
 from streamclf.text import near
 from streamclf.toml import Path as Key
@@ -28,6 +28,8 @@ from streamclf.toml import TomlFault, deep_line, parse
 from streamclf.trust import read_trusted
 from streamclf.types import Label
 
+_TIMES = {"between", "hours", "hour", "at", "when", "from", "until"}
+"""Words for `time` of a rule."""
 _TOP = ("place", "sink", "rule")
 _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -142,7 +144,11 @@ class _Reader(TableReader):
             self.wrong(path, "is not a table", f"write [{'.'.join(map(str, path))}] in a line of its own")
             return None
         if "type" not in table:
-            self.wrong(path, "has no type", f"add type = {' or '.join(map(repr, kinds()))}")
+            word = str(table.get("kind", ""))
+            found = kinds().get(word) or kind_meant(word)
+            added = found.name if found else " or ".join(map(repr, kinds()))
+            hint = f"write type = {added!r} in place of kind" if found else f"add type = {added}"
+            self.wrong(path, "has no type", hint)
             return None
         name = table["type"]
         try:
@@ -151,7 +157,9 @@ class _Reader(TableReader):
             self.wrong((*path, "type"), str(fault), "mend or remove that package")
             return None
         if kind is None:
-            hint = self.mistakes.near(name if isinstance(name, str) else "", kinds())
+            word = name if isinstance(name, str) else ""
+            meant = kind_meant(word)
+            hint = f"write type = {meant.name!r}, which {meant.does}" if meant else self.mistakes.near(word, kinds())
             self.wrong((*path, "type"), f"{given(name)} is not a kind of sink", hint)
             return None
         rest = {key: value for key, value in table.items() if key != "type"}
@@ -171,7 +179,7 @@ class _Reader(TableReader):
             self._names[path] = f'rule "{name}"' if isinstance(name, str) else f"rule {number + 1}"
             table = self.read(
                 path, entry, RuleTable,
-                examples=EXAMPLES, choices=CHOICES, checks=_RULE_CHECKS, elsewhere=_elsewhere,
+                examples=EXAMPLES, choices=CHOICES, checks=_RULE_CHECKS, elsewhere=_of_rule,
             )  # fmt: skip
             if isinstance(name, str) and first.setdefault(name, path) != path:
                 line = self.mistakes.line((*first[name], "name"))
@@ -246,6 +254,16 @@ class _Reader(TableReader):
         if path[0] != "rule":
             return ".".join(map(str, path))
         return ": ".join([self._names.get(path[:2], "") or ".".join(map(str, path[:2])), *map(str, path[2:])])
+
+
+def _of_rule(key: str) -> str:
+    """What people mean by a key that no rule has; "" for any other one."""
+    if key in _TIMES:
+        return f"did you mean time? An example is time = {EXAMPLES['time']}"
+    kind = kinds().get(key) or kind_meant(key)
+    if kind is not None:
+        return f'where alerts go stands in a table of its own, [sink.NAME] with type = "{kind.name}"'
+    return _elsewhere(key)
 
 
 def _elsewhere(key: str) -> str:

@@ -117,6 +117,10 @@ KIND = SinkKind(
     AppriseConfig,
     _open,
     does="sends it by a service that Apprise knows",
+    also=(
+        *("email", "mail", "smtp", "ntfy", "telegram", "pushover", "gotify", "discord", "slack", "matrix", "signal"),
+        *("sms", "push", "phone"),
+    ),
     examples={"url": '"ntfy://birds"', "url_file": '"/etc/streamclf/phone.url"', "picture": "true"},
     needs=("apprise", "apprise.attachment.memory"),
     check=_check,

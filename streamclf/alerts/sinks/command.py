@@ -148,6 +148,7 @@ KIND = SinkKind(
     CommandConfig,
     _open,
     does="runs a program with it",
+    also=("exec", "script", "shell", "program", "run"),
     examples={"argv": '["/usr/local/bin/on-bird"]', "picture": "true", "timeout_s": "5.0"},
     check=_check,
 )

@@ -69,6 +69,7 @@ KIND = SinkKind(
     DesktopConfig,
     lambda config, context: Desktop(config),
     does="shows it on the desktop",
+    also=("notification", "notify", "popup"),
     examples={"seconds": "30.0"},
     check=_check,
 )

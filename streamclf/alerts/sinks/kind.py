@@ -62,8 +62,9 @@ class SinkKind(Generic[C]):
     for suggestions and documents; every key that must be there has one. needs: modules that an extra brings or that are
     slow to import; they are imported off the event loop, before `open`. install: what brings them. labels: of a sink
     that shows states, from its configuration and the labels of all rules: which.
-    check: whether it could send, without sending anything: its file, its folder, its program, its server. Raises
-    `ConfigError` or `Temporary` with what stands in the way; it may hang, for its caller has a limit.
+    also: words that people write for it, which are met with its name. check: whether it could send, without sending
+    anything: its file, its folder, its program, its server. Raises `ConfigError` or `Temporary` with what stands in the
+    way; it may hang, for its caller has a limit.
     """
 
     config: type[C]
@@ -71,6 +72,7 @@ class SinkKind(Generic[C]):
     does: str
     examples: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     install: str = "pip install 'streamclf[alerts]'"
     labels: Callable[[C, tuple[str, ...]], tuple[str, ...]] = _no_labels
     check: Callable[[C], Awaitable[None]] = _no_check
@@ -107,6 +109,12 @@ def kind_named(name: str) -> SinkKind[Any] | None:
             except Exception as fault:  # whatever the code of another package does
                 raise ConfigError(f"the package that has the sink {name!r} does not load: {fault!r}") from fault
     return _kinds().get(name)
+
+
+def kind_meant(word: str) -> SinkKind[Any] | None:
+    """The kind that people mean by `word`, where it is none's name."""
+    plain = word.lower().replace("-", "").replace("_", "").replace(" ", "")
+    return next((kind for kind in kinds().values() if plain in kind.also), None)
 
 
 def kind_of(config: SinkConfig) -> SinkKind[Any]:

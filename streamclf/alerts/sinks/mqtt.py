@@ -292,6 +292,7 @@ KIND = SinkKind(
     MqttConfig,
     _open,
     does="publishes it, and a sensor for each label",
+    also=("homeassistant", "hass", "broker", "mosquitto"),
     examples={
         "host": '"192.168.1.20"',
         "port": "1883",

@@ -57,6 +57,7 @@ KIND = SinkKind(
     NdjsonConfig,
     lambda config, context: Ndjson(config),
     does="writes a line of JSON to a file",
+    also=("json", "jsonl", "file", "log", "csv"),
     examples={"path": '"alerts.ndjson"'},
     check=_check,
 )

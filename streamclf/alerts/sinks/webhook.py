@@ -146,6 +146,7 @@ KIND = SinkKind(
     WebhookConfig,
     _open,
     does="posts it to an address",
+    also=("http", "https", "url", "post", "rest", "hook"),
     examples={
         "url": '"https://example.org/hook"',
         "secret_file": '"/etc/streamclf/webhook.secret"',

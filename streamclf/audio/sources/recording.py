@@ -1,24 +1,27 @@
 """An open recording: whatever libsndfile or FFmpeg reads, in mono blocks, whole or with a word on what is missing.
 
 libsndfile comes first: it is exact and quick for wav, flac, ogg, opus and mp3. What it cannot open, and an mp3 whose
-length it only guesses (no Xing, Info or VBRI frame: it would stop where its guess ends), goes to FFmpeg, by PyAV. A
-length that is estimated is never taken for the true one, neither to stop nor to say that something is missing.
+length it only guesses (no Xing, Info or VBRI frame: it would stop where its guess ends), goes to FFmpeg, by PyAV.
+Behind damage in a FLAC or an mp3, where libsndfile stops, FFmpeg goes on. A length that is estimated is never taken for
+the true one, neither to stop nor to say that something is missing.
 """
 
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from streamclf.audio.channels import ChannelWatch
+from streamclf.audio.mix import ChannelWatch
 from streamclf.audio.resample import Resampler, framed_rate
 from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Mixer, check_channel
+from streamclf.audio.sources.foreign import SLACK_S, BrokenError, ByFfmpeg, Decoder
 from streamclf.audio.sources.kind import MAX_RATE
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.errors import SourceError
@@ -42,42 +45,12 @@ _OGG_PAGE = 65_307
 _MPEG = ("MP3", "MPEG")  # libsndfile's words for it
 _MP3_HEAD = 4096  # bytes behind the tags in which the first frame, with the length, lies
 _MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
-# what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
-_FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
-    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma"
-)
-# containers that state their length; what FFmpeg says of others (adts, mp3, ac3) is bytes by bit rate
-_STATING = {"mov", "mp4", "m4a", "matroska", "webm", "asf", "caf", "wv", "ape", "wav", "aiff", "flac", "ogg", "avi"}
-_SLACK_S = 0.5  # a length may count the encoder's padding
 _EXTRA = "streamclf[url]"
 
 
 def readable() -> frozenset[str]:
     """Suffixes of the recordings that are read here, lower case, with the dot."""
     return SUFFIXES | FFMPEG_SUFFIXES if ffmpeg.is_there() else SUFFIXES
-
-
-class _BrokenError(Exception):
-    """The rest cannot be read, and why."""
-
-
-class _Decoder(Protocol):
-    """rate: Hz; samples: of one channel, as stated, 0 where that is unknown or a guess."""
-
-    rate: int
-    channels: int
-    samples: int
-
-    def parts(self, block: int) -> Iterator[F32]:
-        """(n, channels) float32, valid until the next; n about `block`. Raises `_BrokenError`."""
-        ...
-
-    def missing(self, count: int) -> str:
-        """What the file says is not among the `count` samples that came: "" or words behind "is cut off after N s"."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class AudioFile:
@@ -136,7 +109,7 @@ class AudioFile:
                 got = next(parts)
             except StopIteration:
                 break
-            except _BrokenError as fault:
+            except BrokenError as fault:
                 broken = str(fault)
                 break
             count += len(got)
@@ -152,10 +125,24 @@ class AudioFile:
             notice(f"{spelt(self.path)}: {said}")
         if bad:
             problem(f"{spelt(self.path)} has {bad} samples that are not numbers (NaN, infinite); they count as silence")
+        if self._decoder.lost:
+            problem(f"{spelt(self.path)} is damaged: {self._decoder.lost}")
         if broken:
-            problem(f"{spelt(self.path)} cannot be read beyond {count / own:.2f} s ({broken}); the rest is lost")
+            more = "" if ffmpeg.is_there() else f"; install {_EXTRA} (PyAV), which may read what lies behind"
+            problem(f"{spelt(self.path)} cannot be read beyond {count / own:.2f} s ({broken}); the rest is lost{more}")
         elif missing := self._decoder.missing(count):
             problem(f"{spelt(self.path)} is cut off after {count / own:.2f} s{missing}; what is there was used")
+
+
+class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # the package has no types
+    """One that is read from its first sample to its last.
+
+    soundfile seeks after each block, to where it is already. From there mpg123 has no more of the bits that an mp3's
+    frames borrow of those before them, and gives noise or silence.
+    """
+
+    def seekable(self) -> bool:
+        return False
 
 
 class _Libsndfile:
@@ -164,6 +151,7 @@ class _Libsndfile:
     def __init__(self, file: Any) -> None:
         self._file = file
         self.mpeg: bool = file.format in _MPEG
+        self.lost = ""
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.samples: int = file.frames
@@ -179,7 +167,7 @@ class _Libsndfile:
             got = buffer[: max(0, min(self._file.tell() - count, block))]  # read before it failed
             if len(got):
                 yield got
-            raise _BrokenError(_reason(fault)) from None
+            raise BrokenError(_reason(fault)) from None
 
     def missing(self, count: int) -> str:
         if count < self.samples:
@@ -196,6 +184,42 @@ class _Libsndfile:
         self._file.close()
 
 
+class _Resumed(_Libsndfile):
+    """A FLAC or an mp3: FFmpeg finds its place again behind damage, where libsndfile stops."""
+
+    def __init__(self, file: Any, av: Any, path: Path) -> None:
+        super().__init__(file)
+        self._av = av
+        self._path = path
+
+    def parts(self, block: int) -> Iterator[F32]:
+        count, fault = 0, None
+        try:
+            for got in super().parts(block):
+                count += len(got)
+                yield got
+        except BrokenError as broken:
+            fault = broken
+        if fault is None and count >= self.samples - SLACK_S * self.rate:
+            return
+        try:
+            rest = ByFfmpeg(self._av, self._path, first=count, whole=self.samples)
+        except (BrokenError, self._av.FFmpegError, OSError, ValueError):
+            rest = None
+        if rest is not None:
+            with closing(rest):
+                for got in rest.parts(block):
+                    fault = None  # what was lost before it is told by `lost`
+                    yield got
+                self.lost = rest.lost
+        if fault is not None:
+            raise fault
+
+    def missing(self, count: int) -> str:
+        near = self.lost and count >= self.samples - SLACK_S * self.rate  # what FFmpeg counts may differ by the padding
+        return "" if near else super().missing(count)
+
+
 class _Guessed(_Libsndfile):
     """An mp3 that does not state its length, where FFmpeg is not there to read on beyond libsndfile's guess."""
 
@@ -206,65 +230,7 @@ class _Guessed(_Libsndfile):
         )
 
 
-class _Ffmpeg:
-    """By FFmpeg, which reads what phones, cameras and browsers write: m4a, mp4, webm, wma, and many more."""
-
-    def __init__(self, av: Any, path: Path) -> None:
-        self._av = av
-        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-        self._container = ffmpeg.open_input(av, f"file:{path}", options=options)
-        try:
-            streams = self._container.streams.audio
-            if not streams:
-                raise _BrokenError("it holds no sound")
-            self._stream = streams[0]
-            self.rate: int = self._stream.codec_context.sample_rate or 0
-            self.channels: int = self._stream.codec_context.layout.nb_channels
-            if not self.rate or not self.channels:
-                raise _BrokenError("it does not tell its rate or its channels")
-        except BaseException:
-            self.close()
-            raise
-        length_us = self._container.duration or 0
-        stated = _STATING & set(self._container.format.name.split(","))
-        self.samples = max(0, length_us * self.rate // 1_000_000) if stated else 0
-        self._bad = 0
-
-    def parts(self, block: int) -> Iterator[F32]:
-        layout = self._stream.codec_context.layout
-        resampler = self._av.AudioResampler(format="flt", layout=layout, rate=self.rate, frame_size=block)
-        try:
-            for frame in self._frames():
-                frame.pts = None
-                yield from self._samples(resampler.resample(frame))
-            yield from self._samples(resampler.resample(None))
-        except (self._av.FFmpegError, OSError, ValueError) as fault:
-            raise _BrokenError(getattr(fault, "strerror", None) or str(fault)) from None
-
-    def _frames(self) -> Iterator[Any]:
-        for packet in self._container.demux(self._stream):
-            try:
-                frames = packet.decode()
-            except self._av.InvalidDataError:
-                self._bad += 1  # one damaged piece; its neighbours are whole
-                continue
-            yield from frames
-
-    def _samples(self, frames: list[Any]) -> Iterator[F32]:
-        for frame in frames:
-            yield frame.to_ndarray().reshape(-1, self.channels)
-
-    def missing(self, count: int) -> str:
-        if count < self.samples - _SLACK_S * self.rate:
-            return f" of {self.samples / self.rate:.2f} s"
-        pieces = "1 piece that is damaged" if self._bad == 1 else f"{self._bad} pieces that are damaged"
-        return f", without {pieces}" if self._bad else ""
-
-    def close(self) -> None:
-        self._container.close()
-
-
-def _open(path: Path) -> _Decoder:
+def _open(path: Path) -> Decoder:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -284,9 +250,9 @@ def _open(path: Path) -> _Decoder:
     return decoder
 
 
-def _best(path: Path) -> _Decoder:
+def _best(path: Path) -> Decoder:
     try:
-        file = soundfile.SoundFile(os.fsencode(path))  # names need not be UTF-8
+        file = _SoundFile(os.fsencode(path))  # names need not be UTF-8
     except TypeError:  # soundfile's word for names that end in .raw
         raise SourceError(f"{spelt(path)} holds raw samples, which carry no rate; make a wav of it first") from None
     except soundfile.LibsndfileError as fault:
@@ -294,15 +260,16 @@ def _best(path: Path) -> _Decoder:
     if file.frames == 0:
         file.close()
         raise SourceError(f"{spelt(path)} holds no samples; give a recording with sound in it")
+    av = ffmpeg.load() if file.format in ("FLAC", *_MPEG) else None
     if file.format not in _MPEG or _states_length(path):
-        return _Libsndfile(file)
-    if ffmpeg.load() is None:
+        return _Libsndfile(file) if av is None else _Resumed(file, av, path)
+    if av is None:
         return _Guessed(file)
     file.close()
     return _by_ffmpeg(path, "it does not state its length")
 
 
-def _by_ffmpeg(path: Path, reason: str) -> _Decoder:
+def _by_ffmpeg(path: Path, reason: str) -> Decoder:
     """reason: why libsndfile does not read it."""
     av = ffmpeg.load()
     if av is None:
@@ -311,8 +278,8 @@ def _by_ffmpeg(path: Path, reason: str) -> _Decoder:
             f"install {_EXTRA} (PyAV), which reads m4a, mp4, webm, wma and others"
         )
     try:
-        return _Ffmpeg(av, path)
-    except _BrokenError as fault:
+        return ByFfmpeg(av, path)
+    except BrokenError as fault:
         reason = str(fault)
     except (av.FFmpegError, OSError, ValueError):
         pass

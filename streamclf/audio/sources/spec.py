@@ -63,7 +63,18 @@ def parse_source(text: str) -> SourceSpec:
         raise UsageError(_unknown_kind(name, body, text))
     if kind.hides and "@" in options_text:
         raise UsageError(UNQUOTED)  # no option has an @: it is the rest of an address, with its password
-    given = _options(kind, options_text)
+    try:
+        given = _options(kind, options_text)
+        channel = _channel(given.get("ch"))
+        gain = read_gain(given["gain"]) if "gain" in given else None
+        priority = whole("priority", given.get("priority", "0"), -100, 100)
+        options = {option.name: option.read(given[option.name]) for option in kind.options if option.name in given}
+    except UsageError as fault:
+        if not kind.recorded or not mark:
+            raise
+        raise UsageError(
+            f"{fault}; where the # belongs to the name itself, put a bare one behind it: {text}#"
+        ) from None
     argument = kind.argument(argument)
     name = given.get("name") or kind.default_name(argument) or kind.name
     if not _NAME.fullmatch(name):
@@ -74,10 +85,10 @@ def parse_source(text: str) -> SourceSpec:
         kind=kind.name,
         argument=argument,
         name=name,
-        channel=_channel(given.get("ch")),
-        gain=read_gain(given["gain"]) if "gain" in given else None,
-        priority=whole("priority", given.get("priority", "0"), -100, 100),
-        options={option.name: option.read(given[option.name]) for option in kind.options if option.name in given},
+        channel=channel,
+        gain=gain,
+        priority=priority,
+        options=options,
         text=text,
     )
 
@@ -126,9 +137,7 @@ def _options(kind: SourceKind, text: str) -> dict[str, str]:
     for part in text.split("&") if text else ():
         key, mark, value = part.partition("=")
         if not mark or not value:
-            raise UsageError(
-                f"{part!r} after # is not key=value; a # that belongs to the name itself needs a bare # at the very end"
-            )
+            raise UsageError(f"{part!r} after # is not key=value")
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""

@@ -8,9 +8,9 @@ may then hear them. Whether a person may ask is the gateway's affair, as it is w
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamclf")
 
-EVENTS = ("/v1/events", "/v1/hours")
+EVENTS = ("/v1/events", "/v1/hours", "/v1/species", "/v1/why", "/v1/rules", "/v1/review", "/v1/taught", "/v1/like",
+          "/v1/loudness")  # fmt: skip
+"""What is kept, but for its sound."""
 CLIP = "/v1/clip"
+MOST = Role.AUDIO
+"""As whom a daemon explains, whoever asks: what a receiver answered may hold its address, and stays at the daemon."""
 ANSWER_S = 8.0
 """From the question to its last piece: less than what an answer over HTTP may take."""
 MAX_ANSWER = 64 << 20
@@ -64,16 +68,32 @@ class Answering:
         self._routes = routes
         self._turn = asyncio.Semaphore(_MAX_QUESTIONS)
         self._tasks: set[asyncio.Task[None]] = set()  # bound: what NATS lets wait of one subscription
+        self._client: Client | None = None
+
+    def kept(self) -> None:
+        """Say to gateways that something is kept that was not before; on the loop's thread."""
+        if self._client is not None and self._client.is_connected:
+            self._later(self._say(self._client))
+
+    async def _say(self, client: "Client") -> None:
+        with suppress(Exception):  # the connection has gone: gateways look again with the next one
+            await client.publish(self._place.kept_subject, b"")
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def listen(self, client: "Client") -> None:
         """Answer what is asked on this connection, for as long as it lasts."""
 
         async def heard(message: "Msg") -> None:
-            task = asyncio.create_task(self._answer(client, message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._later(self._answer(client, message))
 
-        await client.subscribe(self._place.question_subject, cb=heard, pending_msgs_limit=256)
+        # one of those who have that name answers, should two have it: pieces of two answers do not fit
+        await client.subscribe(self._place.question_subject, queue="answers", cb=heard, pending_msgs_limit=256)
+        self._client = client
+        self.kept()
 
     async def _answer(self, client: "Client", message: "Msg") -> None:
         async with self._turn:
@@ -95,6 +115,8 @@ class Answering:
             query = Query(question.fields, Role(question.role))
             if query.role < route.role:
                 raise ServeError(f"this needs the role {route.role.name.lower()}")
+            if route.role <= MOST:
+                query = query._replace(role=min(query.role, MOST))
             return 200, await asyncio.to_thread(route.answer, query)
         except NotKeptError as fault:
             return 404, _sentence(fault)

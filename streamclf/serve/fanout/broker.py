@@ -21,7 +21,7 @@ STREAM = "streamclf"
 SITES = "streamclf-sites"
 """Of JetStream: what each site told of itself last."""
 EVERY_SITE = "*"
-_HEARD, _SITE, _ASK = "streamclf.heard", "streamclf.site", "streamclf.ask"
+_HEARD, _SITE, _ASK, _KEPT = "streamclf.heard", "streamclf.site", "streamclf.ask", "streamclf.kept"
 KEEP_SITES_S = 30 * 24 * 3600
 RETRY = Backoff(first_s=0.5, most_s=10.0, spread=0.3)
 _CONNECT_S = 5
@@ -54,6 +54,8 @@ class NatsPlace:
         """Of what it told of itself last, and of any site."""
         self.question_subject = f"{_ASK}.{site}"
         """Of what gateways ask its daemon."""
+        self.kept_subject = f"{_KEPT}.{site}"
+        """Where its daemon says, without a word, that something is kept that was not before."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or 4222

@@ -19,13 +19,15 @@ another site: so there is nothing that would have to be left out.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
+from streamclf.protocol.status import DaemonProblem
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.fanout.entries import (
     Announced,
     AnyEntry,
@@ -257,9 +259,18 @@ class Fleet:
         self._told: dict[str, SiteFacts] = {}
         self._relays: dict[str, FleetRelay] = {}
         self._served = False
+        self._doubles: dict[str, Doubles] = {}
+        """By site."""
+
+    def found(self, scope: SitesSeen) -> Iterator[DaemonProblem]:
+        """What is wrong with sites of `scope`, of any thread."""
+        for site, doubles in list(self._doubles.items()):
+            if scope.has(site):
+                yield from doubles.found()
 
     def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
         """See `BundleReader`."""
+        self._doubles = {}
         for site, each in told.items():
             self._note(site, each)
         instance = sha256(f"streamclf {identity}".encode()).hexdigest()[:16]
@@ -270,6 +281,9 @@ class Fleet:
 
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
         """See `BundleReader`."""
+        doubles = self._doubles.setdefault(site, Doubles(site))
+        if doubles.passed(bundle.run):
+            return False
         facts = facts_in(bundle)
         if facts:
             self._note(site, SiteFacts(Bundle(bundle.run, facts[-1:]), at_ns))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from streamclf.errors import ServeError
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.fanout.entries import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.publisher import FACTS_S
 from streamclf.serve.fanout.relay import Relay
@@ -57,9 +58,10 @@ class BundleReader(Protocol):
 
 
 class Follower:
-    """place: of one site, or of all."""
+    """place: of one site, or of all. on_kept: called with a site that keeps what it did not before; "": any may."""
 
-    def __init__(self, place: NatsPlace, reader: BundleReader) -> None:
+    def __init__(self, place: NatsPlace, reader: BundleReader, on_kept: Callable[[str], object]) -> None:
+        self._on_kept = on_kept
         self.client: Client | None = None
         """The connection that there is now."""
         self._place = place
@@ -85,6 +87,7 @@ class Follower:
                 client = await self._place.connect()
                 try:
                     self.client = client
+                    await self._hear_kept(client)
                     stream = client.jetstream(timeout=_TIMEOUT_S)
                     while True:
                         await self._read(stream, await self._begin(stream))
@@ -97,6 +100,13 @@ class Follower:
                 self._has(str(fault) if isinstance(fault, ServeError) else self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
+
+    async def _hear_kept(self, client: "Client") -> None:
+        async def heard(message: "Msg") -> None:
+            self._on_kept(site_of(message.subject))
+
+        await client.subscribe(self._place.kept_subject, cb=heard, pending_msgs_limit=1024)
+        self._on_kept("")
 
     def _has(self, problem: str) -> None:
         if problem and problem != self._problem:
@@ -209,9 +219,11 @@ class OneSite:
         self._relay: Relay | None = None
         self._served: Relay | None = None
         self._heard_s = time.monotonic()
+        self._doubles = Doubles(site)
 
     def found(self) -> Iterator[DaemonProblem]:
         """What is wrong with the daemon, of any thread."""
+        yield from self._doubles.found()
         if self._relay is not None and self._relay.ended:
             yield DaemonProblem(f"the daemon of {self._site} has stopped", [], 0, "start it again", "down")
         elif (silent_s := time.monotonic() - self._heard_s) > DEAD_S:
@@ -220,6 +232,7 @@ class OneSite:
 
     def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
         """See `BundleReader`."""
+        self._doubles = Doubles(self._site)
 
     async def caught_up(self) -> None:
         """Hand the relay on."""
@@ -230,6 +243,8 @@ class OneSite:
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
         """See `BundleReader`."""
         self._heard_s = time.monotonic()
+        if self._doubles.passed(bundle.run):
+            return False
         for entry in bundle.entries:
             relay = self._relay
             anew = relay is None or relay.instance != bundle.run

@@ -20,9 +20,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamclf import metrics
+from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import KEEP_SITES_S, RETRY, SITES, STREAM, NatsPlace
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.fanout.entries import (
     MAX_NUMBERS,
     Facts,
@@ -31,12 +33,14 @@ from streamclf.serve.fanout.entries import (
     pack_entry,
     pack_fact,
     stream_facts,
+    unpack_bundle,
 )
 from streamclf.serve.hub import Hub
 from streamclf.types import OtherLabels, Output
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
 log = logging.getLogger("streamclf")
@@ -86,6 +90,7 @@ class Publisher:
         self._news = asyncio.Event()
         self._problem = ""
         self._broken = False
+        self._doubles = Doubles(place.site, own=hub.instance)
         self._task: asyncio.Task[None] | None = None
         hub.on_numbered = self._take
 
@@ -94,6 +99,7 @@ class Publisher:
         if problem := self._problem:
             what = f"gateways get nothing: {problem}"
             yield DaemonProblem(what, [], 0, "see that it runs and has JetStream; it is tried again by itself")
+        yield from self._doubles.found()
 
     async def start(self) -> None:
         """Begin; a server that is not there yet is waited for."""
@@ -161,6 +167,7 @@ class Publisher:
                 try:
                     stream = client.jetstream(timeout=_ACK_S)
                     await self._prepare(stream)
+                    await self._hear_others(client)
                     if self._on_connected is not None:
                         await self._on_connected(client)
                     if self._problem:
@@ -174,6 +181,15 @@ class Publisher:
                 self._fails(self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
+
+    async def _hear_others(self, client: "Client") -> None:
+        """What is told under the same name, by this daemon and by another that should have another name."""
+
+        async def heard(message: "Msg") -> None:
+            with suppress(ServeError):  # of another version: whatever it is, gateways say so
+                self._doubles.passed(unpack_bundle(message.data).run)
+
+        await client.subscribe(self._place.site_subject, cb=heard, pending_msgs_limit=64)
 
     def _fails(self, problem: str) -> None:
         if problem != self._problem:

@@ -8,6 +8,9 @@ one it had by itself (`Last-Event-ID`) when it comes back, also to a daemon that
 first message is of the type `hello` and says from which number on it goes. Nothing comes twice, but each later stage of
 an event comes as a message of its own. Where nothing happens a comment keeps the connection alive.
 
+At a gateway of many sites the id is a text, as `after` is at its /v1/events. A message of the type `silent` names the
+sites that do not answer, each time that they are others: `{"silent": ["barn"]}`; what they have follows once they do.
+
 Theory of operation. What is committed to the store is what is sent, so the number is that of the store. A commit wakes
 all followers; each reads on from where it is, and those that are at the same place share one look into the database.
 Nothing is queued for a follower: who reads slowly reads on later, and is cut off where its connection stands still.
@@ -15,12 +18,13 @@ Nothing is queued for a follower: who reads slowly reads on later, and is cut of
 
 import asyncio
 import logging
+import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from email.utils import formatdate
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,6 +44,7 @@ KEEP_ALIVE_S = 15.0
 RETRY_MS = 2000
 PAGE = 64  # events read and written at once: 40 KB
 MAX_PAGES = 16
+_NUMBER = re.compile("[0-9]{1,18}")
 _HEAD = (
     "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
     "Connection: close\r\nX-Accel-Buffering: no\r\n{more}\r\n"
@@ -53,7 +58,7 @@ class FeedQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     labels: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    after: str | None = None
 
     def takes(self, event: StoredEvent) -> bool:
         """Whether it asks for this event."""
@@ -61,27 +66,44 @@ class FeedQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return named and (not self.streams or event.stream in self.streams)
 
 
-class Page(NamedTuple):
-    """Events after a number. after: read on from here; more: there is more already."""
+class FeedPage(NamedTuple):
+    """Events after a place, and the place behind each of them. begins: where that was; after: read on from here.
+
+    more: there is more already. silent: sites that did not answer.
+    """
 
     events: Sequence[StoredEvent]
-    after: int
+    places: Sequence[str]
+    begins: str
+    after: str
     more: bool
+    silent: tuple[str, ...] = ()
 
 
 class Feed:
-    """folder: of the store. instance: of the daemon. Lives on the loop's thread; the disk is read in others."""
+    """read: what comes after a place, None for now; called in threads. instance: of the daemon.
 
-    def __init__(self, folder: Path, instance: str) -> None:
-        self._folder = folder
+    place: what one looks like. Lives on the loop's thread. `read` raises `StreamclfError` and sqlite3's own errors.
+    """
+
+    def __init__(
+        self, read: Callable[[str | None], FeedPage], instance: str, *, place: re.Pattern[str] = _NUMBER
+    ) -> None:
+        self._look = read
         self._instance = instance
+        self._place = place
         self._news = asyncio.Event()
         # bound: MAX_PAGES; forgotten with each commit
-        self._pages: dict[int | None, asyncio.Future[Page]] = {}
+        self._pages: dict[str | None, asyncio.Future[FeedPage]] = {}
         self._stopping = False
+        self.on_committed: Callable[[], object] = lambda: None
+        """Told of it as well."""
+        self.followers = 0
+        """How many follow now. Any thread may read it."""
 
     def committed(self) -> None:
-        """Something is on the disk now."""
+        """Something is kept that was not before."""
+        self.on_committed()
         self._pages = {}
         self._news.set()
         self._news = asyncio.Event()
@@ -91,21 +113,21 @@ class Feed:
         self._stopping = True
         self.committed()
 
-    async def page(self, after: int | None) -> Page:
-        """What comes after this number, None for now. Raises `StreamclfError` and sqlite3's own errors."""
+    def is_place(self, text: str) -> bool:
+        """Whether somebody may go on from there."""
+        return self._place.fullmatch(text) is not None
+
+    async def page(self, after: str | None) -> FeedPage:
+        """What comes after this place, None for now. Raises as `read` does."""
         if after not in self._pages:
             if len(self._pages) >= MAX_PAGES:
                 self._pages = {}
-            self._pages[after] = asyncio.ensure_future(asyncio.to_thread(self._read, after))
+            self._pages[after] = asyncio.ensure_future(asyncio.to_thread(self._look, after))
         try:
             return await asyncio.shield(self._pages[after])
         except (StreamclfError, sqlite3.Error):
             self._pages.pop(after, None)
             raise
-
-    def _read(self, after: int | None) -> Page:
-        with closing(reader(self._folder)) as connection:
-            return Page(*page_after(connection, after, limit=PAGE))
 
     async def follow(self, connection: ServedConnection, wish: FeedQuery, headers: Mapping[str, str]) -> None:
         """Send on `connection` until it, or the daemon, ends. Raises as `page`, before anything was sent."""
@@ -113,6 +135,7 @@ class Feed:
         page = await self.page(wish.after)
         connection.only_sends()
         metrics.SUBSCRIBERS.inc()
+        self.followers += 1
         try:
             connection.transport.write(_head(headers) + self._hello(wish, page))
             await self._send(connection, wish, page, look)
@@ -122,6 +145,7 @@ class Feed:
             pass  # gone
         finally:
             metrics.SUBSCRIBERS.dec()
+            self.followers -= 1
             connection.transport.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(STALL_LIMIT_S):
@@ -129,14 +153,19 @@ class Feed:
             connection.transport.abort()
 
     async def _send(
-        self, connection: ServedConnection, wish: FeedQuery, page: Page, look: tuple[bool, asyncio.Event]
+        self, connection: ServedConnection, wish: FeedQuery, page: FeedPage, look: tuple[bool, asyncio.Event]
     ) -> None:
         """From `page` on. look: whether the end has come, and what rings at news, as they were before that was read."""
         stopping, news = look
+        silent: tuple[str, ...] = ()
         while not connection.transport.is_closing():
-            wanted = [event for event in page.events if wish.takes(event)]
-            connection.transport.write(b"".join(map(_message, wanted)))
-            metrics.MESSAGES_SENT.labels("events").inc(len(wanted))
+            placed = zip(page.events, page.places, strict=True)
+            said = [_message(event, place) for event, place in placed if wish.takes(event)]
+            if page.silent != silent:
+                silent = page.silent
+                connection.transport.write(b"event: silent\ndata: " + msgspec.json.encode({"silent": silent}) + b"\n\n")
+            connection.transport.write(b"".join(said))
+            metrics.MESSAGES_SENT.labels("events").inc(len(said))
             await _drained(connection)
             if not page.more:
                 if stopping:
@@ -145,13 +174,26 @@ class Feed:
             stopping, news = self._stopping, self._news
             page = await self.page(page.after)
 
-    def _hello(self, wish: FeedQuery, page: Page) -> bytes:
-        """A number that the store has not given yet is of another one: then all that it has follows."""
-        first = page.events[0].seq - 1 if page.events else page.after
-        after = first if wish.after is None or wish.after > page.after else wish.after
+    def _hello(self, wish: FeedQuery, page: FeedPage) -> bytes:
         said = {"type": "hello", "protocol": PROTOCOL, "version": __version__, "instance": self._instance}
+        after: int | str = int(page.begins) if page.begins.isdecimal() else page.begins
         body = msgspec.json.encode({**said, "after": after})
-        return f"retry: {RETRY_MS}\nevent: hello\nid: {after}\ndata: ".encode() + body + b"\n\n"
+        return f"retry: {RETRY_MS}\nevent: hello\nid: {page.begins}\ndata: ".encode() + body + b"\n\n"
+
+
+def stored_page(folder: Path, after: str | None) -> FeedPage:
+    """What the store in `folder` has. A number that it has not given yet is of another one: then all follows."""
+    with closing(reader(folder)) as connection:
+        events, end, more = page_after(connection, None if after is None else int(after), limit=PAGE)
+    return numbered_page(events, end, more=more, after=after)
+
+
+def numbered_page(events: Sequence[StoredEvent], end: int, *, more: bool, after: str | None) -> FeedPage:
+    """Events of one store behind `after`. end: the number to read on from."""
+    begins = events[0].seq - 1 if events else end
+    if after is not None and int(after) <= end:
+        begins = int(after)
+    return FeedPage(events, [str(event.seq) for event in events], str(begins), str(end), more)
 
 
 class Following:
@@ -160,10 +202,12 @@ class Following:
     def __init__(self, feed: Feed, fields: Mapping[str, Sequence[str]], last_ids: Sequence[str]) -> None:
         """last_ids: values of `Last-Event-ID`. Raises `ServeError` for what cannot be asked for."""
         wish = asked({name: list(values) for name, values in fields.items()}, FeedQuery, lists=LISTS)
+        if wish.after is not None and not feed.is_place(wish.after):
+            raise ServeError(f"after {wish.after[:60]!r} is no number of this feed; expected an id of its messages")
         if last_ids and last_ids[0]:
-            if not last_ids[0].isdecimal() or len(last_ids[0]) > 18:
+            if not feed.is_place(last_ids[0]):
                 raise ServeError("Last-Event-ID is no number of this feed; expected that of the last message you had")
-            wish = msgspec.structs.replace(wish, after=int(last_ids[0]))
+            wish = msgspec.structs.replace(wish, after=last_ids[0])
         self.headers: dict[str, str] = {}
         self._feed = feed
         self._wish = wish
@@ -178,8 +222,8 @@ def _head(headers: Mapping[str, str]) -> bytes:
     return _HEAD.format(date=formatdate(usegmt=True), more=more).encode()
 
 
-def _message(event: StoredEvent) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (event.seq, msgspec.json.encode(event))
+def _message(event: StoredEvent, place: str) -> bytes:
+    return b"id: %s\ndata: %s\n\n" % (place.encode(), msgspec.json.encode(event))
 
 
 async def _drained(connection: ServedConnection) -> None:
@@ -197,7 +241,7 @@ async def _drained(connection: ServedConnection) -> None:
                 raise ConnectionAbortedError("stalled") from None
 
 
-async def _wait(connection: ServedConnection, news: asyncio.Event, after: int) -> None:
+async def _wait(connection: ServedConnection, news: asyncio.Event, after: str) -> None:
     """Until there is news, or the connection is gone; what keeps it alive also says how far it has come."""
     waiting = asyncio.ensure_future(news.wait())
     try:

@@ -58,11 +58,12 @@ _REFUSED = {"foreign": HTTPStatus.FORBIDDEN, "wait": HTTPStatus.TOO_MANY_REQUEST
 
 
 class Face(NamedTuple):
-    """What those of one scope see of a gateway: a hub, what is wrong with that, and addresses besides the own."""
+    """What those of one scope see of a gateway: a hub, what is wrong with that, addresses besides the own, events."""
 
     hub: Hub
     problems: Problems
     routes: Mapping[str, Route]
+    feed: Feed
 
 
 class Pages:
@@ -106,7 +107,7 @@ class Pages:
     def beside(self, face: Face) -> "Pages":
         """The same pages for somebody who sees that much alone."""
         other = copy.copy(self)
-        other._hub, other._problems, other._feed, other.scoped = face.hub, face.problems, None, {}
+        other._hub, other._problems, other._feed, other.scoped = face.hub, face.problems, face.feed, {}
         other.routes = other._all(face.routes)
         return other
 

@@ -1,4 +1,4 @@
-"""The server: HTTP and websocket on one port, subscribers, the border to the model thread.
+"""The server: HTTP and websocket on one port, and its subscribers.
 
 Life cycle: `start` binds and is ready on return; `post` (any thread) or `publish` (the loop's) bring what the engine
 decided; `stop` lets subscribers read what waits, says good-bye, and is back within its limit whatever they do.
@@ -7,10 +7,8 @@ decided; `stop` lets subscribers read what waits, says good-bye, and is back wit
 import asyncio
 import errno
 import logging
-import math
 import ssl
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -25,6 +23,7 @@ from websockets.typing import Subprotocol
 from streamclf import metrics
 from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
+from streamclf.serve.border import Border
 from streamclf.serve.connection import Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
 from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door, bind_sentence
@@ -38,10 +37,10 @@ from streamclf.serve.marks import Keep, mark_orders
 from streamclf.serve.orders import Orders
 from streamclf.serve.problems import Problems
 from streamclf.serve.push import CATCH_UP, PIECE_S, PushDesk, PushSink
+from streamclf.serve.receiving import MAX_BINARY, ClientSession
 from streamclf.serve.roles import Caller
-from streamclf.serve.session import MAX_BINARY, ClientSession
 from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Subscriber
-from streamclf.types import FrameScores, Levels, Output, Picture, Sound, Status, StreamState
+from streamclf.types import Output
 
 __all__ = ["PushSink", "Server", "ServerSettings"]
 
@@ -50,9 +49,6 @@ logger = logging.getLogger("streamclf.serve")
 _LIBRARY = logging.getLogger("streamclf.serve.websockets")
 _LIBRARY.setLevel(logging.CRITICAL)
 
-MAX_POSTED = 1024  # ticks handed over and not yet taken: 20 s; score rows beyond are dropped, counted and told
-BUSY_POSTED = 16
-TURN_S = 0.02  # of the loop, for what was posted
 MAX_QUEUE = 4  # messages of a client that were parsed and wait; it is read no further meanwhile
 _NOT_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # the network may not be up yet
 _SWEEP_S = 0.25
@@ -101,10 +97,7 @@ class Server:
         self._desk = PushDesk(push_sinks or {})
         self._subscribers: set[Subscriber] = set()
         self._no_audio = settings.no_audio
-        # bound: MAX_POSTED; score rows beyond are dropped; counter: BORDER_ROWS
-        self._posted: deque[tuple[Sequence[Output], int]] = deque()
-        self._taking = False
-        self._missed: dict[str, int] = {}
+        self._border = Border(hub, on_fault)
         self._stopping = False
         self._lost_s = 0.0
 
@@ -134,6 +127,7 @@ class Server:
         """
         check_bind(self._settings)
         self._loop = asyncio.get_running_loop()
+        self._border.open(self._loop)
         self._door = Door(
             self._connect, context=self._context, most=self._settings.connections, each=self._settings.connections_each
         )
@@ -168,14 +162,16 @@ class Server:
         May be called where `start` failed.
         """
         self._stopping = True
+        self._border.close()
         if self._server is None or self._sweeper is None:
             return
         self._door.close()
         self._server.close(close_connections=False)
-        self._take(math.inf)
+        self._border.take_rest()
         self.hub.flush()
-        if self._feed is not None:
-            self._feed.stop()
+        for feed in (self._feed, *(face.feed for face in self._faces.values())):
+            if feed is not None:
+                feed.stop()
         for subscriber in list(self._subscribers):
             subscriber.finish(_GOING_AWAY, "the daemon is stopping", limit_s=limit_s)
         for connection in list(self._connections):
@@ -197,31 +193,8 @@ class Server:
     # From the engine
 
     def post(self, outputs: Sequence[Output], decided_ns: int) -> None:
-        """From any one thread: publish soon. Never waits; a loop that stands still costs score rows, never events.
-
-        What nobody would be told of before more comes waits for that, so that the loop need not wake for it.
-        """
-        if self._stopping:
-            return
-        if len(self._posted) >= MAX_POSTED:
-            for output in outputs:
-                if isinstance(output, FrameScores):
-                    self._missed[output.stream] = self._missed.get(output.stream, 0) + len(output.rows)
-                    metrics.BORDER_ROWS.labels(output.stream).inc(len(output.rows))
-            outputs = [output for output in outputs if not isinstance(output, FrameScores | Levels | Picture | Sound)]
-            if not outputs:
-                return
-        elif self._missed:
-            told = [
-                Status(name, StreamState.BEHIND, f"{rows} score rows were dropped: the server stood still")
-                for name, rows in self._missed.items()
-            ]
-            self._missed = {}
-            outputs = [*told, *outputs]
-        self._posted.append((outputs, decided_ns))
-        if not self._taking and self.hub.presses(outputs):
-            self._taking = True
-            self._loop.call_soon_threadsafe(self._take, TURN_S)
+        """From any one thread: publish soon. Never waits; see `Border`."""
+        self._border.post(outputs, decided_ns)
 
     def publish(self, outputs: Sequence[Output], decided_ns: int) -> None:
         """On the loop's thread: number, keep and send. decided_ns: wall time at which the engine had decided."""
@@ -230,22 +203,7 @@ class Server:
     @property
     def congested(self) -> bool:
         """Whether a producer that can wait (`--fast`) should. Any thread may ask."""
-        return self.hub.congested or len(self._posted) > BUSY_POSTED
-
-    def _take(self, most_s: float) -> None:
-        """What was posted. Beyond `most_s` others have their turn first: clients that cost too much hold up nobody."""
-        end_s = self._loop.time() + most_s
-        while self._posted and self._loop.time() < end_s:
-            try:
-                self.publish(*self._posted.popleft())
-            except Exception as fault:
-                self._on_fault(fault)
-                raise
-        if not self._posted:
-            self._taking = False
-        if self._posted:  # also where something was posted just now by somebody who saw that it is taken
-            self._taking = True
-            self._loop.call_soon(self._take, TURN_S)
+        return self.hub.congested or self._border.busy
 
     # Connections
 

@@ -5,6 +5,7 @@
     since_ns   onsets from then on; left out: all that is kept
     streams    a list by commas or repetition
     best       events of the page, 5 unless something else is said, at most 12
+    dates      true: also `dates` beside `days`, counted from 1970, for who puts the answers of several daemons together
 
 Without `label`: `{"species": [{"label", "pack", "group", "total", "days", "first_ns", "last_ns", "best", "seconds"}]}`,
 who was new last first. With it: `{"heard": [the same, of each pack], "hours": [24 counts], "days": [{"day", "count"}],
@@ -35,6 +36,7 @@ class SpeciesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since_ns: int | None = None
     streams: tuple[str, ...] = ()
     best: Annotated[int, msgspec.Meta(ge=0, le=12)] = 5
+    dates: bool = False
 
 
 class SpeciesAnswer(msgspec.Struct, frozen=True):
@@ -61,7 +63,13 @@ class SpeciesHeard:
         wish = asked(query.fields, SpeciesQuery, lists=LISTS)
         with closing(reader(self._folder)) as connection:
             if not wish.label:
-                found = heard_labels(connection, minutes_east=wish.tz, streams=wish.streams, since_ns=wish.since_ns)
+                found = heard_labels(
+                    connection,
+                    minutes_east=wish.tz,
+                    streams=wish.streams,
+                    since_ns=wish.since_ns,
+                    dates=wish.dates,
+                )
                 return Reply(msgspec.json.encode(SpeciesAnswer(found)))
             page = species_page(
                 connection,
@@ -70,6 +78,7 @@ class SpeciesHeard:
                 streams=wish.streams,
                 best=wish.best,
                 since_ns=wish.since_ns,
+                dates=wish.dates,
             )
         answer = SpeciesPageAnswer(
             page.heard, page.hours, page.days, page.streams, page.best, tuple(self._likely(wish.label))

@@ -234,7 +234,7 @@ class Why:
             return f"{info.name} has not been heard since the start of the daemon: {info.detail}"
         return (
             "no score row of that time is held: memory has the last seconds, and all of them are kept where "
-            "[scores] enabled = true"
+            "[scores] enabled = true, which a daemon takes at its start"
         )
 
 

@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 HOLDS = {
     *("__init__.py", "py.typed", "errors.py", "retry.py", "states.py", "text.py", "types.py"),
-    *(f"protocol/{name}.py" for name in ("__init__", "address", "asked", "base", "entries", "packed", "sound", "wire")),
+    *(
+        f"protocol/{name}.py"
+        for name in ("__init__", "address", "base", "entries", "inbound", "packed", "sound", "wire")
+    ),
     *(f"client/{name}.py" for name in ("__init__", "age", "client", "link", "options", "reader")),
 }
 READS = """
