@@ -139,8 +139,10 @@ class GraphRunner:
             wanted = ready if self._silence is None else self._spare(ready, self._silence)
             due = [(strand, strand.start) for strand in wanted]
             most = session.max_batch
+        if not due:
+            return [] if together else ready
         # no last run of a few
-        even = math.ceil(len(due) / math.ceil(len(due) / most)) if due else most
+        even = math.ceil(len(due) / math.ceil(len(due) / most))
         for at in range(0, len(due), even):
             self._run(session, due[at : at + even], guard, strict)
         return [] if together else ready

@@ -211,7 +211,8 @@ class Engine:
                 if gap is not None:
                     told += self._restart(stream.name, gap)
                 heard += self.tracks[stream.name]
-            told += draw_columns([stream.scope for stream in readable if stream.scope.due])
+            if due := [stream.scope for stream in readable if stream.scope.due]:
+                told += draw_columns(due)
         self._run(heard)
         # the last rows of a stream that has ended are given by `last`, when all of its runs are made
         told += take_together([track for track in heard if not self.streams[track.stream].ended])

@@ -31,9 +31,9 @@ _GATHER_FROM = 8
 _GATHER_S_PER_STREAM = 0.0001
 _GATHER_MOST_S = 0.005
 _COARSE_S = 0.1
-# While nobody waits for rows, what has come since the first block is read in one tick: caches that are cold after 20 ms
-# are warmed once and not five times. What is decided is the same, at most so much later.
-_UNAWAITED_S = 0.08
+# While nobody waits for rows, so much is read in one tick: caches that are cold after 20 ms are warmed once and not
+# five times. What is decided is the same, only later.
+_UNAWAITED_S = 0.1
 _CONGESTED_S = 0.002
 
 
@@ -195,8 +195,9 @@ class ModelThread:
         calls, streams = self._calls, len(self.engine.streams)
         if self._live and not self._awaited():
             calls.hurry.clear()
-            if not (calls.waiting or self._stopping.is_set()):
-                self._machine.listen(calls.hurry, _UNAWAITED_S)
+            left_s = _UNAWAITED_S - self.engine.backlog_ms / 1000
+            if left_s > 0 and not (calls.waiting or self._stopping.is_set()):
+                self._machine.listen(calls.hurry, left_s)
         elif streams >= _GATHER_FROM:
             self._machine.rest(self._stopping, min(_GATHER_MOST_S, _GATHER_S_PER_STREAM * streams))
 

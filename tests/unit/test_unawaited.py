@@ -30,8 +30,8 @@ def rows_of(found: Run) -> dict[int, bytes]:
     return {rows.first_frame + at: row.tobytes() for rows in made for at, row in enumerate(rows.rows)}
 
 
-def world(awaited: Callable[[float], bool], says: Sequence[tuple[float, Status]] = ()) -> World:
-    return World(rings("mic"), cost=lambda now_s: 0.01, until_s=UNTIL_S, awaited=awaited, says=says)
+def world(awaited: Callable[[float], bool], says: Sequence[tuple[float, Status]] = (), *, cost: float = 0.01) -> World:
+    return World(rings("mic"), cost=lambda now_s: cost, until_s=UNTIL_S, awaited=awaited, says=says)
 
 
 def test_rows_come_by_five_until_somebody_waits_and_are_the_same(pack: Path) -> None:
@@ -47,6 +47,13 @@ def test_rows_come_by_five_until_somebody_waits_and_are_the_same(pack: Path) -> 
     assert len(awake) >= (UNTIL_S - SOMEBODY_S - 0.2) / BLOCK_S - 2
     newest = min(lateness(plain, lambda at_s: True))
     assert max(asleep) < newest + BLOCK_S + 0.01
+
+
+def test_much_work_is_no_reason_to_wait_for_more(tmp_path: Path) -> None:
+    """What waits already is not waited for: else a load of 0.7 would let half a second gather."""
+    found = run(stateful_pack(tmp_path / "pack"), world(lambda now_s: False, cost=0.7))
+    assert max(lateness(found, lambda at_s: at_s > 1.0)) < 0.2
+    assert not found.statuses("")
 
 
 def test_what_is_asked_of_the_thread_is_not_kept_waiting(tmp_path: Path) -> None:
