@@ -9,11 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.alerts.service import read_rules
 from streamclf.config import Config, rules_file, store_folder
-from streamclf.daemon.central import check_postgres
 from streamclf.daemon.heartbeat import heartbeat_of
 from streamclf.daemon.parts import in_thread
 from streamclf.daemon.selftest import STREAM as SELF_TEST
@@ -30,6 +31,9 @@ from streamclf.store import alive
 from streamclf.store.database import Store
 from streamclf.types import Label
 from streamclf.writer.build import open_store
+
+if TYPE_CHECKING:
+    from streamclf.daemon.central import Central
 
 log = logging.getLogger("streamclf")
 
@@ -81,7 +85,7 @@ def read_ground(config: Config, engine: Engine) -> Ground:
     rules = _read_rules(config, engine)
     check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
     heartbeat_of(config.watch)
-    check_postgres(config)
+    _check_postgres(config)
     selftest = prepare(config.selftest, engine)
     packs = engine.packs
     try:
@@ -161,3 +165,19 @@ def no_audio(config: Config) -> str:
     if config.clips.privacy != "off":
         return f'live sound would carry the speech that clips.privacy = "{config.clips.privacy}" keeps out of clips'
     return ""
+
+
+def _check_postgres(config: Config) -> None:
+    if config.postgres.url:
+        from streamclf.daemon.central import check_postgres
+
+        check_postgres(config)
+
+
+def open_central(config: Config, folder: Path) -> "Central | None":
+    """What delivers events to PostgreSQL; None, and nothing of it imported, where that is not wanted."""
+    if not config.postgres.url:
+        return None
+    from streamclf.daemon.central import Central
+
+    return Central(config.postgres, folder)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
-from streamclf.daemon.central import Central
-from streamclf.daemon.ground import Ground, decided_labels
+from streamclf.daemon.ground import Ground, decided_labels, open_central
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.microphones import Microphones
@@ -55,6 +54,7 @@ from streamclf.writer.writer import Writer
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+    from streamclf.daemon.central import Central
     from streamclf.protocol.announce import Announcement
     from streamclf.serve.fanout.publisher import Publisher
 
@@ -97,7 +97,7 @@ class Archive:
     alerts: AlertService
     painter: Painter
     feed: Feed
-    central: Central | None
+    central: "Central | None"
 
     @property
     def awaited(self) -> bool:
@@ -148,7 +148,7 @@ def make_archive(
         clocks[SELF_TEST] = ears.ground.selftest.clock
     facts = pack_facts(config, engine)
     cut_from = {one.name: clips.ClipSource(one.ring, one.source.rate, tuple(one.info.packs)) for one in stored}
-    central = Central(config.postgres, store.folder) if config.postgres.url else None
+    central = open_central(config, store.folder)
     house = make_house(config, store, engine, facts, cut_from, run=hub.instance, test=(SELF_TEST,))
     writer = make_writer(
         config,
@@ -168,7 +168,7 @@ def make_archive(
     return Archive(store, inbox, facts, house, writer, alerts, painter, feed, central)
 
 
-def _committed(alerts: AlertService, feed: Feed, central: Central | None, events: Sequence[StoredEvent]) -> None:
+def _committed(alerts: AlertService, feed: Feed, central: "Central | None", events: Sequence[StoredEvent]) -> None:
     alerts.committed(events)
     feed.committed()
     if central is not None:

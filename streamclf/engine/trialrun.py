@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -51,18 +52,22 @@ def main() -> None:
     task = msgspec.json.decode(sys.argv[1], type=TrialTask)
     _end_with_parent(task.parent)
     _limit(task)
-    problem, out_of_memory = "", False
-    try:
-        problem = _run(task)
-    except Exception as fault:  # whatever a pack makes ONNX Runtime or numpy raise is what came of it
-        problem, out_of_memory = str(fault) or type(fault).__name__, LimitError.meant_by(fault)
-    cpu_s, peak_bytes = _used()
-    told = TrialReport(problem[:2000], out_of_memory, cpu_s, peak_bytes)
-    sys.stdout.buffer.write(msgspec.json.encode(told))
+    sys.stdout.buffer.write(msgspec.json.encode(report(task, opened=lambda: _cpu(task.whole_s))))
     sys.stdout.flush()
 
 
-def _run(task: TrialTask) -> str:
+def report(task: TrialTask, *, opened: Callable[[], object] = lambda: None) -> TrialReport:
+    """Run the pack in this process, whatever its limits are. opened: called when its session is there."""
+    problem, out_of_memory = "", False
+    try:
+        problem = _run(task, opened)
+    except Exception as fault:  # whatever a pack makes ONNX Runtime or numpy raise is what came of it
+        problem, out_of_memory = str(fault) or type(fault).__name__, LimitError.meant_by(fault)
+    cpu_s, peak_bytes = _used()
+    return TrialReport(problem[:2000], out_of_memory, cpu_s, peak_bytes)
+
+
+def _run(task: TrialTask, opened: Callable[[], object]) -> str:
     # here, because all of it counts against the limits
     from streamclf.engine.probe import check_probabilities
     from streamclf.engine.verify import hears_out
@@ -74,7 +79,7 @@ def _run(task: TrialTask) -> str:
     if pack.digest != task.digest:
         return "its files were changed meanwhile"
     session = open_session(pack, provider=Provider.CPU)
-    _cpu(task.whole_s)
+    opened()
     hears_out(pack, session)
     del session  # or its weights would be held twice
     gc.collect()

@@ -240,6 +240,10 @@ class ServedGraph:
             if _code(error) == "UNIMPLEMENTED":
                 return
             raise
+        if config.WhichOneof("scheduling_choice") == "sequence_batching":
+            raise self._wrong(
+                "has sequence_batching in its config.pbtxt, and here state travels with each run; take that out"
+            )
         told = config.parameters.get(digest_key(int(self._version)))
         if told is not None and told.string_value != self._pack.digest:
             raise self._wrong(f"has the digest {clean(told.string_value, 13)}, expected {self._pack.digest[:12]}…")

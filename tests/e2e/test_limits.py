@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import struct
 from contextlib import suppress
 from typing import Any
@@ -16,8 +17,10 @@ from streamclf.types import F32
 from tests.support.rawclient import RawClient
 from tests.support.server import run, serving, take, url
 from tests.support.serving import event
+from tools.bench.hostile import asking
 
 LIMIT_S = 60.0
+CROWD = 60
 
 
 class Microphone:
@@ -172,6 +175,33 @@ def test_who_opens_a_connection_and_asks_for_nothing_is_shown_out(monkeypatch: p
             dribbling.cancel()
             writer.transport.abort()
             assert not running._connections
+
+    run(main)
+
+
+def test_who_asks_how_it_is_stands_in_no_line_and_finds_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "TURN_S", LIMIT_S)  # all are accepted in one turn of the loop
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with serving(connections=CROWD) as running:
+            crowd = [asking(running.port) for _ in range(CROWD)]  # the loop stands still meanwhile
+            health = socket.create_connection(("127.0.0.1", running.port))
+            health.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n\r\n".encode())
+            late = asking(running.port)
+            for sock in (health, late, *crowd):
+                sock.setblocking(False)
+            answer = await asyncio.wait_for(loop.sock_recv(health, 4096), LIMIT_S)
+            before = len(running._subscribers)
+            refused = await asyncio.wait_for(loop.sock_recv(late, 4096), LIMIT_S)
+            greeted = [await asyncio.wait_for(loop.sock_recv(sock, 4096), LIMIT_S) for sock in crowd]
+            for sock in (health, late, *crowd):
+                sock.close()
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert before < CROWD
+        assert b"connections are open already" in refused
+        assert all(one.startswith(b"HTTP/1.1 101 ") for one in greeted)
 
     run(main)
 

@@ -100,7 +100,7 @@ def test_who_does_not_shake_hands_leaves_nothing_behind(tmp_path: Path, monkeypa
                         pass
                 sock.close()
             async with asyncio.timeout(LIMIT_S):
-                while running._door._number:
+                while running._door.number:
                     await asyncio.sleep(0.01)
             async with connect(running.own_url, ssl=trusting(certificate)) as client:
                 assert (await take(client))["type"] == "hello"

@@ -10,6 +10,7 @@ from streamclf.features.frontend import make_frontend, window_feature_frames
 from streamclf.features.rows import Rows
 from streamclf.model.pack import Fbank, Features, LogMel, Waveform
 from streamclf.types import F32
+from tests.support.laws import tries
 
 RATE = 16_000
 FEATURES: dict[str, Features] = {
@@ -83,7 +84,7 @@ def whole(features: Features, signal: F32) -> F32:
 
 
 @pytest.mark.parametrize("name", FEATURES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(signal=signals(), sizes=st.lists(st.sampled_from([0, 1, 7, 159, 160, 161, 320, 512, 2000]), max_size=12))
 def test_any_split_into_blocks_gives_the_same_features(name: str, signal: F32, sizes: list[int]) -> None:
     features = FEATURES[name]
@@ -101,7 +102,7 @@ def test_any_split_into_blocks_gives_the_same_features(name: str, signal: F32, s
 
 
 @pytest.mark.parametrize("name", FEATURES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(signal=signals(), start=st.integers(0, 3000), epoch=st.sampled_from([0, 3, 2**40]))
 def test_a_late_start_gives_the_frames_that_an_early_one_gives(name: str, signal: F32, start: int, epoch: int) -> None:
     features = FEATURES[name]

@@ -10,12 +10,13 @@ from streamclf.alerts.nearest import Excerpt, Lack, near_misses
 from streamclf.clock import NS_PER_FRAME
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.types import Label, Stage
+from tests.support.laws import tries
 
 LABELS = [Label("robin", "Robin")]
 SCORES = st.lists(st.sampled_from([0.0, 0.34, 0.36, 0.49, 0.5, 0.9]), min_size=1, max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(scores=SCORES, min_on=st.integers(1, 8), cuts=st.sets(st.integers(1, 59)))
 def test_nothing_is_lacking_where_the_segmenter_opens_an_event_and_only_there(
     scores: list[float], min_on: int, cuts: set[int]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from streamclf.audio.ring import Hole, Ring
 from streamclf.errors import Overrun
+from tests.support.laws import tries
 
 STEPS = st.lists(st.tuples(st.sampled_from(["write", "skip"]), st.integers(0, 50)), max_size=30)
 
@@ -69,7 +70,7 @@ def test_the_split_into_blocks_does_not_matter(capacity: int, total: int, cuts: 
 
 
 @given(capacity=st.integers(2, 40), before=st.integers(0, 100), during=st.integers(0, 100), data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 def test_a_view_says_whether_it_survived_the_writer(
     capacity: int, before: int, during: int, data: st.DataObject
 ) -> None:

@@ -14,6 +14,7 @@ from streamclf.store.codes import edges_of, encode, keep_top, values_of
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label
+from tests.support.laws import tries
 
 FAR = 1 << 62
 threshold = st.floats(0.001, 0.999)
@@ -25,7 +26,7 @@ def probabilities(rows: int, classes: int, seed: int) -> F32:
     return np.clip(np.cumsum(rng.normal(0, 0.2, (rows, classes)), axis=0) % 1.2, 0, 1).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(
     pieces=st.lists(st.tuples(st.integers(1, 700), st.integers(0, 3), st.booleans()), min_size=1, max_size=6),
     classes=st.integers(1, 5),
@@ -59,7 +60,7 @@ def test_any_pieces_gaps_and_clock_corrections_come_back_in_their_place(
     assert found == written
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(enter=threshold, ratio=st.floats(0.3, 1.0), other=threshold, seed=st.integers(0, 2**32 - 1))
 def test_events_of_logged_rows_are_the_events_of_live_rows(enter: float, ratio: float, other: float, seed: int) -> None:
     decisions = [Decision(enter, enter * ratio, 2, 3), Decision(other, other * ratio, 1, 1)]

@@ -24,6 +24,7 @@ from streamclf.store.events import put_events, set_mark
 from streamclf.store.packfacts import PackFacts
 from streamclf.store.scores import ScoreLog
 from streamclf.types import F32, FrameScores, Label, Stage
+from tests.support.laws import tries
 from tests.support.storing import START_NS, stored
 
 HOUR = 3600 * FRAMES_PER_SECOND
@@ -36,7 +37,7 @@ HOUR = 3600 * FRAMES_PER_SECOND
     st.integers(0, 6),
     st.sampled_from([(1, 1), (2, 3)]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_events_begin_where_the_segmenter_begins_them(
     values: list[float], min_on: int, min_off: int, reach_back: int, n_of_m: tuple[int, int]
 ) -> None:

@@ -3,12 +3,8 @@
 import json
 import re
 import shutil
-import ssl
 import subprocess
-import sys
-import threading
 import tomllib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +13,6 @@ import pytest
 from streamclf.config import variables
 from streamclf.config.environment import RESERVED
 from streamclf.config.sections import ServerConfig
-from tests.support.certificates import make_pair
 from tools.container import stage_words
 from tools.lab.dockerfile import ImageStage, context, stages
 from tools.supply import NAMES
@@ -108,64 +103,6 @@ def test_health_is_asked_by_our_own_python(image: list[ImageStage]) -> None:
     assert ["examples/deploy/healthcheck.py", script] in [each.words for each in image[-1].all("COPY")]
     assert {"interval", "timeout", "start-period", "retries"} <= set(check.flags)
     assert f'"{ServerConfig().port}"' in (DEPLOY / "healthcheck.py").read_text(encoding="utf-8")
-
-
-def asked(port: int) -> subprocess.CompletedProcess[str]:
-    """The health check, as the image runs it."""
-    return subprocess.run(
-        [sys.executable, str(DEPLOY / "healthcheck.py")],
-        env={
-            "STREAMCLF_SERVER_PORT": str(port),
-            "http_proxy": "http://127.0.0.1:1",
-            "https_proxy": "http://127.0.0.1:1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("https", [False, True], ids=["http", "https"])
-def test_the_health_check_says_what_the_daemon_says(https: bool, tmp_path: Path) -> None:
-    answers = {"/healthz": (200, b"ok")}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = answers[self.path]
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Of a client that speaks http to https."""
-
-    with Quiet(("127.0.0.1", 0), Handler) as server:
-        if https:
-            certificate, key = make_pair(tmp_path, "birds")
-            trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            trust.load_cert_chain(certificate, key)
-            server.socket = trust.wrap_socket(server.socket, server_side=True)
-        port = int(server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            well = asked(port)
-            answers["/healthz"] = (503, b"down: garden is lost")
-            down = asked(port)
-        finally:
-            server.shutdown()
-            thread.join()
-    gone = asked(port)
-
-    assert (well.returncode, well.stderr) == (0, "")
-    assert (down.returncode, down.stderr.strip()) == (1, "down: garden is lost")
-    assert gone.returncode == 1
-    assert "Traceback" not in gone.stderr
 
 
 def test_an_engine_finds_no_fault_in_it() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from streamclf.audio.gain import MAX_GAIN, TARGET_RMS, GainNormaliser, make_gain, read_gain
 from streamclf.errors import UsageError
+from tests.support.laws import tries
 
 HOP = 320
 
@@ -52,7 +53,7 @@ def test_restart_forgets_the_level() -> None:
     np.testing.assert_array_equal(gain.apply(noise(0.01, 20)), first)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=20), st.integers(1, 30 * HOP))
 def test_blocks_change_nothing(sizes: list[int], length: int) -> None:
     audio = noise(0.005, 31)[:length]

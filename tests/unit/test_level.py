@@ -12,6 +12,7 @@ from streamclf.features.frontend import Frontend, make_frontend
 from streamclf.features.logmel import LogMelSpectrum
 from streamclf.model.pack import LevelControl, LogMel
 from streamclf.types import F32
+from tests.support.laws import tries
 from tools.lab.tinypack import LOGMEL, RATE
 
 LEVEL = LevelControl(target_db=10.0, up_db=30.0, down_db=-6.0, rate_db_s=40.0)
@@ -58,7 +59,7 @@ def test_rows_are_those_of_the_definition(features: LogMel) -> None:
     assert (rows - plain)[30:40].min() < -0.2, "what is loud was not lowered"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
 def test_any_blocks_give_the_same_rows(cuts: list[int]) -> None:
     audio = signal()

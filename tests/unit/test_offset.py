@@ -14,6 +14,7 @@ from streamclf.audio.ring import Ring
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream
 from streamclf.types import F32, Levels
+from tests.support.laws import tries
 
 RATE = 16_000
 HOP = RATE // 50
@@ -89,7 +90,7 @@ def test_values_that_are_no_numbers_do_no_harm_to_those_after_them() -> None:
     assert np.abs(out[150 * HOP :].mean()) < 1e-3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(
     st.lists(st.integers(1, 1000), min_size=1, max_size=20),
     st.integers(1, 70 * HOP),

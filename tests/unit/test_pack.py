@@ -17,6 +17,7 @@ from streamclf.model.loader import load_pack, read_regular
 from streamclf.model.pack import Constant, Fbank, Manifest, Segmentation, StateTensor, Waveform
 from streamclf.model.writer import manifest_toml, write_pack
 from streamclf.types import Shape
+from tests.support.laws import tries
 from tools.lab.tinypack import HOP, LOGMEL, stateful_pack, window_frames_pack, window_row_pack
 
 SHAPES: list[tuple[Callable[..., Path], dict[str, Any], Shape]] = [
@@ -221,7 +222,7 @@ def load_manifest(**changes: Any) -> Manifest:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=tries(30))
 @given(data=st.data())
 def test_one_changed_byte_anywhere_is_found(tmp_path: Path, data: st.DataObject) -> None:
     folder = tmp_path / "p"

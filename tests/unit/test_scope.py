@@ -12,6 +12,7 @@ from streamclf.engine.stream import Stream
 from streamclf.features.mel import htk_mel
 from streamclf.features.spectrum import BANDS, LOW_HZ, Spectrogram, decibels
 from streamclf.types import F32, Gap, Levels, Output, Picture, Sound
+from tests.support.laws import tries
 
 RATE, HOP = 8000, 160
 
@@ -25,7 +26,7 @@ def levels_of(seen: list[Output]) -> list[Levels]:
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 def test_blocks_of_any_size_give_what_the_whole_gives(sizes: list[int]) -> None:
     samples = noise(sum(sizes))
     scope = Scope("mic", RATE, levels=False)

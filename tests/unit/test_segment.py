@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streamclf.engine.segment import Decision, Segmenter, decide
 from streamclf.sensitivity import SENSITIVITY_LOGITS, Sensitivity
 from streamclf.types import Event, Label, Stage
+from tests.support.laws import tries
 
 SPEECH = Label("speech", "Speech", "voice")
 
@@ -170,7 +171,7 @@ def test_no_sensitivity_moves_a_threshold_of_certainty(sensitivity: Sensitivity)
     assert (decision.enter, decision.leave) == (1.0, 0.0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(
     rows=st.lists(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=2), min_size=1, max_size=80),
     cuts=st.lists(st.integers(1, 9), min_size=1, max_size=20),
@@ -210,7 +211,7 @@ def test_any_cut_gives_the_same_events_and_stages_alternate(
         assert not is_open
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(
     values=st.lists(st.sampled_from([0.0, 0.35, 0.4, 0.6, 0.9]), min_size=1, max_size=80),
     reach_back=st.integers(0, 12),

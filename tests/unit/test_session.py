@@ -19,6 +19,7 @@ from streamclf.model.pack import Constant, Manifest, Pack
 from streamclf.model.session import Session
 from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
+from tests.support.laws import tries
 from tools.lab.tinypack import stateful_pack, window_frames_pack, window_row_pack
 
 CPU = Provider.CPU
@@ -69,7 +70,9 @@ def test_state_follows_its_slot_through_any_company(tmp_path: Path, batch_axis: 
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=tries(40),
+    deadline=None,
 )
 @given(
     steps=st.lists(

@@ -37,9 +37,10 @@ def world(awaited: Callable[[float], bool], says: Sequence[tuple[float, Status]]
 def test_rows_come_by_five_until_somebody_waits_and_are_the_same(pack: Path) -> None:
     found = run(pack, world(lambda now_s: now_s >= SOMEBODY_S))
     plain = run(pack, world(lambda now_s: True))
-    common = rows_of(found).keys() & rows_of(plain).keys()
+    told, expected = rows_of(found), rows_of(plain)
+    common = told.keys() & expected.keys()
     assert len(common) > (UNTIL_S - 1) / BLOCK_S
-    assert all(rows_of(found)[frame] == rows_of(plain)[frame] for frame in common)
+    assert all(told[frame] == expected[frame] for frame in common)
     asleep = lateness(found, lambda at_s: 1.0 < at_s < SOMEBODY_S)
     awake = lateness(found, lambda at_s: at_s > SOMEBODY_S + 0.2)
     assert len(asleep) == pytest.approx((SOMEBODY_S - 1) / 0.1, abs=2)

@@ -27,7 +27,7 @@ from websockets.asyncio.client import connect
 
 from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
 
-KINDS = ("calm", "text", "pings", "tiny", "again", "audio", "blocks", "big", "dead", "connections")
+KINDS = ("calm", "text", "pings", "tiny", "again", "audio", "blocks", "big", "dead", "connections", "handshakes")
 RATE = 16_000
 DEAD = 50
 
@@ -44,14 +44,20 @@ def frame(opcode: int, data: bytes) -> bytes:
     return head + bytes(4) + data
 
 
-def opened(port: int, path: str = "/v1") -> socket.socket:
-    """A websocket that is read no further than its handshake."""
+def asking(port: int, path: str = "/v1") -> socket.socket:
+    """A websocket whose handshake was sent, and not read yet."""
     sock = socket.create_connection(("127.0.0.1", port), 10)
     key = base64.b64encode(os.urandom(16)).decode()
     sock.sendall(
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
     )
+    return sock
+
+
+def opened(port: int, path: str = "/v1") -> socket.socket:
+    """A websocket that is read no further than its handshake."""
+    sock = asking(port, path)
     while b"\r\n\r\n" not in (sock.recv(65536) or b"\r\n\r\n"):
         pass
     return sock
@@ -84,12 +90,14 @@ def attack(kind: str, port: int) -> None:
     elif kind == "dead":
         socks = [opened(port, f"/v1?tier=frame&min_prob=0.0{number:03}") for number in range(1, DEAD + 1)]
         time.sleep(1e6 + len(socks))
-    elif kind == "connections":
+    elif kind in ("connections", "handshakes"):
         while True:
             held = []
             for _ in range(500):
                 try:
-                    held.append(socket.create_connection(("127.0.0.1", port), 1))
+                    held.append(
+                        socket.create_connection(("127.0.0.1", port), 1) if kind == "connections" else asking(port)
+                    )
                 except OSError:
                     break
             for sock in held:

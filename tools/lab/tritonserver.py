@@ -5,6 +5,8 @@ models triton` has written is copied with two changes: the backend is `python`, 
 runs the same model.onnx by ONNX Runtime. All else is the server's own: gRPC, versions, batching, refusals.
 
     python -m tools.lab.tritonserver FOLDER [--port 8001]     # serves it on this machine until Ctrl-C
+
+Whatever ends who has started it ends the server, too.
 """
 
 import argparse
@@ -20,6 +22,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from tools.lab.leash import Leash
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCK = REPOSITORY / "tools" / "locks" / "triton.txt"
@@ -78,6 +82,7 @@ class TritonServer:
         self._models = self._scratch / "models"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
         self.port, self._http = port or _free_port(), _free_port()
         self.serve(models)
 
@@ -127,6 +132,7 @@ class TritonServer:
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
             )  # fmt: skip
+        self._leash = Leash(self._process.pid)
         self._wait()
 
     def _wait(self) -> None:
@@ -155,10 +161,10 @@ class TritonServer:
 
     def kill(self) -> None:
         """As kill -9 does, with all that computes for it."""
-        if self._process is not None:
-            self.signal(signal.SIGKILL)
+        if self._process is not None and self._leash is not None:
+            self._leash.kill()
             self._process.wait()
-            self._process = None
+            self._process = self._leash = None
 
     def close(self) -> None:
         """End it, and forget its files."""

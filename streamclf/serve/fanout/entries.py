@@ -190,7 +190,7 @@ def _plain(value: object) -> object:
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoder = msgspec.msgpack.Decoder(Bundle)
-_said = msgspec.json.Decoder(wire.Marked | wire.Taught)
+_said: msgspec.json.Decoder[wire.Marked | wire.Taught] = msgspec.json.Decoder(wire.Marked | wire.Taught)
 
 
 def pack_entry(entry: AnyEntry) -> bytes:

@@ -1,20 +1,27 @@
-"""Who gets a connection: a few are accepted in each turn of the loop, and none beyond what we can hold.
+"""Who gets a connection: few are let in in each turn of the loop, and none beyond what we can hold.
 
 Theory of operation. asyncio would accept as many connections at once as wait, into every file descriptor that there
-is, before anything of ours could say no; the store, sources and alerts then find none left. So we accept ourselves: few
-at a time, and who comes with a number of a descriptor from which on they are reserved is refused, as is who comes
-beyond the limit of all, or of its address. Refused means that 503 is written and the connection closed, at once,
-without a look at what was asked. This machine's own addresses have no limit of their own: behind them may be a proxy.
+is, before anything of ours could say no; the store, sources and alerts then find none left. So we accept ourselves, and
+who comes with a number of a descriptor from which on they are reserved is refused, as is who comes beyond the limit of
+all, or of its address. Refused means that 503 is written and the connection closed, at once, without a look at what was
+asked. This machine's own addresses have no limit of their own: behind them may be a proxy.
+
+To accept costs 30 us, to let in a millisecond. So who was accepted stands before the door, a socket and no more, until
+its first bytes are there (a port scanner sends none), and then in a line from which a few are let in in each turn of
+the loop: five hundred who come at once hold up nobody. Who asks how the daemon is does not stand in that line, and
+finds room where the others find none.
 """
 
 import asyncio
 import errno
 import logging
+import selectors
 import socket
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from streamclf import metrics
 from streamclf.serve.connection import ServedConnection
@@ -22,13 +29,28 @@ from streamclf.serve.http.senders import HERE, network_of
 
 logger = logging.getLogger("streamclf.serve")
 
-ACCEPTS = 8  # in one turn of the loop; each costs a handshake of about 1 ms
+TURN_S = 0.004  # of a turn of the loop, for accepting; and for looking who of those has sent something
+LET_IN = 2  # in one turn of the loop
+URGENT = (b"GET /healthz", b"GET /livez", b"GET /readyz")
+"""How requests begin that are answered before others."""
+SPARE = 64  # connections beyond `most`, for URGENT
 RECEIVE_BUFFER = 64 * 1024  # of a connection (Linux doubles it): who is not read for a moment feels it soon
 MOST_FILES = 65_536
 RESERVED_FILES = 128  # for the store, sources, alerts; a third where there are few
 HANDSHAKE_LIMIT_S = 5.0
 _RETRY_S = 1.0
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+@dataclass(slots=True, eq=False)
+class _Comer:
+    """Who was accepted and is not let in yet. since_s: by the loop's clock. silent: nothing of it came yet."""
+
+    socket: socket.socket
+    address: str
+    network: str
+    since_s: float
+    silent: bool = False
 
 
 class Door:
@@ -53,11 +75,16 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._inside: Counter[str] = Counter()
-        self._number = 0
+        self.number = 0
+        """Of clients that are inside or stand before the door."""
+        self._silent = selectors.DefaultSelector()  # of whom nothing came yet; bound: `most`
+        self._line: deque[_Comer] = deque()  # bound: `most`
+        self._letting_in = False
         self._entering: set[asyncio.Task[None]] = set()  # bound: `most`, and HANDSHAKE_LIMIT_S each
 
     def open(self, sockets: Iterable[socket.socket]) -> None:
         """Accept what comes at these from now on, in place of asyncio."""
+        self._loop.add_reader(self._silent, self._speak)
         for each in sockets:
             self._loop.remove_reader(each.fileno())
             own = each.dup()
@@ -67,21 +94,39 @@ class Door:
             self._loop.add_reader(own.fileno(), self._accept, own)
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Accept nothing more. Who is not let in by now never is: a browser opens some that it may never need."""
+        if not self._sockets:
+            return  # it is closed
+        for comer in [*self._standing(), *self._line]:
+            self._turn_away(comer)
+        self._line.clear()
         for own in self._sockets:
             self._loop.remove_reader(own.fileno())
             own.close()
         self._sockets.clear()
+        self._loop.remove_reader(self._silent)
+        self._silent.close()
+
+    def sweep(self, lost_s: float) -> None:
+        """Turn away of whom nothing comes. lost_s: in which the loop stood still since the last call."""
+        limit_s = self._loop.time() - HANDSHAKE_LIMIT_S
+        for comer in self._standing():
+            comer.since_s += lost_s
+            if comer.since_s < limit_s:
+                metrics.REFUSED.labels("slow").inc()
+                self._turn_away(comer)
 
     def left(self, network: str) -> None:
         """A connection of `network` is gone."""
-        self._number -= 1
+        self.number -= 1
         self._inside[network] -= 1
         if not self._inside[network]:
             del self._inside[network]
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTS):
+        now_s = self._loop.time()
+        ends_s = now_s + TURN_S
+        while now_s < ends_s:
             try:
                 accepted, peer = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -92,21 +137,74 @@ class Door:
                     return
                 raise
             accepted.setblocking(False)
-            address = str(peer[0])
-            network = network_of(address)
-            if why := self._why_not(accepted.fileno(), network):
-                metrics.REFUSED.labels("full").inc()
-                logger.warning("a connection of %s was refused: %s", network, why)
-                _refuse(accepted, why, plain=self._context() is None)
-                continue
-            self._number += 1
-            self._inside[network] += 1
-            task = self._loop.create_task(self._enter(accepted, address, network))
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
+            self._look(_Comer(accepted, str(peer[0]), network_of(str(peer[0])), now_s))
+            now_s = self._loop.time()
 
-    def _why_not(self, descriptor: int, network: str) -> str:
-        if self._number >= self._most:
+    def _look(self, comer: _Comer) -> None:
+        """It has just come."""
+        begin = _begin_of(comer)
+        urgent = begin is not None and begin.startswith(URGENT)
+        if why := self._why_not(comer.socket.fileno(), comer.network, spare=SPARE if urgent else 0):
+            metrics.REFUSED.labels("full").inc()
+            logger.warning("a connection of %s was refused: %s", comer.network, why)
+            _refuse(comer.socket, why, plain=self._context() is None)
+            return
+        self.number += 1
+        self._inside[comer.network] += 1
+        if begin is None:
+            comer.silent = True
+            self._silent.register(comer.socket, selectors.EVENT_READ, comer)
+        else:
+            self._hear(comer, begin)
+
+    def _standing(self) -> list[_Comer]:
+        """Of whom nothing came yet."""
+        return [key.data for key in self._silent.get_map().values()] if self._sockets else []
+
+    def _speak(self) -> None:
+        """Some of them sent something, or left. The rest of those has the next turn."""
+        ends_s = self._loop.time() + TURN_S
+        for key, _ in self._silent.select(0):
+            begin = _begin_of(key.data)
+            if begin is not None:
+                self._silent.unregister(key.fileobj)
+                key.data.silent = False
+                self._hear(key.data, begin)
+            if self._loop.time() >= ends_s:
+                return
+
+    def _hear(self, comer: _Comer, begin: bytes) -> None:
+        """What it sends begins like that; nothing is taken of it."""
+        if not begin:
+            self._turn_away(comer)
+        elif begin.startswith(URGENT):
+            self._let_in(comer)
+        else:
+            self._line.append(comer)
+            if not self._letting_in:
+                self._letting_in = True
+                self._loop.call_soon(self._let_in_some)
+
+    def _let_in_some(self) -> None:
+        for _ in range(min(LET_IN, len(self._line))):
+            self._let_in(self._line.popleft())
+        self._letting_in = bool(self._line)
+        if self._letting_in:
+            self._loop.call_soon(self._let_in_some)
+
+    def _let_in(self, comer: _Comer) -> None:
+        task = self._loop.create_task(self._enter(comer.socket, comer.address, comer.network))
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    def _turn_away(self, comer: _Comer) -> None:
+        if comer.silent:
+            self._silent.unregister(comer.socket)
+        comer.socket.close()
+        self.left(comer.network)
+
+    def _why_not(self, descriptor: int, network: str, *, spare: int) -> str:
+        if self.number >= self._most + spare:
             return f"{self._most} connections are open already, as many as are held at once"
         if network != HERE and self._inside[network] >= self._each:
             return f"{self._each} connections of one address are open already, as many as each may have"
@@ -138,6 +236,16 @@ class Door:
     def _again(self, listening: socket.socket) -> None:
         if listening in self._sockets:
             self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+
+def _begin_of(comer: _Comer) -> bytes | None:
+    """How what it sends begins, which stays to be read; None where nothing is there yet, b"" where it has gone."""
+    try:
+        return comer.socket.recv(16, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except OSError:
+        return b""
 
 
 def _refuse(accepted: socket.socket, why: str, *, plain: bool) -> None:

@@ -315,7 +315,9 @@ class Server:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self._loop.time()
-            self._lost_s += max(0.0, now - before - 2 * _SWEEP_S)
+            lost_s = max(0.0, now - before - 2 * _SWEEP_S)
+            self._lost_s += lost_s
+            self._door.sweep(lost_s)
             before, now = now, now - self._lost_s
             for connection in list(self._connections):
                 if connection.request is None and now - connection.opened_s > HANDSHAKE_LIMIT_S:
