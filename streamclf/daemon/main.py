@@ -59,7 +59,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
     school = await in_thread("what was taught", partial(open_school, engine, store))
-    ground = await in_thread("reading of rules", partial(read_ground, config, engine))
+    ground = await in_thread("reading of rules", partial(read_ground, config, engine, school.ever))
 
     somebody = asyncio.Event()
     ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config), school)
