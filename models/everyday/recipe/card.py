@@ -66,7 +66,7 @@ def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, prices: Map
         said = _verdicts(of, told[each] & on, on)
         held = [at for at in np.flatnonzero(on) if of.right[:, at].any()]
         recall = np.mean([told[each][of.right[:, at], at].mean() for at in held])
-        false = np.mean([fit.false_per_hour(told[each][:, at], of, at) for at in held])
+        false = np.mean([fit.false_per_hour(told[each][:, at], of, int(at)) for at in held])
         shares = " | ".join(f"{said[name]:.2f}" for name in ("right", "wrong", "nothing", "other"))
         rows.append(f"| `{each}` | {price:.1%} | {recall:.2f} | {false:.1f} | {shares} | {said['backgrounds']} |")
     return "\n".join(rows)
