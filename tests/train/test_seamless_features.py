@@ -1,4 +1,4 @@
-"""The features of Wav2Vec2-BERT are those of transformers' extractor, also where next to nothing is left of the sound."""
+"""The features of Wav2Vec2-BERT are its extractor's, also where next to nothing is left of the sound."""
 
 import numpy as np
 import pytest
