@@ -116,7 +116,7 @@ class Border:
             gaps.append(Gap(name, first * hop, after * hop - 1, GapReason.UNTOLD))
         self._missed = {}
         log.warning(
-            "subscribers of %s did not get rows of %.0f s: the event loop was too far behind, and is not any more",
+            "subscribers of %s did not get rows of %.1f s: the event loop was too far behind, and is not any more",
             some([gap.stream for gap in gaps]),
             max(gap.last_sample + 1 - gap.first_sample for gap in gaps) / self._hub.streams[gaps[0].stream].rate,
         )
