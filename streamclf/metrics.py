@@ -87,8 +87,15 @@ SOUND_DROPPED = Counter(
 CUT_OFF = Counter("streamclf_subscribers_cut_off", "Connections ended by the server", ["reason"], registry=REGISTRY)
 REFUSED = Counter("streamclf_requests_refused", "Requests refused", ["reason"], registry=REGISTRY)
 BORDER_ROWS = Counter(
-    "streamclf_border_rows", "Score rows dropped because the server's loop stood still", ["stream"], registry=REGISTRY
+    "streamclf_border_rows",
+    "Score rows that no subscriber got because the event loop was too far behind: a gap, untold",
+    ["stream"],
+    registry=REGISTRY,
 )
+LOOP_LATE = Gauge(
+    "streamclf_loop_late_seconds", "How late the event loop was, at worst in the last 3 s", registry=REGISTRY
+)
+LOOP_LATE_SPELLS = Counter("streamclf_loop_late_spells", "Times the event loop became late", registry=REGISTRY)
 NATS_DROPPED = Counter(
     "streamclf_nats_dropped_bytes",
     "Bytes for gateways that were dropped because NATS took none: a hole, told to their clients",

@@ -46,7 +46,7 @@ class Stage(StrEnum):
 
 
 class GapReason(StrEnum):
-    """Why samples have no scores. A source from outside may state another."""
+    """Why subscribers get no scores of samples. A source from outside may state another."""
 
     LOST = "lost"  # the device or the sender was gone
     XRUN = "xrun"  # the device lost samples
@@ -55,6 +55,7 @@ class GapReason(StrEnum):
     PAUSED = "paused"  # the stream was paused
     UNSCORED = "unscored"  # no model scored them
     STALLED = "stalled"  # the source sent nothing
+    UNTOLD = "untold"  # they were scored and kept, but the server was too far behind to tell subscribers
 
 
 class Provider(StrEnum):

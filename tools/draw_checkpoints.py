@@ -10,10 +10,12 @@ batch 1, at batch 4, and the engine that runs live, on uneven blocks. Printed is
 """
 
 import argparse
+import copy
 import random
 import sys
 import tempfile
 import time
+import unittest.mock
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from streamclf.audio.sources.demo import DEMO_FILE
 from streamclf.clock import hop_of
 from streamclf.model.loader import load_pack
+from streamclf.model.pack import Pack
 from streamclf.model.session import Session
 from streamclf.train.data.sound import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families import families, family_of
+from streamclf.train.families import family as family_module
 from streamclf.train.families.encoder import SEQUENCE_KIN
 from streamclf.train.families.family import Plan, Wishes
 from streamclf.train.pretrained import load_checkpoint, quiet
@@ -74,6 +78,7 @@ class Compared:
 
     trembling: where that is over `MOST`, by how much transformers' own answers to the same windows change where each
     sample changes in its last bit: a net that is so steep answers no more exactly than that, whoever computes it.
+    wide: then also how far transformers' float32 and ours are from transformers' own in float64.
     """
 
     family: str
@@ -82,6 +87,7 @@ class Compared:
     worst: float
     fault: str = ""
     trembling: float = 0.0
+    wide: tuple[float, float] = (0.0, 0.0)
 
     @property
     def good(self) -> bool:
@@ -113,6 +119,7 @@ def main() -> int:
         told = line.fault or f"{line.worst:.1e}"
         if line.trembling:
             told += f", and transformers' own moves by {line.trembling:.1e} with the last bit of its samples"
+            told += "; from float64 it is {:.1e} away, ours {:.1e}".format(*line.wide)
         print(
             f"{number} {drawn.architecture} {str(drawn.dtype)[6:]} {line.rate} Hz: {told}", file=sys.stderr, flush=True
         )
@@ -228,7 +235,8 @@ def compare(drawn: Drawn, number: int, audio: Path, scratch: Path) -> Compared:
         measured = parity.measure(pack, Session(pack, provider=Provider.CPU, max_batch=4), heard, expected)
         worst = max(measured.worst, report.parity.worst)
         moved = trembling(plan, pack.manifest, heard, expected) if worst > MOST else 0.0
-        return Compared(family.title, rate, measured.frames + report.parity.frames, worst, trembling=moved)
+        wide = distances(plan, pack, heard, expected) if worst > MOST else (0.0, 0.0)
+        return Compared(family.title, rate, measured.frames + report.parity.frames, worst, trembling=moved, wide=wide)
     except Exception as fault:  # whatever it is: it is the result of this draw
         return Compared(family.title, rate, 0, float("inf"), f"{type(fault).__name__}: {str(fault)[:300]}")
 
@@ -254,6 +262,22 @@ def trembling(plan: Plan, manifest: Any, audio: F32, expected: F32) -> float:
         last = (1 + np.finfo(np.float32).eps * rng.uniform(-1, 1, len(audio))) * audio
         moved = max(moved, float(np.abs(reference(plan, manifest, last.astype(np.float32)) - expected).max()))
     return moved
+
+
+def distances(plan: Plan, pack: Pack, audio: F32, expected: F32) -> tuple[float, float]:
+    """How far transformers' float32 and ONNX are from transformers' float64, both on its extractor's features."""
+
+    def wide(model: Any, inputs: Any, *, taken: str = "logits") -> F32:
+        changed = {name: one.double() if one.is_floating_point() else one for name, one in inputs.items()}
+        with torch.inference_mode(), quiet():
+            given = getattr(copy.deepcopy(model).double()(**changed), taken)
+        rows: F32 = given.numpy()
+        return rows if rows.ndim == 3 else rows[:, None, :]
+
+    with unittest.mock.patch.object(family_module, "run_torch", wide):
+        exact = reference(plan, pack.manifest, audio)
+    ours = parity.offline(pack, Session(pack, provider=Provider.CPU, max_batch=4), audio, batch=1)
+    return parity.difference(expected, exact), parity.difference(ours, exact)
 
 
 def table(done: list[Compared]) -> str:

@@ -3,9 +3,9 @@
 # Every step first looks whether its work is done, so that a second run installs nothing and takes about a second.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-VENV="${STREAMCLF_TOOLS_VENV:-$ROOT/.venv}" # tools/test --latest has another one
+VENV="${STREAMCLF_TEST_VENV:-$ROOT/.venv}" # tools/test --latest has another one
 PYTHON="$VENV/bin/python"
-LOCKS="${STREAMCLF_TOOLS_LOCKS:-$ROOT/tools/locks}" # tools/test older has others
+LOCKS="${STREAMCLF_TEST_LOCKS:-$ROOT/tools/locks}" # tools/test older has others
 
 say() { printf '%s: %s\n' "$TOOL" "$*" >&2; }
 

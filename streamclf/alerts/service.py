@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,16 +60,23 @@ class _Opener:
         return open_sink(self.name, self.config, sensors=self.sensors, paint=self.paint)
 
 
-def read_rules(path: Path, labels: Mapping[str, Sequence[Label]], *, required: bool, sites: bool = False) -> RulesWatch:
+def read_rules(
+    path: Path,
+    labels: Mapping[str, Sequence[Label]],
+    *,
+    required: bool,
+    sites: bool = False,
+    ever: Collection[str] = (),
+) -> RulesWatch:
     """The rules file, for streams and what their packs tell events of. Raises `ConfigError` where it has a mistake.
 
-    sites: whether there may be others that tell (`AlertService.claim_by`).
+    sites: whether there may be others that tell (`AlertService.claim_by`). ever: what was taught at any time.
     """
-    return RulesWatch(path, known=_vocabulary(labels, sites=sites), required=required)
+    return RulesWatch(path, known=_vocabulary(labels, sites=sites, ever=ever), required=required)
 
 
-def _vocabulary(labels: Mapping[str, Sequence[Label]], *, sites: bool) -> Vocabulary:
-    return Vocabulary.of((label for some in labels.values() for label in some), labels, sites=sites)
+def _vocabulary(labels: Mapping[str, Sequence[Label]], *, sites: bool, ever: Collection[str]) -> Vocabulary:
+    return Vocabulary.of((label for some in labels.values() for label in some), labels, sites=sites, gone=ever)
 
 
 class AlertService:
@@ -107,6 +114,7 @@ class AlertService:
         self._take(self._rules.file)
         if self._rules.file.rules:
             log.info("rules: %s", said(self._rules.file))
+        self._rules.warn()
         try:
             with closing(self._read()) as connection:
                 waiting = outbox.waiting(connection)
@@ -120,10 +128,13 @@ class AlertService:
         """Ask this of an alert that other sites may tell as well."""
         self._dispatcher.claim = claim
 
-    def know(self, labels: Mapping[str, Sequence[Label]]) -> None:
-        """Packs tell events of these labels from now on: the rules are read again, and sensors follow."""
+    def know(self, labels: Mapping[str, Sequence[Label]], ever: Collection[str]) -> None:
+        """Packs tell events of these labels from now on: the rules are read again, and sensors follow.
+
+        ever: as of `read_rules`.
+        """
         self._labels = labels
-        self._rules.know(_vocabulary(labels, sites=self._rules.known.sites))
+        self._rules.know(_vocabulary(labels, sites=self._rules.known.sites, ever=ever))
         self.reload()
 
     def reload(self) -> None:

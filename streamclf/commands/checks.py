@@ -1,7 +1,9 @@
 """What `rules check` and `config check` find: all that the daemon would refuse at its start, before it is started."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 
 from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
@@ -18,12 +20,15 @@ from streamclf.daemon.watchman import check_watch
 from streamclf.engine.build import check_labels, known_packs, read_kserve, read_species
 from streamclf.engine.engine import default_decision
 from streamclf.engine.segment import decide
-from streamclf.errors import ConfigError, StreamclfError
+from streamclf.errors import ConfigError, StoreError, StreamclfError
 from streamclf.model.pack import Pack
+from streamclf.store import taught
 from streamclf.store.clips import check_privacy
-from streamclf.store.database import obstacle
+from streamclf.store.database import obstacle, reader
+from streamclf.teach.tutor import GROUP
 from streamclf.text import one_line
 from streamclf.toml import line_of, lines_of
+from streamclf.types import Label
 from streamclf.writer.build import check_kept
 
 REACH = "see that it runs and can be reached from here, or leave it out with --offline"
@@ -35,26 +40,44 @@ def sources_of(config: Config) -> list[SourceSpec]:
 
 
 def vocabulary(config: Config, packs: Sequence[Pack]) -> Vocabulary:
-    """What rules may name: what the packs tell events of, and the streams where the configuration has sources."""
+    """What rules may name: what packs tell events of and what was taught, and streams where there are sources."""
+    known, ever = _taught(config)
     return Vocabulary.of(
-        (
-            label
-            for pack in packs
-            for label, decision in zip(
-                pack.labels,
-                decide(
+        chain(
+            known,
+            (
+                label
+                for pack in packs
+                for label, decision in zip(
                     pack.labels,
-                    default_decision(pack.manifest),
-                    per_label=config.per_label(),
-                    sensitivity=config.sensitivity,
-                ),
-                strict=True,
-            )
-            if decision.enabled
+                    decide(
+                        pack.labels,
+                        default_decision(pack.manifest),
+                        per_label=config.per_label(),
+                        sensitivity=config.sensitivity,
+                    ),
+                    strict=True,
+                )
+                if decision.enabled
+            ),
         ),
         [spec.name for spec in sources_of(config)] or None,
         sites=config.nats.named,
+        gone=ever,
     )
+
+
+def _taught(config: Config) -> tuple[list[Label], set[str]]:
+    """What the store holds of what was taught: the classes, and what was taught at any time, as rules name it."""
+    folder = store_folder(config)
+    if not config.store.enabled or not folder.is_dir():
+        return [], set()
+    try:
+        with closing(reader(folder)) as connection:
+            known = [Label(one.label, one.name, GROUP) for one in taught.classes(connection)]
+            return known, {*taught.ever(connection), f"group:{GROUP}"}
+    except (StoreError, sqlite3.Error):
+        return [], set()  # the daemon says what is wrong with it
 
 
 def check_rules(path: Path, known: Vocabulary, *, offline: bool) -> tuple[RuleFile, list[Mistake]]:

@@ -38,13 +38,16 @@ def check(file: Path | None, offline: bool, config_file: Path | None) -> None:
     """
     config = load(file=config_file)
     path = file or rules_file(config)
-    found, mistakes = check_rules(path, vocabulary(config, known_packs(config)), offline=offline)
+    known = vocabulary(config, known_packs(config))
+    found, mistakes = check_rules(path, known, offline=offline)
     if len(mistakes) == 1:
         raise ConfigError(f"{path}:{mistakes[0].line}: {mistakes[0]}")
     if mistakes:
         for mistake in mistakes:
             click.echo(told(path, mistake))
         raise ConfigError(f"{path} has {len(mistakes)} mistakes; mend the lines above")
+    for sentence in known.waiting(found.rules):
+        click.echo(sentence)
     click.echo(f"{path} is good: {said(found)}")
 
 

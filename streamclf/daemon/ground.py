@@ -6,7 +6,7 @@ What is opened here and has to be closed again is a part.
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -77,12 +77,12 @@ class Ground:
     seasons: Seasons
 
 
-def read_ground(config: Config, engine: Engine) -> Ground:
-    """Read rules, self-test, species and tokens, for an engine that has its streams.
+def read_ground(config: Config, engine: Engine, ever: Collection[str] = ()) -> Ground:
+    """Read rules, self-test, species and tokens, for an engine that has its streams. ever: what was taught at any time.
 
     Raises `ConfigError` for a mistake in one of them, `SourceError` where the sound of the self-test cannot be read.
     """
-    rules = _read_rules(config, engine)
+    rules = _read_rules(config, engine, ever)
     check_watch(config.watch, rules.file.sinks if rules is not None else (), kept=rules is not None)
     heartbeat_of(config.watch)
     _check_postgres(config)
@@ -125,10 +125,11 @@ def decided_labels(engine: Engine) -> Mapping[str, Sequence[Label]]:
     }
 
 
-def _read_rules(config: Config, engine: Engine) -> RulesWatch | None:
+def _read_rules(config: Config, engine: Engine, ever: Collection[str]) -> RulesWatch | None:
     path = rules_file(config)
     if config.store.enabled:
-        return read_rules(path, decided_labels(engine), required=bool(config.rules), sites=config.nats.named)
+        labels, sites = decided_labels(engine), config.nats.named
+        return read_rules(path, labels, required=bool(config.rules), sites=sites, ever=ever)
     if config.rules or path.is_file():
         raise ConfigError(
             f"there are rules of alerts in {path}, but no events are kept, and alerts need them; switch the store on "

@@ -269,7 +269,7 @@ class HotConfig:
             if name in facts
         })  # fmt: skip
         self._archive.inbox.change(partial(self._archive.house.decided, facts))
-        self._archive.alerts.know(self._told_labels(ready.decisions))
+        self._archive.alerts.know(self._told_labels(ready.decisions), self._ears.school.ever)
 
     def _told_labels(self, decisions: Mapping[str, Sequence[Decision]]) -> dict[str, list[Label]]:
         """stream -> the labels that its packs tell events of, where they are kept."""

@@ -17,8 +17,10 @@ from streamclf.config import Config
 from streamclf.daemon import running, wiring
 from streamclf.daemon.ground import OpenStore, read_ground
 from streamclf.daemon.hot import ConfigSource, HotConfig
+from streamclf.daemon.lateness import LoopWatch
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
+from streamclf.daemon.problems import PartProblems
 from streamclf.daemon.reach import addresses_of
 from streamclf.daemon.school import open_school
 from streamclf.daemon.sources import OpenSources, RunningSources, count
@@ -57,7 +59,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     engine = await in_thread("loading of packs", partial(_load_packs, config))
     sources = await life.start(OpenSources(config, engine))
     school = await in_thread("what was taught", partial(open_school, engine, store))
-    ground = await in_thread("reading of rules", partial(read_ground, config, engine))
+    ground = await in_thread("reading of rules", partial(read_ground, config, engine, school.ever))
 
     somebody = asyncio.Event()
     ears = Ears(config, engine, sources, EngineCalls(), ground, InForce(config), school)
@@ -107,12 +109,17 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     await life.watch("lessons", teaching.watch)
     await life.watch("hearing", partial(health.hearing.watch, tell))
     await life.watch("problems", partial(running.tell_problems, health.problems.parts, server))
-    await _watch_more(life, ears, archive, hub, server)
+    await _watch_more(life, ears, archive, hub, server, health.problems.parts)
     await life.start(Notifying(model, hub, sources.streams, life.failed))
 
 
-async def _watch_more(life: Life, ears: Ears, archive: Archive | None, hub: Hub, server: Server) -> None:
-    """The tasks that not every daemon has."""
+async def _watch_more(
+    life: Life, ears: Ears, archive: Archive | None, hub: Hub, server: Server, parts: PartProblems
+) -> None:
+    """The loop that all of this runs on, and the tasks that not every daemon has."""
+    loop = LoopWatch(server.late_s, None if archive is None else archive.inbox.call)
+    parts.also(loop.found)
+    await life.watch("the loop", loop.watch)
     seasons, selftest = ears.ground.seasons, ears.ground.selftest
     if archive is not None:
         await life.watch("rules", partial(running.watch_rules, archive.alerts, hub))

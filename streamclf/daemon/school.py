@@ -36,7 +36,7 @@ from streamclf.store import events, taught
 from streamclf.store.database import Store, reader
 from streamclf.store.taught import TaughtClass
 from streamclf.teach.sound import decoded
-from streamclf.teach.tutor import LearntClass, Lesson, Tutor, check_label, heads_of
+from streamclf.teach.tutor import GROUP, LearntClass, Lesson, Tutor, check_label, heads_of
 from streamclf.types import F32, Output
 
 log = logging.getLogger("streamclf")
@@ -58,14 +58,14 @@ Keep = Callable[[Callable[[sqlite3.Connection], None], Callable[[], object]], No
 
 @dataclass(slots=True)
 class School:
-    """What is taught, and by whom. packs: by the name of their host. problems: label -> why it cannot be used.
-
-    tutor: None where nothing is kept, so that nothing can be taught.
+    """What is taught, and by whom. packs: by the name of their host. problems: label -> why it cannot be used. ever:
+    what was taught at any time, as rules name it. tutor: None where nothing is kept, so that nothing can be taught.
     """
 
     tutor: Tutor | None = None
     packs: dict[str, TaughtPack] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    ever: set[str] = field(default_factory=set)
 
     @property
     def names(self) -> dict[str, str]:
@@ -102,6 +102,7 @@ def open_school(engine: Engine, store: Store | None) -> School:
                 log.info("taught: %s was fitted anew, for %s is another version", made.label, made.host)
         with closing(reader(store.folder)) as connection:
             known = taught.classes(connection)
+            school.ever = {*taught.ever(connection), f"group:{GROUP}"}
     except (StoreError, sqlite3.Error) as fault:
         log.error("taught: what was taught cannot be read: %s", fault)
         return school
@@ -232,6 +233,7 @@ class Teaching:
             taught.put_example(tx, learnt.example)
 
         await self._kept(write)
+        self._school.ever.add(wish.label)
         await self._use(learnt.made.host)
         self._school.problems.pop(wish.label, None)
         self._answer(subscriber, self._news(learnt, wish.said))

@@ -303,9 +303,9 @@ def make_teaching(ears: Ears, archive: Archive | None, hub: Hub) -> Teaching:
 
     def knows() -> None:
         if archive is not None:
-            unstored = ears.sources.unstored
             labels = decided_labels(ears.engine)
-            archive.alerts.know({name: some for name, some in labels.items() if name not in unstored})
+            stored = {name: some for name, some in labels.items() if name not in ears.sources.unstored}
+            archive.alerts.know(stored, ears.school.ever)
 
     def keeps_sound() -> bool:
         clips = ears.in_force.config.clips

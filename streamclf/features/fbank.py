@@ -1,5 +1,7 @@
 """Kaldi's filter-bank features of frames: no dither, snip_edges, log power."""
 
+from typing import Any
+
 import numpy as np
 
 from streamclf.features.mel import mel_bank
@@ -14,15 +16,17 @@ class KaldiFbank:
     """Frames to fbank rows. Immutable: one serves every stream.
 
     Up to the FFT the arithmetic is Kaldi's, float32 in Kaldi's order, because of what it leaves: of a constant signal,
-    or in the quiet bands beside a loud tone, there is little else than the rounding of the samples. `bands` counts
-    the energy where it is asked for: first, or last with `htk_compat`.
+    or in the quiet bands beside a loud tone, there is little else than the rounding of the samples. For the same reason
+    it is float64 (`arithmetic`) where the model learnt from features that were computed so. `bands` counts the energy
+    where it is asked for: first, or last with `htk_compat`.
     """
 
     def __init__(self, features: Fbank, rate: int) -> None:
         self.bands = features.bands + features.use_energy
         self._features = features
         self._fft_size = 1 << (features.frame_length - 1).bit_length()
-        self._window = _symmetric_window(features).astype(np.float32)
+        self._type: Any = np.dtype(features.arithmetic).type
+        self._window = _symmetric_window(features).astype(self._type)
         self._bank = mel_bank(
             bands=features.bands,
             low_hz=features.low_hz,
@@ -38,11 +42,11 @@ class KaldiFbank:
     def __call__(self, frames: F32) -> F32:
         """frames: (n, frame_length) float32 -> (n, bands) float32."""
         features = self._features
-        samples = frames * np.float32(features.sample_scale)
+        samples = frames.astype(self._type, copy=False) * self._type(features.sample_scale)
         if features.remove_dc_offset:
             total = np.add.accumulate(samples, axis=1)[:, -1:]
-            samples -= total / np.float32(features.frame_length)
-        weight = np.float32(features.preemphasis)
+            samples -= total / self._type(features.frame_length)
+        weight = self._type(features.preemphasis)
         emphasised = samples.copy()
         emphasised[:, 1:] -= weight * samples[:, :-1]
         emphasised[:, 0] -= weight * samples[:, 0]  # it has no predecessor in its frame and stands in for it

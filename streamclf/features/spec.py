@@ -96,6 +96,8 @@ class Fbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fbank"
     """A mean for each band, in place of `mean`."""
     scale_vector: tuple[float, ...] = ()
     """A scale for each band, in place of `scale` (what cmvn.ark holds)."""
+    arithmetic: Literal["float32", "float64"] = "float32"
+    """What is counted in up to the spectrum: `float32` as Kaldi does, `float64` as transformers' extractors do."""
 
 
 class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="waveform", tag_field="kind"):

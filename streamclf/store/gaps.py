@@ -1,7 +1,8 @@
 """Gaps that are kept, so that it can be said later why nothing was heard at a time: lost samples, and pauses.
 
-Kept with them are the times in which the machine could not keep up and did less, on each rung of the ladder: they are
-of no stream. Times are UTC in ns since 1970. A gap that goes on from the one before it, for the same reason, is one.
+Kept with them are the times in which the machine could not keep up and did less, on each rung of the ladder, or told
+all late: they are of no stream. Times are UTC in ns since 1970. A gap that goes on from the one before it, for the
+same reason, is one.
 """
 
 import sqlite3
@@ -17,13 +18,17 @@ from streamclf.types import Gap, Output, Status, StreamState
 MAX_KEPT = 10_000  # the newest
 _PACE = (StreamState.BEHIND, StreamState.LIVE)  # where they are of no stream
 _TOLD_NS = 5 * NS_PER_SECOND  # so often it is written down that less is still done
+_KEEP = (
+    "INSERT INTO gaps (stream, since_ns, until_ns, reason) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (stream, since_ns) DO UPDATE SET until_ns = excluded.until_ns, reason = excluded.reason"
+)
 MAX_WAITING = 1_000  # that are not on the disk yet; the oldest are dropped
 
 
 class StoredGap(msgspec.Struct, frozen=True):
     """Of `stream` nothing was scored from `since_ns` to `until_ns`. reason: as in the gap that was published.
 
-    Without a stream: less was done then, of all, and `reason` says what.
+    Without a stream: the machine could not keep up then, and `reason` says what it did less, or late.
     """
 
     stream: str
@@ -67,8 +72,7 @@ class GapsWaiting:
         if not self._waiting:
             return
         tx.executemany(
-            "INSERT INTO gaps (stream, since_ns, until_ns, reason) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (stream, since_ns) DO UPDATE SET until_ns = excluded.until_ns, reason = excluded.reason",
+            _KEEP,
             [(gap.stream, gap.since_ns, gap.until_ns, gap.reason) for gap in self._waiting.values()],
         )
         tx.execute(
@@ -97,9 +101,14 @@ class GapsWaiting:
             del self._waiting[next(iter(self._waiting))]
 
 
+def keep_gap(tx: sqlite3.Connection, gap: StoredGap) -> None:
+    """Put it into the store, or its newer end and reason."""
+    tx.execute(_KEEP, (gap.stream, gap.since_ns, gap.until_ns, gap.reason))
+
+
 def gap_in_words(gap: StoredGap) -> str:
-    """What was not heard, or done less, without when."""
-    return f"{gap.stream}: nothing was heard" if gap.stream else "this machine could not keep up, and did less"
+    """What was not heard, or that less was done, without when."""
+    return f"{gap.stream}: nothing was heard" if gap.stream else "this machine could not keep up"
 
 
 def overlapping_gaps(

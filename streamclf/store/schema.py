@@ -156,5 +156,10 @@ STEPS = (
         PRIMARY KEY (since_ns, stream)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE forgotten (                    -- taught.py: labels that were taught once; rules may name them still
+        label TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 VERSION = len(STEPS)

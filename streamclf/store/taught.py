@@ -72,7 +72,8 @@ def put_example(tx: sqlite3.Connection, one: Example) -> None:
 
 
 def forget_class(tx: sqlite3.Connection, label: str) -> None:
-    """Delete a class with all of its examples."""
+    """Delete a class with all of its examples. That it was taught once is remembered."""
+    tx.execute("INSERT OR IGNORE INTO forgotten SELECT label FROM classes WHERE label = ?", (label,))
     tx.execute("DELETE FROM classes WHERE label = ?", (label,))
     tx.execute("DELETE FROM examples WHERE label = ?", (label,))
 
@@ -89,6 +90,11 @@ def classes(connection: sqlite3.Connection) -> list[TaughtClass]:
         "LEFT JOIN examples AS e ON e.label = c.label GROUP BY c.label ORDER BY min(e.made_ns), c.label"
     )
     return [TaughtClass(*[*row[:4], np.frombuffer(row[4], _WEIGHTS).astype(np.float32), *row[5:]]) for row in rows]
+
+
+def ever(connection: sqlite3.Connection) -> set[str]:
+    """The labels of all classes that were taught at any time."""
+    return {label for (label,) in connection.execute("SELECT label FROM classes UNION SELECT label FROM forgotten")}
 
 
 def examples(connection: sqlite3.Connection, labels: Sequence[str] | None = None) -> list[Example]:

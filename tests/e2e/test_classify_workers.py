@@ -105,7 +105,13 @@ def test_files_side_by_side_are_each_heard_as_alone(tmp_path: Path, wish: FileWi
     assert ear.side_by_side > 1
 
     def heard(some: list[FileAsked]) -> dict[int, Heard | Failed]:
-        return dict(ear.hear(some, tell=pytest.fail, advance=lambda at, share: None, rows=pytest.fail))
+        said = ear.hear(
+            some,
+            tell=lambda at, said: pytest.fail(said),
+            advance=lambda at, share: None,
+            rows=lambda piece: pytest.fail("rows are not asked for"),
+        )
+        return dict(said)
 
     together = heard(files)
     assert [type(together[at]) for at in range(11)].count(Failed) == 2

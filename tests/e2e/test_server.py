@@ -131,17 +131,24 @@ def test_a_loop_that_stands_still_costs_rows_never_events_and_says_so() -> None:
             for frame in range(1030):
                 server.post([scores(frame), *([event(frame)] * (frame % 100 == 29))], 0)
             congested = server.congested
-            for _ in range(3):
+            server._border._publish()
+            for frame in range(1030, 1033):  # there is room for one, but it has not caught up: it is the same hole
+                server.post([scores(frame)], 0)
+            while server._border.busy:
                 await asyncio.sleep(0)
-            server.post([scores(2000)], 0)
+            server.post([scores(3000)], 0)
             kinds: dict[str, int] = {}
-            while kinds.get("status", 0) < 1:
+            while kinds.get("scores", 0) < 1025:
                 message = await take(client)
                 kinds[message["type"]] = kinds.get(message["type"], 0) + 1
+                if message["type"] == "gap":
+                    gap = message
 
         assert congested
-        assert kinds == {"scores": 1024, "event": 11, "status": 1}
-        assert message["detail"].startswith("6 score rows were dropped")
+        assert kinds == {"scores": 1025, "event": 11, "gap": 1}
+        assert (gap["stream"], gap["reason"]) == ("mic", "untold")
+        hop = server.hub.streams["mic"].rate // 50
+        assert (gap["first_sample"], gap["last_sample"]) == (1024 * hop, 1033 * hop - 1)
 
     run(main)
 

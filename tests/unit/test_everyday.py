@@ -57,33 +57,81 @@ def test_it_is_made_of_two_wheels_and_says_so(tmp_path: Path) -> None:
         EVERYDAY.build(tmp_path / "out", tmp_path)
 
 
-def test_a_threshold_lets_its_budget_pass_and_is_chosen_without_the_source_that_it_judges() -> None:
-    # one class; twenty recordings of half an hour, each of a source of its own, none of which holds it
-    values = np.arange(20, dtype=np.float64)[:, None]
-    right, wrong = np.zeros((20, 1), dtype=bool), np.ones((20, 1), dtype=bool)
-    of = fit.Truths(right, wrong, [f"{number:02}" for number in range(20)], np.full(20, 0.5), np.zeros(20, dtype=bool))
-
-    chosen = fit.thresholds(values, of, 0.3, np.ones(20, dtype=bool))
-    assert (values > chosen).sum() == 3
-
-    told = fit.left_out(values, of, 0.3)
-    assert 3 <= told.sum() <= 4, "what a recording's own source would have raised is not known to its threshold"
+def truths(right: np.ndarray, wrong: np.ndarray, background: np.ndarray | None = None) -> fit.Truths:
+    """Recordings of an hour each, and of a source of its own each."""
+    count = len(right)
+    none = np.zeros(count, dtype=bool)
+    sources = [f"{number:02}" for number in range(count)]
+    return fit.Truths(right, wrong, sources, np.ones(count), none if background is None else background)
 
 
-def test_a_background_may_hear_a_class_only_where_silence_would_cost_too_much() -> None:
-    # two classes, each held by ten recordings; one of twenty backgrounds is as loud as most of the second's
-    right, wrong = np.zeros((40, 2), dtype=bool), np.zeros((40, 2), dtype=bool)
-    right[:10, 0] = right[10:20, 1] = wrong[20:] = True
-    values = np.zeros((40, 2))
-    values[:10, 0], values[10:20, 1] = np.linspace(5, 6, 10), np.linspace(1, 2.2, 10)
-    values[20], values[21:, 0] = (1.0, 2.0), 0.5
-    behind = np.arange(40) >= 20
-    of = fit.Truths(right, wrong, [f"{number:02}" for number in range(40)], np.full(40, 0.5), behind)
+def test_a_mistake_is_bought_only_where_it_brings_enough() -> None:
+    # ten recordings hold the class; of ninety others one is as loud as eight of these, and three as loud as nine
+    values = np.concatenate([[20.0, 20, 20, 20, 20, 20, 20, 20, 10, 0], [15.0, 5, 5], np.full(87, -20.0)])[:, None]
+    right = np.arange(100)[:, None] < 10
+    of = truths(right, ~right)
 
-    allowed = fit.backgrounds_allowed(values, of, 5.0)
-    assert allowed == [0, 1]
-    levels = fit.thresholds(values, of, 5.0, of.hours > 0, backgrounds=allowed)
-    assert [int((values[behind, at] > levels[at]).sum()) for at in (0, 1)] == [0, 1]
+    def told(price: float) -> tuple[int, int]:
+        above = values > fit.thresholds(values, of, price, of.hours > 0)
+        return int(above[right].sum()), int(above[~right].sum())
+
+    # one more mistake is 1/90 an hour, and one more recording a tenth of them
+    assert told(90 * 0.2) == (8, 0)
+    assert told(90 * 0.08) == (9, 1)
+    assert told(90 * 0.02) == (10, 3)
+
+
+def test_what_a_class_gains_is_no_reason_to_be_wrong_about_it_once_all_of_it_is_told() -> None:
+    values = np.concatenate([np.full(10, 20.0), np.linspace(-20, 5, 90)])[:, None]
+    right = np.arange(100)[:, None] < 10
+    of = truths(right, ~right)
+
+    for price in (0.005, 0.05):
+        assert 6 < fit.thresholds(values, of, price, of.hours > 0)[0] < 20
+
+
+def test_a_background_counts_for_more_than_a_recording() -> None:
+    # two classes, each held by ten recordings, of which two are told only where one other is told as well
+    right = np.zeros((40, 2), dtype=bool)
+    right[:10, 0] = right[10:20, 1] = True
+    wrong = np.zeros((40, 2), dtype=bool)
+    wrong[20:] = True
+    values = np.full((40, 2), -20.0)
+    for column in (0, 1):
+        values[right[:, column], column] = [20.0] * 8 + [0.0] * 2
+    values[20, 0] = values[30, 1] = 10.0
+    of = truths(right, wrong, np.arange(40) >= 30)
+
+    told = values > fit.thresholds(values, of, 10 * 0.15, of.hours > 0)
+    assert told[wrong].sum() == 1
+    assert told[20, 0], "two of ten are worth one recording at this price"
+    assert not told[30, 1], "and are not worth a background"
+
+
+def test_a_recording_is_judged_without_its_own_source() -> None:
+    # each recording that holds the class is the loudest of all; of others one is loud, and what is louder is its own
+    values = np.concatenate([np.full(10, 9.0), [12.0], np.full(89, -20.0)])[:, None]
+    right = np.arange(100)[:, None] < 10
+    of = truths(right, ~right)
+
+    own = fit.thresholds(values, of, 90 * 2.0, of.hours > 0)
+    assert not (values > own).any(), "with it, silence is worth more"
+    assert fit.left_out(values, of, 90 * 2.0)[10, 0], "its own threshold does not know it"
+
+
+def test_kinds_of_one_group_have_one_factor() -> None:
+    # the first class is right from 1 on, the second of the same group from 4 on, the third of another from 1 on
+    over = np.tile(np.linspace(0, 6, 300)[:, None], 3)
+    odd = (np.arange(300) % 2 == 0)[:, None]
+    right = (over > np.array([1, 4, 1])) | odd
+    of = truths(right, ~right)
+
+    apart = fit.scales(over, of, of.hours > 0, ["bird", "duck", "dog"])
+    kin = fit.scales(over, of, of.hours > 0, ["bird", "bird", "dog"])
+    assert apart[0] > apart[1]
+    assert kin[0] == kin[1]
+    assert apart[1] < kin[0] < apart[0]
+    assert kin[2] == apart[2]
 
 
 def test_a_scale_says_from_where_on_a_score_is_right() -> None:
@@ -94,7 +142,7 @@ def test_a_scale_says_from_where_on_a_score_is_right() -> None:
         right, ~right, [str(number) for number in range(200)], np.full(200, 0.01), np.zeros(200, dtype=bool)
     )
 
-    (scale,) = fit.scales(over, of, np.ones(200, dtype=bool))
+    (scale,) = fit.scales(over, of, np.ones(200, dtype=bool), ["dog"])
     sure = 1 / (1 + np.exp(-scale * over)) >= fit.SURE - 1e-9
     assert right[sure].mean() >= fit.SURE_RIGHT
     assert sure.sum() > 80, "no more is asked than that"

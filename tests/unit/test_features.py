@@ -1,6 +1,7 @@
 """Features: the grid of frames, what a window holds, restarts, and the forms of the logarithm."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from streamclf.errors import Overrun
 from streamclf.features.frontend import Frontend, make_frontend, window_feature_frames
+from streamclf.features.logmel import LogMelSpectrum
 from streamclf.features.rows import Rows
 from streamclf.model.pack import Fbank, Features, LogMel, Waveform
 from streamclf.types import F32
@@ -50,6 +52,21 @@ def read(features: Features, frontend: Frontend, first_sample: int, samples: int
     out = np.full((window_feature_frames(features, samples), *frontend.dims), np.nan, dtype=np.float32)
     frontend.window(first_sample, samples, out)
     return out
+
+
+@pytest.mark.parametrize("features", [YAMNET, POWER])
+def test_threads_that_share_a_transform_do_not_share_its_memory(features: LogMel) -> None:
+    """More frames than it has memory for among them."""
+    transform = LogMelSpectrum(features, RATE)
+    counts = [1, 2, 17, 64, 65, 150] * 30
+    given = [noise(count * 400, seed=at).reshape(count, 400) for at, count in enumerate(counts)]
+    alone = [np.concatenate([transform(row[None]) for row in frames]) for frames in given[:6]]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(transform, given))
+    for frames, rows in zip(given, made, strict=True):
+        np.testing.assert_array_equal(rows, transform(frames))
+    for rows, each in zip(made, alone, strict=False):
+        np.testing.assert_array_equal(rows, each)
 
 
 @pytest.mark.parametrize(

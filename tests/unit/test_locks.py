@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from streamclf.config.environment import from_environment
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCKS = REPOSITORY / "tools" / "locks"
 NAMES = sorted(path.stem for path in LOCKS.glob("*.txt") if path.stem != "left-out")
@@ -123,3 +125,11 @@ def test_torch_is_in_no_lock_and_pinned_once() -> None:
         assert not {held_name for held_name in held if held_name.startswith(("torch", "nvidia", "cuda"))}
     shell = (REPOSITORY / "tools" / "lib.sh").read_text(encoding="utf-8")
     assert len(re.findall(r"torch==[\d.]+", shell)) == 1
+
+
+def test_what_the_tools_hand_on_is_no_setting_to_the_program() -> None:
+    """The tests of `tools/test older all` and `--latest` run the program in this environment."""
+    text = "".join((REPOSITORY / "tools" / name).read_text(encoding="utf-8") for name in ("test", "lib.sh"))
+    names = set(re.findall(r"\bexport (STREAMCLF_\w+)", text))
+    assert names
+    assert from_environment(dict.fromkeys(names, "/somewhere")) == {}

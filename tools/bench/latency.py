@@ -45,10 +45,10 @@ def feed(fifo: int, written: dict[int, int], frames: int, audio: np.ndarray) -> 
         os.write(fifo, block)
 
 
-async def receive(port: int, arrived: dict[int, int], seconds: float) -> None:
+async def receive(port: int, model: str, arrived: dict[int, int], seconds: float) -> None:
     """Note when the row of each frame arrives (ns)."""
     async with asyncio.timeout(seconds + 30):
-        async with websockets.connect(f"ws://127.0.0.1:{port}/v1?tier=frame", compression=None) as ws:
+        async with websockets.connect(f"ws://127.0.0.1:{port}/v1?tier=frame&packs={model}", compression=None) as ws:
             end = time.monotonic() + seconds
             async for message in ws:
                 now = time.time_ns()
@@ -89,11 +89,16 @@ def main() -> None:
             time.sleep(1.5)
             others = None
             if args.clients > 1:
-                command = [str(prepared([]) / "listeners"), str(port), str(args.clients - 1), "/v1?tier=frame"]
+                command = [
+                    str(prepared([]) / "listeners"),
+                    str(port),
+                    str(args.clients - 1),
+                    f"/v1?tier=frame&packs={args.model}",
+                ]
                 others = Talk(command)
                 others.read()
             feeder.start()
-            asyncio.run(receive(port, arrived, args.seconds))
+            asyncio.run(receive(port, args.model, arrived, args.seconds))
             process = psutil.Process(daemon.process.pid)
             spent, age = process.cpu_times(), time.time() - process.create_time()
             if others is not None:

@@ -214,7 +214,8 @@ def speech(folder: Path) -> Iterator[Case]:
         conv_bias=True,
     )
     config.num_labels = len(CLASSES)
-    model = Wav2Vec2ForAudioFrameClassification(config)
+    made: Callable[..., nn.Module] = Wav2Vec2ForAudioFrameClassification  # typed by some versions of transformers only
+    model = made(config)
     model.train(False)
     parts = split(model, normalise=False)
     rows, features = ROWS_A_SECOND, parts.features

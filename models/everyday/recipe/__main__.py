@@ -25,12 +25,13 @@ from streamclf.model.recipes.everyday import HOP_MS
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import Label
 
-BUDGETS = {Sensitivity.LOW: 2.0, Sensitivity.NORMAL: 5.0, Sensitivity.HIGH: 20.0}
-"""Wrong recordings an hour that a class may be told in."""
-_MORE_BACKGROUNDS = {Sensitivity.LOW: 0, Sensitivity.NORMAL: 0, Sensitivity.HIGH: 2}
-"""In how many backgrounds more than at normal sensitivity."""
+PRICES = {Sensitivity.LOW: 0.05, Sensitivity.NORMAL: 0.02, Sensitivity.HIGH: 0.005}
+"""The share of a class's recordings that one wrong recording more an hour must bring."""
 LEAST_AUC = 0.83
-"""A class that ranks worse is off, and so is one that is told of none of its recordings."""
+MOST_FALSE = 12.0
+"""A class that ranks worse is off, and so is one that is told of none of its recordings, or more often an hour where it
+is not.
+"""
 _RECIPES = Path(__file__).resolve().parents[3] / "streamclf" / "model" / "recipes"
 
 
@@ -58,24 +59,17 @@ def main() -> None:
 
 def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most: fit.F64, *, tried: str) -> None:
     """The tables and the card. values, most: of `fit.maxima`. tried: how the members were asked, for the card."""
-    usual = fit.backgrounds_allowed(values, of, BUDGETS[Sensitivity.NORMAL])
-    plans = {
-        each: card.EventBudget(budget, [count + _MORE_BACKGROUNDS[each] for count in usual])
-        for each, budget in BUDGETS.items()
-    }
     all_of_them = of.hours > 0
-    levels = {
-        each: fit.thresholds(values, of, plan.budget, all_of_them, backgrounds=plan.backgrounds)
-        for each, plan in plans.items()
-    }
+    levels = {each: fit.thresholds(values, of, price, all_of_them) for each, price in PRICES.items()}
     normal = levels[Sensitivity.NORMAL]
-    scales = fit.scales(most - normal, of, all_of_them)
-    plan = plans[Sensitivity.NORMAL]
-    told = fit.left_out(values, of, plan.budget, backgrounds=plan.backgrounds) & of.right
+    scales = fit.scales(most - normal, of, all_of_them, [one.group for one in known])
+    told = fit.left_out(values, of, PRICES[Sensitivity.NORMAL])
     badly = [
         one.id
-        for one, auc, right in zip(known, fit.ranks(values, of), told.T, strict=True)
-        if auc < LEAST_AUC or not right.any()
+        for column, (one, auc) in enumerate(zip(known, fit.ranks(values, of), strict=True))
+        if auc < LEAST_AUC
+        or not told[of.right[:, column], column].any()
+        or fit.false_per_hour(told[:, column], of, column) > MOST_FALSE
     ]
     hidden = [
         count < LEAST_SOURCES or one.id in badly or one.id == table.SILENT
@@ -97,7 +91,7 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most:
         for name, count in zip((one.id for one in known), of.sources, strict=True)
         if name in badly and count >= LEAST_SOURCES
     ]
-    text = card.text(known, of, values, most, hidden, plans, tried, badly)
+    text = card.text(known, of, values, most, hidden, PRICES, tried, badly)
     (_RECIPES / "everyday.md").write_text(text, encoding="utf-8")
 
 

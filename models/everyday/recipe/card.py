@@ -1,25 +1,16 @@
 """The card of `everyday`: card.md with its figures, all of them told with sources left out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from models.everyday.recipe import fit
 from models.everyday.recipe.classes import EverydayClass
-from models.everyday.recipe.fit import DEAR, F64, Mask, Truths, left_out, sure_left_out
+from models.everyday.recipe.fit import BEHIND, F64, Mask, Truths, left_out, sure_left_out
 from models.everyday.recipe.table import ALL, NOISY, OF_NOISE, OF_SPEECH
 from streamclf.model.recipes.everyday import HOP_MS, LEVEL
 from streamclf.sensitivity import Sensitivity
-
-
-@dataclass(frozen=True, slots=True)
-class EventBudget:
-    """Of one sensitivity: wrong recordings an hour that a class may be told in, and in how many backgrounds each."""
-
-    budget: float
-    backgrounds: Sequence[int]
 
 
 def text(
@@ -28,7 +19,7 @@ def text(
     values: F64,
     most: F64,
     hidden: Sequence[bool],
-    plans: Mapping[Sensitivity, EventBudget],
+    prices: Mapping[Sensitivity, float],
     tried: str,
     badly: Sequence[str],
 ) -> str:
@@ -36,9 +27,9 @@ def text(
     classes that are off since they rank badly.
     """
     on = np.array([not off for off in hidden])
-    usual = plans[Sensitivity.NORMAL]
-    told = {each: left_out(values, of, plan.budget, backgrounds=plan.backgrounds) for each, plan in plans.items()}
-    sure = sure_left_out(values, most, of, usual.budget, backgrounds=usual.backgrounds) & on
+    price = prices[Sensitivity.NORMAL]
+    told = {each: left_out(values, of, one) for each, one in prices.items()}
+    sure = sure_left_out(values, most, of, price, [one.group for one in known]) & on
     template = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
     return template.format(
         on=int(on.sum()),
@@ -54,12 +45,11 @@ def text(
         down=-LEVEL.down_db,
         recordings=len(values),
         sources=len(set(of.source)),
-        budget=usual.budget,
-        dear=DEAR,
-        dear_ones=", ".join(f"`{one.id}`" for one, n in zip(known, usual.backgrounds, strict=True) if n),
+        price=price,
+        behind=BEHIND,
         sure=sure[of.right | of.wrong].sum(),
         sure_right=of.right[sure & (of.right | of.wrong)].mean(),
-        presets=_presets(of, told, on, plans),
+        presets=_presets(of, told, on, prices),
         tried=tried,
         hidden=", ".join(f"`{one.id}`" for one, off in zip(known, hidden, strict=True) if off and one.id not in badly),
         off_for_rank=", ".join(f"`{name}`" for name in badly) or "none",
@@ -68,16 +58,17 @@ def text(
     )
 
 
-def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, plans: Mapping[Sensitivity, EventBudget]) -> str:
+def _presets(of: Truths, told: Mapping[Sensitivity, Mask], on: Mask, prices: Mapping[Sensitivity, float]) -> str:
     """A row for each sensitivity."""
-    head = "| sensitivity | budget an hour | told | right | wrong label | nothing | other sounds | backgrounds |"
-    rows = [head, "|" + "---|" * 8]
-    for each, plan in plans.items():
+    heads = ("sensitivity", "price", "told", "false an hour", "right", "wrong label", "nothing", "other sounds")
+    rows = [f"| {' | '.join(heads)} | backgrounds |", "|" + "---|" * 9]
+    for each, price in prices.items():
         said = _verdicts(of, told[each] & on, on)
         held = [at for at in np.flatnonzero(on) if of.right[:, at].any()]
         recall = np.mean([told[each][of.right[:, at], at].mean() for at in held])
+        false = np.mean([fit.false_per_hour(told[each][:, at], of, int(at)) for at in held])
         shares = " | ".join(f"{said[name]:.2f}" for name in ("right", "wrong", "nothing", "other"))
-        rows.append(f"| `{each}` | {plan.budget:g} | {recall:.2f} | {shares} | {said['backgrounds']} |")
+        rows.append(f"| `{each}` | {price:.1%} | {recall:.2f} | {false:.1f} | {shares} | {said['backgrounds']} |")
     return "\n".join(rows)
 
 
@@ -88,7 +79,7 @@ def _by_class(known: Sequence[EverydayClass], of: Truths, values: F64, told: Mas
         right, wrong = of.right[:, column], of.wrong[:, column] & ~of.background
         if not right.any() or not wrong.any():
             continue
-        recall, false = told[right, column].mean(), told[wrong, column].sum() / of.hours[wrong].sum()
+        recall, false = told[right, column].mean(), fit.false_per_hour(told[:, column], of, column)
         if on[column]:
             aucs[one.id] = auc
             recalls.append(recall)

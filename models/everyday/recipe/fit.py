@@ -1,10 +1,11 @@
-"""Thresholds from a budget, and how well they do on sources that did not choose them.
+"""Thresholds from a price, and how well they do on sources that did not choose them.
 
 No weight is learnt from the recordings: a learnt fusion of all scores heard sources worse that it had not seen. What
-is chosen is one number a class, its bias, and it is told with sources left out.
+is chosen is one number a class, its bias, and one a group, its factor; both are told with sources left out.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,12 @@ F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 FOLDS = 10
-DEAR = 0.15
-"""A class that would lose more than this share of its recordings with no background may be told in one of them."""
+BEHIND = 2.0
+"""A background in which a class is told wrongly counts as so many recordings: it goes on for longer than they do."""
+_SOFT, _STEP = 0.5, 0.1
+"""Logits: how far around a threshold a recording still counts for a part, so that no single one decides; and between
+two thresholds that are tried.
+"""
 SURE, SURE_RIGHT, _PRIOR = 0.9, 0.95, 10.0
 """Of the recordings in which a score reaches the first, the second share is to be right; the third is how many
 recordings of all classes stand beside those of one, of which there may be few.
@@ -104,51 +109,51 @@ def lasting(scores: npt.NDArray[Any], frames: int) -> float:
     return float(least.max())
 
 
-def thresholds(values: F64, of: Truths, budget: float, chosen: Mask, *, backgrounds: Sequence[int] | int = 1) -> F64:
-    """Of each class the lowest logit that lets `budget` wrong recordings an hour pass, of those that are `chosen`, and
-    at most so many of the `backgrounds`, for all classes or for each.
+def thresholds(values: F64, of: Truths, price: float, chosen: Mask) -> F64:
+    """Of each class the logit that is worth most by the recordings that are `chosen`: the share of its own that lie
+    above it, less `price` for each wrong recording an hour. Of several recordings of one source each counts less.
     """
     out = np.zeros(values.shape[1])
-    most = np.broadcast_to(backgrounds, out.shape)
-    for column in range(len(out)):
-        wrong = of.wrong[:, column] & chosen
-        sounds = wrong & ~of.background
-        out[column] = _allow(values[sounds, column], int(budget * of.hours[sounds].sum()))
-        if len(behind := values[wrong & of.background, column]) > most[column]:
-            out[column] = max(out[column], _allow(behind, int(most[column])))
+    for column, own in enumerate(values.T):
+        right, wrong = of.right[:, column] & chosen, of.wrong[:, column] & chosen
+        if not right.any() or not wrong.any():
+            out[column] = own[wrong].max(initial=0.0)
+            continue
+        levels = np.arange(own[right].min() - 1, max(own[right].max(), own[wrong].max()) + 1, _STEP)
+        told = _above(own[right], levels) @ _by_source([of.source[row] for row in np.flatnonzero(right)])
+        false = _above(own[wrong], levels) @ np.where(of.background[wrong], BEHIND, 1.0)
+        out[column] = levels[np.argmax(told - price * false / of.hours[wrong & ~of.background].sum())]
     return out
 
 
-def backgrounds_allowed(values: F64, of: Truths, budget: float) -> list[int]:
-    """Of each class in how many backgrounds it may be told: none, but one where that would be too `DEAR`."""
-    one, none = (left_out(values, of, budget, backgrounds=count) for count in (1, 0))
-    out = []
-    for column, right in enumerate(of.right.T):
-        lost = one[right, column].mean() - none[right, column].mean() if right.any() else 0.0
-        out.append(int(lost > DEAR))
-    return out
+def _above(values: F64, levels: F64) -> F64:
+    """(levels, values): 1 for what lies well above a level, 0 for what lies well below."""
+    return np.asarray(0.5 + 0.5 * np.tanh((values - levels[:, None]) / (2 * _SOFT)))
 
 
-def scales(over: F64, of: Truths, chosen: Mask) -> F64:
+def _by_source(sources: Sequence[str]) -> F64:
+    """What each recording counts, 1 together: a source as the root of how many it has."""
+    count = Counter(sources)
+    weights = np.array([count[source] ** -0.5 for source in sources])
+    return np.asarray(weights / weights.sum())
+
+
+def scales(over: F64, of: Truths, chosen: Mask, groups: Sequence[str]) -> F64:
     """Of each class the factor that makes a score of `SURE` as right as it says, from the `chosen` recordings.
 
-    over: (recordings, classes), how far the largest logit is over the class's threshold.
+    over: (recordings, classes), how far the largest logit is over the class's threshold. groups: of each class the one
+    whose classes have one factor, so that a bird that is told as another bird ranks among birds as it did.
     """
+    kin = np.equal.outer(groups, groups)
     judged = (of.right | of.wrong) & chosen[:, None]
     there = np.array([(judged & (over >= margin)).sum(axis=0) for margin in _MARGINS])
     right = np.array([(judged & of.right & (over >= margin)).sum(axis=0) for margin in _MARGINS])
     usual = right.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    share = (right + _PRIOR * usual[:, None]) / (there + _PRIOR)
+    share = (right @ kin + _PRIOR * usual[:, None]) / (there @ kin + _PRIOR)
     sure = math.log(SURE / (1 - SURE))
     return np.array(
         [sure / next((m for m, p in zip(_MARGINS, ps, strict=True) if p >= SURE_RIGHT), _MARGINS[-1]) for ps in share.T]
     )
-
-
-def _allow(values: F64, count: int) -> float:
-    """The value that `count` of the values lie above."""
-    ranked = np.sort(values)[::-1]
-    return float(ranked[min(count, len(ranked) - 1)]) if len(ranked) else 0.0
 
 
 def ranks(values: F64, of: Truths) -> list[float]:
@@ -162,21 +167,27 @@ def ranks(values: F64, of: Truths) -> list[float]:
     return out
 
 
-def sure_left_out(values: F64, most: F64, of: Truths, budget: float, *, backgrounds: Sequence[int] | int = 1) -> Mask:
+def sure_left_out(values: F64, most: F64, of: Truths, price: float, groups: Sequence[str]) -> Mask:
     """(recordings, classes): where a score reaches `SURE`, by thresholds and scales of the other folds of sources."""
     out = np.zeros(values.shape, dtype=bool)
     for mine in _folds(of):
-        over = most - thresholds(values, of, budget, ~mine, backgrounds=backgrounds)
-        out[mine] = (over * scales(over, of, ~mine) >= math.log(SURE / (1 - SURE)))[mine]
+        over = most - thresholds(values, of, price, ~mine)
+        out[mine] = (over * scales(over, of, ~mine, groups) >= math.log(SURE / (1 - SURE)))[mine]
     return out
 
 
-def left_out(values: F64, of: Truths, budget: float, *, backgrounds: Sequence[int] | int = 1) -> Mask:
+def left_out(values: F64, of: Truths, price: float) -> Mask:
     """(recordings, classes): what is told, each recording by thresholds chosen without its fold of sources."""
     told = np.zeros(values.shape, dtype=bool)
     for mine in _folds(of):
-        told[mine] = values[mine] > thresholds(values, of, budget, ~mine, backgrounds=backgrounds)
+        told[mine] = values[mine] > thresholds(values, of, price, ~mine)
     return told
+
+
+def false_per_hour(told: Mask, of: Truths, column: int) -> float:
+    """In how many recordings of other sounds a class is told, (recordings, ), in an hour of them."""
+    wrong = of.wrong[:, column] & ~of.background
+    return float(told[wrong].sum() / max(of.hours[wrong].sum(), 1e-9))
 
 
 def _folds(of: Truths) -> list[Mask]:

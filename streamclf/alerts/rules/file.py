@@ -38,18 +38,36 @@ _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 class Vocabulary:
     """What rules may name. labels: ids and groups (`group:NAME`) that packs tell events of. streams: None for any.
 
-    sites: whether there may be others, by `[nats]`.
+    sites: whether there may be others, by `[nats]`. gone: what was taught once and is not heard now; rules that name it
+    wait for it.
     """
 
     labels: frozenset[str]
     streams: frozenset[str] | None = None
     sites: bool = True
+    gone: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, labels: Iterable[Label], streams: Iterable[str] | None = None, *, sites: bool = True) -> Self:
+    def of(
+        cls,
+        labels: Iterable[Label],
+        streams: Iterable[str] | None = None,
+        *,
+        sites: bool = True,
+        gone: Iterable[str] = (),
+    ) -> Self:
         """Labels, and the groups they are in."""
         known = {name for label in labels for name in (label.id, f"group:{label.group}" if label.group else label.id)}
-        return cls(frozenset(known), None if streams is None else frozenset(streams), sites)
+        return cls(frozenset(known), None if streams is None else frozenset(streams), sites, frozenset(gone) - known)
+
+    def waiting(self, rules: Iterable[Rule]) -> tuple[str, ...]:
+        """A sentence for each of these rules that names what is gone."""
+        return tuple(
+            f"the rule '{rule.name}' waits for {word!r}, which is not taught now; `streamclf teach` shows it"
+            for rule in rules
+            for word in dict.fromkeys((*rule.labels, *rule.unless))
+            if word in self.gone
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +256,7 @@ class _Reader(TableReader):
                 self.wrong((*path, "unless"), f"{label!r} is also in labels", hint, entry=at)
         self._meant((*path, "sinks"), listed(table.sinks or ()), frozenset(sinks), "there is no [sink.{}]")
         if self._known is not None:
-            known = self._known.labels | {"*"}
+            known = self._known.labels | self._known.gone | {"*"}
             for key in ("labels", "unless"):
                 self._meant((*path, key), listed(getattr(table, key)), known, "the packs in use tell no events of {}")
             if self._known.streams is not None:

@@ -1,4 +1,4 @@
-"""May a label go? Not while a rule names it: a rule for a label that nobody has would end the daemon's next start."""
+"""May a label go? Not while a rule names it: such a rule would wait for ever, and tell of nothing."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +17,6 @@ def check_unnamed(label: str, group: str, left: Iterable[str], rules: Sequence[R
         for word in (*rule.labels, *rule.unless):
             if word in going:
                 raise UsageError(
-                    f"the rule '{rule.name}' in {path} names {word!r}, which would be gone with '{label}', and the "
-                    "daemon would not start again; take it out of the rules file first"
+                    f"the rule '{rule.name}' in {path} names {word!r}, which would be gone with '{label}', and it "
+                    "would wait in vain; take it out of the rules file first"
                 )

@@ -57,7 +57,18 @@ class RulesWatch:
             return False
         self.problem = ""
         log.info("rules: %s, from %s", said(self.file), self.path)
+        self.warn()
         return True
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """A sentence for each rule that waits for a label which was taught once."""
+        return self.known.waiting(self.file.rules)
+
+    def warn(self) -> None:
+        """Say so in the log."""
+        for sentence in self.waiting:
+            log.warning("rules: %s", sentence)
 
 
 def said(file: RuleFile) -> str:

@@ -52,7 +52,14 @@ class Rules:
         found = RulesAnswer(
             place=place_in_words(file.place),
             rules=[
-                RuleEntry(rule.name, rule.labels, conditions(rule), limits(rule), rule.sinks) for rule in file.rules
+                RuleEntry(
+                    rule.name,
+                    rule.labels,
+                    "; ".join([*self._watch.known.waiting([rule]), conditions(rule)]),
+                    limits(rule),
+                    rule.sinks,
+                )
+                for rule in file.rules
             ],
             sinks=[SinkEntry(name, kind_of(config).name) for name, config in file.sinks.items()],
             file=self._watch.path.name,

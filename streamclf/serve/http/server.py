@@ -205,6 +205,10 @@ class Server:
         """Whether a producer that can wait (`--fast`) should. Any thread may ask."""
         return self.hub.congested or self._border.busy
 
+    def late_s(self) -> float:
+        """How long the oldest of what was posted has waited to be published. On the loop's thread."""
+        return self._border.late_s()
+
     # Connections
 
     @property

@@ -13,7 +13,7 @@ most, and of each pack the 8 labels that came nearest to being one. `said` is a 
 `event` the id of its event there, "" where there is none. `rows` says where the scores come from: `ring` (memory, while
 it has all of that time), `log` (the score log), or "" where there are none, and `no_rows` then says why. `gaps` are the
 times of it in which nothing was heard, each `{"stream", "since_ns", "until_ns", "reason"}`; `less` those in which the
-machine could not keep up and did less, of all streams: `stream` is "" there.
+machine could not keep up, and did less or told all late, of all streams: `stream` is "" there.
 """
 
 import asyncio

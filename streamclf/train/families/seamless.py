@@ -26,6 +26,7 @@ def features(rate: int, bands: int) -> Fbank:
         high_hz=float(rate // 2),
         window="povey",
         sample_scale=32768.0,
+        arithmetic="float64",
     )
 
 
