@@ -54,8 +54,8 @@ STREAMS = {
                    "24 % of a core", "python tools/bench/sustained.py --streams 1 --model yamnet --hop-ms 20"),
 }  # fmt: skip
 SEND = Cost("a message to a listener", 7.1, "7.1 µs", "python tools/bench/fanout.py")
-FOLLOW = Cost("20 ms of a stream that a gateway follows: a row in its hub, and its JSON", 55,
-              "25 to 32 and 23 µs", "python tools/bench/growth.py")  # fmt: skip
+FOLLOW = Cost("20 ms of a stream that a gateway follows, and somebody has", 83,
+              "83 µs", "python tools/bench/gateways.py --streams 16")  # fmt: skip
 LISTENER_KIB = 12.1
 """An idle client (python tools/bench/fanout.py)."""
 EVENTS_A_YEAR = 360_000

@@ -48,7 +48,7 @@ def site(daemon: StartDaemon, tmp_path: Path, nats: NatsServer) -> StartSite:
     """Starts a daemon of that name, which hears a tone every other second."""
 
     def start(name: str, *args: str, stream: str = "yard", **more: str) -> Daemon:
-        own, env = site_of_lab(tmp_path, nats.url, name, stream=stream)
+        own, env = site_of_lab(tmp_path, nats.url, name, streams=[stream])
         return daemon(*own, *args, env={**env, **more})
 
     return start

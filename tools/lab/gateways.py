@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,12 @@ class NatsServer:
             assert time.monotonic() < deadline, f"nats-server did not start:\n{log.read_text()}"
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """Of the server, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """Killed, as by a power cut."""
         if self._process is not None:
@@ -99,7 +105,9 @@ def start_gateway(home: Path, url: str, *args: str, name: str, port: int | None 
     return Daemon(process, port, log)
 
 
-def site_of_lab(folder: Path, url: str, site: str, *, stream: str = "yard") -> tuple[list[str], dict[str, str]]:
+def site_of_lab(
+    folder: Path, url: str, site: str, *, streams: Sequence[str] = ("yard",)
+) -> tuple[list[str], dict[str, str]]:
     """Arguments and variables of a daemon of that name, with a store of its own, that hears a tone now and then."""
     tone, pack = folder / "tone.wav", folder / "pack"
     if not tone.exists():
@@ -107,25 +115,32 @@ def site_of_lab(folder: Path, url: str, site: str, *, stream: str = "yard") -> t
         stateful_pack(pack)
     env = {"STREAMCLF_NATS_URL": url, "STREAMCLF_NATS_SITE": site}
     env["STREAMCLF_STORE_PATH"] = str(folder / f"store-{site}")
-    return ["--source", f"file:{tone}#name={stream}", "--loop", "--model", str(pack)], env
+    sources = [word for stream in streams for word in ("--source", f"file:{tone}#name={stream}")]
+    return [*sources, "--loop", "--model", str(pack)], env
 
 
-def start_site(folder: Path, url: str, site: str, *args: str, stream: str = "yard", **more: str) -> Daemon:
+def start_site(
+    folder: Path, url: str, site: str, *args: str, streams: Sequence[str] = ("yard",), **more: str
+) -> Daemon:
     """The daemon of `site_of_lab`, not ready yet. args, more: further arguments and variables."""
-    own, env = site_of_lab(folder, url, site, stream=stream)
+    own, env = site_of_lab(folder, url, site, streams=streams)
     env = clean_env(folder, {**env, **more})
     return start_daemon([*own, *args], port=free_port(), env=env, log=folder / f"daemon-{site}")
 
 
 @contextmanager
-def site_with_gateways(folder: Path, gateways: int) -> Iterator[tuple[NatsServer, Daemon, list[Daemon]]]:
+def site_with_gateways(
+    folder: Path, gateways: int, *, streams: int = 1
+) -> Iterator[tuple[NatsServer, Daemon, list[Daemon]]]:
     """A nats-server, a daemon without a store and gateways of it, all ready; the list may be changed meanwhile."""
     server = NatsServer(folder)
     server.start()
     started: list[Daemon] = []
     running: list[Daemon] = []
     try:
-        daemon = start_site(folder, server.url, SITE, "--no-store")
+        daemon = start_site(
+            folder, server.url, SITE, "--no-store", streams=["yard", *(f"yard-{n}" for n in range(1, streams))]
+        )
         started.append(daemon)
         daemon.wait_ready()
         for turn in range(gateways):

@@ -114,7 +114,7 @@ def two_sites(folder: Path) -> Iterator[Daemon]:
             rules = folder / f"rules-{site}.toml"
             rules.write_text(RULES.format(path=folder / f"alerts-{site}"))
             clips = {"STREAMCLF_NATS_CLIPS": "true", "STREAMCLF_CLIPS_ENABLED": "true", "STREAMCLF_RULES": str(rules)}
-            running.append(start_site(folder, server.url, site, stream=stream, **clips))
+            running.append(start_site(folder, server.url, site, streams=[stream], **clips))
         for each in running:
             each.wait_ready()
         files = {}
