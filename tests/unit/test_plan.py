@@ -59,7 +59,7 @@ def test_each_cost_is_a_figure_of_the_page_of_figures_with_its_command() -> None
     assert "174 to 206" in figures
     assert "42 % / 105 % of a core" in figures
     assert "24 % of a core" in figures
-    assert "7.1 µs each" in figures
+    assert "7.1 / 7.2 µs each" in figures
     assert "with a client of all 83 µs" in figures
     for cost in (*STREAMS.values(), planning.SEND, planning.FOLLOW):
         assert cost.command.partition(" --")[0] in figures
