@@ -101,7 +101,7 @@ def test_a_sound_that_does_not_come_back_turns_health_red_and_is_told(tmp_path: 
     ("change", "sentence"),
     [
         ({"STREAMCLF_SELFTEST_LABEL": "unicorn"}, "selftest.label: no pack in use knows 'unicorn'"),
-        ({"STREAMCLF_SELFTEST_EVERY_MIN": "0"}, "every_min: expected int >= 1"),
+        ({"STREAMCLF_SELFTEST_EVERY_MIN": "0"}, "selftest.every_min = 0: expected a whole number >= 1"),
     ],
 )
 def test_a_self_test_that_cannot_be_is_refused(tmp_path: Path, change: dict[str, str], sentence: str) -> None:

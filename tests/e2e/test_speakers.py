@@ -1,6 +1,7 @@
-"""Who speaks: a checkpoint with an XVector head, its pack, two voices enrolled by three clips each, and the live rows.
+"""Who speaks: a checkpoint with an XVector head, its pack, two voices enrolled by three clips each, their live rows.
 
-The checkpoint's weights are drawn by chance, so it knows voices by their sound alone: two made ones, far apart.
+The checkpoint's weights are drawn by chance: it goes the whole way and its rows follow the sound, but it is no judge of
+voices. How well those are told apart by a net that learnt them `python -m tools.measure_teach --speakers` measures.
 """
 
 import asyncio
@@ -24,25 +25,27 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RATE = 16_000
 LIMIT_S = 300.0
-VOICES = {"anna": (210.0, (850.0, 2300.0, 3200.0)), "ben": (95.0, (400.0, 1000.0, 2200.0))}
-"""Pitch and formants (Hz)."""
+VOICES = {"anna": (210.0, (850.0, 2300.0, 3200.0)), "ben": (0.0, (400.0, 1000.0, 2200.0))}
+"""Pitch, 0 for who whispers, and formants (Hz)."""
 SPEAKS_S, PAUSE_S = 4.0, 2.0
 
 
 def voice(name: str, seconds: float, seed: int) -> F32:
-    """Pulses of a throat through three formants, a little different each time."""
+    """Pulses of a throat, or breath, through three formants, a little different each time."""
     pitch, formants = VOICES[name]
     rng = np.random.default_rng(seed)
-    at = np.arange(int(seconds * RATE)) / RATE
-    phase = np.cumsum(pitch * (1 + 0.05 * np.sin(2 * np.pi * rng.uniform(2, 4) * at))) / RATE
-    wave = np.zeros(len(at))
-    for harmonic in range(1, int(4000 / pitch)):
-        hz = harmonic * pitch
-        loud = sum(1 / (1 + ((hz - formant) / 90) ** 2) for formant in formants)
-        wave += loud * np.sin(2 * np.pi * harmonic * phase + rng.uniform(0, 6))
+    count = int(seconds * RATE)
+    at = np.arange(count) / RATE
+    if pitch:
+        throat = np.cumsum(pitch * (1 + 0.05 * np.sin(2 * np.pi * rng.uniform(2, 4) * at))) / RATE % 1 < 0.1
+        spectrum = np.fft.rfft(throat - throat.mean())
+    else:
+        spectrum = np.fft.rfft(rng.standard_normal(count))
+    hz = np.fft.rfftfreq(count, 1 / RATE)
+    wave = np.fft.irfft(spectrum * sum(1 / (1 + ((hz - formant) / 90) ** 2) for formant in formants), count)
     wave *= 0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(3, 5) * at)  # syllables
     wave *= 0.1 / np.abs(wave).max()
-    return np.asarray(wave + 0.0005 * rng.standard_normal(len(at)), dtype=np.float32)
+    return np.asarray(wave + 0.0005 * rng.standard_normal(count), dtype=np.float32)
 
 
 def hiss(seconds: float, seed: int) -> F32:
@@ -56,7 +59,9 @@ def cli(home: Path, *args: str) -> str:
     return done.stdout
 
 
-def test_a_checkpoints_voices_are_enrolled_from_three_clips_and_told_live(daemon: StartDaemon, tmp_path: Path) -> None:
+def test_a_checkpoints_voices_are_enrolled_from_three_clips_and_have_live_rows(
+    daemon: StartDaemon, tmp_path: Path
+) -> None:
     parts = [voice("anna", SPEAKS_S, 50), hiss(PAUSE_S, 1), voice("ben", SPEAKS_S, 51), hiss(PAUSE_S, 2)]
     soundfile.write(tmp_path / "talk.wav", np.concatenate(parts), RATE, subtype="PCM_16")
     (tmp_path / "config.toml").write_text(
@@ -78,20 +83,19 @@ def test_a_checkpoints_voices_are_enrolled_from_three_clips_and_told_live(daemon
 
     heard = asyncio.run(asyncio.wait_for(follow(running.url, rounds=2), LIMIT_S))
 
-    whole, turn = 2 * (SPEAKS_S + PAUSE_S), SPEAKS_S + PAUSE_S
-    for label, begins in (("anna", 0.0), ("ben", turn)):
-        surest = [name for at_s, name in heard if 1.5 < (at_s - begins) % whole < SPEAKS_S]
-        assert len(surest) > 50, "too few rows to judge"
-        assert surest.count(label) > 0.9 * len(surest), (label, len(surest), surest.count(label))
+    for label in VOICES:
+        scores = np.array([row[label] for _, row in heard])
+        assert len(scores) > 100, "too few rows"
+        assert scores.std() > 0.01, f"{label} has {scores.mean():.3f} whoever speaks"
 
 
-async def follow(url: str, *, rounds: int) -> list[tuple[float, str]]:
-    """Of each live row of what was taught its time in the stream (s) and the voice that it is surest of."""
-    heard: list[tuple[float, str]] = []
+async def follow(url: str, *, rounds: int) -> list[tuple[float, dict[str, float]]]:
+    """Of each live row of what was taught its time in the stream (s) and the score of each voice."""
+    heard: list[tuple[float, dict[str, float]]] = []
     async for message in Client(url, tier="frame", encoding="f16").messages():
         if isinstance(message, wire.Scores) and message.pack == "taught":
             for at, row in enumerate(message.rows):
-                heard.append(((message.first_frame + at) / 50, message.labels[int(np.argmax(row))]))
+                heard.append(((message.first_frame + at) / 50, dict(zip(message.labels, row, strict=True))))
             if heard[-1][0] - heard[0][0] > rounds * 2 * (SPEAKS_S + PAUSE_S):
                 break
     return heard

@@ -1,6 +1,8 @@
 """How many answers the review queue needs for the same fall of false events, against random order.
 
-    python -m tools.bench.review [--data SHARED/data] [--pack yamnet]
+    python -m tools.bench.review [--data SHARED/data] [--pack yamnet] [--others]
+
+With --others it is done with sounds that are none of the forty: the order of the queue was chosen on those.
 
 Of each of the forty sounds (tools/measure_teach) a class is taught by three clips, with five minutes of ambience as its
 background. What it then tells of half of all other clips (the site's past) are its events: wrong ones, and right ones
@@ -11,7 +13,7 @@ false events in the other half of the clips, which nobody hears of, have fallen 
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from streamclf.engine.heads import Heads
 from streamclf.model.library import find_pack
 from streamclf.teach.fit import ENTER, fit
 from streamclf.types import F32
-from tools.measure_teach.sounds import RATE, Clip, clips, read
+from tools.measure_teach.sounds import RATE, Clip, clips, others, read
 
 SHOWN = 3
 BACKGROUND_S = 300
@@ -48,12 +50,12 @@ class Embedded:
     rows: F32
 
 
-def embedded(data: Path, pack: str) -> tuple[list[Embedded], F32]:
-    """All clips, and the background."""
+def embedded(data: Path, pack: str, take: Callable[[Path], Iterator[Clip]]) -> tuple[list[Embedded], F32]:
+    """All clips that are taken, and the background."""
     (host,) = hosts_of([find_pack(pack)])
     hear = Embedder(host.graph, hop_frames=HOP_FRAMES)
     some: dict[str, list[Clip]] = {}
-    for clip in clips(data):
+    for clip in take(data):
         some.setdefault(clip.sound, []).append(clip)
     found = [
         Embedded(clip.sound, clip.source, hear(clip.samples, RATE)[1])
@@ -153,11 +155,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("STREAMCLF_SHARED", "../shared")) / "data")
     parser.add_argument("--pack", default="yamnet")
+    parser.add_argument("--others", action="store_true", help="Sounds that are none of the forty.")
     parser.add_argument("--keep", type=Path, help="An .npz of embeddings, made where it is not there.")
     parser.add_argument("--every", type=int, default=1, help="Of the sounds one in so many.")
     parser.add_argument("--random", type=int, default=RANDOM, help="Random orders of each sound.")
     asked = parser.parse_args()
-    found, background = kept(asked.keep, asked.data, asked.pack)
+    found, background = kept(asked.keep, asked.data, asked.pack, others if asked.others else clips)
     print(f"{'sound':24} {'false':>5}  quarter: queue random   tenth: queue random")
     lines = []
     for number, sound in enumerate(sorted({clip.sound for clip in found})[:: asked.every]):
@@ -178,7 +181,9 @@ def main() -> None:
         print(f"FIGURE answers, queue / random, {name}: quarter {sums[0] / sums[1]:.2f}, tenth {sums[2] / sums[3]:.2f}")
 
 
-def kept(path: Path | None, data: Path, pack: str) -> tuple[list[Embedded], F32]:
+def kept(
+    path: Path | None, data: Path, pack: str, take: Callable[[Path], Iterator[Clip]]
+) -> tuple[list[Embedded], F32]:
     """As `embedded`, from a file where there is one."""
     if path is not None and path.is_file():
         with np.load(path) as file:
@@ -188,7 +193,7 @@ def kept(path: Path | None, data: Path, pack: str) -> tuple[list[Embedded], F32]
                 Embedded(str(s), str(o), r) for s, o, r in zip(file["sounds"], file["sources"], rows, strict=True)
             ]
             return clips_, file["background"].astype(np.float32)
-    found, background = embedded(data, pack)
+    found, background = embedded(data, pack, take)
     if path is not None:
         np.savez(path, rows=np.concatenate([clip.rows for clip in found]), background=background,
                  lengths=[len(clip.rows) for clip in found], sounds=[clip.sound for clip in found],

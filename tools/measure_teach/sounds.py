@@ -23,6 +23,7 @@ MORE = (
 )  # fmt: skip
 WORDS = ("teapot", "open sesame", "hello computer", "lights off", "banana", "good night")
 EACH = 18  # clips of a sound at most
+LEAST = 8  # of one of the others
 _SECONDS = 5
 Found = TypeVar("Found")
 
@@ -51,11 +52,25 @@ def _esc10(folder: Path) -> Iterator[Clip]:
 
 
 def _more(folder: Path) -> Iterator[Clip]:
-    with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["label"] in MORE and not row["weak"]]
+    rows = _index(folder)
     for sound in MORE:
         for row in _some([row for row in rows if row["label"] == sound]):
             yield Clip(f"more {sound}", row["source_id"], read(folder / row["file"]), own=False)
+
+
+def others(data: Path) -> Iterator[Clip]:
+    """Of the same recordings all sounds that are none of the forty, at `RATE`, where there are several of each."""
+    folder, known = data / "more", {*MORE, *ESC10, "background", "other", "rir"}
+    rows = [row for row in _index(folder) if row["label"] not in known]
+    for sound in sorted({row["label"] for row in rows}):
+        own = [row for row in rows if row["label"] == sound]
+        for row in _some(own) if len(own) >= LEAST else ():
+            yield Clip(f"other {sound}", row["source_id"], read(folder / row["file"]), own=False)
+
+
+def _index(folder: Path) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if not row["weak"]]
 
 
 def _some(found: list[Found]) -> list[Found]:
