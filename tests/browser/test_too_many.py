@@ -73,6 +73,7 @@ def site(tmp_path: Path, daemon: StartDaemon) -> Any:
 def test_a_threshold_is_found_tried_used_and_put_back(tmp_path: Path, site: Any, open_page: OpenPage) -> None:
     running, own, env = site
     page = open_page(f"http://127.0.0.1:{running.port}/#events")
+    page.set_viewport_size({"width": 1280, "height": 1600})  # all rows in sight, past midnight too
     expect(page.locator("li.event")).to_have_count(21)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("m")
