@@ -56,7 +56,10 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ("EfficientNetForImageClassification", 1),
     ],
 )
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # SEW-D of older transformers
 def test_every_frame_is_what_the_checkpoint_says(architecture: str, rows: int, base: Path) -> None:
+    if not hasattr(transformers, architecture):
+        pytest.skip(f"this transformers has no {architecture}")
     folder, where, report = exported(architecture, base)
     pack = load_pack(where)
     audio = read_sound(DEMO_FILE, pack.manifest.rate)[16_000:][: pack.manifest.window + 20 * 320 + 77]
