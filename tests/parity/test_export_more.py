@@ -56,7 +56,6 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ("EfficientNetForImageClassification", 1),
     ],
 )
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # SEW-D of older transformers
 def test_every_frame_is_what_the_checkpoint_says(architecture: str, rows: int, base: Path) -> None:
     if not hasattr(transformers, architecture):
         pytest.skip(f"this transformers has no {architecture}")
