@@ -114,10 +114,11 @@ class Border:
         for name, (first, after) in self._missed.items():
             hop = self._hub.streams[name].rate // FRAMES_PER_SECOND
             gaps.append(Gap(name, first * hop, after * hop - 1, GapReason.UNTOLD))
+        longest_frames = max(after - first for first, after in self._missed.values())  # streams differ in their rates
         self._missed = {}
         log.warning(
             "subscribers of %s did not get rows of %.1f s: the event loop was too far behind, and is not any more",
             some([gap.stream for gap in gaps]),
-            max(gap.last_sample + 1 - gap.first_sample for gap in gaps) / self._hub.streams[gaps[0].stream].rate,
+            longest_frames / FRAMES_PER_SECOND,
         )
         return gaps
