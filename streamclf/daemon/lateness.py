@@ -101,6 +101,6 @@ class LoopWatch:
         """That it is late, from any thread."""
         if self._lateness.late:
             what = (
-                f"the event loop is late: health, pages and subscribers hear of all over {LATE_S:g} s later than it is"
+                f"the event loop is late: health, pages and subscribers are told everything more than {LATE_S:g} s late"
             )
             yield DaemonProblem(what, [], 0, _TO_DO)
