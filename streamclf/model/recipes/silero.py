@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from streamclf.model.pack import Constant, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.packwriter import write_pack
 from streamclf.model.recipes.recipe import Recipe, read_text
 from streamclf.model.recipes.wheel import Wheel, member
-from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 WHEEL = Wheel(

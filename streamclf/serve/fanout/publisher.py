@@ -24,8 +24,7 @@ from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import KEEP_SITES_S, RETRY, SITES, STREAM, NatsPlace
-from streamclf.serve.fanout.doubles import Doubles
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     MAX_NUMBERS,
     Facts,
     entries_of,
@@ -35,6 +34,7 @@ from streamclf.serve.fanout.entries import (
     stream_facts,
     unpack_bundle,
 )
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.hub import Hub
 from streamclf.types import OtherLabels, Output
 
@@ -123,7 +123,7 @@ class Publisher:
         hub = self._hub
         try:
             entries = entries_of(
-                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns
+                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.overview.captured_ns
             )
             for entry in entries:
                 self._add(pack_entry(entry), entry.seq)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from streamclf.protocol import wire
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     AnyEntry,
     DrawnColumns,
     Facts,
