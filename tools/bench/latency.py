@@ -118,8 +118,6 @@ def report(written: dict[int, int], arrived: dict[int, int], share: float) -> No
     missing = frames[-1] - frames[0] + 1 - len(frames)
     if lags.min() > STANDING_MS:
         print(f"no row in less than {lags.min():.0f} ms: the device fell behind once, and that stays; run again")
-            f"no row in less than {lags.min():.0f} ms: the device fell behind once, and what waits in it stays; run again"
-        )
     print(f"{len(lags)} frames: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {lags.max():.2f} ms; {missing} frames missing")
     print(f"daemon: {share * 100:.1f} % of a core, its start included")
 
