@@ -19,8 +19,8 @@ from streamclf.serve.fanout.bundles import (
     entries_of,
     pack_bundle,
     pack_entry,
-    pack_fact,
-    stream_facts,
+    sent_pack,
+    sent_stream,
     unpack_bundle,
 )
 from streamclf.serve.fanout.relay import Relay
@@ -76,8 +76,8 @@ class Wire:
 
     def facts(self) -> Facts:
         hub = self.hub
-        streams = tuple(stream_facts(info) for info in hub.streams.values())
-        packs = tuple(pack_fact(info) for info in hub.packs.values())
+        streams = tuple(sent_stream(info) for info in hub.streams.values())
+        packs = tuple(sent_pack(info) for info in hub.packs.values())
         data = pack_entry(Facts(hub.seq, 0, 90, streams, packs))
         (found,) = unpack_bundle(pack_bundle(hub.instance, [data])).entries
         assert isinstance(found, Facts)

@@ -30,8 +30,8 @@ from streamclf.serve.fanout.bundles import (
     entries_of,
     pack_bundle,
     pack_entry,
-    pack_fact,
-    stream_facts,
+    sent_pack,
+    sent_stream,
     unpack_bundle,
 )
 from streamclf.serve.fanout.doubles import Doubles
@@ -138,8 +138,8 @@ class Publisher:
 
     def _add_facts(self) -> None:
         hub = self._hub
-        streams = tuple(stream_facts(info) for info in hub.streams.values())
-        packs = tuple(pack_fact(info) for info in hub.packs.values())
+        streams = tuple(sent_stream(info) for info in hub.streams.values())
+        packs = tuple(sent_pack(info) for info in hub.packs.values())
         self._add(pack_entry(Facts(hub.seq, 0, self._replay_seconds, streams, packs)), hub.seq, begins=True)
         self._facts_at_s = asyncio.get_running_loop().time()
 
