@@ -21,6 +21,7 @@ Check = Callable[[Any], object]
 """Raises ValueError with a problem and, behind "; ", a hint."""
 
 _MOST_SEARCHES = 20  # for a name that is like a given one; each takes 20 ms among 2,000 names: tools/bench/rules.py
+_SECRET = re.compile(r"header|password|secret|token", re.IGNORECASE)  # keys whose values are not shown
 _WORDS = {
     "float": "number",
     "int": "whole number",
@@ -123,7 +124,7 @@ class TableReader:
             except msgspec.ValidationError as fault:
                 entry = _entry(str(fault), value)
                 given = value if entry is None else value[entry]
-                self.wrong((*path, key), _plainly(str(fault), given), instead, entry=entry)
+                self.wrong((*path, key), _plainly(str(fault), given, name), instead, entry=entry)
             else:
                 if name in checks:
                     self._check((*path, key), values[name], checks[name], instead)
@@ -146,12 +147,17 @@ def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
 
 
-def given(value: object) -> str:
-    """What stands there, cut off where it is long, and of URLs no more than the host."""
+def given(value: object, key: str = "") -> str:
+    """What stands there, cut off where it is long, of URLs the host at most; nothing where `key` keeps a secret."""
+    if _SECRET.search(key):
+        return "a value that is not shown"
     try:
-        return hide_secrets(repr(value), paths=False)[:60]
+        text = repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of very many digits"
+    if "://" in text:
+        text = "".join(text.split())  # behind a space the rest of a secret would look like another word
+    return hide_secrets(text, paths=False)[:60]
 
 
 def _instead(key: str, value: Any, examples: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> str:
@@ -166,10 +172,10 @@ def _entry(fault: str, value: Any) -> int | None:
     return int(found[1]) if found is not None and isinstance(value, list) else None
 
 
-def _plainly(fault: str, value: Any) -> str:
+def _plainly(fault: str, value: Any, key: str) -> str:
     """A validation error in words that need no knowledge of types."""
     problem = fault.partition(" - at `")[0].replace("`", "").replace(" | null", "")
     if "matching regex" in problem or problem.startswith("Invalid enum"):
-        return f"{given(value)} cannot stand here"
+        return f"{given(value, key)} cannot stand here"
     expected = re.sub(r"\b(float|int|str|array|object|bool)\b", lambda word: _WORDS[word[1]], problem.split(",")[0])
-    return f"{expected[0].lower()}{expected[1:]}, got {given(value)}"
+    return f"{expected[0].lower()}{expected[1:]}, got {given(value, key)}"
