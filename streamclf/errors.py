@@ -137,8 +137,8 @@ class HomelessError(ConfigError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a home folder is needed, and this user has none, or a path begins with ~ and a name that is no user's; set "
-            "HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME, and write whole paths"
+            "a home folder is needed, and this user has none, or a path begins with ~ and a name that is no user's; "
+            "set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME, and write whole paths"
         )
 
     @classmethod
