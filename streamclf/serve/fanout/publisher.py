@@ -88,6 +88,7 @@ class Publisher:
         self._bundles = 0
         self._facts_at_s = 0.0
         self._news = asyncio.Event()
+        self._calm = asyncio.Event()  # nothing waits, or it cannot be sent
         self._problem = ""
         self._broken = False
         self._doubles = Doubles(place.site, own=hub.instance)
@@ -113,8 +114,7 @@ class Publisher:
             return True
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s / 2):
-                while self._queue and not self._problem:
-                    await asyncio.sleep(0.01)
+                await self._calm.wait()
         self._task.cancel()
         await asyncio.wait([self._task], timeout=limit_s / 2)
         return self._task.done()
@@ -149,6 +149,10 @@ class Publisher:
         if self._bytes > MAX_QUEUED:
             self._drop()
         self._news.set()
+        self._settle()
+
+    def _settle(self) -> None:
+        (self._calm.set if self._problem or not self._queue else self._calm.clear)()
 
     def _drop(self) -> None:
         """The oldest, until little enough waits and a gateway can begin at the next."""
@@ -173,6 +177,7 @@ class Publisher:
                     if self._problem:
                         log.info("%s: gateways get what is heard again", self._place.name)
                     self._problem, failures = "", 0
+                    self._settle()
                     await self._send(stream)
                 finally:
                     with suppress(Exception):
@@ -195,6 +200,7 @@ class Publisher:
         if problem != self._problem:
             log.warning("gateways get nothing: %s", problem)
         self._problem = problem
+        self._settle()
 
     async def _prepare(self, stream: "JetStreamContext") -> None:
         """Have the streams of JetStream as this daemon wants them, new or as they are there."""
@@ -235,6 +241,7 @@ class Publisher:
                 if self._queue and self._queue[0] is each:  # else it was dropped meanwhile
                     self._bytes -= len(self._queue.popleft().entry)
             self._sending = []
+            self._settle()
 
     def _portion(self) -> list[_Queued]:
         """The oldest that wait, as many as one message takes: in bytes, and in numbers."""
