@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from streamclf.config import Config
 from streamclf.daemon.health import Health
-from streamclf.daemon.wiring import Archive
 from streamclf.serve.fanout.asking import CLIP, EVENTS, Answering
 from streamclf.serve.fanout.broker import NatsPlace
 from streamclf.serve.fanout.claims import Claims
@@ -17,8 +16,10 @@ from streamclf.serve.hub import Hub
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+    from streamclf.daemon.wiring import Archive
 
-def make_publisher(config: Config, archive: Archive | None, hub: Hub, health: Health, server: Server) -> Publisher:
+
+def publisher_of(config: Config, archive: "Archive | None", hub: Hub, health: Health, server: Server) -> Publisher:
     """What gives to NATS what the hub publishes. There alerts ask whether another site tells. Raises `ConfigError`."""
     place = NatsPlace(way_of(config.nats), config.nats.site)
     paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))

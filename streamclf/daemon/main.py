@@ -74,10 +74,8 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     model = wiring.make_model(ears, archive, hub, server, life)
 
     await life.start(hot)
-    if config.nats.named:  # nearly no daemon has gateways, and those that have none do not wait for this
-        from streamclf.daemon.giving import make_publisher
-
-        await life.start(make_publisher(config, archive, hub, health, server))
+    if (publisher := wiring.make_publisher(config, archive, hub, health, server)) is not None:
+        await life.start(publisher)
     await life.start(running.Serving(server))
     if (announcement := wiring.make_announcement(ears, server)) is not None:
         await life.start(announcement)

@@ -54,6 +54,7 @@ from streamclf.writer.writer import Writer
 if TYPE_CHECKING:
     from streamclf.daemon.central import Central
     from streamclf.protocol.announce import Announcement
+    from streamclf.serve.fanout.publisher import Publisher
 
 
 @dataclass(slots=True)
@@ -205,6 +206,18 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
         selftest=ears.ground.selftest,
         alerts=alerts,
     )
+
+
+def make_publisher(
+    config: Config, archive: Archive | None, hub: Hub, health: Health, server: Server
+) -> "Publisher | None":
+    """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`."""
+    if not config.nats.named:
+        return None
+    # nearly no daemon has gateways, and those that have none do not wait for this
+    from streamclf.daemon.giving import publisher_of
+
+    return publisher_of(config, archive, hub, health, server)
 
 
 def make_announcement(ears: Ears, server: Server) -> "Announcement | None":

@@ -294,7 +294,10 @@ def test_of_two_daemons_under_one_name_with_other_streams_the_newer_is_shown_and
     two = site("garden", stream="pond", STREAMCLF_STORE_ENABLED="false")
 
     def shown(at: Daemon) -> list[str]:
-        return [each["name"].rpartition("/")[2] for each in at.get_json("/v1/status")["streams"]]
+        try:
+            return [each["name"].rpartition("/")[2] for each in at.get_json("/v1/status")["streams"]]
+        except OSError:  # where another hub is served, the port is let go for a moment
+            return []
 
     def begun(at: Daemon) -> int:
         return at.stderr.count("listening on")

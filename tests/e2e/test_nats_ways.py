@@ -1,16 +1,12 @@
 """Ways to a nats-server: TLS, names, keys, credentials, a cluster of which one dies, a JetStream that is full."""
 
 import asyncio
-import base64
-import hashlib
 import json
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +16,7 @@ from tests.conftest import StartDaemon
 from tests.support.certificates import make_pair
 from tests.support.disks import mounted
 from tests.support.fleet import LIMIT_S, until
+from tests.support.vouching import UNLIMITED, pair_of, signed
 from tools.lab.daemon import Daemon, run_cli
 from tools.lab.gateways import SITE, NatsServer, Roaming, nats_cluster, nats_program, site_of_lab, start_gateway
 
@@ -60,7 +57,9 @@ def begin(daemon: StartDaemon, tmp_path: Path) -> Iterator[Begin]:
 
 
 def gateway_of(home: Path, url: str, name: str, **keys: object) -> Daemon:
-    toml = "[nats]\n" + "".join(f"{key} = {json.dumps(value if isinstance(value, int) else str(value))}\n" for key, value in keys.items())
+    toml = "[nats]\n" + "".join(
+        f"{key} = {json.dumps(value if isinstance(value, int) else str(value))}\n" for key, value in keys.items()
+    )
     return start_gateway(home, url, "--site", SITE, name=name, toml=toml)
 
 
@@ -166,8 +165,8 @@ def test_credentials_let_in(running: list[NatsServer], begin: Begin, tmp_path: P
     operator, account, own, user = (pair_of(nkeys, kind) for kind in ("operator", "account", "account", "user"))
     told = {
         "operator": signed(operator, operator, "operator", {"system_account": own.public_key.decode()}),
-        "system": signed(operator, own, "account", {"limits": dict.fromkeys(_UNLIMITED[:6], -1)}),
-        "account": signed(operator, account, "account", {"limits": dict.fromkeys(_UNLIMITED, -1)}),
+        "system": signed(operator, own, "account", {"limits": dict.fromkeys(UNLIMITED[:6], -1)}),
+        "account": signed(operator, account, "account", {"limits": dict.fromkeys(UNLIMITED, -1)}),
     }
     server = NatsServer(
         tmp_path,
@@ -184,27 +183,6 @@ def test_credentials_let_in(running: list[NatsServer], begin: Begin, tmp_path: P
     )
     _, at = begin(server.url, credentials=secret(tmp_path, "garden.creds", text))
     at.wait_ready()
-
-
-_UNLIMITED = ("subs", "data", "payload", "imports", "exports", "conn", "leaf", "mem_storage", "disk_storage", "streams",
-              "consumer", "max_ack_pending", "mem_max_stream_bytes", "disk_max_stream_bytes")  # fmt: skip
-
-
-def pair_of(nkeys: Any, kind: str) -> Any:
-    """A new one."""
-    prefix = getattr(nkeys, f"PREFIX_BYTE_{kind.upper()}")
-    return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), prefix))
-
-
-def signed(by: Any, of: Any, kind: str, more: dict[str, Any]) -> str:
-    """A token of NATS (JWT), version 2: who vouches for whom."""
-    claims = {"iss": by.public_key.decode(), "sub": of.public_key.decode(), "name": kind, "iat": 1_700_000_000}
-    claims["nats"] = {"type": kind, "version": 2, **more}
-    digest = hashlib.sha512(json.dumps(claims).encode()).digest()[:32]
-    claims["jti"] = base64.b32encode(digest).decode().rstrip("=")
-    parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, claims]
-    body = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
-    return f"{body}.{base64.urlsafe_b64encode(by.sign(body.encode())).decode().rstrip('=')}"
 
 
 def test_files_that_cannot_be_used_are_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -300,10 +278,9 @@ def test_a_disk_of_jetstream_that_is_full_makes_a_hole_that_is_declared(
         full = disk / "filled"
 
         def fill_and_free() -> None:
-            with full.open("wb") as out, suppress(OSError):
+            with full.open("wb", buffering=0) as out, suppress(OSError):
                 while True:
                     out.write(bytes(4096))
-                    out.flush()
             one.wait_for("gateways get nothing", LIMIT_S)
             assert one.get_json("/healthz")["status"] == "degraded"
             full.unlink()

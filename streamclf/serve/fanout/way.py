@@ -105,7 +105,7 @@ class NatsWay:
                 ping_interval=_PING_S,
                 max_outstanding_pings=2,
                 **self._login(),
-                **({} if (context := self._context()) is None else {"tls": context}),
+                **self._tls(),
             )
         except nats.errors.NoServersError as fault:
             raise (faults or [fault])[0] from None
@@ -158,6 +158,10 @@ class NatsWay:
         if not (seed.startswith("SU") and seed.isalnum()):
             raise ConfigError(f"nats.credentials: {path} holds neither credentials nor the seed of a user's nkey (SU…)")
         return {"nkeys_seed_str": seed}
+
+    def _tls(self) -> dict[str, Any]:
+        context = self._context()
+        return {} if context is None else {"tls": context}
 
     def _context(self) -> ssl.SSLContext | None:
         """How TLS is spoken; None where the library's own way does."""
