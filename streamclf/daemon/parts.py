@@ -24,7 +24,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from streamclf.daemon.deadline import STOP_LIMIT_S, Deadline, end_process
-from streamclf.errors import LimitError, StreamclfError
+from streamclf.errors import HomelessError, LimitError, StreamclfError
 
 log = logging.getLogger("streamclf")
 
@@ -259,6 +259,8 @@ class Life:
         fault = self._faults[0]
         if LimitError.meant_by(fault):
             fault = LimitError()
+        if HomelessError.meant_by(fault):
+            raise HomelessError
         if isinstance(fault, StreamclfError):
             log.error("%s", fault)
             raise StreamclfError(str(fault)) from None
