@@ -121,8 +121,8 @@ def scores_of(outputs: Sequence[Value], classes: int, said: NamedEnds, states: S
     for value in outputs:
         if not value.kind and (not said.output or value.name == said.output):
             raise UsageError(
-                f"its output {value.name} is a list or a table of names, as scikit-learn's converter writes it; export it "
-                "with options={'zipmap': False}, or name another with --output"
+                f"its output {value.name} is a list or a table of names, as scikit-learn's converter writes it; export "
+                "it with options={'zipmap': False}, or name another with --output"
             )
     made = {state.made.name for state in states}
     free = [value for value in outputs if value.name not in made and (not said.output or value.name == said.output)]
