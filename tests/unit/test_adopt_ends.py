@@ -44,7 +44,7 @@ LOGITS = [
     node("MatMul", "mean w", "scaled"),
     node("Add", "scaled bias", "raw"),
 ]
-MANY = {"many": np.float32(WINDOW)}
+MANY: dict[str, Any] = {"many": np.float32(WINDOW)}
 
 
 @pytest.mark.parametrize(
