@@ -9,7 +9,7 @@ from streamclf.commands.checks import config_mistakes
 from streamclf.config import Config, load, system_file, user_file
 from streamclf.daemon.hot import HOT, differing
 from streamclf.errors import ConfigError, PackError, UsageError
-from streamclf.text import hide_secrets, one_line, public_url, some
+from streamclf.text import one_line, public_url, some
 
 HELP = "Check and show the configuration."
 
@@ -74,4 +74,9 @@ def _one(file: Path | None, named: Path | None) -> Path | None:
 def _public(source: str) -> str:
     """A source as it is written, with its options."""
     argument, mark, options = source.rpartition("#")
-    return hide_secrets(argument) + mark + options if mark and "@" not in options else hide_secrets(source)
+    if not mark or "@" in options:
+        argument, mark, options = source, "", ""
+    kind, colon, address = (
+        argument.partition(":") if not argument.partition(":")[2].startswith("//") else ("", "", argument)
+    )
+    return f"{kind}{colon}{public_url(address) if '://' in address else address}{mark}{options}"

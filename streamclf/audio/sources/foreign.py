@@ -14,11 +14,6 @@ import numpy as np
 from streamclf.audio.sources import ffmpeg
 from streamclf.types import F32
 
-# what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
-_FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
-    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma"
-)
 # containers that state their length; what FFmpeg says of others (adts, mp3, ac3) is bytes by bit rate
 _STATING = {"mov", "mp4", "m4a", "matroska", "webm", "asf", "caf", "wv", "ape", "wav", "aiff", "flac", "ogg", "avi"}
 SLACK_S = 0.5
@@ -67,7 +62,7 @@ class ByFfmpeg:
 
     def __init__(self, av: Any, path: Path, *, first: int = 0, whole: int = 0) -> None:
         self._av = av
-        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        options = {"protocol_whitelist": "file", "format_whitelist": ffmpeg.RECORDINGS}
         self._container = ffmpeg.open_input(av, f"file:{path}", options=options)
         try:
             streams = self._container.streams.audio

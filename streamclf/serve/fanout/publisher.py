@@ -24,17 +24,17 @@ from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import KEEP_SITES_S, RETRY, SITES, STREAM, NatsPlace
-from streamclf.serve.fanout.doubles import Doubles
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     MAX_NUMBERS,
     Facts,
     entries_of,
     pack_bundle,
     pack_entry,
-    pack_fact,
-    stream_facts,
+    sent_pack,
+    sent_stream,
     unpack_bundle,
 )
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.hub import Hub
 from streamclf.types import OtherLabels, Output
 
@@ -89,6 +89,7 @@ class Publisher:
         self._bundles = 0
         self._facts_at_s = 0.0
         self._news = asyncio.Event()
+        self._calm = asyncio.Event()  # nothing waits, or it cannot be sent
         self._problem = ""
         self._failures = 0
         self._broken = False
@@ -115,8 +116,7 @@ class Publisher:
             return True
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s / 2):
-                while self._queue and not self._problem:
-                    await asyncio.sleep(0.01)
+                await self._calm.wait()
         self._task.cancel()
         await asyncio.wait([self._task], timeout=limit_s / 2)
         return self._task.done()
@@ -125,7 +125,7 @@ class Publisher:
         hub = self._hub
         try:
             entries = entries_of(
-                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns
+                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.overview.captured_ns
             )
             for entry in entries:
                 self._add(pack_entry(entry), entry.seq)
@@ -140,8 +140,8 @@ class Publisher:
 
     def _add_facts(self) -> None:
         hub = self._hub
-        streams = tuple(stream_facts(info) for info in hub.streams.values())
-        packs = tuple(pack_fact(info) for info in hub.packs.values())
+        streams = tuple(sent_stream(info) for info in hub.streams.values())
+        packs = tuple(sent_pack(info) for info in hub.packs.values())
         self._add(pack_entry(Facts(hub.seq, 0, self._replay_seconds, streams, packs)), hub.seq, begins=True)
         self._facts_at_s = asyncio.get_running_loop().time()
 
@@ -151,6 +151,10 @@ class Publisher:
         if self._bytes > MAX_QUEUED:
             self._drop()
         self._news.set()
+        self._settle()
+
+    def _settle(self) -> None:
+        (self._calm.set if self._problem or not self._queue else self._calm.clear)()
 
     def _drop(self) -> None:
         """The oldest, until little enough waits and a gateway can begin at the next."""
@@ -193,11 +197,13 @@ class Publisher:
         if self._problem:
             log.info("%s: gateways get what is heard again", self._place.name)
         self._problem, self._failures = "", 0
+        self._settle()
 
     def _fails(self, problem: str) -> None:
         if problem != self._problem:
             log.warning("gateways get nothing: %s", problem)
         self._problem = problem
+        self._settle()
 
     async def _prepare(self, stream: "JetStreamContext") -> None:
         """Have the streams of JetStream as this daemon wants them, new or as they are there."""
@@ -243,6 +249,7 @@ class Publisher:
                 if self._queue and self._queue[0] is each:  # else it was dropped meanwhile
                     self._bytes -= len(self._queue.popleft().entry)
             self._sending = []
+            self._settle()
 
     def _portion(self, most_bytes: int) -> list[_Queued]:
         """The oldest that wait, as many as one message takes: in bytes, and in numbers."""
