@@ -17,11 +17,14 @@ and what keeps a URL's secrets out of all that is shown, logged or kept:
 """
 
 import difflib
+import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice, pairwise
 from os import PathLike, fspath
 
 _NEAR = 0.72  # one wrong letter of four, two that changed places; "wren" is no misspelling of "green"
+_COMPARED = 40  # names that a word is compared with letter by letter, which takes 12 µs each: tools/bench/rules.py
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 # A password may hold spaces: up to the last @ of the line that lies before the next URL all is taken to be of this one.
 # Behind the URL may come the end of its sentence, of a quotation, of a list or of brackets; "]" alone ends an IPv6
@@ -80,16 +83,37 @@ def some(names: Sequence[str], most: int = 8) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The one of `known` that `word` is a misspelling of, "" where none is near enough for that."""
     names = {name.lower(): name for name in known} if word else {}
-    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=_NEAR)
+    found = difflib.get_close_matches(word.lower(), _alike(word.lower(), names), n=1, cutoff=_NEAR)
     return names[found[0]] if found else ""
 
 
-def near(word: str, known: Iterable[str]) -> str:
+def near(word: str, known: Collection[str]) -> str:
     """A hint: what of `known` was probably meant, or all that there is."""
-    known = list(known)
-    if found := nearest(word, known):
+    return meant(nearest(word, known), known)
+
+
+def meant(found: str, known: Collection[str]) -> str:
+    """A hint: `found` where it is a word, or all that there is, as far as that can be read."""
+    if found:
         return f"did you mean {found}?"
-    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
+    return (
+        f"there is {', '.join(islice(known, 30))}{', ...' if len(known) > 30 else ''}" if known else "there is none yet"
+    )
+
+
+def _alike(word: str, names: Collection[str]) -> Collection[str]:
+    """Of many names those that share most letters, and pairs of them, with the word, and are about as long."""
+    if len(names) <= _COMPARED:
+        return names
+    # of two texts that are a misspelling of each other, the shorter one has this share of the longer one's length
+    least = _NEAR / (2 - _NEAR)
+    long_enough = [name for name in names if least * len(word) <= len(name) <= len(word) / least]
+    parts = {*word, *map("".join, pairwise(word))}
+
+    def shared(name: str) -> int:
+        return sum(map(name.__contains__, parts)) - abs(len(name) - len(word))
+
+    return heapq.nlargest(_COMPARED, long_enough, key=shared)
 
 
 def public_url(url: str) -> str:

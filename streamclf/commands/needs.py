@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamclf
-from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.rulefile import load_rules
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.audio.sources import SourceSpec, parse_source
 from streamclf.config import Config, store_folder

@@ -293,7 +293,7 @@ def _keep_golden(folder: Path, pair: "GoldenPair", parity: "GoldenMatch") -> Non
     """Put golden.npz, and what was found, into the pack."""
     from streamclf.commands.complete import golden_of
     from streamclf.model.loader import GOLDEN, load_pack
-    from streamclf.model.writer import write_files
+    from streamclf.model.packwriter import write_files
 
     pack = load_pack(folder)
     files = {name: (folder / name).read_bytes() for name in pack.manifest.files}

@@ -14,11 +14,11 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from streamclf.config import Config
+from streamclf.daemon.diagnosis import DaemonProblems, PartProblems
 from streamclf.daemon.followed import Followed
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.parts import Background, Life, live
-from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from streamclf.alerts.rules.watch import identity_of
+from streamclf.alerts.rules.reload import identity_of
 from streamclf.config import SECTIONS, Config
 from streamclf.daemon import running
 from streamclf.daemon.ground import no_audio, where_of
@@ -29,9 +29,9 @@ from streamclf.daemon.sources import RING_SECONDS, SourceStream
 from streamclf.daemon.watchman import check_watch
 from streamclf.daemon.wiring import Archive, Ears, labels_as_decided
 from streamclf.engine.build import check_labels, read_seasons
-from streamclf.engine.engine import default_decision
+from streamclf.engine.deciding import decisions_of
 from streamclf.engine.seasons import Seasons
-from streamclf.engine.segment import Decision, decide
+from streamclf.engine.segment import Decision
 from streamclf.errors import StreamclfError
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.http.server import Server
@@ -40,7 +40,7 @@ from streamclf.store.clips import check_privacy, ring_seconds
 from streamclf.store.packfacts import PackFacts
 from streamclf.text import some
 from streamclf.types import Label
-from streamclf.writer.build import kept
+from streamclf.writer.configured import kept
 
 log = logging.getLogger("streamclf")
 
@@ -219,11 +219,8 @@ class HotConfig:
         check_watch(new.watch, sinks, kept=self._archive is not None)
         heartbeat_of(new.watch)
         decisions = {
-            pack.manifest.name: decide(
-                pack.labels,
-                default_decision(pack.manifest),
-                per_label=new.per_label(),
-                sensitivity=new.sensitivity,
+            pack.manifest.name: decisions_of(
+                pack.labels, pack.manifest, per_label=new.per_label(), sensitivity=new.sensitivity
             )
             for pack in packs
         }

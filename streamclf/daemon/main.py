@@ -15,12 +15,12 @@ from functools import partial
 
 from streamclf.config import Config
 from streamclf.daemon import running, wiring
+from streamclf.daemon.diagnosis import PartProblems
 from streamclf.daemon.ground import OpenStore, read_ground
 from streamclf.daemon.hot import ConfigSource, HotConfig
 from streamclf.daemon.lateness import LoopWatch
 from streamclf.daemon.notify import Notifying
 from streamclf.daemon.parts import InThread, Life, ThreadPool, in_thread, live
-from streamclf.daemon.problems import PartProblems
 from streamclf.daemon.reach import addresses_of
 from streamclf.daemon.school import open_school
 from streamclf.daemon.sources import OpenSources, RunningSources, count

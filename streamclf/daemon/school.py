@@ -25,7 +25,7 @@ from streamclf.daemon.sources import SourceStream
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.embed import Host, hosts_of
 from streamclf.engine.engine import Engine
-from streamclf.engine.taught import NAME, TaughtPack, heard_in
+from streamclf.engine.taughtpack import NAME, TaughtPack, heard_in
 from streamclf.errors import Overrun, ServeError, StoreError, StreamclfError
 from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
@@ -153,7 +153,7 @@ class Teaching:
         for pack in school.packs.values():
             if pack.name not in hub.packs:
                 hop_ms = hub.packs[pack.host.name].hop_ms
-                hub.coming[pack.name] = pack_info(pack.pack, hop_ms=hop_ms, provider="")
+                hub.overview.coming[pack.name] = pack_info(pack.pack, hop_ms=hop_ms, provider="")
 
     async def watch(self) -> None:
         """For ever: fit all classes anew now and then, for this place has been heard longer."""

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
+from streamclf.daemon.adjust import write_thresholds
+from streamclf.daemon.diagnosis import DaemonProblems, PartProblems
 from streamclf.daemon.ground import Ground, decided_labels, open_central
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
-from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.school import School, Teaching
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
-from streamclf.daemon.thresholds import write_thresholds
 from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.loudness import LoudnessPage
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
@@ -46,7 +46,7 @@ from streamclf.store.events import StoredEvent
 from streamclf.store.packfacts import PackFacts
 from streamclf.teach.tutor import GROUP
 from streamclf.types import Label, Output, Picture, Status
-from streamclf.writer.build import make_house, make_inbox, make_writer, pack_facts
+from streamclf.writer.configured import make_house, make_inbox, make_writer, pack_facts
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
@@ -278,7 +278,7 @@ def make_server(
         school=ears.school,
         likely=ears.ground.seasons.year,
     )
-    loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
+    loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.overview.minutes.get, folder)
     routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
@@ -340,8 +340,8 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
         hop_ms=ears.config.hop_ms or None,
         congested=lambda: server.congested or (inbox is not None and inbox.congested),
         on_fault=life.failed,
-        on_hop=hub.runs_every,
-        on_back=hub.runs_on,
+        on_hop=hub.overview.runs_every,
+        on_back=hub.overview.runs_on,
         awaited=lambda: hub.awaited or (archive is not None and archive.awaited),
     )
 

@@ -18,7 +18,7 @@ from streamclf.serve.fanout.broker import NatsPlace
 from streamclf.serve.fanout.follower import Follower, OneSite
 from streamclf.serve.fanout.publisher import Publisher
 from streamclf.serve.fanout.relay import Relay
-from streamclf.serve.replay import seq_of
+from streamclf.serve.published import seq_of
 from tests.conftest import StartDaemon
 from tests.support.fleet import LIMIT_S, StartGateway, StartSite, gateway, nats, site
 from tests.support.serving import make_hub, scores

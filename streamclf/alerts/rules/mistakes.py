@@ -4,15 +4,16 @@ Tables become structs here, whatever the file is about. Lines are looked for onc
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import FieldInfo
 
-from streamclf.text import hide_secrets, near, nearest
+from streamclf.text import hide_secrets, meant, near, nearest
 from streamclf.times import plain_keys
 from streamclf.toml import Path as Key
 from streamclf.toml import line_of, lines_of
@@ -20,7 +21,9 @@ from streamclf.toml import line_of, lines_of
 Check = Callable[[Any], object]
 """Raises ValueError with a problem and, behind "; ", a hint."""
 
-_MOST_SEARCHES = 20  # for a name that is like a given one; each takes 20 ms among 2,000 names: tools/bench/rules.py
+# Names that are gone through for those that are like a given one, in all: 5 times 2,000, which takes 10 ms. A search
+# among few takes as long as one among 500 (tools/bench/rules.py).
+_MOST_NAMES, _LEAST_NAMES = 10_000, 500
 _SECRET = re.compile(r"header|password|secret|token", re.IGNORECASE)  # keys whose values are not shown
 _WORDS = {
     "float": "number",
@@ -53,7 +56,7 @@ class Mistakes:
     def __init__(self, text: str) -> None:
         self._text = text
         self._found: list[Mistake] = []
-        self._searches = 0
+        self._gone_through = 0
 
     def __len__(self) -> int:
         return len(self._found)
@@ -71,10 +74,16 @@ class Mistakes:
         """Where `path` stands, or the nearest table around it."""
         return line_of(self._lines, path)
 
-    def near(self, word: str, known: Iterable[str]) -> str:
-        """A hint: what was probably meant, or all that there is. Of very many mistakes the later ones get the list."""
-        self._searches += 1
-        return near(word, known) if self._searches <= _MOST_SEARCHES else near("", known)
+    def nearest(self, word: str, known: Collection[str]) -> str:
+        """What was probably meant, "" where that is unclear, or where many others were looked for before."""
+        if self._gone_through >= _MOST_NAMES:
+            return ""
+        self._gone_through += max(len(known), _LEAST_NAMES)
+        return nearest(word, known)
+
+    def near(self, word: str, known: Collection[str]) -> str:
+        """A hint: what was probably meant, or all that there is."""
+        return meant(self.nearest(word, known), known)
 
     @cached_property
     def _lines(self) -> dict[Key, int]:
@@ -111,12 +120,13 @@ class TableReader:
         if not isinstance(raw, Mapping):
             self.wrong(path, "is not a table", f"write [{'.'.join(map(str, path))}] in a line of its own")
             return None
-        before, types, values, meant = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
+        before, types, values, named = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
         for key, name, value in plain_keys(raw, types):
-            meant.add(name)
+            named.add(name)
             if name not in types:
-                self.wrong((*path, key), "unknown key", elsewhere(key) or self.mistakes.near(key, types))
-                meant.add(nearest(key, types))
+                likely = self.mistakes.nearest(key, types)
+                self.wrong((*path, key), "unknown key", elsewhere(key) or meant(likely, types))
+                named.add(likely)
                 continue
             instead = _instead(name, value, examples, choices)
             try:
@@ -128,8 +138,8 @@ class TableReader:
             else:
                 if name in checks:
                     self._check((*path, key), values[name], checks[name], instead)
-        for item in msgspec.structs.fields(struct):
-            if item.required and item.name not in meant:
+        for item in _fields(struct):
+            if item.required and item.name not in named:
                 self.wrong(path, f"has no {item.name}", f"add {item.name} = {examples[item.name]}")
         return struct(**values) if len(self.mistakes) == before else None
 
@@ -142,9 +152,15 @@ class TableReader:
                 self.wrong(path, problem, hint or instead, entry=at)
 
 
-def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def field_types(struct: type[msgspec.Struct]) -> Mapping[str, Any]:
     """Key -> type of a table's keys."""
-    return {field.name: field.type for field in msgspec.structs.fields(struct)}
+    return {field.name: field.type for field in _fields(struct)}
+
+
+# bound: the kinds of tables that a file may have; finding out takes 0.4 ms, and a file may have thousands of tables
+@lru_cache(maxsize=64)
+def _fields(struct: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(struct)
 
 
 def given(value: object, key: str = "") -> str:

@@ -18,7 +18,7 @@ from onnx import ModelProto, TensorProto
 
 from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import PackError, UsageError
-from streamclf.model.adopt import rows
+from streamclf.model.adopt import output
 from streamclf.model.adopt.asked import (
     Ending,
     Recurrence,
@@ -31,15 +31,15 @@ from streamclf.model.adopt.asked import (
     scores_of,
 )
 from streamclf.model.adopt.ends import Ends
-from streamclf.model.adopt.file import read_model
+from streamclf.model.adopt.input import feed
 from streamclf.model.adopt.said import Adoption
-from streamclf.model.adopt.sound import feed
+from streamclf.model.adopt.weights import read_model
 from streamclf.model.geometry import frame_of_row
 from streamclf.model.labellists import read_lines
 from streamclf.model.labels import make_labels, printable, slug
 from streamclf.model.loader import NAME
 from streamclf.model.pack import Constant, Manifest, Segmentation, StateTensor, Waveform
-from streamclf.model.writer import write_pack
+from streamclf.model.packwriter import write_pack
 from streamclf.types import Label, Shape
 
 _SPECIES = re.compile(r"[A-Z][a-z-]+ [a-z-]+[^_]*_.")
@@ -122,7 +122,7 @@ def _manifest(model: ModelProto, graph: Path, names: Sequence[str], said: Adopti
     if not sizes or None in sizes[1:]:
         sizes = inferred(model, {asked.source.name: fed.own}, scores.name) or sizes
     ends = Ends(model, asked.source.name, scores.name)
-    made = rows.fit(ends, scores, sizes, len(names), fed=fed, rate=said.rate, stateful=stateful)
+    made = output.fit(ends, scores, sizes, len(names), fed=fed, rate=said.rate, stateful=stateful)
     fed.fit(ends)
     states = tuple(_state(one, asked.source) for one in asked.states)
     alone = any(one.given.sizes[state.batch_axis] == 1 for one, state in zip(asked.states, states, strict=True))

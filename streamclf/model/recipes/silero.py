@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from streamclf.model.pack import Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.packwriter import write_pack
 from streamclf.model.recipes import silero_net
 from streamclf.model.recipes.recipe import Recipe, read_text
 from streamclf.model.recipes.wheel import Wheel, member
-from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 WHEEL = Wheel(

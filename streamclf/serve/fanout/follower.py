@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from streamclf.errors import ServeError
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
+from streamclf.serve.fanout.bundles import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.doubles import Doubles
-from streamclf.serve.fanout.entries import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.publisher import FACTS_S
 from streamclf.serve.fanout.relay import Relay
 

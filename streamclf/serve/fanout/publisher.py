@@ -24,17 +24,17 @@ from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import KEEP_SITES_S, RETRY, SITES, STREAM, NatsPlace
-from streamclf.serve.fanout.doubles import Doubles
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     MAX_NUMBERS,
     Facts,
     entries_of,
     pack_bundle,
     pack_entry,
-    pack_fact,
-    stream_facts,
+    sent_pack,
+    sent_stream,
     unpack_bundle,
 )
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.hub import Hub
 from streamclf.types import OtherLabels, Output
 
@@ -123,7 +123,7 @@ class Publisher:
         hub = self._hub
         try:
             entries = entries_of(
-                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns
+                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.overview.captured_ns
             )
             for entry in entries:
                 self._add(pack_entry(entry), entry.seq)
@@ -138,8 +138,8 @@ class Publisher:
 
     def _add_facts(self) -> None:
         hub = self._hub
-        streams = tuple(stream_facts(info) for info in hub.streams.values())
-        packs = tuple(pack_fact(info) for info in hub.packs.values())
+        streams = tuple(sent_stream(info) for info in hub.streams.values())
+        packs = tuple(sent_pack(info) for info in hub.packs.values())
         self._add(pack_entry(Facts(hub.seq, 0, self._replay_seconds, streams, packs)), hub.seq, begins=True)
         self._facts_at_s = asyncio.get_running_loop().time()
 
