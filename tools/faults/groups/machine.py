@@ -284,6 +284,12 @@ def descriptors(lab: Lab) -> None:
     lab.must(not patient.rows.of("steady").unexplained(), "rows were lost")
 
 
+@group.fault("descriptors-24", "too few descriptors to be heard by anybody: exit 78 with one sentence")
+def few_descriptors(lab: Lab) -> None:
+    """It ran, and refused everybody who asked how it is."""
+    lab.refused(lab.start(wrap=["prlimit", "--nofile=24:24"], ready=False, watch=False), 78)
+
+
 @group.fault("no-threads-left", "a limit of processes that is reached when it starts: one sentence, no hang")
 def threads(lab: Lab) -> None:
     """As another user, because root has no such limit."""
