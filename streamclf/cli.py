@@ -14,7 +14,7 @@ import click
 
 import streamclf.blas  # noqa: F401  numpy is imported later than this
 from streamclf import __version__, commands
-from streamclf.errors import INTERRUPTED, LimitError, StreamclfError, sentence
+from streamclf.errors import INTERRUPTED, HomelessError, LimitError, StreamclfError, sentence
 from streamclf.room import Reserve
 from streamclf.text import nearest
 
@@ -83,6 +83,8 @@ def main() -> None:
         sys.exit(1)
     except (MemoryError, RuntimeError, ImportError, OSError) as fault:
         reserve.give()
+        if HomelessError.meant_by(fault):
+            _fail(str(HomelessError()), HomelessError.exit_code)
         if not LimitError.meant_by(fault):
             raise
         _fail(str(LimitError()), LimitError.exit_code)

@@ -6,10 +6,15 @@ other packages bring registers itself when it is imported, which an entry point 
 
 import pkgutil
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from streamclf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 def declaring(path: Iterable[str], name: str) -> dict[str, str]:
@@ -29,10 +34,19 @@ def load_brought(group: str, name: str | None = None) -> None:
 
     Raises `ConfigError` where one does not load.
     """
-    from importlib.metadata import entry_points  # here, for it takes longer than the rest
-
-    for found in entry_points(group=group) if name is None else entry_points(group=group, name=name):
+    for found in _brought(group, tuple(sys.path)):
+        if name not in (None, found.name):
+            continue
         try:
             found.load()
         except Exception as fault:  # whatever the code of another package does
             raise ConfigError(f"the package that brings {found.name!r} to {group} does not load: {fault!r}") from fault
+
+
+# bound: the groups that there are; each look takes 4 ms, and a file may name thousands of kinds that nobody brings
+@lru_cache(maxsize=16)
+def _brought(group: str, path: tuple[str, ...]) -> "tuple[EntryPoint, ...]":
+    """path: where packages are looked for."""
+    from importlib.metadata import entry_points  # here, for it takes longer than the rest
+
+    return tuple(entry_points(group=group))

@@ -17,15 +17,23 @@ and what keeps a URL's secrets out of all that is shown, logged or kept:
 """
 
 import difflib
+import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice, pairwise
 from os import PathLike, fspath
 
 _NEAR = 0.72  # one wrong letter of four, two that changed places; "wren" is no misspelling of "green"
+_COMPARED = 40  # names that a word is compared with letter by letter, which takes 12 µs each: tools/bench/rules.py
+_FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")  # wide ones are formulas in Japan and China
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
+# A password may hold spaces: up to the last @ of the line that lies before the next URL all is taken to be of this one.
 # Behind the URL may come the end of its sentence, of a quotation, of a list or of brackets; "]" alone ends an IPv6
 # address. What is repeated has a bound, so that the time goes with the length of a text.
-_URL = re.compile(rf"{_SCHEME.pattern}://\S*?(?=(?:['\"]\]{{1,4}})?[)}}>'\",;:.!?…]{{0,8}}(?:\s|$))")
+_URL = re.compile(
+    rf"{_SCHEME.pattern}://(?:\S*(?:[^\S\r\n]+(?!\S*://)\S+)*[^\S\r\n]*@)?\S*?"
+    r"(?=(?:['\"]\]{1,4})?[)}>'\",;:.!?…]{0,8}(?:\s|$))"
+)
 _HOST = re.compile(r"(\[[^\s\[\]@]*\]|[^\s:@]*)(:[0-9]*)?")
 
 
@@ -56,9 +64,11 @@ def one_line(text: str, limit: int | None = 300) -> str:
 
 
 def cell(text: str) -> str:
-    """`text` on its line, with an apostrophe in front where a spreadsheet would take it for a formula."""
-    text = "".join(" " if ord(c) < 32 else c for c in text)
-    return "'" + text if text.lstrip().startswith(("=", "+", "-", "@")) else text
+    """`text` on its line, with an apostrophe in front where a spreadsheet would take it for a formula.
+
+    Also behind a semicolon, at which many languages' spreadsheets split lines that others split at commas.
+    """
+    return _FORMULA.sub(r"\1'\2", "".join(" " if ord(c) < 32 else c for c in text))
 
 
 def words_of(error: Exception) -> str:
@@ -76,29 +86,51 @@ def some(names: Sequence[str], most: int = 8) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The one of `known` that `word` is a misspelling of, "" where none is near enough for that."""
     names = {name.lower(): name for name in known} if word else {}
-    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=_NEAR)
+    found = difflib.get_close_matches(word.lower(), _alike(word.lower(), names), n=1, cutoff=_NEAR)
     return names[found[0]] if found else ""
 
 
-def near(word: str, known: Iterable[str]) -> str:
+def near(word: str, known: Collection[str]) -> str:
     """A hint: what of `known` was probably meant, or all that there is."""
-    known = list(known)
-    if found := nearest(word, known):
+    return meant(nearest(word, known), known)
+
+
+def meant(found: str, known: Collection[str]) -> str:
+    """A hint: `found` where it is a word, or all that there is, as far as that can be read."""
+    if found:
         return f"did you mean {found}?"
-    return f"there is {', '.join(known[:30])}{', ...' if known[30:] else ''}" if known else "there is none yet"
+    return (
+        f"there is {', '.join(islice(known, 30))}{', ...' if len(known) > 30 else ''}" if known else "there is none yet"
+    )
+
+
+def _alike(word: str, names: Collection[str]) -> Collection[str]:
+    """Of many names those that share most letters, and pairs of them, with the word, and are about as long."""
+    if len(names) <= _COMPARED:
+        return names
+    # of two texts that are a misspelling of each other, the shorter one has this share of the longer one's length
+    least = _NEAR / (2 - _NEAR)
+    long_enough = [name for name in names if least * len(word) <= len(name) <= len(word) / least]
+    parts = {*word, *map("".join, pairwise(word))}
+
+    def shared(name: str) -> int:
+        return sum(map(name.__contains__, parts)) - abs(len(name) - len(word))
+
+    return heapq.nlargest(_COMPARED, long_enough, key=shared)
 
 
 def public_url(url: str) -> str:
     """A URL without user, password and query: "rtsp://camera/x?…".
 
-    A password that was not quoted (with a / or # in it) makes it unclear where the host begins: then it is "rtsp://…".
+    A password that was not quoted (with a / or # or a space in it) makes it unclear where the host begins: then it is
+    "rtsp://…".
     """
     scheme, mark, rest = url.partition("://")
     if not mark or not _SCHEME.fullmatch(scheme):
         scheme, mark, rest = "", "", url
     place, path, query = re.fullmatch(r"([^/?#\\]*)([^?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
     host = place.rpartition("@")[2]
-    if "@" in path + query or not _HOST.fullmatch(host):
+    if "@" in path + query or len(place.split()) > 1 or not _HOST.fullmatch(host):
         return f"{scheme}{mark}…"
     return f"{scheme}{mark}{host}{path}{'?…' if query[:1] == '?' else ''}"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from transformers.models.auto import modeling_auto
 
 from streamclf.train.families import families
-from streamclf.train.families.refused import REFUSED
 from streamclf.train.families.trained import NO_FRAMES, SPEECH, WHOLE_WINDOWS, arch_of
+from streamclf.train.families.unsupported import REFUSED
 from tools.reference.markdown import code, table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "checkpoints.md"

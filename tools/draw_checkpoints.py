@@ -30,13 +30,13 @@ from streamclf.clock import hop_of
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session
-from streamclf.train.data.sound import read_sound
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families import families, family_of
 from streamclf.train.families import family as family_module
-from streamclf.train.families.encoder import SEQUENCE_KIN
 from streamclf.train.families.family import Plan, Wishes
+from streamclf.train.families.speech import SEQUENCE_KIN
 from streamclf.train.pretrained import load_checkpoint, quiet
 from streamclf.types import F32, Provider
 from tools.lab.checkpoints import LOGMEL, SQUARE, classes, save_checkpoint

@@ -48,8 +48,8 @@ class Cost:
 STREAMS = {
     "default": Cost("20 ms of a stream, default pack, with levels, spectrum, hub and a subscriber", 115,
                     "174 to 206 streams a core", "python tools/bench/streams.py"),
-    "silero-vad": Cost("20 ms of a stream, Silero", 328,
-                       "64 streams are 105 % of a core", "python tools/bench/sustained.py --streams 64"),
+    "silero-vad": Cost("20 ms of a stream, Silero", 275,
+                       "64 streams are 88 % of a core", "python tools/bench/sustained.py --streams 64"),
     "yamnet": Cost("20 ms of a stream, YAMNet, a window every 20 ms", 4800,
                    "24 % of a core", "python tools/bench/sustained.py --streams 1 --model yamnet --hop-ms 20"),
 }  # fmt: skip

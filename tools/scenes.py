@@ -13,8 +13,8 @@ import click
 
 from streamclf.audio.sources.recording import readable
 from streamclf.train.data.annotations import Recording, read_data
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.data.scenes import LoneSound, Scenes, SceneSpec, sounds_of, write_scenes
-from streamclf.train.data.sound import read_sound
 
 
 def _range(text: str) -> tuple[float, float]:

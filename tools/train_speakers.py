@@ -26,10 +26,10 @@ import soundfile
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.errors import StreamclfError
 from streamclf.train.data import augment
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.data.scenes import LoneSound, Scenes, SceneSpec, audible
-from streamclf.train.data.sound import read_sound
 from streamclf.train.evaluate.evaluation import Evaluation
-from streamclf.train.evaluate.metrics import frame_span, speaker_metrics
+from streamclf.train.evaluate.merit import frame_span, speaker_metrics
 from streamclf.train.fit.job import Options, default_learning_rate, train
 from streamclf.train.fit.training import FitSettings
 from tools.lab.training import EpochLines, say, tell

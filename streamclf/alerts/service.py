@@ -15,10 +15,10 @@ from typing import Protocol
 from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.dispatch import Claim, Dispatcher, Write
-from streamclf.alerts.rules.file import RuleFile, Vocabulary
 from streamclf.alerts.rules.place import Likely, Location
+from streamclf.alerts.rules.reload import RulesWatch, said
 from streamclf.alerts.rules.rule import Rule, names
-from streamclf.alerts.rules.watch import RulesWatch, said
+from streamclf.alerts.rules.rulefile import RuleFile, Vocabulary
 from streamclf.alerts.sinks import Sink, SinkConfig, import_sinks, kind_of, open_sink
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor

@@ -19,8 +19,8 @@ from streamclf.alerts.alert import TEST, Alert, alert_id, own_alert
 from streamclf.alerts.dispatch import CLOSE_LIMIT_S, hand_over, reason_of
 from streamclf.alerts.outbox import Delivery
 from streamclf.alerts.rules.book import message_values
-from streamclf.alerts.rules.file import RuleFile
 from streamclf.alerts.rules.rule import Rule
+from streamclf.alerts.rules.rulefile import RuleFile
 from streamclf.alerts.sinks import Permanent, Temporary, import_sinks, open_sink
 from streamclf.errors import StoreError, StoreLockedError, StreamclfError, UsageError
 from streamclf.store.database import FILE_NAME, Store

@@ -16,9 +16,9 @@ import numpy as np
 
 from streamclf.client.client import Client
 from streamclf.client.fetch import fetch
-from streamclf.client.history import StreamHistory
+from streamclf.client.streamhistory import StreamHistory
 from streamclf.clock import FRAMES_PER_SECOND
-from streamclf.draw.moments import Key, Moments
+from streamclf.draw.passage import Key, Passage
 from streamclf.errors import ServeError, UsageError
 from streamclf.protocol import wire
 from streamclf.protocol.spectrum import Columns, decode
@@ -38,7 +38,7 @@ _STALLED_S = 10.0
 class Snapshot:
     """What was found. notes: sentences about what is not in it, and why."""
 
-    moments: Moments
+    passage: Passage
     notes: tuple[str, ...]
 
 
@@ -181,18 +181,18 @@ def _compose(heard: StreamHistory, keys: Sequence[Key], columns: Sequence[Column
         raise ServeError(
             f"the daemon holds nothing of stream '{one_line(heard.entry.name, 80)}' yet; try again in a moment"
         )
-    moments = heard.moments(keys, columns, max(end - seconds * FRAMES_PER_SECOND, min(held), 0), end)
-    return Snapshot(moments, tuple(_notes(moments, seconds)))
+    passage = heard.passage(keys, columns, max(end - seconds * FRAMES_PER_SECOND, min(held), 0), end)
+    return Snapshot(passage, tuple(_notes(passage, seconds)))
 
 
-def _notes(moments: Moments, seconds: int) -> Iterator[str]:
-    frames = len(moments.columns)
+def _notes(passage: Passage, seconds: int) -> Iterator[str]:
+    frames = len(passage.columns)
     if frames < seconds * FRAMES_PER_SECOND - ROWS_PER_BATCH:
         yield f"the daemon holds {frames / FRAMES_PER_SECOND:.1f} s; [server] replay_seconds says how many it may hold"
     sounding = np.ones(frames, dtype=np.bool_)
-    for gap in moments.breaks:
-        sounding[max(0, gap.first_frame - moments.first_frame) : max(0, gap.end_frame - moments.first_frame)] = False
-    missing = int((sounding & ~moments.drawn).sum()) / FRAMES_PER_SECOND
+    for gap in passage.breaks:
+        sounding[max(0, gap.first_frame - passage.first_frame) : max(0, gap.end_frame - passage.first_frame)] = False
+    missing = int((sounding & ~passage.drawn).sum()) / FRAMES_PER_SECOND
     if missing > 0.5:
         yield (
             f'{missing:.1f} s have no spectrum: a daemon with [server] picture = "watched" draws while somebody looks; '

@@ -15,7 +15,7 @@ from streamclf.alerts import outbox
 from streamclf.alerts.outbox import DeliveryRow
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.alerttest import test_
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import iso_time, local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import StoreError, UsageError

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.rules.file import load_rules
+from streamclf.alerts.rules.rulefile import load_rules
 from streamclf.alerts.testing import make_test, send_test
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.config import load, rules_file, store_folder
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.text import some

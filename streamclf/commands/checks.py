@@ -6,8 +6,8 @@ from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 
-from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
 from streamclf.alerts.rules.mistakes import Mistake
+from streamclf.alerts.rules.rulefile import RuleFile, Vocabulary, load_rules, parse_rules, read_rules
 from streamclf.alerts.sinks.checking import obstacles
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.audio.sources import SourceSpec, name_sources, parse_source
@@ -18,8 +18,7 @@ from streamclf.daemon.heartbeat import check_heartbeat, heartbeat_of
 from streamclf.daemon.selftest import check_selftest
 from streamclf.daemon.watchman import check_watch
 from streamclf.engine.build import check_labels, known_packs, read_kserve, read_species
-from streamclf.engine.engine import default_decision
-from streamclf.engine.segment import decide
+from streamclf.engine.deciding import decisions_of
 from streamclf.errors import ConfigError, StoreError, StreamclfError
 from streamclf.model.pack import Pack
 from streamclf.store import taught
@@ -29,7 +28,7 @@ from streamclf.teach.tutor import GROUP
 from streamclf.text import one_line
 from streamclf.toml import line_of, lines_of
 from streamclf.types import Label
-from streamclf.writer.build import check_kept
+from streamclf.writer.configured import check_kept
 
 REACH = "see that it runs and can be reached from here, or leave it out with --offline"
 
@@ -50,11 +49,8 @@ def vocabulary(config: Config, packs: Sequence[Pack]) -> Vocabulary:
                 for pack in packs
                 for label, decision in zip(
                     pack.labels,
-                    decide(
-                        pack.labels,
-                        default_decision(pack.manifest),
-                        per_label=config.per_label(),
-                        sensitivity=config.sensitivity,
+                    decisions_of(
+                        pack.labels, pack.manifest, per_label=config.per_label(), sensitivity=config.sensitivity
                     ),
                     strict=True,
                 )
@@ -108,6 +104,7 @@ def config_mistakes(config: Config, *, offline: bool) -> Iterator[str]:
         lambda: read_settings(config),
         lambda: check_kept(config),
         lambda: check_postgres(config),
+        lambda: _check_nats(config),
         lambda: read_kserve(config, packs),
         lambda: read_species(config, packs),
         lambda: check_selftest(config.selftest, packs),
@@ -156,6 +153,13 @@ def _check_watch(config: Config, *, offline: bool) -> None:
     heartbeat_of(config.watch)
     if not offline:
         check_heartbeat(config.watch)
+
+
+def _check_nats(config: Config) -> None:
+    if config.nats.named:
+        from streamclf.serve.fanout.way import way_of
+
+        way_of(config.nats)
 
 
 def _check_sources(config: Config) -> None:

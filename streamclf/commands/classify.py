@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from streamclf.audio.sources.hush import own_errors
-from streamclf.commands.batch import Advance, Failed, FileAsked, FileEar, FileWish, Heard, PackLabels, names_of
+from streamclf.commands.fileear import Advance, Failed, FileAsked, FileEar, FileWish, Heard, PackLabels, names_of
 from streamclf.commands.formats import FileScores
 from streamclf.commands.options import as_gain
 from streamclf.commands.places import as_day, as_place, day_of

@@ -123,6 +123,7 @@ def _providers() -> Iterator[Check]:
 
 
 def _packs() -> Iterator[Check]:
+    from streamclf.commands.models import renewal
     from streamclf.model.library import available_packs, user_models_dir
 
     found = available_packs()
@@ -130,7 +131,12 @@ def _packs() -> Iterator[Check]:
     for entry in found:
         if entry.problem is None:
             told = f"{entry.shape}, {entry.labels} labels, all hashes right"
-            yield Check(f"pack {entry.name}", State.GOOD, told)
+            newer = renewal(entry)
+            if newer is None:
+                yield Check(f"pack {entry.name}", State.GOOD, told)
+            else:
+                told += f"; version {newer.version} can be had"
+                yield Check(f"pack {entry.name}", State.NOTE, told, f"take it with `{newer.command}`")
         else:
             advice = f"remove it with `streamclf models remove {entry.name}` and add it again"
             yield Check(f"pack {entry.name}", State.NOTE if whole else State.PROBLEM, entry.problem, advice)

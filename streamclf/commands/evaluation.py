@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.errors import StreamclfError
 from streamclf.text import cell, plain, some
 

@@ -17,7 +17,7 @@ from click.core import ParameterSource
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands import formats
 from streamclf.commands.marks import export, mark
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import iso_time, local_time, parse_time, utc_time
 from streamclf.config import load, store_folder
 from streamclf.errors import UsageError

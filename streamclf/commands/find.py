@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import load, store_folder
 from streamclf.errors import StreamclfError, UsageError

@@ -13,7 +13,7 @@ from streamclf.audio.sources.hush import own_errors
 from streamclf.client.snapshot import MOST_LANES
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
 from streamclf.config import Config
-from streamclf.draw.moments import Break, EventBar, Key, Lane, Moments, Strip, choose
+from streamclf.draw.passage import Break, EventBar, Key, Lane, Passage, Strip, choose
 from streamclf.engine.build import build_engine
 from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
@@ -42,7 +42,7 @@ class Glimpse:
     """What was heard. likeliest: (name, highest probability, where its events begin). rows: frames that got one."""
 
     pack: Pack
-    moments: Moments
+    passage: Passage
     events: tuple[GlimpsedEvent, ...]
     likeliest: tuple[tuple[str, float, float], ...]
     seconds: float
@@ -135,7 +135,7 @@ def _glimpse(
             breaks.append(Break(output.first_sample // hop, -(-(output.last_sample + 1) // hop), str(output.reason)))
     begin_s = cut.first / rate
     highest = np.nan_to_num(np.fmax.reduce(scores.values, axis=0, initial=0.0))
-    moments = Moments(
+    passage = Passage(
         stream=name,
         packs=(f"{pack.manifest.name} {pack.manifest.version}",),
         product=f"streamclf {__version__}",
@@ -152,7 +152,7 @@ def _glimpse(
     enter = pack.manifest.segmentation.enter
     return Glimpse(
         pack=pack,
-        moments=moments,
+        passage=passage,
         events=_in_seconds(pack, events, begin_s, frames),
         likeliest=tuple((pack.labels[at].name, float(highest[at]), pack.labels[at].enter or enter) for at in ranked),
         seconds=cut.samples / rate,

@@ -14,7 +14,7 @@ import click
 
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.own import token_of, url_of
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import iso_time, parse_time
 from streamclf.config import ClipsConfig, load, store_folder
 from streamclf.errors import StoreError, StreamclfError, UsageError

@@ -1,7 +1,7 @@
 """`streamclf models`: which packs there are, what they are, and how one comes and goes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from streamclf.clock import FRAME_MS
 from streamclf.commands import onnxfile
 from streamclf.commands.complete import complete_pack, seal_pack
 from streamclf.commands.onnxfile import onnx_options
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.triton import write_for_triton
 from streamclf.commands.verify import verify
 from streamclf.errors import UsageError
@@ -35,6 +35,7 @@ from streamclf.types import Provider, Shape
 
 if TYPE_CHECKING:
     from streamclf.model.recipes.recipe import Recipe
+    from streamclf.model.recipes.renewal import Renewal
 
 HELP = "List, show, add, seal, remove and verify model packs."
 
@@ -76,6 +77,8 @@ def list_packs(as_json: bool) -> None:
     for entry in found:
         if entry.problem is not None:
             click.echo(f"{plain(entry.name)} cannot be used: {plain(entry.problem)}", err=True)
+        elif (newer := renewal(entry)) is not None:
+            click.echo(f"{plain(entry.name)} {newer.version} can be had: `{newer.command}`", err=True)
 
 
 @models.command("show")
@@ -223,6 +226,15 @@ def _same_version(name: str, version: str) -> Path | None:
     return None
 
 
+def renewal(entry: FoundPack) -> "Renewal | None":
+    """What takes the place of a pack in the user's folder; None where it is the newest, or no recipe's."""
+    from streamclf.model.recipes.renewal import renewal_of
+
+    if entry.origin is not Origin.USER or entry.manifest is None:
+        return None
+    return renewal_of(entry.manifest)
+
+
 def _summary(entry: FoundPack) -> dict[str, Any]:
     return {
         "name": entry.name,
@@ -234,6 +246,7 @@ def _summary(entry: FoundPack) -> dict[str, Any]:
         "path": str(entry.path),
         "digest": entry.digest,
         "problem": entry.problem,
+        "newer": newer.version if (newer := renewal(entry)) else None,
     }
 
 
@@ -261,6 +274,7 @@ def _described(pack: Pack) -> Sequence[tuple[str, str]]:
     smoothing = own.smoothing if own.smoothing == "none" else f"{own.smoothing} over {own.smoothing_ms} ms"
     return [
         ("name", f"{manifest.name} {manifest.version}"),
+        *_newer(manifest),
         ("title", manifest.title),
         ("licence", manifest.licence),
         ("source", manifest.source),
@@ -276,6 +290,13 @@ def _described(pack: Pack) -> Sequence[tuple[str, str]]:
         ("onsets", _onsets(manifest)),
         ("golden", "yes" if pack.golden else "none"),
     ]
+
+
+def _newer(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    from streamclf.model.recipes.renewal import renewal_of
+
+    if (newer := renewal_of(manifest)) is not None:
+        yield "newer", f"{newer.version}, by `{newer.command}`"
 
 
 def _models(pack: Pack) -> list[tuple[str, str]]:

@@ -11,14 +11,13 @@ import click
 from streamclf.alerts import outbox
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.replay import Difference, EventChange, Given, compare, compare_events, past_events, replay
-from streamclf.alerts.rules.file import RuleFile, load_rules
+from streamclf.alerts.rules.rulefile import RuleFile, load_rules
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.scores import logged
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import iso_time, local_time, parse_time, span_text
 from streamclf.config import Config, load, rules_file, store_folder
-from streamclf.engine.engine import default_decision
-from streamclf.engine.segment import decide
+from streamclf.engine.deciding import decisions_of
 from streamclf.errors import PackError
 from streamclf.model.library import find_pack
 from streamclf.store.database import reader
@@ -123,12 +122,7 @@ def _decisions(config: Config, stretches: Sequence[Stretch]) -> Given:
             ) from None
         if pack.digest != digest:
             click.echo(f"the log was written with another version of pack {name}; its thresholds are today's", err=True)
-        decided = decide(
-            pack.labels,
-            default_decision(pack.manifest),
-            per_label=config.per_label(),
-            sensitivity=config.sensitivity,
-        )
+        decided = decisions_of(pack.labels, pack.manifest, per_label=config.per_label(), sensitivity=config.sensitivity)
         found[name] = {label.id: decision for label, decision in zip(pack.labels, decided, strict=True)}
     return found
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from streamclf.commands import formats
-from streamclf.commands.batch import Heard, PackLabels, ResultsError
-from streamclf.commands.rows import NpzRows
+from streamclf.commands.fileear import Heard, PackLabels, ResultsError
+from streamclf.commands.rowfiles import NpzRows
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.text import cell
 

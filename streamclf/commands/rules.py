@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from streamclf.alerts.rules.file import RuleFile, load_rules
-from streamclf.alerts.rules.watch import said
+from streamclf.alerts.rules.reload import said
+from streamclf.alerts.rules.rulefile import RuleFile, load_rules
 from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
 from streamclf.commands.checks import check_rules, told, vocabulary
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.config import load, rules_file
 from streamclf.engine.build import known_packs
 from streamclf.errors import ConfigError

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from streamclf.clock import NS_PER_FRAME
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, store_folder
 from streamclf.errors import StoreError, StreamclfError, UsageError

@@ -78,10 +78,10 @@ def snapshot(
     )
     for note in found.notes:
         click.echo(f"streamclf: {note}", err=True)
-    moments = found.moments
-    zone = datetime.fromtimestamp(moments.ns_of(moments.end_frame) // NS_PER_SECOND).astimezone().tzinfo
+    passage = found.passage
+    zone = datetime.fromtimestamp(passage.ns_of(passage.end_frame) // NS_PER_SECOND).astimezone().tzinfo
     assert zone is not None
-    data = canvas.png(draw(moments, theme=THEMES[theme], zone=zone, size=pixels))
+    data = canvas.png(draw(passage, theme=THEMES[theme], zone=zone, size=pixels))
     if out == "-":
         sys.stdout.buffer.write(data)
     else:

@@ -13,7 +13,7 @@ import click
 
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.own import token_of, url_of
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.errors import SourceError, StoreError, StreamclfError, UsageError
@@ -183,8 +183,8 @@ def forget(name: str, example: str, url: str | None, config_file: Path | None) -
 
 def _check_rules(config: Config, name: str, folder: Path) -> None:
     """Raises `UsageError` where a rule names what would be gone, `ConfigError` where the rules cannot be read."""
-    from streamclf.alerts.rules.file import load_rules
     from streamclf.alerts.rules.forgotten import check_unnamed
+    from streamclf.alerts.rules.rulefile import load_rules
     from streamclf.teach.tutor import GROUP
 
     path = rules_file(config)

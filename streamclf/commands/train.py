@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.errors import UsageError
 from streamclf.text import plain
 

@@ -11,7 +11,7 @@ import click
 
 from streamclf.commands import onnxfile
 from streamclf.commands.onnxfile import onnx_options
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.text import plain
 
@@ -56,7 +56,7 @@ def try_model(model: str, recording: Path, out: Path | None, **flags: Any) -> No
         )
     _tell(seen)
     picture = out or Path(f"{recording.stem}.{seen.pack.manifest.name}.png")
-    canvas.write(picture, canvas.png(draw(seen.moments, theme=THEMES[flags["theme"]], zone=UTC)))
+    canvas.write(picture, canvas.png(draw(seen.passage, theme=THEMES[flags["theme"]], zone=UTC)))
     click.echo(f"drawn: {plain(str(picture))}")
 
 
@@ -112,7 +112,7 @@ def _export(source: str, folder: Path) -> None:
 def _tell(seen: "Glimpse") -> None:
     """Events, and the likeliest labels, on standard output."""
     click.echo(
-        f"{plain(seen.moments.stream)}: {seen.seconds:.2f} s, {seen.pack.manifest.name} every {seen.hop_ms} ms, "
+        f"{plain(seen.passage.stream)}: {seen.seconds:.2f} s, {seen.pack.manifest.name} every {seen.hop_ms} ms, "
         f"{len(seen.events)} event{'' if len(seen.events) == 1 else 's'}"
     )
     if seen.events:

@@ -11,14 +11,14 @@ import click
 
 from streamclf.alerts.audit import alerts_of, rules_on
 from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses, verdict
-from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.rule import Rule
+from streamclf.alerts.rules.rulefile import load_rules
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.scores import how_to_log
-from streamclf.commands.text import table
+from streamclf.commands.tables import table
 from streamclf.commands.times import local_time, parse_time
 from streamclf.config import Config, load, rules_file, store_folder
-from streamclf.engine import species
+from streamclf.engine import specieslist
 from streamclf.engine.seasons import Seasons, Where, ranges_of
 from streamclf.errors import ConfigError, PackError
 from streamclf.model.library import available_packs
@@ -144,7 +144,7 @@ def _held(config: Config, headers: Iterable[Header], at_ns: int) -> Callable[[Ne
     seasons = Seasons(wish.packs, where=_where(config), least=wish.likely)
     try:
         if wish.file:
-            seasons.listed = species.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
+            seasons.listed = specieslist.read(Path(wish.file).expanduser(), list(labels.values()), place=wish.place)
     except ConfigError as fault:
         # not all packs that the list is for need to have been logged
         click.echo(f"the list of species is left out here: {fault}", err=True)

@@ -20,7 +20,7 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from streamclf.commands.batch import (
+from streamclf.commands.fileear import (
     Failed,
     FileAsked,
     FileEar,

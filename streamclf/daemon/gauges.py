@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.clock import NS_PER_SECOND
-from streamclf.daemon.problems import DaemonProblems
+from streamclf.daemon.diagnosis import DaemonProblems
 from streamclf.daemon.samples import LastMinute
 from streamclf.daemon.sources import SourceStream
 from streamclf.engine.batch import Failure
@@ -112,7 +112,7 @@ class Gauges(Collector):
             waits = 0 if one is None or state.unread else one.stream.backlog
             backlog.add_metric([info.name], waits / info.rate)
             for pack in info.packs:
-                age_s = self._age_s(info, self._hub.scored.get((info.name, pack), 0), now_ns)
+                age_s = self._age_s(info, self._hub.overview.scored.get((info.name, pack), 0), now_ns)
                 row.add_metric([info.name, pack], age_s)
         return [up, problem, sample, row, backlog, captured]
 
@@ -129,7 +129,7 @@ class Gauges(Collector):
                         ["stream", "level"])  # fmt: skip
         bands = _gauge("loudness_band_decibels", "The same of each third octave (middle in Hz)", ["stream", "hz"])
         offset = _gauge("loudness_offset_decibels", "dB(A) of full scale, of streams that are calibrated")
-        for name, minute in list(self._hub.minutes.items()):
+        for name, minute in list(self._hub.overview.minutes.items()):
             added = minute.offset_db or 0.0
             for level in LEVELS:
                 levels.add_metric([name, level], getattr(minute, level) + added)

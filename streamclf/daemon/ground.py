@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.reload import RulesWatch
 from streamclf.alerts.service import read_rules
 from streamclf.config import Config, rules_file, store_folder
 from streamclf.daemon.heartbeat import heartbeat_of
@@ -30,7 +30,7 @@ from streamclf.serve.http.tokens import read_tokens
 from streamclf.store import alive
 from streamclf.store.database import Store
 from streamclf.types import Label
-from streamclf.writer.build import open_store
+from streamclf.writer.configured import open_store
 
 if TYPE_CHECKING:
     from streamclf.daemon.central import Central
@@ -169,7 +169,7 @@ def no_audio(config: Config) -> str:
 
 
 def _check_postgres(config: Config) -> None:
-    if config.postgres.url:
+    if config.postgres.named:
         from streamclf.daemon.central import check_postgres
 
         check_postgres(config)
@@ -177,7 +177,7 @@ def _check_postgres(config: Config) -> None:
 
 def open_central(config: Config, folder: Path) -> "Central | None":
     """What delivers events to PostgreSQL; None, and nothing of it imported, where that is not wanted."""
-    if not config.postgres.url:
+    if not config.postgres.named:
         return None
     from streamclf.daemon.central import Central
 

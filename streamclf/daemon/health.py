@@ -15,10 +15,10 @@ import msgspec
 from streamclf import metrics
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
+from streamclf.daemon.diagnosis import DaemonProblems
 from streamclf.daemon.disk import Disk
 from streamclf.daemon.gauges import Gauges
 from streamclf.daemon.hearing import Hearing
-from streamclf.daemon.problems import DaemonProblems
 from streamclf.daemon.samples import LastMinute, drift_ppm, level, total
 from streamclf.daemon.selftest import SelfTest
 from streamclf.daemon.sources import SourceStream
@@ -153,7 +153,7 @@ class Health:
             rows=rows,
             gain="off" if one is None else one.stream.gain,
             fitness=[status.FitnessStatus(*finding) for finding in self.problems.findings(info)],
-            loudness=_loudness(self._hub.minutes.get(info.name)),
+            loudness=_loudness(self._hub.overview.minutes.get(info.name)),
         )
 
     def _server(self) -> status.ServerStatus:

@@ -289,14 +289,14 @@ class Hearing:
         return ear
 
     def _glance(self, one: SourceStream, now_s: float, kept_s: float | None) -> Glance:
-        scored = {pack: self._hub.scored.get((one.name, pack), -1) for pack in one.info.packs}
+        scored = {pack: self._hub.overview.scored.get((one.name, pack), -1) for pack in one.info.packs}
         lost = one.ring.lost
         return Glance(
             now_s=now_s,
             state=one.info.state,
             written=one.ring.written,
             lost=lost,
-            gaps=self._hub.gaps.get(one.name, 0),
+            gaps=self._hub.overview.gaps.get(one.name, 0),
             scored=scored,
             backlog=one.stream.backlog,
             muted=self._muted(one),

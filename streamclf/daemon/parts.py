@@ -25,7 +25,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from streamclf.errors import LimitError, StreamclfError, sentence
+from streamclf.errors import HomelessError, LimitError, StreamclfError, sentence
 
 log = logging.getLogger("streamclf")
 
@@ -244,6 +244,8 @@ class Life:
         fault = self._faults[0]
         if LimitError.meant_by(fault):
             fault = LimitError()
+        if HomelessError.meant_by(fault):
+            raise HomelessError
         if isinstance(fault, StreamclfError):
             log.error("%s", fault)
             raise StreamclfError(str(fault)) from None

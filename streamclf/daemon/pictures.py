@@ -12,9 +12,9 @@ from datetime import datetime
 
 from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.picture import check_pillow
-from streamclf.client.history import StreamHistory
+from streamclf.client.streamhistory import StreamHistory
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
-from streamclf.draw.moments import Key, Moments
+from streamclf.draw.passage import Key, Passage
 from streamclf.errors import StreamclfError
 from streamclf.protocol.spectrum import decode
 from streamclf.serve.hub import Hub
@@ -52,11 +52,11 @@ class Painter:
     async def __call__(self, alert: Alert) -> bytes:
         """The PNG; called on the event loop's thread. Raises `StreamclfError` that says why there can be none."""
         await asyncio.sleep(0)  # rows that came while the loop stood still are taken first
-        moments = around(self._hub, alert.event)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: _png(moments()))
+        passage = around(self._hub, alert.event)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: _png(passage()))
 
 
-def around(hub: Hub, event: StoredEvent) -> Callable[[], Moments]:
+def around(hub: Hub, event: StoredEvent) -> Callable[[], Passage]:
     """Takes the seconds around `event` out of the hub; what is returned puts them together, on any thread.
 
     The event's own class is the first lane. Raises `StreamclfError` where its rows are no longer held.
@@ -81,23 +81,23 @@ def around(hub: Hub, event: StoredEvent) -> Callable[[], Moments]:
     own: Key = (event.pack, event.label)
     columns = hub.picture(event.stream, first)
 
-    def moments() -> Moments:
+    def passage() -> Passage:
         keys = [own, *(key for key in heard.likely(first, last, most=_LANES + 1) if key != own)][:_LANES]
-        return heard.moments(keys, list(decode(columns)), first, last)
+        return heard.passage(keys, list(decode(columns)), first, last)
 
-    return moments
+    return passage
 
 
 def _load() -> None:
     importlib.import_module("streamclf.draw.snapshot")
 
 
-def _png(moments: Moments) -> bytes:
+def _png(passage: Passage) -> bytes:
     # here, and not above: the package comes with an extra, and a daemon without pictures needs none of it
     from streamclf.draw import canvas
     from streamclf.draw.palette import THEMES
     from streamclf.draw.snapshot import draw
 
-    zone = datetime.fromtimestamp(moments.ns_of(moments.end_frame) // NS_PER_SECOND).astimezone().tzinfo
+    zone = datetime.fromtimestamp(passage.ns_of(passage.end_frame) // NS_PER_SECOND).astimezone().tzinfo
     assert zone is not None
-    return canvas.png(draw(moments, theme=THEMES["light"], zone=zone, size=SIZE))
+    return canvas.png(draw(passage, theme=THEMES["light"], zone=zone, size=SIZE))

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 
-from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.reload import RulesWatch
 from streamclf.alerts.service import AlertService
 from streamclf.config import LoudnessConfig
+from streamclf.daemon.diagnosis import PartProblems
 from streamclf.daemon.ground import where_of
 from streamclf.daemon.hearing import Word
-from streamclf.daemon.problems import PartProblems
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import Loud
@@ -69,7 +69,7 @@ class Alerting:
 
 async def watch_rules(alerts: AlertService, hub: Hub) -> None:
     """For ever: has the file of rules changed, and what do sensors show."""
-    await alerts.watch(partial(probability, hub), hub.minutes)
+    await alerts.watch(partial(probability, hub), hub.overview.minutes)
 
 
 async def tell_problems(problems: PartProblems, server: Server) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge
 
 from streamclf import __version__, metrics
-from streamclf.daemon.problems import rung
+from streamclf.daemon.diagnosis import rung
 from streamclf.daemon.sources import SourceStream
 from streamclf.metrics import NO_TIMES, Times
 from streamclf.protocol.status import PaceStatus, PackStatus, ProcessStatus

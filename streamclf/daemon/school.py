@@ -9,7 +9,7 @@ from functools import partial
 from streamclf.daemon.teaching import School, usable
 from streamclf.engine.embed import hosts_of
 from streamclf.engine.engine import Engine
-from streamclf.engine.taught import NAME, TaughtPack
+from streamclf.engine.taughtpack import NAME, TaughtPack
 from streamclf.errors import StoreError
 from streamclf.store import taught
 from streamclf.store.database import Store, reader

@@ -23,8 +23,8 @@ from streamclf.alerts.alert import PROBLEM, WELL, Alert, own_alert
 from streamclf.alerts.rules.spans import round_span
 from streamclf.clock import NS_PER_SECOND
 from streamclf.config import WatchConfig
+from streamclf.daemon.diagnosis import DaemonProblems
 from streamclf.daemon.heartbeat import Heartbeat
-from streamclf.daemon.problems import DaemonProblems
 from streamclf.daemon.sources import SourceStream
 from streamclf.errors import ConfigError, StoreError
 from streamclf.protocol.status import DaemonProblem, WatchedProblem, WatchStatus

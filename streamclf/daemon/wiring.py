@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING
 from streamclf.alerts.rules.forgotten import check_unnamed
 from streamclf.alerts.service import AlertService
 from streamclf.config import Config
+from streamclf.daemon.adjust import write_thresholds
+from streamclf.daemon.diagnosis import DaemonProblems, PartProblems
 from streamclf.daemon.ground import Ground, decided_labels, open_central
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
-from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
 from streamclf.daemon.teaching import School, Teaching
-from streamclf.daemon.thresholds import write_thresholds
 from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loud_tracks
 from streamclf.engine.runner import ModelThread
 from streamclf.engine.segment import Decision
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.loudness import LoudnessPage
 from streamclf.serve.http.route import Route
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub, PackInfo
 from streamclf.serve.packinfo import pack_info
@@ -46,14 +46,12 @@ from streamclf.store.events import StoredEvent
 from streamclf.store.packfacts import PackFacts
 from streamclf.teach.tutor import GROUP
 from streamclf.types import Label, Output, Picture, Status
-from streamclf.writer.build import make_house, make_inbox, make_writer, pack_facts
+from streamclf.writer.configured import make_house, make_inbox, make_writer, pack_facts
 from streamclf.writer.housekeeping import Housekeeping
 from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
-
     from streamclf.daemon.central import Central
     from streamclf.protocol.announce import Announcement
     from streamclf.serve.fanout.publisher import Publisher
@@ -213,33 +211,13 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
 def make_publisher(
     config: Config, archive: Archive | None, hub: Hub, health: Health, server: Server
 ) -> "Publisher | None":
-    """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`.
-
-    There alerts ask whether another site tells.
-    """
+    """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`."""
     if not config.nats.named:
         return None
     # nearly no daemon has gateways, and those that have none do not wait for this
-    from streamclf.serve.fanout.asking import CLIP, EVENTS, Answering
-    from streamclf.serve.fanout.broker import NatsPlace, read_url
-    from streamclf.serve.fanout.claims import Claims
-    from streamclf.serve.fanout.publisher import Publisher
+    from streamclf.daemon.giving import publisher_of
 
-    place = NatsPlace(read_url(config.nats.url, config.nats.url_file), config.nats.site)
-    paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))
-    routes = {path: server.routes[path] for path in paths}
-    answering, claims = Answering(place, routes), Claims(place)
-    if archive is not None:
-        archive.alerts.claim_by(claims.claim)
-        archive.feed.on_committed = answering.kept
-
-    async def connected(client: "Client") -> None:
-        claims.connected(client)
-        await answering.listen(client)
-
-    publisher = Publisher(place, hub, replay_seconds=config.server.replay_seconds, on_connected=connected)
-    health.problems.parts.also(publisher.found)
-    return publisher
+    return publisher_of(config, archive, hub, health, server)
 
 
 def make_announcement(ears: Ears, server: Server) -> "Announcement | None":
@@ -278,7 +256,7 @@ def make_server(
         school=ears.school,
         likely=ears.ground.seasons.year,
     )
-    loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.minutes.get, folder)
+    loudness = LoudnessPage(loud_tracks(ears.engine.derived), hub.overview.minutes.get, folder)
     routes["/v1/loudness"] = Route(Role.LABELS, loudness.answer, in_thread=True)
     routes["/v1/status"] = Route(Role.LABELS, health.answer, in_thread=True)
     routes["/metrics"] = Route(Role.ADMIN, health.gauges.answer)
@@ -340,8 +318,8 @@ def make_model(ears: Ears, archive: Archive | None, hub: Hub, server: Server, li
         hop_ms=ears.config.hop_ms or None,
         congested=lambda: server.congested or (inbox is not None and inbox.congested),
         on_fault=life.failed,
-        on_hop=hub.runs_every,
-        on_back=hub.runs_on,
+        on_hop=hub.overview.runs_every,
+        on_back=hub.overview.runs_on,
         awaited=lambda: hub.awaited or (archive is not None and archive.awaited),
     )
 

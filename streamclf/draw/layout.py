@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamclf.draw.canvas import Box
-from streamclf.draw.moments import Moments
+from streamclf.draw.passage import Passage
 from streamclf.errors import UsageError
 from streamclf.features.mel import htk_mel
 from streamclf.features.spectrum import LOW_HZ
@@ -64,7 +64,7 @@ def check_size(size: tuple[int, int]) -> None:
         )
 
 
-def lay_out(moments: Moments, size: tuple[int, int]) -> Layout:
+def lay_out(passage: Passage, size: tuple[int, int]) -> Layout:
     """size: (width, height) in pixels. Raises `UsageError` as `check_size` does."""
     check_size(size)
     wide, high = size
@@ -77,16 +77,16 @@ def lay_out(moments: Moments, size: tuple[int, int]) -> Layout:
     top, bottom = px(74), high - px(44)
     gap, strip, least = px(8), px(40), px(44)
     rest = bottom - top - strip - gap
-    count = max(1, min(len(moments.lanes), int(0.62 * rest) // (least + gap))) if moments.lanes else 0
+    count = max(1, min(len(passage.lanes), int(0.62 * rest) // (least + gap))) if passage.lanes else 0
     lane = min(px(76), int(0.62 * rest) // count - gap) if count else 0
     level_top = bottom - count * (lane + gap) - strip
     lanes_top = level_top + strip + gap
     return Layout(
         unit=unit,
-        first_frame=moments.first_frame,
-        frames=max(1, len(moments.columns)),
-        bands=moments.columns.shape[1] - 2,
-        high_hz=moments.high_hz,
+        first_frame=passage.first_frame,
+        frames=max(1, len(passage.columns)),
+        bands=passage.columns.shape[1] - 2,
+        high_hz=passage.high_hz,
         spectrum=(left, top, right, level_top - gap),
         level=(left, level_top, right, level_top + strip),
         lanes=tuple((left, y, right, y + lane) for y in range(lanes_top, lanes_top + count * (lane + gap), lane + gap)),

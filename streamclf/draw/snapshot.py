@@ -1,4 +1,4 @@
-"""The picture of a stretch of a stream: spectrum, level, a lane for each class, one time axis. No I/O, no clock."""
+"""The picture of a passage of a stream: spectrum, level, a lane for each class, one time axis. No I/O, no clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from streamclf.draw import canvas
 from streamclf.draw.axis import span_text, time_marks
 from streamclf.draw.canvas import Box, Image, ImageDraw
 from streamclf.draw.layout import DEFAULT_SIZE, Layout, lay_out
-from streamclf.draw.moments import Break, Lane, Moments
 from streamclf.draw.palette import Colour, Theme, ink_on, mixed, ramp
+from streamclf.draw.passage import Break, Lane, Passage
 from streamclf.features.spectrum import decibels
 from streamclf.text import clean
 from streamclf.types import F32, U8
@@ -24,17 +24,17 @@ _HZ = (100, 250, 500, 1000, 2000, 4000, 8000, 12_000)
 _RANGE_DB = 30.0  # between the colours of silence and of the loudest there are at least so many
 
 
-def draw(moments: Moments, *, theme: Theme, zone: tzinfo, size: tuple[int, int] = DEFAULT_SIZE) -> Image.Image:
+def draw(passage: Passage, *, theme: Theme, zone: tzinfo, size: tuple[int, int] = DEFAULT_SIZE) -> Image.Image:
     """An RGB image of `size` (width, height). zone: of the times. Raises `UsageError` for a size out of range."""
-    layout = lay_out(moments, size)
+    layout = lay_out(passage, size)
     image = Image.new("RGB", size, theme.ground)
-    picture = _Picture(moments, layout, theme, image, ImageDraw.Draw(image))
+    picture = _Picture(passage, layout, theme, image, ImageDraw.Draw(image))
     picture.title(zone)
     picture.spectrum()
     picture.level()
-    for lane, box, paint in zip(moments.lanes, layout.lanes, _repeated(theme.lanes, len(layout.lanes)), strict=False):
+    for lane, box, paint in zip(passage.lanes, layout.lanes, _repeated(theme.lanes, len(layout.lanes)), strict=False):
         picture.lane(lane, box, paint)
-    for gap in moments.breaks:
+    for gap in passage.breaks:
         picture.gap(gap)
     picture.axis(zone)
     return image
@@ -46,7 +46,7 @@ def _repeated(colours: Sequence[Colour], count: int) -> list[Colour]:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    moments: Moments
+    passage: Passage
     layout: Layout
     theme: Theme
     image: Image.Image
@@ -66,25 +66,25 @@ class _Picture:
 
     def title(self, zone: tzinfo) -> None:
         """Stream, packs, span, product."""
-        theme, moments = self.theme, self.moments
+        theme, passage = self.theme, self.passage
         left, right = self.px(20), self.image.width - self.px(20)
         half = (right - left) * 0.48
-        self.text((left, self.px(28)), moments.stream, 22, colour=theme.text, anchor="lm", width=half)
-        self.text((right, self.px(28)), ", ".join(moments.packs), 14, colour=theme.text, anchor="rm", width=half)
-        first_ns, end_ns = moments.ns_of(moments.first_frame), moments.ns_of(moments.end_frame)
+        self.text((left, self.px(28)), passage.stream, 22, colour=theme.text, anchor="lm", width=half)
+        self.text((right, self.px(28)), ", ".join(passage.packs), 14, colour=theme.text, anchor="rm", width=half)
+        first_ns, end_ns = passage.ns_of(passage.first_frame), passage.ns_of(passage.end_frame)
         since = f"{first_ns / 1e9:.2f} to {end_ns / 1e9:.2f} s of the recording"
-        times = since if moments.recording else span_text(first_ns, end_ns, zone=zone)
+        times = since if passage.recording else span_text(first_ns, end_ns, zone=zone)
         span = f"{times}  ({(end_ns - first_ns) / 1e9:.2f} s)"
         self.text((left, self.px(52)), span, 13, colour=theme.soft, anchor="lm", width=(right - left) * 0.75)
-        self.text((right, self.px(52)), moments.product, 13, colour=theme.soft, anchor="rm")
+        self.text((right, self.px(52)), passage.product, 13, colour=theme.soft, anchor="rm")
 
     def spectrum(self) -> None:
         """Columns where there are some; otherwise it says that there are none."""
         theme, layout, box = self.theme, self.layout, self.layout.spectrum
         self.pen.rectangle(_inside(box), fill=theme.card)
-        there = np.logical_or.reduceat(self.moments.drawn, self._starts())
+        there = np.logical_or.reduceat(self.passage.drawn, self._starts())
         if there.any():
-            pooled = np.maximum.reduceat(self.moments.columns[:, 2:], self._starts(), axis=0)
+            pooled = np.maximum.reduceat(self.passage.columns[:, 2:], self._starts(), axis=0)
             shades = Image.fromarray(np.ascontiguousarray(_shades(pooled, there).T[::-1]))
             grown = np.asarray(shades.resize((layout.width, box[3] - box[1]), Image.Resampling.BILINEAR))
             painted = ramp(theme)[grown]
@@ -92,7 +92,7 @@ class _Picture:
             self.image.paste(Image.fromarray(painted), box[:2], mask)
         self._say_undrawn(there)
         for hz in _HZ:
-            if hz <= self.moments.high_hz:
+            if hz <= self.passage.high_hz:
                 y = layout.y(hz)
                 self.pen.line([(box[0] - self.px(5), y), (box[0] - 1, y)], fill=theme.soft)
                 words = f"{hz // 1000} kHz" if hz >= 1000 else f"{hz} Hz"
@@ -111,7 +111,7 @@ class _Picture:
         faint = mixed(theme.card, theme.soft, 0.25)
         canvas.curve(self.image, box, peak, line=faint, below=faint, width=self.px(1))
         canvas.curve(self.image, box, rms, line=theme.soft, below=mixed(theme.card, theme.soft, 0.55), width=self.px(1))
-        clipped = (self.moments.columns[:, 1] == _CLIPPED) & self.moments.drawn
+        clipped = (self.passage.columns[:, 1] == _CLIPPED) & self.passage.drawn
         for x in np.flatnonzero(np.logical_or.reduceat(clipped, self._starts())).tolist():
             self.pen.rectangle([box[0] + x, box[1], box[0] + x + self.px(1) - 1, box[1] + self.px(7)], fill=theme.bad)
 
@@ -140,7 +140,7 @@ class _Picture:
             self.pen.text(at, words, fill=ink_on(paint), font=face, anchor="lm")
         middle, room = (box[1] + box[3]) / 2, box[0] - self.px(52)
         self.pen.rectangle([self.px(20), middle - self.px(5), self.px(29), middle + self.px(4)], fill=paint)
-        several = len({lane.pack for lane in self.moments.lanes}) > 1
+        several = len({lane.pack for lane in self.passage.lanes}) > 1
         self.text((self.px(36), middle - (self.px(8) if several else 0)), lane.name, 14, colour=theme.text,
                   anchor="lm", width=room, lines=1 if several else 2)  # fmt: skip
         if several:
@@ -149,7 +149,7 @@ class _Picture:
     def gap(self, gap: Break) -> None:
         """Hatched through all boxes, and in words where there is room for them."""
         layout, theme = self.layout, self.theme
-        if gap.end_frame <= self.moments.first_frame or gap.first_frame >= self.moments.end_frame:
+        if gap.end_frame <= self.passage.first_frame or gap.first_frame >= self.passage.end_frame:
             return
         left, right = self._span(gap.first_frame, gap.end_frame)
         for box in (layout.spectrum, layout.level, *layout.lanes):
@@ -160,15 +160,15 @@ class _Picture:
 
     def axis(self, zone: tzinfo) -> None:
         """Local time below, and its marks through level and lanes."""
-        layout, theme, moments = self.layout, self.theme, self.moments
-        first_ns, end_ns = moments.ns_of(moments.first_frame), moments.ns_of(moments.end_frame)
+        layout, theme, passage = self.layout, self.theme, self.passage
+        first_ns, end_ns = passage.ns_of(passage.first_frame), passage.ns_of(passage.end_frame)
         y = layout.bottom
         self.pen.line([(layout.left, y), (layout.left + layout.width - 1, y)], fill=theme.soft)
         for mark in time_marks(first_ns, end_ns, zone=zone, most=int(layout.width / self.px(90))):
             x = layout.left + round((mark.ns - first_ns) / max(1, end_ns - first_ns) * layout.width)
             self.pen.line([(x, y), (x, y + self.px(5))], fill=theme.soft)
             self.text((x, y + self.px(9)), mark.text, 12, colour=theme.soft, anchor="mt")
-        left_out = [lane.name for lane in moments.lanes[len(layout.lanes) :]]
+        left_out = [lane.name for lane in passage.lanes[len(layout.lanes) :]]
         if left_out:
             words = f"no room for {', '.join(left_out)}"
             self.text((self.px(20), self.image.height - self.px(10)), words, 11, colour=theme.soft, anchor="lm",
@@ -201,13 +201,13 @@ class _Picture:
 
     def _loudness(self, part: int) -> F32:
         """0 at the floor, 1 at full scale; part: 0 root mean square, 1 peak."""
-        height = 1 - decibels(self.moments.columns[:, part]) / _FLOOR_DB
-        return np.where(self.moments.drawn, np.clip(height, 0, 1), np.float32(np.nan))
+        height = 1 - decibels(self.passage.columns[:, part]) / _FLOOR_DB
+        return np.where(self.passage.drawn, np.clip(height, 0, 1), np.float32(np.nan))
 
     def _span(self, first_frame: int, end_frame: int | None) -> tuple[int, int]:
         """First and last pixel of frames [first_frame, end_frame), at least one; None is the picture's end."""
         left = self.layout.x(first_frame)
-        right = self.layout.x(self.moments.end_frame if end_frame is None else end_frame)
+        right = self.layout.x(self.passage.end_frame if end_frame is None else end_frame)
         return left, max(left, right - 1)
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streamclf.config import Config
-from streamclf.engine import species
+from streamclf.engine import specieslist
 from streamclf.engine.batch import PackRunner, not_made
 from streamclf.engine.derived import Derived
 from streamclf.engine.engine import Engine
 from streamclf.engine.loud import loudness_of
 from streamclf.engine.making import Made, Making, StartBrake
 from streamclf.engine.seasons import Seasons, Where, ranges_of
-from streamclf.engine.species import SpeciesList
+from streamclf.engine.specieslist import SpeciesList
 from streamclf.engine.track import TrackOptions
 from streamclf.engine.trial import pass_trial
 from streamclf.errors import ConfigError, NotServedError, PackError
@@ -177,7 +177,7 @@ def read_species(config: Config, packs: Sequence[Pack]) -> SpeciesList | None:
     if not wish.packs:
         raise ConfigError(f"species.file needs species.packs, the packs that it is for; there are {', '.join(names)}")
     labels = [label for pack in packs if pack.manifest.name in wish.packs for label in pack.labels]
-    return species.read(Path(wish.file).expanduser(), labels, place=wish.place)
+    return specieslist.read(Path(wish.file).expanduser(), labels, place=wish.place)
 
 
 def read_seasons(config: Config, packs: Sequence[Pack], where: Where | None) -> Seasons:

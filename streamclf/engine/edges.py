@@ -17,7 +17,7 @@ import numpy as np
 from streamclf.clock import frames_of_ms
 from streamclf.engine.strand import Strand
 from streamclf.features.logmel import decibels
-from streamclf.features.mel import mel_bank
+from streamclf.features.mel import bank_of
 from streamclf.features.spec import LogMel
 from streamclf.model.pack import Pack
 from streamclf.types import F32
@@ -78,11 +78,7 @@ class SoundEdges:
         self._strand = strand
         self._features = features
         self._decibels = decibels(features)
-        bank = mel_bank(
-            bands=features.bands, low_hz=features.low_hz, high_hz=features.high_hz, fft_size=features.fft_size,
-            rate=strand.manifest.rate, scale=features.mel_scale, slopes=features.mel_slopes,
-        )  # fmt: skip
-        peaks_hz = bank.argmax(axis=0) * strand.manifest.rate / features.fft_size
+        peaks_hz = bank_of(features, strand.manifest.rate).argmax(axis=0) * strand.manifest.rate / features.fft_size
         self._lowest = int(np.searchsorted(peaks_hz, _LOWEST_HZ))
         self._hz = peaks_hz[self._lowest :]
 

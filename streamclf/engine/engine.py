@@ -6,18 +6,16 @@ it from the model thread when a block has come, `classify` calls it in a loop ov
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 
-from streamclf.clock import frames_of_ms
 from streamclf.engine.batch import PackRunner
+from streamclf.engine.deciding import decisions_of
 from streamclf.engine.derived import Derived, DerivedTrack
-from streamclf.engine.edges import edges_of, looks_back
+from streamclf.engine.joining import join
 from streamclf.engine.reading import pull_together
 from streamclf.engine.scope import draw_columns
-from streamclf.engine.segment import Decision, Ending, Segmenter, decide
-from streamclf.engine.strand import Strand
+from streamclf.engine.segment import Decision, Ending, Segmenter
 from streamclf.engine.stream import Stream
 from streamclf.engine.telling import take_together
 from streamclf.engine.track import Track, TrackOptions
-from streamclf.errors import PackError
 from streamclf.model.fusedsession import PackSession
 from streamclf.model.pack import Manifest, Pack
 from streamclf.sensitivity import Sensitivity
@@ -53,46 +51,18 @@ class Engine:
 
     def add(self, stream: Stream, *, packs: Sequence[str] | None = None, priority: int = 0) -> None:
         """Run every pack (or those named) on `stream` from its next sample on."""
-        tracks: list[Track] = []
-        for runner in self.runners:
-            manifest = runner.pack.manifest
-            if packs is not None and manifest.name not in packs:
-                continue
-            slot = runner.take_slot()
-            if slot is None:
-                raise PackError(
-                    f"pack {manifest.name} already serves {len(runner.tracks)} streams, as many as it has slots for; "
-                    "start a second daemon for more"
-                )
-            strands = [
-                Strand(
-                    graph.manifest,
-                    stream.listen(
-                        graph.manifest.features,
-                        graph.manifest.rate,
-                        window=self._history(graph.manifest),
-                        graph=f"{manifest.name}/{graph.label}",
-                    ),
-                    slot=slot,
-                    options=self._options,
-                )
-                for graph in runner.graphs
-            ]
-            decisions = self.decisions(runner.pack.labels, manifest)
-            known = None if runner.pack.fusion is None else runner.pack.fusion.known
-            edges = edges_of(runner.pack, strands)
-            begins = None if edges is None else edges.begins
-            track = Track(
-                runner.pack,
-                strands,
-                Segmenter(stream.name, manifest.name, runner.pack.labels, decisions, known=known, begins=begins),
-                stream=stream.name,
-                native_hop=stream.hop,
+        tracks = [
+            join(
+                runner,
+                stream,
+                among=self.runners,
+                decisions=self.decisions(runner.pack.labels, runner.pack.manifest),
                 options=self._options,
+                priority=priority,
             )
-            track.priority = priority
-            runner.add(track)
-            tracks.append(track)
+            for runner in self.runners
+            if packs is None or runner.pack.manifest.name in packs
+        ]
         self.streams[stream.name] = stream
         self.tracks[stream.name] = [*tracks, *self._derive(stream, tracks, packs)]
 
@@ -134,7 +104,7 @@ class Engine:
 
     def decisions(self, labels: Sequence[Label], manifest: Manifest) -> list[Decision]:
         """How a pack's labels are decided now."""
-        return decide(labels, default_decision(manifest), per_label=self._per_label, sensitivity=self._sensitivity)
+        return decisions_of(labels, manifest, per_label=self._per_label, sensitivity=self._sensitivity)
 
     def remove(self, name: str) -> list[Output]:
         """Forget a stream. Returns the closing of its open events."""
@@ -313,14 +283,6 @@ class Engine:
         stream = self.streams[name]
         return min(running, default=stream.consumed // stream.hop)
 
-    def _history(self, like: Manifest) -> int:
-        wanted = [
-            (one.manifest, looks_back(runner.pack, at))
-            for runner in self.runners
-            for at, one in enumerate(runner.graphs)
-        ]
-        return max(samples for m, samples in wanted if (m.features, m.rate) == (like.features, like.rate))
-
     def _restart(self, name: str, gap: Gap) -> list[Output]:
         outputs: list[Output] = []
         ended_by = Ending.PAUSED if gap.reason == GapReason.PAUSED else Ending.GAP
@@ -341,18 +303,3 @@ class Engine:
                 runner.run(tracks)
             if not runner.works:
                 self.lose(runner)
-
-
-def default_decision(manifest: Manifest) -> Decision:
-    """The pack's own defaults in frames."""
-    own = manifest.segmentation
-    return Decision(
-        enter=own.enter,
-        leave=own.leave,
-        min_on=max(1, frames_of_ms(own.min_on_ms)),
-        min_off=max(1, frames_of_ms(own.min_off_ms)),
-        reach_back=frames_of_ms(own.reach_back_ms),
-        lag=frames_of_ms(own.lag_ms),
-        smoothing=own.smoothing,
-        smoothing_frames=max(1, frames_of_ms(own.smoothing_ms)),
-    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from streamclf.engine.species import SpeciesList
+from streamclf.engine.specieslist import SpeciesList
 from streamclf.model.pack import Pack
 from streamclf.model.range import likely, week_of
 from streamclf.types import F32

@@ -21,17 +21,14 @@ per class, and an event is told as soon as it is certain that it is one. Only cl
 just reached `enter`, cost anything; a row in which nothing happens is two NumPy calls, whatever the number of classes.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.clock import frames_of_ms
 from streamclf.engine.smooth import Smoother
-from streamclf.sensitivity import Sensitivity
 from streamclf.types import F32, Event, Label, Stage
 
 _TRUE = b"\x01"  # in the bytes of an array, where looking for it takes a tenth of asking numpy
@@ -354,39 +351,3 @@ class Segmenter:
             decided_frame=decided,
             ended_by=ended_by,
         )
-
-
-def decide(
-    labels: Sequence[Label],
-    default: Decision,
-    *,
-    per_label: Mapping[str, Mapping[str, object]],
-    sensitivity: Sensitivity = Sensitivity.NORMAL,
-) -> list[Decision]:
-    """One `Decision` for each label: the pack's default, the label's own threshold and durations, then the user's
-    `per_label`.
-
-    per_label: label id, `group:NAME` or `*` -> fields of `Decision` to replace; the most specific wins. A hidden label
-    is off unless it is named by its id. Where `enter` is replaced without `leave`, their ratio stays the default's.
-    sensitivity: moves the pack's `enter` and `leave`; what the user says comes after it.
-    """
-    ratio = default.leave / default.enter if default.enter > 0 else 1.0
-    out = []
-    for label in labels:
-        enter, leave = default.enter, default.leave
-        if label.enter is not None:
-            enter, leave = label.enter, label.enter * ratio
-        enter, leave = sensitivity.thresholds(enter, leave, low=label.enter_low, high=label.enter_high)
-        fields: dict[str, Any] = {}
-        if label.min_on_ms is not None:
-            fields["min_on"] = max(1, frames_of_ms(label.min_on_ms))
-        if label.min_off_ms is not None:
-            fields["min_off"] = max(1, frames_of_ms(label.min_off_ms))
-        for key in ("*", f"group:{label.group}", label.id):
-            fields.update(per_label.get(key, {}))
-        if "enter" in fields and "leave" not in fields:
-            fields["leave"] = fields["enter"] * ratio
-        if label.hidden and label.id not in per_label:
-            fields["enabled"] = False
-        out.append(replace(default, **{"enter": enter, "leave": leave, **fields}))
-    return out

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from streamclf.features.mel import mel_bank
+from streamclf.features.mel import bank_of
 from streamclf.features.resize import resized, resizing
 from streamclf.features.spec import Image, Waveform
 from streamclf.features.taper import periodic_taper
@@ -57,7 +57,7 @@ class Drawer:
 
     def __init__(self, features: Image, rate: int) -> None:
         self._features = features
-        self._bank = self.bank(features, rate)
+        self._bank = bank_of(features, rate)
         channels = 3 if features.deltas else features.channels
         self._mean = np.array(features.channel_mean or (0.0,) * channels)[:, None, None]
         self._scale = np.array(features.channel_scale or (1.0,) * channels)[:, None, None]
@@ -89,20 +89,6 @@ class Drawer:
         """samples: (n, ) float32. Returns (bands, frames), what the triangles sum up."""
         power = self.spectrum(self._features, samples)
         return np.asarray(((power if self._features.spectrum == "power" else np.sqrt(power)) @ self._bank).T)
-
-    @staticmethod
-    def bank(features: Image, rate: int) -> F64:
-        """Weights of the bands: (bins, bands)."""
-        return mel_bank(
-            bands=features.bands,
-            low_hz=features.low_hz,
-            high_hz=features.high_hz,
-            fft_size=features.fft_size,
-            rate=rate,
-            scale=features.mel_scale,
-            slopes=features.mel_slopes,
-            norm=features.mel_norm,
-        )
 
     @staticmethod
     def spectrum(features: Image, samples: F32) -> F64:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from streamclf.features.mel import mel_bank
+from streamclf.features.mel import bank_of
 from streamclf.features.power import Spectra
 from streamclf.features.spec import LevelControl, LogMel
 from streamclf.features.taper import periodic_taper
@@ -73,16 +73,7 @@ class LogMelSpectrum:
         self._log_floor = features.log_floor
         window = periodic_taper(features.window, features.frame_length)
         self._spectra = Spectra(window, features.fft_size, power=features.spectrum == "power")
-        self._bank = mel_bank(
-            bands=features.bands,
-            low_hz=features.low_hz,
-            high_hz=features.high_hz,
-            fft_size=features.fft_size,
-            rate=rate,
-            scale=features.mel_scale,
-            slopes=features.mel_slopes,
-            norm=features.mel_norm,
-        )
+        self._bank = bank_of(features, rate)
         self._quarters = list(_parts(self._bank))
         self._slope = _unit(features) / features.scale
         self._intercept = -features.mean / features.scale

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from streamclf.features.spec import MelBands
 from streamclf.types import F64
 
 # Slaney's scale (Auditory Toolbox): linear up to 1 kHz at 200/3 Hz a mel, then 27 mel for each factor of 6.4.
@@ -64,3 +65,17 @@ def mel_bank(
     if norm == "slaney":
         bank *= 2.0 / (corners_hz[2:] - corners_hz[:-2])
     return bank
+
+
+def bank_of(features: MelBands, rate: int) -> F64:
+    """The `mel_bank` of a pack's features at `rate` (Hz)."""
+    return mel_bank(
+        bands=features.bands,
+        low_hz=features.low_hz,
+        high_hz=features.high_hz,
+        fft_size=features.fft_size,
+        rate=rate,
+        scale=features.mel_scale,
+        slopes=features.mel_slopes,
+        norm=features.mel_norm,
+    )

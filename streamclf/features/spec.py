@@ -24,31 +24,37 @@ class LevelControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Decibels a second by which the gain may grow, over 0."""
 
 
-class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="logmel", tag_field="kind"):
-    """Log-mel spectrogram: periodic window, FFT, mel bank, log. All lengths in samples, frequencies in Hz."""
+class MelBands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sums of a spectrum over triangular bands. Lengths in samples, frequencies in Hz."""
 
     frame_length: int
-    """Samples of a feature frame."""
+    """Samples of the window over a frame (win_length)."""
     frame_shift: int
-    """Samples from one feature frame to the next; divides the hop of 20 ms (stateful: `step` and `window`)."""
+    """Samples from one frame to the next (hop_length): of `image` any number, of `logmel` one that divides the hop of
+    20 ms (stateful: `step` and `window`)."""
     fft_size: int
-    """Samples of the FFT, at least `frame_length`."""
+    """Samples of the FFT (n_fft), at least `frame_length`."""
     bands: int
-    """Bands of a feature frame, 1 to 4096."""
+    """Bands of a frame (n_mels), 1 to 4096."""
     low_hz: float
-    """Lower end of the lowest band."""
+    """Lower end of the lowest band (fmin)."""
     high_hz: float
-    """Upper end of the highest band, up to half the rate."""
+    """Upper end of the highest band (fmax), up to half the rate."""
     mel_scale: Literal["htk", "slaney"]
-    """Which formula of the mel scale."""
+    """Which formula of the mel scale; librosa's default is `slaney`, torchaudio's `htk`."""
     mel_slopes: Literal["hz", "mel"] = "hz"
     """Unit in which triangles have straight sides: `hz` as in librosa and torchaudio, `mel` as in TensorFlow."""
     mel_norm: Literal["none", "slaney"] = "none"
-    """`slaney`: each triangle has the same area."""
+    """`slaney`: each triangle has the same area, as librosa does by default."""
     spectrum: Literal["magnitude", "power"] = "power"
     """What the triangles sum up."""
     window: Literal["hann", "hamming"] = "hann"
     """Shape of the window over a frame."""
+
+
+class LogMel(MelBands, frozen=True, forbid_unknown_fields=True, tag="logmel", tag_field="kind"):
+    """Log-mel spectrogram: periodic window, FFT, mel bank, log. All lengths in samples, frequencies in Hz."""
+
     log: Literal["ln", "log10", "db"] = "ln"
     """Logarithm: natural, to base 10, or ten times that of the power (`db`)."""
     log_offset: float = 0.0
@@ -110,7 +116,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wav
     """What samples are multiplied by at last: 32768 for models trained on int16 values."""
 
 
-class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="image", tag_field="kind"):
+class Image(MelBands, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="image", tag_field="kind"):
     """Picture of a whole window's mel spectrogram, as image classifiers take it: made anew for each window.
 
     Steps in this order: `samples`, `padding`, FFT and mel bank, logarithm with `ref` and `top_db`, `mean` and `scale`,
@@ -118,28 +124,6 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     torch do, a frame is `fft_size` long, with the window of `frame_length` in its middle.
     """
 
-    frame_length: int
-    """Samples of the window over a frame (win_length)."""
-    frame_shift: int
-    """Samples from one frame to the next (hop_length), any number."""
-    fft_size: int
-    """Samples of the FFT (n_fft), at least `frame_length`."""
-    bands: int
-    """Bands of a frame (n_mels), 1 to 4096."""
-    low_hz: float
-    """Lower end of the lowest band (fmin)."""
-    high_hz: float
-    """Upper end of the highest band (fmax), up to half the rate."""
-    mel_scale: Literal["htk", "slaney"]
-    """Which formula of the mel scale; librosa's default is `slaney`, torchaudio's `htk`."""
-    mel_slopes: Literal["hz", "mel"] = "hz"
-    """Unit in which triangles have straight sides: `hz` as in librosa and torchaudio, `mel` as in TensorFlow."""
-    mel_norm: Literal["none", "slaney"] = "none"
-    """`slaney`: each triangle has the same area, as librosa does by default."""
-    spectrum: Literal["magnitude", "power"] = "power"
-    """What the triangles sum up."""
-    window: Literal["hann", "hamming"] = "hann"
-    """Shape of the window over a frame."""
     samples: Normalise = "none"
     """What is done to the window's samples first, see `normalise` of `waveform`."""
     padding: Literal["none", "zeros", "reflect"] = "none"

@@ -24,11 +24,11 @@ from tomlkit.exceptions import TOMLKitError
 from streamclf.clock import hop_of
 from streamclf.errors import PackError, RateError
 from streamclf.model import geometry, graph, loader
-from streamclf.model.adopt.file import weights_beside, with_weights
+from streamclf.model.adopt.weights import weights_beside, with_weights
 from streamclf.model.labels import make_labels
 from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
-from streamclf.model.writer import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
+from streamclf.model.packwriter import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
 Files = Mapping[str, bytes]

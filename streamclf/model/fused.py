@@ -11,8 +11,8 @@ from streamclf.model.archive import store
 from streamclf.model.geometry import fused_geometry
 from streamclf.model.loader import FUSION, GOLDEN, LABELS, MANIFEST, MEMBERS, cap_of, open_regular, read_manifest
 from streamclf.model.pack import Manifest
+from streamclf.model.packwriter import labels_csv, write_files
 from streamclf.model.terms import Term, terms_csv
-from streamclf.model.writer import labels_csv, write_files
 from streamclf.types import Label, Shape
 
 

@@ -39,8 +39,8 @@ from streamclf.model.pack import (
     StateTensor,
     Waveform,
 )
+from streamclf.model.packwriter import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.model.terms import fuse, terms_of
-from streamclf.model.writer import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS
 from streamclf.text import clean
 from streamclf.types import Label, Shape
 

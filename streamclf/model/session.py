@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isfinite
-from timeit import default_timer
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -165,11 +165,11 @@ class Session:
 
         slots: none twice if it has state. Returns (len(slots), F, classes) float32 in [0, 1], or shares; new memory.
         """
-        count, began_s = len(slots), default_timer()
+        count, began_s = len(slots), perf_counter()
         self.bad = []
         if 0 < count <= self._goes_of:
             told, self.embedded = self._go(0, slots), self._embeddings[:count]
-            self.took_s = default_timer() - began_s
+            self.took_s = perf_counter() - began_s
             return told
         result, embedded = np.empty((count, *self._told_dims), dtype=np.float32), []
         for start in range(0, count, self._goes_of):
@@ -177,13 +177,13 @@ class Session:
             result[start : start + self._goes_of] = self._go(start, some)
             embedded.append(self._embeddings[: len(some)].copy())
         self.embedded = np.concatenate([self._embeddings[:0], *embedded])
-        self.took_s = default_timer() - began_s
+        self.took_s = perf_counter() - began_s
         return result
 
     def follow(self, slot: int, count: int) -> F32:
         """Run rows [0, count) of `input_rows` behind one another, each on from the state that the one before has left
         in `slot`. Gives what as many calls of `run` would, in one array; nothing is embedded."""
-        began_s, self.bad = default_timer(), []
+        began_s, self.bad = perf_counter(), []
         result = np.empty((count, *self._output.shape[1:]), dtype=np.float32)
         for at in range(count):
             if at:
@@ -196,7 +196,7 @@ class Session:
         told = self._told(result) if self._plain else np.concatenate([self._told(row[None]) for row in result])
         if self.bad:
             told[self.bad] = self._bad_value
-        self.took_s = (default_timer() - began_s) / count
+        self.took_s = (perf_counter() - began_s) / count
         return told
 
     def embed(self, on: bool) -> None:
@@ -211,7 +211,7 @@ class Session:
         self._reach(slot)
         self._states.reset(slot)
 
-    def warm_up(self, clock: Callable[[], float] = default_timer) -> float:
+    def warm_up(self, clock: Callable[[], float] = perf_counter) -> float:
         """Median time of one single-row run, in seconds of `clock`; no slot's state changes.
 
         Makes at least 3 runs and at most 20, and no more than half a second of them where they are long.

@@ -7,9 +7,9 @@ import msgspec
 
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.protocol import wire
-from streamclf.serve.frames import text_frame
+from streamclf.serve.framing import text_frame
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import Item, Items, ReplayHole, RowSlice, RowTrack, place_of, seq_of
+from streamclf.serve.published import Item, Items, ReplayHole, RowSlice, RowTrack, place_of, seq_of
 from streamclf.serve.subscription import Channel
 from streamclf.types import FrameScores
 

@@ -1,18 +1,19 @@
 """The hub: takes what the engine decided, numbers it, keeps it for replay, hands it to subscribers. No I/O, no clock.
 
 Rows, events, gaps and statuses come in through `publish`, in order; levels are not for subscribers and passed over.
-Each gets the next sequence number. Subscribers with the same wish share a channel (channels.py), where a message is
-encoded once and delivered as the same bytes to all. A subscriber that cannot take it keeps it in its own mailbox
-(mailbox.py); one that has fallen behind, or comes back with `since`, reads from the replay ring (catchup.py) until it
-has caught up. All of it runs on the thread of the event loop.
+Each gets the next sequence number; what it tells of a stream or a pack goes into the overview (overview.py).
+Subscribers with the same wish share a channel (channels.py), where a message is encoded once and delivered as the same
+bytes to all. A subscriber that cannot take it keeps it in its own mailbox (mailbox.py); one that has fallen behind, or
+comes back with `since`, reads from the replay ring (catchup.py) until it has caught up. All of it runs on the thread of
+the event loop.
 """
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from streamclf import __version__, metrics
+from streamclf import __version__
 from streamclf.clock import NS_PER_FRAME
 from streamclf.engine.segment import Ending
 from streamclf.protocol import wire
@@ -21,7 +22,8 @@ from streamclf.serve.channels import Channels
 from streamclf.serve.info import PackInfo, StreamInfo
 from streamclf.serve.mailbox import Outgoing
 from streamclf.serve.ondemand import OnDemand
-from streamclf.serve.replay import Item, Items, RowTrack, place_before, place_of
+from streamclf.serve.overview import Overview
+from streamclf.serve.published import Item, Items, RowTrack, place_before, place_of
 from streamclf.serve.subscription import Channel, Recipient
 from streamclf.types import (
     Event,
@@ -35,12 +37,12 @@ from streamclf.types import (
     Sound,
     Stage,
     Status,
-    StreamState,
 )
 
 __all__ = ["Grant", "Hub", "PackInfo", "StreamInfo"]
 
-_OF_PACKS = (StreamState.PACK_PROBLEM, StreamState.PACK_BACK)
+News = TypeVar("News", bound=wire.Marked | wire.Taught)
+"""What people say, which is told to everybody."""
 
 
 class Grant(NamedTuple):
@@ -70,26 +72,14 @@ class Hub:
         on_picture: Callable[[bool], object] = lambda wanted: None,
         on_sound: Callable[[str, bool], object] = lambda stream, wanted: None,
     ) -> None:
-        self.streams = {stream.name: stream for stream in streams}
-        self.packs = {pack.name: pack for pack in packs}
+        self.overview = Overview(streams, packs)
+        self.streams, self.packs = self.overview.streams, self.overview.packs
         self.instance = instance or secrets.token_hex(8)
         self.lossless = lossless
-        self.metered = True
-        """Whether what is published counts for /metrics: of a hub that repeats another one here it does not."""
         self.seq = 0
-        self.scored: dict[tuple[str, str], int] = {}
-        """(stream, pack) -> the newest sample that a row rests on."""
-        self.coming: dict[str, PackInfo] = {}
-        """Packs that are told of with their first labels."""
-        self.gaps: dict[str, int] = {}
-        """stream -> gaps told so far."""
-        self.minutes: dict[str, LoudnessMinute] = {}
-        """stream -> how loud its newest whole minute was."""
         self._on_subscribe = on_subscribe
         self._ring = ReplayRing(self.streams, self.packs, seconds=replay_seconds)
         self._channels = Channels(list(self.streams), self.packs)
-        self.captured_ns: dict[tuple[str, str], int] = {}
-        """(stream, pack) -> when (ns) the newest sound was captured that a row rests on."""
         self._lasting: dict[str, Event] = {}  # bound: a class of a track has one open event at most
         self._on_demand = OnDemand(
             self.streams, self._channels, frames=self._ring.max_rows, on_picture=on_picture, on_sound=on_sound
@@ -112,14 +102,6 @@ class Hub:
             streams=[stream.entry() for stream in self.streams.values()],
             packs=[pack.entry() for pack in self.packs.values()],
         )
-
-    def runs_every(self, pack: str, hop_ms: int) -> None:
-        """From any thread: that is the time between two runs of `pack` from now on."""
-        self.packs[pack].hop_ms = hop_ms
-
-    def runs_on(self, pack: str, provider: str) -> None:
-        """From any thread: `pack` has a new session, on that provider."""
-        self.packs[pack].provider = provider
 
     @property
     def oldest_seq(self) -> int:
@@ -184,7 +166,7 @@ class Hub:
         elif isinstance(output, Status):
             self._publish_status(output)
         elif isinstance(output, LoudnessMinute):
-            self.minutes[output.stream] = output
+            self.overview.minutes[output.stream] = output
         elif isinstance(output, OtherLabels):
             self._relabel(output)
 
@@ -204,13 +186,8 @@ class Hub:
 
     def _publish_rows(self, scores: FrameScores, decided_ns: int) -> None:
         track = self._ring.track(scores)
-        rows, key = scores.rows, (scores.stream, scores.pack)
-        self.scored[key] = scores.newest_sample
-        newest_ns = self.streams[scores.stream].clock.ns_of_sample(scores.newest_sample)
-        self.captured_ns[key] = newest_ns
+        rows, newest_ns = scores.rows, self.overview.take_rows(scores)
         channels = [c for c in self._channels if c.spec.tier == "frame" and self._ring.wanted(c, track)]
-        if self.metered:
-            metrics.frames_of(*key).inc(len(rows))
         for index, row in enumerate(rows):
             self.seq += 1
             frame = scores.first_frame + index
@@ -224,41 +201,17 @@ class Hub:
                 self._close(track, place_of(self.seq))
 
     def _publish_event(self, event: Event, decided_ns: int) -> None:
-        clock = self.streams[event.stream].clock
-        onset_ns = clock.ns_of_frame(event.onset_frame)
-        offset_ns = None if event.offset_frame is None else clock.ns_of_frame(event.offset_frame)
+        seq = self.seq + 1
+        message = self.overview.take_event(event, seq=seq, decided_ns=decided_ns, sent_ns=self._sent_ns)
         if event.stage is Stage.CLOSE:
             self._lasting.pop(event.id, None)
         else:
             self._lasting[event.id] = event
-        if self.metered:
-            metrics.EVENTS.labels(event.stream, event.pack, event.stage.value).inc()
-        self.seq += 1
-        message = wire.Event(
-            stream=event.stream,
-            pack=event.pack,
-            seq=self.seq,
-            id=event.id,
-            label=event.label,
-            stage=event.stage.value,
-            onset_frame=event.onset_frame,
-            offset_frame=event.offset_frame,
-            peak=round(event.peak, wire.DECIMALS),
-            mean=round(event.mean, wire.DECIMALS),
-            onset_ns=onset_ns,
-            offset_ns=offset_ns,
-            captured_ns=self.captured_ns.get((event.stream, event.pack), offset_ns or onset_ns),
-            decided_ns=decided_ns,
-            sent_ns=self._sent_ns,
-            ended_by=event.ended_by,
-        )
+        self.seq = seq
         self._publish_item(Item(place_of(self.seq), event.stream, event.pack, event.label, message))
 
     def _publish_gap(self, gap: Gap) -> None:
-        self.gaps[gap.stream] = self.gaps.get(gap.stream, 0) + 1
-        if self.metered:
-            metrics.GAPS.labels(gap.stream, gap.reason).inc()
-            metrics.LOST_SAMPLES.labels(gap.stream, gap.reason).inc(gap.last_sample - gap.first_sample + 1)
+        self.overview.take_gap(gap)
         self.seq += 1
         self._close_stream(gap.stream)
         message = wire.Gap(
@@ -272,16 +225,9 @@ class Hub:
 
     def _publish_status(self, status: Status) -> None:
         self.seq += 1
-        stream = self.streams.get(status.stream)
-        if stream is not None:
+        self.overview.take_status(status)
+        if status.stream in self.streams:
             self._close_stream(status.stream)
-            if not status.pack and status.state.of_stream:
-                stream.state = status.state.settled
-                stream.detail = status.detail
-        if status.pack in self.packs and status.state in _OF_PACKS:
-            # a sentence there must be: an empty one would mean that all is well
-            wrong = status.state is StreamState.PACK_PROBLEM
-            self.packs[status.pack].problem = (status.detail or status.state.meaning.what) if wrong else ""
         message = wire.Status(
             stream=status.stream, pack=status.pack, state=status.state, detail=status.detail, seq=self.seq
         )
@@ -291,11 +237,8 @@ class Hub:
         self.seq += 1
         for number, track in enumerate(t for t in self._ring.tracks.values() if t.pack == other.pack):
             self._close(track, place_before(self.seq, number))
-        info = self.packs.get(other.pack) or self.coming.pop(other.pack)
-        before = {label.id: column for column, label in enumerate(info.labels)}
-        info.labels, info.digest = other.labels, other.digest
-        self.packs[other.pack] = info
-        self._ring.relabel(other.pack, [before.get(label.id) for label in other.labels])
+        info, columns = self.overview.relabel(other)
+        self._ring.relabel(other.pack, columns)
         # not kept for replay: who comes back has the labels of now from `hello`, and the rows that are held follow them
         message = wire.Relabelled(entry=info.entry(), seq=self.seq)
         for recipient in self._channels.recipients:
@@ -303,23 +246,18 @@ class Hub:
         for recipient, channel in list(self._channels.relabel(other.pack)):
             recipient.moved(channel, channel.answer(seq=self.seq, since=None))
 
-    def tell(self, news: wire.Taught) -> wire.Taught:
+    def tell(self, news: News) -> News:
         """Number it and tell everybody. Returns what was told."""
-        self._tell(news)
-        return news
-
-    def _tell(self, news: wire.Marked | wire.Taught) -> None:
         self.seq += 1
         news.seq = self.seq
         self._publish_item(Item(place_of(self.seq), "", "", "", news))
         if self.on_numbered is not None:
             self.on_numbered(self.seq - 1, news, self._sent_ns)
+        return news
 
     def publish_mark(self, event: str, mark: wire.Verdict, label: str) -> wire.Marked:
         """Tell everybody what somebody said of a kept event. Fields as in `wire.Mark`. Returns what was told."""
-        message = wire.Marked(event=event, mark=mark, label=label, seq=0)
-        self._tell(message)
-        return message
+        return self.tell(wire.Marked(event=event, mark=mark, label=label, seq=0))
 
     def picture(self, stream: str, frame: int) -> bytes:
         """The columns of `stream` that are held and end behind `frame`. Raises KeyError for a name nothing has."""

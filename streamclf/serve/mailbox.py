@@ -9,7 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from streamclf.protocol import wire
-from streamclf.serve.frames import text_frame
+from streamclf.serve.framing import text_frame
 
 # Bounds of a mailbox. Scores of a client that is known to read may wait through a burst; one that never reads costs,
 # with a write buffer of 16 KiB, the kernel's 48 KiB and a message, below 90 KiB. 4 s is as old as a live score may get.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from streamclf import metrics
 from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND
 from streamclf.protocol.sound import SoundBlock
-from streamclf.serve.frames import binary_frame
+from streamclf.serve.framing import binary_frame
 from streamclf.serve.gallery import Gallery
 from streamclf.serve.info import StreamInfo
 from streamclf.serve.subscription import Channel

@@ -1,8 +1,8 @@
 """The query of an address: from the fields behind its `?` to a typed request."""
 
 import time
-from collections.abc import Collection, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import TypeVar, get_origin
 from urllib.parse import parse_qs
 
 import msgspec
@@ -28,18 +28,18 @@ def query_of(path: str) -> Mapping[str, list[str]]:
     return parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=64)
 
 
-def asked(fields: Mapping[str, list[str]], kind: type[Wish], *, lists: Collection[str] = ()) -> Wish:
-    """The fields as a `kind`; those of `lists` by commas or repetition. Raises `ServeError` with the nearest name.
+def asked(fields: Mapping[str, list[str]], kind: type[Wish]) -> Wish:
+    """The fields as a `kind`; its tuples come by commas or repetition. Raises `ServeError` with the nearest name.
 
     A moment in words may stand in place of one in ns, without the unit: `since=yesterday` for `since_ns`.
     """
     found: dict[str, object] = {}
-    known = kind.__struct_fields__
+    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
     for name, values in fields.items():
         if name not in known and f"{name}_ns" in known and f"{name}_ns" not in fields:
             found[f"{name}_ns"] = _moment(name, values[-1])
             continue
-        if name in lists:
+        if get_origin(known.get(name)) is tuple:
             found[name] = [part for value in values for part in value.split(",") if part]
         elif name not in NOT_OURS:
             found[name] = values[-1]

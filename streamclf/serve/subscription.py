@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from streamclf.errors import ServeError
 from streamclf.protocol import packed, wire
-from streamclf.serve.frames import binary_frame, text_frame
+from streamclf.serve.framing import binary_frame, text_frame
 from streamclf.serve.info import PackInfo
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import Item, RowSlice, RowTrack
+from streamclf.serve.published import Item, RowSlice, RowTrack
 from streamclf.types import F32
 
 GROUP_PREFIX = "group:"

@@ -9,9 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.engine.embed import Host
 from streamclf.engine.heads import Heads
-from streamclf.engine.taught import SEGMENTATION
+from streamclf.engine.taughtpack import SEGMENTATION
 from streamclf.errors import PackError
-from streamclf.model.writer import write_pack
+from streamclf.model.packwriter import write_pack
 from streamclf.types import Label
 
 _OUTPUT = "taught_scores"

@@ -27,7 +27,7 @@ from streamclf import metrics
 from streamclf.alerts import outbox
 from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook, Verdict
-from streamclf.alerts.rules.history import take_over
+from streamclf.alerts.rules.takeover import take_over
 from streamclf.clock import NS_PER_SECOND, StreamClock
 from streamclf.errors import StoreError
 from streamclf.store import alive

@@ -1,9 +1,9 @@
 """The health view: problems on top with what to do, many streams in a table that stays readable."""
 
 from streamclf.config import Config
+from streamclf.daemon.diagnosis import DaemonProblems, PartProblems
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
-from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.serve.http.route import Route
 from streamclf.serve.roles import Role
 from streamclf.types import Status, StreamState

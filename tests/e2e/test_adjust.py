@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamclf.protocol import wire
-from streamclf.serve.http.archive import stored_routes
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.thresholds import threshold_orders
 from tests.support.rawclient import RawClient
 from tests.support.server import TOKEN, run, serving, subscribed, take, url

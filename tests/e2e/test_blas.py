@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamclf.commands.batch import FileWish
+from streamclf.commands.fileear import FileWish
 from streamclf.commands.workers import Workers
 from streamclf.config import load
 from tools.lab.daemon import clean_env

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamclf.commands.batch import Failed, FileAsked, FileEar, FileWish, Heard
+from streamclf.commands.fileear import Failed, FileAsked, FileEar, FileWish, Heard
 from streamclf.commands.formats import FileScores
 from streamclf.commands.workers import WorkerError, Workers
 from streamclf.config import Config

@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from streamclf.client import Client, Reconnect, link
 from streamclf.client.link import Link
 from streamclf.protocol import wire
-from streamclf.serve.frames import text_frame
+from streamclf.serve.framing import text_frame
 from tests.support.following import Waits, run
 from tests.support.serving import make_hub
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.server import Server, ServerSettings
+from streamclf.serve.http.stored import stored_routes
 from streamclf.store.database import Store
 from tests.support.rawclient import RawClient
 from tests.support.server import run, serving

@@ -228,8 +228,8 @@ def test_yamnet_names_real_clips(tmp_path: Path, shared: Path, packs_dir: Path) 
 @pytest.mark.timeout(300)
 def test_silero_hears_when_somebody_speaks(tmp_path: Path, shared: Path, packs_dir: Path) -> None:
     from streamclf.train.data.annotations import Recording
+    from streamclf.train.data.asheard import read_sound
     from streamclf.train.data.scenes import LoneSound, Scenes, SceneSpec, sounds_of, write_scenes
-    from streamclf.train.data.sound import read_sound
 
     digits = sorted((shared / "data" / "digits").glob("[0-9]_*_1.flac"))
     sounds = [

@@ -13,9 +13,9 @@ import pytest
 from streamclf import metrics
 from streamclf.protocol.kept import StoredEvent
 from streamclf.serve.http import feed as feed_module
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.feed import Feed, stored_page
 from streamclf.serve.http.server import Server, ServerSettings
+from streamclf.serve.http.stored import stored_routes
 from streamclf.store.database import Store
 from streamclf.store.events import put_events
 from tests.support.server import run

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.stored import stored_routes
 from streamclf.store.database import FILE_NAME, Store
 from streamclf.store.events import put_events
 from tests.support.rawclient import RawClient

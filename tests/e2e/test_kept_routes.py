@@ -15,15 +15,15 @@ import soundfile
 
 from streamclf.alerts import outbox
 from streamclf.alerts.rules.book import RuleBook
-from streamclf.alerts.rules.file import Vocabulary
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
-from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.reload import RulesWatch
+from streamclf.alerts.rules.rulefile import Vocabulary
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND, StreamClock
 from streamclf.config import ClipsConfig
 from streamclf.engine.segment import Decision
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub
 from streamclf.store.clips import Cut, clip_name, write_clip

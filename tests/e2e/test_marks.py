@@ -12,8 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from streamclf.client import Client
 from streamclf.errors import ServeError
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.marks import Keep
 from streamclf.store.database import Store, reader
 from streamclf.store.events import StoredEvent, put_events, query

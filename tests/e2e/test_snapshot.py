@@ -82,31 +82,31 @@ def command(hub: Hub, home: Path, *args: str, **settings: Any) -> subprocess.Com
 
 def test_the_last_seconds_are_gathered_to_the_frame() -> None:
     found = of(heard())
-    moments = found.moments
+    passage = found.passage
     first = FRAMES - 800
     frames = np.arange(first, FRAMES)
     silent = (frames >= GAP[0]) & (frames < GAP[1])
 
-    assert (moments.stream, moments.first_frame, moments.end_frame) == ("mic", first, FRAMES)
-    assert (moments.epoch_ns, moments.high_hz, moments.packs) == (EPOCH_NS, 8000.0, ("big 1", "vad 1"))
-    assert [(lane.name, lane.pack) for lane in moments.lanes] == [("Dog", "big"), ("Bird", "big"), ("Speech", "vad")]
-    dog = moments.lanes[0]
+    assert (passage.stream, passage.first_frame, passage.end_frame) == ("mic", first, FRAMES)
+    assert (passage.epoch_ns, passage.high_hz, passage.packs) == (EPOCH_NS, 8000.0, ("big 1", "vad 1"))
+    assert [(lane.name, lane.pack) for lane in passage.lanes] == [("Dog", "big"), ("Bird", "big"), ("Speech", "vad")]
+    dog = passage.lanes[0]
     assert [(bar.onset_frame, bar.offset_frame) for bar in dog.bars] == [EVENT]
     assert np.array_equal(np.isnan(dog.values), silent)
     assert np.array_equal(frames[np.nan_to_num(dog.values) > 0.5], np.arange(*EVENT))
-    assert moments.lanes[1].enter == pytest.approx(0.4)
-    assert [(gap.first_frame, gap.end_frame, gap.reason) for gap in moments.breaks] == [(*GAP, "overrun")]
-    assert np.array_equal(moments.drawn, ~silent)
-    assert np.array_equal(moments.columns[~silent, 2], (frames[~silent] % 256).astype(np.uint8))
+    assert passage.lanes[1].enter == pytest.approx(0.4)
+    assert [(gap.first_frame, gap.end_frame, gap.reason) for gap in passage.breaks] == [(*GAP, "overrun")]
+    assert np.array_equal(passage.drawn, ~silent)
+    assert np.array_equal(passage.columns[~silent, 2], (frames[~silent] % 256).astype(np.uint8))
     assert found.notes == ()
 
 
 def test_named_labels_get_the_lanes_and_what_is_not_held_is_said() -> None:
     found = of(heard(), labels=["speech", "group:animal"], seconds=60)
 
-    lanes = [(lane.name, lane.pack) for lane in found.moments.lanes]
+    lanes = [(lane.name, lane.pack) for lane in found.passage.lanes]
     assert lanes == [("Speech", "big"), ("Dog", "big"), ("Bird", "big"), ("Speech", "vad")]
-    assert found.moments.first_frame == 0
+    assert found.passage.first_frame == 0
     assert found.notes == ("the daemon holds 20.0 s; [server] replay_seconds says how many it may hold",)
 
 
@@ -114,7 +114,7 @@ def test_a_pack_of_thousands_of_classes_costs_its_lanes_alone() -> None:
     many = LABELS + tuple(Label(f"c{i}", f"Class {i}") for i in range(4000))
     found = of(heard(many), seconds=10)
 
-    assert [lane.name for lane in found.moments.lanes][:2] == ["Bird", "Speech"]
+    assert [lane.name for lane in found.passage.lanes][:2] == ["Bird", "Speech"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -127,7 +127,7 @@ def test_the_picture_has_the_event_at_its_frames(tmp_path: Path, theme: str) -> 
     with Image.open(out) as image:
         pixels = np.asarray(image.convert("RGB"))
     assert pixels.shape == (600, 1000, 3)
-    layout = lay_out(of(hub, labels=["dog", "bird"]).moments, (1000, 600))
+    layout = lay_out(of(hub, labels=["dog", "bird"]).passage, (1000, 600))
     row = pixels[layout.lanes[0][1] + 1]
     painted = np.flatnonzero((row == THEMES[theme].lanes[0]).all(axis=-1))
     first = FRAMES - 800
@@ -200,15 +200,15 @@ def test_a_real_daemon_draws_a_tone_where_it_sounds(tmp_path: Path, daemon: Star
     pack = stateful_pack(tmp_path / "pack")
     running = daemon("--source", f"file:{tmp_path / 'tone.wav'}", "--model", str(pack))
     ends(running.url)
-    moments = asyncio.run(gather(running.url, seconds=60, labels=["loud"])).moments
+    passage = asyncio.run(gather(running.url, seconds=60, labels=["loud"])).passage
     ran = subprocess_png(running.url, tmp_path, "--seconds", "4", "--labels", "loud")
 
-    (bar,) = (bar for lane in moments.lanes for bar in lane.bars)
+    (bar,) = (bar for lane in passage.lanes for bar in lane.bars)
     assert bar.onset_frame == pytest.approx(50, abs=2)
     assert bar.offset_frame == pytest.approx(150, abs=15)
-    assert moments.lanes[0].enter == pytest.approx(0.6), "as the pack decides it"
-    assert moments.drawn.all(), "spectra are drawn also where nobody looked"
-    layout = lay_out(moments, (1280, 720))
+    assert passage.lanes[0].enter == pytest.approx(0.6), "as the pack decides it"
+    assert passage.drawn.all(), "spectra are drawn also where nobody looked"
+    layout = lay_out(passage, (1280, 720))
     assert ran.shape == (720, 1280, 3)
     dark = ran[layout.spectrum[1] : layout.spectrum[3], layout.x(100)].sum(axis=-1)
     assert layout.spectrum[1] + dark.argmin() == pytest.approx(layout.y(1000), abs=3)
@@ -226,9 +226,9 @@ def test_a_daemon_that_draws_while_watched_is_waited_for(tmp_path: Path, daemon:
     told: list[float] = []
     second = asyncio.run(gather(running.url, seconds=2, wait=told.append))
 
-    assert not first.moments.drawn.any()
+    assert not first.passage.drawn.any()
     assert "have no spectrum" in first.notes[-1]
-    assert second.moments.drawn.all()
+    assert second.passage.drawn.all()
     assert told[-1] == pytest.approx(2.0, abs=0.2)
 
 

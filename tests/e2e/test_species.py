@@ -15,8 +15,8 @@ from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.species import species
 from streamclf.model.pack import Segmentation
 from streamclf.protocol import wire
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.server import Server
+from streamclf.serve.http.stored import stored_routes
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events, set_clip
 from tests.conftest import StartDaemon

@@ -20,8 +20,8 @@ from streamclf.engine.verify import verify  # noqa: E402
 from streamclf.features.frontend import make_frontend  # noqa: E402
 from streamclf.features.spec import LogMel  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
+from streamclf.model.packwriter import write_pack  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
-from streamclf.model.writer import write_pack  # noqa: E402
 from streamclf.train.export.parity import signal  # noqa: E402
 from streamclf.train.fit.cached import CachedTransformer, chunk_graph, chunk_manifest  # noqa: E402
 from streamclf.types import F32, FrameScores, Label, Output, Provider  # noqa: E402

@@ -19,7 +19,7 @@ from streamclf.engine.verify import verify
 from streamclf.features.image import Drawer
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Image
-from streamclf.train.data.sound import read_sound
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.families.family import Wishes

@@ -21,8 +21,8 @@ from streamclf.engine.verify import verify  # noqa: E402
 from streamclf.errors import StreamclfError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
 from streamclf.model.pack import Manifest  # noqa: E402
+from streamclf.model.packwriter import write_pack  # noqa: E402
 from streamclf.model.session import Session  # noqa: E402
-from streamclf.model.writer import write_pack  # noqa: E402
 from streamclf.train.export.onnxgraph import to_onnx  # noqa: E402
 from streamclf.train.export.parity import signal  # noqa: E402
 from streamclf.train.export.split_encoder import ENCODER_FILE, obstacle, split  # noqa: E402

@@ -21,8 +21,8 @@ from streamclf.errors import PackError
 from streamclf.features.frontend import SpectralFrontend
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack, Waveform
+from streamclf.model.packwriter import write_pack
 from streamclf.model.session import _Binding
-from streamclf.model.writer import write_pack
 from streamclf.types import F32
 from tools.lab.tinypack import chunk_pack, encoded_pack, stateful_pack, window_frames_pack, window_row_pack
 

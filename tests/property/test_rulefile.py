@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.alerts.rules.file import RuleFile, parse_rules
+from streamclf.alerts.rules.rulefile import RuleFile, parse_rules
 from streamclf.alerts.rules.table import EXAMPLES, PlaceTable, RuleTable
 from tests.support.mistakes import KNOWN
 

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.model.pack import Manifest, Waveform
-from streamclf.model.writer import write_pack
+from streamclf.model.packwriter import write_pack
 from streamclf.types import Label, Shape
 
 _WINDOW = 3200

@@ -1,6 +1,6 @@
 """Rules files with one mistake each, and what must be said of it."""
 
-from streamclf.alerts.rules.file import Vocabulary
+from streamclf.alerts.rules.rulefile import Vocabulary
 
 KNOWN = Vocabulary(
     frozenset({"robin", "wren", "tawny_owl", "siren", "group:bird", "group:alarm"}), frozenset({"garden", "pond"})

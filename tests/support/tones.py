@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.model.pack import Manifest, Segmentation, Waveform
-from streamclf.model.writer import write_pack
+from streamclf.model.packwriter import write_pack
 from streamclf.types import F32, Label, Shape
 
 RATE, HOP = 16_000, 320

@@ -12,8 +12,8 @@ pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
 from streamclf.train.families import family_of
-from streamclf.train.families.refused import REFUSED
 from streamclf.train.families.trained import SPEECH, WHOLE_WINDOWS, arch_of
+from streamclf.train.families.unsupported import REFUSED
 from streamclf.train.fit.newhead import target_class
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from tools.checkpoint_classes import COMMAND, MAPPINGS, PAGE, exportable, mapped, text
@@ -34,7 +34,7 @@ def test_each_class_is_exported_or_refused_with_its_reason(heading: str, least: 
             assert name in family_of(checkpoint(name)).classes
             assert name not in REFUSED
             continue
-        assert name in REFUSED, f"transformers has {name}: export it, or say in families/refused.py why not"
+        assert name in REFUSED, f"transformers has {name}: export it, or say in families/unsupported.py why not"
         with pytest.raises(CheckpointError, match=f"^mine is a {name}, which ") as caught:
             family_of(checkpoint(name))
         assert REFUSED[name] in str(caught.value)

@@ -12,7 +12,7 @@ from models.default.recipe.corpus import HEARD_ALL, HELD_OUT, RATE, CorpusClip
 from models.default.recipe.judge import Judge, Measure, table
 from streamclf.config import Config
 from streamclf.train.data.annotations import read_data
-from streamclf.train.data.sound import read_sound
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.evaluate import inputs
 from tests.support.soundset import noise, recording, wanted
 from tools.lab.tinypack import put_file, stateful_pack

@@ -11,7 +11,7 @@ from models.default.recipe.features import HOP
 from models.default.recipe.speaking import Silero
 from models.default.recipe.teacher import STEP_ROWS, Teacher
 from streamclf.audio.sources.demo import DEMO_FILE
-from streamclf.train.data.sound import read_sound
+from streamclf.train.data.asheard import read_sound
 
 BIRD = COLUMN["bird"]
 

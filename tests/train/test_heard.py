@@ -12,8 +12,8 @@ from streamclf.clock import hop_of
 from streamclf.engine.stream import Stream
 from streamclf.features.spec import Waveform
 from streamclf.train.data.annotations import Recording
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.data.corpus import decode
-from streamclf.train.data.sound import read_sound
 from streamclf.types import F32
 
 RATE = 16_000

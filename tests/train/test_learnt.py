@@ -14,14 +14,14 @@ from streamclf.engine.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
-from streamclf.model.writer import write_files
+from streamclf.model.packwriter import write_files
 from streamclf.train.data.annotations import Recording
 from streamclf.train.data.labelmap import LabelMap
 from streamclf.train.data.tasks import Partition
 from streamclf.train.evaluate import learnt
 from streamclf.train.evaluate.evaluation import PackResult, pooling_of
 from streamclf.train.evaluate.inputs import held_out, make_engines
-from streamclf.train.evaluate.metrics import clip_metrics
+from streamclf.train.evaluate.merit import clip_metrics
 from tools.lab.tinypack import window_row_pack
 
 

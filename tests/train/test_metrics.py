@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamclf.train.data.annotations import Span
-from streamclf.train.evaluate.metrics import (
+from streamclf.train.evaluate.merit import (
     ONSET_REACH_S,
     clip_metrics,
     event_metrics,

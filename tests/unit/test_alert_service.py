@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from streamclf.alerts.rules import watch
+from streamclf.alerts.rules import reload
 from streamclf.alerts.service import AlertService, read_rules
 from streamclf.types import Label
 from tests.support.writing import writing
@@ -68,7 +68,7 @@ def test_a_fault_of_ours_in_reading_a_file_ends_no_watching(tmp_path: Path, monk
         task = asyncio.create_task(service.watch(lambda stream, label: None))
         for fault in (MemoryError(), OverflowError("planted"), AssertionError("planted")):
             with monkeypatch.context() as patch:
-                patch.setattr(watch, "load_rules", Mock(side_effect=fault))
+                patch.setattr(reload, "load_rules", Mock(side_effect=fault))
                 service.reload()
                 await until(lambda fault=fault: repr(fault) in service.rules.problem)  # type: ignore[misc]
             service.reload()

@@ -174,7 +174,7 @@ def test_rows_that_come_in_pieces_are_those_that_come_at_once(
     monkeypatch.setattr(Results, "rows", counting)
     for target, most in ((whole, 4 << 20), (pieces, 1)):
         target.parent.mkdir()
-        monkeypatch.setattr("streamclf.commands.rows._PIECE_BYTES", most)
+        monkeypatch.setattr("streamclf.commands.rowfiles._PIECE_BYTES", most)
         assert run(pack, path, "--scores", *native, *form, "--out", target).exit_code == 0
     assert given == [150, 50, 50, 50]
     assert contents(whole) == contents(pieces)
@@ -195,7 +195,7 @@ def test_a_file_that_breaks_off_leaves_no_rows_that_look_whole(
     tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = bursts(tmp_path / "good.wav"), bursts(tmp_path / "bad.wav")
-    monkeypatch.setattr("streamclf.commands.rows._PIECE_BYTES", 1)
+    monkeypatch.setattr("streamclf.commands.rowfiles._PIECE_BYTES", 1)
     write = Results.rows
 
     def breaking(self: Results, piece: FileScores) -> None:

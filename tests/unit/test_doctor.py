@@ -1,4 +1,5 @@
 import json
+import re
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ from streamclf.commands import doctor as doctor_module
 from streamclf.commands.doctor import doctor
 from streamclf.model import library
 from streamclf.model.library import install
+from streamclf.model.recipes.everyday import EVERYDAY
 from streamclf.store.database import Store
 from tools.lab.tinypack import stateful_pack
 
@@ -46,6 +48,19 @@ def test_doctor_fails_without_a_pack_and_passes_with_one(tmp_path: Path, monkeyp
     assert checks["pack tiny-stateful"]["state"] == "good"
     assert checks["provider cpu"]["state"] == "good"
     assert "a run would work here" in CliRunner().invoke(doctor, []).output
+
+
+def test_doctor_tells_that_a_newer_version_of_a_pack_can_be_had(folder: Path) -> None:
+    path = stateful_pack(folder / "everyday") / "pack.toml"
+    said = path.read_text().replace('name = "tiny-stateful"', 'name = "everyday"', 1)
+    path.write_text(re.sub(r'title = ".*"', f'title = "{EVERYDAY.title}"', said, count=1))
+
+    found = json.loads(CliRunner().invoke(doctor, ["--json"]).output)["checks"]
+
+    (check,) = (one for one in found if one["name"] == "pack everyday")
+    assert check["state"] == "note"
+    assert f"version {EVERYDAY.version} can be had" in check["found"]
+    assert check["advice"] == "take it with `streamclf models add everyday --replace`"
 
 
 def test_doctor_tells_of_a_store_that_a_run_could_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

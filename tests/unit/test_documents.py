@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.rulefile import parse_rules
 from streamclf.cli import cli
 from streamclf.config import load
 from tests.support.documents import README, ROOT, Block, anchors, blocks, code, commands, links, pages

@@ -15,17 +15,17 @@ from streamclf.draw import palette
 from streamclf.draw.axis import span_text, time_marks
 from streamclf.draw.canvas import png
 from streamclf.draw.layout import Layout, lay_out
-from streamclf.draw.moments import Break, EventBar, Moments, Strip, choose
 from streamclf.draw.palette import THEMES, colour, ramp
+from streamclf.draw.passage import Break, EventBar, Passage, Strip, choose
 from streamclf.draw.snapshot import draw
 from streamclf.errors import UsageError
-from tests.support.moments import EPOCH_NS, EVENT, FIRST, FRAMES, GAP, TONE, lane, moments
+from tests.support.passage import EPOCH_NS, EVENT, FIRST, FRAMES, GAP, TONE, lane, passage
 
 SIZE = (1280, 720)
 Pixels = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def drawn(shown: Moments, *, theme: str = "light", size: tuple[int, int] = SIZE) -> tuple[Pixels, Layout]:
+def drawn(shown: Passage, *, theme: str = "light", size: tuple[int, int] = SIZE) -> tuple[Pixels, Layout]:
     """(height, width, 3), and where things stand in it."""
     image = draw(shown, theme=THEMES[theme], zone=UTC, size=size)
     assert image.size == size
@@ -54,7 +54,7 @@ def test_the_colours_are_those_of_the_page(name: str, block: str) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [SIZE, (700, 400), (1900, 1000)])
 def test_a_tone_is_the_loudest_where_and_when_it_sounds(theme: str, size: tuple[int, int]) -> None:
-    pixels, layout = drawn(moments(breaks=()), theme=theme, size=size)
+    pixels, layout = drawn(passage(breaks=()), theme=theme, size=size)
     left, top, right, bottom = layout.spectrum
     found = loudness(pixels[top:bottom, left:right], theme)
 
@@ -68,7 +68,7 @@ def test_a_tone_is_the_loudest_where_and_when_it_sounds(theme: str, size: tuple[
 
 @pytest.mark.parametrize("size", [SIZE, (701, 401), (480, 320)])
 def test_an_event_goes_from_its_onset_to_its_offset(size: tuple[int, int]) -> None:
-    pixels, layout = drawn(moments(breaks=()), size=size)
+    pixels, layout = drawn(passage(breaks=()), size=size)
     row = pixels[layout.lanes[0][1] + 1]
     painted = np.flatnonzero((row == THEMES["light"].lanes[0]).all(axis=-1))
     across = layout.width / FRAMES
@@ -79,7 +79,7 @@ def test_an_event_goes_from_its_onset_to_its_offset(size: tuple[int, int]) -> No
 
 def test_an_event_that_lasts_goes_on_to_the_end_and_one_that_began_before_from_the_start() -> None:
     bars = (EventBar(FIRST - 40, FIRST + 10, 0.9), EventBar(FIRST + 490, None, 0.8))
-    pixels, layout = drawn(moments(breaks=(), lanes=(lane(bars=bars),)))
+    pixels, layout = drawn(passage(breaks=(), lanes=(lane(bars=bars),)))
     row = (pixels[layout.lanes[0][1] + 1] == THEMES["light"].lanes[0]).all(axis=-1)
 
     assert row[layout.left]
@@ -90,7 +90,7 @@ def test_an_event_that_lasts_goes_on_to_the_end_and_one_that_began_before_from_t
 
 
 def test_the_probability_stands_at_its_height_and_above_the_threshold_where_it_is() -> None:
-    pixels, layout = drawn(moments(breaks=()))
+    pixels, layout = drawn(passage(breaks=()))
     box = layout.lanes[0]
     ground = THEMES["light"].card
     inside, outside = layout.x(EVENT[0] + 40), layout.x(EVENT[1] + 40)
@@ -109,8 +109,8 @@ def test_the_probability_stands_at_its_height_and_above_the_threshold_where_it_i
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_gap_is_hatched_through_all_boxes_and_nothing_else_is(theme: str) -> None:
-    with_gap, layout = drawn(moments(), theme=theme)
-    without, _ = drawn(moments(breaks=()), theme=theme)
+    with_gap, layout = drawn(passage(), theme=theme)
+    without, _ = drawn(passage(breaks=()), theme=theme)
     changed = np.flatnonzero((with_gap != without).any(axis=(0, 2)))
     first, last = layout.x(GAP[0]), layout.x(GAP[1]) - 1
 
@@ -128,11 +128,11 @@ def test_a_gap_is_hatched_through_all_boxes_and_nothing_else_is(theme: str) -> N
 def test_a_gap_outside_of_the_span_is_not_there() -> None:
     before, behind = Break(FIRST - 50, FIRST, "lost"), Break(FIRST + FRAMES, FIRST + FRAMES + 5, "lost")
 
-    assert np.array_equal(drawn(moments(breaks=(before, behind)))[0], drawn(moments(breaks=()))[0])
+    assert np.array_equal(drawn(passage(breaks=(before, behind)))[0], drawn(passage(breaks=()))[0])
 
 
 def test_clipping_is_marked_at_its_frame() -> None:
-    shown = moments(breaks=())
+    shown = passage(breaks=())
     shown.columns[250, 1] = 255
     pixels, layout = drawn(shown)
     marked = np.flatnonzero((pixels[layout.level[1] + 1] == THEMES["light"].bad).all(axis=-1))
@@ -142,7 +142,7 @@ def test_clipping_is_marked_at_its_frame() -> None:
 
 
 def test_where_no_column_is_held_nothing_is_made_up() -> None:
-    shown = moments(breaks=())
+    shown = passage(breaks=())
     shown.drawn[:200] = False
     pixels, layout = drawn(shown)
     box = layout.spectrum
@@ -156,9 +156,9 @@ def test_where_no_column_is_held_nothing_is_made_up() -> None:
 def test_labels_cannot_steer_or_break_the_picture() -> None:
     names = ("\x1b[31mred\x07", "a\nb\rc", "\u202egnp.exe", "<script>alert(1)</script>", "x" * 5000, "", "鳥\ud800")
     hostile = tuple(lane(name, enter=None) for name in names)
-    shown = moments(lanes=hostile, stream="a\nb" * 900, packs=("\u2028" * 50,) * 40)
+    shown = passage(lanes=hostile, stream="a\nb" * 900, packs=("\u2028" * 50,) * 40)
     image, layout = drawn(shown)
-    plain_one, _ = drawn(moments(lanes=(lane("Dog", enter=None),) * len(hostile)))
+    plain_one, _ = drawn(passage(lanes=(lane("Dog", enter=None),) * len(hostile)))
 
     assert len(png(draw(shown, theme=THEMES["dark"], zone=UTC))) > 1000
     # words stay in the margin: the boxes of spectrum and level are as with any other name
@@ -167,7 +167,7 @@ def test_labels_cannot_steer_or_break_the_picture() -> None:
 
 
 def test_lanes_for_which_there_is_no_room_are_named_below() -> None:
-    many = moments(lanes=tuple(lane(f"Class {i}") for i in range(40)), breaks=())
+    many = passage(lanes=tuple(lane(f"Class {i}") for i in range(40)), breaks=())
     pixels, layout = drawn(many)
 
     assert 4 <= len(layout.lanes) < 40
@@ -178,13 +178,13 @@ def test_lanes_for_which_there_is_no_room_are_named_below() -> None:
 @pytest.mark.parametrize("size", [(0, 0), (479, 720), (1280, 319), (5000, 720), (1280, 100_000), (-5, 700)])
 def test_a_size_that_cannot_be_is_refused_in_a_sentence(size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match=f"cannot be {size[0]}x{size[1]} pixels; expected 480x320 to 4096x4096"):
-        draw(moments(), theme=THEMES["light"], zone=UTC, size=size)
+        draw(passage(), theme=THEMES["light"], zone=UTC, size=size)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 30, 12_000])
 def test_a_moment_and_minutes_can_be_drawn(frames: int) -> None:
     rng = np.random.default_rng(1)
-    shown = moments(
+    shown = passage(
         columns=rng.integers(0, 255, (frames, 98), dtype=np.uint8),
         drawn=np.ones(frames, dtype=np.bool_),
         lanes=(lane(values=rng.random(frames, dtype=np.float32)), lane(values=np.full(frames, np.nan, np.float32))),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamclf.commands import formats
-from streamclf.commands.rows import NpzRows
+from streamclf.commands.rowfiles import NpzRows
 from streamclf.types import Event, Label, Stage
 
 LABELS = (Label("robin", "=1+1\nRobin"), Label("dog", "Dog"))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from streamclf import metrics
+from streamclf.daemon.diagnosis import DaemonProblems, PartProblems
 from streamclf.daemon.gauges import Gauges
 from streamclf.daemon.hearing import Hearing
-from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.samples import LastMinute
 from streamclf.serve.http.route import Query
 from streamclf.serve.hub import Hub

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from streamclf.config import Config
+from streamclf.daemon.diagnosis import STUCK_S, DaemonProblems, PartProblems
 from streamclf.daemon.health import Health
 from streamclf.daemon.hearing import Hearing
-from streamclf.daemon.problems import STUCK_S, DaemonProblems, PartProblems
 from streamclf.protocol.status import DaemonStatus
 from streamclf.serve.http.route import Query
 from streamclf.serve.hub import Hub

@@ -6,12 +6,22 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.support.trees import Definition, definitions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILE_LINES, FUNCTION_LINES, README_LINES, README_WORDS = 400, 60, 200, 1400
 # a message of the protocol bears the name of the value that it carries
 MESSAGES = {"Event", "Gap", "Status"}
+# Where a file bears the word that people use for what is in it: of a command, a section, a message, an address, a kind;
+# among the tools, that of what is measured, told of or harmed. A room inside may have a file of that name as well.
+FOR_PEOPLE = {
+    "streamclf": (
+        "commands", "config", "protocol", "client", "serve/http", "alerts/sinks", "audio/sources", "train/families"
+    ),
+    "tools": ("bench", "reference", "faults/groups"),
+}  # fmt: skip
 
 
 @cache
@@ -44,6 +54,19 @@ def test_a_class_name_stands_for_one_thing() -> None:
     twice = {name: paths for name, paths in places.items() if len(paths) > 1 and name not in MESSAGES}
     assert not twice
     assert all(len(places[name]) == 2 for name in MESSAGES if name in places)
+
+
+@pytest.mark.parametrize("tree", FOR_PEOPLE)
+def test_a_file_name_stands_for_one_thing(tree: str) -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in _sources(".py"):
+        inside = path.relative_to(REPOSITORY)
+        folder = inside.parent.relative_to(tree).as_posix() if inside.parts[0] == tree else FOR_PEOPLE[tree][0]
+        if not folder.startswith(FOR_PEOPLE[tree]) and not inside.stem.startswith("__"):
+            places[inside.name].append(inside.as_posix())
+
+    assert len(places) > 30, "the walk missed the house"
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 def test_files_and_functions_are_of_a_readable_size() -> None:

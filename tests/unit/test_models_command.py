@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,9 @@ import pytest
 from streamclf.errors import PackError, UsageError
 from streamclf.model.library import Origin, available_packs, find_pack, install, remove, user_models_dir
 from streamclf.model.loader import load_pack
+from streamclf.model.recipes.birdnet import BIRDNET
+from streamclf.model.recipes.everyday import EVERYDAY
+from streamclf.model.recipes.recipe import Recipe
 from streamclf.text import plain
 from tests.support.modelscommand import call, fault, own_folder
 from tools.lab.tinypack import stateful_pack, window_row_pack
@@ -297,3 +301,53 @@ def test_what_a_killed_run_left_behind_goes_a_day_later(tmp_path: Path, folder: 
 
     assert call("add", str(stateful_pack(tmp_path / "source"))).exit_code == 0
     assert sorted(path.name for path in folder.iterdir()) == [".adding-now", "tiny-stateful"]
+
+
+def _of_recipe(folder: Path, recipe: Recipe, version: str, **other: str) -> None:
+    """A pack that says the recipe has made it in that version."""
+    path = stateful_pack(folder / recipe.name) / "pack.toml"
+    manifest = path.read_text()
+    for key, value in {"name": recipe.name, "title": recipe.title, "version": version, **other}.items():
+        manifest = re.sub(rf'^{key} = ".*"$', f'{key} = "{value}"', manifest, count=1, flags=re.MULTILINE)
+    path.write_text(manifest)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "version", "newest", "command"),
+    [
+        (EVERYDAY, "3", EVERYDAY.version, "streamclf models add everyday --replace"),
+        (BIRDNET, "2.4-1", BIRDNET.version, f"streamclf models add birdnet --accept {BIRDNET.accept} --replace"),
+        (
+            BIRDNET,
+            "2.4-1-de",
+            BIRDNET.languages["de"].version,
+            f"streamclf models add birdnet --accept {BIRDNET.accept} --language de --replace",
+        ),
+    ],
+)
+def test_a_pack_of_which_the_recipe_makes_a_newer_version_is_told(
+    folder: Path, recipe: Recipe, version: str, newest: str, command: str
+) -> None:
+    _of_recipe(folder, recipe, version)
+
+    assert f"{recipe.name} {newest} can be had: `{command}`" in call("list").output
+    assert json.loads(call("list", "--json").stdout)[0]["newer"] == newest
+    assert f"\nnewer            {newest}, by `{command}`\n" in call("show", recipe.name, "--no-labels").output
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"version": EVERYDAY.version},
+        {"version": "99"},
+        {"version": "3", "title": "My own"},
+        {"version": "mine-3"},
+        {"version": ""},
+    ],
+)
+def test_a_pack_that_is_the_newest_or_no_recipe_s_is_left_alone(folder: Path, said: dict[str, str]) -> None:
+    _of_recipe(folder, EVERYDAY, **said)
+
+    assert "can be had" not in call("list").output
+    assert json.loads(call("list", "--json").stdout)[0]["newer"] is None
+    assert "newer" not in call("show", "everyday", "--no-labels").output

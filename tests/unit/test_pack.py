@@ -15,7 +15,7 @@ from streamclf.model import loader
 from streamclf.model.geometry import frame_of_row
 from streamclf.model.loader import load_pack, read_regular
 from streamclf.model.pack import Constant, Fbank, Manifest, Segmentation, StateTensor, Waveform
-from streamclf.model.writer import manifest_toml, write_pack
+from streamclf.model.packwriter import manifest_toml, write_pack
 from streamclf.types import Shape
 from tests.support.laws import tries
 from tools.lab.tinypack import HOP, LOGMEL, stateful_pack, window_frames_pack, window_row_pack

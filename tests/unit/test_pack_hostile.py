@@ -17,7 +17,7 @@ from streamclf.errors import PackError
 from streamclf.model.labels import make_labels
 from streamclf.model.library import install
 from streamclf.model.loader import load_pack, manifest_of, read_regular
-from streamclf.model.writer import write_pack
+from streamclf.model.packwriter import write_pack
 from tools.lab.tinypack import stateful_pack
 
 WHERE = Path("pack.toml")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamclf.errors import PackError
 from streamclf.model import loader
 from streamclf.model.loader import load_pack
-from streamclf.model.writer import labels_csv
+from streamclf.model.packwriter import labels_csv
 from streamclf.types import Label
 from tools.lab.tinypack import put_file, stateful_pack
 

@@ -41,27 +41,27 @@ def event(**fields: Any) -> StoredEvent:
 
 
 def test_five_seconds_before_to_two_behind_with_the_own_class_first(hub: Hub) -> None:
-    moments = around(hub, event())()
+    passage = around(hub, event())()
 
-    assert (moments.first_frame, moments.end_frame, moments.epoch_ns) == (2750, 3200, EPOCH_NS)
-    assert [(lane.name, lane.pack) for lane in moments.lanes][:2] == [("Dog", "big"), ("Speech", "vad")]
-    dog = moments.lanes[0]
+    assert (passage.first_frame, passage.end_frame, passage.epoch_ns) == (2750, 3200, EPOCH_NS)
+    assert [(lane.name, lane.pack) for lane in passage.lanes][:2] == [("Dog", "big"), ("Speech", "vad")]
+    dog = passage.lanes[0]
     assert np.flatnonzero(dog.values > 0.5).tolist() == list(range(250, 350))
     assert [(bar.onset_frame, bar.offset_frame) for bar in dog.bars] == [(3000, 3100)]
-    assert [(gap.first_frame, gap.end_frame) for gap in moments.breaks] == [(2800, 2850)]
-    assert np.flatnonzero(~moments.drawn).tolist() == list(range(50, 100))
+    assert [(gap.first_frame, gap.end_frame) for gap in passage.breaks] == [(2800, 2850)]
+    assert np.flatnonzero(~passage.drawn).tolist() == list(range(50, 100))
 
 
 def test_an_event_that_lasts_is_shown_up_to_now(hub: Hub) -> None:
-    moments = around(hub, event(offset_frame=None))()
+    passage = around(hub, event(offset_frame=None))()
 
-    assert (moments.first_frame, moments.end_frame) == (2750, 4500)
+    assert (passage.first_frame, passage.end_frame) == (2750, 4500)
 
 
 def test_of_an_event_that_began_long_ago_is_shown_what_is_held(hub: Hub) -> None:
-    moments = around(hub, event(onset_frame=1000, offset_frame=3100))()
+    passage = around(hub, event(onset_frame=1000, offset_frame=3100))()
 
-    assert (moments.first_frame, moments.end_frame) == (1450, 3200)
+    assert (passage.first_frame, passage.end_frame) == (1450, 3200)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_the_page_says_what_the_tool_says() -> None:
 def test_each_cost_is_a_figure_of_the_page_of_figures_with_its_command() -> None:
     figures = re.sub(r"\s+", " ", COSTS.read_text()).replace("**", "")
     assert "174 to 206" in figures
-    assert "42 % / 105 % of a core" in figures
+    assert "25 % / 88 % of a core" in figures
     assert "24 % of a core" in figures
     assert "7.1 / 7.2 µs each" in figures
     assert "with a client of all 83 µs" in figures

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from streamclf.daemon.diagnosis import DaemonProblems, PartProblems
 from streamclf.daemon.gauges import Gauges
 from streamclf.daemon.hearing import Hearing
-from streamclf.daemon.problems import DaemonProblems, PartProblems
 from streamclf.daemon.samples import LastMinute
 from streamclf.engine.loud import LEVELS
 from streamclf.serve.http.route import Query
@@ -34,7 +34,7 @@ def promtool() -> str:
 def told() -> str:
     hub = make_hub(streams=('any "name"\\\n',))
     levels = dict.fromkeys(LEVELS, -30.0)
-    hub.minutes["mic"] = LoudnessMinute("mic", 0, 3000, **levels, bands=(-60.0,), offset_db=120.0)
+    hub.overview.minutes["mic"] = LoudnessMinute("mic", 0, 3000, **levels, bands=(-60.0,), offset_db=120.0)
     problems = DaemonProblems(hub, PartProblems(writer=None, selftest=None, alerts=None), Hearing(hub, []))
     return Gauges(hub, [], problems, LastMinute([])).answer(Query({}, Role.ADMIN)).body.decode()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.rulefile import parse_rules
 from streamclf.alerts.rules.table import RuleTable
 from streamclf.alerts.rules.template import FIELDS
 

@@ -6,10 +6,10 @@ import pytest
 
 from streamclf.errors import PackError
 from streamclf.model.loader import load_pack
+from streamclf.model.packwriter import write_pack
 from streamclf.model.recipes import RECIPES
 from streamclf.model.recipes.wheel import Wheel, member
 from streamclf.model.recipes.yamnet import labels as yamnet_labels
-from streamclf.model.writer import write_pack
 from streamclf.types import Label
 from tests.support.modelscommand import call, fault, own_folder
 from tools.lab.tinypack import stateful_pack

@@ -10,7 +10,7 @@ import click
 import msgspec
 import pytest
 
-from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.rulefile import parse_rules
 from streamclf.alerts.rules.table import EXAMPLES as RULE_EXAMPLES
 from streamclf.alerts.rules.table import RuleTable
 from streamclf.alerts.rules.template import FIELDS, MEANINGS

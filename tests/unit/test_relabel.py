@@ -34,7 +34,7 @@ class Seat(Collector):
 
 def hub_with(*seats: tuple[Seat, wire.Subscribe]) -> Hub:
     hub = make_hub()
-    hub.coming["taught"] = pack_info("taught", [])
+    hub.overview.coming["taught"] = pack_info("taught", [])
     for seat, wish in seats:
         hub.subscribe(seat, wish)
     return hub

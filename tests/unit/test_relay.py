@@ -11,7 +11,7 @@ import pytest
 from streamclf.engine.segment import Ending
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     MAX_ROW_BYTES,
     AnyEntry,
     Facts,
@@ -19,14 +19,14 @@ from streamclf.serve.fanout.entries import (
     entries_of,
     pack_bundle,
     pack_entry,
-    pack_fact,
-    stream_facts,
+    sent_pack,
+    sent_stream,
     unpack_bundle,
 )
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import place_of
+from streamclf.serve.published import place_of
 from streamclf.serve.subscription import Channel
 from streamclf.types import Event, FrameScores, Gap, Label, OtherLabels, Output, Stage, Status, StreamState
 from tests.support.serving import HOP, make_hub, scores
@@ -65,7 +65,9 @@ class Wire:
     def _numbered(self, seq: int, thing: Output | wire.Marked | wire.Taught | None, decided_ns: int) -> None:
         hub = self.hub
         made = list(
-            entries_of(seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.captured_ns)
+            entries_of(
+                seq, thing, decided_ns, streams=hub.streams, packs=hub.packs, captured_ns=hub.overview.captured_ns
+            )
         )
         self.entries += unpack_bundle(pack_bundle(hub.instance, [pack_entry(each) for each in made])).entries
 
@@ -74,8 +76,8 @@ class Wire:
 
     def facts(self) -> Facts:
         hub = self.hub
-        streams = tuple(stream_facts(info) for info in hub.streams.values())
-        packs = tuple(pack_fact(info) for info in hub.packs.values())
+        streams = tuple(sent_stream(info) for info in hub.streams.values())
+        packs = tuple(sent_pack(info) for info in hub.packs.values())
         data = pack_entry(Facts(hub.seq, 0, 90, streams, packs))
         (found,) = unpack_bundle(pack_bundle(hub.instance, [data])).entries
         assert isinstance(found, Facts)

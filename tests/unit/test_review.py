@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from streamclf.alerts.review import Doubtful, Parting, cut, ordered
-from streamclf.serve.http.review import Reviewing
-from streamclf.serve.http.route import Query
+from streamclf.serve.http.review import ReviewQuery, review_of
+from streamclf.serve.http.route import Query, from_store
 from streamclf.serve.roles import Role
 from streamclf.store.database import Store
 from streamclf.store.events import put_events
@@ -101,7 +101,7 @@ def test_the_queue_is_of_the_last_week_and_learns_from_marks(tmp_path: Path) -> 
                          Moment(0, "mic", stored(3).id, "robin", "x", sound(1, 0)),
                          Moment(0, "mic", stored(2).id, "robin", "x", sound(0, 1))])  # fmt: skip
     store.close()
-    answer = json.loads(Reviewing(tmp_path).answer(Query({}, Role.ADMIN)).body)
+    answer = json.loads(from_store(tmp_path, ReviewQuery, review_of)(Query({}, Role.ADMIN)).body)
 
     why = {one["event"]["id"]: one["why"] for one in answer["questions"]}
     assert why == {stored(1).id: "many", stored(2).id: "new"}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from streamclf.alerts.rules.gates import HEARD
-from streamclf.alerts.rules.history import READ, take_over
 from streamclf.alerts.rules.memory import Draft, RuleMemory
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Per, Rule
+from streamclf.alerts.rules.takeover import READ, take_over
 from streamclf.store.database import Store
 from streamclf.store.events import put_events
 from tests.support.storing import START_NS, stored

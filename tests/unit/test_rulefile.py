@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streamclf.alerts.rules import mistakes as mistakes_module
-from streamclf.alerts.rules.file import RuleFile, load_rules, parse_rules
 from streamclf.alerts.rules.place import Location, Period, TimeRange
 from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
+from streamclf.alerts.rules.rulefile import RuleFile, load_rules, parse_rules
 from streamclf.alerts.rules.sun import Sun
 from streamclf.alerts.sinks.ndjson import NdjsonConfig
 from streamclf.errors import ConfigError

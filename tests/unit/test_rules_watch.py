@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.alerts.rules.file import RuleFile
-from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.reload import RulesWatch
+from streamclf.alerts.rules.rulefile import RuleFile
 from streamclf.errors import ConfigError
 from tests.support.mistakes import KNOWN, MISTAKES
 

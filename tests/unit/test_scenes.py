@@ -8,8 +8,8 @@ import pytest
 
 from streamclf.errors import StreamclfError
 from streamclf.train.data.annotations import Recording, Span, read_data
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.data.scenes import LoneSound, Scenes, SceneSpec, audible, low_passed, sounds_of, write_scenes
-from streamclf.train.data.sound import read_sound
 from streamclf.types import F32
 
 RATE = 8000

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.engine.segment import Decision, Segmenter, decide
+from streamclf.engine.deciding import decide
+from streamclf.engine.segment import Decision, Segmenter
 from streamclf.sensitivity import SENSITIVITY_LOGITS, Sensitivity
 from streamclf.types import Event, Label, Stage
 from tests.support.laws import tries

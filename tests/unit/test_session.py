@@ -16,8 +16,8 @@ from streamclf.errors import PackError
 from streamclf.model.activation import probabilities
 from streamclf.model.loader import labels_of, load_pack, read_manifest
 from streamclf.model.pack import Constant, Manifest, Pack
+from streamclf.model.packwriter import write_pack
 from streamclf.model.session import Session
-from streamclf.model.writer import write_pack
 from streamclf.types import F32, Provider
 from tests.support.laws import tries
 from tools.lab.tinypack import stateful_pack, window_frames_pack, window_row_pack

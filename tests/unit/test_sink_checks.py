@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.rulefile import parse_rules
 from streamclf.alerts.sinks.checking import obstacles
 from tools.lab.daemon import free_port
 

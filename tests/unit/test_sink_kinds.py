@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamclf.alerts.alert import Alert
-from streamclf.alerts.rules.file import parse_rules
+from streamclf.alerts.rules.rulefile import parse_rules
 from streamclf.alerts.sinks import Sink, SinkConfig, SinkContext, SinkKind, kinds, open_sink, register
 from streamclf.alerts.sinks.kind import GROUP, _kinds
 from streamclf.commands.rules import rules
@@ -164,7 +164,7 @@ def test_a_package_that_does_not_load_is_a_mistake_of_the_file(tmp_path: Path, m
     installed(tmp_path, "toy_broken_package", "raise RuntimeError('no brass')", "toybroken")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert problems('[sink.g]\ntype = "toybroken"\n') == [
-        "sink.g.type: the package that has the sink 'toybroken' does not load: RuntimeError('no brass'); "
+        "sink.g.type: the package that brings 'toybroken' to streamclf.sinks does not load: RuntimeError('no brass'); "
         "mend or remove that package"
     ]
 
@@ -219,7 +219,7 @@ def test_a_sink_that_lacks_its_package_says_what_to_install() -> None:
 def test_reading_rules_imports_no_library_of_a_sink() -> None:
     script = (
         "import sys\n"
-        "from streamclf.alerts.rules.file import parse_rules\n"
+        "from streamclf.alerts.rules.rulefile import parse_rules\n"
         """assert not parse_rules('[sink.a]\\ntype = "webhook"\\nurl = "https://example.org"\\n')[1]\n"""
         "print([name for name in ('httpx', 'aiomqtt', 'apprise') if name in sys.modules])"
     )

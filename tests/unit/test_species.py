@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamclf.engine.segment import Decision, Segmenter
-from streamclf.engine.species import read
+from streamclf.engine.specieslist import read
 from streamclf.errors import ConfigError
 from streamclf.types import Label, Stage
 

@@ -19,7 +19,7 @@ from streamclf.alerts.rules.book import RuleBook
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
 from streamclf.alerts.rules.rule import Rule
-from streamclf.daemon.problems import PartProblems
+from streamclf.daemon.diagnosis import PartProblems
 from streamclf.errors import StoreError, StoreLockedError, StorePlaceError
 from streamclf.store.database import FILE_NAME, Change, Store, reader
 from streamclf.store.events import find, put_events, query

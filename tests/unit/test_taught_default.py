@@ -10,7 +10,7 @@ from streamclf.engine.embed import Embedder, Host, hosts_of
 from streamclf.engine.engine import Engine
 from streamclf.engine.heads import Heads
 from streamclf.engine.offline import run_blocks
-from streamclf.engine.taught import TaughtPack
+from streamclf.engine.taughtpack import TaughtPack
 from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack

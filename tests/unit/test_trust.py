@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.alerts.rules.file import read_rules
+from streamclf.alerts.rules.rulefile import read_rules
 from streamclf.config import load
 from streamclf.errors import ConfigError
 

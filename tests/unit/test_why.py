@@ -15,9 +15,9 @@ from streamclf.alerts import outbox
 from streamclf.alerts.nearest import NearMiss, verdict
 from streamclf.alerts.rules import memory
 from streamclf.alerts.rules.book import RuleBook
-from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.memory import RuleMemory
 from streamclf.alerts.rules.place import Location
+from streamclf.alerts.rules.rulefile import load_rules
 from streamclf.clock import FRAME_MS, NS_PER_SECOND, StreamClock
 from streamclf.commands.why import why
 from streamclf.engine.segment import Decision

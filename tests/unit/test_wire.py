@@ -8,7 +8,7 @@ import pytest
 
 from streamclf.errors import ServeError
 from streamclf.protocol import packed, wire
-from streamclf.serve.frames import binary_frame, text_frame
+from streamclf.serve.framing import binary_frame, text_frame
 
 
 def test_a_score_message_has_exactly_the_documented_fields_in_order() -> None:

@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from streamclf.alerts.rules.book import RuleBook
-from streamclf.alerts.rules.file import load_rules
 from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.rulefile import load_rules
 from streamclf.clock import NS_PER_SECOND
 from streamclf.protocol import wire
 from streamclf.serve.mailbox import Outgoing

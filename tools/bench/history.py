@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from streamclf.alerts.rules.file import Vocabulary
-from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.reload import RulesWatch
+from streamclf.alerts.rules.rulefile import Vocabulary
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.server import Server, ServerSettings
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.http.why import Live
 from streamclf.serve.hub import Hub
 from streamclf.store.database import FILE_NAME, Store

@@ -31,6 +31,7 @@ from tools.lab.soundserver import FIFO_CHANNELS, fifo_microphone
 
 RATE = 16_000
 HOP = RATE // 50
+STANDING_MS = 50  # a device that stood still once has sound waiting in its FIFO for ever, as no sound card would
 
 
 def feed(fifo: int, written: dict[int, int], frames: int, audio: np.ndarray) -> None:
@@ -115,6 +116,8 @@ def report(written: dict[int, int], arrived: dict[int, int], share: float) -> No
     lags = np.array([(arrived[k] - written[k]) / 1e6 for k in frames])
     p50, p99 = np.percentile(lags, [50, 99])
     missing = frames[-1] - frames[0] + 1 - len(frames)
+    if lags.min() > STANDING_MS:
+        print(f"no row in less than {lags.min():.0f} ms: the device fell behind once, and that stays; run again")
     print(f"{len(lags)} frames: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {lags.max():.2f} ms; {missing} frames missing")
     print(f"daemon: {share * 100:.1f} % of a core, its start included")
 

@@ -29,7 +29,7 @@ import numpy as np
 import onnxruntime as ort
 
 from streamclf.audio.ring import Ring
-from streamclf.commands.batch import SIDE_BY_SIDE
+from streamclf.commands.fileear import SIDE_BY_SIDE
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.engine import Engine
 from streamclf.engine.stream import Stream

@@ -18,8 +18,8 @@ import numpy as np
 
 from streamclf.daemon.pictures import SIZE
 from streamclf.draw.canvas import png
-from streamclf.draw.moments import EventBar, Lane, Moments
 from streamclf.draw.palette import THEMES
+from streamclf.draw.passage import EventBar, Lane, Passage
 from streamclf.draw.snapshot import draw
 from streamclf.engine.scope import Scope
 from streamclf.features.spectrum import BANDS
@@ -38,9 +38,9 @@ def main() -> None:
         without, drawn = (median_s(columns(rate, blocks, on)) / FRAMES for on in (False, True))
         more = drawn - without
         print(f"{rate} Hz: {more * 1e6:.0f} us a column, {more / FRAME_S:.2%} of a core for each stream")
-    moments = noise()
-    data = png(draw(moments, theme=THEMES["light"], zone=UTC, size=SIZE))
-    took_s = median_s(lambda: png(draw(moments, theme=THEMES["light"], zone=UTC, size=SIZE)))
+    passage = noise()
+    data = png(draw(passage, theme=THEMES["light"], zone=UTC, size=SIZE))
+    took_s = median_s(lambda: png(draw(passage, theme=THEMES["light"], zone=UTC, size=SIZE)))
     print(f"picture of {SIZE[0]}x{SIZE[1]}: {took_s * 1000:.0f} ms, {len(data) / 1000:.0f} kB")
 
 
@@ -58,7 +58,7 @@ def columns(rate: int, blocks: F32, on: bool) -> Callable[[], None]:
     return run
 
 
-def noise() -> Moments:
+def noise() -> Passage:
     """20 s that compress as badly as any."""
     rng = np.random.default_rng(0)
     lanes = tuple(
@@ -66,7 +66,7 @@ def noise() -> Moments:
         for n in range(4)
     )
     values = rng.integers(0, 256, (SHOWN, 2 + BANDS), dtype=np.uint8)
-    return Moments("mic", ("bench 1",), "streamclf", 0, 0, 12_000.0, values, np.ones(SHOWN, np.bool_), lanes, ())
+    return Passage("mic", ("bench 1",), "streamclf", 0, 0, 12_000.0, values, np.ones(SHOWN, np.bool_), lanes, ())
 
 
 def median_s(run: Callable[[], object]) -> float:

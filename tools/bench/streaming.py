@@ -37,13 +37,13 @@ from streamclf.features.mel import mel_bank
 from streamclf.features.spec import LogMel
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Manifest, Pack
+from streamclf.model.packwriter import write_pack
 from streamclf.model.session import Session
-from streamclf.model.writer import write_pack
 from streamclf.train.data.tasks import Task
 from streamclf.train.export.onnxgraph import to_onnx
 from streamclf.train.export.parity import signal
 from streamclf.train.export.split_encoder import ENCODER_FILE, split
-from streamclf.train.families.encoder import WaveformHead
+from streamclf.train.families.speech import WaveformHead
 from streamclf.train.fit.cached import CachedTransformer, chunk_graph, chunk_manifest
 from streamclf.train.fit.nets import CausalNet, CausalTCN
 from streamclf.train.fit.ours import OwnNet, Shaping, log_mel

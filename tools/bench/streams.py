@@ -76,10 +76,10 @@ class Crowd:
     def runtime(self) -> float:
         """ONNX Runtime alone, with as many rows as the engine gives it."""
         began = time.thread_time_ns()
-        runs = 0.0
+        hops_ms = {member.name: member.hop_ms for member in self.pack.manifest.members}
         for member, graph in zip(self.session.members, self.pack.graphs, strict=True):
-            runs = TURNS * HOP / (graph.manifest.step or HOP)  # in as many turns
-            for _ in range(round(runs)):
+            step = graph.manifest.step or HOP * (hops_ms.get(graph.manifest.name) or 20) // 20
+            for _ in range(round(TURNS * HOP / step)):
                 member.runtime(self._streams)
         return (time.thread_time_ns() - began) / 1000 / TURNS
 

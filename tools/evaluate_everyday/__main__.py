@@ -27,7 +27,7 @@ from streamclf.errors import SourceError, StreamclfError
 from streamclf.sensitivity import Sensitivity
 from streamclf.train.data.annotations import read_data
 from streamclf.train.evaluate import inputs
-from tools.evaluate_everyday import scenes
+from tools.evaluate_everyday import timed
 from tools.evaluate_everyday.classes import Answers, answers_of, judged_classes
 from tools.evaluate_everyday.clips import judge_clips
 from tools.evaluate_everyday.listen import Listener, read_samples
@@ -89,20 +89,20 @@ def judge(given: argparse.Namespace, parts: frozenset[str]) -> Report:
     packs = [_begin(listener, own) for listener, own in zip(listeners, answers, strict=True)]
     hours = _clips(index, listeners, answers, packs) if "clips" in parts else 0.0
     if "onsets" in parts:
-        mixtures = scenes.onset_mixtures(index.clips)
+        mixtures = timed.onset_mixtures(index.clips)
         for pack, listener, own in zip(packs, listeners, answers, strict=True):
-            pack.onsets = scenes.judge_onsets(mixtures, listener, own)
+            pack.onsets = timed.judge_onsets(mixtures, listener, own)
             _say(f"{pack.name}: onsets done")
     if "speech" in parts:
-        made = scenes.dialogues(index.clips)
+        made = timed.dialogues(index.clips)
         for pack, listener, own in zip(packs, listeners, answers, strict=True):
-            pack.speech = scenes.judge_speech(made, listener, own)
+            pack.speech = timed.judge_speech(made, listener, own)
             _say(f"{pack.name}: speech done")
     if "esc10" in parts and given.esc10:
         recordings = inputs.of_folds(read_data(given.esc10)[0], frozenset({given.fold}))
         samples = [read_samples(recording.path) for recording in recordings]
         for pack, listener, own in zip(packs, listeners, answers, strict=True):
-            told = [scenes.judge_folder(recordings, samples, gain, listener, own) for gain in _GAINS]
+            told = [timed.judge_folder(recordings, samples, gain, listener, own) for gain in _GAINS]
             pack.esc10 = [one for one in told if one is not None]
             _say(f"{pack.name}: esc10 done")
     count = len({clip.source for clip in index.clips})

@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.evaluate_everyday.classes import judged_classes
 from tools.evaluate_everyday.clips import FALSE_RATES, ClipFigures, Shares
-from tools.evaluate_everyday.scenes import ClipAccuracy, OnsetFigures, SpeechFigures
+from tools.evaluate_everyday.timed import ClipAccuracy, OnsetFigures, SpeechFigures
 
 _SOURCES_MARK = 10
 _WORST = 15

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.alerts.rules.file import Vocabulary, parse_rules, read_rules
+from streamclf.alerts.rules.rulefile import Vocabulary, parse_rules, read_rules
 from streamclf.audio.sources.recording import AudioFile
 from streamclf.audio.sources.spec import parse_source
 from streamclf.config import load
-from streamclf.engine import species
+from streamclf.engine import specieslist
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.model import graph
 from streamclf.model.adopt.adoption import adopt
@@ -21,10 +21,11 @@ from streamclf.model.golden import read_golden
 from streamclf.model.labellists import read_lines
 from streamclf.model.labels import make_labels
 from streamclf.model.loader import labels_of, load_pack, manifest_of
+from streamclf.model.packwriter import manifest_toml
 from streamclf.model.terms import terms_csv, terms_of
-from streamclf.model.writer import manifest_toml
 from streamclf.protocol import packed, sound, spectrum, wire
 from streamclf.protocol.address import parse_url
+from streamclf.serve.http.events import HistoryQuery
 from streamclf.serve.query import asked, query_of
 from streamclf.train.data.annotations import read_data
 from streamclf.train.data.labelfiles import read_rows
@@ -85,7 +86,7 @@ def _binary(data: bytes, folder: Path) -> None:
 def _query(data: bytes, folder: Path) -> None:
     text = data.decode(errors="surrogateescape")
     with suppress(ValueError):  # above 64 fields
-        asked(query_of("/v1?" + text), wire.Subscribe, lists=("streams", "packs", "labels", "groups"))
+        asked(query_of("/v1/events?" + text), HistoryQuery)
     for read in (parse_url, parse_source):
         with suppress(StreamclfError):
             read(text)
@@ -162,7 +163,7 @@ def _annotations(data: bytes, folder: Path) -> None:
             for row in read_rows(_written(data, folder / name)).rows:
                 assert row.onset_s is None or row.offset_s is None or 0 <= row.onset_s < row.offset_s
     with suppress(StreamclfError):
-        species.read(_written(data, folder / "species.csv"), _LABELS, place="home")
+        specieslist.read(_written(data, folder / "species.csv"), _LABELS, place="home")
     with suppress(StreamclfError):
         parse_map([str(_written(data, folder / "map.txt"))])
     with suppress(StreamclfError):

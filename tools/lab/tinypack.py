@@ -29,8 +29,8 @@ from streamclf.model.pack import (
     StateTensor,
     Waveform,
 )
+from streamclf.model.packwriter import write_pack
 from streamclf.model.terms import Term
-from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 RATE = 16_000

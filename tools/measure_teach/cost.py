@@ -13,7 +13,7 @@ from streamclf.engine.embed import hosts_of
 from streamclf.engine.engine import Engine
 from streamclf.engine.heads import Heads
 from streamclf.engine.stream import Stream
-from streamclf.engine.taught import TaughtPack
+from streamclf.engine.taughtpack import TaughtPack
 from streamclf.model.fusedsession import open_session
 from streamclf.model.library import find_pack
 from streamclf.model.pack import Pack

@@ -15,9 +15,9 @@ from streamclf.fields import JSON_WORDS, keys_of
 from streamclf.protocol.status import DaemonStatus
 from streamclf.serve.http import login
 from streamclf.serve.http.access import Access, ServerSettings
-from streamclf.serve.http.archive import stored_routes
 from streamclf.serve.http.pages import HEALTH_PATHS, Pages
 from streamclf.serve.http.route import Route
+from streamclf.serve.http.stored import stored_routes
 from streamclf.serve.hub import Hub
 from streamclf.serve.roles import Role
 from tools.reference.markdown import anchor, code, page, paragraphs, prose, table

@@ -25,8 +25,8 @@ from streamclf.model.pack import (
     StateTensor,
     Waveform,
 )
+from streamclf.model.packwriter import LABEL_COLUMNS, MORE_COLUMNS
 from streamclf.model.terms import TERM_COLUMNS
-from streamclf.model.writer import LABEL_COLUMNS, MORE_COLUMNS
 from streamclf.types import Shape
 from tools.reference.markdown import block, code, page, paragraphs, prose, table
 

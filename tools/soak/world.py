@@ -18,11 +18,11 @@ from websockets.exceptions import WebSocketException
 from tools.faults.groups.pipes import Spout
 from tools.faults.handshake import shake
 from tools.faults.lab import Lab, WatchedDaemon
+from tools.faults.microphones import PulseLab
 from tools.faults.pusher import RATE, Pusher
 from tools.faults.radio import Radio
 from tools.faults.receivers import Hook
 from tools.faults.registry import NotHereError
-from tools.faults.soundserver import PulseLab
 
 _RULES = """
 [[rule]]

@@ -25,13 +25,14 @@ from models.everyday.recipe.classes import EverydayClass, EverydayClip, classes,
 from models.everyday.recipe.scores import logits
 from streamclf.clock import FRAME_MS, frames_of_ms
 from streamclf.engine.batch import PackRunner
-from streamclf.engine.engine import Engine, default_decision
+from streamclf.engine.deciding import default_decision
+from streamclf.engine.engine import Engine
 from streamclf.errors import StreamclfError
 from streamclf.model.complete import complete
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
+from streamclf.model.packwriter import labels_csv
 from streamclf.model.session import Session
-from streamclf.model.writer import labels_csv
 from streamclf.types import Label, Provider
 from tools.evaluate_everyday.listen import Listener, read_samples
 

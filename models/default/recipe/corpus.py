@@ -15,8 +15,8 @@ import scipy.signal
 import soundfile
 
 from streamclf.errors import RateError
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.data.scenes import audible
-from streamclf.train.data.sound import read_sound
 from streamclf.types import F32
 
 RATE = 16_000

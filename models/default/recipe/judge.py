@@ -18,7 +18,7 @@ from streamclf.model.labels import slug
 from streamclf.train.data.annotations import Recording, read_data
 from streamclf.train.evaluate import inputs
 from streamclf.train.evaluate.evaluation import EvaluationSettings, PackResult, evaluate
-from streamclf.train.evaluate.metrics import ClipMetrics
+from streamclf.train.evaluate.merit import ClipMetrics
 
 GAINS = {1.0: 0.0, 0.1: 3.0, 0.02: 8.0}
 """Factor on every sample -> points of accuracy that it may cost."""

@@ -14,7 +14,7 @@ import soundfile
 
 from models.default.recipe.corpus import RATE
 from streamclf.errors import StreamclfError
-from streamclf.train.data.sound import read_sound
+from streamclf.train.data.asheard import read_sound
 from streamclf.types import F32
 
 _SENTENCES = {

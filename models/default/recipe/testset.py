@@ -16,7 +16,7 @@ from models.default.recipe.colours import noise_beds
 from models.default.recipe.corpus import RATE, CorpusClip, samples_of
 from streamclf.train.data.annotations import Recording, Span
 from streamclf.train.data.scenes import LoneSound, Scene, Scenes, SceneSpec, write_scenes
-from streamclf.train.evaluate.metrics import merged
+from streamclf.train.evaluate.merit import merged
 from streamclf.types import F32
 
 NOISE = "noise"

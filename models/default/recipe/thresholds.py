@@ -20,7 +20,7 @@ from models.default.recipe.pool import Pool
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.engine.segment import Decision, Segmenter
 from streamclf.train.data.annotations import Span
-from streamclf.train.evaluate.metrics import frame_span, onset_metrics
+from streamclf.train.evaluate.merit import frame_span, onset_metrics
 from streamclf.types import F32, Label, Stage
 
 RATIO = 0.5

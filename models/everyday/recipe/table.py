@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.everyday.recipe.classes import EverydayClass
+from streamclf.model.packwriter import labels_csv
 from streamclf.model.terms import Term, terms_csv
-from streamclf.model.writer import labels_csv
 from streamclf.types import Label
 from tools.evaluate_everyday.classes import answered
 

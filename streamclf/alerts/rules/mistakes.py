@@ -4,15 +4,16 @@ Tables become structs here, whatever the file is about. Lines are looked for onc
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import FieldInfo
 
-from streamclf.text import hide_secrets, near, nearest
+from streamclf.text import hide_secrets, meant, near, nearest
 from streamclf.times import plain_keys
 from streamclf.toml import Path as Key
 from streamclf.toml import line_of, lines_of
@@ -20,7 +21,10 @@ from streamclf.toml import line_of, lines_of
 Check = Callable[[Any], object]
 """Raises ValueError with a problem and, behind "; ", a hint."""
 
-_MOST_SEARCHES = 20  # for a name that is like a given one; each takes 20 ms among 2,000 names: tools/bench/rules.py
+# Names that are gone through for those that are like a given one, in all: 5 times 2,000, which takes 10 ms. A search
+# among few takes as long as one among 500 (tools/bench/rules.py).
+_MOST_NAMES, _LEAST_NAMES = 10_000, 500
+_SECRET = re.compile(r"header|password|secret|token", re.IGNORECASE)  # keys whose values are not shown
 _WORDS = {
     "float": "number",
     "int": "whole number",
@@ -52,7 +56,7 @@ class Mistakes:
     def __init__(self, text: str) -> None:
         self._text = text
         self._found: list[Mistake] = []
-        self._searches = 0
+        self._gone_through = 0
 
     def __len__(self) -> int:
         return len(self._found)
@@ -70,10 +74,16 @@ class Mistakes:
         """Where `path` stands, or the nearest table around it."""
         return line_of(self._lines, path)
 
-    def near(self, word: str, known: Iterable[str]) -> str:
-        """A hint: what was probably meant, or all that there is. Of very many mistakes the later ones get the list."""
-        self._searches += 1
-        return near(word, known) if self._searches <= _MOST_SEARCHES else near("", known)
+    def nearest(self, word: str, known: Collection[str]) -> str:
+        """What was probably meant, "" where that is unclear, or where many others were looked for before."""
+        if self._gone_through >= _MOST_NAMES:
+            return ""
+        self._gone_through += max(len(known), _LEAST_NAMES)
+        return nearest(word, known)
+
+    def near(self, word: str, known: Collection[str]) -> str:
+        """A hint: what was probably meant, or all that there is."""
+        return meant(self.nearest(word, known), known)
 
     @cached_property
     def _lines(self) -> dict[Key, int]:
@@ -110,12 +120,13 @@ class TableReader:
         if not isinstance(raw, Mapping):
             self.wrong(path, "is not a table", f"write [{'.'.join(map(str, path))}] in a line of its own")
             return None
-        before, types, values, meant = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
+        before, types, values, named = len(self.mistakes), field_types(struct), dict[str, Any](), set[str]()
         for key, name, value in plain_keys(raw, types):
-            meant.add(name)
+            named.add(name)
             if name not in types:
-                self.wrong((*path, key), "unknown key", elsewhere(key) or self.mistakes.near(key, types))
-                meant.add(nearest(key, types))
+                likely = self.mistakes.nearest(key, types)
+                self.wrong((*path, key), "unknown key", elsewhere(key) or meant(likely, types))
+                named.add(likely)
                 continue
             instead = _instead(name, value, examples, choices)
             try:
@@ -123,12 +134,12 @@ class TableReader:
             except msgspec.ValidationError as fault:
                 entry = _entry(str(fault), value)
                 given = value if entry is None else value[entry]
-                self.wrong((*path, key), _plainly(str(fault), given), instead, entry=entry)
+                self.wrong((*path, key), _plainly(str(fault), given, name), instead, entry=entry)
             else:
                 if name in checks:
                     self._check((*path, key), values[name], checks[name], instead)
-        for item in msgspec.structs.fields(struct):
-            if item.required and item.name not in meant:
+        for item in _fields(struct):
+            if item.required and item.name not in named:
                 self.wrong(path, f"has no {item.name}", f"add {item.name} = {examples[item.name]}")
         return struct(**values) if len(self.mistakes) == before else None
 
@@ -141,17 +152,28 @@ class TableReader:
                 self.wrong(path, problem, hint or instead, entry=at)
 
 
-def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def field_types(struct: type[msgspec.Struct]) -> Mapping[str, Any]:
     """Key -> type of a table's keys."""
-    return {field.name: field.type for field in msgspec.structs.fields(struct)}
+    return {field.name: field.type for field in _fields(struct)}
 
 
-def given(value: object) -> str:
-    """What stands there, cut off where it is long, and of URLs no more than the host."""
+# bound: the kinds of tables that a file may have; finding out takes 0.4 ms, and a file may have thousands of tables
+@lru_cache(maxsize=64)
+def _fields(struct: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(struct)
+
+
+def given(value: object, key: str = "") -> str:
+    """What stands there, cut off where it is long, of URLs the host at most; nothing where `key` keeps a secret."""
+    if _SECRET.search(key):
+        return "a value that is not shown"
     try:
-        return hide_secrets(repr(value), paths=False)[:60]
+        text = repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of very many digits"
+    if "://" in text:
+        text = "".join(text.split())  # behind a space the rest of a secret would look like another word
+    return hide_secrets(text, paths=False)[:60]
 
 
 def _instead(key: str, value: Any, examples: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> str:
@@ -166,10 +188,10 @@ def _entry(fault: str, value: Any) -> int | None:
     return int(found[1]) if found is not None and isinstance(value, list) else None
 
 
-def _plainly(fault: str, value: Any) -> str:
+def _plainly(fault: str, value: Any, key: str) -> str:
     """A validation error in words that need no knowledge of types."""
     problem = fault.partition(" - at `")[0].replace("`", "").replace(" | null", "")
     if "matching regex" in problem or problem.startswith("Invalid enum"):
-        return f"{given(value)} cannot stand here"
+        return f"{given(value, key)} cannot stand here"
     expected = re.sub(r"\b(float|int|str|array|object|bool)\b", lambda word: _WORDS[word[1]], problem.split(",")[0])
-    return f"{expected[0].lower()}{expected[1:]}, got {given(value)}"
+    return f"{expected[0].lower()}{expected[1:]}, got {given(value, key)}"

@@ -10,7 +10,6 @@ import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -19,8 +18,7 @@ from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.picture import Paint
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Sink
-from streamclf.errors import ConfigError
-from streamclf.scan import declaring
+from streamclf.scan import declaring, load_brought
 
 GROUP = "streamclf.sinks"
 
@@ -103,18 +101,14 @@ def kinds() -> dict[str, SinkKind[Any]]:
 def kind_named(name: str) -> SinkKind[Any] | None:
     """The kind whose `type` is `name`; None where there is none. Raises `ConfigError`: its package does not load."""
     if name not in _kinds():
-        for found in entry_points(group=GROUP, name=name):
-            try:
-                found.load()
-            except Exception as fault:  # whatever the code of another package does
-                raise ConfigError(f"the package that has the sink {name!r} does not load: {fault!r}") from fault
+        load_brought(GROUP, name)
     return _kinds().get(name)
 
 
 def kind_meant(word: str) -> SinkKind[Any] | None:
     """The kind that people mean by `word`, where it is none's name."""
     plain = word.lower().replace("-", "").replace("_", "").replace(" ", "")
-    return next((kind for kind in kinds().values() if plain in kind.also), None)
+    return next((kind for kind in _kinds().values() if plain in kind.also), None)
 
 
 def kind_of(config: SinkConfig) -> SinkKind[Any]:

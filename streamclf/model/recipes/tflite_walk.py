@@ -13,7 +13,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from streamclf.errors import PackError
-from streamclf.model.recipes.yamnet_net import Array
+from streamclf.model.recipes.net_graph import Array
 
 if TYPE_CHECKING:
     import tflite

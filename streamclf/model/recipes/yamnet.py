@@ -14,10 +14,10 @@ import msgspec
 from streamclf.errors import PackError
 from streamclf.model.loader import OTHER_CAP, read_regular
 from streamclf.model.pack import LogMel, Manifest, Segmentation
+from streamclf.model.packwriter import write_pack
 from streamclf.model.recipes import yamnet_qdq, yamnet_tflite
 from streamclf.model.recipes.recipe import Recipe, read_text
 from streamclf.model.recipes.yamnet_net import BANDS, graph
-from streamclf.model.writer import write_pack
 from streamclf.types import Label, Shape
 
 _CLASS_MAP = "yamnet_class_map.csv"

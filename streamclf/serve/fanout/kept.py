@@ -255,7 +255,7 @@ def _question(path: str, fields: Mapping[str, list[str]], streams: list[str], ro
 
 def _wish(query: Query) -> FleetQuery:
     ours = {name: values for name, values in query.fields.items() if name in FleetQuery.__struct_fields__}
-    return asked(ours, FleetQuery, lists=("streams",))
+    return asked(ours, FleetQuery)
 
 
 def _numbers(after: str | None) -> Places | None:

@@ -9,7 +9,7 @@ ahead of it, for another one was quicker; it then waits at its place until the r
 
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     Announced,
     AnyEntry,
     DrawnColumns,
@@ -30,7 +30,7 @@ from streamclf.serve.fanout.entries import (
 )
 from streamclf.serve.hub import Grant, Hub
 from streamclf.serve.mailbox import Outgoing
-from streamclf.serve.replay import Item, place_before, place_of, seq_of
+from streamclf.serve.published import Item, place_before, place_of, seq_of
 from streamclf.serve.subscription import Channel, Recipient
 from streamclf.types import OtherLabels, Output
 
@@ -82,7 +82,7 @@ class Relay(Hub):
             self.ended = True
             self._close_all()
         elif isinstance(entry, Announced):
-            self._tell(message_of(entry))
+            self.tell(message_of(entry))
         else:
             self._follow_clock(entry)
             self.publish([self._output(entry)], decided_ns=entry.decided_ns, sent_ns=sent_ns)
@@ -132,7 +132,7 @@ class Relay(Hub):
             event = entry.event
             self._set_clock(event.stream, entry.epoch_ns)
             if entry.captured_ns is not None:
-                self.captured_ns[event.stream, event.pack] = entry.captured_ns
+                self.overview.captured_ns[event.stream, event.pack] = entry.captured_ns
 
     def _set_clock(self, stream: str, epoch_ns: int | None) -> None:
         clock = self.streams[stream].clock
@@ -158,5 +158,5 @@ class Relay(Hub):
     def _relabelling(self, entry: Relabelling) -> OtherLabels:
         info = pack_info_of(entry.pack)
         if info.name not in self.packs:
-            self.coming[info.name] = info
+            self.overview.coming[info.name] = info
         return OtherLabels(info.name, info.digest, info.labels, ())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from streamclf.protocol import wire
-from streamclf.serve.fanout.entries import (
+from streamclf.serve.fanout.bundles import (
     AnyEntry,
     DrawnColumns,
     Facts,
@@ -20,9 +20,9 @@ from streamclf.serve.fanout.entries import (
     Minute,
     Missing,
     NumberedRows,
-    PackFact,
+    SentPack,
+    SentStream,
     Stated,
-    StreamFacts,
     labels_of,
 )
 from streamclf.types import Label, Shape
@@ -56,7 +56,7 @@ class Roster:
             for pack in facts.packs:
                 self._packs[site, pack.name] = self._named(site, pack)
 
-    def _named(self, site: str, pack: PackFact) -> str:
+    def _named(self, site: str, pack: SentPack) -> str:
         kind = pack.digest, labels_of(pack)
         shared = pack.shape is not Shape.DERIVED and self._kinds.setdefault(pack.name, kind) == kind
         return pack.name if shared else f"{site}{BETWEEN}{pack.name}"
@@ -72,7 +72,7 @@ class Roster:
         seconds = max((facts.replay_seconds for facts in self.told.values()), default=0)
         return Facts(0, 0, seconds, tuple(streams), tuple(merged_packs(self, self.told)))
 
-    def stream(self, site: str, facts: StreamFacts) -> StreamFacts:
+    def stream(self, site: str, facts: SentStream) -> SentStream:
         """As it is called here."""
         packs = tuple(self.pack(site, name) for name in facts.packs)
         return msgspec.structs.replace(facts, name=f"{site}{BETWEEN}{facts.name}", packs=packs)
@@ -110,9 +110,9 @@ class Roster:
         return msgspec.structs.replace(message, pack=self._packs.get((site, message.pack), message.pack))
 
 
-def merged_packs(roster: Roster, told: Mapping[str, Facts]) -> Iterable[PackFact]:
+def merged_packs(roster: Roster, told: Mapping[str, Facts]) -> Iterable[SentPack]:
     """Packs as they are called here. Of one that several sites run: the longest hop, every provider, every problem."""
-    found: dict[str, dict[str, PackFact]] = {}
+    found: dict[str, dict[str, SentPack]] = {}
     for site, facts in told.items():
         for pack in facts.packs:
             found.setdefault(roster.pack(site, pack.name), {})[site] = pack

@@ -5,15 +5,12 @@ stream, at_ns     a moment, of which one within 15 s is taken
 limit             moments in the answer, 1 to 200, default 20
 """
 
-from contextlib import closing
-from pathlib import Path
+import sqlite3
 from typing import Annotated
 
 import msgspec
 
-from streamclf.serve.http.route import NotKeptError, Query, Reply
-from streamclf.serve.query import asked
-from streamclf.store.database import reader
+from streamclf.serve.http.route import NotKeptError
 from streamclf.teach.alike import find_alike
 
 
@@ -42,20 +39,9 @@ class LikeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
 
 
-class Likenesses:
-    """folder: of the store. Any thread may ask."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def answer(self, query: Query) -> Reply:
-        """Moments as JSON. Raises `ServeError`, `NotKeptError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(query.fields, LikeQuery, lists=())
-        with closing(reader(self._folder)) as connection:
-            found = find_alike(connection, event=wish.event, stream=wish.stream, at_ns=wish.at_ns, limit=wish.limit)
-        if found is None:
-            raise NotKeptError(
-                "nothing is kept of how that sounded; name an event that has ended, or a stream and a time"
-            )
-        entries = [AlikeEntry(m.stream, m.at_ns, m.event, m.label, m.likeness) for m in found]
-        return Reply(msgspec.json.encode(AlikeList(entries)))
+def alike_of(connection: sqlite3.Connection, wish: LikeQuery) -> AlikeList:
+    """The list. Raises `NotKeptError`."""
+    found = find_alike(connection, event=wish.event, stream=wish.stream, at_ns=wish.at_ns, limit=wish.limit)
+    if found is None:
+        raise NotKeptError("nothing is kept of how that sounded; name an event that has ended, or a stream and a time")
+    return AlikeList([AlikeEntry(m.stream, m.at_ns, m.event, m.label, m.likeness) for m in found])

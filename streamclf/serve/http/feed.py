@@ -39,7 +39,6 @@ from streamclf.store.database import reader
 from streamclf.store.events import page_after
 
 PATH = "/v1/live"
-LISTS = ("labels", "streams")
 KEEP_ALIVE_S = 15.0
 RETRY_MS = 2000
 PAGE = 64  # events read and written at once: 40 KB
@@ -201,7 +200,7 @@ class Following:
 
     def __init__(self, feed: Feed, fields: Mapping[str, Sequence[str]], last_ids: Sequence[str]) -> None:
         """last_ids: values of `Last-Event-ID`. Raises `ServeError` for what cannot be asked for."""
-        wish = asked({name: list(values) for name, values in fields.items()}, FeedQuery, lists=LISTS)
+        wish = asked({name: list(values) for name, values in fields.items()}, FeedQuery)
         if wish.after is not None and not feed.is_place(wish.after):
             raise ServeError(f"after {wish.after[:60]!r} is no number of this feed; expected an id of its messages")
         if last_ids and last_ids[0]:

@@ -20,7 +20,6 @@ import msgspec
 
 from streamclf.engine.loud import LoudTrack
 from streamclf.errors import ServeError
-from streamclf.serve.http.history import LISTS
 from streamclf.serve.http.route import NotKeptError, Query, Reply
 from streamclf.serve.query import asked
 from streamclf.store.database import reader
@@ -79,7 +78,7 @@ class LoudnessPage:
         """JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
         if not self._tracks:
             raise NotKeptError("loudness is not measured; [loudness] enabled switches it on")
-        wish = asked(query.fields, LoudnessQuery, lists=LISTS)
+        wish = asked(query.fields, LoudnessQuery)
         for name in wish.streams:
             if name not in self._tracks:
                 raise ServeError(f"there is no stream {name[:80]!r} here; there are {', '.join(self._tracks)}")

@@ -22,10 +22,10 @@ from streamclf.protocol.status import condition_of
 from streamclf.serve.connection import ServedConnection
 from streamclf.serve.http import cors, login, site
 from streamclf.serve.http.access import Access, Refusal
-from streamclf.serve.http.archive import nothing_kept
 from streamclf.serve.http.feed import PATH as FEED_PATH
 from streamclf.serve.http.feed import Feed, Following
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.http.stored import nothing_kept
 from streamclf.serve.hub import Hub
 from streamclf.serve.info import StreamInfo
 from streamclf.serve.problems import Problems

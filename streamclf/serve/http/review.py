@@ -13,8 +13,6 @@ and where `pack` is made of what was taught with `teach`; `adjust` takes what is
 import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -22,10 +20,7 @@ import msgspec
 from streamclf.alerts.review import Doubtful, cut, ordered
 from streamclf.clock import NS_PER_SECOND
 from streamclf.engine.heads import normalised
-from streamclf.serve.http.route import Query, Reply
-from streamclf.serve.query import asked
 from streamclf.store import taught
-from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, query
 from streamclf.store.moments import moments_of
 from streamclf.types import F32
@@ -77,30 +72,18 @@ class ReviewAnswer(msgspec.Struct, frozen=True):
     learnt: list[LearntEntry]
 
 
-class Reviewing:
-    """folder: of the store. Any thread may ask."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def answer(self, asked_for: Query) -> Reply:
-        """JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(asked_for.fields, ReviewQuery)
-        since_ns = time.time_ns() - SPAN_NS
-        with closing(reader(self._folder)) as connection:
-            waiting = _some(connection, since_ns, marked=False)
-            answered = _some(connection, since_ns, marked=True)
-            classes, examples = taught.classes(connection), taught.examples(connection)
-            numbers = moments_of(connection, [event.id for event in (*waiting, *answered)])
-        events = [*waiting, *answered]
-        heard = [_heard(event, numbers) for event in events]
-        chosen = ordered([*heard, *_shown({one.key for one in heard}, classes, examples)], most=wish.limit)
-        found = ReviewAnswer(
-            [QuestionEntry(events[at], "new" if new else "many") for at, new in chosen],
-            len(waiting),
-            _learnt(answered),
-        )
-        return Reply(msgspec.json.encode(found))
+def review_of(connection: sqlite3.Connection, wish: ReviewQuery) -> ReviewAnswer:
+    """The answer."""
+    since_ns = time.time_ns() - SPAN_NS
+    waiting = _some(connection, since_ns, marked=False)
+    answered = _some(connection, since_ns, marked=True)
+    classes, examples = taught.classes(connection), taught.examples(connection)
+    numbers = moments_of(connection, [event.id for event in (*waiting, *answered)])
+    events = [*waiting, *answered]
+    heard = [_heard(event, numbers) for event in events]
+    chosen = ordered([*heard, *_shown({one.key for one in heard}, classes, examples)], most=wish.limit)
+    questions = [QuestionEntry(events[at], "new" if new else "many") for at, new in chosen]
+    return ReviewAnswer(questions, len(waiting), _learnt(answered))
 
 
 def _some(connection: sqlite3.Connection, since_ns: int, *, marked: bool) -> list[StoredEvent]:

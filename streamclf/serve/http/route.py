@@ -1,10 +1,17 @@
 """What an address answers: plain HTTP questions and answers, without the HTTP."""
 
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from streamclf.errors import ServeError
+from streamclf.serve.query import Wish, asked
 from streamclf.serve.roles import Role
+from streamclf.store.database import reader
 
 
 class NotKeptError(ServeError):
@@ -36,3 +43,19 @@ class Route(NamedTuple):
     role: Role
     answer: Callable[[Query], Reply]
     in_thread: bool = False
+
+
+def from_store(
+    folder: Path, kind: type[Wish], find: Callable[[sqlite3.Connection, Wish], msgspec.Struct]
+) -> Callable[[Query], Reply]:
+    """An answer in JSON of what `find` finds in the store, for the query as a `kind`. Any thread may ask.
+
+    It raises `ServeError`, `StoreError`, and sqlite3's own errors. Each request has a connection of its own.
+    """
+
+    def answer(query: Query) -> Reply:
+        wish = asked(query.fields, kind)
+        with closing(reader(folder)) as connection:
+            return Reply(msgspec.json.encode(find(connection, wish)))
+
+    return answer

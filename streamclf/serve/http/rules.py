@@ -7,7 +7,7 @@ force, "" where it is.
 
 import msgspec
 
-from streamclf.alerts.rules.watch import RulesWatch
+from streamclf.alerts.rules.reload import RulesWatch
 from streamclf.alerts.rules.words import conditions, limits, place_in_words
 from streamclf.alerts.sinks import kind_of
 from streamclf.serve.http.route import Query, Reply

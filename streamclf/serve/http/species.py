@@ -14,17 +14,12 @@ first, by their peaks, and none that was marked as wrong; `likely` says how like
 of the year's 48 weeks, and is empty where nobody knows. Events of the self-test are not counted.
 """
 
+import sqlite3
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from streamclf.serve.http.history import LISTS
-from streamclf.serve.http.route import Query, Reply
-from streamclf.serve.query import asked
-from streamclf.store.database import reader
 from streamclf.store.species import HeardLabel, SpeciesPage, heard_labels, species_page
 
 
@@ -51,36 +46,22 @@ class SpeciesPageAnswer(SpeciesPage, frozen=True):
     likely: tuple[float, ...] = ()
 
 
-class SpeciesHeard:
-    """folder: of the store. likely: of a label id how likely it is here, of each of 48 weeks. Any thread may ask."""
-
-    def __init__(self, folder: Path, likely: Callable[[str], list[float]]) -> None:
-        self._folder = folder
-        self._likely = likely
-
-    def answer(self, query: Query) -> Reply:
-        """JSON. Raises `ServeError`, `StoreError`, and sqlite3's own errors."""
-        wish = asked(query.fields, SpeciesQuery, lists=LISTS)
-        with closing(reader(self._folder)) as connection:
-            if not wish.label:
-                found = heard_labels(
-                    connection,
-                    minutes_east=wish.tz,
-                    streams=wish.streams,
-                    since_ns=wish.since_ns,
-                    dates=wish.dates,
-                )
-                return Reply(msgspec.json.encode(SpeciesAnswer(found)))
-            page = species_page(
-                connection,
-                wish.label,
-                minutes_east=wish.tz,
-                streams=wish.streams,
-                best=wish.best,
-                since_ns=wish.since_ns,
-                dates=wish.dates,
-            )
-        answer = SpeciesPageAnswer(
-            page.heard, page.hours, page.days, page.streams, page.best, tuple(self._likely(wish.label))
+def species_of(
+    connection: sqlite3.Connection, wish: SpeciesQuery, *, likely: Callable[[str], list[float]]
+) -> SpeciesAnswer | SpeciesPageAnswer:
+    """The list, or the page of one. likely: of a label id how likely it is here, of each of 48 weeks."""
+    if not wish.label:
+        found = heard_labels(
+            connection, minutes_east=wish.tz, streams=wish.streams, since_ns=wish.since_ns, dates=wish.dates
         )
-        return Reply(msgspec.json.encode(answer))
+        return SpeciesAnswer(found)
+    page = species_page(
+        connection,
+        wish.label,
+        minutes_east=wish.tz,
+        streams=wish.streams,
+        best=wish.best,
+        since_ns=wish.since_ns,
+        dates=wish.dates,
+    )
+    return SpeciesPageAnswer(page.heard, page.hours, page.days, page.streams, page.best, tuple(likely(wish.label)))

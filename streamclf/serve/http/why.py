@@ -32,8 +32,8 @@ from msgspec.structs import replace
 from streamclf.alerts.audit import AlertRecord, alerts_of, rules_on
 from streamclf.alerts.nearest import Excerpt, NearMiss, near_misses
 from streamclf.alerts.nearest import said as sentence
+from streamclf.alerts.rules.reload import RulesWatch
 from streamclf.alerts.rules.rule import Rule
-from streamclf.alerts.rules.watch import RulesWatch
 from streamclf.clock import FRAME_MS, NS_PER_FRAME, NS_PER_SECOND
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol.wire import DECIMALS

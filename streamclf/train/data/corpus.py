@@ -1,6 +1,6 @@
 """The audio of a data set: decoded once, at the pack's rate, into one file that is mapped into memory.
 
-It is what packs hear of a recording live (sound.py).
+It is what packs hear of a recording live (asheard.py).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from streamclf.audio.sources.hush import own_errors
 from streamclf.clock import hop_of
 from streamclf.errors import RateError, SourceError, StreamclfError
 from streamclf.train.data.annotations import LeftOut, Recording
-from streamclf.train.data.sound import heard
+from streamclf.train.data.asheard import heard
 from streamclf.types import F32
 
 _SAMPLE_BYTES = 4

@@ -8,7 +8,7 @@ import torch
 
 from streamclf.features.frontend import make_frontend
 from streamclf.features.image import drawer
-from streamclf.features.mel import mel_bank
+from streamclf.features.mel import bank_of
 from streamclf.features.spec import Fbank, Features, Image, LogMel
 from streamclf.model.pack import Manifest
 from streamclf.types import F32, Shape
@@ -90,17 +90,7 @@ class _BatchLogMel:
         base = 0.5 if features.window == "hann" else 0.54
         turn = 2 * np.pi * np.arange(features.frame_length) / features.frame_length
         self._window = torch.from_numpy((base - (1 - base) * np.cos(turn)).astype(np.float32))
-        bank = mel_bank(
-            bands=features.bands,
-            low_hz=features.low_hz,
-            high_hz=features.high_hz,
-            fft_size=features.fft_size,
-            rate=rate,
-            scale=features.mel_scale,
-            slopes=features.mel_slopes,
-            norm=features.mel_norm,
-        )
-        self._bank = torch.from_numpy(bank.astype(np.float32))
+        self._bank = torch.from_numpy(bank_of(features, rate).astype(np.float32))
         natural = {"ln": 1.0, "log10": 1 / np.log(10), "db": (10 if features.spectrum == "power" else 20) / np.log(10)}
         self._slope = natural[features.log] / features.scale
 

@@ -16,7 +16,7 @@ import soundfile
 
 from streamclf.errors import StreamclfError
 from streamclf.train.data.annotations import Recording, Span
-from streamclf.train.evaluate.metrics import merged
+from streamclf.train.evaluate.merit import merged
 from streamclf.types import F32
 
 _GRAIN_S = 0.01

@@ -7,14 +7,15 @@ import msgspec
 import numpy as np
 
 from streamclf.audio.sources.file import open_blocks
-from streamclf.engine.engine import Engine, default_decision
+from streamclf.engine.deciding import decide, default_decision
+from streamclf.engine.engine import Engine
 from streamclf.engine.offline import run_blocks
-from streamclf.engine.segment import Segmenter, decide
+from streamclf.engine.segment import Segmenter
 from streamclf.model.pack import Pack, Segmentation
 from streamclf.train.data.annotations import Recording
 from streamclf.train.data.tasks import Task, frame_targets
 from streamclf.train.evaluate.heldout import live_engine
-from streamclf.train.evaluate.metrics import Bools
+from streamclf.train.evaluate.merit import Bools
 from streamclf.types import F32, FrameScores, Stage
 
 _THRESHOLDS = tuple(step / 20 for step in range(2, 19))

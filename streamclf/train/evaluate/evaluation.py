@@ -23,7 +23,7 @@ from streamclf.model.pack import Pack
 from streamclf.text import some
 from streamclf.train.data.annotations import LeftOut, Recording, Span, within
 from streamclf.train.data.labelmap import LabelMap
-from streamclf.train.evaluate import metrics
+from streamclf.train.evaluate import merit
 from streamclf.types import F32, Event, FrameScores, Shape, Stage
 
 log = logging.getLogger(__name__)
@@ -73,11 +73,11 @@ class PackResult:
     pack: Pack
     labels: LabelMap
     pooling: Pooling = "max"
-    clip: metrics.ClipMetrics | None = None
-    frame: metrics.FrameMetrics | None = None
-    events: metrics.EventMetrics | None = None
-    onsets: metrics.OnsetMetrics | None = None
-    speakers: metrics.SpeakerMetrics | None = None
+    clip: merit.ClipMetrics | None = None
+    frame: merit.FrameMetrics | None = None
+    events: merit.EventMetrics | None = None
+    onsets: merit.OnsetMetrics | None = None
+    speakers: merit.SpeakerMetrics | None = None
     false_events: dict[str, FalseEvents] = field(default_factory=dict)
     rates: bool = False
     scores: F32 = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
@@ -217,7 +217,7 @@ def _listen(
                 mapped = [output.rows[:, chosen].max(axis=1) for chosen in columns]
                 parts.append((output.first_frame, np.stack(mapped, axis=1) if mapped else output.rows[:, :0]))
             elif isinstance(output, Event) and output.stage is Stage.CLOSE and output.offset_frame is not None:
-                events.append((output.label, metrics.frame_span(output.onset_frame, output.offset_frame, output.label)))
+                events.append((output.label, merit.frame_span(output.onset_frame, output.offset_frame, output.label)))
     if damage:
         raise SourceError(damage[0])
     if samples == 0:
@@ -267,19 +267,19 @@ def _judge(
         return result
     if all(recording.spans is None for recording in recordings):
         truth = np.array([[label in recording.labels for label in labels] for recording in recordings])
-        result.clip = metrics.clip_metrics(labels, result.scores, truth)
+        result.clip = merit.clip_metrics(labels, result.scores, truth)
         return result
     reference = [
         _within(recording, labels, answer.seconds) for recording, answer in zip(recordings, heard, strict=True)
     ]
     estimated = [_answers(answer, pack, label_map, labels) for answer in heard]
     seconds = [answer.seconds for answer in heard]
-    truths = [metrics.frame_truth(spans, labels, len(a.rows)) for spans, a in zip(reference, heard, strict=True)]
-    result.frame = metrics.frame_metrics(labels, np.concatenate([a.rows for a in heard]), np.concatenate(truths))
-    result.events = metrics.event_metrics(labels, reference, estimated, seconds)
-    result.onsets = metrics.onset_metrics(reference, estimated)
+    truths = [merit.frame_truth(spans, labels, len(a.rows)) for spans, a in zip(reference, heard, strict=True)]
+    result.frame = merit.frame_metrics(labels, np.concatenate([a.rows for a in heard]), np.concatenate(truths))
+    result.events = merit.event_metrics(labels, reference, estimated, seconds)
+    result.onsets = merit.onset_metrics(reference, estimated)
     if pack.manifest.exclusive and pack.manifest.shape is not Shape.WINDOW_ROW:
-        result.speakers = metrics.speaker_metrics(reference, estimated, seconds)
+        result.speakers = merit.speaker_metrics(reference, estimated, seconds)
     return result
 
 
@@ -314,7 +314,7 @@ def _within(recording: Recording, labels: Sequence[str], seconds: float) -> list
 def _answers(answer: _Heard, pack: Pack, label_map: LabelMap, labels: Sequence[str]) -> list[Span]:
     """The pack's events in the words of the data, events of several labels that answer one being united."""
     ids = {label: {pack.labels[column].id for column in label_map.columns[label]} for label in labels}
-    return metrics.merged(
+    return merit.merged(
         [
             Span(span.onset_s, min(span.offset_s, answer.seconds), label)
             for label in labels
@@ -360,4 +360,4 @@ def _held(recording: Recording, labels: set[str], seconds: float) -> list[Span]:
     if recording.spans is None:
         return [Span(0.0, seconds, "")] if labels & set(recording.labels) else []
     own = [span for span in recording.spans if span.label in labels and span.onset_s < seconds]
-    return metrics.merged([Span(span.onset_s, min(span.offset_s, seconds), "") for span in own])
+    return merit.merged([Span(span.onset_s, min(span.offset_s, seconds), "") for span in own])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.train.evaluate.evaluation import Evaluation, FalseEvents, PackResult
-from streamclf.train.evaluate.metrics import Counts
+from streamclf.train.evaluate.merit import Counts
 from streamclf.train.extra import need
 
 # figure -> (what a person reads, unit: "%" for a share, "" for a share read as 0.xxx, "ms", "/h")

@@ -23,7 +23,7 @@ from streamclf.features.frontend import make_frontend
 from streamclf.features.spec import Encoded
 from streamclf.model.pack import Pack
 from streamclf.model.session import Session, open_encoder
-from streamclf.train.data.sound import read_sound
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.export import parity
 from streamclf.train.export.onnxgraph import to_onnx
 from streamclf.types import F32

@@ -15,7 +15,7 @@ from streamclf.model.labels import check_count, make_labels, printable
 from streamclf.model.pack import Manifest, Waveform
 from streamclf.train.export import agreement, parity
 from streamclf.train.export.certificate import ExportReport
-from streamclf.train.export.encoder import keep_encoder, running_rows
+from streamclf.train.export.encoded import keep_encoder, running_rows
 from streamclf.train.export.packing import TOGETHER, Agree, Export, Say, check_target, export_pack, pack_name
 from streamclf.train.export.quantise import Variant
 from streamclf.train.families import family_of

@@ -25,8 +25,8 @@ from streamclf.model import geometry, swap
 from streamclf.model.labels import slug
 from streamclf.model.loader import ENCODER, NAME, load_pack
 from streamclf.model.pack import Encoded, Manifest, Pack
+from streamclf.model.packwriter import write_pack
 from streamclf.model.session import Session
-from streamclf.model.writer import write_pack
 from streamclf.train.export import parity
 from streamclf.train.export.agreement import Agreement
 from streamclf.train.export.certificate import ExportReport, card_section, make_report

@@ -10,7 +10,7 @@ from typing import Any
 
 from streamclf.scan import declaring, load_brought
 from streamclf.train.families.family import Family
-from streamclf.train.families.refused import reason
+from streamclf.train.families.unsupported import reason
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
 __all__ = ["Family", "families", "family_of", "family_reading", "register"]

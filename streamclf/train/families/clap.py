@@ -13,8 +13,8 @@ from streamclf.errors import UsageError
 from streamclf.model.pack import Waveform
 from streamclf.train.export.split_encoder import with_parts
 from streamclf.train.families import embedding
+from streamclf.train.families.bandpower import BandPower, hann
 from streamclf.train.families.family import DEFAULT_WINDOW_MS, Family, Plan, Wishes, run_torch
-from streamclf.train.families.spectrum import BandPower, hann
 from streamclf.train.pretrained import Checkpoint, CheckpointError, quiet
 from streamclf.types import F32, Shape
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from streamclf.clock import hop_of
 from streamclf.model.pack import Waveform
+from streamclf.train.families.bandpower import BandPower, hann
 from streamclf.train.families.ctc import NOTE, vocabulary
-from streamclf.train.families.encoder import model_class
 from streamclf.train.families.family import DEFAULT_WINDOW_MS, Family, Plan, Reference, Wishes, extracted
 from streamclf.train.families.ongrid import Grid, grid_of, on_grid
-from streamclf.train.families.spectrum import BandPower, hann
+from streamclf.train.families.speech import model_class
 from streamclf.train.pretrained import Checkpoint
 from streamclf.types import F32, Shape
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from streamclf.model.labels import check_count
-from streamclf.train.families.encoder import SEQUENCE_KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes
+from streamclf.train.families.speech import SEQUENCE_KIN, encoder_plan
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 
 NOTE = "its classes are tokens; the blank and other special tokens are hidden"

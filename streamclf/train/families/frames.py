@@ -1,7 +1,7 @@
 """Speech encoders with a head on every frame: a row every 20 ms."""
 
-from streamclf.train.families.encoder import KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
+from streamclf.train.families.speech import KIN, encoder_plan
 from streamclf.train.pretrained import Checkpoint
 
 

@@ -14,7 +14,7 @@ under the key `streamclf`, or is stated at export (`--feature KEY=VALUE`, which 
 `features` has the keys of a pack's log-mel features (`features.spec.LogMel`), lengths in samples; its `mean` and
 `scale` are one pair for all bands. The file's own `image_mean` and `image_std` are applied to each channel afterwards
 where it says `do_normalize`; an image processor's resizing and rescaling have no meaning here. A model with three
-channels gets the same image in each. Pictures of a whole window are in `picture.py`.
+channels gets the same image in each. Pictures of a whole window are in `drawn.py`.
 """
 
 import inspect
@@ -29,8 +29,8 @@ from streamclf.errors import UsageError
 from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import Image, LogMel
 from streamclf.train.export.spectra import logmel_images
+from streamclf.train.families.drawn import Colours, drawn, in_colours, size_of, stated_picture
 from streamclf.train.families.family import Family, Layout, Plan, Wishes, activation_of, run_torch
-from streamclf.train.families.picture import Colours, drawn, in_colours, size_of, stated_picture
 from streamclf.train.families.positions import stretch
 from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError
 from streamclf.types import F32, Shape

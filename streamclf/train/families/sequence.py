@@ -1,7 +1,7 @@
 """Speech encoders with a mean over the window and a head: one row a window."""
 
-from streamclf.train.families.encoder import SEQUENCE_KIN, encoder_plan
 from streamclf.train.families.family import Family, Plan, Wishes, activation_of
+from streamclf.train.families.speech import SEQUENCE_KIN, encoder_plan
 from streamclf.train.pretrained import Checkpoint
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from streamclf.errors import UsageError
 from streamclf.model.pack import Waveform
+from streamclf.train.families.bandpower import BandPower, hann
 from streamclf.train.families.family import DEFAULT_WINDOW_MS, Family, Plan, Wishes, activation_of, extracted
-from streamclf.train.families.spectrum import BandPower, hann
 from streamclf.train.pretrained import Checkpoint, CheckpointError
 from streamclf.types import Shape
 

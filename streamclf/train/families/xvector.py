@@ -4,8 +4,8 @@ from operator import attrgetter
 
 from streamclf.errors import UsageError
 from streamclf.train.families import embedding
-from streamclf.train.families.encoder import KIN, model_class, side_of
 from streamclf.train.families.family import DEFAULT_WINDOW_MS, Family, Plan, Wishes, extracted
+from streamclf.train.families.speech import KIN, model_class, side_of
 from streamclf.train.pretrained import Checkpoint
 from streamclf.types import Shape
 

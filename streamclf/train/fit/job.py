@@ -21,7 +21,7 @@ from streamclf.model import swap
 from streamclf.model.labels import printable
 from streamclf.model.loader import GOLDEN, LABELS, MODEL, load_pack
 from streamclf.model.pack import Fbank, LogMel, Manifest, Pack
-from streamclf.model.writer import write_pack
+from streamclf.model.packwriter import write_pack
 from streamclf.train.data import annotations, tasks
 from streamclf.train.data.annotations import LeftOut, Recording
 from streamclf.train.data.corpus import Corpus, decode

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.train.data.tasks import Mode, Task
-from streamclf.train.families.encoder import model_class
+from streamclf.train.families.speech import model_class
 from streamclf.train.families.trained import NO_FRAMES, SPEECH, WHOLE_WINDOWS
 from streamclf.train.pretrained import PREPROCESSOR, Checkpoint, CheckpointError, load_checkpoint, quiet
 

@@ -17,7 +17,7 @@ from streamclf.features.frontend import window_feature_frames
 from streamclf.model.pack import Fbank, LogMel
 from streamclf.train.data.tasks import Mode, Task
 from streamclf.train.extra import need
-from streamclf.train.families.encoder import model_class
+from streamclf.train.families.speech import model_class
 from streamclf.train.families.trained import IMAGES, SPEECH, WHOLE_WINDOWS, arch_of
 from streamclf.train.fit.newhead import describe, save, target_class
 from streamclf.train.fit.ours import Shaping, log_mel

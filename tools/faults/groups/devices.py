@@ -3,8 +3,8 @@
 import time
 
 from tools.faults.lab import Lab, WatchedDaemon, told
+from tools.faults.microphones import PulseLab
 from tools.faults.registry import FaultGroup
-from tools.faults.soundserver import PulseLab
 
 group = FaultGroup("devices", owner="start")
 

@@ -6,8 +6,8 @@ import time
 import numpy as np
 
 from tools.faults.lab import Lab, WatchedDaemon
+from tools.faults.microphones import RATE, PulseLab
 from tools.faults.registry import FaultGroup
-from tools.faults.soundserver import RATE, PulseLab
 
 group = FaultGroup("fitness", owner="health")
 _BLOCK = RATE // 100

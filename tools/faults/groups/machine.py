@@ -139,7 +139,7 @@ def one_core(lab: Lab) -> None:
     _calm(lab, patient, "pipe", "steady")
 
 
-def _clocked(lab: Lab) -> tuple[WatchedDaemon, Path]:
+def _clocked(lab: Lab, rules: str = "") -> tuple[WatchedDaemon, Path]:
     lab.need(files=[str(FAKETIME)], tools=["cc"])
     sleep = lab.folder / "realsleep.so"
     lab.sh("cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", str(sleep), str(REAL_SLEEP))
@@ -151,7 +151,7 @@ def _clocked(lab: Lab) -> tuple[WatchedDaemon, Path]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_NO_CACHE": "1",
     }
-    return lab.start(env=env), clock
+    return lab.start(env=env, rules=rules), clock
 
 
 def _step(lab: Lab, words: str) -> None:
@@ -173,6 +173,36 @@ def ahead(lab: Lab) -> None:
 def back(lab: Lab) -> None:
     """Somebody corrects it."""
     _step(lab, "-3600")
+
+
+@group.fault(
+    "clock-steps-under-rules",
+    "an hour ahead, then two back, with rules that have a cool-down and hours: alerts go on as time goes by",
+    owner="alerts",
+)
+def steps_under_rules(lab: Lab) -> None:
+    """Summer time as no system should do it, and somebody who sets the clock by hand."""
+    place = lab.folder / "alerts.ndjson"
+    rules = (
+        '[[rule]]\nname = "noise"\nlabels = "loud"\nsinks = ["file"]\ncooldown_s = 3\ntime = ["00:00-24:00"]\n'
+        '[place]\ntimezone = "Europe/Berlin"\n'
+        f'[sink.file]\ntype = "ndjson"\npath = "{place}"\n'
+    )
+    patient, clock = _clocked(lab, rules)
+
+    def alerts() -> int:
+        return len(place.read_text().splitlines()) if place.exists() else 0
+
+    lab.until(lambda: alerts() >= 2, 20, "two alerts", patient)
+    for words in ("+3600", "-3600"):
+        clock.write_text(words + "\n")
+        time.sleep(2.0)
+        before = alerts()
+        took = lab.happens(lambda before=before: alerts() >= before + 2, 15.0)  # type: ignore[misc]
+        if lab.must(took is not None, f"{alerts() - before} of 2 alerts within 15 s of {words} s"):
+            lab.note(f"{words} s: two alerts after {took:.1f} s")
+    lab.untouched(patient)
+    lab.healthy(patient)
 
 
 @group.fault("clock-of-1970", "starts in 1970, then jumps 50 years: events are kept, no row lost", owner="store")

@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, array_like=True, tag=True, frozen=True):
     decided_ns: int
 
 
-class StreamFacts(msgspec.Struct, array_like=True, frozen=True):
+class SentStream(msgspec.Struct, array_like=True, frozen=True):
     """See `StreamInfo`. epoch_ns: None where its clock has not started."""
 
     name: str
@@ -59,7 +59,7 @@ class StreamFacts(msgspec.Struct, array_like=True, frozen=True):
     detail: str
 
 
-class PackFact(msgspec.Struct, array_like=True, frozen=True):
+class SentPack(msgspec.Struct, array_like=True, frozen=True):
     """See `PackInfo`. labels: compressed MessagePack."""
 
     name: str
@@ -83,8 +83,8 @@ class Facts(Entry, array_like=True, tag=True, frozen=True):
     """All that `hello` tells, as things stand behind number `seq`."""
 
     replay_seconds: int
-    streams: tuple[StreamFacts, ...]
-    packs: tuple[PackFact, ...]
+    streams: tuple[SentStream, ...]
+    packs: tuple[SentPack, ...]
 
 
 class NumberedRows(Entry, array_like=True, tag=True, frozen=True):
@@ -140,7 +140,7 @@ class DrawnColumns(Entry, array_like=True, tag=True, frozen=True):
 class Relabelling(Entry, array_like=True, tag=True, frozen=True):
     """A pack has other labels, or is new: as it is now."""
 
-    pack: PackFact
+    pack: SentPack
 
 
 class Announced(Entry, array_like=True, tag=True, frozen=True):
@@ -161,6 +161,11 @@ class Bundle(msgspec.Struct, array_like=True, frozen=True):
 
     run: str
     entries: tuple[AnyEntry, ...]
+
+    @property
+    def ends(self) -> bool:
+        """Whether the daemon says that it stops."""
+        return any(isinstance(entry, Ended) for entry in self.entries)
 
 
 class _RawBundle(msgspec.Struct, array_like=True, frozen=True):
@@ -230,7 +235,7 @@ def entries_of(
         columns = thing.columns.tobytes()
         yield DrawnColumns(seq, decided_ns, levels.stream, levels.first_frame, rms, peak, columns, thing.high_hz)
     elif isinstance(thing, OtherLabels):
-        yield Relabelling(seq, decided_ns, pack_fact(packs[thing.pack]))
+        yield Relabelling(seq, decided_ns, sent_pack(packs[thing.pack]))
     elif isinstance(thing, wire.Marked | wire.Taught):
         yield Announced(seq, decided_ns, wire.encode(thing))
 
@@ -285,10 +290,10 @@ def message_of(entry: Announced) -> wire.Marked | wire.Taught:
         raise ServeError(f"what was said to everybody is no message of this version ({fault})") from None
 
 
-def stream_facts(info: StreamInfo) -> StreamFacts:
+def sent_stream(info: StreamInfo) -> SentStream:
     """As things stand."""
     clock = info.clock
-    return StreamFacts(
+    return SentStream(
         info.name,
         info.rate,
         clock.epoch_ns if clock.started else None,
@@ -303,7 +308,7 @@ def stream_facts(info: StreamInfo) -> StreamFacts:
     )
 
 
-def stream_info(facts: StreamFacts) -> StreamInfo:
+def stream_info(facts: SentStream) -> StreamInfo:
     """The way back."""
     clock = StreamClock(facts.rate, facts.epoch_ns or 0, facts.epoch_ns is not None)
     return StreamInfo(
@@ -324,23 +329,23 @@ def stream_info(facts: StreamFacts) -> StreamInfo:
 _packed: dict[str, tuple[tuple[Label, ...], bytes]] = {}  # by pack: thousands of labels are not packed anew each time
 
 
-def pack_fact(info: PackInfo) -> PackFact:
+def sent_pack(info: PackInfo) -> SentPack:
     """As things stand."""
     labels, packed = _packed.get(info.name, ((), b""))
     if labels is not info.labels or not packed:
         packed = zlib.compress(msgspec.msgpack.encode(info.labels))
         _packed[info.name] = info.labels, packed
-    values = {name: getattr(info, name) for name in PackFact.__struct_fields__}
-    return PackFact(**{**values, "labels": packed})
+    values = {name: getattr(info, name) for name in SentPack.__struct_fields__}
+    return SentPack(**{**values, "labels": packed})
 
 
-def pack_info_of(fact: PackFact) -> PackInfo:
+def pack_info_of(fact: SentPack) -> PackInfo:
     """The way back. Raises `ServeError` for labels that are none."""
-    values = {name: getattr(fact, name) for name in PackFact.__struct_fields__}
+    values = {name: getattr(fact, name) for name in SentPack.__struct_fields__}
     return PackInfo(**{**values, "labels": labels_of(fact)})
 
 
-def labels_of(fact: PackFact) -> tuple[Label, ...]:
+def labels_of(fact: SentPack) -> tuple[Label, ...]:
     """Raises `ServeError` for labels that are none."""
     try:
         return msgspec.msgpack.decode(zlib.decompress(fact.labels), type=tuple[Label, ...])

@@ -13,7 +13,7 @@ import numpy as np
 from streamclf.audio.gain import read_gain
 from streamclf.commands.formats import FileScores
 from streamclf.commands.places import day_of
-from streamclf.commands.rows import Pieces
+from streamclf.commands.rowfiles import Pieces
 from streamclf.config import Config
 from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.text import spelt

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
 
 from streamclf.alerts.rules.book import RuleBook
-from streamclf.alerts.rules.file import RuleFile
 from streamclf.alerts.rules.memory import RuleMemory
+from streamclf.alerts.rules.rulefile import RuleFile
 from streamclf.clock import StreamClock
 from streamclf.config import Config, store_folder
 from streamclf.engine.engine import Engine

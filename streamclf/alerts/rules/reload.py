@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from streamclf.alerts.rules.file import RuleFile, Vocabulary, load_rules
+from streamclf.alerts.rules.rulefile import RuleFile, Vocabulary, load_rules
 from streamclf.errors import ConfigError
 
 log = logging.getLogger("streamclf.alerts")

@@ -1,10 +1,10 @@
-"""A stretch of a stream as pictures show it: a tone, one event, one gap, all at known places."""
+"""A passage of a stream as pictures show it: a tone, one event, one gap, all at known places."""
 
 from typing import Any
 
 import numpy as np
 
-from streamclf.draw.moments import Break, EventBar, Lane, Moments
+from streamclf.draw.passage import Break, EventBar, Lane, Passage
 from streamclf.features.spectrum import BANDS, Spectrogram, steps
 
 RATE = 16_000
@@ -35,7 +35,7 @@ def lane(name: str = "Dog", *, bars: tuple[EventBar, ...] = (EventBar(*EVENT, 0.
     return Lane(**given | fields)
 
 
-def moments(**fields: Any) -> Moments:
+def passage(**fields: Any) -> Passage:
     """Ten seconds from frame FIRST on."""
     values: dict[str, Any] = {
         "stream": "garden",
@@ -50,4 +50,4 @@ def moments(**fields: Any) -> Moments:
         "breaks": (Break(*GAP, "overrun"),),
     }
     assert values["columns"].shape[1] == BANDS + 2
-    return Moments(**values | fields)
+    return Passage(**values | fields)

@@ -119,6 +119,8 @@ class _Reader(TableReader):
     def __init__(self, mistakes: Mistakes, known: Vocabulary | None) -> None:
         super().__init__(mistakes, self._told)
         self._known = known
+        self._labels = frozenset() if known is None else known.labels | known.gone | {"*"}
+        self._orders: dict[frozenset[str], list[str]] = {}
         self._names: dict[Key, str] = {}
 
     def file(self, raw: Mapping[str, Any]) -> RuleFile:
@@ -131,10 +133,11 @@ class _Reader(TableReader):
         )  # fmt: skip
         place = self._place(place_table) if place_table else Location()
         sinks = self._sinks(raw.get("sink", {}))
-        tables = self._rules(raw.get("rule", []), place_table, sinks)
+        tables = self._rules(raw.get("rule", []), place_table, frozenset(sinks))
         if self.mistakes:
             return RuleFile()
-        return RuleFile(tuple(rule_of(table, sinks=tuple(sinks)) for table in tables), sinks, place)
+        names = tuple(sinks)
+        return RuleFile(tuple(rule_of(table, sinks=names) for table in tables), sinks, place)
 
     def _place(self, table: PlaceTable) -> Location:
         for one, other in (("latitude", "longitude"), ("longitude", "latitude")):
@@ -184,7 +187,7 @@ class _Reader(TableReader):
         config: SinkConfig | None = self.read(path, rest, kind.config, examples=kind.examples, elsewhere=_elsewhere)
         return config
 
-    def _rules(self, raw: Any, place: PlaceTable | None, sinks: Iterable[str]) -> list[RuleTable]:
+    def _rules(self, raw: Any, place: PlaceTable | None, sinks: frozenset[str]) -> list[RuleTable]:
         if not isinstance(raw, list) or not all(isinstance(table, Mapping) for table in raw):
             self.wrong(("rule",), "is one table, and there may be many", "write [[rule]] with two pairs of brackets")
             return []
@@ -247,26 +250,31 @@ class _Reader(TableReader):
                 hint = f"name some, such as {EXAMPLES[key]}" if key == "labels" else "leave it out"
                 self.wrong((*path, key), "is empty", hint)
 
-    def _words(self, path: Key, table: RuleTable, sinks: Iterable[str]) -> None:
+    def _words(self, path: Key, table: RuleTable, sinks: frozenset[str]) -> None:
         """Labels, streams and sinks that a rule names."""
         labels = set(listed(table.labels))
         for at, label in enumerate(listed(table.unless)):
             if label in labels:
                 hint = "name only what holds the rule back"
                 self.wrong((*path, "unless"), f"{label!r} is also in labels", hint, entry=at)
-        self._meant((*path, "sinks"), listed(table.sinks or ()), frozenset(sinks), "there is no [sink.{}]")
+        self._meant((*path, "sinks"), listed(table.sinks or ()), sinks, "there is no [sink.{}]")
         if self._known is not None:
-            known = self._known.labels | self._known.gone | {"*"}
             for key in ("labels", "unless"):
-                self._meant((*path, key), listed(getattr(table, key)), known, "the packs in use tell no events of {}")
+                words = listed(getattr(table, key))
+                self._meant((*path, key), words, self._labels, "the packs in use tell no events of {}")
             if self._known.streams is not None:
                 self._meant((*path, "streams"), listed(table.streams), self._known.streams, "there is no stream {}")
 
     def _meant(self, path: Key, names: Iterable[str], known: frozenset[str], problem: str) -> None:
-        unknown = [(at, name) for at, name in enumerate(names) if name not in known]
-        words = sorted(known) if unknown else []
-        for at, name in unknown:
-            self.wrong(path, problem.format(name), self.mistakes.near(name, words), entry=at)
+        for at, name in enumerate(names):
+            if name not in known:
+                self.wrong(path, problem.format(name), self.mistakes.near(name, self._in_order(known)), entry=at)
+
+    def _in_order(self, known: frozenset[str]) -> list[str]:
+        """Sorted once, whatever the number of mistakes."""
+        if known not in self._orders:
+            self._orders[known] = sorted(known)
+        return self._orders[known]
 
     def _told(self, path: Key) -> str:
         if path[0] != "rule":

@@ -7,9 +7,9 @@ import numpy as np
 
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.train.data.annotations import Recording, Span
+from streamclf.train.data.asheard import read_sound
 from streamclf.train.data.scenes import LoneSound, Scene, Scenes, SceneSpec, audible
-from streamclf.train.data.sound import read_sound
-from streamclf.train.evaluate.metrics import frame_truth
+from streamclf.train.evaluate.merit import frame_truth
 from streamclf.train.extra import need
 from streamclf.types import F32
 from tools.evaluate_everyday.classes import Answers, answered

@@ -1,19 +1,20 @@
 """The addresses that read what is kept on disk."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from streamclf.config import ClipsConfig
-from streamclf.serve.http.alike import Likenesses
+from streamclf.serve.http.alike import LikeQuery, alike_of
 from streamclf.serve.http.clip import Clips
-from streamclf.serve.http.history import History
-from streamclf.serve.http.hours import Hours
+from streamclf.serve.http.events import HistoryQuery, page_of
+from streamclf.serve.http.hours import HoursQuery, hours_of
 from streamclf.serve.http.lessons import Lessons
-from streamclf.serve.http.review import Reviewing
-from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.http.review import ReviewQuery, review_of
+from streamclf.serve.http.route import NotKeptError, Query, Reply, Route, from_store
 from streamclf.serve.http.rules import Rules
-from streamclf.serve.http.species import SpeciesHeard
+from streamclf.serve.http.species import SpeciesQuery, species_of
 from streamclf.serve.http.thresholds import Thresholds
 from streamclf.serve.http.why import Live, Why
 from streamclf.serve.roles import Role
@@ -52,11 +53,12 @@ def stored_routes(
         return routes
     lessons = Lessons(folder, {} if school is None else school.names, lambda: {} if school is None else school.problems)
     routes["/v1/taught"] = Route(Role.LABELS, lessons.answer, in_thread=True)
-    routes["/v1/like"] = Route(Role.LABELS, Likenesses(folder).answer, in_thread=True)
-    routes["/v1/events"] = Route(Role.LABELS, History(folder).answer, in_thread=True)
-    routes["/v1/hours"] = Route(Role.LABELS, Hours(folder).answer, in_thread=True)
-    routes["/v1/species"] = Route(Role.LABELS, SpeciesHeard(folder, likely).answer, in_thread=True)
-    routes["/v1/review"] = Route(Role.ADMIN, Reviewing(folder).answer, in_thread=True)
+    routes["/v1/like"] = Route(Role.LABELS, from_store(folder, LikeQuery, alike_of), in_thread=True)
+    routes["/v1/events"] = Route(Role.LABELS, from_store(folder, HistoryQuery, page_of), in_thread=True)
+    routes["/v1/hours"] = Route(Role.LABELS, from_store(folder, HoursQuery, hours_of), in_thread=True)
+    species = from_store(folder, SpeciesQuery, partial(species_of, likely=likely))
+    routes["/v1/species"] = Route(Role.LABELS, species, in_thread=True)
+    routes["/v1/review"] = Route(Role.ADMIN, from_store(folder, ReviewQuery, review_of), in_thread=True)
     routes["/v1/thresholds"] = Route(Role.ADMIN, Thresholds(folder).answer, in_thread=True)
     routes["/v1/clip"] = Route(Role.AUDIO, Clips(folder, clips).answer, in_thread=True)
     if live is not None:

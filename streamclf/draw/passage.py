@@ -45,7 +45,7 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class Passage:
     """Frames [first_frame, first_frame + frames) of a stream whose frame 0 began at epoch_ns.
 
     columns: (frames, 2 + bands) uint8 in half decibels from -127.5 dB on: root mean square, peak, then mel bands up to

@@ -9,7 +9,7 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import PackError
 from streamclf.model.adopt.asked import Sizes, Value
 from streamclf.model.adopt.ends import Ends
-from streamclf.model.adopt.sound import Fed
+from streamclf.model.adopt.input import Fed
 
 _FEWER = 2  # frames that an encoder without padding leaves out at the end of its window
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from streamclf import __version__
 from streamclf.clock import hop_of
-from streamclf.draw.moments import Break, EventBar, Key, Lane, Moments, Strip, choose
+from streamclf.draw.passage import Break, EventBar, Key, Lane, Passage, Strip, choose
 from streamclf.features.spectrum import BANDS, HIGH_HZ
 from streamclf.protocol import wire
 from streamclf.protocol.spectrum import Columns
@@ -60,13 +60,13 @@ class StreamHistory:
         shown = {key: value for key, value in best.items() if key not in hidden}
         return choose(shown | {key: best.get(key, 0.0) for key in active}, active, most=most)
 
-    def moments(self, keys: Sequence[Key], columns: Sequence[Columns], first: int, end: int) -> Moments:
+    def passage(self, keys: Sequence[Key], columns: Sequence[Columns], first: int, end: int) -> Passage:
         """Frames [first, end), at least one, with a lane for each of `keys`."""
         picture = Strip(first, end, width=2 + BANDS, empty=np.uint8(0))
         for part in columns:
             picture.put(part.first_frame, part.values)
         hop = hop_of(self.entry.rate)
-        return Moments(
+        return Passage(
             stream=self.entry.name,
             packs=tuple(f"{name} {self._packs[name].version}" for name in self.entry.packs),
             product=f"streamclf {__version__}",
