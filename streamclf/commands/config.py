@@ -60,7 +60,8 @@ def show(file: Path | None, named: Path | None) -> None:
     """Print every key with the value in force, as JSON; of an address no user, password and query."""
     loaded = load(file=_one(file, named))
     postgres = msgspec.structs.replace(loaded.postgres, url=public_url(loaded.postgres.url))
-    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)), postgres=postgres)
+    nats = msgspec.structs.replace(loaded.nats, url=",".join(map(public_url, loaded.nats.url.split(","))))
+    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)), postgres=postgres, nats=nats)
     click.echo(msgspec.json.format(msgspec.json.encode(loaded), indent=2).decode())
 
 

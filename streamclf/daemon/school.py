@@ -29,9 +29,8 @@ from streamclf.engine.taughtpack import NAME, TaughtPack, heard_in
 from streamclf.errors import Overrun, ServeError, StoreError, StreamclfError
 from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
-from streamclf.serve.orders import Order, Orders
+from streamclf.serve.orders import Order, Orderer, Orders
 from streamclf.serve.packinfo import pack_info
-from streamclf.serve.subscriber import Subscriber
 from streamclf.store import events, taught
 from streamclf.store.database import Store, reader
 from streamclf.store.taught import TaughtClass
@@ -185,7 +184,7 @@ class Teaching:
             wire.Forget: Order("bad-teach", "teaching", self.forget),
         }
 
-    def teach(self, subscriber: Subscriber, wish: wire.Teach) -> None:
+    def teach(self, orderer: Orderer, wish: wire.Teach) -> None:
         """Learn from it and tell everybody, soon. Raises `ServeError` where it makes no sense."""
         shown = [bool(wish.event), bool(wish.stream or wish.from_ns), bool(wish.sound)]
         if sum(shown) != 1:
@@ -194,32 +193,32 @@ class Teaching:
             raise ServeError(f"there is no stream '{wish.stream[:80]}' here of which anything is kept")
         if bool(wish.stream) != (wish.from_ns is not None):
             raise ServeError("stream and from_ns go together; say of which stream and when")
-        self._begin(subscriber, partial(self._learn, subscriber, wish))
+        self._begin(orderer, partial(self._learn, orderer, wish))
 
-    def forget(self, subscriber: Subscriber, wish: wire.Forget) -> None:
+    def forget(self, orderer: Orderer, wish: wire.Forget) -> None:
         """Forget it and tell everybody, soon."""
-        self._begin(subscriber, partial(self._forget, subscriber, wish))
+        self._begin(orderer, partial(self._forget, orderer, wish))
 
-    def _begin(self, subscriber: Subscriber, run: Callable[[], "asyncio.Future[None] | object"]) -> None:
+    def _begin(self, orderer: Orderer, run: Callable[[], "asyncio.Future[None] | object"]) -> None:
         if self._keep is None or self._school.tutor is None:
             raise ServeError("no events are kept here, so nothing can be taught; [store] enabled switches it on")
         if len(self._lessons) >= MOST_WAITING:
             raise ServeError(f"{MOST_WAITING} lessons wait already; try again when some are answered")
-        task = asyncio.get_running_loop().create_task(self._one(subscriber, run))
+        task = asyncio.get_running_loop().create_task(self._one(orderer, run))
         self._lessons.add(task)
         task.add_done_callback(self._lessons.discard)
 
-    async def _one(self, subscriber: Subscriber, run: Callable[[], object]) -> None:
+    async def _one(self, orderer: Orderer, run: Callable[[], object]) -> None:
         try:
             async with self._turn:
                 await run()  # type: ignore[misc]
         except StreamclfError as fault:
-            subscriber.control(wire.Error(code="bad-teach", message=str(fault)))
+            orderer.control(wire.Error(code="bad-teach", message=str(fault)))
         except Exception:
             log.exception("a lesson could not be taken")
-            subscriber.control(wire.Error(code="bad-teach", message="that could not be learnt; the log says why"))
+            orderer.control(wire.Error(code="bad-teach", message="that could not be learnt; the log says why"))
 
-    async def _learn(self, subscriber: Subscriber, wish: wire.Teach) -> None:
+    async def _learn(self, orderer: Orderer, wish: wire.Teach) -> None:
         tutor = self._school.tutor
         assert tutor is not None
         own = {label.id for pack in self._school.packs.values() for label in pack.pack.labels}
@@ -236,9 +235,9 @@ class Teaching:
         self._school.ever.add(wish.label)
         await self._use(learnt.made.host)
         self._school.problems.pop(wish.label, None)
-        self._answer(subscriber, self._news(learnt, wish.said))
+        self._answer(orderer, self._news(learnt, wish.said))
 
-    async def _forget(self, subscriber: Subscriber, wish: wire.Forget) -> None:
+    async def _forget(self, orderer: Orderer, wish: wire.Forget) -> None:
         tutor = self._school.tutor
         assert tutor is not None
         lately = await self._lately()
@@ -263,7 +262,7 @@ class Teaching:
             label=wish.label, name=made.name if made else "", said="forgot", example=wish.example,
             pack=self._school.names.get(host, ""), examples=0, against=0, detail="", seq=0,
         )  # fmt: skip
-        self._answer(subscriber, news)
+        self._answer(orderer, news)
 
     def _news(self, learnt: LearntClass, said: str) -> wire.Taught:
         return wire.Taught(
@@ -272,10 +271,10 @@ class Teaching:
             against=learnt.against, detail=learnt.detail, seq=0,
         )  # fmt: skip
 
-    def _answer(self, subscriber: Subscriber, news: wire.Taught) -> None:
+    def _answer(self, orderer: Orderer, news: wire.Taught) -> None:
         told = self._hub.tell(news)
-        if not subscriber.subscribed:
-            subscriber.control(told)
+        if not orderer.subscribed:
+            orderer.control(told)
 
     async def _lesson(self, wish: wire.Teach) -> Lesson:
         samples, rate, keep = None, 0, self._keeps_sound()

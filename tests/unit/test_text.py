@@ -25,9 +25,14 @@ def test_an_error_is_one_line() -> None:
     assert one_line("x" * 400, None) == "x" * 400
 
 
-@pytest.mark.parametrize("text", ["=cmd", "+1", "-1", "@x", "\t=1", "\n=1", " \t@x"])
+@pytest.mark.parametrize("text", ["=cmd", "+1", "-1", "@x", "\t=1", "\n=1", " \t@x", "\uff1d1", "\uff20x"])
 def test_a_cell_is_no_formula(text: str) -> None:
     assert cell(text).startswith("'")
+
+
+def test_a_cell_is_no_formula_where_lines_are_split_at_semicolons() -> None:
+    assert cell("dog;=1+1") == "dog;'=1+1"
+    assert cell("=a; -b;c") == "'=a;' -b;c"
 
 
 def test_a_cell_stays_on_its_line() -> None:

@@ -69,6 +69,8 @@ class ByFfmpeg:
             if not streams:
                 raise BrokenError("it holds no sound")
             self._stream = streams[0]
+            if self._stream.codec_context is None:
+                raise BrokenError("FFmpeg knows no codec of its kind")
             self.rate: int = self._stream.codec_context.sample_rate or 0
             self.channels: int = self._stream.codec_context.layout.nb_channels
             if not self.rate or not self.channels:
@@ -113,15 +115,20 @@ class ByFfmpeg:
 
     def _joined(self, block: int) -> Iterator[F32]:
         """What was decoded, in parts of `block`, with silence where there are holes."""
-        resampler = self._resampler(block)
+        resampler, form = self._resampler(block), None
         for hole, frames in self._decoded():
             if hole:
                 yield from self._samples(resampler.resample(None))
                 resampler = self._resampler(block)
                 yield from self._hole(hole, block)
             for frame in frames:
+                # recordings that were joined may have rates and channels of their own
+                before, form = form, (frame.sample_rate, frame.layout.name, frame.format.name)
+                if before not in (None, form):
+                    yield from self._samples(resampler.resample(None))
+                    resampler = self._resampler(block)
                 frame.pts = None
-                self._at += frame.samples
+                self._at += frame.samples * self.rate // (frame.sample_rate or self.rate)
                 yield from self._samples(resampler.resample(frame))
         yield from self._samples(resampler.resample(None))
 

@@ -162,6 +162,11 @@ class Bundle(msgspec.Struct, array_like=True, frozen=True):
     run: str
     entries: tuple[AnyEntry, ...]
 
+    @property
+    def ends(self) -> bool:
+        """Whether the daemon says that it stops."""
+        return any(isinstance(entry, Ended) for entry in self.entries)
+
 
 class _RawBundle(msgspec.Struct, array_like=True, frozen=True):
     run: str
