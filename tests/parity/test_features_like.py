@@ -204,7 +204,7 @@ def test_a_picture_that_is_padded_is_told(tmp_path: Path, sound: F32) -> None:
     [
         (
             {},
-            "nothing that is known makes these features, and nothing comes near; MFCC, PCEN, .* so that it takes samples",
+            r"no usual settings make these features\. The nearest, .*, is off by [\d.e+]+ % of their spread and by up",
         ),
         ({"logmel": ("n_mels=80",)}, "--logmel and --features-like are two kinds of features"),
         ({"rate": None}, "--features-like needs --rate"),
@@ -217,6 +217,12 @@ def test_what_is_not_found_is_one_sentence(tmp_path: Path, sound: F32, said: dic
     with pytest.raises(UsageError, match=sentence) as caught:
         add(tmp_path, short, given, picture(tmp_path / "m.onnx", ["n", 98, 80]), **said)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_that_have_nothing_to_do_with_the_features_are_not_told(tmp_path: Path, sound: F32) -> None:
+    given = np.random.default_rng(8).standard_normal((13, 100)).astype(np.float32)
+    with pytest.raises(UsageError, match=r"nothing comes near; MFCC, PCEN, .* so that it takes samples"):
+        add(tmp_path, sound[: 2 * RATE], given, picture(tmp_path / "m.onnx", ["n", 98, 80]))
 
 
 def _claims_much(path: Path) -> None:
