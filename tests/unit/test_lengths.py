@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,8 @@ def wav(data: bytes, *, stated: int | None = None, rate: int = RATE, kind: int =
 @pytest.mark.parametrize("name", ["joined.ogg", "joined.opus", "joined.mp3"])
 def test_recordings_that_were_joined_are_heard_to_the_end(tmp_path: Path, name: str) -> None:
     pytest.importorskip("av", reason="PyAV is absent (pip install streamclf[url])")
-    kind = {"opus": {"format": "OGG", "subtype": "OPUS"}}.get(name.split(".")[1], {})
+    kinds: dict[str, dict[str, Any]] = {"opus": {"format": "OGG", "subtype": "OPUS"}}
+    kind = kinds.get(name.split(".")[1], {})
     whole = tmp_path / name
     whole.write_bytes(2 * written(tmp_path / f"one.{name.split('.')[1]}", **kind))
 
