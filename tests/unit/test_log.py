@@ -185,7 +185,7 @@ def test_what_python_writes_to_standard_error_goes_the_same_way(tmp_path: Path) 
     program = (
         "import sys, threading, logging\n"
         "from streamclf.daemon.log import to_stderr\n"
-        "from streamclf.daemon.parts import end_process\n"
+        "from streamclf.daemon.deadline import end_process\n"
         "from streamclf.errors import StreamclfError\n"
         "to_stderr(quiet=False, form=sys.argv[1])\n"
         "for n in range(300): logging.getLogger('streamclf').info('line %d', n)\n"

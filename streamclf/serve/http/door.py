@@ -25,6 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from streamclf import metrics
+from streamclf.errors import ConfigError
 from streamclf.serve.connection import ServedConnection
 from streamclf.serve.http.senders import HERE, network_of
 
@@ -40,6 +41,7 @@ URGENT = (b"GET /healthz", b"GET /livez", b"GET /readyz")
 SPARE = 64  # connections beyond `most`, for URGENT
 RECEIVE_BUFFER = 64 * 1024  # of a connection (Linux doubles it): who is not read for a moment feels it soon
 MOST_FILES = 65_536
+LEAST_FILES = 40  # of which a daemon with one source, a store and alerts takes 20, and a third is reserved
 RESERVED_FILES = 128  # for the store, sources, alerts; a third where there are few
 HANDSHAKE_LIMIT_S = 5.0
 _RETRY_S = 1.0
@@ -60,7 +62,7 @@ class _Comer:
 class Door:
     """connect: makes the connection of a client of that address and network. context: for TLS; None for none.
 
-    most: connections in all; each: of one address.
+    Raises `ConfigError` where this process may not have files enough. most: connections in all; each: of one address.
     """
 
     def __init__(
@@ -75,7 +77,13 @@ class Door:
         self._context = context
         self._most = most
         self._each = each
-        self._reserved_from = reserved_from(allow_many_files())
+        files = allow_many_files()
+        if files < LEAST_FILES:
+            raise ConfigError(
+                f"this process may have no more than {files} open files, and at least {LEAST_FILES} are needed; raise "
+                "the limit (ulimit -n, LimitNOFILE=)"
+            )
+        self._reserved_from = reserved_from(files)
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._inside: Counter[str] = Counter()

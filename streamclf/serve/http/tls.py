@@ -95,17 +95,17 @@ def _life_of(context: ssl.SSLContext, certificate: Path) -> tuple[float, float]:
     client = trusting(certificate)
     client.verify_flags |= _NO_CHECK_TIME
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = client.wrap_bio(back, there), context.wrap_bio(there, back, server_side=True)
+    sides = client.wrap_bio(back, there), context.wrap_bio(there, back, server_side=True)
     try:
         for _ in range(3):
-            for end in ends:
+            for side in sides:
                 with suppress(ssl.SSLWantReadError):
-                    end.do_handshake()
-        told = ends[0].getpeercert() or {}
-        begin, end = (ssl.cert_time_to_seconds(str(told.get(name, ""))) for name in ("notBefore", "notAfter"))
+                    side.do_handshake()
+        told = sides[0].getpeercert() or {}
+        begin_s, end_s = (float(ssl.cert_time_to_seconds(str(told.get(at, "")))) for at in ("notBefore", "notAfter"))
     except (ssl.SSLError, ValueError):
         return 0.0, math.inf
-    return begin, end
+    return begin_s, end_s
 
 
 def _look(path: Path, what: str) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -73,6 +74,7 @@ def locale(lab: Lab) -> None:
 def _closed(lab: Lab, wrap: list[str], *, stderr: bool) -> None:
     """A terminal of its own, which is closed: it ends in order, and so does what is open."""
     lab.need(tools=["setsid"])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a campaign by nohup ignores it, and so would its daemons
     ours, its = os.openpty()
     over = threading.Event()
     reader = threading.Thread(target=_drain, args=(ours, over), daemon=True)
@@ -171,13 +173,12 @@ def unresolved_hook(lab: Lab) -> None:
     lab.must(code == 0, f"exit {code}")
 
 
-def _pair(lab: Lab, name: str, days: int) -> tuple[Path, Path]:
-    lab.need(tools=["openssl"])
+def _pair(lab: Lab, name: str, began: str) -> tuple[Path, Path]:
+    lab.need(tools=["openssl", "faketime"])
     certificate, key = lab.folder / "pair.pem", lab.folder / "pair.key"
-    dates = ["-days", str(days)] if days > 0 else ["-not_before", "20250101000000Z", "-not_after", "20250201000000Z"]
     lab.sh(
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *dates,
-        "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out",
+        "faketime", began, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        "-days", "90", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out",
         str(certificate),
     )  # fmt: skip
     key.chmod(0o600)
@@ -214,7 +215,7 @@ def _problems(patient: WatchedDaemon) -> str:
 )
 def expired(lab: Lab) -> None:
     """Whoever should have renewed it did not."""
-    certificate, key = _pair(lab, "old", 0)
+    certificate, key = _pair(lab, "old", "100 days ago")
     config = f'[server]\ncertificate = "{certificate}"\nkey = "{key}"\n'
     patient = lab.start(config=config, watch=False, ready=False)
     lab.until(lambda: "expired" in _problems(patient), 30, "health to say that it has expired", patient)
@@ -223,7 +224,7 @@ def expired(lab: Lab) -> None:
     certificate.write_text("-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n")
     lab.until(lambda: "stays" in patient.stderr, 15, "a word on the broken one", patient)
     lab.must(_shown(patient.port) == before, "another certificate is shown")
-    _pair(lab, "new", 90)
+    _pair(lab, "new", "now")
     took = lab.happens(lambda: _shown(patient.port) not in (before, b""), 15.0)
     lab.must(took is not None, "the new pair is not used")
     lab.recovered_s = took
