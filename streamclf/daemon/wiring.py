@@ -21,9 +21,9 @@ from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
-from streamclf.daemon.school import School, Teaching
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
+from streamclf.daemon.teaching import School, Teaching
 from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine

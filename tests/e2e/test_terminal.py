@@ -17,7 +17,8 @@ from tools.lab.tinypack import stateful_pack
 pytestmark = pytest.mark.e2e
 
 LIMIT_S = 60.0
-IN_TERMINAL = """import fcntl, os, sys, termios
+IN_TERMINAL = """import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
 os.execv(sys.argv[2], sys.argv[2:])"""
