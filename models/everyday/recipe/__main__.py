@@ -4,8 +4,8 @@
 
 RECORDINGS is the data folder, with `more` in it. FOLDER: where the packages of packages.csv were unpacked (apt-get
 download, dpkg -x). The members are those of an installed pack `everyday`; what they say is kept in the working folder.
-Written are everyday_labels.csv, everyday_fusion.csv, everyday_heads.npz and everyday.md in streamclf/model/recipes;
-`streamclf models add everyday --replace` then makes the pack of them. Needs the extra `train`.
+Written are everyday_labels.csv, everyday_fusion.csv, everyday_heads.npz, everyday.md and everyday_credits.md in
+streamclf/model/recipes; `streamclf models add everyday --replace` then makes the pack of them. Needs the extra `train`.
 """
 
 import argparse
@@ -58,6 +58,7 @@ def main() -> None:
     heard = windows(embeddings(given.pack, those, given.data, given.work), [len(rows) for rows in sums])
     of = fit.truths(known, those, [one.seconds for one in scores])
     all_of_it = FusedRecordings(sums, heard, [one.origin for one in those])
+    (_RECIPES / "everyday_credits.md").write_text(card.credits(given.data), encoding="utf-8")
     write(known, of, all_of_it, f"on whole recordings, YAMNet every {HOP_MS} ms")
 
 

@@ -74,7 +74,7 @@ def _build(folder: Path, given: Path | None) -> None:
             labels=labels(),
             terms=terms(),
             card=read_text("everyday.md"),
-            extra={HEADS: read_bytes(_HEADS)},
+            extra={HEADS: read_bytes(_HEADS), "CREDITS.md": read_bytes("everyday_credits.md")},
         )
 
 
