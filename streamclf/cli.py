@@ -6,6 +6,7 @@ What exit codes mean stands in `errors`. A command is a module of `commands`, im
 
 import ctypes
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 
 import streamclf.blas  # noqa: F401  numpy is imported later than this
 from streamclf import __version__, commands
-from streamclf.errors import INTERRUPTED, LimitError, StreamclfError, sentence
+from streamclf.errors import INTERRUPTED, HomelessError, LimitError, StreamclfError, sentence
 from streamclf.room import Reserve
 from streamclf.text import nearest
 
@@ -52,6 +53,8 @@ def cli() -> None:
 
 
 _M_ARENA_MAX = -8  # of mallopt(3)
+# A shell splits an address at a space in its password, and what is behind it becomes an argument that nobody expected.
+_PASSWORD_END = re.compile(r"[^\s('\"]*@")
 
 
 def main() -> None:
@@ -72,7 +75,7 @@ def main() -> None:
             Path(word).exists() for word in sys.argv[1:] if word[0:1] == "-"
         ):
             hint += "; a file whose name begins with - is written ./-name, or behind --"
-        _fail(f"{fault.format_message()}{hint}", fault.exit_code)
+        _fail(f"{_PASSWORD_END.sub('…@', fault.format_message())}{hint}", fault.exit_code)
     except click.ClickException as fault:
         _fail(fault.format_message(), fault.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -83,6 +86,8 @@ def main() -> None:
         sys.exit(1)
     except (MemoryError, RuntimeError, ImportError, OSError) as fault:
         reserve.give()
+        if HomelessError.meant_by(fault):
+            _fail(str(HomelessError()), HomelessError.exit_code)
         if not LimitError.meant_by(fault):
             raise
         _fail(str(LimitError()), LimitError.exit_code)

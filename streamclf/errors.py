@@ -132,6 +132,21 @@ class LimitError(StreamclfError):
         return getattr(fault, "errno", None) == errno.ENOMEM or any(words in str(fault) for words in _NO_ROOM)
 
 
+class HomelessError(ConfigError):
+    """A folder was to be found by the home of a user who has none (exit 78)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a home folder is needed, and this user has none, or a path begins with ~ and a name that is no user's; "
+            "set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME, and write whole paths"
+        )
+
+    @classmethod
+    def meant_by(cls, fault: BaseException) -> bool:
+        """Whether Python said so by `fault`."""
+        return isinstance(fault, RuntimeError) and "home directory" in str(fault)
+
+
 # Python's words where no thread can be, the loader's where no library can, what C++ raises, and ONNX Runtime's arena
 _NO_ROOM = ("can't start new thread", "failed to map segment", "annot allocate memory", "bad_alloc", "bad array new",
             "BFCArena::AllocateRaw")  # fmt: skip

@@ -147,7 +147,7 @@ for _metric, _values in (
     (MESSAGES_SENT, ("events", "batch", "frame")),
     (CUT_OFF, ("mailbox", "stalled", "silent", "flood", "too-big")),
     (REFUSED, ("host", "method", "origin", "query", "token", "role", "foreign", "wait", "missing", "fault", "full",
-               "slow", "tls")),
+               "slow", "tls", "gone")),
     (LADDER_STEPS, ("up", "down")),
     (LOG_DROPPED, ("unread", "repeated")),
     (SELFTESTS, ("passed", "failed")),

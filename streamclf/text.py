@@ -25,10 +25,15 @@ from os import PathLike, fspath
 
 _NEAR = 0.72  # one wrong letter of four, two that changed places; "wren" is no misspelling of "green"
 _COMPARED = 40  # names that a word is compared with letter by letter, which takes 12 µs each: tools/bench/rules.py
+_FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")  # wide ones are formulas in Japan and China
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
+# A password may hold spaces: up to the last @ of the line that lies before the next URL all is taken to be of this one.
 # Behind the URL may come the end of its sentence, of a quotation, of a list or of brackets; "]" alone ends an IPv6
 # address. What is repeated has a bound, so that the time goes with the length of a text.
-_URL = re.compile(rf"{_SCHEME.pattern}://\S*?(?=(?:['\"]\]{{1,4}})?[)}}>'\",;:.!?…]{{0,8}}(?:\s|$))")
+_URL = re.compile(
+    rf"{_SCHEME.pattern}://(?:\S*(?:[^\S\r\n]+(?!\S*://)\S+)*[^\S\r\n]*@)?\S*?"
+    r"(?=(?:['\"]\]{1,4})?[)}>'\",;:.!?…]{0,8}(?:\s|$))"
+)
 _HOST = re.compile(r"(\[[^\s\[\]@]*\]|[^\s:@]*)(:[0-9]*)?")
 
 
@@ -59,9 +64,11 @@ def one_line(text: str, limit: int | None = 300) -> str:
 
 
 def cell(text: str) -> str:
-    """`text` on its line, with an apostrophe in front where a spreadsheet would take it for a formula."""
-    text = "".join(" " if ord(c) < 32 else c for c in text)
-    return "'" + text if text.lstrip().startswith(("=", "+", "-", "@")) else text
+    """`text` on its line, with an apostrophe in front where a spreadsheet would take it for a formula.
+
+    Also behind a semicolon, at which many languages' spreadsheets split lines that others split at commas.
+    """
+    return _FORMULA.sub(r"\1'\2", "".join(" " if ord(c) < 32 else c for c in text))
 
 
 def words_of(error: Exception) -> str:
@@ -115,14 +122,15 @@ def _alike(word: str, names: Collection[str]) -> Collection[str]:
 def public_url(url: str) -> str:
     """A URL without user, password and query: "rtsp://camera/x?…".
 
-    A password that was not quoted (with a / or # in it) makes it unclear where the host begins: then it is "rtsp://…".
+    A password that was not quoted (with a / or # or a space in it) makes it unclear where the host begins: then it is
+    "rtsp://…".
     """
     scheme, mark, rest = url.partition("://")
     if not mark or not _SCHEME.fullmatch(scheme):
         scheme, mark, rest = "", "", url
     place, path, query = re.fullmatch(r"([^/?#\\]*)([^?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
     host = place.rpartition("@")[2]
-    if "@" in path + query or not _HOST.fullmatch(host):
+    if "@" in path + query or len(place.split()) > 1 or not _HOST.fullmatch(host):
         return f"{scheme}{mark}…"
     return f"{scheme}{mark}{host}{path}{'?…' if query[:1] == '?' else ''}"
 

@@ -67,3 +67,25 @@ def read_trusted(path: Path, kind: str, *, missing: str, regular: bool = False) 
         raise ConfigError(f"{kind} {path} is not UTF-8 text ({fault.reason} at byte {fault.start})") from None
     except ValueError as fault:  # of a path with a zero byte or half a character
         raise ConfigError(f"{kind} {str(path)!r} cannot be read: {fault}; name another one") from None
+
+
+def read_secret(path: Path, key: str) -> str:
+    """The text of a regular file that others can neither read nor write. key: of the configuration, which names it.
+
+    Raises `ConfigError`; nothing of what it holds is in that.
+    """
+    waiting = getattr(os, "O_NONBLOCK", 0)  # a pipe may keep us waiting
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+                raise ConfigError(
+                    f"{key}: {path} is not a regular file of at most {MOST_BYTES >> 20} MiB; name another"
+                )
+            if others_may_use(found, path):
+                raise ConfigError(f"{key}: others can use {path}, which is a secret; run: chmod 600 {path}")
+            return file.read(MOST_BYTES).decode()
+    except OSError as fault:
+        raise ConfigError(f"{key}: {path} cannot be read: {fault.strerror}; name a file that can") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {path} is not UTF-8 text; name another one") from None

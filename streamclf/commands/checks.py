@@ -104,6 +104,7 @@ def config_mistakes(config: Config, *, offline: bool) -> Iterator[str]:
         lambda: read_settings(config),
         lambda: check_kept(config),
         lambda: check_postgres(config),
+        lambda: _check_nats(config),
         lambda: read_kserve(config, packs),
         lambda: read_species(config, packs),
         lambda: check_selftest(config.selftest, packs),
@@ -152,6 +153,13 @@ def _check_watch(config: Config, *, offline: bool) -> None:
     heartbeat_of(config.watch)
     if not offline:
         check_heartbeat(config.watch)
+
+
+def _check_nats(config: Config) -> None:
+    if config.nats.named:
+        from streamclf.serve.fanout.way import way_of
+
+        way_of(config.nats)
 
 
 def _check_sources(config: Config) -> None:

@@ -9,7 +9,7 @@ from streamclf.commands.checks import config_mistakes
 from streamclf.config import Config, load, system_file, user_file
 from streamclf.daemon.hot import HOT, differing
 from streamclf.errors import ConfigError, PackError, UsageError
-from streamclf.text import hide_secrets, one_line, public_url, some
+from streamclf.text import one_line, public_url, some
 
 HELP = "Check and show the configuration."
 
@@ -60,7 +60,8 @@ def show(file: Path | None, named: Path | None) -> None:
     """Print every key with the value in force, as JSON; of an address no user, password and query."""
     loaded = load(file=_one(file, named))
     postgres = msgspec.structs.replace(loaded.postgres, url=public_url(loaded.postgres.url))
-    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)), postgres=postgres)
+    nats = msgspec.structs.replace(loaded.nats, url=",".join(map(public_url, loaded.nats.url.split(","))))
+    loaded = msgspec.structs.replace(loaded, source=tuple(map(_public, loaded.source)), postgres=postgres, nats=nats)
     click.echo(msgspec.json.format(msgspec.json.encode(loaded), indent=2).decode())
 
 
@@ -73,4 +74,9 @@ def _one(file: Path | None, named: Path | None) -> Path | None:
 def _public(source: str) -> str:
     """A source as it is written, with its options."""
     argument, mark, options = source.rpartition("#")
-    return hide_secrets(argument) + mark + options if mark and "@" not in options else hide_secrets(source)
+    if not mark or "@" in options:
+        argument, mark, options = source, "", ""
+    kind, colon, address = (
+        argument.partition(":") if not argument.partition(":")[2].startswith("//") else ("", "", argument)
+    )
+    return f"{kind}{colon}{public_url(address) if '://' in address else address}{mark}{options}"

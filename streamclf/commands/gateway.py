@@ -42,6 +42,6 @@ def gateway(
     given["server.token_file"] = str(token_file) if token_file is not None else None
     config = load(flags=given, file=config_file)
     followed = read_followed(config.nats, url=nats, sites=sites, every=every)
-    settings = read_gateway_settings(config)
+    settings = read_gateway_settings(config, followed)
     to_stderr(quiet=quiet, form=config.log.format)
     return run_gateway(followed, settings)

@@ -21,6 +21,12 @@ LOCAL_SOURCES = frozenset({"demo", "device", "file", "pipe", "push"})
 LOCAL_SINKS = frozenset({"desktop", "ndjson"})
 SECRET_FILES = ("token_file", "audio_token_file", "labels_token_file", "certificate", "key")
 """Keys of `[server]` that name a file which others may not read: with the key goes the certificate that it is for."""
+_FILES = {
+    "nats": ("url_file", "authority", "certificate", "key", "credentials"),
+    "kserve": ("authority", "certificate", "key", "token_file"),
+    "postgres": ("url_file",),
+}
+"""Of other sections: keys that name a file which is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,9 @@ def needs_of(config: Config, *, rules: Path, gpu: bool, home: bool) -> Needs:
     reads += [place("selftest.sound", config.selftest.sound)] if config.selftest.sound else []
     watched = config.watch
     reads += [place("watch.heartbeat_file", watched.heartbeat_file)] if watched.heartbeat_file else []
-    reads += [place("nats.url_file", config.nats.url_file)] if config.nats.url_file else []
-    for key in ("authority", "certificate", "key", "token_file"):
-        reads += [place(f"kserve.{key}", path)] if (path := str(getattr(config.kserve, key))) else []
+    for section, keys in _FILES.items():
+        found = {key: str(getattr(getattr(config, section), key)) for key in keys}
+        reads += [place(f"{section}.{key}", path) for key, path in found.items() if path]
     named = {key: str(getattr(config.server, key)) for key in SECRET_FILES if getattr(config.server, key)}
     writes = [
         place(f"sink {name}", path).parent for name, sink in sinks.items() if (path := str(getattr(sink, "path", "")))
@@ -96,7 +102,7 @@ def _network(config: Config, sources: Iterable[SourceSpec], sinks: Mapping[str, 
         yield "it gives what it hears to NATS"
     if config.kserve.url:
         yield "models run on a server"
-    if config.postgres.url:
+    if config.postgres.named:
         yield "events go to PostgreSQL"
     yield from (f"source {spec.name} is a {spec.kind}" for spec in sources if spec.kind not in LOCAL_SOURCES)
     for name, sink in sinks.items():

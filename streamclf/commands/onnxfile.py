@@ -1,7 +1,7 @@
 """What may be said of somebody's .onnx on a command line, and what is told of the pack that becomes of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MS = click.FloatRange(min=0)
 _MANY_AT_ONCE = 0.25
+_FAR = 0.5  # of the spread of given features: what differs by more has nothing to do with them
 _OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
     (("--labels",), {"type": click.Path(path_type=Path), "help": "its labels, one a line, in order."}),
     (("--rate",), {"type": click.IntRange(1000, 384_000), "help": "the sample rate it was trained with."}),
@@ -100,6 +101,9 @@ def take(folder: Path, graph: Path, said: Mapping[str, Any], *, prove: Callable[
         raise PackError(str(fault)) from None
     pack = load_pack(folder)
     prove(pack)
+    if shown := _shown(pack, wishes):
+        wishes = replace(wishes, shown=shown)
+        adopted, pack = adopt(folder, graph, labels, wishes), load_pack(folder)
     notes = [*_told(found), *adopted.notes]
     pair = _golden(said["golden"], wishes.rate) if said.get("golden") else None
     if pair is None:
@@ -110,7 +114,7 @@ def take(folder: Path, graph: Path, said: Mapping[str, Any], *, prove: Callable[
         if wishes.activation:
             raise PackError(f"{graph}: the golden scores are those of {parity.activation}, and --activation says "
                             f"{wishes.activation}; leave it out")  # fmt: skip
-        adopted = adopt(folder, graph, labels, _replaced(wishes, parity.activation))
+        adopted = adopt(folder, graph, labels, replace(wishes, activation=parity.activation))
         notes.append(f"the golden scores are those of {parity.activation}")
     if not parity.holds:
         raise PackError(
@@ -179,6 +183,12 @@ def _found(text: str, said: Mapping[str, Any]) -> "Likeness":
         raise UsageError("--features-like needs --rate: the sample rate that the features were made at")
     recording, array = _pair(text, "--features-like")
     found = like(read(recording, said["rate"]), said["rate"], _array(array))
+    if found.share > _FAR:
+        raise UsageError(
+            f"{array}: nothing that is known makes these features, and nothing comes near; MFCC, PCEN, a constant-Q "
+            "transform and wavelets are no log-mel of a pack: export the net with what makes them inside, so that it "
+            "takes samples"
+        )
     if not found.holds:
         raise UsageError(
             f"{array}: no usual settings make these features. The nearest, {words(found.features)}, is off by "
@@ -232,6 +242,8 @@ def _named(entries: Sequence[str], option: str) -> list[tuple[str, str]]:
 
 
 def _number(name: str, value: str) -> int | float:
+    if value.lower() in ("true", "false"):
+        return int(value.lower() == "true")
     try:
         return float(value) if any(sign in value for sign in ".eE") else int(value)
     except ValueError:
@@ -270,10 +282,14 @@ def _golden(text: str, rate: int) -> "GoldenPair":
     return GoldenPair(read(recording, rate), scores.reshape(-1, scores.shape[-1]))
 
 
-def _replaced(wishes: "Adoption", activation: str) -> "Adoption":
-    from dataclasses import replace
+def _shown(pack: "Pack", wishes: "Adoption") -> Any:
+    """What the numbers of a graph are that ends open, "" where nothing shows it or its user says so."""
+    from streamclf.engine.probe import kind_of_numbers
+    from streamclf.engine.verify import signal
 
-    return replace(wishes, activation=activation)
+    if wishes.activation or pack.manifest.activation != "sigmoid":
+        return ""
+    return kind_of_numbers(pack, signal(pack.manifest, np.random.default_rng(0)))
 
 
 def _looks_like_softmax(pack: "Pack", said: Mapping[str, Any]) -> list[str]:

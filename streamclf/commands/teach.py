@@ -63,7 +63,7 @@ def teach() -> None:
               help="How long that moment lasts (s).")  # fmt: skip
 @click.option("--stream", metavar="NAME", help="On which stream it was heard; needed where there are several.")
 @click.option("--not", "is_not", is_flag=True, help="It was taken for it, and is not.")
-@click.option("--title", default="", help="What people read; default NAME.")
+@click.option("--title", default="", help="What people read; default NAME. Alone it renames.")
 @click.option("--pack", default="", help="On whose embeddings a new class rests; default the first that has any.")
 @click.option("--url", help="The daemon; default that of your configuration. STREAMCLF_TOKEN holds its token.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
@@ -85,9 +85,14 @@ def a_lesson(
         raise UsageError(
             f"{name!r} is no id of a label; write {slug(name) or 'a-z, 0-9 and _'}, and --title for people"
         )
-    if not (clips or events or moments):
-        raise UsageError(f"nothing is shown of {name}; give --clips DIR, --event ID or --at TIME")
     config = load(file=config_file)
+    if not (clips or events or moments):
+        if not title or is_not or pack:
+            raise UsageError(
+                f"nothing is shown of {name}; give --clips DIR, --event ID or --at TIME, or --title alone to rename it"
+            )
+        _rename(config, name, title, url)
+        return
     said = "not" if is_not else "is"
     common: dict[str, Any] = {"said": said, "name": title, "pack": pack}
     files = list(_files(clips)) if clips is not None else []
@@ -108,6 +113,18 @@ def a_lesson(
     _each([(str(path), partial(ask, wish)) for path, wish in zip(files, wishes, strict=False)])
     for wish in wishes[len(files) :]:
         ask(wish)
+
+
+def _rename(config: Config, name: str, title: str, url: str | None) -> None:
+    folder = store_folder(config)
+    if url is not None or obstacle(folder):
+        asyncio.run(_client(config, url).teach(name, name=title))
+    else:
+        with closing(Store.open(folder)) as store:
+            made = _tutor(config).renamed(name, title)
+            with store.transaction() as tx:
+                taught.put_class(tx, made)
+    click.echo(f"{plain(name)} is called {plain(title)!r} now")
 
 
 @teach.command("list")

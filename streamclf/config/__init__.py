@@ -9,6 +9,7 @@ A value that is not plain text is written there as in TOML: STREAMCLF_SOURCE='["
 from streamclf.config.environment import RESERVED, for_children, variables
 from streamclf.config.kserve import KserveConfig
 from streamclf.config.loading import files, load, rules_file, store_folder, system_file, user_file
+from streamclf.config.nats import NatsConfig
 from streamclf.config.sections import (
     HEARTBEAT,
     MAX_REACH_BACK_MS,
@@ -18,7 +19,6 @@ from streamclf.config.sections import (
     Config,
     DecisionConfig,
     LoudnessConfig,
-    NatsConfig,
     PostgresConfig,
     ScoresConfig,
     SelftestConfig,

@@ -67,7 +67,8 @@ def _value(name: str, path: list[str], text: str) -> Any:
     try:
         return parse(f"value = {text}")["value"]
     except TomlFault:
-        shown = hide_secrets(text)[:60]
+        # behind a space the rest of a secret would look like another word
+        shown = hide_secrets("".join(text.split()) if "://" in text else text)[:60]
         raise ConfigError(
             f"the environment: {name} holds {shown!r}, which is not a TOML value for {path[-1]}"
         ) from None

@@ -8,6 +8,7 @@ import msgspec
 
 from streamclf.clock import frames_of_ms
 from streamclf.config.kserve import KserveConfig
+from streamclf.config.nats import NatsConfig
 from streamclf.sensitivity import Sensitivity
 from streamclf.types import Provider
 
@@ -17,7 +18,6 @@ MAX_REACH_BACK_MS = 5_000
 # scheme, host and port; not `null`, which is what sandboxed pages of every site send
 ORIGIN = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
 
-SITE = re.compile(r"[A-Za-z0-9_-]{0,64}")
 HEARTBEAT = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 """What an address that is asked for looks like."""
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -183,11 +183,20 @@ class PostgresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Events and marks of many daemons in one PostgreSQL, besides the store, which stays what a daemon reads."""
 
     url: str = ""
-    """Address of a database, such as postgresql://streamclf@db.example.org/sounds; empty is none."""
+    """Address of a database, such as postgresql://streamclf@db.example.org/sounds; empty for none."""
+    url_file: str = ""
+    """A file of mode 0600 that holds the address, where a password stands in it; in place of `url`."""
     site: str = ""
     """Name of this daemon there, which no other one has; empty is the machine's."""
 
+    @property
+    def named(self) -> bool:
+        """Whether there is a database."""
+        return bool(self.url or self.url_file)
+
     def __post_init__(self) -> None:
+        if self.url and self.url_file:
+            raise ValueError("url and url_file are both given; keep one")
         if self.url and not re.match(r"postgres(ql)?://", self.url):
             raise ValueError("postgres.url is no address; expected something such as postgresql://user@host/database")
         if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", self.site):
@@ -255,38 +264,6 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: Literal["auto", "text", "json"] = "auto"
     """Form of a line: `text`, a `json` object, or `auto`: text on a terminal and in systemd's journal, else JSON."""
-
-
-class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where gateways (`streamclf gateway`) get what this daemon hears: a nats-server with JetStream."""
-
-    url: str = ""
-    """Address of the server, such as nats://192.168.1.20:4222; empty is none."""
-    url_file: str = ""
-    """A file of mode 0600 that holds the address, where a name or a token stands in it; in place of `url`."""
-    site: str = ""
-    """What this daemon is called there: letters, digits, _ and -; no two daemons share one."""
-    events: bool = True
-    """Whether gateways may ask for what is kept here, but for its sound."""
-    clips: bool = False
-    """Whether they may ask for clips: whoever may use that NATS may then hear them."""
-    sites: tuple[str, ...] = ()
-    """What a gateway follows: sites by name, or * for all that there are; empty is `site`."""
-    labels_tokens: dict[str, str] = {}
-    """Of a gateway: a site, or several by commas, and a file of mode 0600: whoever shows its token sees those alone."""
-    audio_tokens: dict[str, str] = {}
-    """The same for those who may hear as well: clips."""
-
-    @property
-    def named(self) -> bool:
-        """Whether there is a server."""
-        return bool(self.url or self.url_file)
-
-    def __post_init__(self) -> None:
-        if self.url and self.url_file:
-            raise ValueError("url and url_file are both given; keep one")
-        if self.named and not self.site and not self.sites:
-            raise ValueError('site is missing; name this daemon, such as site = "garden"')
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -29,6 +29,7 @@ from streamclf.store import postgres
 from streamclf.store.database import reader
 from streamclf.store.events import count_after, find, page_after
 from streamclf.text import public_url
+from streamclf.trust import read_secret
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -49,25 +50,32 @@ def site_of(config: PostgresConfig) -> str:
     return config.site or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "streamclf"
 
 
+def url_of(config: PostgresConfig) -> str:
+    """The address: given, or in a file. Raises `ConfigError` for a file that others may read."""
+    return (
+        read_secret(Path(config.url_file).expanduser(), "postgres.url_file").strip() if config.url_file else config.url
+    )
+
+
 def check_postgres(config: Config) -> None:
     """Raises `ConfigError` where events could not be delivered, whatever the server says."""
-    if not config.postgres.url:
+    if not config.postgres.named:
         return
     if not config.store.enabled:
         raise ConfigError(
             "postgres.url is given, but no events are kept, and what is delivered is read from there; switch the store "
             "on ([store] enabled, without --no-store) or take postgres.url out"
         )
-    postgres.check(config.postgres.url)
+    postgres.check(url_of(config.postgres))
 
 
 class Central:
-    """folder: of the store. Any thread may call `committed` and `found`."""
+    """folder: of the store. Any thread may call `committed` and `found`. Raises `ConfigError` as `url_of` does."""
 
     def __init__(self, config: PostgresConfig, folder: Path) -> None:
         self.site = site_of(config)
-        self._url = config.url
-        self._public = public_url(config.url)
+        self._url = url_of(config)
+        self._public = public_url(self._url)
         self._folder = folder
         self._news = threading.Event()
         self._ending = threading.Event()

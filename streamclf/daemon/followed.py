@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from streamclf.config import Config
-from streamclf.config.sections import NatsConfig
+from streamclf.config.nats import NatsConfig
 from streamclf.daemon.ground import read_settings
 from streamclf.errors import ConfigError, UsageError
-from streamclf.serve.fanout.broker import EVERY_SITE, check_site, read_url
+from streamclf.serve.fanout.broker import EVERY_SITE, check_site
 from streamclf.serve.fanout.fleet import SitesSeen
+from streamclf.serve.fanout.way import NatsWay, way_of
 from streamclf.serve.http.access import ScopedToken, ServerSettings
 from streamclf.serve.http.tokens import check_apart, read_token
 from streamclf.serve.roles import Role
@@ -16,12 +18,12 @@ from streamclf.serve.roles import Role
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """url: of NATS. sites: one alone, which is repeated as it is; or several, or all (EVERY_SITE), as one fleet.
+    """way: to NATS. sites: one alone, which is repeated as it is; or several, or all (EVERY_SITE), as one fleet.
 
     scopes: who sees some of the sites alone, by the name that `ServerSettings.scoped` has for them.
     """
 
-    url: str
+    way: NatsWay
     sites: tuple[str, ...]
     scopes: Mapping[str, SitesSeen] = field(default_factory=dict)
 
@@ -46,8 +48,7 @@ def read_followed(config: NatsConfig, *, url: str | None, sites: tuple[str, ...]
 
     Raises `UsageError` where there is nothing to follow, `ConfigError` for names and files that cannot be used.
     """
-    url = url or read_url(config.url, config.url_file)
-    if not url:
+    if not url and not config.named:
         raise UsageError("no NATS is named; say --nats nats://HOST:4222, or set url in [nats]")
     if every and sites:
         raise UsageError("--all follows every site; leave --site out, or --all")
@@ -59,7 +60,7 @@ def read_followed(config: NatsConfig, *, url: str | None, sites: tuple[str, ...]
             check_site(site)
     followed = tuple(dict.fromkeys(given))
     scopes = {name: _scope(name, followed) for name in (*config.labels_tokens, *config.audio_tokens)}
-    return Followed(url, followed, scopes)
+    return Followed(way_of(config, url), followed, scopes)
 
 
 def _scope(name: str, followed: tuple[str, ...]) -> SitesSeen:
@@ -71,8 +72,11 @@ def _scope(name: str, followed: tuple[str, ...]) -> SitesSeen:
     return SitesSeen(sites)
 
 
-def read_gateway_settings(config: Config) -> ServerSettings:
-    """Whom a gateway lets in. Raises `ConfigError` for a token or a certificate that cannot be used."""
+def read_gateway_settings(config: Config, followed: Followed) -> ServerSettings:
+    """Whom a gateway lets in. Logins hold at all that follow the same and have the same tokens.
+
+    Raises `ConfigError` for a token or a certificate that cannot be used.
+    """
     settings = read_settings(config)
     kinds = (("labels", Role.LABELS, config.nats.labels_tokens), ("audio", Role.AUDIO, config.nats.audio_tokens))
     scoped: list[ScopedToken] = []
@@ -86,4 +90,5 @@ def read_gateway_settings(config: Config) -> ServerSettings:
             scoped.append(ScopedToken(scope, role, token))
             keys[f"nats.{kind}_tokens {scope!r}"] = token
     check_apart(keys)
-    return replace(settings, scoped=tuple(scoped))
+    logins = f"gateway-{sha256(','.join(sorted(followed.sites)).encode()).hexdigest()[:8]}"
+    return replace(settings, scoped=tuple(scoped), logins=logins)

@@ -2,7 +2,7 @@
 
 Of one site it repeats the daemon as it is (serve/fanout/relay.py). Of many it is one daemon with the streams of all
 (serve/fanout/fleet.py), and lets in some who see only some of the sites. It keeps nothing. What is kept is asked of the
-daemons that keep it; what would change something there, marks, lessons, thresholds, and sound are refused in words.
+daemons that keep it, and marks and lessons are handed on to them; thresholds, and sound, are refused in words.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from streamclf.serve.fanout.asking import Asking
 from streamclf.serve.fanout.broker import EVERY_SITE, NatsPlace
 from streamclf.serve.fanout.fleet import Fleet, FleetRelay, SitesSeen
 from streamclf.serve.fanout.follower import Follower, OneSite
+from streamclf.serve.fanout.handing import Handing
 from streamclf.serve.fanout.kept import PLACES, KeptByOne, KeptBySites
 from streamclf.serve.fanout.relay import Relay
 from streamclf.serve.http.access import ServerSettings, check_bind
@@ -33,9 +34,8 @@ from streamclf.serve.http.feed import KEEP_ALIVE_S, Feed, FeedPage
 from streamclf.serve.http.pages import Face
 from streamclf.serve.http.route import NotKeptError, Query, Route
 from streamclf.serve.http.server import Server
-from streamclf.serve.orders import Order
+from streamclf.serve.orders import Order, Orderer
 from streamclf.serve.roles import Role
-from streamclf.serve.subscriber import Subscriber
 
 log = logging.getLogger("streamclf")
 
@@ -47,10 +47,10 @@ _LOOK_S = 1.0
 def run_gateway(followed: Followed, settings: ServerSettings) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code.
 
-    Raises `ConfigError` for an address that is none, and for a bind that needs a token.
+    Raises `ConfigError` for an address that cannot be read, and for a bind that needs a token.
     """
     check_bind(settings)
-    place = NatsPlace(followed.url, followed.sites[0] if followed.one else EVERY_SITE)
+    place = NatsPlace(followed.way, followed.sites[0] if followed.one else EVERY_SITE)
     live(partial(_start, followed=followed, place=place, settings=replace(settings, no_audio=NO_AUDIO)))
     return 0
 
@@ -62,12 +62,14 @@ async def _start(life: Life, *, followed: Followed, place: NatsPlace, settings: 
         follower = Follower(place, one, counter.committed)
         asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
         counter.kept = lambda relay: KeptByOne(asking, place)
+        counter.handing = Handing(asking, lambda site: place)
         counter.found = [follower.found, one.found]
     else:
         fleet = Fleet({"": followed.all, **followed.scopes}, counter.serve_all, counter.greet_anew)
         follower = Follower(place, fleet, counter.committed)
         asking = Asking(asyncio.get_running_loop(), lambda: follower.client)
-        counter.kept = partial(_kept, asking, partial(NatsPlace, followed.url))
+        counter.kept = partial(_kept, asking, partial(NatsPlace, followed.way))
+        counter.handing = Handing(asking, partial(NatsPlace, followed.way))
         counter.found = [follower.found]
         counter.found_of = fleet.found
         counter.named = followed.named
@@ -102,6 +104,8 @@ class _Counter:
         """Of many sites: what is wrong with some of them."""
         self.kept: Callable[[Relay], Kept]
         """Of a relay: what its daemons keep."""
+        self.handing: Handing
+        """What is ordered here and done there."""
         self._feeds: list[tuple[Relay, Feed]] = []
         self._life = life
         self._settings = settings
@@ -153,10 +157,8 @@ class _Counter:
             problems=health.problems,
             feed=own.feed,
             orders={
-                wire.Mark: Order("bad-mark", "marking events", _refuse),
+                **self.handing.orders(relay),
                 wire.Adjust: Order("bad-adjust", "adjusting thresholds", _refuse),
-                wire.Teach: Order("bad-teach", "teaching", _refuse),
-                wire.Forget: Order("bad-teach", "teaching", _refuse),
             },
             faces=faces,
             on_fault=self._life.failed,
@@ -243,5 +245,5 @@ def _no_thresholds(query: Query) -> NoReturn:
     raise NotKeptError("thresholds are tried and changed at the daemon that decides by them; ask it")
 
 
-def _refuse(subscriber: Subscriber, wish: object) -> NoReturn:
-    raise ServeError("this is a gateway, which keeps nothing; ask the daemon itself")
+def _refuse(orderer: Orderer, wish: object) -> NoReturn:
+    raise ServeError("this is a gateway, which decides nothing; set thresholds at the daemon itself")

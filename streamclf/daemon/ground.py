@@ -169,15 +169,15 @@ def no_audio(config: Config) -> str:
 
 
 def _check_postgres(config: Config) -> None:
-    if config.postgres.url:
+    if config.postgres.named:
         from streamclf.daemon.central import check_postgres
 
         check_postgres(config)
 
 
 def open_central(config: Config, folder: Path) -> "Central | None":
-    """What delivers events to PostgreSQL; None, and nothing of it imported, where that is not wanted."""
-    if not config.postgres.url:
+    """What delivers events to PostgreSQL; None, and none of it imported, where that is not wanted."""
+    if not config.postgres.named:
         return None
     from streamclf.daemon.central import Central
 

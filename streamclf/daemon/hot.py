@@ -104,7 +104,8 @@ def with_keys(config: Config, keys: Sequence[str], other: Config) -> Config:
 class HotConfig:
     """A part: hears SIGHUP. `watch` runs on the event loop's thread; `found` on any.
 
-    source: None where there are no files to look at; SIGHUP then reads the rules alone.
+    source: None where there are no files to look at; SIGHUP then reads the rules alone. on_hangup: called where it
+    comes because our terminal was closed.
     """
 
     name = "the configuration"
@@ -118,6 +119,7 @@ class HotConfig:
         hub: Hub,
         health: Health,
         server: Server,
+        on_hangup: Callable[[], object],
     ) -> None:
         self.problem = ""
         self.waiting: list[str] = []
@@ -127,17 +129,27 @@ class HotConfig:
         self._hub = hub
         self._health = health
         self._server = server
+        self._on_hangup = on_hangup
+        self._in_terminal = False
         self._asked = asyncio.Event()
         self._seen = self._read = self._identities()
 
     async def start(self) -> None:
-        """Hear SIGHUP from now on; a terminal that is closed ends the daemon that runs in it."""
-        if not os.isatty(0):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+        """Hear SIGHUP from now on. Who is not to end with the terminal starts us by nohup, or detached from it."""
+        self._in_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
 
     async def stop(self, limit_s: float) -> bool:
         """Nothing to undo: the loop lets go of its signals."""
         return True
+
+    def _hang_up(self) -> None:
+        """A microphone that goes on without its terminal would be one that nobody knows of."""
+        if self._in_terminal and not _has_terminal():
+            log.warning("the terminal that this daemon was started in was closed: it ends")
+            self._on_hangup()
+        else:
+            self.reload()
 
     def reload(self) -> None:
         """Read all of it now, changed or not."""
@@ -300,3 +312,12 @@ class HotConfig:
         species = self._ears.in_force.config.species.file
         paths = [*self._source.files, *([Path(species).expanduser()] if species else [])]
         return tuple(identity_of(path) for path in paths)
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is still there, whatever its standard files are."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -147,7 +147,7 @@ class QueuedHandler(logging.Handler):
             self.outlet.put(_bytes(self.format(_record(one.said.logger, one.said.level, one.sentence()))))
 
     def _missed(self, count: int) -> bytes:
-        text = f"{count} lines of the log were lost: nobody read standard error"
+        text = f"{count} lines of the log were lost: standard error did not take them"
         return _bytes(self.format(_record(OURS, logging.WARNING, text)))
 
 

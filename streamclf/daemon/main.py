@@ -69,7 +69,7 @@ async def _start(life: Life, *, config: Config, until_end: bool, source: ConfigS
     teaching = wiring.make_teaching(ears, archive, hub)
     edited = source.edited if source is not None else None
     server = wiring.make_server(ears, archive, hub, health, life, edited, teaching)
-    hot = HotConfig(source, ears, archive, hub, health, server)
+    hot = HotConfig(source, ears, archive, hub, health, server, on_hangup=life.ask)
     health.problems.parts.also(hot.found)
     model = wiring.make_model(ears, archive, hub, server, life)
 
@@ -119,6 +119,8 @@ async def _watch_more(
     """The loop that all of this runs on, and the tasks that not every daemon has."""
     loop = LoopWatch(server.late_s, None if archive is None else archive.inbox.call)
     parts.also(loop.found)
+    if (certificate := ears.ground.settings.certificate) is not None:
+        parts.also(certificate.found)
     await life.watch("the loop", loop.watch)
     seasons, selftest = ears.ground.seasons, ears.ground.selftest
     if archive is not None:

@@ -2,8 +2,9 @@
 
 Theory of operation. `put` never waits, whoever calls it: a pipe that nobody reads, a terminal that was stopped, a disk
 that hangs hold up the writing thread alone. What finds the queue full is dropped and counted. Once the reader is back
-and half of the queue is free again, one line says how many were dropped, where they would have stood. At the end
-`flush` waits for the reader a short while and no longer; the thread is a daemon thread, so that the process ends.
+and half of the queue is free again, one line says how many were dropped, where they would have stood; so it does once a
+disk that was full takes lines again. At the end `flush` waits for the reader a short while and no longer; the thread is
+a daemon thread, so that the process ends.
 """
 
 import os
@@ -36,7 +37,8 @@ class Outlet:
         self._missed = missed
         self._idle = idle
         # bound: MAX_LINES and MAX_BYTES; the newest are dropped; counter: _dropped, streamclf_log_lines_dropped_total
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[tuple[bytes, int]] = deque()
+        """Each with how many dropped ones it tells of; 0 for all others."""
         self._bytes = 0
         self._dropped = 0
         self._writing_since_s: float | None = None
@@ -64,13 +66,13 @@ class Outlet:
                 limit_s -= time.monotonic() - self._writing_since_s
             return self._changed.wait_for(lambda: not self._lines and self._writing_since_s is None, max(0.0, limit_s))
 
-    def _append(self, line: bytes) -> None:
-        self._lines.append(line)
+    def _append(self, line: bytes, told: int = 0) -> None:
+        self._lines.append((line, told))
         self._bytes += len(line)
 
     def _write(self) -> None:
         while True:
-            portion = self._next()
+            portion, new, told = self._next()
             if not portion:
                 self._idle()
                 continue
@@ -78,25 +80,27 @@ class Outlet:
             with self._changed:
                 self._writing_since_s = None
                 if not written:
-                    metrics.LOG_DROPPED.labels("unread").inc(portion.count(b"\n"))
+                    metrics.LOG_DROPPED.labels("unread").inc(new)
+                    self._dropped += new + told
                 self._changed.notify_all()
 
-    def _next(self) -> bytes:
-        """What to write now; empty where nothing has come for a while."""
+    def _next(self) -> tuple[bytes, int, int]:
+        """What to write now, how many lines it is, and of how many dropped ones it tells; empty where nothing came."""
         with self._changed:
             self._changed.wait_for(lambda: self._lines, _IDLE_S)
             portion: list[bytes] = []
-            size = 0
-            while self._lines and (not portion or size + len(self._lines[0]) <= _PORTION):
-                portion.append(self._lines.popleft())
-                size += len(portion[-1])
+            size = new = told = 0
+            while self._lines and (not portion or size + len(self._lines[0][0]) <= _PORTION):
+                line, tells = self._lines.popleft()
+                portion.append(line)
+                size, new, told = size + len(line), new + (not tells), told + tells
             self._bytes -= size
             if self._dropped and 2 * len(self._lines) <= MAX_LINES and 2 * self._bytes <= MAX_BYTES:
-                self._append(self._missed(self._dropped))
+                self._append(self._missed(self._dropped), self._dropped)
                 self._dropped = 0
             if portion:
                 self._writing_since_s = time.monotonic()
-            return b"".join(portion)
+            return b"".join(portion), new, told
 
 
 def _written(descriptor: int, data: bytes) -> bool:

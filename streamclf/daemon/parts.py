@@ -4,7 +4,8 @@ Theory of operation. A *body* (see main.py) makes parts and starts them, one aft
 the moment its start begins. The life ends at the first of: a signal, a call of `ask` (all sources have ended), a call
 of `failed` (by a thread or a task that cannot go on), an exception of the body. What the body has not started by then
 is never started. Then every part on the list is stopped, the newest first, also one whose start failed or still hangs;
-each gets its own share of the time and what those before it left over. A second signal ends the process at once.
+each gets its own share of the time and what those before it left over. A second signal ends the process at once, and so
+does a thread of its own (deadline.py) where the event loop is held up and comes to none of this.
 
 Nothing that may wait for a disk, a device or a model runs on the event loop: it does so in a thread of its own
 (`in_thread`), and where it outlasts its share it is left behind. The process then ends by `os._exit`, after what is to
@@ -14,22 +15,19 @@ be said was said: Python would wait for some such threads, and ONNX Runtime abor
 import asyncio
 import logging
 import math
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from streamclf.errors import LimitError, StreamclfError, sentence
+from streamclf.daemon.deadline import STOP_LIMIT_S, Deadline, end_process
+from streamclf.errors import HomelessError, LimitError, StreamclfError
 
 log = logging.getLogger("streamclf")
 
-STOP_LIMIT_S = 8.0  # from the signal to the end of the process, whatever anybody does
 _GRACE_S = 0.2  # for a part that is back just in time
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -54,7 +52,7 @@ class Part(Protocol):
         ...
 
     async def stop(self, limit_s: float) -> bool:
-        """Undo what `start` did, as far as that came. Returns whether nothing of it runs any more."""
+        """Undo what `start` did, as far as that came. Returns whether none of it runs any more."""
         ...
 
 
@@ -130,22 +128,28 @@ class Background:
         self._function = function
         self._on_fault = on_fault
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         """Make the task."""
-        self._task = asyncio.create_task(self._function(), name=self.name)
+        self._task = asyncio.create_task(_no_exit(self._function), name=self.name)
         self._task.add_done_callback(self._ended)
 
     async def stop(self, limit_s: float) -> bool:
         """Cancel it, and wait until it has tidied up."""
         if self._task is None:
             return True
+        self._stopping = True
         self._task.cancel()
         done, _ = await asyncio.wait([self._task], timeout=limit_s)
         return bool(done)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (fault := task.exception()) is not None:
+        if not task.cancelled():
+            fault = task.exception()
+        else:
+            fault = None if self._stopping else RuntimeError(f"{self.name} was cancelled, and not by the end")
+        if fault is not None:
             self._on_fault(fault)
 
 
@@ -156,6 +160,7 @@ class Life:
         self._loop = asyncio.get_running_loop()
         self._asked = asyncio.Event()
         self._signalled = False
+        self._deadline = Deadline()
         self._parts: list[tuple[Part, asyncio.Future[None]]] = []
         self._faults: list[BaseException] = []
         self.left: list[str] = []
@@ -197,8 +202,17 @@ class Life:
 
     async def run(self, body: Callable[["Life"], Coroutine[Any, Any, None]]) -> None:
         """Live: start what `body` starts, wait for the end, stop it all. Raises `StreamclfError` for a failure."""
-        for number in _SIGNALS:
-            self._loop.add_signal_handler(number, self._signal, number)
+        # not by the loop, which may be held up when one comes
+        before = {number: signal.signal(number, self._signal) for number in _SIGNALS}
+        self._deadline.start()
+        try:
+            await self._run(body)
+        finally:
+            self._deadline.over()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def _run(self, body: Callable[["Life"], Coroutine[Any, Any, None]]) -> None:
         starting = asyncio.create_task(body(self), name="body")
         asked = asyncio.create_task(self._asked.wait())
         await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -213,6 +227,7 @@ class Life:
         self._raise(refusal)
 
     async def _stop(self) -> None:
+        self._deadline.begin()
         deadline_s = self._loop.time() + STOP_LIMIT_S
         reserved_s = sum(part.stop_s for part, _ in self._parts)
         while self._parts:
@@ -244,18 +259,23 @@ class Life:
         fault = self._faults[0]
         if LimitError.meant_by(fault):
             fault = LimitError()
+        if HomelessError.meant_by(fault):
+            raise HomelessError
         if isinstance(fault, StreamclfError):
             log.error("%s", fault)
             raise StreamclfError(str(fault)) from None
         log.error("a part of the daemon failed", exc_info=fault)
         raise StreamclfError(f"the daemon failed ({fault!r}); the log has the details, please report it")
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: int, frame: object) -> None:
+        """Between two steps of whatever the main thread is at."""
         if not self._signalled:
             self._signalled = True
-            self._asked.set()
+            self._deadline.begin()
+            self.ask()
             return
-        end_process(StreamclfError(f"{number.name} came again: ended at once, without waiting for what was stopping"))
+        name = signal.Signals(number).name
+        end_process(StreamclfError(f"{name} came again: ended at once, without waiting for what was stopping"))
 
 
 def live(body: Callable[[Life], Coroutine[Any, Any, None]]) -> None:
@@ -276,16 +296,6 @@ def live(body: Callable[[Life], Coroutine[Any, Any, None]]) -> None:
             raise fault
 
     asyncio.run(run())
-
-
-def end_process(fault: StreamclfError | None) -> NoReturn:
-    """At once, with what is to be said and the right code; no thread is waited for and nothing else is tidied up."""
-    with suppress(OSError):  # there may be nobody left to tell
-        if fault is not None:
-            print(sentence(str(fault)), file=sys.stderr, flush=True)
-        logging.shutdown()
-        sys.stdout.flush()
-    os._exit(fault.exit_code if fault is not None else 0)
 
 
 class _Aside(threading.Thread):
@@ -324,6 +334,8 @@ def in_thread(name: str, function: Callable[[], T]) -> asyncio.Future[T]:
     def run() -> None:
         try:
             result = function()
+        except SystemExit as fault:
+            _post(loop, _settle, outcome, partial(outcome.set_exception, _exit_asked(fault)))
         except BaseException as fault:
             _post(loop, _settle, outcome, partial(outcome.set_exception, fault))
         else:
@@ -331,6 +343,18 @@ def in_thread(name: str, function: Callable[[], T]) -> asyncio.Future[T]:
 
     _Aside(target=run, name=name, daemon=True).start()
     return outcome
+
+
+async def _no_exit(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """What asks the process to end is a fault like any other: asyncio would end at once, with nothing stopped."""
+    try:
+        await function()
+    except SystemExit as fault:
+        raise _exit_asked(fault) from fault
+
+
+def _exit_asked(fault: SystemExit) -> RuntimeError:
+    return RuntimeError(f"something asked the process to end, with code {fault.code}")
 
 
 def _settle(outcome: asyncio.Future[Any], settle: Callable[[], object]) -> None:

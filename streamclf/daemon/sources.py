@@ -40,7 +40,7 @@ SPARE_BYTES = 64 << 20  # of memory that all streams may take, so that clips can
 _BYTES_OF_SAMPLE = 8  # a ring holds each float32 twice
 NO_MICROPHONE = (
     "NO MICROPHONE FOUND: playing the built-in demo recording in a loop until there is one; "
-    "what you see is not live sound, and nothing of it is kept"
+    "what you see is not live sound, and none of it is kept"
 )
 
 
@@ -145,9 +145,11 @@ class OpenSources:
             return True
         stops = [in_thread(f"stop of {spec.name}", source.stop) for spec, source in opened]
         done, pending = await asyncio.wait(stops, timeout=min(limit_s, STOP_S))
-        for fault in (stop.exception() for stop in done):
-            if fault is not None:
-                log.error("a source could not be stopped", exc_info=fault)
+        faults = [fault for stop in done if (fault := stop.exception()) is not None]
+        for fault in faults:
+            log.error("a source could not be stopped", exc_info=fault)
+        if faults:
+            raise faults[0]
         return not pending
 
     def _specs(self) -> list[SourceSpec]:

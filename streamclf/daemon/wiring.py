@@ -21,9 +21,9 @@ from streamclf.daemon.hearing import Hearing
 from streamclf.daemon.microphones import Microphones
 from streamclf.daemon.parts import Life
 from streamclf.daemon.pictures import Painter
-from streamclf.daemon.school import School, Teaching
 from streamclf.daemon.selftest import STREAM as SELF_TEST
 from streamclf.daemon.sources import OpenSources
+from streamclf.daemon.teaching import School, Teaching
 from streamclf.daemon.watchman import Watchman
 from streamclf.engine.calls import EngineCalls
 from streamclf.engine.engine import Engine
@@ -52,8 +52,6 @@ from streamclf.writer.inbox import Inbox
 from streamclf.writer.writer import Writer
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
-
     from streamclf.daemon.central import Central
     from streamclf.protocol.announce import Announcement
     from streamclf.serve.fanout.publisher import Publisher
@@ -213,33 +211,13 @@ def make_health(ears: Ears, archive: Archive | None, hub: Hub) -> Health:
 def make_publisher(
     config: Config, archive: Archive | None, hub: Hub, health: Health, server: Server
 ) -> "Publisher | None":
-    """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`.
-
-    There alerts ask whether another site tells.
-    """
+    """What gives to NATS what the hub publishes; None where no server is named. Raises `ConfigError`."""
     if not config.nats.named:
         return None
     # nearly no daemon has gateways, and those that have none do not wait for this
-    from streamclf.serve.fanout.asking import CLIP, EVENTS, Answering
-    from streamclf.serve.fanout.broker import NatsPlace, read_url
-    from streamclf.serve.fanout.claims import Claims
-    from streamclf.serve.fanout.publisher import Publisher
+    from streamclf.daemon.giving import publisher_of
 
-    place = NatsPlace(read_url(config.nats.url, config.nats.url_file), config.nats.site)
-    paths = (*(EVENTS if config.nats.events else ()), *((CLIP,) if config.nats.clips else ()))
-    routes = {path: server.routes[path] for path in paths}
-    answering, claims = Answering(place, routes), Claims(place)
-    if archive is not None:
-        archive.alerts.claim_by(claims.claim)
-        archive.feed.on_committed = answering.kept
-
-    async def connected(client: "Client") -> None:
-        claims.connected(client)
-        await answering.listen(client)
-
-    publisher = Publisher(place, hub, replay_seconds=config.server.replay_seconds, on_connected=connected)
-    health.problems.parts.also(publisher.found)
-    return publisher
+    return publisher_of(config, archive, hub, health, server)
 
 
 def make_announcement(ears: Ears, server: Server) -> "Announcement | None":

@@ -20,7 +20,8 @@ from streamclf.model.pack import Manifest, Pack
 from streamclf.model.session import Session
 from streamclf.types import F32, Provider, Shape
 
-_LEAD_DB = -75.0
+LEAD_DB = -75.0
+"""Of full scale: how loud the faint noise is that is heard around a sound that is at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Embedder:
         manifest = self.graph.manifest
         lead_frames = -(-manifest.window // hop_of(manifest.rate))
         count = lead_frames * hop_of(rate)
-        noise = np.random.default_rng(0).standard_normal(count).astype(np.float32) * np.float32(10 ** (_LEAD_DB / 20))
+        noise = np.random.default_rng(0).standard_normal(count).astype(np.float32) * np.float32(10 ** (LEAD_DB / 20))
         self._frames, self._rows = [], []
         for _ in run_blocks(self._engine, "sound", rate=rate, blocks=[noise, np.asarray(samples, dtype=np.float32)]):
             pass

@@ -4,6 +4,7 @@ Raises `PackError` where a pack says that its graph gives probabilities and it d
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from streamclf.types import F32, Provider, Shape
 
 _ROUNDING = 1e-3  # of float16, and of sums of a softmax
 _RUNS = 6
+_GAINS = tuple(np.float32(gain) for gain in (0.001, 1.0, 3.0))
 
 
 class RawRows(Head):
@@ -74,6 +76,23 @@ def check_probabilities(pack: Pack) -> None:
                 f'its graph gives values from {low:.3g} to {high:.3g}, and `activation = "none"` says that they are '
                 "probabilities; say sigmoid or softmax (--activation)"
             )
+
+
+def kind_of_numbers(pack: Pack, audio: F32) -> Literal["", "shares", "probabilities", "logarithms"]:
+    """What a graph's rows are by themselves, for `audio` as it is, quiet and loud: shares of 1, probabilities,
+    logarithms of shares; "" where they may be logits.
+
+    Exports of other tools write a softmax or a sigmoid as its arithmetic, which no name of an operator shows.
+    """
+    span = pack.manifest.step or pack.manifest.window
+    starts = range(0, len(audio), span)[:_RUNS]
+    rows = np.concatenate([raw_rows(pack, audio * gain, starts) for gain in _GAINS]).astype(np.float64)
+    shares = rows.shape[-1] > 1
+    if (rows >= -_ROUNDING).all() and (rows <= 1 + _ROUNDING).all() and np.ptp(rows) > 0:
+        return "shares" if shares and np.allclose(rows.sum(-1), 1.0, atol=_ROUNDING) else "probabilities"
+    if shares and (rows <= _ROUNDING).all() and np.allclose(np.exp(rows).sum(-1), 1.0, atol=_ROUNDING):
+        return "logarithms"
+    return ""
 
 
 def many_at_once(pack: Pack, audio: F32) -> float | None:

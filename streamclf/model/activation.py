@@ -40,7 +40,7 @@ def logits(scores: F32, activation: str, clip: np.float32) -> F32:
 def normalised(embedded: F32) -> F32:
     """What heads are made for: roots of the sizes of (n, numbers) float32, signs as they were, each row of length 1.
 
-    A root keeps one strong number from deciding alone, and the length says how loud it was, which is no matter of what.
+    A root keeps one strong number from deciding alone, and the length says how loud it was, not what.
     """
     roots: F32 = np.sqrt(np.abs(embedded))
     np.copysign(roots, embedded, out=roots)

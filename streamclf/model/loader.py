@@ -24,6 +24,7 @@ from streamclf import toml
 from streamclf.errors import PackError
 from streamclf.model import geometry, graph
 from streamclf.model.fusedheads import read_heads
+from streamclf.model.otherkinds import advice
 from streamclf.model.pack import (
     OF_GRAPH,
     Constant,
@@ -156,6 +157,8 @@ def read_manifest(path: Path) -> tuple[Manifest, bytes]:
     if not path.is_dir():
         if path.suffix == ".zip" and path.is_file():
             raise PackError(f"{path} is an archive; unpack it into your packs with `streamclf models add {path}`")
+        if known := advice(path):
+            raise PackError(f"{path} {known}")
         found = "a file" if path.exists() else "not there"
         raise PackError(f"{path} is {found}; a pack is a folder that holds {MANIFEST}, {MODEL} and {LABELS}")
     text = read_regular(path / MANIFEST, cap=MANIFEST_CAP)

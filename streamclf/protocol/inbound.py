@@ -71,7 +71,8 @@ class Mark(Message, tag="mark", forbid_unknown_fields=True):
 class Teach(Message, tag="teach", forbid_unknown_fields=True):
     """Shows an example of a class, or of what it is not. Answer: `taught`, once it is on the disk.
 
-    Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant.
+    Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant; where there
+    is none of them but a `name`, the class is called that from now on.
     """
 
     label: Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$", description="Its id; a new one makes a new class.")]

@@ -244,8 +244,8 @@ class Taught(Message, tag="taught"):
     """Id of the class."""
     name: str
     """For people; untrusted text, never markup."""
-    said: Literal["is", "not", "forgot"]
-    """What was said of the example; `forgot`: it, or the whole class, is forgotten."""
+    said: Literal["is", "not", "forgot", "named"]
+    """What was said of the example; `forgot`: it, or the whole class, is forgotten; `named`: `name` is new, no more."""
     example: str
     """Id of the example; empty where all of them are meant."""
     pack: str

@@ -25,9 +25,11 @@ ADDRESS_MESSAGES = 1000.0  # of all clients of one address, but for this machine
 ADDRESS_BURST = 4000.0
 BYTES = 2e6  # a second, of one client; a microphone of 192 kHz sends 0.77e6. More is not refused but slowed down.
 BYTES_BURST = 4e6
+_DATA = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 ALIVE = b"alive?"
 """What the ping of `Subscriber` carries, and the pong brings back."""
 _PONG = bytes([0x80 | Opcode.PONG, 0x80 | len(ALIVE)])
+FRAGMENTS = 1000  # of one message, each of which is kept until the last one comes, empty ones as well
 IGNORED = 16 * 1024  # bytes in all that a client may send which should only listen
 
 
@@ -111,6 +113,7 @@ class ServedConnection(ServerConnection):
         # Whether the next byte begins a frame. The library's parser takes 20 us for a pong, of which each client sends
         # one every two seconds: a twentieth of what 1,000 clients of 50 messages a second cost.
         self._between = False
+        self._fragments = 0  # of the message that is not whole yet
         self._full = False  # whether the handler has messages enough
         self._deaf = False  # whether nothing is looked at any more
         self._silenced = False  # whether it is read all the same
@@ -179,7 +182,17 @@ class ServedConnection(ServerConnection):
                 return
             if event.opcode is Opcode.PONG and self.watcher is not None:
                 self.watcher.pong()
+            if event.opcode in _DATA:
+                self._fragments = 0 if event.fin else self._fragments + 1
+                if self._fragments > FRAGMENTS:
+                    self._flooded(f"a message of more than {FRAGMENTS} fragments came from this client")
+                    return
         super().process_event(event)
+
+    @property
+    def behind(self) -> bool:
+        """Whether something that the client has sent waits to be looked at, and a pong may be behind it."""
+        return bool(self._unparsed) or self._full
 
     def only_sends(self) -> None:
         """What comes is read and not looked at, so that its end is seen."""

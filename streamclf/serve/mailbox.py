@@ -18,6 +18,9 @@ MAX_DOUBTED_BYTES = 16 * 1024
 MAX_AGE_NS = 4_000_000_000
 MAX_VITAL = 256
 MAX_VITAL_BYTES = 128 * 1024
+MOST_COUNTED = MAX_VITAL_BYTES // 4
+"""So much of that a message counts at most: one that names thousands of species is longer than all of it, and comes
+with every subscription."""
 
 
 class Outgoing(NamedTuple):
@@ -41,6 +44,10 @@ def answer(message: wire.Message) -> Outgoing:
 
 _NOTHING: deque[tuple[int, Outgoing]] = deque(maxlen=0)
 """Stands for a queue in which nothing has waited yet: an empty deque takes 0.7 KiB, and most subscribers need none."""
+
+
+def _counted(message: Outgoing) -> int:
+    return min(len(message.frame), MOST_COUNTED)
 
 
 class Mailbox:
@@ -89,12 +96,12 @@ class Mailbox:
         """Queue a message. False: full of what must not be dropped."""
         self._arrivals += 1
         if not message.rows:
-            if len(self._vital) >= MAX_VITAL or self._vital_bytes + len(message.frame) > MAX_VITAL_BYTES:
+            if len(self._vital) >= MAX_VITAL or self._vital_bytes + _counted(message) > MAX_VITAL_BYTES:
                 return False
             if self._vital is _NOTHING:
                 self._vital = deque()
             self._vital.append((self._arrivals, message))
-            self._vital_bytes += len(message.frame)
+            self._vital_bytes += _counted(message)
             return True
         if self._scores is _NOTHING:
             self._scores = deque()
@@ -117,7 +124,7 @@ class Mailbox:
         if from_scores:
             self._score_bytes -= len(message.frame)
         else:
-            self._vital_bytes -= len(message.frame)
+            self._vital_bytes -= _counted(message)
         return message
 
     def clear(self) -> None:

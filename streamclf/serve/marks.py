@@ -1,4 +1,4 @@
-"""Marks: what people say of events that are kept, on its way to the store and to every subscriber."""
+"""Marks: what people say of events that are kept, on its way to the store and to every orderer."""
 
 import asyncio
 import sqlite3
@@ -8,8 +8,7 @@ from functools import partial
 from streamclf.errors import ServeError
 from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
-from streamclf.serve.orders import Order, Orders
-from streamclf.serve.subscriber import Subscriber
+from streamclf.serve.orders import Order, Orderer, Orders
 from streamclf.store.events import StoredEvent, set_mark
 
 MAX_WAITING = 256  # marks that are not on the disk yet; beyond it the next ones are refused in words
@@ -34,7 +33,7 @@ class MarkDesk:
         self._keep = keep
         self._waiting = 0
 
-    def mark(self, subscriber: Subscriber, wish: wire.Mark) -> None:
+    def mark(self, orderer: Orderer, wish: wire.Mark) -> None:
         """Keep it and tell everybody, soon. Raises `ServeError` where it cannot be kept."""
         if self._keep is None:
             raise ServeError("no events are kept here, so none can be marked; [store] enabled switches it on")
@@ -49,14 +48,14 @@ class MarkDesk:
             found[:] = [set_mark(tx, wish.event, wish.mark, wish.label)]
 
         loop = asyncio.get_running_loop()
-        self._keep(write, lambda: loop.call_soon_threadsafe(partial(self._kept, subscriber, wish, found)))
+        self._keep(write, lambda: loop.call_soon_threadsafe(partial(self._kept, orderer, wish, found)))
 
-    def _kept(self, subscriber: Subscriber, wish: wire.Mark, found: list[StoredEvent | None]) -> None:
+    def _kept(self, orderer: Orderer, wish: wire.Mark, found: list[StoredEvent | None]) -> None:
         self._waiting -= 1
         if found == [None]:
             text = f"there is no event '{wish.event[:200]}' in the store; its id is the one that /v1/events gives"
-            subscriber.control(wire.Error(code="bad-mark", message=text))
+            orderer.control(wire.Error(code="bad-mark", message=text))
             return
         message = self._hub.publish_mark(wish.event, wish.mark, wish.label)
-        if not subscriber.subscribed:
-            subscriber.control(message)
+        if not orderer.subscribed:
+            orderer.control(message)

@@ -275,7 +275,7 @@ class Subscriber:
                 return
         if self._pinged_at is not None:
             # in a lossless run megabytes may lie before the ping in the kernels' buffers
-            if (self._progressed and self._hub.lossless) or self._link_is_slow():
+            if (self._progressed and self._hub.lossless) or self.connection.behind or self._link_is_slow():
                 self._pinged_at = now
             if now - self._pinged_at > DOUBT_S:
                 self._trust(False)

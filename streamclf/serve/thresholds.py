@@ -7,8 +7,7 @@ from collections.abc import Callable
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol import wire
 from streamclf.serve.hub import Hub
-from streamclf.serve.orders import Order, Orders
-from streamclf.serve.subscriber import Subscriber
+from streamclf.serve.orders import Order, Orderer, Orders
 
 Edit = Callable[[wire.Adjust], str]
 """Writes it; returns the name of the file that holds what was, "" for none. Raises `StreamclfError`; in a thread."""
@@ -32,7 +31,7 @@ class ThresholdDesk:
         self._edit = edit
         self._writing: asyncio.Task[None] | None = None
 
-    def adjust(self, subscriber: Subscriber, wish: wire.Adjust) -> None:
+    def adjust(self, orderer: Orderer, wish: wire.Adjust) -> None:
         """Write it and answer, soon. Raises `ServeError` where it cannot be written."""
         if self._edit is None:
             raise ServeError("this daemon reads no configuration file, so none can be written; give it one by --config")
@@ -43,19 +42,19 @@ class ThresholdDesk:
             raise ServeError(f"no pack that runs tells events of '{wish.label}'; hello names those that do")
         if self._writing is not None and not self._writing.done():
             raise ServeError("other thresholds are being written; try again in a second")
-        self._writing = asyncio.get_running_loop().create_task(self._write(self._edit, subscriber, wish))
+        self._writing = asyncio.get_running_loop().create_task(self._write(self._edit, orderer, wish))
 
-    async def _write(self, edit: Edit, subscriber: Subscriber, wish: wire.Adjust) -> None:
+    async def _write(self, edit: Edit, orderer: Orderer, wish: wire.Adjust) -> None:
         try:
             kept = await asyncio.to_thread(edit, wish)
         except StreamclfError as fault:
-            subscriber.control(wire.Error(code="bad-adjust", message=str(fault)))
+            orderer.control(wire.Error(code="bad-adjust", message=str(fault)))
             return
         except Exception:
             logger.exception("thresholds of %s could not be written", wish.label)
-            subscriber.control(wire.Error(code="bad-adjust", message="that could not be written; the log says why"))
+            orderer.control(wire.Error(code="bad-adjust", message="that could not be written; the log says why"))
             return
         answer = wire.Adjusted(
             label=wish.label, enter=wish.enter, leave=wish.leave, min_on_ms=wish.min_on_ms, kept=kept
         )
-        subscriber.control(answer)
+        orderer.control(answer)

@@ -8,7 +8,7 @@ import soundfile
 
 from streamclf.audio.resample import Resampler, framed_rate
 from streamclf.clock import FRAMES_PER_SECOND, hop_of
-from streamclf.engine.embed import Embedder
+from streamclf.engine.embed import LEAD_DB, Embedder
 from streamclf.errors import SourceError
 from streamclf.types import F32
 
@@ -41,7 +41,12 @@ def check_heard(samples: F32, rate: int, what: str = "the sound") -> None:
 
 
 def numbers_of(embedder: Embedder, samples: F32, rate: int) -> F32:
-    """The embeddings of the windows that have the loudest of a sound in them: (n, numbers) float32, n at least 1."""
+    """The embeddings of the windows that have the loudest of a sound in them: (n, numbers) float32, n at least 1.
+
+    Live a window goes on over a sound that is shorter than it, and has it at its end, in its middle and at its
+    beginning; so such a sound is heard with faint noise behind it.
+    """
+    samples = heard_out(samples, rate, embedder.graph.manifest.window / embedder.graph.manifest.rate)
     frames, rows = embedder(samples, rate)
     if not len(frames):
         raise SourceError("the sound is too short to be taken as an example; give at least 20 ms")
@@ -51,6 +56,15 @@ def numbers_of(embedder: Embedder, samples: F32, rate: int) -> F32:
     window = embedder.graph.manifest.window * FRAMES_PER_SECOND // embedder.graph.manifest.rate
     loudest = np.array([rms[max(0, frame - window) : frame + 2].max(initial=0.0) for frame in frames.tolist()])
     return spread(rows[loudest >= _LOUD * loudest.max()])
+
+
+def heard_out(samples: F32, rate: int, window_s: float) -> F32:
+    """(n, ) float32 at `rate` (Hz), with faint noise of a window's length behind what is shorter than one."""
+    count = int(window_s * rate)
+    if len(samples) >= count:
+        return samples
+    noise = np.random.default_rng(1).standard_normal(count).astype(np.float32) * np.float32(10 ** (LEAD_DB / 20))
+    return np.concatenate([samples, noise])
 
 
 def spread(rows: F32) -> F32:

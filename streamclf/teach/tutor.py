@@ -126,6 +126,16 @@ class Tutor:
             host = self._host(Lesson(label), before)
             return self._fit(connection, label, before.name, host, rest, lately.get(host.name), now_ns)[0]
 
+    def renamed(self, label: str, name: str) -> TaughtClass:
+        """The class with another name for people. Raises `StreamclfError`."""
+        with closing(self._read()) as connection:
+            before = {one.label: one for one in taught.classes(connection)}.get(label)
+        if before is None:
+            raise StreamclfError(
+                f"nobody has taught '{label}', so there is nothing to call {name!r}; show it, or see `teach list`"
+            )
+        return replace(before, name=name)
+
     def again(self, label: str, *, lately: Mapping[str, F32], now_ns: int) -> TaughtClass | None:
         """The class fitted anew to what this place has sounded like since, None where that cannot be done."""
         with closing(self._read()) as connection:

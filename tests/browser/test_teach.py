@@ -162,3 +162,24 @@ def test_a_class_that_a_rule_names_stays_and_the_page_says_why(
     expect(said).to_contain_text("It is not forgotten: the rule 'tea' in ")
     expect(said).to_contain_text("take it out of the rules file first.")
     expect(page.locator(".taught-class")).to_have_count(1)
+
+
+def test_a_class_is_renamed_and_everything_that_shows_it_follows(
+    tmp_path: Path, daemon: StartDaemon, open_page: OpenPage
+) -> None:
+    soundfile.write(tmp_path / "low.wav", np.concatenate([hiss(0.3), tone(500.0, 0.6), hiss(0.3)]), RATE)
+    config = tmp_path / "config.toml"
+    config.write_text(f'model = ["{tone_pack(tmp_path / "tones")}"]\n')
+    env = {"STREAMCLF_CONFIG": str(config), "STREAMCLF_STORE_PATH": str(tmp_path / "store")}
+    taught = run_cli("teach", "kettle", "--clips", str(tmp_path / "low.wav"), home=tmp_path, env=env)
+    assert taught.returncode == 0, taught.stderr
+    running = daemon("--source", f"file:{tmp_path}/low.wav#loop=yes&name=mic", env=env)
+    page = open_page(f"http://127.0.0.1:{running.port}/#teach")
+    page.on("dialog", lambda dialog: dialog.accept("The old <b>kettle</b>"))
+
+    page.get_by_role("button", name="Rename Kettle").click()
+
+    expect(page.locator(".toast")).to_contain_text("It is called The old <b>kettle</b> now.")
+    expect(page.get_by_role("heading", name="The old <b>kettle</b>")).to_be_visible()
+    page.keyboard.press("1")
+    expect(page.locator(".live-row", has_text="The old <b>kettle</b>")).to_be_visible()

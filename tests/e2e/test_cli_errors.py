@@ -66,6 +66,15 @@ def test_missing_audio_file_of_a_daemon(tmp_path: Path, pack: Path, free_port: i
     assert str(absent) in said
 
 
+def test_a_path_in_the_home_of_nobody(tmp_path: Path, pack: Path, free_port: int) -> None:
+    words = ["--source", "file:~no-such-user/a.wav", "--model", str(pack), "--port", str(free_port)]
+    done = run_cli("run", *words, home=tmp_path)
+
+    assert done.returncode == 78
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"{SENTENCE}a home folder is needed")
+
+
 def test_text_file_as_audio(tmp_path: Path, pack: Path) -> None:
     text = tmp_path / "letter.wav"
     text.write_text("Dear listener,\n" * 100)

@@ -284,3 +284,36 @@ def test_two_daemons_under_one_name_are_told(site: StartSite, gateway: StartGate
     one.stop()
     until(lambda: two.get_json("/healthz")["status"] == "ok", "it is told although it is over")
     until(lambda: alone.get_json("/healthz")["status"] == "ok", "the gateway tells although it is over")
+
+
+def test_of_two_daemons_under_one_name_with_other_streams_the_newer_is_shown_and_then_the_one_that_is_left(
+    site: StartSite, gateway: StartGateway
+) -> None:
+    one = site("garden", stream="yard")
+    fleet, alone = gateway("--all"), gateway("--site", "garden")
+    two = site("garden", stream="pond", STREAMCLF_STORE_ENABLED="false")
+
+    def shown(at: Daemon) -> list[str]:
+        try:
+            return [each["name"].rpartition("/")[2] for each in at.get_json("/v1/status")["streams"]]
+        except OSError:  # where another hub is served, the port is let go for a moment
+            return []
+
+    def begun(at: Daemon) -> int:
+        return at.stderr.count("listening on")
+
+    for at in (fleet, alone):
+        until(lambda at=at: shown(at) == ["pond"], "the newer one is not shown")  # type: ignore[misc]
+    counts = [begun(at) for at in (fleet, alone)]
+    since = time.monotonic()
+    while time.monotonic() < since + 7:  # each tells of itself every 5 s
+        assert [shown(at) for at in (fleet, alone)] == [["pond"], ["pond"]]
+        time.sleep(0.2)
+    assert [begun(at) for at in (fleet, alone)] == counts, "clients were sent away for nothing"
+    late = gateway("--all")
+    until(lambda: shown(late) == ["pond"], "who comes later shows another one")
+    two.stop()
+    for at in (fleet, alone, late):
+        until(lambda at=at: shown(at) == ["yard"], "the one that is left is not shown")  # type: ignore[misc]
+        until(lambda at=at: at.get_json("/healthz")["status"] == "ok", "it is told although it is over")  # type: ignore[misc]
+    assert one.process.poll() is None

@@ -18,6 +18,7 @@ from streamclf.serve.fanout.broker import NatsPlace
 from streamclf.serve.fanout.follower import Follower, OneSite
 from streamclf.serve.fanout.publisher import Publisher
 from streamclf.serve.fanout.relay import Relay
+from streamclf.serve.fanout.way import NatsWay
 from streamclf.serve.published import seq_of
 from tests.conftest import StartDaemon
 from tests.support.fleet import LIMIT_S, StartGateway, StartSite, gateway, nats, site
@@ -174,22 +175,6 @@ def test_another_start_of_the_daemon_is_another_run_at_the_gateway(
     assert run(main()) != first
 
 
-def test_orders_are_refused_in_words(heard: Daemon, gateway: StartGateway) -> None:
-    at = gateway("--site", SITE)
-
-    async def main() -> dict[str, Any]:
-        async with connect(at.url) as client:
-            await take(client)
-            await client.send(json.dumps({"type": "mark", "event": "x", "mark": "right"}))
-            return await take(client)
-
-    refused = run(main())
-
-    assert refused["type"] == "error"
-    assert "gateway" in refused["message"]
-    assert at.get_json("/v1/status")["condition"] == "ok"
-
-
 def test_a_gateway_serves_the_page_and_its_spectra(heard: Daemon, gateway: StartGateway) -> None:
     at = gateway("--site", SITE)
     deadline = time.monotonic() + LIMIT_S
@@ -253,7 +238,7 @@ def test_what_is_dropped_while_nats_is_away_is_a_hole_and_the_rest_comes(
 ) -> None:
     monkeypatch.setattr(publisher, "MAX_QUEUED", 20_000)
     monkeypatch.setattr(publisher, "FACTS_S", 0.5)
-    hub, place, relays = make_hub(), NatsPlace(nats.url, SITE), list[Relay]()
+    hub, place, relays = make_hub(), NatsPlace(NatsWay(nats.url), SITE), list[Relay]()
     dropped = dropped_bytes()
 
     async def serve(relay: Relay) -> None:

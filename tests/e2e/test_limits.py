@@ -11,7 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from streamclf import metrics
-from streamclf.serve.connection import MESSAGES_BURST, PORTION, ServedConnection
+from streamclf.serve import connection as served
+from streamclf.serve.connection import FRAGMENTS, MESSAGES_BURST, PORTION, ServedConnection
 from streamclf.serve.http import door, server
 from streamclf.types import F32
 from tests.support.rawclient import RawClient
@@ -49,7 +50,11 @@ async def closing(client: RawClient) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(("opcode", "data"), [(0x1, b"{}"), (0x2, b""), (0x9, b""), (0xA, b"")])
-def test_who_sends_too_many_messages_is_told_and_cut_off_and_the_others_are_served(opcode: int, data: bytes) -> None:
+def test_who_sends_too_many_messages_is_told_and_cut_off_and_the_others_are_served(
+    opcode: int, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "MESSAGES", 1.0)  # so that it is too many however slowly a busy machine takes them
+
     async def main() -> None:
         before = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "flood"}) or 0
         async with serving() as running, connect(url(running, "?tier=events")) as other:
@@ -62,9 +67,40 @@ def test_who_sends_too_many_messages_is_told_and_cut_off_and_the_others_are_serv
             client.close()
 
         after = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "flood"})
-        assert (code, reason) == (1008, "more than 250 messages a second came from this client")
+        assert (code, reason) == (1008, "more than 1 messages a second came from this client")
         assert kinds == ["hello", "subscribed", "event"]
         assert after == before + 1
+
+    run(main)
+
+
+def test_a_message_of_fragments_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served, "MESSAGES_BURST", 1e6)
+
+    async def main() -> None:
+        async with serving() as running:
+            client = await RawClient.websocket(running.port)
+            client.writer.write(bytes([0x01, 0x80]) + bytes(4))
+            client.writer.write((bytes([0x00, 0x80]) + bytes(4)) * FRAGMENTS)
+            code, reason = await closing(client)
+            client.close()
+
+        assert (code, reason) == (1008, f"a message of more than {FRAGMENTS} fragments came from this client")
+
+    run(main)
+
+
+def test_a_message_may_come_in_many_fragments() -> None:
+    async def main() -> None:
+        async with serving() as running:
+            client = await RawClient.websocket(running.port)
+            client.writer.write(bytes([0x01, 0x81]) + bytes(4) + b"{")
+            client.writer.write((bytes([0x00, 0x81]) + bytes(4) + b" ") * 500)
+            client.writer.write(bytes([0x80, 0x81]) + bytes(4) + b"}")
+            answers = [(await client.message())["type"] for _ in range(2)]
+            client.close()
+
+        assert answers == ["hello", "error"]
 
     run(main)
 
@@ -202,6 +238,24 @@ def test_who_asks_how_it_is_stands_in_no_line_and_finds_room(monkeypatch: pytest
         assert before < CROWD
         assert b"connections are open already" in refused
         assert all(one.startswith(b"HTTP/1.1 101 ") for one in greeted)
+
+    run(main)
+
+
+def test_who_hung_up_while_standing_in_a_crowd_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "TURN_S", LIMIT_S)  # all are accepted in one turn of the loop
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with serving(connections=CROWD) as running:
+            for sock in [asking(running.port) for _ in range(CROWD)]:  # the loop stands still meanwhile
+                sock.close()
+            late = asking(running.port)
+            late.setblocking(False)
+            answer = await asyncio.wait_for(loop.sock_recv(late, 4096), LIMIT_S)
+            late.close()
+
+        assert answer.startswith(b"HTTP/1.1 101 ")
 
     run(main)
 

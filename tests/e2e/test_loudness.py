@@ -133,12 +133,21 @@ def test_minutes_are_kept_counted_and_published(daemon: StartDaemon, tmp_path: P
         told = asyncio.run(_retained(aiomqtt, broker.port))
         who = json.loads(told[_SHOWN[1]])
         assert (who["unit_of_measurement"], who["device_class"]) == ("dBA", "sound_pressure")
-        assert who["state_topic"] == _SHOWN[0]
+        assert (who["state_topic"], who["json_attributes_topic"]) == (_SHOWN[0], _BANDS)
+        bands = json.loads(told[_BANDS])
+        assert max(bands, key=bands.__getitem__) == "1000"
+        assert bands["1000"] == pytest.approx(80.0, abs=0.6)
+        # a tone of 1 kHz weighs the same in all three
+        assert {told[_SHOWN[0].replace("laeq", one)] for one in ("lceq", "lzeq")} <= {"79.9", "80.0", "80.1"}
     finally:
         broker.stop()
 
 
 _SHOWN = ("streamclf/yard/loudness/laeq", "homeassistant/sensor/streamclf_yard/loudness_laeq/config")
+
+
+_BANDS = "streamclf/yard/loudness/bands"
+_ALL = (_BANDS, *(f"streamclf/yard/loudness/{one}" for one in ("lceq", "lzeq")))
 
 
 async def _retained(aiomqtt: Any, port: int) -> dict[str, str]:
@@ -148,6 +157,6 @@ async def _retained(aiomqtt: Any, port: int) -> dict[str, str]:
         await client.subscribe("#")
         async for message in client.messages:
             found[str(message.topic)] = message.payload.decode()
-            if found.get(_SHOWN[0]) == "80.0" and _SHOWN[1] in found:
+            if {*_SHOWN, *_ALL} <= set(found) and json.loads(found[_BANDS])["1000"] < 81 and found[_SHOWN[0]] == "80.0":
                 return found
     raise AssertionError(found)

@@ -94,6 +94,60 @@ def test_a_password_that_cannot_be_read_is_in_no_error(source: str, tmp_path: Pa
     assert SECRET not in result.stderr + result.stdout
 
 
+WORDS = [
+    "s3cr3t w0rd",
+    "s3cr3t@w0rd",
+    "s3cr3t#w0rd",
+    "s3cr3t%w0rd",
+    "s3cr3t'w0rd",
+    "s3cr3t/w0rd",
+    "s3cr3t?w0rd",
+    "s3cr3t 鶫",
+]
+
+
+@pytest.mark.parametrize("secret", WORDS)
+def test_no_mistake_shows_a_part_of_a_secret_whatever_is_in_it(secret: str, tmp_path: Path) -> None:
+    quoted = json.dumps(secret, ensure_ascii=False)
+    hook = f"http://h/{secret}?token={secret}"
+    rules = tmp_path / "rules.toml"
+    mistakes = [
+        f"url = {json.dumps(hook)}\nprivate = 3",
+        f"url = [{json.dumps(hook)}]",
+        f'url = "http://h/"\nheaders = {json.dumps("Authorization: Bearer " + secret)}',
+        f'url = "http://h/"\nheaders = [{json.dumps("Authorization: " + secret)}, 5]',
+        f'url = "http://h/"\nheaders = {{ Authorization = [{quoted}] }}',
+        f"url = {json.dumps('htp://u:' + secret + '@h/')}",
+        f'url = "http://h/"\npassword = {quoted}',
+    ]
+    told = ""
+    for mistake in mistakes:
+        rules.write_text(f'[sink.hook]\ntype = "webhook"\n{mistake}\n')
+        done = run_cli("rules", "check", str(rules), home=tmp_path)
+        assert done.returncode == 78, done.stderr
+        told += done.stdout + done.stderr
+    for source in (f"url:rtsp://u:{secret}@cam/x", f"rtsp://u:{secret}@cam/x", f"url:http://h/x?token={secret}#ch=1"):
+        told += run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": source}).stderr
+        told += run_cli("config", "show", home=tmp_path, env={"STREAMCLF_SOURCE": source}).stdout
+        told += run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": f'["{source}"'}).stderr
+
+    for part in ("s3cr3t", "w0rd", "鶫"):
+        assert part not in told
+
+
+def test_a_password_that_the_shell_has_split_is_not_shown(tmp_path: Path) -> None:
+    asked = [
+        run_cli("run", "--source", "url:rtsp://u:one", f"{SECRET}@cam/x", home=tmp_path),
+        run_cli("run", "--source", "url:rtsp://u:one", "two", f"-{SECRET}@cam/x", home=tmp_path),
+        run_cli("listen", "ws://u:one", f"{SECRET}@birds.local", home=tmp_path),
+        run_cli("doctor", f"{SECRET}@cam/x", home=tmp_path),
+    ]
+
+    for result in asked:
+        assert result.returncode == 2
+        assert SECRET not in result.stdout + result.stderr
+
+
 def test_what_is_wrong_in_a_setting_or_in_rules_is_told_without_its_secret(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(f'[sink.hook]\ntype = "webhook"\nurl = "htps://hooks.example/{SECRET}"\n')

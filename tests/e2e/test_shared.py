@@ -10,6 +10,7 @@ from streamclf.alerts.alert import Alert, Gate
 from streamclf.clock import NS_PER_SECOND
 from streamclf.serve.fanout.broker import NatsPlace
 from streamclf.serve.fanout.claims import Claims
+from streamclf.serve.fanout.way import NatsWay
 from tests.e2e.test_alerts import write_rules
 from tests.e2e.test_gateway import run
 from tests.support.alerts import make_alert
@@ -73,7 +74,7 @@ def test_of_sites_that_claim_at_once_one_gets_it_and_keeps_it_when_it_is_killed(
 
     async def ask(second: int) -> list[Gate | None]:
         """All sites at once, each as after a new start."""
-        places = [NatsPlace(nats.url, name) for name in names]
+        places = [NatsPlace(NatsWay(nats.url), name) for name in names]
         claims, clients = [Claims(place) for place in places], [await place.connect() for place in places]
         for each, client in zip(claims, clients, strict=True):
             each.connected(client)

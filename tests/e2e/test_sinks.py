@@ -161,6 +161,16 @@ def test_a_command_that_hangs_or_fails_is_told_and_leaves_nobody_behind(tmp_path
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("behind", ["", "setsid "])
+def test_a_command_is_done_when_it_ends_whoever_holds_its_pipe(behind: str, tmp_path: Path) -> None:
+    left = f"{behind}sleep 25 &"  # longer than it may take
+    send(CommandConfig(("sh", "-c", f"{left} cat > {tmp_path}/told"), timeout_s=20.0), make_alert())
+    with pytest.raises(Temporary, match="sh ended with 4: no seed"):
+        send(CommandConfig(("sh", "-c", f"{left} echo no seed >&2; exit 4"), timeout_s=20.0), make_alert())
+
+    assert (tmp_path / "told").stat().st_size
+
+
 def test_a_command_that_writes_without_end_is_read_slowly(tmp_path: Path) -> None:
     """Read as fast as it writes, it takes a gigabyte in two seconds, and the loop with it."""
     script = (

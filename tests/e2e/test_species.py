@@ -1,5 +1,6 @@
 """The list of a site and the page of a species, over a real socket and a real store, and as a command."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from streamclf.client import Client
 from streamclf.clock import NS_PER_SECOND
 from streamclf.commands.species import species
+from streamclf.model.pack import Segmentation
+from streamclf.protocol import wire
 from streamclf.serve.http.server import Server
 from streamclf.serve.http.stored import stored_routes
 from streamclf.store.database import Store
 from streamclf.store.events import StoredEvent, put_events, set_clip
+from tests.conftest import StartDaemon
 from tests.support.rawclient import RawClient
 from tests.support.server import run, serving
 from tests.support.serving import make_hub
 from tests.support.storing import stored
+from tools.lab.tinypack import window_row_pack
 
 pytestmark = pytest.mark.e2e
 # 2026-05-01 04:30 UTC
@@ -105,3 +111,18 @@ def test_the_command_shows_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "was not heard here, as far as events are kept; did you mean turdus_merula?" in said("turdus_merulla")
     assert json.loads(said("apus_apus", "--json"))["streams"] == {"garden": 1}
     assert "nothing was heard" in said("--group", "frog")
+
+
+def test_a_client_hears_all_of_a_pack_of_thousands_of_species(tmp_path: Path, daemon: StartDaemon) -> None:
+    """What names all of its labels is longer than all that may wait for a client."""
+    pack = window_row_pack(tmp_path / "species", classes=16_000, segmentation=Segmentation(enter=1.0, leave=0.9))
+    running = daemon("--source", "push:mic,16000", "--source", "demo", "--model", str(pack))
+
+    async def main() -> int:
+        async for message in Client(running.url, tier="frame", encoding="f16").messages():
+            if isinstance(message, wire.Scores) and message.pack == "tiny-window-row":
+                return len(message.labels)
+        raise AssertionError("it ended")
+
+    assert asyncio.run(asyncio.wait_for(main(), 60)) > 15_000
+    assert "was cut off" not in running.stderr

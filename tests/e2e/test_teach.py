@@ -172,6 +172,27 @@ def test_what_was_taken_for_it_is_told_not_to_be_it(daemon: StartDaemon, house: 
     assert all(event["onset_frame"] / 50 % PERIOD_S < 5 for event in events(running, "tone", after_ns=after_ns))
 
 
+def test_a_class_gets_another_name_and_keeps_it(daemon: StartDaemon, house: Path) -> None:
+    cli(house, "teach", "kettle", "--clips", str(house.parent / "low.wav"))
+    assert "kettle is called 'The kettle' now" in cli(house, "teach", "kettle", "--title", "The kettle")
+    running = daemon(env=settings(house))
+    (entry,) = running.get_json("/v1/taught")["classes"]
+    assert (entry["name"], len(entry["examples"])) == ("The kettle", 1)
+
+    answer = teach(running, "kettle", name="Old kettle")
+    running.kill()
+    again = daemon(env=settings(house))
+
+    assert (answer.said, answer.name, answer.pack) == ("named", "Old kettle", "taught")
+    assert "Old kettle" in cli(house, "teach", "list")
+    began_ns = time.time_ns()
+    until(lambda: events(again, "kettle", after_ns=began_ns), "an event of it")
+    with pytest.raises(ServeError, match="nobody has taught 'gate', so there is nothing to call 'The gate'"):
+        teach(again, "gate", name="The gate")
+    refused = run_cli("teach", "kettle", "--not", "--title", "No", home=house.parent, env=settings(house))
+    assert (refused.returncode, "nothing is shown of kettle" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_a_rule_tells_of_it_and_a_search_finds_what_sounds_alike(daemon: StartDaemon, house: Path) -> None:
     told = house.parent / "told.ndjson"
     rules = (

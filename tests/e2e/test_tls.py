@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import ssl
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,31 @@ def test_a_renewed_pair_is_taken_up_and_a_broken_one_is_told_and_left(
     with caplog.at_level("INFO", logger="streamclf"):
         run(main)
     assert caplog.text.count("is not the key of") == 1
+
+
+def test_a_certificate_that_has_expired_or_soon_does_is_a_problem_until_it_is_renewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_pair(tmp_path, "first")  # for two days
+    renewed, its_key = make_pair(tmp_path, "second")
+    pair = load(str(certificate), str(key))
+    assert pair is not None
+    now_s = time.time()
+
+    def told(in_s: float) -> list[tuple[str, str]]:
+        monkeypatch.setattr(time, "time", lambda: now_s + in_s)
+        return [
+            (problem.grade, problem.what.removeprefix(f"the certificate {certificate} ")[:10])
+            for problem in pair.found()
+        ]
+
+    assert told(0.0) == []
+    assert told(1.8 * 86_400) == [("advice", "expires on")]
+    assert told(2.1 * 86_400) == [("degraded", "has expire")]
+    os.replace(renewed, certificate)
+    os.replace(its_key, key)
+    assert pair.refresh()
+    assert told(0.0) == []
 
 
 def test_a_pair_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:

@@ -77,20 +77,33 @@ def last_line(running: Daemon) -> str:
     return running.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("fault", ["source-fails", "source-bug", "task-dies", "sweep-dies", "sink-dies", "hub-dies",
-                                   "model-dies", "writer-dies"])  # fmt: skip
-def test_what_fails_while_it_runs_is_told_and_everything_is_stopped(house: House, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("source-fails", "the recording has gone"),
+        ("source-bug", "ValueError('planted')"),
+        ("task-dies", "ValueError('planted')"),
+        ("sweep-dies", "ValueError('planted')"),
+        ("sink-dies", "ValueError('planted')"),
+        ("hub-dies", "ValueError('planted')"),
+        ("model-dies", "ValueError('planted')"),
+        ("writer-dies", "ValueError('planted')"),
+        ("source-exits", "something asked the process to end, with code 3"),
+        ("task-exits", "something asked the process to end, with code 3"),
+        ("task-cancelled", "health was cancelled, and not by the end"),
+    ],
+)
+def test_what_fails_while_it_runs_is_told_and_everything_is_stopped(house: House, fault: str, told: str) -> None:
     running = house.start(fault)
 
     code = running.wait(READY_S * patience())
 
     assert code == 1, running.stderr
-    expected = "the recording has gone" if fault == "source-fails" else "the daemon failed (ValueError('planted'))"
-    assert last_line(running).startswith(f"{SENTENCE}{expected}"), running.stderr
-    logged = [
-        line for line in running.stderr.splitlines()[:-1] if "the recording has gone" in line or "planted" in line
-    ]
-    assert logged, "the log tells it, too"
+    *log, last = running.stderr.splitlines()
+    assert last.startswith(SENTENCE)
+    assert told in last
+    said = told.removeprefix("ValueError('").removesuffix("')")
+    assert any(said in line for line in log), "the log tells it, too"
     assert "left behind" not in running.stderr
     assert "Fatal Python error" not in running.stderr
     assert house.left(running) == []
@@ -159,6 +172,31 @@ def test_a_part_that_hangs_as_it_stops_is_left_behind_in_its_time(house: House, 
 
     assert running.stop(signal.SIGTERM) == 0
     assert f"left behind, for it did not stop in time: {left}" in running.stderr
+    assert house.left(running) == []
+
+
+def test_a_source_that_fails_as_it_stops_is_a_failure(house: House) -> None:
+    running = house.start("source-bug-stopping")
+    running.wait_for("second: live", READY_S * patience())
+
+    assert running.stop(signal.SIGTERM) == 1
+    assert last_line(running).startswith(f"{SENTENCE}the daemon failed (ValueError('planted'))")
+    assert house.left(running) == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_part_that_holds_the_event_loop_as_it_stops_holds_up_no_end(house: House, again: bool) -> None:
+    """Nothing that runs on the loop could end it, a second signal included."""
+    running = house.start("server-holds-the-loop")
+    running.wait_for("second: live", READY_S * patience())
+    running.process.send_signal(signal.SIGTERM)
+    hangs(running)
+    if again:
+        running.process.send_signal(signal.SIGTERM)
+
+    assert running.wait(2 * STOP_S * patience()) == 1
+    expected = "SIGTERM came again" if again else "what was stopping holds the event loop (faulty.py, line "
+    assert last_line(running).startswith(f"{SENTENCE}{expected}")
     assert house.left(running) == []
 
 

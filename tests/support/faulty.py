@@ -65,7 +65,7 @@ def survivors(running: Daemon) -> list[int]:
     return found
 
 
-def _raiser(fault: Exception) -> Callable[..., NoReturn]:
+def _raiser(fault: BaseException) -> Callable[..., NoReturn]:
     def fail(*args: Any, **kwargs: Any) -> NoReturn:
         raise fault
 
@@ -80,6 +80,21 @@ def _hang(*args: Any, **kwargs: Any) -> None:
 async def _fail_soon(*args: Any, **kwargs: Any) -> NoReturn:
     await asyncio.sleep(0.1)
     raise ValueError("planted")
+
+
+async def _is_cancelled(*args: Any, **kwargs: Any) -> NoReturn:
+    await asyncio.sleep(0.1)
+    raise asyncio.CancelledError
+
+
+async def _asks_for_the_end(*args: Any, **kwargs: Any) -> NoReturn:
+    await asyncio.sleep(0.1)
+    sys.exit(3)
+
+
+async def _hold_the_loop(*args: Any, **kwargs: Any) -> None:
+    print(HANGING, file=sys.stderr, flush=True)
+    time.sleep(600)
 
 
 async def _hang_on_loop(*args: Any, **kwargs: Any) -> None:
@@ -147,10 +162,14 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "none": (FileSource, "absent", None),
     "source-fails": (FileSource, "start", _second("start", _raiser(SourceError("the recording has gone")))),
     "source-bug": (FileSource, "start", _second("start", _raiser(ValueError("planted")))),
+    "source-exits": (FileSource, "start", _second("start", _raiser(SystemExit(3)))),
+    "source-bug-stopping": (FileSource, "stop", _second("stop", _raiser(ValueError("planted")))),
     "source-hangs-opening": (FileSource, "open", _second("open", _hang)),
     "source-hangs-stopping": (FileSource, "stop", _second("stop", _hang)),
     "packs-hang": (daemon, "build_engine", _hang),
     "task-dies": (Health, "watch", _fail_soon),
+    "task-cancelled": (Health, "watch", _is_cancelled),
+    "task-exits": (Health, "watch", _asks_for_the_end),
     "sweep-dies": (Server, "_sweep", _fail_soon),
     "request-hangs": (Disk, "look", _hang),
     "sink-dies": (Dispatcher, "_next", _fail_soon),
@@ -160,6 +179,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "model-busy": (Engine, "tick", lambda engine: _long_run.tick(engine)),
     "model-locked": (Engine, "tick", lambda engine: _deadlock.tick(engine)),
     "writer-dies": (Writer, "_round", _raiser(ValueError("planted"))),
+    "server-holds-the-loop": (Server, "stop", _hold_the_loop),
     "server-hangs-stopping": (Server, "stop", _hang_on_loop),
 }
 

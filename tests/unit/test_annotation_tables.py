@@ -231,7 +231,8 @@ def test_clips_of_urbansound_have_no_times_of_their_own_and_stay_with_their_sour
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"rec.TextGrid": "x"}, r"rec\.TextGrid beside it is not\); save them as CSV with onset, offset and label"),
+        ({"rec.TextGrid": "x"}, r"it is a TextGrid of Praat, which is not read; Praat's Down to Table"),
+        ({"rec.ann": "x"}, r"rec\.ann beside it is not\); save them as CSV with onset, offset and label"),
         ({"rec.csv": "PK\x03\x04x"}, "it is a spreadsheet's own file or an archive, not text; save it as CSV"),
         ({"all.csv": "a,b\n1,2\n"}, r"none of its columns \(a, b\) is a label"),
         ({"rec.txt": "-0.1\t1\tbird\n"}, "line 1 begins at -0.1 s, which is before its recording"),

@@ -71,6 +71,24 @@ def test_who_writes_never_waits_for_a_reader_and_what_was_lost_is_told_in_its_pl
     assert lost_lines() == before + count
 
 
+def test_a_disk_that_was_full_for_a_while_is_told_of_once_it_takes_lines_again() -> None:
+    before = lost_lines()
+    place = os.open("/dev/full", os.O_WRONLY)
+    outlet = Outlet(place, missed=lambda count: f"lost {count}\n".encode())
+    for number in range(3):
+        outlet.put(b"line %d\n" % number)
+        outlet.flush(WAIT_S)
+    with pipe() as (reading, writing):
+        os.dup2(writing, place)
+        told = read_until(reading, b"lost ")
+        outlet.put(b"and on it goes\n")
+        told += read_until(reading, b"goes\n")
+    os.close(place)
+
+    assert told == b"lost 3\nand on it goes\n"
+    assert lost_lines() == before + 3
+
+
 def test_a_reader_that_has_gone_holds_nothing_up() -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -167,7 +185,7 @@ def test_what_python_writes_to_standard_error_goes_the_same_way(tmp_path: Path) 
     program = (
         "import sys, threading, logging\n"
         "from streamclf.daemon.log import to_stderr\n"
-        "from streamclf.daemon.parts import end_process\n"
+        "from streamclf.daemon.deadline import end_process\n"
         "from streamclf.errors import StreamclfError\n"
         "to_stderr(quiet=False, form=sys.argv[1])\n"
         "for n in range(300): logging.getLogger('streamclf').info('line %d', n)\n"

@@ -2,7 +2,15 @@
 
 import json
 
-from streamclf.serve.mailbox import MAX_AGE_NS, MAX_DOUBTED_BYTES, MAX_SCORE_BYTES, MAX_VITAL, Mailbox, Outgoing
+from streamclf.serve.mailbox import (
+    MAX_AGE_NS,
+    MAX_DOUBTED_BYTES,
+    MAX_SCORE_BYTES,
+    MAX_VITAL,
+    MAX_VITAL_BYTES,
+    Mailbox,
+    Outgoing,
+)
 from tests.support.serving import parsed
 
 
@@ -88,6 +96,15 @@ def test_events_are_refused_rather_than_dropped_when_too_many_wait() -> None:
 
     assert taken == [True] * MAX_VITAL + [False]
     assert len(drain(mailbox)) == MAX_VITAL
+
+
+def test_one_that_names_thousands_of_species_is_taken_and_does_not_shut_out_what_comes_behind_it() -> None:
+    mailbox, long = Mailbox(), Outgoing(b"v" * 2 * MAX_VITAL_BYTES, 0, 0, 0, 0, 0)
+
+    assert [mailbox.put(one) for one in (long, vital(1), long, long, vital(2))] == [True] * 5
+    assert not mailbox.put(long), "as much as ever comes at once"
+    assert len(drain(mailbox)) == 5
+    assert mailbox.put(long), "what was taken out does not count"
 
 
 def test_half_full_is_said_in_time() -> None:

@@ -1,8 +1,10 @@
 """Other people's words, made harmless."""
 
+import re
+
 import pytest
 
-from streamclf.text import cell, clean, hide_secrets, one_line, plain, some
+from streamclf.text import cell, clean, hide_secrets, one_line, plain, public_url, some
 
 
 def test_clean_text_is_one_tidy_line() -> None:
@@ -23,9 +25,14 @@ def test_an_error_is_one_line() -> None:
     assert one_line("x" * 400, None) == "x" * 400
 
 
-@pytest.mark.parametrize("text", ["=cmd", "+1", "-1", "@x", "\t=1", "\n=1", " \t@x"])
+@pytest.mark.parametrize("text", ["=cmd", "+1", "-1", "@x", "\t=1", "\n=1", " \t@x", "\uff1d1", "\uff20x"])
 def test_a_cell_is_no_formula(text: str) -> None:
     assert cell(text).startswith("'")
+
+
+def test_a_cell_is_no_formula_where_lines_are_split_at_semicolons() -> None:
+    assert cell("dog;=1+1") == "dog;'=1+1"
+    assert cell("=a; -b;c") == "'=a;' -b;c"
 
 
 def test_a_cell_stays_on_its_line() -> None:
@@ -69,6 +76,58 @@ def test_names_in_a_sentence(names: str, said: str) -> None:
 def test_no_secret_of_a_url_stays_in_a_text(text: str, with_paths: str, without: str) -> None:
     assert hide_secrets(text) == with_paths
     assert hide_secrets(text, paths=False) == without
+
+
+PASSWORDS = [
+    *(
+        "pa ss",
+        "pa\tss",
+        " pass ",
+        "p@ss",
+        "p@s s@",
+        "pa#ss",
+        "pa%ss",
+        "pa/ss",
+        "pa?s=s",
+        "pa:ss",
+        "pa'ss",
+        'pa"ss',
+        "pa, ss)",
+    ),
+    *("päß wörd", "pa\u3000ss", "鶫 @ 鶫", "pa\\ss", "pa}ss; x", "//pa ss", "pa ss " * 20, "12 34"),
+]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://{}@cam/x",
+        "cannot open url:rtsp://user:{}@cam/x: no route; try ws://a:80",
+        "'rtsp://user:{}@cam/x?a=1' and \"http://b/c\"",
+        "line one http://a/b\nrtsp://user:{}@cam\nline three",
+        '["mailto://user:{}@example.org", "http://a"]',
+    ],
+)
+def test_no_part_of_a_password_stays_whatever_is_in_it(password: str, text: str) -> None:
+    shown = hide_secrets(text.format(password))
+
+    for part in re.findall(r"\w{2,}", password):
+        assert part not in shown
+    assert ("line three" in shown) == ("line three" in text)
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_one_url_is_shown_without_its_password(password: str) -> None:
+    shown = public_url(f"rtsp://user:{password}@cam/x")
+
+    assert "user" not in shown
+    assert not any(part in shown for part in re.findall(r"\w{2,}", password))
+
+
+@pytest.mark.parametrize("text", ["http://a " + "b " * 100_000, ("http://a b@" + " c" * 50) * 2000, "x://" * 50_000])
+def test_a_long_text_of_many_words_is_read_once(text: str) -> None:
+    hide_secrets(text)
 
 
 @pytest.mark.parametrize("text", ["a" * 200_000, "http://" + ")" * 200_000 + "a"])

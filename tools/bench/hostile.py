@@ -223,6 +223,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.attack:
+        os.nice(10)  # a flood from elsewhere takes no processor of this machine
         attack(options.attack, options.port)
         return
     kinds = ["calm", *(kind for kind in options.only if kind != "calm")]

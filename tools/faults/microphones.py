@@ -51,9 +51,9 @@ class PulseLab:
         for server in self._servers.values():
             server.start()
 
-    def plug(self, name: str, sound: Sound | None = None) -> None:
-        """A microphone of that name that hears `sound`, or an event each second."""
-        self._servers[name].plug(name, sound or talking())
+    def plug(self, name: str, sound: Sound | None = None, *, faster: int = 1) -> None:
+        """A microphone of that name that hears `sound`, or an event each second. faster: times the usual rate."""
+        self._servers[name].plug(name, sound or talking(), faster)
 
     def unplug(self, name: str) -> None:
         """Gone."""
@@ -92,10 +92,10 @@ class PulseLab:
 class VirtualMic:
     """Writes blocks of 10 ms into a pipe at real time."""
 
-    def __init__(self, fifo: Path, sound: Sound) -> None:
+    def __init__(self, fifo: Path, sound: Sound, faster: int) -> None:
         self.sound = sound
         self._fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
-        fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, 8192)
+        fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, 8192 * faster)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="virtual microphone")
         self._thread.start()
@@ -142,13 +142,13 @@ class _SoundServer:
                 raise NotHereError("PulseAudio did not start")
             time.sleep(0.05)
 
-    def plug(self, name: str, sound: Sound) -> None:
+    def plug(self, name: str, sound: Sound, faster: int) -> None:
         fifo = self._folder / f"pipe-{time.monotonic_ns()}"
         self._pactl(
             "load-module", "module-pipe-source", f"source_name={name}", f"file={fifo}", "format=s16le",
-            f"rate={RATE}", "channels=1", check=True,
+            f"rate={RATE * faster}", "channels=1", check=True,
         )  # fmt: skip
-        self.microphone = VirtualMic(fifo, sound)
+        self.microphone = VirtualMic(fifo, lambda at: sound(at).repeat(faster), faster)
 
     def unplug(self, name: str) -> None:
         listed = self._pactl("list", "short", "modules").stdout.decode()

@@ -41,17 +41,31 @@ def nats_program() -> str | None:
 class NatsServer:
     """A nats-server on a free port; what JetStream keeps lies in `folder`/js. user, password: whom it lets in.
 
-    host: where it listens.
+    host: where it listens. name: of its files, where several share a folder. more: lines of its configuration besides.
+    jetstream: what stands in that of JetStream. secure: whether its address says tls://.
     """
 
-    def __init__(self, folder: Path, *, user: str = "", password: str = "", host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        user: str = "",
+        password: str = "",
+        host: str = "127.0.0.1",
+        name: str = "nats",
+        more: str = "",
+        jetstream: str = "",
+        secure: bool = False,
+    ) -> None:
         self.port = free_port()
         self.folder = folder
         who = f"{user}:{password}@" if user else ""
-        self.url = f"nats://{who}{host}:{self.port}"
-        self._config = folder / "nats.conf"
+        self.url = f"{'tls' if secure else 'nats'}://{who}{host}:{self.port}"
+        self._store = folder / ("js" if name == "nats" else f"js-{name}")
+        self._log = folder / f"{name}.log"
+        self._config = folder / f"{name}.conf"
         self._config.write_text(
-            f'listen: "{host}:{self.port}"\njetstream {{ store_dir: "{folder / "js"}" }}\n'
+            f'listen: "{host}:{self.port}"\njetstream {{ store_dir: "{self._store}"\n{jetstream} }}\n{more}\n'
             + (f'authorization {{ user: "{user}", password: "{password}" }}\n' if user else "")
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,7 +74,7 @@ class NatsServer:
         """Ready on return."""
         program = nats_program()
         assert program is not None, "there is no nats-server here (Debian's package nats-server)"
-        log = self.folder / "nats.log"
+        log = self._log
         with log.open("ab") as out:
             self._process = subprocess.Popen([program, "-c", str(self._config)], stdout=out, stderr=out)
         deadline = time.monotonic() + 20
@@ -80,11 +94,25 @@ class NatsServer:
             self._process.kill()
             self._process.wait()
             self._process = None
-            (self.folder / "nats.log").unlink()
+            self._log.unlink()
 
     def forget(self) -> None:
         """What it kept is gone: a server on another disk. It must not run."""
-        shutil.rmtree(self.folder / "js")
+        shutil.rmtree(self._store)
+
+
+def nats_cluster(folder: Path, size: int = 3) -> list[NatsServer]:
+    """Servers that know each other, none of them started."""
+    routes = [free_port() for _ in range(size)]
+    know = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    return [
+        NatsServer(
+            folder,
+            name=f"nats-{at}",
+            more=f'server_name: "n{at}"\ncluster {{ name: lab, listen: "127.0.0.1:{port}", routes: [{know}] }}',
+        )
+        for at, port in enumerate(routes)
+    ]
 
 
 def start_gateway(home: Path, url: str, *args: str, name: str, port: int | None = None, toml: str = "") -> Daemon:

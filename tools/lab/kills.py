@@ -3,9 +3,10 @@
     python -m tools.lab.kills --times 1000            the writer of events with its rules, its outbox and its sinks
     python -m tools.lab.kills --times 200 --daemon    the whole daemon, on four recordings
 
-A witness reads the database from outside, all the time: an event or an alert that it has seen there is a promise. At
-the end a last run is left alone until the outbox is empty. An event is lost where the store does not have it in that
-stage or a later one, an alert where it never arrived. Ctrl-C kills no more and judges what was killed.
+A witness reads the database from outside, all the time: an event or an alert that it has seen there is a promise. After
+every 50 kills (`--judge-every`) a last run is left alone until the outbox is empty; what was found so far is printed as
+a line of JSON, and a new store begins. An event is lost where the store does not have it in that stage or a later one,
+an alert where it never arrived. Ctrl-C and SIGTERM kill no more and judge what was killed.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,7 +40,7 @@ _STAGES = {"open": 0, "update": 1, "close": 2}
 _LIVES_S = 2.0  # a daemon lives so long at most once it is ready
 _WRITES_S = 1.0  # and a writer so long once it has written
 _READY_S = 300.0  # a campaign goes on where the machine is busy
-_EVERY = 50
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,14 @@ class KillReport:
     alerts_twice: int
     faults: list[str]
     """All else that is not as it was promised, a sentence each."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing was lost, nor anything else wrong."""
+        return not (self.events_lost or self.alerts_lost or self.faults)
+
+    def __add__(self, more: "KillReport") -> "KillReport":
+        return KillReport(*(getattr(self, one.name) + getattr(more, one.name) for one in fields(self)))
 
 
 class Witness(threading.Thread):
@@ -101,8 +110,8 @@ class Witness(threading.Thread):
                 raise
 
 
-def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> KillReport:
-    """Daemons on four recordings, each killed within two seconds after it is ready."""
+def kill_daemons(folder: Path, times: int, *, seed: int = 7, ended: threading.Event | None = None) -> KillReport:
+    """Daemons on four recordings, each killed within two seconds after it is ready. ended: set where it is enough."""
     sound, pack, store = beeps(folder / "beeps.wav"), stateful_pack(folder / "pack"), folder / "store"
     env = clean_env(folder, {"STREAMCLF_RULES": str(folder / "rules.toml"), "STREAMCLF_STORE_PATH": str(store)})
     sources = [word for i in range(STREAMS) for word in ("--source", f"file:{sound}#loop=yes&name=mic{i}")]
@@ -127,11 +136,11 @@ def kill_daemons(folder: Path, times: int, *, say: Callable[[str], object] = lam
         finally:
             daemon.stop()
 
-    return _campaign(folder, times, live, finish, say)
+    return _campaign(folder, times, live, finish, seed, ended or threading.Event())
 
 
-def kill_writers(folder: Path, times: int, *, say: Callable[[str], object] = lambda text: None) -> KillReport:
-    """Writers without ears (tools/lab/killed.py), each killed within a second after it has written."""
+def kill_writers(folder: Path, times: int, *, seed: int = 7, ended: threading.Event | None = None) -> KillReport:
+    """Writers without ears (tools/lab/killed.py), each killed within a second after it has written. ended: as above."""
     store = folder / "store"
 
     def start(*more: str) -> subprocess.Popen[bytes]:
@@ -157,7 +166,7 @@ def kill_writers(folder: Path, times: int, *, say: Callable[[str], object] = lam
             process.send_signal(signal.SIGTERM)
             process.communicate()
 
-    return _campaign(folder, times, live, finish, say)
+    return _campaign(folder, times, live, finish, seed, ended or threading.Event())
 
 
 def _campaign(
@@ -165,21 +174,19 @@ def _campaign(
     times: int,
     live: Callable[[random.Random, int], None],
     finish: Callable[[], None],
-    say: Callable[[str], object],
+    seed: int,
+    ended: threading.Event,
 ) -> KillReport:
-    chance, witness = random.Random(7), Witness(folder / "store")
+    chance, witness = random.Random(seed), Witness(folder / "store")
     with http_receiver() as receiver:
         _write_rules(folder / "rules.toml", receiver)
         receiver.answers = [(503 if chance.random() < 0.5 else 204, {}, b"") for _ in range(100_000)]
         witness.start()
         kills = 0
         try:
-            with _until_interrupted() as interrupted:
-                while kills < times and not interrupted.is_set():
-                    live(chance, kills)
-                    kills += 1
-                    if kills % _EVERY == 0:
-                        say(f"{kills} kills, {len(witness.events)} events and {len(witness.alerts)} alerts promised")
+            while kills < times and not (kills and ended.is_set()):
+                live(chance, kills)
+                kills += 1
         finally:
             witness.stop()
         receiver.answers = [(204, {}, b"")]
@@ -188,17 +195,15 @@ def _campaign(
 
 
 @contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
-    """Set once Ctrl-C was pressed; in the main thread alone, else never."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+def _until_ended() -> Iterator[threading.Event]:
+    """Set once Ctrl-C was pressed or SIGTERM came."""
+    ended = threading.Event()
+    before = [signal.signal(number, lambda *_: ended.set()) for number in _ENDING]
     try:
-        yield interrupted
+        yield ended
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(_ENDING, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _judge(store: Path, times: int, witness: Witness, receiver: WebhookReceiver) -> KillReport:
@@ -269,16 +274,22 @@ def beeps(path: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the outcome as JSON; 1 where anything was lost or wrong."""
+    """Print what was found so far as JSON, after each part; 1 where anything was lost or wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=1000, help="how often it is killed (1000)")
+    parser.add_argument("--judge-every", type=int, default=50, help="kills of one store, after which it is judged (50)")
+    parser.add_argument("--seed", type=int, default=7, help="of chance (7)")
     parser.add_argument("--daemon", action="store_true", help="the whole daemon, not its writer alone")
     asked = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="streamclf-kills-") as folder:
-        kill = kill_daemons if asked.daemon else kill_writers
-        outcome = kill(Path(folder), asked.times, say=lambda text: print(text, file=sys.stderr, flush=True))
-    print(json.dumps(asdict(outcome)))
-    return 1 if outcome.events_lost or outcome.alerts_lost or outcome.faults else 0
+    kill = kill_daemons if asked.daemon else kill_writers
+    found = KillReport(0, 0, 0, 0, 0, 0, [])
+    with _until_ended() as ended:
+        while found.kills < asked.times and not ended.is_set():
+            part = min(asked.judge_every, asked.times - found.kills)
+            with tempfile.TemporaryDirectory(prefix="streamclf-kills-") as folder:
+                found += kill(Path(folder), part, seed=asked.seed + found.kills, ended=ended)
+            print(json.dumps(asdict(found)), flush=True)
+    return 0 if found.fine else 1
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class PostgresServer:
         self._programs = found
         self.port = free_port()
         self.url = f"postgresql://streamclf{':' + password if password else ''}@127.0.0.1:{self.port}/streamclf"
-        self._settings = settings
+        self._settings = list(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="streamclf-postgres-"))
         secret = self._folder / "password"
@@ -49,6 +49,16 @@ class PostgresServer:
             "initdb", "-D", str(self._folder / "data"), "-U", "streamclf", "--no-sync", "-E", "UTF8", "--locale=C",
             "--pwfile", str(secret), "-A", "scram-sha-256" if password else "trust",
         )  # fmt: skip
+
+    def secure(self, certificate: Path, key: Path) -> None:
+        """Speak TLS with these from the next start on."""
+        for name, path in (("server.crt", certificate), ("server.key", key)):
+            own = self._folder / "data" / name
+            shutil.copy(path, own)
+            own.chmod(0o600)
+            if os.geteuid() == 0:
+                shutil.chown(own, "nobody")
+        self._settings.append("ssl=on")
 
     def start(self, *, database: bool = False) -> None:
         """It lets in on return. database: make the one of this name first."""

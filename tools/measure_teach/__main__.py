@@ -13,6 +13,7 @@ A sound counts as heard where three windows, 0.1 s from each other, are over the
 """
 
 import argparse
+import math
 import os
 import pickle
 import time
@@ -32,6 +33,7 @@ from streamclf.model.library import find_pack
 from streamclf.teach import fit, sound
 from streamclf.types import F32
 from tools.measure_teach.cost import measure_cost
+from tools.measure_teach.edges import measure_edges
 from tools.measure_teach.live import measure_live
 from tools.measure_teach.sounds import RATE, clips
 from tools.measure_teach.speakers import measure_speakers
@@ -84,7 +86,11 @@ def main() -> None:
     parser.add_argument("--cost", action="store_true", help="measure what fifty heads cost on sixteen streams instead")
     parser.add_argument("--speakers", action="store_true", help="measure how well voices are told apart instead")
     parser.add_argument("--live", action="store_true", help="measure how soon a daemon knows a sound instead")
+    parser.add_argument("--edges", action="store_true", help="measure where events begin and end instead")
     args = parser.parse_args()
+    if args.edges:
+        print(measure_edges(args.data, args.model))
+        return
     if args.live:
         print(measure_live(args.data, args.model, os.environ["STREAMCLF_MODELS"]))
         return
@@ -109,13 +115,19 @@ def _heard(data: Path, model: str, cache: Path | None) -> tuple[list[HeardClip],
             return kept
     (host,) = hosts_of([find_pack(model)])[:1]
     embedder = Embedder(host.graph)
+    window_s = host.graph.manifest.window / host.graph.manifest.rate
     heard = [
         HeardClip(
-            clip.sound, clip.source, _rows(embedder, clip.samples), sound.numbers_of(embedder, clip.samples, RATE)
+            clip.sound,
+            clip.source,
+            _rows(embedder, sound.heard_out(clip.samples, RATE, window_s)),
+            sound.numbers_of(embedder, clip.samples, RATE),
         )
         for clip in clips(data)
     ]
-    ambience = {place: _rows(embedder, samples) for place, samples in _ambience(data)}
+    # the first windows have the faint noise in them that stands before a recording, and its edge: no place sounds so
+    first = math.ceil(window_s / _STEP_S)
+    ambience = {place: _rows(embedder, samples)[first:] for place, samples in _ambience(data)}
     if cache is not None:
         with cache.open("wb") as file:
             pickle.dump((heard, ambience), file)

@@ -24,6 +24,7 @@ Check = Callable[[Any], object]
 # Names that are gone through for those that are like a given one, in all: 5 times 2,000, which takes 10 ms. A search
 # among few takes as long as one among 500 (tools/bench/rules.py).
 _MOST_NAMES, _LEAST_NAMES = 10_000, 500
+_SECRET = re.compile(r"header|password|secret|token", re.IGNORECASE)  # keys whose values are not shown
 _WORDS = {
     "float": "number",
     "int": "whole number",
@@ -133,7 +134,7 @@ class TableReader:
             except msgspec.ValidationError as fault:
                 entry = _entry(str(fault), value)
                 given = value if entry is None else value[entry]
-                self.wrong((*path, key), _plainly(str(fault), given), instead, entry=entry)
+                self.wrong((*path, key), _plainly(str(fault), given, name), instead, entry=entry)
             else:
                 if name in checks:
                     self._check((*path, key), values[name], checks[name], instead)
@@ -162,12 +163,17 @@ def _fields(struct: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
     return msgspec.structs.fields(struct)
 
 
-def given(value: object) -> str:
-    """What stands there, cut off where it is long, and of URLs no more than the host."""
+def given(value: object, key: str = "") -> str:
+    """What stands there, cut off where it is long, of URLs the host at most; nothing where `key` keeps a secret."""
+    if _SECRET.search(key):
+        return "a value that is not shown"
     try:
-        return hide_secrets(repr(value), paths=False)[:60]
+        text = repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of very many digits"
+    if "://" in text:
+        text = "".join(text.split())  # behind a space the rest of a secret would look like another word
+    return hide_secrets(text, paths=False)[:60]
 
 
 def _instead(key: str, value: Any, examples: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> str:
@@ -182,10 +188,10 @@ def _entry(fault: str, value: Any) -> int | None:
     return int(found[1]) if found is not None and isinstance(value, list) else None
 
 
-def _plainly(fault: str, value: Any) -> str:
+def _plainly(fault: str, value: Any, key: str) -> str:
     """A validation error in words that need no knowledge of types."""
     problem = fault.partition(" - at `")[0].replace("`", "").replace(" | null", "")
     if "matching regex" in problem or problem.startswith("Invalid enum"):
-        return f"{given(value)} cannot stand here"
+        return f"{given(value, key)} cannot stand here"
     expected = re.sub(r"\b(float|int|str|array|object|bool)\b", lambda word: _WORDS[word[1]], problem.split(",")[0])
-    return f"{expected[0].lower()}{expected[1:]}, got {given(value)}"
+    return f"{expected[0].lower()}{expected[1:]}, got {given(value, key)}"

@@ -24,8 +24,8 @@ from streamclf.errors import ConfigError
 
 PICTURE_VARIABLE = "STREAMCLF_PICTURE"
 _TAIL = 300
-_PORTION = 1 << 16
-_PAUSE_S = 0.005  # between two portions: 13 MB a second
+_PAUSE_S = 0.02  # between two portions of 256 KiB at most: 13 MB a second
+_LAST_S = 0.2
 _BURIAL_S = 2.0
 
 
@@ -65,8 +65,10 @@ class Command(Sink):
         environment = for_children(os.environ)
         if picture is not None:
             environment[PICTURE_VARIABLE] = picture
+        program = self._config.argv[0]
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, run = await asyncio.get_running_loop().subprocess_exec(
+                _Conversation,
                 *self._config.argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -75,48 +77,73 @@ class Command(Sink):
                 env=environment,
             )
         except (OSError, ValueError) as fault:
-            raise Temporary(f"{self._config.argv[0]} cannot be started: {fault}") from None
+            raise Temporary(f"{program} cannot be started: {fault}") from None
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                told = await _converse(process, body + b"\n")
+                await run.converse(body + b"\n")
         except TimeoutError:
-            raise Temporary(f"{self._config.argv[0]} was still running after {self._config.timeout_s:g} s") from None
+            raise Temporary(f"{program} was still running after {self._config.timeout_s:g} s") from None
         finally:
             # what it has started goes with it, whether it ended, hung, or the daemon is stopping
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await _buried(process)
-        if process.returncode:
-            said = told.decode("utf-8", "replace").strip()[-_TAIL:]
-            raise Temporary(f"{self._config.argv[0]} ended with {process.returncode}{f': {said}' if said else ''}")
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+            await run.buried()
+            transport.close()
+        if code := transport.get_returncode():
+            said = run.tail.decode("utf-8", "replace").strip()[-_TAIL:]
+            raise Temporary(f"{program} ended with {code}{f': {said}' if said else ''}")
 
 
-async def _converse(process: asyncio.subprocess.Process, body: bytes) -> bytes:
-    """Give it `body` and wait for its end. Returns the last of what it wrote on standard error.
+class _Conversation(asyncio.SubprocessProtocol):
+    """A program that runs. tail: the last of what it wrote on standard error.
 
-    One that writes without end is read slowly, so that it takes neither memory nor the loop.
+    Its own end counts, not that of its pipe, which something that it has left behind may hold. One that writes without
+    end is read slowly, so that it takes neither memory nor the loop.
     """
-    assert process.stdin is not None
-    assert process.stderr is not None
-    with suppress(BrokenPipeError, ConnectionResetError):  # it need not read
-        process.stdin.write(body)
-        process.stdin.close()
-    tail = b""
-    while told := await process.stderr.read(_PORTION):
-        tail = (tail + told)[-4 * _TAIL :]
-        await asyncio.sleep(_PAUSE_S)
-    await process.wait()
-    return tail
 
+    def __init__(self) -> None:
+        self.tail = b""
+        self._ended = asyncio.Event()
+        self._told = asyncio.Event()  # all that it wrote
 
-async def _buried(process: asyncio.subprocess.Process) -> None:
-    """Wait for its end: asyncio tells it once all that it wrote was read, and nobody holds its pipe any more."""
-    assert process.stderr is not None
-    with suppress(TimeoutError):  # what it has started may live on in a session of its own, and hold it
-        async with asyncio.timeout(_BURIAL_S):
-            while await process.stderr.read(_PORTION):
-                pass
-            await process.wait()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It has begun."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """It wrote something."""
+        self.tail = (self.tail + data)[-4 * _TAIL :]
+        pipe = self._transport.get_pipe_transport(fd)
+        assert isinstance(pipe, asyncio.ReadTransport)
+        pipe.pause_reading()
+        asyncio.get_running_loop().call_later(_PAUSE_S, pipe.resume_reading)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Nobody holds that pipe any more."""
+        if fd == 2:
+            self._told.set()
+
+    def process_exited(self) -> None:
+        """It has ended; pipes may be open yet."""
+        self._ended.set()
+
+    async def converse(self, body: bytes) -> None:
+        """Give it `body`, and wait for its end and, a moment longer, for what it wrote last."""
+        stdin = self._transport.get_pipe_transport(0)
+        assert isinstance(stdin, asyncio.WriteTransport)
+        stdin.write(body)  # it need not read
+        stdin.close()
+        await self._ended.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                await self._told.wait()
+
+    async def buried(self) -> None:
+        """Wait for its end, which was asked for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BURIAL_S):
+                await self._ended.wait()
 
 
 @contextmanager

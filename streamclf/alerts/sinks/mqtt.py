@@ -4,7 +4,9 @@
     PREFIX/alert/RULE                      an alert as JSON
     PREFIX/STREAM/LABEL/state              ON while the label's event lasts, else OFF (retained)
     PREFIX/STREAM/LABEL/score              percent (retained)
-    PREFIX/STREAM/loudness/LEVEL           dB of the last minute (retained); laeq, lafmax, lcpeak, l10, l50, l90
+    PREFIX/STREAM/loudness/LEVEL           dB of the last minute (retained): laeq, lceq, lzeq, lafmax, lcpeak, l10, l50,
+                                         l90
+    PREFIX/STREAM/loudness/bands           the same of its third octaves, as JSON by their middle in Hz (retained)
     homeassistant/…/config                 who these sensors are (retained)
 
 Theory of operation. One task owns the connection: it connects, says who the sensors are and how they stand, then
@@ -30,7 +32,7 @@ from streamclf.alerts.alert import Alert
 from streamclf.alerts.sinks.body import json_of
 from streamclf.alerts.sinks.config import Port, SinkConfig, Text
 from streamclf.alerts.sinks.kind import SinkContext, SinkKind
-from streamclf.alerts.sinks.levels import level_sensors, level_values
+from streamclf.alerts.sinks.levels import BANDS, level_sensors, level_values
 from streamclf.alerts.sinks.sensor import Sensor
 from streamclf.alerts.sinks.sink import Sink, Temporary
 from streamclf.errors import ConfigError
@@ -144,13 +146,16 @@ class Mqtt(Sink):
         """Stream -> its newest minute: sensors of its levels are there from the first one on."""
         for stream, minute in minutes.items() if self._config.loudness else ():
             values = level_values(minute)
+            prefix = f"{self._config.topic}/{level(stream)}/loudness"
             for name, fields in level_sensors(minute) if self._config.discovery else ():
-                topic, text = self._announcement("sensor", stream, f"loudness_{name}", fields,
-                                                 f"{self._config.topic}/{level(stream)}/loudness/{name}")  # fmt: skip
+                more = {"json_attributes_topic": f"{prefix}/{BANDS}"} if name == "laeq" else {}
+                topic, text = self._announcement(
+                    "sensor", stream, f"loudness_{name}", fields | more, f"{prefix}/{name}"
+                )
                 if self._announced.get(topic) != text:
                     self._announced[topic] = self._changed[topic] = text
             for name, value in values.items():
-                topic = f"{self._config.topic}/{level(stream)}/loudness/{name}"
+                topic = f"{prefix}/{name}"
                 self._values.setdefault(topic, "")
                 self._show(topic, value)
 

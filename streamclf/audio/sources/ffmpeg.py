@@ -3,6 +3,12 @@
 from importlib.util import find_spec
 from typing import Any
 
+RECORDINGS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
+    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma"
+)
+"""What FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text."""
+
 
 def is_there() -> bool:
     """Whether PyAV is installed."""

@@ -14,11 +14,6 @@ import numpy as np
 from streamclf.audio.sources import ffmpeg
 from streamclf.types import F32
 
-# what FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text
-_FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
-    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma"
-)
 # containers that state their length; what FFmpeg says of others (adts, mp3, ac3) is bytes by bit rate
 _STATING = {"mov", "mp4", "m4a", "matroska", "webm", "asf", "caf", "wv", "ape", "wav", "aiff", "flac", "ogg", "avi"}
 SLACK_S = 0.5
@@ -67,13 +62,15 @@ class ByFfmpeg:
 
     def __init__(self, av: Any, path: Path, *, first: int = 0, whole: int = 0) -> None:
         self._av = av
-        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        options = {"protocol_whitelist": "file", "format_whitelist": ffmpeg.RECORDINGS}
         self._container = ffmpeg.open_input(av, f"file:{path}", options=options)
         try:
             streams = self._container.streams.audio
             if not streams:
                 raise BrokenError("it holds no sound")
             self._stream = streams[0]
+            if self._stream.codec_context is None:
+                raise BrokenError("FFmpeg knows no codec of its kind")
             self.rate: int = self._stream.codec_context.sample_rate or 0
             self.channels: int = self._stream.codec_context.layout.nb_channels
             if not self.rate or not self.channels:
@@ -118,15 +115,20 @@ class ByFfmpeg:
 
     def _joined(self, block: int) -> Iterator[F32]:
         """What was decoded, in parts of `block`, with silence where there are holes."""
-        resampler = self._resampler(block)
+        resampler, form = self._resampler(block), None
         for hole, frames in self._decoded():
             if hole:
                 yield from self._samples(resampler.resample(None))
                 resampler = self._resampler(block)
                 yield from self._hole(hole, block)
             for frame in frames:
+                # recordings that were joined may have rates and channels of their own
+                before, form = form, (frame.sample_rate, frame.layout.name, frame.format.name)
+                if before not in (None, form):
+                    yield from self._samples(resampler.resample(None))
+                    resampler = self._resampler(block)
                 frame.pts = None
-                self._at += frame.samples
+                self._at += frame.samples * self.rate // (frame.sample_rate or self.rate)
                 yield from self._samples(resampler.resample(frame))
         yield from self._samples(resampler.resample(None))
 

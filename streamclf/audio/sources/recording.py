@@ -1,7 +1,8 @@
 """An open recording: whatever libsndfile or FFmpeg reads, in mono blocks, whole or with a word on what is missing.
 
-libsndfile comes first: it is exact and quick for wav, flac, ogg, opus and mp3. What it cannot open, and an mp3 whose
-length it only guesses (no Xing, Info or VBRI frame: it would stop where its guess ends), goes to FFmpeg, by PyAV.
+libsndfile comes first: it is exact and quick for wav, flac, ogg, opus and mp3. What it cannot open, an mp3 whose
+length it only guesses (no Xing, Info or VBRI frame: it would stop where its guess ends), recordings that were joined to
+one ogg or mp3, and a wav whose length was never filled in go to FFmpeg, by PyAV.
 Behind damage in a FLAC or an mp3, where libsndfile stops, FFmpeg goes on. A length that is estimated is never taken for
 the true one, neither to stop nor to say that something is missing.
 """
@@ -23,6 +24,7 @@ from streamclf.audio.sources import ffmpeg
 from streamclf.audio.sources.base import Mixer, check_channel
 from streamclf.audio.sources.foreign import SLACK_S, BrokenError, ByFfmpeg, Decoder
 from streamclf.audio.sources.kind import MAX_RATE
+from streamclf.audio.sources.lengths import mp3_states_length, ogg_ends, ogg_is_chained, wav_is_unfinished
 from streamclf.audio.sources.spec import SourceSpec
 from streamclf.errors import SourceError
 from streamclf.text import spelt
@@ -38,13 +40,12 @@ FFMPEG_SUFFIXES = frozenset(
 """Of those that FFmpeg reads."""
 # what a writer that could not seek back leaves in a wav header in place of the true length
 _UNKNOWN_LENGTH = 0x7FFF_0000
+_MOST_SAMPLES = 1 << 48  # libsndfile's word for a length that it does not know is beyond
+MIN_RATE = 100
+"""Hz; of infrasound. A recording of 1 Hz would last for days."""
 _WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "File ended unexpectedly"
-_OGG_PAGE = 65_307
-"""Bytes of the largest page there is."""
 _MPEG = ("MP3", "MPEG")  # libsndfile's words for it
-_MP3_HEAD = 4096  # bytes behind the tags in which the first frame, with the length, lies
-_MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
 _EXTRA = "streamclf[url]"
 
 
@@ -68,9 +69,9 @@ class AudioFile:
         """Whether its decoder prints on standard error where the file is damaged."""
         try:
             own = self._decoder.rate
-            if own > MAX_RATE:  # memory goes by it, and a damaged header states anything
+            if not MIN_RATE <= own <= MAX_RATE:  # memory and time go by it, and a damaged header states anything
                 raise SourceError(
-                    f"{spelt(path)} states a rate of {own} Hz; at most {MAX_RATE} are expected, so its header is "
+                    f"{spelt(path)} states a rate of {own} Hz; {MIN_RATE} to {MAX_RATE} are expected, so its header is "
                     "damaged"
                 )
             self.rate: int = framed_rate(own)
@@ -154,7 +155,7 @@ class _Libsndfile:
         self.lost = ""
         self.rate: int = file.samplerate
         self.channels: int = file.channels
-        self.samples: int = file.frames
+        self.samples: int = file.frames if file.frames < _MOST_SAMPLES else 0
 
     def parts(self, block: int) -> Iterator[F32]:
         buffer = np.empty((block, self.channels), dtype=np.float32)
@@ -170,14 +171,16 @@ class _Libsndfile:
             raise BrokenError(_reason(fault)) from None
 
     def missing(self, count: int) -> str:
-        if count < self.samples:
+        # an mp3 in a wav is padded, and its length is that of the padding as well
+        slack = SLACK_S * self.rate if self._file.subtype.startswith("MPEG") and not self.mpeg else 0
+        if count < self.samples - slack:
             return f" of {self.samples / self.rate:.2f} s"
         info = self._file.extra_info
         told = _WAV_DATA.search(info)
         if told and int(told[2]) < int(told[1]) < _UNKNOWN_LENGTH:
             return f" of {count * int(told[1]) / max(1, int(told[2])) / self.rate:.2f} s"
         # libsndfile says it of every Ogg file whose sound fits in one page, which is one of under a second
-        cut = _OGG_CUT in info and not _ogg_ends(Path(os.fsdecode(self._file.name)))
+        cut = _OGG_CUT in info and not ogg_ends(Path(os.fsdecode(self._file.name)))
         return ", without the end its format demands" if cut else ""
 
     def close(self) -> None:
@@ -225,9 +228,16 @@ class _Guessed(_Libsndfile):
 
     def missing(self, count: int) -> str:
         return (
-            f", which is a guess: it does not state its length, and there may be more; install {_EXTRA} (PyAV), "
-            "which hears all of it"
+            f", which is a guess: it does not state the length of all of it, and there may be more; install {_EXTRA} "
+            "(PyAV), which hears all of it"
         )
+
+
+class _FirstOfSeveral(_Libsndfile):
+    """Recordings that follow each other in one Ogg file, where FFmpeg is not there to read more than the first."""
+
+    def missing(self, count: int) -> str:
+        return f": another recording follows in it; install {_EXTRA} (PyAV), which hears all of it"
 
 
 def _open(path: Path) -> Decoder:
@@ -259,9 +269,18 @@ def _best(path: Path) -> Decoder:
         return _by_ffmpeg(path, _reason(fault))
     if file.frames == 0:
         file.close()
+        if wav_is_unfinished(path):
+            return _by_ffmpeg(path, "its header states a length of 0, as where a recorder lost its power")
         raise SourceError(f"{spelt(path)} holds no samples; give a recording with sound in it")
-    av = ffmpeg.load() if file.format in ("FLAC", *_MPEG) else None
-    if file.format not in _MPEG or _states_length(path):
+    av = ffmpeg.load() if file.format in ("FLAC", "OGG", *_MPEG) else None
+    if file.format == "OGG":
+        if not ogg_is_chained(path):
+            return _Libsndfile(file)
+        if av is None:
+            return _FirstOfSeveral(file)
+        file.close()
+        return _by_ffmpeg(path, "several recordings follow each other in it")
+    if file.format not in _MPEG or mp3_states_length(path):
         return _Libsndfile(file) if av is None else _Resumed(file, av, path)
     if av is None:
         return _Guessed(file)
@@ -289,16 +308,6 @@ def _by_ffmpeg(path: Path, reason: str) -> Decoder:
     )
 
 
-def _states_length(path: Path) -> bool:
-    """Whether the first frame of an mp3 says how many there are."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        tagged = head[:3] == b"ID3" and len(head) == 10  # its length: four times seven bits
-        file.seek(10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) if tagged else 0)
-        first = file.read(_MP3_HEAD)
-    return any(mark in first for mark in _MP3_LENGTH)
-
-
 def _reason(fault: Any) -> str:
     said = str(fault.error_string).strip().rstrip(".")
     return "it is no MPEG audio" if said.startswith("File does not exist") else said  # which was looked at before
@@ -306,14 +315,3 @@ def _reason(fault: Any) -> str:
 
 def _finite(mono: F32) -> F32:
     return mono if np.isfinite(mono).all() else np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _ogg_ends(path: Path) -> bool:
-    """Whether the last page of an Ogg file says that it is the last, and is whole."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _OGG_PAGE))
-        tail = file.read(_OGG_PAGE)
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    return len(page) == 27 + page[26] + sum(page[27 : 27 + page[26]])

@@ -26,7 +26,6 @@ from streamclf.retry import Backoff
 from streamclf.text import public_url
 from streamclf.types import F32, GapReason, StreamState
 
-SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "srt")
 STALL_S = 10.0
 # A camera of one's own is heard again soon after it is back; other people's servers are asked less and less often.
 _OWN = Backoff(first_s=1.0, most_s=2.0)
@@ -45,8 +44,20 @@ _MOST_BAD_PACKETS = 100
 _WEIGHED_S, _FASTER = 2.0, 2.0
 # how much shorter than announced a finite stream may be and still count as whole
 _TOLERANCE_S = 0.5
-# `file`, `concat`, `data` and the like are left out: a play list from the network must not read files here
-_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,udp,rtp,srtp,rtsp,rtmp,rtmps,rtmpt,rtmpe,ffrtmphttp,ffrtmpcrypt,srt"
+# By how an address begins: the protocols that may be spoken behind it, and what may come. `file`, `concat`, `data` and
+# the like are left out, and so is all that opens what it names (sdp, concat, image2) but play lists of http: what a
+# server sends must not read files here, nor speak to others in any way but theirs.
+_WEB = ("http,https,httpproxy,tcp,tls,crypto", f"{ffmpeg.RECORDINGS},hls,dash")
+_ALLOWED = {
+    "http": _WEB,
+    "https": _WEB,
+    "rtsp": ("rtsp,rtp,srtp,udp,tcp,tls", "rtsp"),
+    "rtsps": ("rtsp,rtp,srtp,udp,tcp,tls", "rtsp"),
+    "rtmp": ("rtmp,rtmpt,rtmpe,ffrtmphttp,ffrtmpcrypt,http,tcp", "flv,live_flv"),
+    "rtmps": ("rtmps,tcp,tls", "flv,live_flv"),
+    "srt": ("srt", ffmpeg.RECORDINGS),
+}
+SCHEMES = tuple(_ALLOWED)
 _SECONDS_LEFT = "trying again in {:g} s"
 
 
@@ -302,7 +313,8 @@ class _Connection:
 
 def _options(spec: SourceSpec) -> dict[str, str]:
     """FFmpeg's. Of a camera the audio alone is asked for; over TCP, and over UDP where it has no other."""
-    options = {"protocol_whitelist": _PROTOCOLS}
+    protocols, formats = _ALLOWED[spec.argument.partition("://")[0].lower()]
+    options = {"protocol_whitelist": protocols, "format_whitelist": formats}
     if spec.argument.lower().startswith("rtsp"):
         options["allowed_media_types"] = "audio"
         transport = spec.options.get("transport")
@@ -343,6 +355,8 @@ def _argument(text: str) -> str:
         raise UsageError(f"{shown} is not an address streamclf opens; use url: and one of {', '.join(SCHEMES)}")
     if "@" in url.partition("#")[2]:
         raise UsageError(UNQUOTED)
+    if len(url.split()) > 1:
+        raise UsageError("the address after url: holds a space; write it as %20")
     if not _host(url):
         raise UsageError(f"the address after url: has no host, or no number as its port; {QUOTING}")
     return url

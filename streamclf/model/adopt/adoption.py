@@ -20,6 +20,7 @@ from streamclf.clock import FRAME_MS, hop_of
 from streamclf.errors import PackError, UsageError
 from streamclf.model.adopt import output
 from streamclf.model.adopt.asked import (
+    Asked,
     Ending,
     Recurrence,
     Value,
@@ -31,7 +32,7 @@ from streamclf.model.adopt.asked import (
     scores_of,
 )
 from streamclf.model.adopt.ends import Ends
-from streamclf.model.adopt.input import feed
+from streamclf.model.adopt.input import Fed, feed
 from streamclf.model.adopt.said import Adoption
 from streamclf.model.adopt.weights import read_model
 from streamclf.model.geometry import frame_of_row
@@ -46,6 +47,14 @@ _SPECIES = re.compile(r"[A-Z][a-z-]+ [a-z-]+[^_]*_.")
 _PERCH_RATE, _PERCH_WINDOW = 32_000, 160_000
 _PERCH = Waveform(normalise="mean-peak", gain=0.25)
 """As its authors' own code prepares a window."""
+_SHOWN = {
+    "shares": ("none", "its rows are 0 to 1 and add up to 1 for every sound that was tried", True),
+    "probabilities": (
+        "none", "its values are 0 to 1 for every sound that was tried; --activation says otherwise", False
+    ),
+    "logarithms": ("softmax", "its rows are logarithms of what adds up to 1, for every sound that was tried", True),
+}  # fmt: skip
+"""What a graph's numbers show of their kind (`probe.kind_of_numbers`) -> activation, why, whether one label holds."""
 _CARD = """# {title}
 
 Added from a local file by `streamclf models add`; streamclf neither ships nor vouches for it.
@@ -117,11 +126,12 @@ def _manifest(model: ModelProto, graph: Path, names: Sequence[str], said: Adopti
     said, heard = _as_perch(said, graph, asked.source)
     fed = feed(asked.source, said, stateful=stateful)
     scores = scores_of(outputs_of(model.graph), len(names), said.ends, asked.states)
-    activation, why, exclusive = _activation(said.activation, ending(model.graph, scores.name), len(names))
+    activation, why, exclusive = _activation(said, ending(model.graph, scores.name), len(names))
     sizes = scores.sizes
     if not sizes or None in sizes[1:]:
         sizes = inferred(model, {asked.source.name: fed.own}, scores.name) or sizes
     ends = Ends(model, asked.source.name, scores.name)
+    constants = _fill(ends, asked, inputs_of(model.graph), fed)
     made = output.fit(ends, scores, sizes, len(names), fed=fed, rate=said.rate, stateful=stateful)
     fed.fit(ends)
     states = tuple(_state(one, asked.source) for one in asked.states)
@@ -148,13 +158,32 @@ def _manifest(model: ModelProto, graph: Path, names: Sequence[str], said: Adopti
         rows_per_window=made.rows,
         batch=fed.batch and made.batch and not alone,
         state=states,
-        constants=tuple(Constant(name, dtype, value) for name, (dtype, value) in asked.constants.items()),  # type: ignore[arg-type]
+        constants=constants,
         segmentation=Segmentation(enter=said.enter, leave=0.7 * said.enter),
         files={},
     )
     if shape is Shape.WINDOW_ROW:
         manifest = msgspec.structs.replace(manifest, row_at=frame_of_row(manifest, hop_of(said.rate)))
     return Adopted(manifest, why, (*asked.notes, *heard, *fed.notes, *made.notes)), ends.changes
+
+
+def _fill(ends: Ends, asked: Asked, inputs: Sequence[Value], fed: Fed) -> tuple[Constant, ...]:
+    """Inputs that are the same in every run: those of one number stand in the manifest, the others in the graph."""
+    kept = []
+    for value in inputs:
+        if value.name not in asked.constants:
+            continue
+        dtype, number = asked.constants[value.name]
+        if not value.sizes and value.kind in (TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32):
+            kept.append(Constant(value.name, dtype, number))  # type: ignore[arg-type]
+            continue
+        sizes: list[int | None] = []
+        for axis, size in enumerate(value.sizes):
+            if size is None and axis and axis >= len(fed.own):
+                raise UsageError(f"{value.shown} has an axis of no known size; export it with the batch alone open")
+            sizes.append(size or (fed.own[axis] if axis else None if fed.batch else 1))
+        ends.fill_input(value.name, value.kind, number, sizes)
+    return tuple(kept)
 
 
 def _as_perch(said: Adoption, graph: Path, source: Value) -> tuple[Adoption, list[str]]:
@@ -203,14 +232,18 @@ def species_labels(names: Sequence[str], *, group: str) -> list[Label]:
     ]
 
 
-def _activation(said: str, end: Ending, classes: int) -> tuple[str, str, bool]:
+def _activation(said: Adoption, end: Ending, classes: int) -> tuple[str, str, bool]:
     """(activation, why, whether exactly one class holds at a time)."""
-    if said:
-        if said != "none" and end != "open":
-            raise UsageError(f"--activation {said} would be a second one: the graph ends with a {end}; leave it out")
-        return said, "as stated", (said == "softmax" or end == "softmax") and classes > 1
+    if said.activation:
+        if said.activation != "none" and end != "open":
+            raise UsageError(
+                f"--activation {said.activation} would be a second one: the graph ends with a {end}; leave it out"
+            )
+        return said.activation, "as stated", (said.activation == "softmax" or end == "softmax") and classes > 1
     if end != "open":
         return "none", f"the graph ends with a {end}", end == "softmax" and classes > 1
+    if said.shown:
+        return _SHOWN[said.shown]
     return (
         "sigmoid",
         "the graph ends without one, and a sigmoid for each label is usual; --activation says otherwise",

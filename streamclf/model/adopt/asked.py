@@ -93,9 +93,13 @@ def ask(graph: GraphProto, said: NamedEnds, *, rate: int) -> Asked:
     if pictures:
         raise PackError(f"{pictures[0]} takes whole numbers, as of an image file; export it with an input of float32, "
                         "which --image KEY=VALUE fills (bytes=true for values of 0 to 255)")  # fmt: skip
+    if strange and not open_inputs:
+        raise UsageError(f"{strange[0]} takes whole numbers, of which nothing says how loud they are; export it with "
+                         "an input of float32 (-1 to 1) or int16")  # fmt: skip
     if strange:
         raise UsageError(f"nothing says what goes into {strange[0]}; state a value that is the same in every run with "
-                         f"--constant {strange[0].split(' ')[0]}=VALUE")  # fmt: skip
+                         f"--constant {strange[0].split(' ')[0]}=VALUE (of a mask 1; of a length that of a window, in "
+                         "its own unit; of a switch 0 or 1)")  # fmt: skip
     states = [Recurrence(inputs[a], outputs[b]) for a, b in said.states.items()]
     left = [value for value in open_inputs if value.name not in said.states]
     if len(left) > 1:
@@ -114,6 +118,12 @@ def ask(graph: GraphProto, said: NamedEnds, *, rate: int) -> Asked:
 
 def scores_of(outputs: Sequence[Value], classes: int, said: NamedEnds, states: Sequence[Recurrence]) -> Value:
     """The output that has a score for each of so many labels. Raises `PackError` or `UsageError`."""
+    for value in outputs:
+        if not value.kind and (not said.output or value.name == said.output):
+            raise UsageError(
+                f"its output {value.name} is a list or a table of names, as scikit-learn's converter writes it; export "
+                "it with options={'zipmap': False}, or name another with --output"
+            )
     made = {state.made.name for state in states}
     free = [value for value in outputs if value.name not in made and (not said.output or value.name == said.output)]
     fits = [value for value in free if classes in value.sizes[1:] or value.sizes == (classes,)] or [
@@ -128,8 +138,8 @@ def scores_of(outputs: Sequence[Value], classes: int, said: NamedEnds, states: S
         return fits[0]
     shown = ", ".join(value.shown for value in free)
     if not fits:
-        raise PackError(f"it gives {shown or 'nothing'}, and the file of labels has {classes} labels; they have to be "
-                        "the same model's")  # fmt: skip
+        raise UsageError(f"it gives {shown or 'nothing'}, and the file of labels has {classes} labels; they have to be "
+                         "the same model's")  # fmt: skip
     raise UsageError(f"{len(fits)} of its outputs could be the scores: {shown}; name the one that is with --output")
 
 
@@ -228,7 +238,7 @@ def _told_apart(
         free = [out for out in answers[value.name] if out not in [state.made for state in states]]
         if not free:
             raise UsageError(f"no output answers the input {value.shown}; state it as --state INPUT=OUTPUT, or as "
-                             "--constant INPUT=VALUE where it is the same in every run")  # fmt: skip
+                             "--constant INPUT=VALUE where it is the same in every run (1 of a mask)")  # fmt: skip
         close = sorted(free, key=lambda out: -_similar(value.name, out.name))
         made = close[0] if _similar(value.name, close[0].name) > 0.5 else free[0]
         states.append(Recurrence(value, made))

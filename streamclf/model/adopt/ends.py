@@ -40,6 +40,35 @@ class Ends:
         else:
             self._before("Cast", sizes, to=kind)
 
+    def fill_input(self, name: str, kind: int, value: float, sizes: Sequence[int | None]) -> None:
+        """The input `name` is `value` everywhere. sizes: its own; None for that of the batch, axis 0 of the source."""
+        graph = self.model.graph
+        graph.input.remove(next(one for one in graph.input if one.name == name))
+        whole = self._constant(np.full((), value, helper.tensor_dtype_to_np_dtype(kind)))
+        nodes = []
+        parts = []
+        for size in sizes:
+            if size is None:
+                shape, part = self._name("streamclf_shape"), self._name("streamclf_batch")
+                nodes += [
+                    helper.make_node("Shape", [self.source], [shape]),
+                    helper.make_node("Gather", [shape, self._constant(np.array([0], np.int64))], [part], axis=0),
+                ]
+                parts.append(part)
+            else:
+                parts.append(self._constant(np.array([size], np.int64)))
+        if parts:
+            axes = self._name("streamclf_axes")
+            nodes += [
+                helper.make_node("Concat", parts, [axes], axis=0),
+                helper.make_node("Expand", [whole, axes], [name]),
+            ]
+        else:
+            nodes.append(helper.make_node("Identity", [whole], [name]))
+        for node in reversed(nodes):
+            graph.node.insert(0, node)
+        self.changes.append(f"{name} filled with {value:g}")
+
     def cast_output(self, sizes: Sequence[int | str]) -> None:
         """Scores become float32."""
         self._behind("Cast", sizes, to=TensorProto.FLOAT)

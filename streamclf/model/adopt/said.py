@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from streamclf.features.spec import Features
 
@@ -22,7 +23,7 @@ class Adoption:
 
     activation: "" for what the graph itself shows. group: of all labels. features: None for the waveform. window_ms,
     step_ms, look_ahead_ms, row_at_ms: None for what the graph, or custom, says. layout: "" for what fits. ends: inputs
-    and outputs by name.
+    and outputs by name. shown: what the graph's numbers are ("" where that is not known), for a graph that ends open.
     """
 
     rate: int
@@ -38,3 +39,4 @@ class Adoption:
     look_ahead_ms: float | None = None
     row_at_ms: float | None = None
     ends: NamedEnds = field(default_factory=NamedEnds)
+    shown: Literal["", "shares", "probabilities", "logarithms"] = ""

@@ -2,7 +2,8 @@
 
 A question is one message of request and reply; the answer comes in pieces that NATS takes, in order. The daemon decides
 what it answers: events unless it was told otherwise, clips only where it was told so, since whoever may use this NATS
-may then hear them. Whether a person may ask is the gateway's affair, as it is with what is heard.
+may then hear them. Whether a person may ask is the gateway's affair, as it is with what is heard. What a person orders
+there, a mark or a lesson, comes the same way, as the message that he has sent.
 """
 
 import asyncio
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from streamclf.errors import ServeError, StreamclfError
+from streamclf.protocol import wire
 from streamclf.serve.fanout.broker import NatsPlace
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
+from streamclf.serve.orders import Orders, obey
 from streamclf.serve.roles import Role
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ EVENTS = ("/v1/events", "/v1/hours", "/v1/species", "/v1/why", "/v1/rules", "/v1
           "/v1/loudness")  # fmt: skip
 """What is kept, but for its sound."""
 CLIP = "/v1/clip"
+ORDER = "order"
+"""The address of what changes something: marks, and what is taught."""
 MOST = Role.AUDIO
 """As whom a daemon explains, whoever asks: what a receiver answered may hold its address, and stays at the daemon."""
 ANSWER_S = 8.0
@@ -43,11 +48,12 @@ class SiteAwayError(StreamclfError):
 
 
 class Question(msgspec.Struct, array_like=True, frozen=True):
-    """fields: of the query, as they came. role: of who asks there."""
+    """fields: of the query, as they came. role: of who asks there. order: a message, where the path is ORDER."""
 
     path: str
     fields: dict[str, list[str]]
     role: int
+    order: bytes = b""
 
 
 class AnswerPiece(msgspec.Struct, array_like=True, frozen=True):
@@ -61,11 +67,12 @@ class AnswerPiece(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Answering:
-    """The daemon's side. place: of its site. routes: what it answers, by address."""
+    """The daemon's side. place: of its site. routes: what it answers, by address. orders: what may be ordered."""
 
-    def __init__(self, place: NatsPlace, routes: Mapping[str, Route]) -> None:
+    def __init__(self, place: NatsPlace, routes: Mapping[str, Route], orders: Orders) -> None:
         self._place = place
         self._routes = routes
+        self._orders = orders
         self._turn = asyncio.Semaphore(_MAX_QUESTIONS)
         self._tasks: set[asyncio.Task[None]] = set()  # bound: what NATS lets wait of one subscription
         self._client: Client | None = None
@@ -101,14 +108,17 @@ class Answering:
             body = reply.body
             headers = dict(reply.headers)
             with suppress(Exception):  # the connection has gone: the gateway sees that nothing comes
-                for start in range(0, max(1, len(body)), _PIECE):
-                    more = start + _PIECE < len(body)
-                    piece = AnswerPiece(status, reply.kind, headers, body[start : start + _PIECE], more)
+                size = min(_PIECE, client.max_payload // 2)
+                for start in range(0, max(1, len(body)), size):
+                    more = start + size < len(body)
+                    piece = AnswerPiece(status, reply.kind, headers, body[start : start + size], more)
                     await client.publish(message.reply, msgspec.msgpack.encode(piece))
 
     async def _reply(self, data: bytes) -> tuple[int, Reply]:
         try:
             question = _questions.decode(data)
+            if question.path == ORDER:
+                return 200, await self._obeyed(question)
             route = self._routes.get(question.path)
             if route is None:
                 raise NotKeptError("this daemon does not answer that by way of NATS")
@@ -128,6 +138,29 @@ class Answering:
             log.exception("a question of a gateway could not be answered")
             return 503, Reply(b"something went wrong; the daemon's log has it", "text/plain")
 
+    async def _obeyed(self, question: Question) -> Reply:
+        message = wire.decode_client(question.order)
+        order = self._orders.get(type(message))
+        if order is None:
+            raise NotKeptError("this daemon takes no such thing by way of a gateway; say it at the daemon itself")
+        far = _Far()
+        obey(order, far, message, Role(question.role))
+        return Reply(wire.encode(await far.answer))
+
+
+class _Far:
+    """Who has ordered something at a gateway. Lives on the loop."""
+
+    subscribed = False
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[wire.Message] = asyncio.get_running_loop().create_future()
+
+    def control(self, message: wire.Message) -> None:
+        """See `Orderer`."""
+        if not self.answer.done():
+            self.answer.set_result(message)
+
 
 class Asking:
     """The gateway's side. Lives on the loop; `ask` is for other threads. client: gives the connection there is now."""
@@ -141,13 +174,13 @@ class Asking:
 
         Raises what a route raises, and `SiteAwayError` where none comes.
         """
-        return asyncio.run_coroutine_threadsafe(self._asked(place, question), self._loop).result(ANSWER_S + 1)
+        return asyncio.run_coroutine_threadsafe(self.asked(place, question), self._loop).result(ANSWER_S + 1)
 
     def ask_all(self, questions: Mapping[NatsPlace, Question]) -> dict[NatsPlace, Reply | StreamclfError]:
         """The same of many at once."""
 
         async def all_of_them() -> list[Reply | BaseException]:
-            asked = (self._asked(place, question) for place, question in questions.items())
+            asked = (self.asked(place, question) for place, question in questions.items())
             return await asyncio.gather(*asked, return_exceptions=True)
 
         found = asyncio.run_coroutine_threadsafe(all_of_them(), self._loop).result(ANSWER_S + 1)
@@ -158,7 +191,8 @@ class Asking:
             answers[place] = answer
         return answers
 
-    async def _asked(self, place: NatsPlace, question: Question) -> Reply:
+    async def asked(self, place: NatsPlace, question: Question) -> Reply:
+        """The same as `ask`, on the loop."""
         import nats.errors
 
         client = self._client()

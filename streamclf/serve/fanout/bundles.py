@@ -162,6 +162,11 @@ class Bundle(msgspec.Struct, array_like=True, frozen=True):
     run: str
     entries: tuple[AnyEntry, ...]
 
+    @property
+    def ends(self) -> bool:
+        """Whether the daemon says that it stops."""
+        return any(isinstance(entry, Ended) for entry in self.entries)
+
 
 class _RawBundle(msgspec.Struct, array_like=True, frozen=True):
     run: str
@@ -174,7 +179,7 @@ def pack_bundle(run: str, entries: Sequence[bytes]) -> bytes:
 
 
 def unpack_bundle(data: bytes) -> Bundle:
-    """Raises `ServeError` for what is none."""
+    """Raises `ServeError` for what is not one."""
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as fault:

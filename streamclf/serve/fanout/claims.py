@@ -122,7 +122,7 @@ class Claims:
             try:
                 self._bucket = await stream.key_value(TOLD)
             except BucketNotFoundError:
-                self._bucket = await stream.create_key_value(bucket=TOLD, ttl=KEEP_S)
+                self._bucket = await stream.create_key_value(bucket=TOLD, ttl=KEEP_S, replicas=self._place.replicas)
         return self._bucket
 
 

@@ -26,20 +26,32 @@ class Doubles:
         self._now_s = now_s
         self._newest = own
         self._over: deque[str] = deque(maxlen=16)  # bound: 16 starts; an older run would count as a new one
-        self._heard_s = float("-inf")
+        self._heard_s = self._newest_s = float("-inf")
+        self._ended = False  # the newest has said that it stops
 
-    def passed(self, run: str) -> bool:
-        """Whether what has come of `run` is to be passed over, for another one goes on beside it."""
+    def over(self, run: str) -> bool:
+        """Whether another one has come after `run`."""
+        return run in self._over
+
+    def passed(self, run: str, *, ends: bool = False) -> bool:
+        """Whether what has come of `run` is to be passed over, for another one goes on beside it.
+
+        ends: it says that it stops.
+        """
         if run == self._newest:
+            self._newest_s, self._ended = self._now_s(), ends
             return False
-        if self._own or run in self._over:
+        alone = self._ended or self._now_s() - self._newest_s > _TOLD_S
+        if run in self._over and alone and not ends:
+            self._over.remove(run)
+        elif self._own or run in self._over:
             if not self._told:
                 log.warning("%s", _what(self._site))
             self._heard_s = self._now_s()
             return True
         if self._newest:
             self._over.append(self._newest)
-        self._newest = run
+        self._newest, self._newest_s, self._ended = run, self._now_s(), ends
         return False
 
     def found(self) -> Iterator[DaemonProblem]:

@@ -270,9 +270,11 @@ class Fleet:
 
     def begin(self, told: Mapping[str, SiteFacts], identity: str) -> None:
         """See `BundleReader`."""
-        self._doubles = {}
         for site, each in told.items():
-            self._note(site, each)
+            former = self._doubles.get(site)
+            if former is None or not former.over(each.bundle.run):  # of two under one name the newer one is shown
+                self._note(site, each)
+        self._doubles = {}
         instance = sha256(f"streamclf {identity}".encode()).hexdigest()[:16]
         self._relays = {
             name: FleetRelay(instance, scope, self._told, metered=not name) for name, scope in self._scopes.items()
@@ -282,7 +284,7 @@ class Fleet:
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
         """See `BundleReader`."""
         doubles = self._doubles.setdefault(site, Doubles(site))
-        if doubles.passed(bundle.run):
+        if doubles.passed(bundle.run, ends=bundle.ends):
             return False
         facts = facts_in(bundle)
         if facts:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from streamclf.errors import ServeError
+from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol.status import DaemonProblem
 from streamclf.serve.fanout.broker import EVERY_SITE, RETRY, SITES, STREAM, NatsPlace, site_of
 from streamclf.serve.fanout.bundles import Bundle, Facts, unpack_bundle
@@ -96,8 +96,12 @@ class Follower:
                     self.client = None
                     with suppress(Exception):
                         await client.close()
-            except (nats.errors.Error, OSError, TimeoutError, ServeError) as fault:
-                self._has(str(fault) if isinstance(fault, ServeError) else self._place.problem(fault))
+            except StreamclfError as fault:
+                self._has(str(fault))
+            except Exception as fault:  # whatever the library raises, it may not end a gateway that serves
+                if not isinstance(fault, (nats.errors.Error, OSError, TimeoutError)):
+                    log.exception("reading from %s failed; please report it", self._place.name)
+                self._has(self._place.problem(fault))
             await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
             failures += 1
 
@@ -243,7 +247,7 @@ class OneSite:
     def take(self, site: str, place: int, at_ns: int, bundle: Bundle) -> bool:
         """See `BundleReader`."""
         self._heard_s = time.monotonic()
-        if self._doubles.passed(bundle.run):
+        if self._doubles.passed(bundle.run, ends=bundle.ends):
             return False
         for entry in bundle.entries:
             relay = self._relay

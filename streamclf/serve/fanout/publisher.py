@@ -49,6 +49,7 @@ FACTS_S = 5.0
 """Between two entries of facts: a gateway that starts knows nothing older than the first of them."""
 MAX_QUEUED = 32 * 1024 * 1024
 _MAX_BUNDLE = 256 * 1024
+_ENVELOPE = 1024  # bytes of a message besides its entries, at most
 _ACK_S = 5.0
 
 
@@ -88,7 +89,9 @@ class Publisher:
         self._bundles = 0
         self._facts_at_s = 0.0
         self._news = asyncio.Event()
+        self._calm = asyncio.Event()  # nothing waits, or it cannot be sent
         self._problem = ""
+        self._failures = 0
         self._broken = False
         self._doubles = Doubles(place.site, own=hub.instance)
         self._task: asyncio.Task[None] | None = None
@@ -113,8 +116,7 @@ class Publisher:
             return True
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s / 2):
-                while self._queue and not self._problem:
-                    await asyncio.sleep(0.01)
+                await self._calm.wait()
         self._task.cancel()
         await asyncio.wait([self._task], timeout=limit_s / 2)
         return self._task.done()
@@ -149,6 +151,10 @@ class Publisher:
         if self._bytes > MAX_QUEUED:
             self._drop()
         self._news.set()
+        self._settle()
+
+    def _settle(self) -> None:
+        (self._calm.set if self._problem or not self._queue else self._calm.clear)()
 
     def _drop(self) -> None:
         """The oldest, until little enough waits and a gateway can begin at the next."""
@@ -160,7 +166,6 @@ class Publisher:
             self._add_facts()
 
     async def _run(self) -> None:
-        failures = 0
         while True:
             try:
                 client = await self._place.connect()
@@ -170,17 +175,14 @@ class Publisher:
                     await self._hear_others(client)
                     if self._on_connected is not None:
                         await self._on_connected(client)
-                    if self._problem:
-                        log.info("%s: gateways get what is heard again", self._place.name)
-                    self._problem, failures = "", 0
-                    await self._send(stream)
+                    await self._send(stream, most_bytes=client.max_payload - _ENVELOPE)
                 finally:
                     with suppress(Exception):
                         await client.close()
             except Exception as fault:  # whatever the library raises, it may not end a daemon that hears
                 self._fails(self._place.problem(fault))
-            await asyncio.sleep(RETRY.delay_s(failures, chance=random.random()))
-            failures += 1
+            await asyncio.sleep(RETRY.delay_s(self._failures, chance=random.random()))
+            self._failures += 1
 
     async def _hear_others(self, client: "Client") -> None:
         """What is told under the same name, by this daemon and by another that should have another name."""
@@ -191,10 +193,17 @@ class Publisher:
 
         await client.subscribe(self._place.site_subject, cb=heard, pending_msgs_limit=64)
 
+    def _works(self) -> None:
+        if self._problem:
+            log.info("%s: gateways get what is heard again", self._place.name)
+        self._problem, self._failures = "", 0
+        self._settle()
+
     def _fails(self, problem: str) -> None:
         if problem != self._problem:
             log.warning("gateways get nothing: %s", problem)
         self._problem = problem
+        self._settle()
 
     async def _prepare(self, stream: "JetStreamContext") -> None:
         """Have the streams of JetStream as this daemon wants them, new or as they are there."""
@@ -209,16 +218,20 @@ class Publisher:
             try:
                 there = (await stream.stream_info(name)).config
             except NotFoundError:
-                there = None
-            # another site may want it kept longer
-            keep_s = max(keep_s, there.max_age or 0 if there is not None else 0)
-            config = StreamConfig(name=name, subjects=[subject], max_age=keep_s, max_msgs_per_subject=most, **common)
-            if there is None:
-                await stream.add_stream(config)
-            elif there.max_age != keep_s:
-                await stream.update_stream(config)
+                config = StreamConfig(name=name, subjects=[subject], max_msgs_per_subject=most, **common)
+                await stream.add_stream(config.evolve(max_age=keep_s, num_replicas=self._place.replicas))
+                continue
+            # another site may want it kept longer, or on more servers; limits are whose server it is
+            keep_s = max(keep_s, there.max_age or 0)
+            replicas = max(self._place.replicas, there.num_replicas or 1)
+            if (there.max_age, there.num_replicas or 1) != (keep_s, replicas):
+                twice_s = min(there.duplicate_window, keep_s)  # how long an id is known, which may not be longer
+                await stream.update_stream(
+                    there.evolve(max_age=keep_s, num_replicas=replicas, duplicate_window=twice_s)
+                )
 
-    async def _send(self, stream: "JetStreamContext") -> None:
+    async def _send(self, stream: "JetStreamContext", *, most_bytes: int) -> None:
+        """For ever. most_bytes: what the server takes in a message."""
         while True:
             while not self._queue and not self._sending:
                 self._news.clear()
@@ -228,21 +241,23 @@ class Publisher:
                 except TimeoutError:
                     self._add_facts()  # a sign of life
             if not self._sending:
-                self._sending = self._portion()
+                self._sending = self._portion(min(_MAX_BUNDLE, most_bytes))
                 self._bundles += 1
             await self._send_bundle(stream, self._sending)
+            self._works()
             for each in self._sending:
                 if self._queue and self._queue[0] is each:  # else it was dropped meanwhile
                     self._bytes -= len(self._queue.popleft().entry)
             self._sending = []
+            self._settle()
 
-    def _portion(self) -> list[_Queued]:
+    def _portion(self, most_bytes: int) -> list[_Queued]:
         """The oldest that wait, as many as one message takes: in bytes, and in numbers."""
         entries: list[_Queued] = []
         size = 0
         for at, each in enumerate(self._queue):
             behind = self._queue[at + 1].seq if at + 1 < len(self._queue) else self._hub.seq
-            full = size + len(each.entry) > _MAX_BUNDLE or behind - self._queue[0].seq > MAX_NUMBERS
+            full = size + len(each.entry) > most_bytes or behind - self._queue[0].seq > MAX_NUMBERS
             if entries and full:
                 break
             entries.append(each)

@@ -70,6 +70,7 @@ class ServerSettings:
     connections: int = 4096
     connections_each: int = 256
     scoped: tuple[ScopedToken, ...] = ()
+    logins: str = ""
 
     @property
     def tokens(self) -> dict[Caller, str]:
@@ -108,6 +109,7 @@ class Access:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.port = settings.port
+        self._logins_for = settings.logins
         self.base_path = settings.base_path
         self._behind = ip_of(settings.behind)
         self.secure = settings.certificate is not None
@@ -125,6 +127,11 @@ class Access:
     def needs_token(self) -> bool:
         """Whether a token is set. Where none is, everybody is admin."""
         return bool(self._tokens)
+
+    @property
+    def _place(self) -> str:
+        """What a login is for."""
+        return self._logins_for or str(self.port)
 
     def trusts(self, peer: str) -> bool:
         """Whether a request from that address comes through the proxy that lets people in itself."""
@@ -179,14 +186,14 @@ class Access:
     def login(self, caller: Caller, *, secure: bool) -> str:
         """A Set-Cookie header's value that keeps `caller` in this browser. secure: over https only."""
         token = self._tokens[caller]
-        return cookie.set_cookie(_who(caller), token, port=self.port, now_s=time.time(), secure=secure)
+        return cookie.set_cookie(_who(caller), token, place=self._place, now_s=time.time(), secure=secure)
 
     def logout(self, *, secure: bool) -> str:
         """A Set-Cookie header's value that ends it."""
-        return cookie.clear_cookie(port=self.port, secure=secure)
+        return cookie.clear_cookie(place=self._place, secure=secure)
 
     def _logins(self, headers: Headers) -> list[str]:
-        return cookie.shown(headers.get_all("Cookie"), self.port)
+        return cookie.shown(headers.get_all("Cookie"), self._place)
 
     def _caller_by_token(self, offered: Sequence[str], sender: Sender) -> Caller | Refusal:
         now_s = time.monotonic()
@@ -203,7 +210,7 @@ class Access:
 
     def _caller_by_cookie(self, values: Sequence[str]) -> Caller | Refusal:
         tokens = {who: self._tokens[caller] for who, caller in self._callers.items()}
-        found = [cookie.who_holds(value, tokens, port=self.port, now_s=time.time()) for value in values]
+        found = [cookie.who_holds(value, tokens, place=self._place, now_s=time.time()) for value in values]
         callers = [self._callers[who] for who, _ in found if who]
         return max(callers, key=lambda caller: caller.role) if callers else Refusal("stale", found[0][1])
 

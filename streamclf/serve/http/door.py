@@ -9,7 +9,8 @@ asked. This machine's own addresses have no limit of their own: behind them may 
 To accept costs 30 us, to let in a millisecond. So who was accepted stands before the door, a socket and no more, until
 its first bytes are there (a port scanner sends none), and then in a line from which a few are let in in each turn of
 the loop: five hundred who come at once hold up nobody. Who asks how the daemon is does not stand in that line, and
-finds room where the others find none.
+finds room where the others find none. In a crowd, or where no room is left, who stands in the line and has hung up
+meanwhile is let go: each would take a millisecond, and the place of somebody who is there.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from streamclf import metrics
+from streamclf.errors import ConfigError
 from streamclf.serve.connection import ServedConnection
 from streamclf.serve.http.senders import HERE, network_of
 
@@ -31,11 +33,15 @@ logger = logging.getLogger("streamclf.serve")
 
 TURN_S = 0.004  # of a turn of the loop, for accepting; and for looking who of those has sent something
 LET_IN = 2  # in one turn of the loop
+CROWD = 16  # in the line; of fewer, who has said all that it will say may still wait for the answer
+_TIDY_S = 0.05  # between two looks at the whole line
+_ENDED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT of Linux: the other side sends nothing more
 URGENT = (b"GET /healthz", b"GET /livez", b"GET /readyz")
 """How requests begin that are answered before others."""
 SPARE = 64  # connections beyond `most`, for URGENT
 RECEIVE_BUFFER = 64 * 1024  # of a connection (Linux doubles it): who is not read for a moment feels it soon
 MOST_FILES = 65_536
+LEAST_FILES = 40  # of which a daemon with one source, a store and alerts takes 20, and a third is reserved
 RESERVED_FILES = 128  # for the store, sources, alerts; a third where there are few
 HANDSHAKE_LIMIT_S = 5.0
 _RETRY_S = 1.0
@@ -56,7 +62,7 @@ class _Comer:
 class Door:
     """connect: makes the connection of a client of that address and network. context: for TLS; None for none.
 
-    most: connections in all; each: of one address.
+    Raises `ConfigError` where this process may not have files enough. most: connections in all; each: of one address.
     """
 
     def __init__(
@@ -71,7 +77,13 @@ class Door:
         self._context = context
         self._most = most
         self._each = each
-        self._reserved_from = reserved_from(allow_many_files())
+        files = allow_many_files()
+        if files < LEAST_FILES:
+            raise ConfigError(
+                f"this process may have no more than {files} open files, and at least {LEAST_FILES} are needed; raise "
+                "the limit (ulimit -n, LimitNOFILE=)"
+            )
+        self._reserved_from = reserved_from(files)
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._inside: Counter[str] = Counter()
@@ -80,6 +92,7 @@ class Door:
         self._silent = selectors.DefaultSelector()  # of whom nothing came yet; bound: `most`
         self._line: deque[_Comer] = deque()  # bound: `most`
         self._letting_in = False
+        self._tidied_s = 0.0
         self._entering: set[asyncio.Task[None]] = set()  # bound: `most`, and HANDSHAKE_LIMIT_S each
 
     def open(self, sockets: Iterable[socket.socket]) -> None:
@@ -144,6 +157,8 @@ class Door:
         """It has just come."""
         begin = _begin_of(comer)
         urgent = begin is not None and begin.startswith(URGENT)
+        if self.number >= self._most and comer.since_s > self._tidied_s + _TIDY_S:
+            self._tidy(comer.since_s)
         if why := self._why_not(comer.socket.fileno(), comer.network, spare=SPARE if urgent else 0):
             metrics.REFUSED.labels("full").inc()
             logger.warning("a connection of %s was refused: %s", comer.network, why)
@@ -185,9 +200,27 @@ class Door:
                 self._letting_in = True
                 self._loop.call_soon(self._let_in_some)
 
+    def _tidy(self, now_s: float) -> None:
+        """Let go who has hung up while standing in the line."""
+        self._tidied_s = now_s
+        line, self._line = self._line, deque()
+        for comer in line:
+            if _has_hung_up(comer.socket):
+                self._let_go(comer)
+            else:
+                self._line.append(comer)
+
     def _let_in_some(self) -> None:
-        for _ in range(min(LET_IN, len(self._line))):
-            self._let_in(self._line.popleft())
+        ends_s = self._loop.time() + TURN_S
+        let_in = 0
+        while self._line and let_in < LET_IN and self._loop.time() < ends_s:
+            crowded = len(self._line) > CROWD
+            comer = self._line.popleft()
+            if crowded and _has_hung_up(comer.socket):
+                self._let_go(comer)
+            else:
+                self._let_in(comer)
+                let_in += 1
         self._letting_in = bool(self._line)
         if self._letting_in:
             self._loop.call_soon(self._let_in_some)
@@ -196,6 +229,10 @@ class Door:
         task = self._loop.create_task(self._enter(comer.socket, comer.address, comer.network))
         self._entering.add(task)
         task.add_done_callback(self._entering.discard)
+
+    def _let_go(self, comer: _Comer) -> None:
+        metrics.REFUSED.labels("gone").inc()
+        self._turn_away(comer)
 
     def _turn_away(self, comer: _Comer) -> None:
         if comer.silent:
@@ -246,6 +283,14 @@ def _begin_of(comer: _Comer) -> bytes | None:
         return None
     except OSError:
         return b""
+
+
+def _has_hung_up(accepted: socket.socket) -> bool:
+    """Whether the other side sends nothing more; False where the system does not tell."""
+    try:
+        return accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _ENDED
+    except (OSError, AttributeError):
+        return False
 
 
 def _refuse(accepted: socket.socket, why: str, *, plain: bool) -> None:

@@ -1,6 +1,7 @@
 """Whose a request or a connection is, so that what one sender does counts together."""
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from websockets.datastructures import Headers
@@ -31,6 +32,7 @@ def sender_of(headers: Headers, peer: str) -> Sender:
     return Sender(_network(named or address) or peer, here)
 
 
+@lru_cache(maxsize=1024)
 def network_of(peer: str) -> str:
     """Of the address that a connection comes from."""
     return _network(_address(peer)) or peer

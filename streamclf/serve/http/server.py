@@ -82,7 +82,8 @@ class Server:
     ) -> None:
         self.hub = hub
         self.port = settings.port
-        self._orders: Orders = {**mark_orders(hub, keep), **(orders or {})}
+        self.orders: Orders = {**mark_orders(hub, keep), **(orders or {})}
+        """What clients may order."""
         self._settings = settings
         self.routes = routes or {}
         """Besides the own."""
@@ -259,7 +260,7 @@ class Server:
         subscriber = Subscriber(connection, hub, now=self._now_s(), phase=len(self._subscribers) % 16 / 16)
         connection.watcher = subscriber
         session = ClientSession(
-            subscriber, self._desk, self._orders, role=caller.role, now_s=self._loop.time(), no_audio=self._no_audio
+            subscriber, self._desk, self.orders, role=caller.role, now_s=self._loop.time(), no_audio=self._no_audio
         )
         self._subscribers.add(subscriber)
         metrics.SUBSCRIBERS.inc()

@@ -1,16 +1,23 @@
 """https and wss by a certificate of the user's own, which is taken up again whenever its files change."""
 
 import logging
+import math
 import os
 import ssl
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from streamclf.errors import ConfigError
+from streamclf.protocol.status import DaemonProblem
 
 logger = logging.getLogger("streamclf.serve")
 
 CHECK_EVERY_S = 10.0
+_SOON_S, _SOON_SHARE = 14 * 86_400.0, 6  # before its end, or a sixth of its life where that is less
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL
 Stamps = tuple[tuple[int, int, int], ...]  # of each file: its number, size and time of change
 
 
@@ -26,6 +33,7 @@ class Certificate:
         self._key = key
         self._seen = self._look()
         self.context = _context(certificate, key)
+        self._life = _life_of(self.context, certificate)
 
     def refresh(self) -> bool:
         """Take up new files, where there are any; whether there were. What cannot be used is told, and the old stays.
@@ -38,11 +46,25 @@ class Certificate:
                 return False
             self._seen = seen  # also of files that cannot be used: they are told once, until they change again
             self.context = _context(self.path, self._key)
+            self._life = _life_of(self.context, self.path)
         except ConfigError as fault:
             logger.error("the certificate in use stays: %s", fault)
             return False
         logger.info("a new certificate is in use, from %s", self.path)
         return True
+
+    def found(self) -> Iterator[DaemonProblem]:
+        """That it has ended, or soon does, from any thread."""
+        begin_s, end_s = self._life
+        left_s = end_s - time.time()
+        if left_s < min(_SOON_S, (end_s - begin_s) / _SOON_SHARE):
+            day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end_s))
+            over = left_s <= 0
+            what = f"the certificate {self.path} {'has expired' if over else 'expires'} on {day}"
+            what += ": browsers and clients refuse it" if over else ""
+            yield DaemonProblem(
+                what, [], 0, "renew it: a new pair of files is used within seconds", "degraded" if over else "advice"
+            )
 
     def _look(self) -> Stamps:
         return (_look(self.path, "certificate"), _look(self._key, "key"))
@@ -66,6 +88,24 @@ def trusting(certificate: Path) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(certificate)
     return context
+
+
+def _life_of(context: ssl.SSLContext, certificate: Path) -> tuple[float, float]:
+    """From when until when it holds (Unix time), as a client sees it; for ever where that cannot be found out."""
+    client = trusting(certificate)
+    client.verify_flags |= _NO_CHECK_TIME
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = client.wrap_bio(back, there), context.wrap_bio(there, back, server_side=True)
+    try:
+        for _ in range(3):
+            for side in sides:
+                with suppress(ssl.SSLWantReadError):
+                    side.do_handshake()
+        told = sides[0].getpeercert() or {}
+        begin_s, end_s = (float(ssl.cert_time_to_seconds(str(told.get(at, "")))) for at in ("notBefore", "notAfter"))
+    except (ssl.SSLError, ValueError):
+        return 0.0, math.inf
+    return begin_s, end_s
 
 
 def _look(path: Path, what: str) -> tuple[int, int, int]:

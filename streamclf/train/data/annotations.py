@@ -1,11 +1,12 @@
-"""Labelled recordings: a folder is read for what it is, and nothing of it is left out without a word.
+"""Labelled recordings: a folder is read for what it is, and none of it is left out without a word.
 
 Four layouts are known, looked for in this order:
 
 1. one table `annotations.csv`, `.tsv` or `.rttm` in the folder: a column for the file, one for the label, and onset
    and offset, or neither (labels of whole clips); columns `fold` and `source` where there are any;
 2. recordings with a neighbour of the same name, with or without its suffix: `.csv`, `.tsv`, `.txt` (Audacity or
-   Raven), `.selections.txt` (Raven), BirdNET's tables or `.rttm`; an empty one says that the recording holds no event;
+   Raven), `.selections.txt` (Raven), BirdNET's tables or `.rttm`; an empty one says that the recording holds no event.
+   Where none has any, such files may lie in another folder;
 3. one table of any other name, or export of Label Studio, anywhere in the folder, that names recordings which are
    there;
 4. a folder per class with clips in it; one named not_LABEL holds clips that bear none of the labels. A table
@@ -17,23 +18,17 @@ Clips named FOLD-ID-TAKE, as ESC-50 names them, carry their fold and their sourc
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unicodedata import normalize
 
 from streamclf.audio.sources.recording import FFMPEG_SUFFIXES, SUFFIXES, readable
 from streamclf.errors import SourceError, StreamclfError, UsageError
-from streamclf.text import some
+from streamclf.train.data.beside import alike, may_be_labels, names_of, neighbours, unread
 from streamclf.train.data.labelfiles import LabelRow, LabelRows, read_rows
 from streamclf.train.data.tabletext import LabelFileError
 
 _EVERY_SUFFIX = SUFFIXES | FFMPEG_SUFFIXES
-LABEL_SUFFIXES = (
-    ".csv", ".tsv", ".selections.txt", ".Table.1.selections.txt", ".BirdNET.selection.table.txt",
-    ".BirdNET.results.csv", ".BirdNET.results.txt", ".txt", ".rttm",
-)  # fmt: skip
 _TABLES = ("annotations.csv", "annotations.tsv", "annotations.rttm")
 _SOURCES = "sources.csv"
 _NOT = "not_"
@@ -88,7 +83,7 @@ def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
     read = readable()
     audio = [path for path in files if path.suffix.lower() in read]
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
-    beside = {} if table else _neighbours(audio, files)
+    beside = {} if table else neighbours(audio, files)
     problems = [
         LeftOut(path, f"{path.suffix.lower()} is read with PyAV alone; install streamclf[url], or convert it to FLAC")
         for path in files
@@ -174,26 +169,6 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _alike(name: str) -> str:
-    """What names of one file have in common that went by a Mac (ü in two signs) or by Windows (either case)."""
-    return normalize("NFC", name).casefold()
-
-
-def _neighbours(audio: Iterable[Path], files: Iterable[Path]) -> dict[Path, list[Path]]:
-    there = set(files)
-    alike: dict[str, Path] = {}
-    for path in files:
-        alike.setdefault(_alike(str(path)), path)
-    found = {}
-    for path in audio:
-        beside = [path.with_name(name + suffix) for name in (path.stem, path.name) for suffix in LABEL_SUFFIXES]
-        present = [candidate for candidate in beside if candidate in there]
-        present = present or [alike[key] for key in map(_alike, map(str, beside)) if key in alike]
-        if present:
-            found[path] = present
-    return found
-
-
 def _from_neighbours(
     folder: Path, audio: Sequence[Path], beside: dict[Path, list[Path]]
 ) -> tuple[list[Recording], list[LeftOut]]:
@@ -201,7 +176,8 @@ def _from_neighbours(
     for path in audio:
         labels = beside.get(path, [])
         if not labels:
-            problems.append(LeftOut(path, "it has no file of annotations; an empty one says that it holds no event"))
+            more = unread(path) or "; an empty one says that it holds no event"
+            problems.append(LeftOut(path, f"it has no file of annotations{more}"))
         elif len(labels) > 1:
             names = " and ".join(label.name for label in labels)
             problems.append(LeftOut(path, f"it has several files of annotations, {names}; keep one"))
@@ -234,7 +210,7 @@ class _RecordingNames:
         for path in audio:
             relative = path.relative_to(folder)
             keys = {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}
-            for key in keys | {f"{_ALIKE}{_alike(key)}" for key in keys}:
+            for key in keys | {f"{_ALIKE}{alike(key)}" for key in keys}:
                 self._by_name.setdefault(key, []).append(path)
 
     def find(self, name: str) -> list[Path]:
@@ -243,7 +219,7 @@ class _RecordingNames:
         tails = ["/".join(path.parts[at:]) for at in range(len(path.parts))]  # the longest that is known
         if path.suffix.lower() in _EVERY_SUFFIX:
             tails.append(path.stem)
-        tails += [f"{_ALIKE}{_alike(tail)}" for tail in tails]
+        tails += [f"{_ALIKE}{alike(tail)}" for tail in tails]
         if segment := _SEGMENT.fullmatch(path.stem):
             tails += [segment[1], f"Y{segment[1]}", f"{segment[1]}_{int(segment[2]) // 1000}"]
         return next((found for tail in tails if (found := self._by_name.get(tail))), [])
@@ -293,8 +269,9 @@ def _from_anything(folder: Path, audio: Sequence[Path], files: Sequence[Path]) -
     names = _RecordingNames(folder, audio)
     tables: dict[Path, LabelRows] = {}
     others: dict[Path, str] = {}
+    called = names_of(audio)
     for path in files:
-        if path == folder / _SOURCES or not _may_be_labels(path):
+        if path == folder / _SOURCES or not may_be_labels(path, called):
             continue
         try:
             read = read_rows(path)
@@ -304,7 +281,7 @@ def _from_anything(folder: Path, audio: Sequence[Path], files: Sequence[Path]) -
         if any(row.file is not None and names.find(row.file) for row in read.rows):
             tables[path] = read
         else:
-            others[path] = "it names no recording that is there"
+            others[path] = _names_none(read)
     if len(tables) > 1:
         found = " and ".join(str(path.relative_to(folder)) for path in tables)
         raise StreamclfError(f"{folder} holds several tables of annotations, {found}; join them to one annotations.csv")
@@ -313,27 +290,28 @@ def _from_anything(folder: Path, audio: Sequence[Path], files: Sequence[Path]) -
         return recordings, [*problems, *(LeftOut(path, f"not used: {why}") for path, why in others.items())]
     recordings, problems = _from_folders(folder, audio)
     taken = "its folders were taken for classes" if recordings else "nothing else was found"
-    unused = [LeftOut(p, f"no annotations of these recordings ({why}); {taken}") for p, why in others.items()]
+    unused = [
+        LeftOut(path, f"no annotations of these recordings ({why}); {taken}") for path, why in _first_of_each(others)
+    ]
     return recordings, problems + unused if recordings else unused + problems
 
 
-def _may_be_labels(path: Path) -> bool:
-    """By its name; of text files only those that are called so, since there are many of other kinds."""
-    name = path.name.lower()
-    called = any(word in name for word in ("selection", "label", "annotation"))
-    return (
-        name.endswith((".csv", ".tsv", ".rttm"))
-        or (name.endswith(".txt") and (called or _begins(path, b"Selection\t")))
-        or (name.endswith(".json") and (called or _begins(path, b'"annotations"', b'"label"')))
-    )
+def _names_none(read: LabelRows) -> str:
+    """Why a table is of no use here."""
+    if not read.rows:
+        return "it holds no annotation"
+    named = any(row.file is not None for row in read.rows)
+    return "it names no recording that is there" if named else "no column names the recording; name one `file`"
 
 
-def _begins(path: Path, *words: bytes) -> bool:
-    """Whether one of them stands in its beginning, as in a table of Raven or an export of Label Studio."""
-    with suppress(OSError), path.open("rb") as file:
-        head = file.read(1000).replace(b"\0", b"")
-        return any(word in head for word in words)
-    return False
+def _first_of_each(others: Mapping[Path, str]) -> list[tuple[Path, str]]:
+    """The first file of each reason, and how many there are like it."""
+    by_reason: dict[str, list[Path]] = {}
+    for path, why in others.items():
+        by_reason.setdefault(why, []).append(path)
+    return [
+        (paths[0], why if len(paths) == 1 else f"{why} (so of {len(paths)} files)") for why, paths in by_reason.items()
+    ]
 
 
 def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording], list[LeftOut]]:
@@ -342,22 +320,13 @@ def _from_folders(folder: Path, audio: Sequence[Path]) -> tuple[list[Recording],
     for path in audio:
         parts = path.relative_to(folder).parts
         if len(parts) == 1:
-            problems.append(LeftOut(path, f"it lies in no folder of a class and has no annotations{_unread(path)}"))
+            problems.append(LeftOut(path, f"it lies in no folder of a class and has no annotations{unread(path)}"))
         else:
             label = "" if parts[0].startswith(_NOT) else parts[0]
             row = LabelRow(label, source=sources.pop(path.name, None))
             recordings.append(_recording(folder, path, [row], strong=False))
     problems += [LeftOut(folder / name, f"{_SOURCES} names it, but it is not there") for name in sorted(sources)]
     return recordings, problems
-
-
-def _unread(path: Path) -> str:
-    """What lies beside a recording under its name and is read by nobody here."""
-    with suppress(OSError):
-        beside = sorted(one.name for one in path.parent.iterdir() if one.stem == path.stem and one != path)
-        if beside:
-            return f" that are read ({some(beside)} beside it is not); save them as CSV with onset, offset and label"
-    return ""
 
 
 def _sources(table: Path) -> dict[str, str]:
@@ -381,7 +350,9 @@ def _recording(folder: Path, path: Path, rows: Sequence[LabelRow], *, strong: bo
     spans = None
     if strong:
         if any(row.onset_s is None for row in rows if row.label):
-            raise LabelFileError("its annotations have labels without onset and offset")
+            raise LabelFileError(
+                "its annotations have labels without onset and offset; name two columns so, in seconds"
+            )
         timed = [Span(row.onset_s, row.offset_s, row.label) for row in rows if row.onset_s is not None and row.offset_s]
         spans = tuple(sorted(timed, key=lambda span: (span.onset_s, span.offset_s, span.label)))
     labels = tuple(sorted({row.label for row in rows} - {""}))

@@ -6,45 +6,21 @@ read is a `LabelFileError`. The format is told from what a file says, not from i
 Audacity's or Raven's.
 """
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from streamclf.train.data import labelstudio
+from streamclf.train.data.beside import foreign
+from streamclf.train.data.columns import Columns, is_marked, untaken_times
+from streamclf.train.data.heading import Heading, check_guess, clip_name, heading_of, lines_of
 from streamclf.train.data.tabletext import LabelFileError, is_time, seconds, text_of
 
-# names a column goes by, compared without case, units and punctuation
-_NAMES: dict[str, tuple[str, ...]] = {
-    "file": (
-        "file", "filename", "filepath", "path", "audio", "audiofile", "recording", "beginfile", "beginpath", "infile",
-        "segmentid", "soundfile", "fname", "wavfile", "slicefilename",
-    ),
-    "clip": ("slicefilename",),
-    "folder": ("folder", "indir"),
-    "onset": ("onset", "start", "starttime", "begin", "begintime", "tmin", "t0", "from"),
-    "offset": ("offset", "end", "endtime", "stop", "stoptime", "tmax", "t1", "to"),
-    "file_onset": ("fileoffset",),
-    "duration": ("duration", "length", "deltatime"),
-    "label": (
-        "label", "annotation", "annotations", "eventlabel", "class", "classname", "category", "species", "speaker",
-        "commonname", "manualid", "tag", "name", "ebirdcode", "speciesebirdcode", "speciescode", "primarylabel",
-        "autoid",
-    ),
-    "labels": ("eventlabels", "labels", "categories"),
-    "second_label": ("autoid",),
-    "fold": ("fold", "split"),
-    "source": ("source", "sourceid", "srcfile", "parent", "fsid"),
-    "selection": ("selection",),
-}  # fmt: skip
-_YES, _NO = {"1", "1.0", "true"}, {"0", "0.0", "false", ""}
-_NO_LABEL = "none of its columns ({}) is a label; name one `label`"
 _SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)  # Excel's word on the first line
 _FOLD_DIGITS = 10
-_UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +48,10 @@ class LabelRows:
 
 def read_rows(path: Path) -> LabelRows:
     """All rows of `path` in its order; an empty file has none. Raises `LabelFileError` where no row can be used."""
+    if why := foreign(path):
+        raise LabelFileError(why)
     text, granted = text_of(path)
-    found = _RowsOfLines([], [])
+    found = _RowsOfLines([], [], [granted] if granted else [])
     lines = text.splitlines()
     said = _SEPARATOR.match(lines[0]) if lines else None
     if said:
@@ -86,12 +64,12 @@ def read_rows(path: Path) -> LabelRows:
     elif path.suffix.lower() == ".txt" and is_time(_fields(first)[0]):
         found.take(_audacity(lines))
     elif first:
-        found.take(_table(lines, said[1] if said else max("\t;,", key=first.count)))
+        found.take(_table(lines, said[1] if said else max("\t;,", key=first.count), found.granted))
     if found.unusable and not found.rows:
         more = f" (and {len(found.unusable) - 1} more rows)" if len(found.unusable) > 1 else ""
         raise LabelFileError(f"{found.unusable[0]}{more}")
     told = [f"{sentence}; the row is left out" for sentence in found.unusable]
-    return LabelRows(found.rows, [granted, *told] if granted else told)
+    return LabelRows(found.rows, [*found.granted, *told])
 
 
 _Line = Callable[[], Iterable[LabelRow]]
@@ -101,6 +79,7 @@ _Line = Callable[[], Iterable[LabelRow]]
 class _RowsOfLines(NamedTuple):
     rows: list[LabelRow]
     unusable: list[str]
+    granted: list[str]
 
     def take(self, lines: Iterator[_Line]) -> None:
         """Their rows, and the reasons of those that give none."""
@@ -157,49 +136,46 @@ def _rttm_row(cells: Sequence[str], number: int) -> Iterator[LabelRow]:
     )
 
 
-def _table(lines: Sequence[str], delimiter: str) -> Iterator[_Line]:
-    reader = csv.reader(lines, delimiter=delimiter)
-    columns: Mapping[str, tuple[int, float]] | None = None
-    marks: Mapping[str, int] = {}
+def _table(lines: Sequence[str], delimiter: str, granted: list[str]) -> Iterator[_Line]:
+    heading = heading_of(lines, delimiter)
+    columns = heading.columns
     seen: set[tuple[str, ...]] = set()
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
+    if heading.guessed:
+        check_guess(lines, delimiter, columns)
+    elif strange := untaken_times(heading.names, columns):
+        granted.append(f"its columns {', '.join(strange)} are not read as times, so each label holds for the whole of "
+                       "its recording; if they are, name them onset and offset or duration, in seconds")  # fmt: skip
+    for number, cells in lines_of(lines, delimiter):
+        if number <= heading.line:
+            continue
+        cell = _Cells(cells, heading)
+        if "selection" in columns and cell("selection"):
+            # Raven writes a selection once for each view it is drawn in; joined tables count anew
+            chosen = tuple(map(cell, ("selection", "file", "onset", "offset", "file_onset", "label")))
+            if chosen in seen:
                 continue
-            if columns is None:
-                if len(cells) >= 3 and is_time(cells[0]) and is_time(cells[1]):
-                    columns = {"onset": (0, 1.0), "offset": (1, 1.0), "label": (2, 1.0)}
-                else:
-                    columns = _columns(cells)
-                    if not {"label", "labels"} & columns.keys():
-                        marks = _marks(csv.reader(lines, delimiter=delimiter), cells, columns)
-                    continue
-            cell = _Cells(cells, columns, marks)
-            if "selection" in columns and cell("selection"):
-                # Raven writes a selection once for each view it is drawn in; joined tables count anew
-                chosen = tuple(map(cell, ("selection", "file", "onset", "offset", "file_onset", "label")))
-                if chosen in seen:
-                    continue
-                seen.add(chosen)
-            yield partial(_rows, cell, reader.line_num)
-    except csv.Error as fault:
-        raise LabelFileError(f"line {reader.line_num} is no line of a table: {fault}") from None
+            seen.add(chosen)
+        yield partial(_rows, cell, number)
 
 
 class _Cells:
-    """The cells of one line by what their column holds. marks: the columns that are 1 where their label holds."""
+    """The cells of one line by what their column holds."""
 
-    def __init__(
-        self, cells: Sequence[str], columns: Mapping[str, tuple[int, float]], marks: Mapping[str, int]
-    ) -> None:
+    def __init__(self, cells: Sequence[str], heading: Heading) -> None:
         self._cells = cells
-        self.columns = columns
-        self._marks = marks
+        self.columns: Columns = heading.columns
+        self._marks = heading.marks
+        self._names = len(heading.names)
+
+    @property
+    def beyond(self) -> bool:
+        """Whether it has more cells than there are names, which happens where a separator stands in one of them."""
+        return bool(self._names) and any(cell.strip() for cell in self._cells[self._names :])
 
     @property
     def marked(self) -> list[str] | None:
         """The labels whose column says 1; None where labels stand in a column of theirs."""
-        held = {at for at, cell in enumerate(self._cells) if cell.strip().lower() in _YES}
+        held = {at for at, cell in enumerate(self._cells) if is_marked(cell)}
         return [label for label, at in self._marks.items() if at in held] if self._marks else None
 
     def __call__(self, what: str) -> str:
@@ -219,22 +195,24 @@ def _rows(cell: _Cells, number: int) -> Iterator[LabelRow]:
             for label in labelstudio.labels_of(region):
                 yield from _region(place, label, region.get("start"), region.get("end"))
         return
+    if cell.beyond:
+        raise LabelFileError(f"line {number} has more cells than there are names of columns; a decimal comma, or a "
+                             "separator in a label, needs quotation marks around it")  # fmt: skip
     onset = offset = None
-    empty = bool(cell("file")) and not any(map(cell, ("label", "labels", "onset", "offset", "duration")))
-    if "onset" in cell.columns and not empty:
-        onset = cell.seconds("onset", number)
-        if "offset" in cell.columns:
-            offset = cell.seconds("offset", number)
-        else:
-            offset = onset + cell.seconds("duration", number)
+    said = cell.marked or any(map(cell, ("label", "labels", "onset", "offset", "duration")))
+    empty = bool(cell("file")) and not said
+    if {"onset", "offset"} & cell.columns.keys() and not empty:
+        onset, offset = _times(cell, number)
         if cell("file_onset"):
             # times count from the beginning of a sequence of files; this one from that of its own
             began = cell.seconds("file_onset", number)
             onset, offset = began, began + offset - onset
         onset, offset = _checked(onset, offset, f"line {number}")
-    if cell("clip"):
-        onset = offset = None  # UrbanSound8K's say where the clip lies in what it was cut from
     fold, file = cell("fold"), cell("file") or None
+    if cell("clip"):
+        # UrbanSound8K's and AudioSet's say where the clip lies in what it was cut from
+        file = clip_name(cell("clip"), onset)
+        onset = offset = None
     if file is not None and cell("folder"):
         file = f"{cell('folder')}/{file}"
     for label in [""] if empty else _labels(cell, number):
@@ -248,6 +226,17 @@ def _rows(cell: _Cells, number: int) -> Iterator[LabelRow]:
         )
 
 
+def _times(cell: _Cells, number: int) -> tuple[float, float]:
+    """Onset and offset, of which a duration may stand for one."""
+    if "onset" not in cell.columns:
+        offset = cell.seconds("offset", number)
+        return offset - cell.seconds("duration", number), offset
+    onset = cell.seconds("onset", number)
+    if "offset" in cell.columns:
+        return onset, cell.seconds("offset", number)
+    return onset, onset + cell.seconds("duration", number)
+
+
 def _labels(cell: _Cells, number: int) -> list[str]:
     """One, or where the column holds several (DCASE's weak labels) each of them."""
     if (marked := cell.marked) is not None:
@@ -255,51 +244,6 @@ def _labels(cell: _Cells, number: int) -> list[str]:
     if "label" not in cell.columns:
         return [_label(text, number) for text in cell("labels").split(",")]
     return [_label(cell("label") or cell("second_label"), number)]
-
-
-def _columns(header: Sequence[str]) -> dict[str, tuple[int, float]]:
-    """What a column holds -> (its index, the seconds in one of its unit). Of several names the first listed counts."""
-    named: dict[str, tuple[int, float]] = {}
-    for at, title in enumerate(header):
-        name, factor = _normal(title)
-        named.setdefault(name, (at, factor))
-    found = {}
-    for what, names in _NAMES.items():
-        for name in names:
-            if name in named:
-                found[what] = named[name]
-                break
-    given = ", ".join(title.strip() for title in header)[:120]
-    if "onset" not in found and {"offset", "duration"} <= found.keys():
-        found["onset"] = found.pop("offset")  # Kaleidoscope calls it so
-    if "label" not in found and "labels" not in found and "file" not in found:
-        raise LabelFileError(_NO_LABEL.format(given))
-    if "onset" in found and not ("offset" in found or "duration" in found):
-        raise LabelFileError(f"its columns ({given}) give an onset but no offset; name one `offset`")
-    return found
-
-
-def _marks(
-    lines: Iterable[Sequence[str]], header: Sequence[str], columns: Mapping[str, tuple[int, float]]
-) -> dict[str, int]:
-    """Label -> its column, of a table with one of 0 and 1 for each. Raises `LabelFileError` where it is none."""
-    used = {at for at, _ in columns.values()}
-    marks = {title.strip(): at for at, title in enumerate(header) if title.strip() and at not in used}
-    for cells in lines:
-        if any(cell.strip() for cell in cells) and list(cells) != list(header) and not cells[0].startswith("#"):
-            said = [cell.strip().lower() for cell in cells]
-            marks = {label: at for label, at in marks.items() if at < len(said) and said[at] in _YES | _NO}
-    if not marks:
-        raise LabelFileError(_NO_LABEL.format(", ".join(title.strip() for title in header)[:120]))
-    return marks
-
-
-def _normal(title: str) -> tuple[str, float]:
-    words = "".join(ch if ch.isalnum() else " " for ch in title.lower()).split()
-    factor = 1.0
-    if len(words) > 1 and words[-1] in _UNITS:
-        factor = _UNITS[words.pop()]
-    return "".join(words), factor
 
 
 def _span(onset: str, offset: str, number: int) -> tuple[float, float]:

@@ -16,7 +16,7 @@ Region = tuple[str, str, Any, Any]
 """(file, label, onset, offset), the last two as they stand there."""
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
-_KINDS = ("labels", "choices", "timeserieslabels")
+_KINDS = ("labels", "choices", "timeserieslabels", "taxonomy")
 
 
 def tasks(text: str) -> Iterator[Region]:
@@ -32,8 +32,11 @@ def tasks(text: str) -> Iterator[Region]:
         name = _recording(whole if isinstance(whole, dict) else task)
         if not name:
             raise LabelFileError("it is no export of Label Studio: a task names no recording")
-        for region in _of_task(task):
+        regions = list(_of_task(task))
+        for region in regions:
             yield from _labels(name, region)
+        if not regions and any(isinstance(one, dict) and not one.get("was_cancelled") for one in _annotations(task)):
+            yield name, "", None, None  # somebody has listened, and nothing is there
 
 
 def regions(cell: str) -> list[dict[str, Any]] | None:
@@ -56,16 +59,25 @@ def name_of(place: str) -> str:
 
 def labels_of(region: dict[str, Any]) -> list[str]:
     """The labels of a region, whatever kind of tag gave it."""
-    return [str(one) for kind in _KINDS if isinstance(region.get(kind), list) for one in region[kind]]
+    found = (one for kind in _KINDS if isinstance(region.get(kind), list) for one in region[kind])
+    # of a taxonomy's path, which goes from the widest to the narrowest, the last
+    return [str(one[-1] if isinstance(one, list) and one else one) for one in found]
 
 
 def _of_task(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for annotation in task.get("annotations") or task.get("completions") or ():
-        for result in annotation.get("result", ()) if isinstance(annotation, dict) else ():
+    for annotation in _annotations(task):
+        if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
+            continue
+        for result in annotation.get("result", ()):
             if isinstance(result, dict) and isinstance(result.get("value"), dict):
                 yield result["value"]
     short = task.get("label")
     yield from (one for one in short if isinstance(one, dict)) if isinstance(short, list) else ()
+
+
+def _annotations(task: dict[str, Any]) -> list[Any]:
+    found = task.get("annotations") or task.get("completions")
+    return found if isinstance(found, list) else []
 
 
 def _labels(name: str, region: dict[str, Any]) -> Iterator[Region]:

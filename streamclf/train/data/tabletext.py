@@ -8,7 +8,7 @@ from streamclf.errors import StreamclfError
 
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):([0-5]?\d(?:[.,]\d*)?)")  # 1:02:03.5, 62:03,5
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ARCHIVE = b"PK\x03\x04"  # of a zip, which .xlsx and .ods are
 
 
@@ -27,7 +27,7 @@ def text_of(path: Path) -> tuple[str, str]:
         raise LabelFileError(f"it cannot be read: {fault.strerror}") from None
     if data.startswith(_ARCHIVE):
         raise LabelFileError("it is a spreadsheet's own file or an archive, not text; save it as CSV")
-    encoding = _MARKS.get(data[:2]) or _unmarked(data)
+    encoding = _MARKS.get(data[:4]) or _MARKS.get(data[:2]) or _unmarked(data)
     try:
         return data.decode(encoding), ""
     except UnicodeDecodeError:

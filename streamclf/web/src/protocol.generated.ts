@@ -315,8 +315,8 @@ export interface TaughtMessage {
   label: string;
   /** For people; untrusted text, never markup. */
   name: string;
-  /** What was said of the example; `forgot`: it, or the whole class, is forgotten. */
-  said: "forgot" | "is" | "not";
+  /** What was said of the example; `forgot`: it, or the whole class, is forgotten; `named`: `name` is new, no more. */
+  said: "forgot" | "is" | "named" | "not";
   /** Id of the example; empty where all of them are meant. */
   example: string;
   /** The pack that has the class as a label. */
@@ -413,7 +413,8 @@ export interface AdjustMessage {
 /**
  * Shows an example of a class, or of what it is not. Answer: `taught`, once it is on the disk.
  *
- * Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant.
+ * Needs the role admin. One of `event`, `stream` with `from_ns`, and `sound` says which sound is meant; where there
+ * is none of them but a `name`, the class is called that from now on.
  */
 export interface TeachMessage {
   type: "teach";

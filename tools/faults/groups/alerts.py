@@ -193,6 +193,21 @@ def program_forks(lab: Lab) -> None:
 
 
 @group.fault(
+    "program-leaves-one-behind", "it ends at once, and what it started holds its pipe: that alert was delivered"
+)
+def program_leaves(lab: Lab) -> None:
+    """A player in a session of its own, which goes on."""
+    place = lab.folder / "told"
+    program = _program(lab, f"setsid sleep 20 & cat >> {place}; echo >> {place}")
+    patient = lab.start(rules=_rules(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 3')))
+    lab.until(lambda: place.exists() and len(place.read_text().split("\n\n")) > 4, 20, "four alerts", patient)
+    ids = [line for line in place.read_text().splitlines() if line]
+    lab.must(len(ids) == len(set(ids)), f"{len(ids) - len(set(ids))} of {len(ids)} alerts were told again")
+    lab.healthy(patient)
+    lab.untouched(patient)
+
+
+@group.fault(
     "program-floods", "it writes without end to both outputs: ended in its time, memory stays, told", detect_s=10
 )
 def program_floods(lab: Lab) -> None:

@@ -57,6 +57,27 @@ def unplug_long(lab: Lab) -> None:
     lab.untouched(patient)
 
 
+@group.fault(
+    "another-rate-after-the-plug",
+    "plugged in again at twice its rate: rows within 2 s, at the pace of time",
+    recover_s=2,
+)
+def another_rate(lab: Lab) -> None:
+    """Another microphone of the same name, as after an update of its firmware."""
+    server = _server(lab, "mica")
+    patient = _hearing(lab, server, "mica")
+    lab.detect(patient, lambda: server.unplug("mica"))
+    lab.recover(patient, lambda: server.plug("mica", faster=2), "mica")
+    rows, begun_s = patient.rows.of("mica"), time.monotonic()
+    before = rows.rows
+    time.sleep(10.0)
+    pace = (rows.rows - before) / 50 / (time.monotonic() - begun_s)
+    lab.note(f"{pace:.2f} s of rows a second")
+    lab.must(0.9 < pace < 1.1, f"{pace:.2f} s of rows a second")
+    lab.must(any(one["stream"] == "mica" for one in patient.get_json("/v1/events")["events"]), "no event of it")
+    lab.untouched(patient)
+
+
 @group.fault("unplug-one-of-two", "503 names the one; the other loses no frame", detect_s=1, recover_s=2)
 def unplug_one(lab: Lab) -> None:
     """PortAudio must be opened anew for a new list of devices, which ends every stream."""
@@ -160,7 +181,7 @@ def no_server(lab: Lab) -> None:
 
 @group.fault(
     "demo-without-microphone",
-    "without a source and a microphone the demo plays, is called demo, and nothing of it is stored or alerted",
+    "without a source and a microphone the demo plays, is called demo, and none of it is stored or alerted",
     owner="start",
 )
 def demo(lab: Lab) -> None:

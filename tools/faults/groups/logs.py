@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tools.faults.lab import Lab, WatchedDaemon, told
@@ -25,7 +26,6 @@ def _talkative(lab: Lab, **more: object) -> WatchedDaemon:
 def _make_it_talk(patient: WatchedDaemon, lines: int) -> None:
     """Pages of foreign origins are logged, one of each name."""
     import socket
-    from contextlib import suppress
 
     from tools.faults.handshake import shake
 
@@ -121,6 +121,31 @@ def full(lab: Lab) -> None:
         patient = _talkative(lab, stderr=out)
     _make_it_talk(patient, 10)
     time.sleep(2.0)
+    _goes_on(lab, patient)
+
+
+@group.fault(
+    "disk-of-the-log-full-for-a-while", "its disk takes lines again: the log goes on and says how many were lost"
+)
+def full_for_a_while(lab: Lab) -> None:
+    """A file on a disk that somebody else fills, and empties."""
+    disk = lab.tmpfs("1m")
+    with (disk / "log").open("ab") as out:
+        patient = _talkative(lab, stderr=out)
+    with (disk / "log").open("ab", buffering=0) as log:
+        log.write(b"x" * (4096 - log.tell() % 4096))  # else the rest of its page takes some more
+    with suppress(OSError), (disk / "filler").open("ab", buffering=0) as filler:
+        for size in (65536, 512, 1):
+            with suppress(OSError):
+                while filler.write(bytes(size)):
+                    pass
+    _make_it_talk(patient, 60)
+    time.sleep(2.0)
+    (disk / "filler").unlink()
+    time.sleep(2.0)
+    _make_it_talk(patient, 5)
+    said = lab.happens(lambda: b"lines of the log were lost" in (disk / "log").read_bytes(), 8.0)
+    lab.must(said is not None, "that lines are missing is not said")
     _goes_on(lab, patient)
 
 

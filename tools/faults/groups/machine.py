@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from tools.faults.registry import FaultGroup
 
 group = FaultGroup("machine", owner="start")
 REAL_SLEEP = Path(__file__).parents[1] / "realsleep.c"
+_LATE_S = 3.5  # with which the event loop counts as late, and a look more
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
@@ -106,7 +108,7 @@ def busy(lab: Lab) -> None:
 
 @group.fault(
     "lowest-priority",
-    "nice 19 beside two busy loops for 20 s: what is lost is a gap, all live within 5 s of calm",
+    "nice 19 beside two busy loops for 30 s: health is never ok without rows, what is lost is a gap, live within 5 s",
     recover_s=5,
     alone=True,
     owner="watchdog",
@@ -114,8 +116,14 @@ def busy(lab: Lab) -> None:
 def low(lab: Lab) -> None:
     """It gets what is left."""
     patient, _ = piped(lab, wrap=["nice", "-n", "19"])
+    begun_s = time.monotonic()
     with neighbours(os.cpu_count() or 1):
-        time.sleep(20.0)
+        time.sleep(30.0)
+    times, looks = list(patient.rows.of("steady").times_s), patient.health.since(begun_s)
+    lies = [one for one in looks if one.ok and not any(one.told_s - _LATE_S < at <= one.told_s for at in times)]
+    lab.must(not lies, f"{len(lies)} times of {len(looks)} health was ok and no row had come for {_LATE_S:g} s")
+    said = Counter("no answer" if not one.code else one.body.get("status", "") for one in looks)
+    lab.note(", ".join(f"{count} times {word}" for word, count in said.items()))
     lab.recover(patient, lambda: None, "pipe", "steady")
     for name in ("pipe", "steady"):
         lab.whole(patient, name)
@@ -139,7 +147,7 @@ def one_core(lab: Lab) -> None:
     _calm(lab, patient, "pipe", "steady")
 
 
-def _clocked(lab: Lab) -> tuple[WatchedDaemon, Path]:
+def _clocked(lab: Lab, rules: str = "") -> tuple[WatchedDaemon, Path]:
     lab.need(files=[str(FAKETIME)], tools=["cc"])
     sleep = lab.folder / "realsleep.so"
     lab.sh("cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", str(sleep), str(REAL_SLEEP))
@@ -151,7 +159,7 @@ def _clocked(lab: Lab) -> tuple[WatchedDaemon, Path]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_NO_CACHE": "1",
     }
-    return lab.start(env=env), clock
+    return lab.start(env=env, rules=rules), clock
 
 
 def _step(lab: Lab, words: str) -> None:
@@ -173,6 +181,36 @@ def ahead(lab: Lab) -> None:
 def back(lab: Lab) -> None:
     """Somebody corrects it."""
     _step(lab, "-3600")
+
+
+@group.fault(
+    "clock-steps-under-rules",
+    "an hour ahead, then two back, with rules that have a cool-down and hours: alerts go on as time goes by",
+    owner="alerts",
+)
+def steps_under_rules(lab: Lab) -> None:
+    """Summer time as no system should do it, and somebody who sets the clock by hand."""
+    place = lab.folder / "alerts.ndjson"
+    rules = (
+        '[[rule]]\nname = "noise"\nlabels = "loud"\nsinks = ["file"]\ncooldown_s = 3\ntime = ["00:00-24:00"]\n'
+        '[place]\ntimezone = "Europe/Berlin"\n'
+        f'[sink.file]\ntype = "ndjson"\npath = "{place}"\n'
+    )
+    patient, clock = _clocked(lab, rules)
+
+    def alerts() -> int:
+        return len(place.read_text().splitlines()) if place.exists() else 0
+
+    lab.until(lambda: alerts() >= 2, 20, "two alerts", patient)
+    for words in ("+3600", "-3600"):
+        clock.write_text(words + "\n")
+        time.sleep(2.0)
+        before = alerts()
+        took = lab.happens(lambda before=before: alerts() >= before + 2, 15.0)  # type: ignore[misc]
+        if lab.must(took is not None, f"{alerts() - before} of 2 alerts within 15 s of {words} s"):
+            lab.note(f"{words} s: two alerts after {took:.1f} s")
+    lab.untouched(patient)
+    lab.must(patient.stream("steady").get("state") == "live", f"steady is {patient.stream('steady').get('state')}")
 
 
 @group.fault("clock-of-1970", "starts in 1970, then jumps 50 years: events are kept, no row lost", owner="store")
@@ -244,6 +282,12 @@ def descriptors(lab: Lab) -> None:
     lab.must(answered, "health did not answer while they were held")
     lab.recover(patient, lambda: None, "steady")
     lab.must(not patient.rows.of("steady").unexplained(), "rows were lost")
+
+
+@group.fault("descriptors-24", "too few descriptors to be heard by anybody: exit 78 with one sentence")
+def few_descriptors(lab: Lab) -> None:
+    """It ran, and refused everybody who asked how it is."""
+    lab.refused(lab.start(wrap=["prlimit", "--nofile=24:24"], ready=False, watch=False), 78)
 
 
 @group.fault("no-threads-left", "a limit of processes that is reached when it starts: one sentence, no hang")

@@ -141,6 +141,21 @@ def removed(lab: Lab) -> None:
     _kept_again(lab, patient, lab.folder / "store")
 
 
+@group.fault(
+    "folder-becomes-a-link",
+    "moved to another disk, a symbolic link in its place: events are kept where it leads, none is lost",
+)
+def linked(lab: Lab) -> None:
+    """Somebody makes room while it runs."""
+    patient, _ = _keeping(lab, lab.folder)
+    store, disk = lab.folder / "store", lab.tmpfs()
+    shutil.move(store, disk / "store")
+    store.symlink_to(disk / "store")
+    _kept_again(lab, patient, store)
+    lab.untouched(patient)
+    _none_lost(lab, store, patient)
+
+
 @group.fault("database-deleted", "told within 1 s, as issue 14 has it; later events are kept in a new one", detect_s=1)
 def deleted(lab: Lab) -> None:
     """It said ok, and every later event was lost."""

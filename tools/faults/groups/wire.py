@@ -5,7 +5,7 @@ import random
 import socket
 import struct
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from tools.faults.handshake import shake
 from tools.faults.lab import Lab, WatchedDaemon
@@ -92,6 +92,58 @@ def fragments(lab: Lab) -> None:
     _say(patient, shake(patient.port, "/v1?tier=events"), then=first + more * 20_000)
     lab.must(patient.rss_kib() - before < 30_000, f"memory grew by {(patient.rss_kib() - before) // 1024} MiB")
     _well(lab, patient)
+
+
+@group.fault("endless-empty-fragments", "a message of empty fragments without end: cut off within 30 s, memory stays")
+def empty_fragments(lab: Lab) -> None:
+    """100 a second, which is less than a client may send; each is kept until the message is whole."""
+    patient = lab.start()
+    more = bytes([0x00, 0x80]) + bytes(4)
+    with socket.create_connection(("127.0.0.1", patient.port), 5) as sock:
+        sock.sendall(shake(patient.port, "/v1?tier=events"))
+        sock.sendall(bytes([0x01, 0x80]) + bytes(4))
+        sock.settimeout(0.1)
+        begun_s, closed = time.monotonic(), False
+        while time.monotonic() < begun_s + 30 and not closed:
+            try:
+                sock.sendall(more * 10)
+                closed = not sock.recv(65536)
+            except TimeoutError:
+                pass
+            except OSError:
+                closed = True
+        lab.note(f"cut off after {time.monotonic() - begun_s:.0f} s" if closed else "not cut off")
+    lab.must(closed, "it is held for 30 s and more")
+    _well(lab, patient)
+
+
+@group.fault("slow-headers", "100 that send a letter of a header a second: each gone within 8 s, others are served")
+def slow_headers(lab: Lab) -> None:
+    """Slowloris: never silent, never done."""
+    patient = lab.start()
+    with ExitStack() as held:
+        socks = [held.enter_context(socket.create_connection(("127.0.0.1", patient.port), 5)) for _ in range(100)]
+        for sock in socks:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+        begun_s, left = time.monotonic(), list(socks)
+        while left and time.monotonic() < begun_s + 20:
+            time.sleep(1.0)
+            left = [sock for sock in left if _takes(sock)]
+        took_s = time.monotonic() - begun_s
+    lab.note(f"{len(left)} left after {took_s:.0f} s")
+    lab.must(not left and took_s < 8, f"{len(left)} are left after {took_s:.0f} s")
+    _well(lab, patient)
+
+
+def _takes(sock: socket.socket) -> bool:
+    try:
+        sock.send(b"a")
+        sock.setblocking(False)
+        return bool(sock.recv(4096))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 @group.fault(

@@ -35,3 +35,8 @@ it("takes no text for a formula", () => {
   const line = csvOf([{ ...robin, stream: "=1+1", label: 'a "b",c', group: "-x\n" }]).split("\r\n")[1]!;
   expect(line).toContain(`,"'=1+1",birds,"a ""b"",c","'-x ",`);
 });
+
+it("takes no text for a formula where lines are split at semicolons", () => {
+  const line = csvOf([{ ...robin, stream: "dog;=1+1", label: "\uff1d1" }]).split("\r\n")[1]!;
+  expect(line).toContain(`,"dog;'=1+1",birds,"'\uff1d1",`);
+});

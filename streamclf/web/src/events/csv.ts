@@ -37,7 +37,8 @@ const NUMBERS = new Set(["duration_s", "peak", "mean", "level_db"]);
 /** Labels and names are other people's text: nothing of it may be a formula. */
 function cell(text: string, number: boolean): string {
   let plain = text.replace(/[\u0000-\u001f]/g, " ");
-  if (!number && /^\s*[=+\-@]/.test(plain)) plain = `'${plain}`;
+  // also behind a semicolon, at which many languages' spreadsheets split
+  if (!number) plain = plain.replace(/(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])/g, "$1'$2");
   return /[",']/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
 }
 

@@ -46,6 +46,10 @@ export const teach = {
   forgetAll: (name: string): string => `Forget ${name} and all of its examples`,
   forgetOne: (what: string): string => `Forget the example that ${what}`,
   sure: (name: string): string => `Forget ${name} for good?`,
+  rename: "Rename",
+  renameOf: (name: string): string => `Rename ${name}`,
+  newName: (name: string): string => `What is ${name} called?`,
+  named: (name: string): string => `It is called ${name} now.`,
   forgotten: (name: string): string => `${name} is forgotten.`,
   counts: (examples: number, against: number): string =>
     `${oneOf(examples, "example", "examples")}${against > 0 ? `, ${against} of what it is not` : ""}`,

@@ -67,6 +67,7 @@ class TeachView implements View {
     if (news.said === "forgot") this.forgetting = false;
     if (!this.visible) return;
     if (news.said === "forgot" && !news.example) this.app.say(t.teach.forgotten(news.name || news.label));
+    if (news.said === "named") this.app.say(t.teach.named(news.name));
     void this.load();
   }
 
@@ -91,6 +92,10 @@ class TeachView implements View {
     const name = one.name || one.label;
     const admin = this.app.role === "admin";
     const is = one.examples.filter(({ said }) => said === "is").length;
+    const rename = button(t.teach.rename, () => this.rename(one.label, name), {
+      class: "plain",
+      attrs: { "aria-label": t.teach.renameOf(name) },
+    });
     const forget = button(t.teach.forget, () => this.forget(one.label, "", name), {
       class: "plain",
       attrs: { "aria-label": t.teach.forgetAll(name) },
@@ -98,7 +103,7 @@ class TeachView implements View {
     return element(
       "article",
       { class: "taught-class" },
-      element("div", { class: "taught-head" }, element("h3", { text: name }), admin ? forget : null),
+      element("div", { class: "taught-head" }, element("h3", { text: name }), admin ? element("span", {}, rename, forget) : null),
       element("p", { class: "hint", text: `${t.teach.counts(is, one.examples.length - is)}; ${t.teach.restsOn(one.host)}` }),
       one.problem ? element("p", { class: "problem", text: one.problem }) : null,
       element(
@@ -126,6 +131,12 @@ class TeachView implements View {
           })
         : null,
     );
+  }
+
+  private rename(label: string, name: string): void {
+    const wanted = prompt(t.teach.newName(name), name)?.trim().slice(0, 80);
+    if (!wanted || wanted === name) return;
+    if (this.app.connection.send({ type: "teach", label, name: wanted }) === false) this.app.say(t.teach.away, "problem");
   }
 
   /** name: of a whole class, of which a person is asked once more. */
