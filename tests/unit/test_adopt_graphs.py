@@ -334,9 +334,9 @@ def test_what_cannot_be_taken_is_one_sentence(
 
 def test_what_it_cannot_take_comes_with_lines_of_pack_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PackError):
-        add(tmp_path, wave(tmp_path / "m.onnx", [8, WINDOW], [8, CLASSES]))
+        add(tmp_path, wave(tmp_path / "m.onnx", ["n", WINDOW], ["n", 2, 3, CLASSES]))
     told = capsys.readouterr().err
     assert "streamclf models seal FOLDER" in told
     assert 'name = "m"' in told
     assert f"rate = {RATE}" in told
-    assert "wave (8, 16000)" in told
+    assert "wave (n, 16000)" in told
