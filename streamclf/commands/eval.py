@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from streamclf.errors import UsageError
+from streamclf.errors import StreamclfError, UsageError
 
 HELP = "Measure packs on labelled recordings."
 
@@ -66,15 +66,19 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     labels = sorted({label for recording in recordings for label in recording.labels})
     label_maps = inputs.label_maps(engines, names, labels, given, everything)
     settings = EvaluationSettings(gain=flags["gain"], noise_db=flags["noise_db"], pooling=flags["pooling"])
-    with _progress() as progress:
-        result = judge(
-            engines,
-            label_maps,
-            recordings,
-            settings,
-            lift=read_gain(config.gain),
-            progress=progress,
-        )
+    try:
+        with _progress() as progress:
+            result = judge(
+                engines,
+                label_maps,
+                recordings,
+                settings,
+                lift=read_gain(config.gain),
+                progress=progress,
+            )
+    except StreamclfError:
+        told.say_left_out(problems)  # mostly the reason why what is left is not enough
+        raise
     result.problems[:0] = problems
     facts = {
         "data": str(data),
