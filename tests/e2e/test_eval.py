@@ -271,6 +271,6 @@ def test_what_was_left_out_is_named_also_where_nothing_can_be_judged(tmp_path: P
 
     done = run_cli("eval", str(pack), "--data", str(tmp_path / "data"), home=tmp_path)
 
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "no label of the data (garden)" in done.stderr
     assert "a.TextGrid: no annotations of these recordings (it is a TextGrid of Praat, which is not read" in done.stderr
