@@ -6,6 +6,8 @@ What exit codes mean stands in `errors`. A command is a module of `commands`, im
 
 import ctypes
 import os
+import re
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -52,11 +54,14 @@ def cli() -> None:
 
 
 _M_ARENA_MAX = -8  # of mallopt(3)
+# A shell splits an address at a space in its password, and what is behind it becomes an argument that nobody expected.
+_PASSWORD_END = re.compile(r"[^\s('\"]*@")
 
 
 def main() -> None:
     """Entry point of the console script and of `python -m streamclf`."""
     _open_standard_files()
+    _hear_signals()
     _take_little()
     reserve = Reserve()
     try:
@@ -72,7 +77,7 @@ def main() -> None:
             Path(word).exists() for word in sys.argv[1:] if word[0:1] == "-"
         ):
             hint += "; a file whose name begins with - is written ./-name, or behind --"
-        _fail(f"{fault.format_message()}{hint}", fault.exit_code)
+        _fail(f"{_PASSWORD_END.sub('…@', fault.format_message())}{hint}", fault.exit_code)
     except click.ClickException as fault:
         _fail(fault.format_message(), fault.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -99,6 +104,18 @@ def _open_standard_files() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so this one
+
+
+def _hear_signals() -> None:
+    """Who started us may have blocked signals, or ignored the end of children, and both are inherited.
+
+    Blocked, SIGTERM ends no daemon; ignored, the exit status of a program is lost.
+    """
+    with suppress(AttributeError):  # not a POSIX system
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT}
+        )
 
 
 def _take_little() -> None:

@@ -28,7 +28,7 @@ class StreamHistory:
         self._rows.append((pack, labels, first_frame, values))
 
     def message(self, message: wire.Message) -> None:
-        """Keeps what is of this stream and belongs into a picture."""
+        """Keeps what belongs to this stream and into its picture."""
         if isinstance(message, wire.Event) and message.stream == self.entry.name:
             self._events[message.id] = message
         elif isinstance(message, wire.Gap) and message.stream == self.entry.name:

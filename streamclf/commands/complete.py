@@ -93,7 +93,7 @@ def _complete(
 
 @contextmanager
 def _tried(files: Mapping[str, bytes]) -> Iterator[Pack]:
-    """The pack that these files make, once it has passed its trial: nothing of it has run here before."""
+    """The pack that these files make, once it has passed its trial: none of it has run here before."""
     from streamclf.engine.trial import pass_trial
 
     with tempfile.TemporaryDirectory(prefix="streamclf-completing-") as place:

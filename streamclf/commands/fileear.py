@@ -192,7 +192,7 @@ class FileAsked(msgspec.Struct, frozen=True):
 
 
 def failed(asked: FileAsked, fault: Exception) -> Failed:
-    """That it could not be heard. Raises what is no matter of one file."""
+    """That it could not be heard. Raises faults that are not of this file alone."""
     path = spelt(asked.path)
     if isinstance(fault, BrokenPipeError | ResultsError):
         raise fault
@@ -260,7 +260,7 @@ class _Hearing:
                 track.native.clear()
 
     def end(self) -> Heard:
-        """What came of it. Raises `SourceError` where nothing of it could be read."""
+        """What came of it. Raises `SourceError` where none of it could be read."""
         heard = self._heard
         if not heard.samples:
             raise SourceError(f"{self.asked.path} holds no sound that can be read; give a recording with sound in it")

@@ -130,13 +130,13 @@ def add(spec: str, given: Path | None, replace: bool, accept: str, language: str
     named = onnxfile.given(said)
     if named and not spec.endswith(".onnx"):
         raise UsageError(
-            f"--{next(iter(named)).replace('_', '-')} belongs to an .onnx file, and {spec} is none; leave it out"
+            f"--{next(iter(named)).replace('_', '-')} belongs to an .onnx file, and {spec} is not one; leave it out"
         )
     if recipe is None:
         for key, value in (("from", given), ("accept", accept), ("language", language)):
             if value:
                 raise UsageError(
-                    f"--{key} belongs to a recipe ({', '.join(RECIPES)}), and {spec} is none; leave it out"
+                    f"--{key} belongs to a recipe ({', '.join(RECIPES)}), and {spec} is not one; leave it out"
                 )
         path = Path(spec).expanduser()
         if spec.endswith(".onnx"):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MS = click.FloatRange(min=0)
 _MANY_AT_ONCE = 0.25
+_FAR = 0.5  # of the spread of given features: what differs by more has nothing to do with them
 _OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
     (("--labels",), {"type": click.Path(path_type=Path), "help": "its labels, one a line, in order."}),
     (("--rate",), {"type": click.IntRange(1000, 384_000), "help": "the sample rate it was trained with."}),
@@ -182,6 +183,12 @@ def _found(text: str, said: Mapping[str, Any]) -> "Likeness":
         raise UsageError("--features-like needs --rate: the sample rate that the features were made at")
     recording, array = _pair(text, "--features-like")
     found = like(read(recording, said["rate"]), said["rate"], _array(array))
+    if found.share > _FAR:
+        raise UsageError(
+            f"{array}: nothing that is known makes these features, and nothing comes near; MFCC, PCEN, a constant-Q "
+            "transform and wavelets are no log-mel of a pack: export the net with what makes them inside, so that it "
+            "takes samples"
+        )
     if not found.holds:
         raise UsageError(
             f"{array}: no usual settings make these features. The nearest, {words(found.features)}, is off by "

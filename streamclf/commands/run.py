@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from streamclf.commands.options import as_gain
+from streamclf.commands.options import as_gain, uncollected
 
 HELP = "Listen and serve labels live."
 # what a daemon with the default pack takes, once its code is read: libraries in C++ that find less end without a word
@@ -73,13 +73,14 @@ def run(
     # until the daemon listens to signals itself: nothing is open yet, and an import that is interrupted fails in C
     with suppress(ValueError):  # where it is called from another thread
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from streamclf.audio.sources import parse_source, with_loop
-    from streamclf.config import files, load
-    from streamclf.config.edit import edited_file
-    from streamclf.daemon.hot import ConfigSource
-    from streamclf.daemon.log import to_stderr
-    from streamclf.daemon.main import main
-    from streamclf.room import need
+    with uncollected():
+        from streamclf.audio.sources import parse_source, with_loop
+        from streamclf.config import files, load
+        from streamclf.config.edit import edited_file
+        from streamclf.daemon.hot import ConfigSource
+        from streamclf.daemon.log import to_stderr
+        from streamclf.daemon.main import main
+        from streamclf.room import need
 
     apart = ("host", "port", "origin", "certificate", "key", "log_format")
     given = {key: value for key, value in flags.items() if key not in apart and value != ()}

@@ -66,7 +66,7 @@ def _pack_of(model: str, said: dict[str, Any]) -> Iterator[str]:
     path = Path(model).expanduser()
     if said and path.suffix != ".onnx":
         option = next(iter(said)).replace("_", "-")
-        raise UsageError(f"--{option} belongs to an .onnx file, and {model} is none; leave it out")
+        raise UsageError(f"--{option} belongs to an .onnx file, and {model} is not one; leave it out")
     if not path.exists() and (model.startswith(("/", ".", "~")) or model.count("/") > 1):
         raise UsageError(f"{model} is not there; give a pack's name or folder, a checkpoint's, or an .onnx file")
     with tempfile.TemporaryDirectory(prefix="streamclf-try-") as place:

@@ -14,7 +14,7 @@ class KserveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where models run in place of this process: a server that speaks KServe v2 over gRPC, such as Triton."""
 
     url: str = ""
-    """Address of the server, such as grpc://127.0.0.1:8001, or grpcs://gpu.example.org:8001 over TLS; empty is none."""
+    """Address of the server, such as grpc://127.0.0.1:8001, or grpcs://gpu.example.org:8001 over TLS; "" for none."""
     packs: tuple[str, ...] = ()
     """Packs that run there, and members of fused ones; empty is all."""
     timeout_ms: Annotated[int, msgspec.Meta(ge=50, le=60_000)] = 1000

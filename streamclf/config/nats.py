@@ -12,7 +12,7 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where gateways (`streamclf gateway`) get what this daemon hears: a nats-server with JetStream."""
 
     url: str = ""
-    """Address of the server, such as nats://192.168.1.20:4222, or of several of one cluster, by commas; empty is none.
+    """Address of the server, such as nats://192.168.1.20:4222, or of several of one cluster, by commas; empty for none.
     With `tls://` nothing is said to a server without TLS."""
     url_file: str = ""
     """A file of mode 0600 that holds the address, where a name or a token stands in it; in place of `url`."""

@@ -183,7 +183,7 @@ class PostgresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Events and marks of many daemons in one PostgreSQL, besides the store, which stays what a daemon reads."""
 
     url: str = ""
-    """Address of a database, such as postgresql://streamclf@db.example.org/sounds; empty is none."""
+    """Address of a database, such as postgresql://streamclf@db.example.org/sounds; empty for none."""
     url_file: str = ""
     """A file of mode 0600 that holds the address, where a password stands in it; in place of `url`."""
     site: str = ""

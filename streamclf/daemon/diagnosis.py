@@ -115,7 +115,7 @@ class DaemonProblems(Problems):
                 yield DaemonProblem(what, [info.name], 0, finding.to_do, "advice")
 
     def findings(self, info: StreamInfo) -> list[Finding]:
-        """What is wrong with the stream's microphone; nothing where nothing of it is heard."""
+        """What is wrong with the stream's microphone; nothing where none of it is heard."""
         heard = self._microphones is not None and self.state(info).state.heard
         return self._microphones.findings(info.name) if heard and self._microphones is not None else []
 

@@ -47,7 +47,7 @@ _LOOK_S = 1.0
 def run_gateway(followed: Followed, settings: ServerSettings) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code.
 
-    Raises `ConfigError` for an address that is none, and for a bind that needs a token.
+    Raises `ConfigError` for an address that cannot be read, and for a bind that needs a token.
     """
     check_bind(settings)
     place = NatsPlace(followed.way, followed.sites[0] if followed.one else EVERY_SITE)

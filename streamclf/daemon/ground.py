@@ -176,7 +176,7 @@ def _check_postgres(config: Config) -> None:
 
 
 def open_central(config: Config, folder: Path) -> "Central | None":
-    """What delivers events to PostgreSQL; None, and nothing of it imported, where that is not wanted."""
+    """What delivers events to PostgreSQL; None, and none of it imported, where that is not wanted."""
     if not config.postgres.named:
         return None
     from streamclf.daemon.central import Central

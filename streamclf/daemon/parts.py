@@ -52,7 +52,7 @@ class Part(Protocol):
         ...
 
     async def stop(self, limit_s: float) -> bool:
-        """Undo what `start` did, as far as that came. Returns whether nothing of it runs any more."""
+        """Undo what `start` did, as far as that came. Returns whether none of it runs any more."""
         ...
 
 

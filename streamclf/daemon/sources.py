@@ -40,7 +40,7 @@ SPARE_BYTES = 64 << 20  # of memory that all streams may take, so that clips can
 _BYTES_OF_SAMPLE = 8  # a ring holds each float32 twice
 NO_MICROPHONE = (
     "NO MICROPHONE FOUND: playing the built-in demo recording in a loop until there is one; "
-    "what you see is not live sound, and nothing of it is kept"
+    "what you see is not live sound, and none of it is kept"
 )
 
 

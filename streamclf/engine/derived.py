@@ -1,7 +1,7 @@
 """Packs without a session: their rows are derived from the sound itself, or from what another pack's run gave.
 
 Such a pack has labels, decisions, rows and events like any other, and is told, kept and judged like any other. It has
-no graph: nothing of it is batched, measured, mended or paused, and it says nothing of whether a stream is scored. Its
+no graph: none of it is batched, measured, mended or paused, and it says nothing of whether a stream is scored. Its
 track stands behind those of the stream's models, so that in one tick it may read what their runs gave.
 """
 

@@ -316,7 +316,7 @@ class Loud(Derived):
     hop_ms = DRAWN_TOGETHER * FRAME_MS
 
     def __init__(self, config: LoudnessConfig) -> None:
-        # how readily other labels begin is no matter of decibels
+        # how readily other labels begin has nothing to do with decibels
         super().__init__(
             derived_pack(_manifest(config), [Label(LOUD, "Loud", enter=0.5, enter_low=0.5, enter_high=0.5)])
         )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _NAMES = (
 )
 """Columns that hold the name, the one for people first."""
 _INDEXES = ("index", "id", "target", "class_id", "label_id")
+_NUMBERED = re.compile(r"\s*(\d{1,6})(?:\s*[:;,\t)]\s*|\s+)(\S.*)")
 _WRITE = "give a text file with one name a line, in the order of the output"
 
 
@@ -29,14 +31,26 @@ def read_lines(path: Path) -> tuple[str, ...]:
     list, names by index, or a checkpoint's config with `id2label`. Raises UsageError where it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as fault:
         raise UsageError(f"{path} cannot be read as labels ({fault}); give a text file with one name a line") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read as labels: it is not UTF-8 text; save it as UTF-8") from None
     if path.suffix.lower() == ".json":
         return _of_json(path, text)
     lines = [line for line in text.splitlines() if line.strip()]
     if path.suffix.lower() in (".csv", ".tsv") and lines:
         return _of_table(lines, max("\t;,", key=lines[0].count))
+    return _without_numbers(lines)
+
+
+def _without_numbers(lines: Sequence[str]) -> tuple[str, ...]:
+    """Names of lines such as `0 background`, where each bears its number; else the lines as they are."""
+    found = [_NUMBERED.fullmatch(line) for line in lines]
+    numbers = [int(one[1]) for one in found if one]
+    if len(numbers) > 1 and len(numbers) == len(lines) and numbers == list(range(numbers[0], numbers[0] + len(lines))):
+        return tuple(one[2] for one in found if one)
     return tuple(lines)
 
 
@@ -45,7 +59,8 @@ def _of_table(lines: Sequence[str], delimiter: str) -> tuple[str, ...]:
     columns = {title.lower().replace(" ", "_"): at for at, title in enumerate(head)}
     at = next((columns[name] for name in _NAMES if name in columns), None)
     if at is None:  # no head: the names alone
-        return tuple(lines)
+        alone = [row[0] for row in csv.reader(lines) if len(row) == 1]
+        return _without_numbers(alone if len(alone) == len(lines) else lines)
     rows = [row for row in rows if len(row) > at]
     index = next((columns[name] for name in _INDEXES if name in columns), None)
     order = [row[index] for row in rows if len(row) > index] if index is not None else []

@@ -38,7 +38,7 @@ def check_count(
 
 
 def slug(text: str, *, limit: int = _MAX_ID) -> str:
-    """`text` as a-z, 0-9 and '_', at most `limit` characters; "" where nothing of it is left."""
+    """`text` as a-z, 0-9 and '_', at most `limit` characters; "" where none of it is left."""
     return _slug(text)[:limit].strip("_")
 
 

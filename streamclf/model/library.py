@@ -20,6 +20,7 @@ from streamclf.model import swap
 from streamclf.model.archive import unpack
 from streamclf.model.fused import copy_pack
 from streamclf.model.loader import MANIFEST, NAME, load_pack, read_manifest
+from streamclf.model.otherkinds import advice
 from streamclf.model.pack import Manifest, Pack
 from streamclf.text import nearest
 
@@ -119,6 +120,8 @@ def install(source: Path, *, replace: bool = False, prove: Prove | None = None) 
             copy_pack(source, making)
         elif source.suffix == ".zip" and source.is_file():
             unpack(source, making)
+        elif known := advice(source):
+            raise PackError(f"{source} {known}")
         else:
             found = "neither a folder nor a .zip archive" if source.exists() else "not there"
             from streamclf.model.recipes import RECIPES

@@ -2,18 +2,26 @@
 
     streamclf.events   a row for each event of each site, in its newest stage, with its mark
     streamclf.days     how many events a label had on a site and day (UTC), so that a year is counted at once
+    streamclf.hours    how many a label had in an hour, of all sites, so that the hours of a month are
     streamclf.sites    how far each site has delivered
 
 Theory of operation. The store has one order of all that is new in it, the `seq` that /v1/events and /v1/live go on
 from; a daemon reads on in it and puts what it finds there, page by page. How far that came (`Reached`) stands in
 `streamclf.sites` and is written in the same transaction as the page. So a server that is killed, restored from a backup
 or empty says itself where to go on, and neither side can believe what the other one has lost. A page that is put twice
-changes nothing: a row is its site's and event's, and only a new one counts in `days`. Who finds a position that is not
-the one it left there is not alone: two daemons have the same site name.
+changes nothing: a row is its site's and event's, and only a new one counts in `days` and `hours`. Who finds a position
+that is not the one it left there is not alone: two daemons have the same site name.
+
+Rows of `hours` are those of all sites. Each page takes them in one order, so that no two wait for each other, and last,
+so that another waits for as long as a commit takes.
+
+Tables of an older version are changed by the first daemon that comes, in one transaction; daemons of that version are
+sent away then, and refuse the tables when they come again.
 
 The driver is imported where it is used, so that who has no such server needs none. No clock.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,10 +33,33 @@ from streamclf.text import public_url, words_of
 if TYPE_CHECKING:
     from psycopg import Connection
 
-VERSION = 1
-TABLES = """
+log = logging.getLogger("streamclf.postgres")
+
+VERSION = 2
+_HOURS = """
+CREATE TABLE streamclf.hours (
+    label text NOT NULL,
+    hour timestamptz NOT NULL,
+    events bigint NOT NULL,
+    PRIMARY KEY (label, hour)
+);
+CREATE INDEX hours_by_time ON streamclf.hours (hour);
+"""
+_STEPS = {
+    1: f"""
+LOCK TABLE streamclf.events IN EXCLUSIVE MODE;
+{_HOURS}
+INSERT INTO streamclf.hours
+SELECT label, date_trunc('hour', onset_at, 'UTC'), count(*) FROM streamclf.events GROUP BY 1, 2;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'streamclf %' AND datname = current_database() AND pid <> pg_backend_pid()
+    AND pg_has_role(usesysid, 'MEMBER');
+"""
+}
+"""Version -> what makes the next one of its tables."""
+TABLES = f"""
 CREATE TABLE streamclf.version (version integer NOT NULL);
-INSERT INTO streamclf.version VALUES (1);
+INSERT INTO streamclf.version VALUES ({VERSION});
 CREATE TABLE streamclf.sites (
     site text PRIMARY KEY,
     seq bigint NOT NULL,
@@ -74,6 +105,7 @@ CREATE TABLE streamclf.days (
     PRIMARY KEY (label, day, site)
 );
 CREATE INDEX days_by_day ON streamclf.days (day);
+{_HOURS}
 """
 _TYPES = {
     "site": "text", "id": "text", "seq": "bigint", "stream": "text", "pack": "text", "pack_hash": "text",
@@ -90,11 +122,15 @@ WITH put AS (
     INSERT INTO streamclf.events ({", ".join(_TYPES)})
     SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in _TYPES.values())})
     ON CONFLICT (site, id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _NEWER)}
-    RETURNING site, label, (onset_at AT TIME ZONE 'UTC')::date AS day, xmax = 0 AS new
+    RETURNING site, label, onset_at, xmax = 0 AS new
+), counted AS (
+    INSERT INTO streamclf.days (label, day, site, events)
+    SELECT label, (onset_at AT TIME ZONE 'UTC')::date AS day, site, count(*) FROM put WHERE new GROUP BY 1, 2, 3
+    ON CONFLICT (label, day, site) DO UPDATE SET events = days.events + excluded.events
 )
-INSERT INTO streamclf.days (label, day, site, events)
-SELECT label, day, site, count(*) FROM put WHERE new GROUP BY label, day, site
-ON CONFLICT (label, day, site) DO UPDATE SET events = days.events + excluded.events
+INSERT INTO streamclf.hours (label, hour, events)
+SELECT label, date_trunc('hour', onset_at, 'UTC'), count(*) FROM put WHERE new GROUP BY 1, 2 ORDER BY 1, 2
+ON CONFLICT (label, hour) DO UPDATE SET events = hours.events + excluded.events
 """
 _LOCK = 0x73636C66  # of an advisory lock: one daemon at a time makes the tables
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,7 +195,10 @@ def reason_of(fault: Exception, url: str) -> str:
 
 
 def prepare(far: "Connection[Any]") -> None:
-    """Make the tables where there are none. Raises `ConfigError` for those of a newer version, psycopg's errors."""
+    """Make the tables where there are none, and change those of an older version.
+
+    Raises `ConfigError` for those of a newer one, psycopg's errors.
+    """
     with far.transaction():
         far.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         row = far.execute("SELECT to_regnamespace('streamclf'), to_regclass('streamclf.version')").fetchone()
@@ -169,9 +208,15 @@ def prepare(far: "Connection[Any]") -> None:
         if row[1] is None:
             far.execute(TABLES)
         (found,) = far.execute("SELECT version FROM streamclf.version").fetchone() or (0,)
+        while found in _STEPS:
+            log.info("the tables in PostgreSQL are of version %s and are changed to %s", found, found + 1)
+            far.execute("SET LOCAL statement_timeout = 0")  # what is there is counted, however much it is
+            far.execute(_STEPS[found])
+            found += 1
+            far.execute("UPDATE streamclf.version SET version = %s", (found,))
     if found != VERSION:
         raise ConfigError(
-            f"the tables in PostgreSQL are of version {found}, and this streamclf knows {VERSION}; update the older one"
+            f"the tables in PostgreSQL are of version {found}, and this streamclf knows {VERSION}; update this daemon"
         )
 
 

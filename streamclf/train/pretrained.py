@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.model.otherkinds import advice
 from streamclf.text import one_line
 from streamclf.train import adapter
 
@@ -210,6 +211,8 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
     """
     here = Path(source).expanduser()
     if here.exists():
+        if known := advice(here):
+            raise UsageError(f"{source} {known}")
         if not here.is_dir():
             raise UsageError(f"{source} is a file; a checkpoint is the folder that holds config.json and the weights")
         source = str(here)

@@ -200,7 +200,7 @@ def test_files_that_cannot_be_used_are_refused_in_a_sentence(tmp_path: Path) -> 
         (f'url = "{url}"\ncertificate = "{certificate}"', "certificate and key need each other"),
         (f'url = "{url}"\ncertificate = "{certificate}"\nkey = "{nonsense}"', "nats.certificate"),
         (f'url = "nats://h"\nauthority = "{certificate}"', "need an address with tls://"),
-        ('url = "nats://h,http://hunter2@i"', "the address of NATS is none"),
+        ('url = "nats://h,http://hunter2@i"', "the address of NATS cannot be read"),
         ('url = "nats://h,ws://i"', "mix websockets"),
         (f'url_file = "{tmp_path / "none"}"', "nats.url_file"),
         ('url = "nats://h"\nreplicas = 6', "nats.replicas"),
@@ -221,7 +221,7 @@ def test_several_servers_are_named_in_order_and_a_wrong_one_is_found() -> None:
     way = NatsWay("nats://anna:hunter2@one, tls://two:5000")
     assert way.name == "NATS at one:4222, two:5000"
     assert "hunter2" not in repr(way)
-    with pytest.raises(ConfigError, match="the address of NATS is none"):
+    with pytest.raises(ConfigError, match="the address of NATS cannot be read"):
         NatsWay("nats://one,")
 
 

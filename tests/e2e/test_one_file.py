@@ -1,5 +1,6 @@
 """A new sink, source, family or command is one new file in the package: nothing that is there is touched."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,102 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import ROOT
+from tests.support.documents import ROOT, blocks
 from tools.lab.daemon import clean_env, free_port
 
 pytestmark = pytest.mark.e2e
 
-SINK = '''\
-"""A bell in a tower."""
-
-from pathlib import Path
-
-from streamclf.alerts.alert import Alert
-from streamclf.alerts.sinks.config import SinkConfig, Text
-from streamclf.alerts.sinks.kind import SinkKind
-from streamclf.alerts.sinks.sink import Sink
-
-
-class BellConfig(SinkConfig, tag="bell", frozen=True):
-    """Rings."""
-
-    tower: Text
-    """The file that says so."""
-
-
-class Bell(Sink):
-    """Rings it."""
-
-    def __init__(self, config: BellConfig) -> None:
-        self._tower = Path(config.tower)
-
-    async def send(self, alert: Alert) -> None:
-        """See `Sink`."""
-        self._tower.write_text(alert.rule, encoding="utf-8")
-
-
-KIND = SinkKind(
-    BellConfig, lambda config, context: Bell(config), does="rings in a tower", examples={"tower": '"north"'}
-)
-'''
-SOURCE = '''\
-"""A second of noise."""
-
-import time
-
-import numpy as np
-
-from streamclf.audio.sources.base import Feeder, Intake
-from streamclf.audio.sources.kind import SourceKind
-from streamclf.types import StreamState
-
-
-class HissSource(Feeder):
-    """Noise, and no more."""
-
-    def open(self) -> None:
-        """Nothing has to be found."""
-        self.rate, self.channels, self.description = 16_000, 1, "a second of noise"
-
-    def _feed(self, intake: Intake) -> str:
-        intake.begin(time.time_ns())
-        intake.notify(StreamState.LIVE, self.description)
-        self._give(intake, np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
-        return "it has hissed"
-
-
-KIND = SourceKind(
-    name="hiss", usage="hiss", summary="a second of noise", example="hiss", make=HissSource, recorded=True
-)
-'''
-FAMILY = '''\
-"""A toy."""
-
-from streamclf.train.families.family import Family, Plan, Wishes
-from streamclf.train.pretrained import Checkpoint
-
-
-def plan(checkpoint: Checkpoint, wishes: Wishes) -> Plan:
-    """There is none."""
-    raise NotImplementedError
-
-
-FAMILY = Family(title="toy", output="one row a window", classes=("ToyForAudioClassification",), plan=plan)
-'''
-COMMAND = '''\
-"""`streamclf hello`."""
-
-import click
-
-HELP = "Say hello."
-
-
-@click.command(help=HELP)
-@click.argument("name")
-def hello(name: str) -> None:
-    """Say hello to NAME."""
-    click.echo(f"hello, {name}")
-'''
+PAGE = ROOT / "docs" / "contributing" / "adding.md"
+SINK, SOURCE, FAMILY, COMMAND = (block.text for block in blocks(PAGE, "python"))
 RULES = """\
 [sink.tower]
 type = "bell"
@@ -163,6 +75,21 @@ def test_a_kind_of_sink(house: Path) -> None:
 
 
 def test_a_family_of_checkpoints(house: Path) -> None:
-    pytest.importorskip("torch", reason="the extra `train` is not installed")
-    (house / "streamclf/train/families/toy.py").write_text(FAMILY, encoding="utf-8")
-    assert "ToyForAudioClassification" in say(house, "export", "--families")
+    torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    (house / "streamclf/train/families/bank.py").write_text(FAMILY, encoding="utf-8")
+    assert "FilterBank" in say(house, "export", "--families")
+    checkpoint = house / "checkpoint"
+    checkpoint.mkdir()
+    config = {
+        "model_type": "bank",
+        "architectures": ["FilterBank"],
+        "window": 1600,
+        "id2label": {"0": "Hum", "1": "Hiss"},
+    }
+    (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (checkpoint / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 8000}), encoding="utf-8")
+    save_file({"filters": torch.randn(6, 80), "head": torch.randn(6, 2)}, checkpoint / "model.safetensors")
+
+    assert "FilterBank (filter bank, one row a window)" in say(house, "export", str(checkpoint), "--out", "pack")
+    say(house, "models", "verify", "./pack")

@@ -102,6 +102,7 @@ def test_events_their_later_stages_and_marks_arrive(
 
     until(server, "SELECT mark, mark_label FROM streamclf.events WHERE mark <> ''", [("wrong", "wren")])
     until(server, "SELECT sum(events) FROM streamclf.days", [(2501,)])
+    until(server, "SELECT sum(events) FROM streamclf.hours", [(2501,)])
     row = "SELECT site, stage, extract(epoch FROM onset_at), peak FROM streamclf.events"
     assert ask(server, f"{row} WHERE id = '{stored(0).id}'") == [
         ("garden", "close", START_NS // 10**9, pytest.approx(0.9))
@@ -129,7 +130,8 @@ def test_nothing_is_lost_or_doubled_where_the_server_is_killed_and_restarted_and
 
     until(server, "SELECT count(*) FROM streamclf.events WHERE mark = 'right'", [(1,)])
     assert ask(server, "SELECT count(*), count(DISTINCT id) FROM streamclf.events") == [(6000, 6000)]
-    assert ask(server, "SELECT sum(events) FROM streamclf.days") == [(6000,)]
+    for counts in ("days", "hours"):
+        assert ask(server, f"SELECT sum(events) FROM streamclf.{counts}") == [(6000,)]
 
 
 def test_a_server_that_lost_all_and_a_store_that_was_put_back_get_everything_again(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from streamclf.config import PostgresConfig
 from streamclf.daemon.central import Central
+from streamclf.store import postgres
 from streamclf.store.database import Store
 from streamclf.store.events import put_events
 from tests.support.certificates import make_pair
@@ -176,3 +178,49 @@ def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer, begin:
     assert one.stop(LIMIT_S)
     execute(server, "UPDATE streamclf.version SET version = 99")
     assert "the tables in PostgreSQL are of version 99" in problem_of(begin(server.url))
+
+
+def test_tables_of_an_older_version_are_changed_and_who_writes_as_then_is_sent_away(
+    server: PostgresServer, begin: Begin
+) -> None:
+    execute(server, (Path(__file__).parents[1] / "support" / "postgres_1.sql").read_text())
+    execute(
+        server,
+        "INSERT INTO streamclf.events SELECT 'barn', 'run/' || n, n, 'mic', 'birds', '', 'label_' || n % 2, 'bird', "
+        "'close', n, n, timestamptz '2026-01-01 00:10 UTC' + n * interval '20 min', NULL, now(), 0.9, 0.5, NULL, 0.5, "
+        "0.3, 1, 1, 'quiet', '', '' FROM generate_series(0, 5) AS n",
+        "INSERT INTO streamclf.days SELECT label, '2026-01-01', 'barn', count(*) FROM streamclf.events GROUP BY 1",
+    )
+    with psycopg.connect(server.url, application_name="streamclf barn", autocommit=True) as older:
+        begin(server.url)
+        until_there(server, 11)
+        with pytest.raises(psycopg.OperationalError):
+            older.execute("SELECT 1")
+    hours = "SELECT label, extract(hour FROM hour AT TIME ZONE 'UTC')::int, events FROM streamclf.hours ORDER BY 1, 2"
+    there = [row for row in execute(server, hours) if row[0].startswith("label_")]
+    assert there == [("label_0", 0, 2), ("label_0", 1, 1), ("label_1", 0, 1), ("label_1", 1, 2)]
+    sums = "SELECT (SELECT sum(events) FROM streamclf.days), (SELECT sum(events) FROM streamclf.hours)"
+    assert execute(server, sums) == [(11, 11)]
+    assert execute(server, "SELECT version FROM streamclf.version") == [(2,)]
+    (columns,) = execute(server, "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'streamclf'")
+    execute(server, "ALTER SCHEMA streamclf RENAME TO former")
+    begin(server.url).committed()
+    until_there(server)
+    same = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'streamclf'"
+    assert execute(server, same) == [columns], "what is changed is as what is made anew"
+
+
+def test_many_sites_that_deliver_at_once_count_the_same_hours(server: PostgresServer) -> None:
+    def deliver(site: str) -> None:
+        with closing(postgres.connect(server.url, site)) as far:
+            postgres.prepare(far)
+            at = postgres.position(far, site)
+            for page in range(10):
+                numbers = range(page * 50, page * 50 + 50)
+                events = [stored(n * 100, label=f"label_{(n * 7 + len(site)) % 11}", seq=n + 1) for n in numbers]
+                at = postgres.put_page(far, site, at, events)
+
+    with ThreadPoolExecutor(8) as pool:  # raises where the server found that two waited for each other
+        list(pool.map(deliver, [f"site-{'x' * number}" for number in range(8)]))
+    sums = "SELECT (SELECT sum(events) FROM streamclf.days), (SELECT sum(events) FROM streamclf.hours)"
+    assert execute(server, sums) == [(4000, 4000)]

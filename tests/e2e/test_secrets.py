@@ -135,6 +135,19 @@ def test_no_mistake_shows_a_part_of_a_secret_whatever_is_in_it(secret: str, tmp_
         assert part not in told
 
 
+def test_a_password_that_the_shell_has_split_is_not_shown(tmp_path: Path) -> None:
+    asked = [
+        run_cli("run", "--source", "url:rtsp://u:one", f"{SECRET}@cam/x", home=tmp_path),
+        run_cli("run", "--source", "url:rtsp://u:one", "two", f"-{SECRET}@cam/x", home=tmp_path),
+        run_cli("listen", "ws://u:one", f"{SECRET}@birds.local", home=tmp_path),
+        run_cli("doctor", f"{SECRET}@cam/x", home=tmp_path),
+    ]
+
+    for result in asked:
+        assert result.returncode == 2
+        assert SECRET not in result.stdout + result.stderr
+
+
 def test_what_is_wrong_in_a_setting_or_in_rules_is_told_without_its_secret(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(f'[sink.hook]\ntype = "webhook"\nurl = "htps://hooks.example/{SECRET}"\n')

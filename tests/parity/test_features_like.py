@@ -219,6 +219,12 @@ def test_what_is_not_found_is_one_sentence(tmp_path: Path, sound: F32, said: dic
     assert "\n" not in str(caught.value)
 
 
+def test_settings_that_have_nothing_to_do_with_the_features_are_not_told(tmp_path: Path, sound: F32) -> None:
+    given = np.random.default_rng(8).standard_normal((13, 100)).astype(np.float32)
+    with pytest.raises(UsageError, match=r"nothing comes near; MFCC, PCEN, .* so that it takes samples"):
+        add(tmp_path, sound[: 2 * RATE], given, picture(tmp_path / "m.onnx", ["n", 98, 80]))
+
+
 def _claims_much(path: Path) -> None:
     head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117) + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)

@@ -65,7 +65,7 @@ def survivors(running: Daemon) -> list[int]:
     return found
 
 
-def _raiser(fault: Exception) -> Callable[..., NoReturn]:
+def _raiser(fault: BaseException) -> Callable[..., NoReturn]:
     def fail(*args: Any, **kwargs: Any) -> NoReturn:
         raise fault
 

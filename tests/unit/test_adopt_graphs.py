@@ -309,7 +309,7 @@ def test_a_golden_pair_proves_it_and_says_the_activation(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("make", "said", "sentence"),
     [
-        (lambda p: picture(p, ["n", 1, 24, 49]), {}, "which is no waveform: say how it is made, with --logmel"),
+        (lambda p: picture(p, ["n", 1, 24, 49]), {}, "which is not a waveform: say how it is made, with --logmel"),
         (lambda p: picture(p, ["n", 1, 24, 49]), {"image": MEL}, "49 frames are of 999 to 1020 ms; say how long"),
         (lambda p: picture(p, ["n", 1, 224, 224]), {"image": MEL, "window_ms": 1000.0}, "add --image size=224x224"),
         (lambda p: picture(p, ["n", 3, 24, 49]), {"logmel": FRAMES}, "3 channels"),

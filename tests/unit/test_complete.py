@@ -1,4 +1,4 @@
-"""A hand-written pack becomes a whole one; nothing of it is guessed, and nothing of it is lost."""
+"""A hand-written pack becomes a whole one; none of it is guessed, and none of it is lost."""
 
 import shutil
 from collections.abc import Callable

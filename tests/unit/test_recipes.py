@@ -45,7 +45,7 @@ def test_a_member_must_be_the_pinned_one(tmp_path: Path) -> None:
     [
         ("import sys; sys.exit('/usr/bin/python: No module named pip')", "this Python has no pip"),
         ("import sys; sys.exit('ERROR: No matching distribution found for x==1')", "No matching distribution found"),
-        ("import sys; sys.exit(\"WARNING: NewConnectionError('Failed')\\nERROR: none\")", "NewConnectionError"),
+        ('import sys; sys.exit("WARNING: Failed: Connection refused\\nERROR: none")', "connection refused; "),
         ("", "could not fetch"),
     ],
 )

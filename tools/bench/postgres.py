@@ -40,10 +40,16 @@ _COUNT = """
 INSERT INTO streamclf.days
 SELECT label, (onset_at AT TIME ZONE 'UTC')::date, site, count(*) FROM streamclf.events GROUP BY 1, 2, 3
 """
+_COUNT_HOURS = """
+INSERT INTO streamclf.hours
+SELECT label, date_trunc('hour', onset_at, 'UTC'), count(*) FROM streamclf.events GROUP BY 1, 2
+"""
 _SHOWN = "site, id, stream, label, stage, onset_at, offset_at, peak, mark"
 _DAY = "onset_at >= '2025-07-20 UTC' AND onset_at < '2025-07-21 UTC'"
 _MONTH = "onset_at >= '2025-07-01 UTC' AND onset_at < '2025-08-01 UTC'"
 _YEAR = "day >= '2025-01-01' AND day < '2026-01-01'"
+_HOUR = "hour >= '2025-07-01 UTC' AND hour < '2025-08-01 UTC'"
+_SUMS = "SELECT label, extract(hour FROM hour AT TIME ZONE 'UTC'), sum(events) FROM streamclf.hours WHERE"
 _HOURS = "SELECT label, extract(hour FROM onset_at AT TIME ZONE 'UTC'), count(*) FROM streamclf.events WHERE"
 QUESTIONS = {
     "the newest 100 of all sites": f"SELECT {_SHOWN} FROM streamclf.events ORDER BY onset_at DESC LIMIT 100",
@@ -58,8 +64,9 @@ QUESTIONS = {
     "offset_at > '2025-07-20 06:30 UTC'",
     "hours of a day, all sites": f"{_HOURS} {_DAY} GROUP BY 1, 2",
     "hours of 31 days, one site": f"{_HOURS} {_MONTH} AND site = 'site7' GROUP BY 1, 2",
-    "hours of 31 days of one label, all sites": f"{_HOURS} {_MONTH} AND label = 'label_3' GROUP BY 1, 2",
-    "hours of 31 days, all labels and sites": f"{_HOURS} {_MONTH} GROUP BY 1, 2",
+    "hours of 31 days of one label, all sites": f"{_SUMS} {_HOUR} AND label = 'label_3' GROUP BY 1, 2",
+    "hours of 31 days, all labels and sites": f"{_SUMS} {_HOUR} GROUP BY 1, 2",
+    "the same, counted anew": f"{_HOURS} {_MONTH} GROUP BY 1, 2",
     "the year of one label by day": f"SELECT day, sum(events) FROM streamclf.days WHERE label = 'label_3' AND {_YEAR} "
     "GROUP BY day",
     "the year of all labels, all sites": "SELECT label, sum(events), min(day), max(day) "
@@ -90,6 +97,7 @@ def make(far: "Connection[Any]", events: int, sites: int) -> None:
             far.execute(definition)
         far.execute("ALTER TABLE streamclf.events ADD PRIMARY KEY USING INDEX events_pkey")
         far.execute(_COUNT)
+        far.execute(_COUNT_HOURS)
     far.execute("SET statement_timeout = 0")
     far.execute("VACUUM ANALYZE")
 

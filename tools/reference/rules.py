@@ -22,7 +22,7 @@ def text() -> str:
     return page(
         "Rules",
         "The rules file is TOML: `rules.toml` beside the user's configuration file, or what `rules` names. It is read "
-        "as a whole: `streamclf rules check` finds every mistake with its line, and nothing of it holds unless there "
+        "as a whole: `streamclf rules check` finds every mistake with its line, and none of it holds unless there "
         "is none. `streamclf rules show` says the rules in words. How to write them: [alerts](../use/alerts.md).",
         "## [place]",
         "Where the microphones are.",

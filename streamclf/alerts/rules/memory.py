@@ -98,7 +98,7 @@ class Draft:
 
 
 def load(connection: sqlite3.Connection) -> RuleMemory:
-    """The memory as the store holds it, without what is of events that are over though no rule heard of their end."""
+    """The memory as the store holds it, without events that are over, though no rule heard of their end."""
     entries: Entries = {}
     rows = connection.execute(
         "SELECT kind, rule, key, value FROM memory WHERE kind NOT IN (?, ?) "

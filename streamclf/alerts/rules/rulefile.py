@@ -4,7 +4,7 @@
     [sink.NAME]        type and what that type needs (sinks/)
     [[rule]]           one for each rule (table.py)
 
-A file is read as a whole: all its mistakes are found, and nothing of it holds unless there is none.
+A file is read as a whole: all its mistakes are found, and none of it holds unless there is none.
 """
 
 import re

@@ -3,7 +3,7 @@
 Theory of operation. A pipe or a client that sends nothing for a while, and then goes on, has either lost the sound of
 that while (it was frozen, or its microphone was), or held it back (the network was slow). Both look the same at the
 first block. So what comes after a silence is held until it comes at its usual pace again: sound that was only late
-comes all at once. What is missing of the while then is a gap; the rest was late, and nothing of it is lost.
+comes all at once. What is missing of the while then is a gap; the rest was late, and none of it is lost.
 """
 
 from collections import deque

@@ -1,6 +1,6 @@
 """The recording that ships with streamclf, played in a loop: something real to hear where there is no microphone.
 
-It is no sound of this place, so nothing of it is kept or told by alerts unless `#store=yes` asks for that.
+It is no sound of this place, so none of it is kept or told by alerts unless `#store=yes` asks for that.
 """
 
 from pathlib import Path

@@ -128,5 +128,5 @@ def yes_no(what: str, text: str) -> bool:
 
 
 def as_name(text: str) -> str:
-    """Somebody's text as the name of a source; "" where nothing of it is left."""
+    """Somebody's text as the name of a source; "" where none of it is left."""
     return re.sub(r"[^\w .-]+", "-", text).strip(" .-")[:MAX_NAME]

@@ -138,8 +138,8 @@ def scores_of(outputs: Sequence[Value], classes: int, said: NamedEnds, states: S
         return fits[0]
     shown = ", ".join(value.shown for value in free)
     if not fits:
-        raise PackError(f"it gives {shown or 'nothing'}, and the file of labels has {classes} labels; they have to be "
-                        "the same model's")  # fmt: skip
+        raise UsageError(f"it gives {shown or 'nothing'}, and the file of labels has {classes} labels; they have to be "
+                         "the same model's")  # fmt: skip
     raise UsageError(f"{len(fits)} of its outputs could be the scores: {shown}; name the one that is with --output")
 
 

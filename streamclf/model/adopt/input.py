@@ -72,7 +72,7 @@ def _waveform(source: Value, said: Adoption, features: Waveform, *, stateful: bo
     if len(samples) > 1 and said.features is not None and sizes[1] is None:
         samples = samples[-1:]  # a channel axis that was left open
     if len(sizes) > 4 or len(samples) != 1:
-        raise UsageError(f"it takes {source.shown}, which is no waveform: {_LIKE_THIS}")
+        raise UsageError(f"it takes {source.shown}, which is not a waveform: {_LIKE_THIS}")
     (at,) = samples
     window = _window(source, said, sizes[at])
     own = tuple(window if axis == at else 1 for axis in range(len(sizes)))
@@ -112,7 +112,7 @@ def _spectrum(source: Value, said: Adoption, features: Spectrum, *, stateful: bo
     sizes = source.sizes
     notes: list[str] = []
     if len(sizes) not in (3, 4):
-        raise UsageError(f"it takes {source.shown}, which is no spectrogram; leave --logmel and --image out")
+        raise UsageError(f"it takes {source.shown}, which is not a spectrogram; leave --logmel and --image out")
     last = len(sizes) == 4 and sizes[3] in (1, 3) and sizes[1] not in (1, 3)  # channels behind, as in TensorFlow
     sides = sizes[1:3] if last or len(sizes) == 3 else sizes[2:]
     channels = 1 if len(sizes) == 3 else sizes[3 if last else 1]

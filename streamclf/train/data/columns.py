@@ -99,7 +99,7 @@ def columns_of(header: Sequence[str]) -> dict[str, tuple[int, float]]:
 
 
 def marks_of(lines: Iterable[Sequence[str]], header: Sequence[str], columns: Columns) -> dict[str, int]:
-    """Label -> its column, of a table with one of 0 and 1 for each. Raises `LabelFileError` where it is none."""
+    """Label -> its column, of a table with one of 0 and 1 for each. Raises `LabelFileError` for another table."""
     used = {at for at, _ in columns.values()}
     marks = {title.strip(): at for at, title in enumerate(header)
              if title.strip() and at not in used and _normal(title)[0] not in _NO_LABELS}  # fmt: skip

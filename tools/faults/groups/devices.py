@@ -181,7 +181,7 @@ def no_server(lab: Lab) -> None:
 
 @group.fault(
     "demo-without-microphone",
-    "without a source and a microphone the demo plays, is called demo, and nothing of it is stored or alerted",
+    "without a source and a microphone the demo plays, is called demo, and none of it is stored or alerted",
     owner="start",
 )
 def demo(lab: Lab) -> None:

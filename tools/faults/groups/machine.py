@@ -210,7 +210,7 @@ def steps_under_rules(lab: Lab) -> None:
         if lab.must(took is not None, f"{alerts() - before} of 2 alerts within 15 s of {words} s"):
             lab.note(f"{words} s: two alerts after {took:.1f} s")
     lab.untouched(patient)
-    lab.healthy(patient)
+    lab.must(patient.stream("steady").get("state") == "live", f"steady is {patient.stream('steady').get('state')}")
 
 
 @group.fault("clock-of-1970", "starts in 1970, then jumps 50 years: events are kept, no row lost", owner="store")

@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -73,6 +74,7 @@ def locale(lab: Lab) -> None:
 def _closed(lab: Lab, wrap: list[str], *, stderr: bool) -> None:
     """A terminal of its own, which is closed: it ends in order, and so does what is open."""
     lab.need(tools=["setsid"])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a campaign by nohup ignores it, and so would its daemons
     ours, its = os.openpty()
     over = threading.Event()
     reader = threading.Thread(target=_drain, args=(ours, over), daemon=True)
