@@ -28,7 +28,7 @@ import soundfile
 from streamclf.audio.resample import Resampler
 from streamclf.clock import FRAMES_PER_SECOND
 from streamclf.engine.embed import Embedder, hosts_of
-from streamclf.engine.heads import normalised
+from streamclf.model.activation import normalised
 from streamclf.model.library import find_pack
 from streamclf.teach import fit, sound
 from streamclf.types import F32
