@@ -93,12 +93,18 @@ def settled(pack: Pack) -> bytes:
     return content
 
 
-def _graph(what: str, content: bytes) -> GraphProto:
+def parsed(content: bytes) -> onnx.ModelProto:
+    """The model in `content`; one without a node where there is none."""
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
     except DecodeError:
         model.Clear()
+    return model
+
+
+def _graph(what: str, content: bytes) -> GraphProto:
+    model = parsed(content)
     if not model.graph.node:
         raise PackError(f"{what} is not an ONNX file; export it again")
     nodes = len(model.graph.node) + sum(len(function.node) for function in model.functions)

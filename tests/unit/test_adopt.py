@@ -140,7 +140,7 @@ def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
     labels = ("--labels", str(species(tmp_path / "l.txt")))
     with pytest.raises(PackError, match="is not an ONNX file; a TFLite or SavedModel has to be converted first"):
         add(tmp_path, str(tmp_path / "m.onnx"), *labels, *SAID)
-    with pytest.raises(UsageError, match=r"--rate belongs to an \.onnx file, and yamnet is none"):
+    with pytest.raises(UsageError, match=r"--rate belongs to an \.onnx file, and yamnet is not one"):
         add(tmp_path, "yamnet", "--rate", "8000")
 
 

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from streamclf.errors import PackError
-from streamclf.model.graph import is_external, tensors_of
+from streamclf.model.graph import is_external, parsed, tensors_of
 from streamclf.model.loader import FILE_NAME, MODEL_CAP, read_regular
 from streamclf.text import one_line
 
@@ -22,11 +20,7 @@ def read_model(path: Path) -> ModelProto:
 
 def with_weights(path: Path, content: bytes) -> ModelProto:
     """The model in `content`, the bytes of `path`, with the weights of the files beside it. Raises `PackError`."""
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(content)
-    except DecodeError:
-        model.Clear()
+    model = parsed(content)
     if not model.graph.node:
         raise PackError(f"{path} is not an ONNX file; a TFLite or SavedModel has to be converted first (tf2onnx)")
     beside = [tensor for tensor in tensors_of(model) if is_external(tensor)]
@@ -40,12 +34,8 @@ def with_weights(path: Path, content: bytes) -> ModelProto:
 
 def weights_beside(content: bytes) -> set[str]:
     """Names of the files in which a graph keeps weights; none where the file is not a graph."""
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(content)
-    except DecodeError:
-        return set()
-    entries = (entry for tensor in tensors_of(model) if is_external(tensor) for entry in tensor.external_data)
+    tensors = tensors_of(parsed(content))
+    entries = (entry for tensor in tensors if is_external(tensor) for entry in tensor.external_data)
     return {entry.value for entry in entries if entry.key == "location"}
 
 

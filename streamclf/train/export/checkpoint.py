@@ -19,7 +19,7 @@ from streamclf.train.export.encoded import keep_encoder, running_rows
 from streamclf.train.export.packing import TOGETHER, Agree, Export, Say, check_target, export_pack, pack_name
 from streamclf.train.export.quantise import Variant
 from streamclf.train.families import family_of
-from streamclf.train.families.family import EMBEDDING, Plan, Wishes, manifest_geometry
+from streamclf.train.families.family import Plan, Wishes, manifest_of
 from streamclf.train.pretrained import Checkpoint, CheckpointError, first_sentence, load_checkpoint
 from streamclf.types import F32, Shape
 
@@ -87,25 +87,13 @@ def _stated(source: str | Path, wishes: Wishes) -> Iterator[None]:
 
 
 def _manifest(checkpoint: Checkpoint, plan: Plan, wishes: Wishes, name: str, licence: str, classes: int) -> Manifest:
-    return Manifest(
-        format=1,
+    return manifest_of(
+        plan,
+        wishes,
         name=name,
-        version="1",
         title=f"{printable(checkpoint.name)}: {classes} classes",
         licence=licence,
         source=f"{printable(checkpoint.origin)} ({checkpoint.architecture})",
-        rate=plan.rate,
-        shape=plan.shape,
-        window=plan.window,
-        features=plan.features,
-        input="features",
-        output="scores",
-        activation=plan.activation,
-        files={},
-        input_layout=plan.layout,
-        exclusive=plan.exclusive,
-        embedding=EMBEDDING if EMBEDDING in plan.beside else "",
-        **manifest_geometry(plan, wishes),
     )
 
 

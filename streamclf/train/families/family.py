@@ -16,7 +16,7 @@ import numpy as np
 from streamclf.clock import hop_of
 from streamclf.errors import UsageError
 from streamclf.model.geometry import MAX_WINDOW_S
-from streamclf.model.pack import Features
+from streamclf.model.pack import Features, Manifest
 from streamclf.train.pretrained import Checkpoint, CheckpointError, quiet
 from streamclf.types import F32, Shape
 
@@ -172,6 +172,30 @@ def manifest_geometry(plan: Plan, wishes: Wishes) -> dict[str, Any]:
         most = 1000 * (plan.window - hop) / plan.rate
         raise UsageError(f"a look-ahead of {wishes.look_ahead_ms:g} ms was asked for; expected 0 to {most:g} ms")
     return row_geometry(plan.window, plan.rate, look_ahead)
+
+
+def manifest_of(plan: Plan, wishes: Wishes, *, name: str, title: str, licence: str, source: str) -> Manifest:
+    """Of the pack that a plan becomes, before its files are written. Raises UsageError as `manifest_geometry` does."""
+    return Manifest(
+        format=1,
+        name=name,
+        version="1",
+        title=title,
+        licence=licence,
+        source=source,
+        rate=plan.rate,
+        shape=plan.shape,
+        window=plan.window,
+        features=plan.features,
+        input="features",
+        output="scores",
+        activation=plan.activation,
+        files={},
+        input_layout=plan.layout,
+        exclusive=plan.exclusive,
+        embedding=EMBEDDING if EMBEDDING in plan.beside else "",
+        **manifest_geometry(plan, wishes),
+    )
 
 
 def run_torch(model: Any, inputs: Mapping[str, Any], *, taken: str = "logits") -> F32:

@@ -6,13 +6,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from streamclf.errors import UsageError
-from streamclf.model.pack import Manifest
 from streamclf.train.data.tasks import Task
 from streamclf.train.export.certificate import ExportReport
 from streamclf.train.export.checkpoint import export_checkpoint
 from streamclf.train.export.packing import Say
 from streamclf.train.families import family_of
-from streamclf.train.families.family import Wishes, manifest_geometry
+from streamclf.train.families.family import Wishes, manifest_of
 from streamclf.train.fit import newhead
 from streamclf.train.fit.ours import UNSTATED
 from streamclf.train.pretrained import Checkpoint
@@ -35,24 +34,8 @@ class HubNet:
         self.net: nn.Module = plan.module
         self.stretch = plan.window
         self.delay = 0
-        self.manifest = Manifest(
-            format=1,
-            name="training",
-            version="1",
-            title="of a net in training",
-            licence="none",
-            source="none",
-            rate=plan.rate,
-            shape=plan.shape,
-            window=plan.window,
-            features=plan.features,
-            input="features",
-            output="scores",
-            activation=plan.activation,
-            files={},
-            input_layout=plan.layout,
-            exclusive=plan.exclusive,
-            **manifest_geometry(plan, wishes),
+        self.manifest = manifest_of(
+            plan, wishes, name="training", title="of a net in training", licence="none", source="none"
         )
         model: Any = plan.module.model
         encoder = "feature_extractor" if hasattr(model, "freeze_feature_encoder") else None
