@@ -7,6 +7,7 @@ What exit codes mean stands in `errors`. A command is a module of `commands`, im
 import ctypes
 import os
 import re
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,7 @@ _PASSWORD_END = re.compile(r"[^\s('\"]*@")
 def main() -> None:
     """Entry point of the console script and of `python -m streamclf`."""
     _open_standard_files()
+    _hear_signals()
     _take_little()
     reserve = Reserve()
     try:
@@ -102,6 +104,18 @@ def _open_standard_files() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so this one
+
+
+def _hear_signals() -> None:
+    """Who started us may have blocked signals, or ignored the end of children, and both are inherited.
+
+    Blocked, SIGTERM ends no daemon; ignored, the exit status of a program is lost.
+    """
+    with suppress(AttributeError):  # not a POSIX system
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT}
+        )
 
 
 def _take_little() -> None:

@@ -149,9 +149,12 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
     names = struct.__struct_fields__
     for key, value in data.items():
         if key not in names:
-            owners = [] if prefix else [name for name, own in SECTIONS.items() if key in own.__struct_fields__]
+            own = prefix.rstrip(".")
+            owners = [name for name, section in SECTIONS.items() if key in section.__struct_fields__ and name != own]
             meant = nearest(key, names)
-            if len(owners) == 1:
+            if own and key in Config.__struct_fields__:
+                hint = f"{key} belongs to no table; write it above the first [table] of the file"
+            elif len(owners) == 1 and not (own and meant):
                 hint = f"it belongs under [{owners[0]}]"
             else:
                 hint = f"did you mean {prefix}{meant}?" if meant else f"known keys: {', '.join(names)}"

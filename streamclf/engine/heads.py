@@ -4,20 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamclf.model.activation import probabilities
+from streamclf.model.activation import normalised, probabilities
 from streamclf.types import F32
-
-
-def normalised(embedded: F32) -> F32:
-    """What heads are made for: roots of the sizes of (n, numbers) float32, signs as they were, each row of length 1.
-
-    A root keeps one strong number from deciding alone, and the length says how loud it was, not what.
-    """
-    roots: F32 = np.sqrt(np.abs(embedded))
-    np.copysign(roots, embedded, out=roots)
-    length = np.sqrt(np.einsum("nd,nd->n", roots, roots))
-    roots /= np.maximum(length, 1e-6)[:, None]
-    return roots
 
 
 class Heads:

@@ -25,8 +25,9 @@ class RawRows(Head):
 
     def __init__(self, classes: int) -> None:
         self.width = classes
+        self.embedded = None
 
-    def __call__(self, raw: F32) -> F32:
+    def __call__(self, raw: F32, numbers: F32 | None = None) -> F32:
         """raw: (n, F, classes). New memory."""
         return raw.copy()
 

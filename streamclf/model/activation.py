@@ -1,4 +1,4 @@
-"""From what a graph gives to probabilities, and to logits."""
+"""From what a graph gives to probabilities, to logits, and to what heads on embeddings take."""
 
 import numpy as np
 
@@ -35,3 +35,15 @@ def logits(scores: F32, activation: str, clip: np.float32) -> F32:
     np.log(p, out=p)
     np.minimum(p, clip, out=p)  # near 1, float32 is coarse
     return p
+
+
+def normalised(embedded: F32) -> F32:
+    """What heads are made for: roots of the sizes of (n, numbers) float32, signs as they were, each row of length 1.
+
+    A root keeps one strong number from deciding alone, and the length says how loud it was, not what.
+    """
+    roots: F32 = np.sqrt(np.abs(embedded))
+    np.copysign(roots, embedded, out=roots)
+    length = np.sqrt(np.einsum("nd,nd->n", roots, roots))
+    roots /= np.maximum(length, 1e-6)[:, None]
+    return roots

@@ -31,6 +31,7 @@ from streamclf.model.loader import (
     manifest_of,
     open_regular,
 )
+from streamclf.model.npz import check_swelling
 from streamclf.model.pack import Manifest
 from streamclf.text import clean, one_line
 
@@ -38,11 +39,6 @@ PART = 1 << 18
 """Bytes that are inflated, hashed and written at a time."""
 _MOST_READ = 4 * MIB
 _TOTAL_CAP = MODEL_CAP
-# of what is larger than _SMALL no more than this comes out of a byte: weights are noise, and hardly shrink at all
-_MOST_SWELLING = 100
-_SMALL = 16 * MIB
-# zipfile inflates the others as far as they go: a part of bzip2 to 5 GiB; LZMA takes whatever memory it states
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # what reading a damaged archive may raise; RuntimeError for a password, OSError for places outside of it
 _UNZIPPING = (
     zipfile.BadZipFile,
@@ -196,14 +192,3 @@ def _check_size(source: Path, member: zipfile.ZipInfo, cap: int) -> None:
         check_swelling(member)
     except ValueError as fault:
         raise PackError(f"{source} cannot be unpacked: {fault}; make the archive again, with deflate") from None
-
-
-def check_swelling(member: zipfile.ZipInfo) -> None:
-    """Raises ValueError where a member would take much more memory or room than anything that a pack has."""
-    name = clean(member.filename, 100)
-    if member.file_size > max(_SMALL, _MOST_SWELLING * member.compress_size):
-        raise ValueError(
-            f"{name} goes from {member.compress_size} bytes to {member.file_size}, and numbers never shrink so far"
-        )
-    if member.compress_type not in _METHODS:
-        raise ValueError(f"{name} is packed by method {member.compress_type}")

@@ -26,13 +26,13 @@ from streamclf.errors import PackError, RateError
 from streamclf.model import geometry, graph, loader
 from streamclf.model.adopt.weights import weights_beside, with_weights
 from streamclf.model.labels import make_labels
-from streamclf.model.loader import ENCODER, FUSION, GOLDEN, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
+from streamclf.model.loader import ENCODER, FUSION, GOLDEN, HEADS, LABELS, MANIFEST, MANIFEST_CAP, MEMBERS, MODEL
 from streamclf.model.pack import Pack
 from streamclf.model.packwriter import DURATION_COLUMNS, LABEL_COLUMNS, MORE_COLUMNS, SENSITIVITY_COLUMNS, labels_csv
 from streamclf.types import Label, Shape
 
 Files = Mapping[str, bytes]
-_USUAL = (MODEL, FUSION, LABELS, ENCODER, GOLDEN, "CARD.md")
+_USUAL = (MODEL, FUSION, HEADS, LABELS, ENCODER, GOLDEN, "CARD.md")
 _LEGAL = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _INDEX = "index"
 

@@ -11,7 +11,7 @@ from math import isfinite
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.model.activation import logits, probabilities
+from streamclf.model.activation import logits, normalised, probabilities
 from streamclf.types import F32
 
 Columns = npt.NDArray[np.intp]
@@ -75,6 +75,7 @@ class Head:
     classes of the pack), or `OneEach`.
     margins: for the member that says when: of each label the terms' classes and where each leaves, as a logit.
     opens: of it the classes that open the gate of others; the last number of a share is their largest logit.
+    embedded: (numbers + 1, classes of the pack), what its embedding adds, biases last; None where it adds nothing.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Head:
         clip: float,
         margins: Sequence[Sequence[tuple[int, float]]] = (),
         opens: Sequence[int] = (),
+        embedded: F32 | None = None,
     ) -> None:
         over = {label: some for label, some in enumerate(margins) if some}
         self.known = columns_of(list(over))
@@ -97,6 +99,7 @@ class Head:
         self._weights = weights
         self._activation = activation
         self._clip = np.float32(clip)
+        self.embedded = embedded
         # terms and margins are read together, because for one row each call of numpy costs more than what it computes
         groups = [*columns, *([one for one, _ in some] for some in over.values())]
         self._columns = columns_of([one for group in groups for one in group])
@@ -107,11 +110,11 @@ class Head:
     def silence(self, classes: int) -> F32:
         """(F = 1, width): the share of a run in which the member hears nothing. classes: of the member."""
         nothing = 0.0 if self._activation == "none" else -1000.0
-        share: F32 = self(np.full((1, 1, classes), nothing, dtype=np.float32))[0]
+        share: F32 = self(np.full((1, 1, classes), nothing, dtype=np.float32), None)[0]
         return share
 
-    def __call__(self, raw: F32) -> F32:
-        """raw: finite. New memory, float32."""
+    def __call__(self, raw: F32, numbers: F32 | None = None) -> F32:
+        """raw: finite. numbers: embeddings of the rows, (n, [F,] numbers); without, none is added. New memory."""
         if self._activation == "softmax":
             raw = probabilities(raw, self._activation)
         most: F32 = logits(raw.take(self._columns, axis=-1), self._activation, self._clip)
@@ -126,6 +129,9 @@ class Head:
             share = self._weights(flat)
         else:
             share = flat[:, : self._terms] @ self._weights
+        if self.embedded is not None and numbers is not None:
+            share += normalised(numbers.reshape(len(flat), -1)) @ self.embedded[:-1]
+            share += self.embedded[-1]
         if self._leave is not None:
             share = np.concatenate([share, flat[:, self._terms :]], axis=1)
         return share.reshape(*raw.shape[:-1], self.width)

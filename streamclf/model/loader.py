@@ -23,6 +23,7 @@ import msgspec
 from streamclf import toml
 from streamclf.errors import PackError
 from streamclf.model import geometry, graph
+from streamclf.model.fusedheads import read_heads
 from streamclf.model.otherkinds import advice
 from streamclf.model.pack import (
     OF_GRAPH,
@@ -52,6 +53,7 @@ GOLDEN = "golden.npz"
 ENCODER = "encoder.onnx"
 RANGE = "range.onnx"
 FUSION = "fusion.csv"
+HEADS = "heads.npz"
 MEMBERS = "members"
 """Folder of a fused pack that holds a folder for each member."""
 
@@ -105,7 +107,8 @@ def pack_of(manifest: Manifest, text: bytes, contents: Mapping[str, bytes], path
         members = tuple(_member(member, path / MEMBERS / member.name) for member in manifest.members)
         try:
             geometry.check_members(manifest, [pack.manifest for pack in members])
-            fusion = fuse(manifest, labels, members, terms_of(contents[FUSION], path / FUSION))
+            heads = read_heads(contents[HEADS], manifest, members, len(labels)) if HEADS in contents else {}
+            fusion = fuse(manifest, labels, members, terms_of(contents[FUSION], path / FUSION), heads)
         except PackError as error:
             raise PackError(f"{path}: {error}") from None
         return Pack(

@@ -12,6 +12,7 @@ A *fused* pack is made of packs. It has no graph of its own, but
 
     members/NAME/ a whole pack for each of its members
     fusion.csv    label,member,labels,weight: one line a term, see below
+    heads.npz     optional: of a member whose windows have an `embedding` an array by its name, see below
 
 Geometry, in samples of the pack's rate, all integers. A *native row* is what one run yields (for window-frames, one of
 its F rows). With hop = 20 ms, and frame k covering samples [k * hop, (k + 1) * hop):
@@ -34,6 +35,10 @@ spaces), with logit = ln(p / (1 - p)) of a probability p, kept within +-`clip`. 
 label's bias, a weight added as it is. The probability of a label is sigmoid(bias + all of its terms). A label may have
 several terms of one member; a negative weight lets one sound speak against another. A term of weight 0 adds nothing: of
 the member `when` it only says when.
+
+A head of heads.npz adds to all labels at once what the member's `embedding` says of them: the numbers of a row, each as
+the root of its size with its sign, all of them of length 1 together, times the array's first rows, and its last row.
+The array is (numbers + 1, labels).
 """
 
 from typing import Literal

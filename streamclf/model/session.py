@@ -120,6 +120,7 @@ class Session:
             self.together = max(1, min(max_batch, _TOGETHER_BYTES // max(1, len(pack.model))))
         self._goes_of = max_batch if manifest.batch else 1
         self._plain = head is None
+        self._head = head if head and head.embedded is not None else None
         self._told = head or partial(probabilities, activation=manifest.activation)
         self._bad_value = 0.0 if head is None else np.nan
         self._told_dims = (manifest.rows_per_window, self.classes if head is None else head.width)
@@ -139,6 +140,7 @@ class Session:
         self._states = SlotStates(manifest.state)
         self._bindings: dict[tuple[int, ...], _Binding] = {}
         self._allocate(max_batch)
+        self.embed(False)
         self._prove(pack)
 
     def _open(
@@ -200,7 +202,8 @@ class Session:
         return told
 
     def embed(self, on: bool) -> None:
-        """Have runs of up to `max_batch` rows give embeddings too, or not; of a pack that names no output, nothing."""
+        """Have runs of up to `max_batch` rows give embeddings too, or not (to a head always), if it names them."""
+        on = on or self._head is not None
         if self._embedding_dims and on != bool(len(self._embeddings)):
             rows = self._goes_of if on else 0
             self._embeddings = np.zeros((rows, *self._embedding_dims), dtype=np.float32)
@@ -252,11 +255,14 @@ class Session:
             binding.run()
             bench.turn ^= 1
         if _finite(binding):
-            return self._told(binding.output)
+            return self._heard(binding.output)
         bad = self._reset_bad(binding.output, slots, start)
-        rows = self._told(binding.output)
+        rows = self._heard(binding.output)
         rows[bad] = self._bad_value
         return rows
+
+    def _heard(self, raw: F32) -> F32:
+        return self._told(raw) if self._head is None else self._head(raw, self._embeddings[: len(raw)])
 
     def _run_alone(self, start: int, slot: int) -> "_Binding":
         """Row `start` of the input, with the slot's own state."""

@@ -66,8 +66,16 @@ def _term(row: Sequence[str], where: str) -> Term:
     return Term(label, member, tuple(labels.split()), float(weight))
 
 
-def fuse(manifest: Manifest, labels: Sequence[Label], members: Sequence[Pack], terms: Sequence[Term]) -> Fusion:
-    """The fusion of these members into these labels. Raises `PackError` where a term names what is not there."""
+def fuse(
+    manifest: Manifest,
+    labels: Sequence[Label],
+    members: Sequence[Pack],
+    terms: Sequence[Term],
+    embedded: Mapping[str, F32],
+) -> Fusion:
+    """The fusion of these members into these labels. embedded: of `read_heads`. Raises `PackError` where a term names
+    what is not there.
+    """
     index = {label.id: column for column, label in enumerate(labels)}
     places = {member.name: place for place, member in enumerate(manifest.members)}
     known = [{label.id: column for column, label in enumerate(pack.labels)} for pack in members]
@@ -93,6 +101,28 @@ def fuse(manifest: Manifest, labels: Sequence[Label], members: Sequence[Pack], t
                     "correct it"
                 )
         own[place].append((index[term.label], [known[place][name] for name in term.labels], term.weight))
+    when = places[manifest.when] if manifest.when else None
+    _check_whole(manifest, labels, own, when)
+    opens = () if when is None else _opens(manifest, known[when])
+    heads = tuple(
+        _head(
+            manifest,
+            pack,
+            some,
+            len(labels),
+            says_when=place == when,
+            opens=opens if place == when else (),
+            embedded=embedded.get(member.name),
+        )
+        for place, (member, pack, some) in enumerate(zip(manifest.members, members, own, strict=True))
+    )
+    return Fusion(bias, heads, when)
+
+
+def _check_whole(
+    manifest: Manifest, labels: Sequence[Label], own: Sequence[Sequence[tuple[int, list[int], float]]], when: int | None
+) -> None:
+    """Each member has terms that count, and each label has one. own: of each member (label, classes, weight)."""
     for member, some in zip(manifest.members, own, strict=True):
         if not some:
             raise PackError(f"fusion.csv has no term of the member {member.name}; add one, or leave the member out")
@@ -100,19 +130,12 @@ def fuse(manifest: Manifest, labels: Sequence[Label], members: Sequence[Pack], t
     for column, label in enumerate(labels):
         if column not in used:
             raise PackError(f"fusion.csv has no term for the label {label.id}; add one, or leave the label out")
-    when = places[manifest.when] if manifest.when else None
     for place, (member, some) in enumerate(zip(manifest.members, own, strict=True)):
         if place != when and not any(weight for _, _, weight in some):
             raise PackError(
                 f"fusion.csv has terms of weight 0 alone of the member {member.name}, which does not say when; leave "
                 "the member out"
             )
-    opens = () if when is None else _opens(manifest, known[when])
-    heads = tuple(
-        _head(manifest, pack, some, len(labels), says_when=place == when, opens=opens if place == when else ())
-        for place, (pack, some) in enumerate(zip(members, own, strict=True))
-    )
-    return Fusion(bias, heads, when)
 
 
 def _head(
@@ -123,6 +146,7 @@ def _head(
     *,
     says_when: bool,
     opens: Sequence[int],
+    embedded: F32 | None,
 ) -> Head:
     margins: list[list[tuple[int, float]]] = [[] for _ in range(classes)]
     for column, named, weight in own:
@@ -137,6 +161,7 @@ def _head(
         clip=manifest.clip,
         margins=margins if says_when else (),
         opens=opens,
+        embedded=embedded,
     )
 
 

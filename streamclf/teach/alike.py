@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamclf.clock import NS_PER_SECOND
-from streamclf.engine.heads import normalised
+from streamclf.model.activation import normalised
 from streamclf.store.moments import MOST, Moment, moment_near, moment_of, read_moments
 
 _WITHIN_NS = 15 * NS_PER_SECOND

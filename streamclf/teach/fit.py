@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.engine.heads import normalised
+from streamclf.model.activation import normalised
 from streamclf.types import F32, F64
 
 ENTER, LEAVE = 0.5, 0.3

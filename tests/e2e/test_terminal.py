@@ -1,11 +1,13 @@
-"""A daemon that runs in a terminal ends with it: nobody listens whom nobody sees."""
+"""Who starts a daemon: a terminal, with which it ends, for nobody listens unseen; or what has blocked its signals."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,12 @@ fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
 os.execv(sys.argv[2], sys.argv[2:])"""
 
 
-def start(folder: Path, *before: str, stdin: bool) -> tuple[Daemon, int]:
+def start(folder: Path, *before: str, stdin: bool, more: Sequence[str] = ()) -> tuple[Daemon, int]:
     """A daemon whose terminal is the other side of the descriptor. stdin: whether it reads from there."""
     ours, its = os.openpty()
     words = ["--source", f"file:{beeps(folder / 'a.wav')}#loop=yes&name=mic"]
     words += ["--model", str(stateful_pack(folder / "pack"))]
+    words += more
     port, log = free_port(), folder / "daemon"
     with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
         process = subprocess.Popen(
@@ -89,6 +92,39 @@ def test_who_starts_it_by_nohup_wants_it_to_go_on(tmp_path: Path) -> None:
         assert running.stop() == 0
     finally:
         running.kill()
+
+
+DEAF = """import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
+os.execv(sys.argv[1], sys.argv[1:])"""
+RULES = (
+    '[[rule]]\nname = "noise"\nlabels = "loud"\nsinks = ["here"]\n[sink.here]\ntype = "command"\nargv = ["/bin/true"]\n'
+)
+
+
+def test_what_the_parent_has_blocked_or_ignored_is_heard(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES)
+    rules = ["--rules", str(tmp_path / "rules.toml")]
+    running, terminal = start(tmp_path, sys.executable, "-c", DEAF, stdin=False, more=rules)
+    try:
+        running.wait_ready(LIMIT_S)
+        deadline = time.monotonic() + LIMIT_S
+        while not (told := deliveries(running)):
+            assert time.monotonic() < deadline, (told, running.stderr)
+            time.sleep(0.1)
+        assert running.stop() == 0
+    finally:
+        running.kill()
+        os.close(terminal)
+    assert told == {"sent"}
+
+
+def deliveries(running: Daemon) -> set[str]:
+    """The outcomes that there were."""
+    lines = running.get("/metrics")[1].decode().splitlines()
+    found = (re.match(r'streamclf_deliveries_total\{outcome="(\w+)".* [1-9]', line) for line in lines)
+    return {one[1] for one in found if one}
 
 
 def captured(running: Daemon) -> float:

@@ -14,10 +14,10 @@ from tools.lab.daemon import free_port
 class Broker:
     """A real mosquitto on a free port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true\n") -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        self._config.write_text(f"listener {self.port} 127.0.0.1\n{settings}")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

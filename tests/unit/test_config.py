@@ -105,6 +105,12 @@ def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
         ("source = 'device'", 'source: expected a list such as ["..."], got text in quotes'),
         ("port = 9000", "unknown key port; it belongs under [server]"),
         (
+            "[scores]\nsensitivity = 'low'",
+            "sensitivity belongs to no table; write it above the first [table] of the file",
+        ),
+        ("[scores]\nretries = 2\nheadroom_mb = 3", "unknown key scores.retries; known keys: enabled"),
+        ("[scores]\nheadroom_mb = 3", "unknown key scores.headroom_mb; it belongs under [store]"),
+        (
             "gain = '20'",
             "gain: is not written as it should be (What lifts a quiet microphone for the models: decibels as +20dB",
         ),

@@ -1,5 +1,6 @@
 """What stands in the way of a sink is found without sending anything, by real sockets and files."""
 
+import gc
 import json
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import pytest
 
 from streamclf.alerts.rules.rulefile import parse_rules
 from streamclf.alerts.sinks.checking import obstacles
+from tests.support.broker import Broker
+from tests.support.certificates import make_pair
 from tools.lab.daemon import free_port
 
 
@@ -72,3 +75,35 @@ def test_a_broker_that_does_not_answer_or_is_none(listening: int) -> None:
     pytest.importorskip("aiomqtt", reason="aiomqtt is absent (pip install streamclf[alerts])")
     assert f"127.0.0.1:{(closed := free_port())}: " in obstacle("mqtt", host="127.0.0.1", port=closed)
     assert "password_file /no cannot be read" in obstacle("mqtt", host="127.0.0.1", port=listening, password_file="/no")
+
+
+# paho leaves its socket to the collector where a handshake fails
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_a_broker_that_wants_something_else_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiomqtt", reason="aiomqtt is absent (pip install streamclf[alerts])")
+    certificate, key = make_pair(tmp_path, "broker")
+    files = f"user root\ncafile {certificate}\ncertfile {certificate}\nkeyfile {key}\nallow_anonymous false\n"
+    (plain := Broker(tmp_path)).start()
+    (tmp_path / "tls").mkdir()
+    (tls := Broker(tmp_path / "tls", files)).start()
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    try:
+        spoken = obstacle("mqtt", host="127.0.0.1", port=plain.port, tls=True)
+        unknown = obstacle("mqtt", host="127.0.0.1", port=tls.port, tls=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        nobody = obstacle("mqtt", host="127.0.0.1", port=tls.port, tls=True)
+        eve = obstacle("mqtt", host="127.0.0.1", port=tls.port, tls=True, username="eve")
+    finally:
+        plain.stop()
+        tls.stop()
+        gc.collect()
+
+    assert "it speaks no TLS there" in spoken
+    assert "leave tls out, or name its port for TLS, mostly 8883" in spoken
+    assert (
+        "its certificate is not believed (self-signed certificate); name the file of its authority as SSL_" in unknown
+    )
+    assert "it does not let nobody in ([code:135] Not authorized); mend username and password_file" in nobody
+    assert "it does not let eve in" in eve

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from streamclf.engine.heads import Heads, normalised
+from streamclf.engine.heads import Heads
+from streamclf.model.activation import normalised
 from streamclf.teach.fit import fit
 from streamclf.types import F32
 

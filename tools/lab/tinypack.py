@@ -145,12 +145,14 @@ def window_row_pack(
     classes: int = 3,
     features: str = "waveform",
     seed: int = 2,
+    embedded: bool = False,
     **changes: Any,
 ) -> Path:
     """One row a window: (B, window) or, with features="logmel" or "fbank", (B, feature frames, 8), or with
     "image" (B, 3, 12, 10) -> (B, classes).
 
-    row_frame: the frame of the window, from 0, that the row belongs to (the last one: no look-ahead).
+    row_frame: the frame of the window, from 0, that the row belongs to (the last one: no look-ahead). embedded: it
+    gives the six numbers before its random classes, too.
     """
     spec, graph, source, size = _windowed(window, features, seed)
     flat = graph.add("Reshape", source, graph.constant(np.array([0, size], np.int64)))
@@ -158,6 +160,9 @@ def window_row_pack(
     scores = graph.add("Sigmoid", graph.dense(hidden, 6, classes - 1))
     energy = graph.loudness(flat, axis=1, logmel=features != "waveform")
     graph.output("scores", graph.add("Concat", energy, scores, axis=1), ["batch", classes])
+    if embedded:
+        graph.output("hidden", hidden, ["batch", 6])
+        changes = {"embedding": "hidden", **changes}
     manifest = _manifest(
         name,
         Shape.WINDOW_ROW,
@@ -252,12 +257,13 @@ def fused_pack(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     terms: Sequence[Term] | None = None,
     when: str = "",
+    extra: Mapping[str, bytes] | None = None,
     **changes: Any,
 ) -> Path:
     """Made of the packs in these folders; else of a stateful pack and of one with log-mel windows every 100 ms.
 
     settings: fields of `Member`, by its name. terms: else of each label the same label of every member, with unlike
-    weights, and a bias.
+    weights, and a bias. extra: files beside, such as heads.npz.
     """
     if members is None:
         quick = stateful_pack(folder.parent / f"{folder.name}-quick")
@@ -285,7 +291,7 @@ def fused_pack(
         changes=changes,
     )
     card = "# Tiny test pack\n"
-    return write_fused_pack(folder, manifest, members=members, labels=labels, terms=terms, card=card)
+    return write_fused_pack(folder, manifest, members=members, labels=labels, terms=terms, card=card, extra=extra)
 
 
 class _Graph:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.engine.embed import Embedder, hosts_of
-from streamclf.engine.heads import normalised
+from streamclf.model.activation import normalised
 from streamclf.model.library import find_pack
 from streamclf.teach import fit, sound
 from streamclf.types import F32

@@ -4,8 +4,8 @@
 
 RECORDINGS is the data folder, with `more` in it. FOLDER: where the packages of packages.csv were unpacked (apt-get
 download, dpkg -x). The members are those of an installed pack `everyday`; what they say is kept in the working folder.
-Written are everyday_labels.csv, everyday_fusion.csv and everyday.md in streamclf/model/recipes; `streamclf models add
-everyday --replace` then makes the pack of them. Needs the extra `train`.
+Written are everyday_labels.csv, everyday_fusion.csv, everyday_heads.npz, everyday.md and everyday_credits.md in
+streamclf/model/recipes; `streamclf models add everyday --replace` then makes the pack of them. Needs the extra `train`.
 """
 
 import argparse
@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from models.everyday.recipe import card, fit, table
 from models.everyday.recipe.classes import LEAST_SOURCES, EverydayClass, classes, recordings
+from models.everyday.recipe.head import FusedRecordings, embeddings, windows
 from models.everyday.recipe.scores import listen
 from streamclf.errors import StreamclfError
 from streamclf.model.recipes.everyday import HOP_MS
@@ -28,9 +29,10 @@ from streamclf.types import Label
 PRICES = {Sensitivity.LOW: 0.05, Sensitivity.NORMAL: 0.02, Sensitivity.HIGH: 0.005}
 """The share of a class's recordings that one wrong recording more an hour must bring."""
 LEAST_AUC = 0.83
-MOST_FALSE = 12.0
-"""A class that ranks worse is off, and so is one that is told of none of its recordings, or more often an hour where it
-is not.
+LEAST_TOLD = 0.2
+MOST_FALSE = 11.0
+"""A class that ranks worse is off, and so is one of which fewer recordings are told, or that is told more often an hour
+where it is not.
 """
 _RECIPES = Path(__file__).resolve().parents[3] / "streamclf" / "model" / "recipes"
 
@@ -52,14 +54,18 @@ def main() -> None:
         scores = listen(given.pack, known, those, given.data, given.work)
     except StreamclfError as fault:
         sys.exit(f"error: {fault}")
+    sums = fit.sums(known, scores)
+    heard = windows(embeddings(given.pack, those, given.data, given.work), [len(rows) for rows in sums])
     of = fit.truths(known, those, [one.seconds for one in scores])
-    values, most = fit.maxima(known, scores)
-    write(known, of, values, most, tried=f"on whole recordings, YAMNet every {HOP_MS} ms")
+    all_of_it = FusedRecordings(sums, heard, [one.origin for one in those])
+    (_RECIPES / "everyday_credits.md").write_text(card.credits(given.data), encoding="utf-8")
+    write(known, of, all_of_it, f"on whole recordings, YAMNet every {HOP_MS} ms")
 
 
-def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most: fit.F64, *, tried: str) -> None:
-    """The tables and the card. values, most: of `fit.maxima`. tried: how the members were asked, for the card."""
+def write(known: Sequence[EverydayClass], of: fit.Truths, heard: FusedRecordings, tried: str) -> None:
+    """The tables, the head and the card. tried: how the members were asked, for the card."""
     all_of_them = of.hours > 0
+    values, most = heard.maxima(known, of, of.source, fit.FOLDS)
     levels = {each: fit.thresholds(values, of, price, all_of_them) for each, price in PRICES.items()}
     normal = levels[Sensitivity.NORMAL]
     scales = fit.scales(most - normal, of, all_of_them, [one.group for one in known])
@@ -68,7 +74,8 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most:
         one.id
         for column, (one, auc) in enumerate(zip(known, fit.ranks(values, of), strict=True))
         if auc < LEAST_AUC
-        or not told[of.right[:, column], column].any()
+        or not of.right[:, column].any()
+        or told[of.right[:, column], column].mean() < LEAST_TOLD
         or fit.false_per_hour(told[:, column], of, column) > MOST_FALSE
     ]
     hidden = [
@@ -85,13 +92,16 @@ def write(known: Sequence[EverydayClass], of: fit.Truths, values: fit.F64, most:
         for one, level, scale in zip(known, normal, scales, strict=True)
         for term in table.terms_of(one, known, -level, scale)
     ]
-    table.write(_RECIPES, labels, terms)
+    array = heard.head(known, of, scales)
+    table.write(_RECIPES, labels, terms, array)
     badly = [
         name
         for name, count in zip((one.id for one in known), of.sources, strict=True)
         if name in badly and count >= LEAST_SOURCES
     ]
-    text = card.text(known, of, values, most, hidden, PRICES, tried, badly)
+    without, elsewhere = (heard.maxima(known, of, *left)[0] for left in ((), (heard.origins, fit.ORIGIN_FOLDS)))
+    figures = card.HeadFigures(values, most, without, elsewhere)
+    text = card.text(known, of, figures, hidden, PRICES, tried, badly)
     (_RECIPES / "everyday.md").write_text(text, encoding="utf-8")
 
 

@@ -38,11 +38,14 @@ class EverydayClass:
 
 @dataclass(frozen=True, slots=True)
 class EverydayClip:
-    """path: below the data folder, or absolute. source: one original recording or session; such files stay together."""
+    """path: below the data folder, or absolute. source: one original recording or session; such files stay together.
+    origin: the collection that it comes out of.
+    """
 
     path: str
     label: str
     source: str
+    origin: str = ""
 
 
 @cache
@@ -96,13 +99,13 @@ def _named(data: Path) -> Iterator[EverydayClip]:
     with (data / "more" / "index.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["label"] != "rir":
-                yield EverydayClip(f"more/{row['file']}", row["label"], row["source_id"])
+                yield EverydayClip(f"more/{row['file']}", row["label"], row["source_id"], row["origin"])
     for folder, label in _SETS.items():
         for path in sorted((data / folder).rglob("*")):
             if path.suffix in (".ogg", ".flac"):
                 # ESC-10 names a file by fold, recording and take
                 source = path.stem.split("-")[1] if label == "ESC-10" else f"{folder}/{path.stem}"
-                yield EverydayClip(str(path.relative_to(data)), label, source)
+                yield EverydayClip(str(path.relative_to(data)), label, source, f"{folder}/{source}")
 
 
 def _packaged(data: Path, debs: Path) -> Iterator[EverydayClip]:
@@ -111,7 +114,7 @@ def _packaged(data: Path, debs: Path) -> Iterator[EverydayClip]:
             for row in csv.DictReader(file):
                 path = debs / row["path"].lstrip("/")
                 if path.is_file() and row.get("state") not in ("no support", "unchecked"):
-                    yield EverydayClip(str(path), row["label"], f"{row['package']}:{path.name}")
+                    yield EverydayClip(str(path), row["label"], f"{row['package']}:{path.name}", row["package"])
 
 
 def holds(one: EverydayClass, recording: EverydayClip) -> bool:

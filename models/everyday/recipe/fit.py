@@ -6,7 +6,7 @@ is chosen is one number a class, its bias, and one a group, its factor; both are
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from models.everyday.recipe.table import SILENT, rivals, weights_of
 from streamclf.clock import frames_of_ms
 from streamclf.model.recipes.everyday import SEGMENTATION
 from streamclf.train.extra import need
-from streamclf.types import Label
+from streamclf.types import F32, Label
 from tools.evaluate_everyday.classes import answers_of, truth_of
 from tools.evaluate_everyday.recordings import folds
 
@@ -28,6 +28,8 @@ F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 FOLDS = 10
+ORIGIN_FOLDS = 4
+"""Of whole collections, to tell how the head does on recordings of another one."""
 BEHIND = 2.0
 """A background in which a class is told wrongly counts as so many recordings: it goes on for longer than they do."""
 _SOFT, _STEP = 0.5, 0.1
@@ -77,14 +79,13 @@ def truths(known: Sequence[EverydayClass], recordings: Sequence[EverydayClip], s
     return Truths(right, wrong & ~right, [one.source for one in recordings], np.array(seconds) / 3600, behind)
 
 
-def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> tuple[F64, F64]:
-    """Twice (recordings, classes): the largest fused logit that lasts as long as an event has to, before the bias, and
-    the largest of any row.
-    """
+def sums(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> list[F32]:
+    """Of each recording (frames, classes): what the terms come to, before the bias."""
     at = {one.id: column for column, one in enumerate(known)}
     against = [[at[other.id] for other in rivals(one, known)] for one in known]
-    out, most = np.zeros((len(scores), len(known))), np.zeros((len(scores), len(known)))
-    for row, said in enumerate(scores):
+    out = []
+    for said in scores:
+        rows = np.zeros(said.yamnet.shape, dtype=np.float32)
         for column, one in enumerate(known):
             own = weights_of(one)
             total = own.yamnet * said.yamnet[:, column] + own.default * np.nan_to_num(said.default[:, column])
@@ -95,9 +96,21 @@ def maxima(known: Sequence[EverydayClass], scores: Sequence[MemberScores]) -> tu
                 total -= own.taken_for_it * said.yamnet[:, [at[name] for name in one.taken_for_it]].max(axis=1)
             if own.noise:
                 total -= own.noise * said.yamnet[:, at[SILENT]]
-            out[row, column] = lasting(total, frames_of_ms(one.min_on_ms or SEGMENTATION.min_on_ms))
-            most[row, column] = total.max()
-    return out, most
+            rows[:, column] = total
+        out.append(rows)
+    return out
+
+
+def maxima(known: Sequence[EverydayClass], rows: Iterable[F32]) -> tuple[F64, F64]:
+    """Twice (recordings, classes): of the `rows` of each, the largest that lasts as long as an event has to, and the
+    largest of all.
+    """
+    frames = [frames_of_ms(one.min_on_ms or SEGMENTATION.min_on_ms) for one in known]
+    last, most = [], []
+    for some in rows:
+        last.append([lasting(own, least) for own, least in zip(some.T, frames, strict=True)])
+        most.append(some.max(axis=0))
+    return np.array(last, dtype=np.float64), np.array(most, dtype=np.float64)
 
 
 def lasting(scores: npt.NDArray[Any], frames: int) -> float:
@@ -120,7 +133,7 @@ def thresholds(values: F64, of: Truths, price: float, chosen: Mask) -> F64:
             out[column] = own[wrong].max(initial=0.0)
             continue
         levels = np.arange(own[right].min() - 1, max(own[right].max(), own[wrong].max()) + 1, _STEP)
-        told = _above(own[right], levels) @ _by_source([of.source[row] for row in np.flatnonzero(right)])
+        told = _above(own[right], levels) @ by_source(of, np.flatnonzero(right))
         false = _above(own[wrong], levels) @ np.where(of.background[wrong], BEHIND, 1.0)
         out[column] = levels[np.argmax(told - price * false / of.hours[wrong & ~of.background].sum())]
     return out
@@ -131,8 +144,9 @@ def _above(values: F64, levels: F64) -> F64:
     return np.asarray(0.5 + 0.5 * np.tanh((values - levels[:, None]) / (2 * _SOFT)))
 
 
-def _by_source(sources: Sequence[str]) -> F64:
-    """What each recording counts, 1 together: a source as the root of how many it has."""
+def by_source(of: Truths, rows: npt.NDArray[np.intp]) -> F64:
+    """What each of these recordings counts, 1 together: a source as the root of how many of them it has."""
+    sources = [of.source[row] for row in rows]
     count = Counter(sources)
     weights = np.array([count[source] ** -0.5 for source in sources])
     return np.asarray(weights / weights.sum())

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from models.everyday.recipe.classes import EverydayClass
 from streamclf.model.packwriter import labels_csv
 from streamclf.model.terms import Term, terms_csv
@@ -85,7 +88,8 @@ def _terms(one: EverydayClass, known: Sequence[EverydayClass]) -> list[Term]:
     return found
 
 
-def write(folder: Path, labels: Sequence[Label], terms: Sequence[Term]) -> None:
-    """everyday_labels.csv and everyday_fusion.csv, as the recipe of the pack reads them."""
+def write(folder: Path, labels: Sequence[Label], terms: Sequence[Term], head: npt.NDArray[np.float16]) -> None:
+    """everyday_labels.csv, everyday_fusion.csv and everyday_heads.npz, as the recipe of the pack reads them."""
     (folder / "everyday_labels.csv").write_bytes(labels_csv(labels))
     (folder / "everyday_fusion.csv").write_bytes(terms_csv(terms))
+    np.savez_compressed(folder / "everyday_heads.npz", yamnet=head)

@@ -52,6 +52,8 @@ _ACK_S = 10.0
 _CHECK_S = 3.0
 _RETRY = Backoff(first_s=1.0, most_s=60.0)
 # small messages that wait for each other's acknowledgement would be held back 40 ms each
+_UNBELIEVED = re.compile(r"CERTIFICATE_VERIFY_FAILED\W*certificate verify failed: (.*?)\W*(?:\(_ssl|$)")
+_REFUSED = re.compile(r"not authori[sz]ed|user ?name or password", re.IGNORECASE)
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 
 
@@ -191,7 +193,7 @@ class Mqtt(Sink):
                     failures = 0
                     await self._serve(client)
             except* (aiomqtt.MqttError, OSError) as faults:
-                problem = f"{config.host}:{config.port}: {faults.exceptions[0]}"
+                problem = _why(config, faults.exceptions[0])
                 if problem != self._problem:
                     log.warning("MQTT: %s", problem)
                 self._problem = problem
@@ -283,10 +285,37 @@ async def _check(config: MqttConfig) -> None:
             password=_password(config.password_file) if config.password_file else None,
             tls_context=ssl.create_default_context() if config.tls else None,
             timeout=_CHECK_S,
+            logger=_silent(),
         ):
             pass
     except (aiomqtt.MqttError, OSError) as fault:
-        raise Temporary(f"{config.host}:{config.port}: {fault}") from None
+        raise Temporary(_why(config, fault)) from None
+
+
+def _why(config: MqttConfig, fault: BaseException) -> str:
+    """What keeps a broker away, and what to do where that is known."""
+    place, said = f"{config.host}:{config.port}", str(fault)
+    if unknown := _UNBELIEVED.search(said):
+        return (
+            f"{place}: its certificate is not believed ({unknown[1]}); name the file of its authority as SSL_CERT_FILE "
+            f"in the environment, and have it made out to {config.host}"
+        )
+    if config.tls and any(word in said for word in ("WRONG_VERSION_NUMBER", "reset by peer", "EOF")):
+        return f"{place}: it speaks no TLS there ({said}); leave tls out, or name its port for TLS, mostly 8883"
+    if _REFUSED.search(said):
+        who = config.username or "nobody"
+        return f"{place}: it does not let {who} in ({said}); mend username and password_file"
+    if not config.tls and "timed out" in said:
+        return f"{place}: {said}; see that it runs and can be reached, and that its port is none for TLS (tls = true)"
+    return f"{place}: {said}"
+
+
+def _silent() -> logging.Logger:
+    """For the library, which says beside its error what led to it."""
+    found = logging.getLogger(f"{__name__}.check")
+    found.propagate = False
+    found.addHandler(logging.NullHandler())
+    return found
 
 
 def _open(config: MqttConfig, context: SinkContext) -> Mqtt:

@@ -1,7 +1,8 @@
 """The pack `everyday`: YAMNet for what is heard, the default net for when, Silero for speech.
 
 A fused pack out of three others: two made by their recipes from public releases, and the one that ships. What it adds
-is a table of terms, `everyday_fusion.csv`, and labels of its own; both are made by `models/everyday/recipe`.
+is a table of terms, `everyday_fusion.csv`, a head on YAMNet's embedding, `everyday_heads.npz`, and labels of its own;
+all are made by `models/everyday/recipe`.
 """
 
 import tempfile
@@ -10,15 +11,15 @@ from pathlib import Path
 from streamclf.errors import PackError
 from streamclf.model.fused import write_fused_pack
 from streamclf.model.library import shipped_models_dir
-from streamclf.model.loader import MANIFEST, labels_of
+from streamclf.model.loader import HEADS, MANIFEST, labels_of
 from streamclf.model.pack import LevelControl, Manifest, Member, Segmentation, Waveform
 from streamclf.model.recipes import silero, yamnet, yamnet_tflite
-from streamclf.model.recipes.recipe import Recipe, read_text
+from streamclf.model.recipes.recipe import Recipe, read_bytes, read_text
 from streamclf.model.terms import Term, terms_of
 from streamclf.types import Label, Shape
 
 _DEFAULT = "default"
-_LABELS, _FUSION = "everyday_labels.csv", "everyday_fusion.csv"
+_LABELS, _FUSION, _HEADS = "everyday_labels.csv", "everyday_fusion.csv", "everyday_heads.npz"
 LEVEL = LevelControl(target_db=20.0, up_db=40.0, down_db=-40.0, rate_db_s=4.0)
 """The target does best on ESC-10 among 8, 14, 20, 26 and 32 dB; at a fiftieth of its loudness nothing is lost."""
 HOP_MS = 200
@@ -28,7 +29,7 @@ SEGMENTATION = Segmentation(enter=0.5, leave=0.4, min_on_ms=100, min_off_ms=300,
 _MANIFEST = Manifest(
     format=1,
     name="everyday",
-    version="4",
+    version="5",
     title="Everyday sounds: people, animals, weather, vehicles, alarms and the house",
     licence="MIT; of its members yamnet Apache-2.0, silero-vad and default MIT",
     source=f"{yamnet.YAMNET.source}; {silero.SILERO_VAD.source}; the pack default that ships with streamclf",
@@ -73,6 +74,7 @@ def _build(folder: Path, given: Path | None) -> None:
             labels=labels(),
             terms=terms(),
             card=read_text("everyday.md"),
+            extra={HEADS: read_bytes(_HEADS), "CREDITS.md": read_bytes("everyday_credits.md")},
         )
 
 

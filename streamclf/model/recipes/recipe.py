@@ -28,6 +28,11 @@ class Recipe:
     languages: "Mapping[str, Recipe]" = field(default_factory=dict)
 
 
+def read_bytes(name: str) -> bytes:
+    """The content of a file of this package."""
+    return resources.files("streamclf.model.recipes").joinpath(name).read_bytes()
+
+
 def read_text(name: str) -> str:
     """The content of a file of this package (a card, a list of labels)."""
     return resources.files("streamclf.model.recipes").joinpath(name).read_text(encoding="utf-8")

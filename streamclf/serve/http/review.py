@@ -19,7 +19,7 @@ import msgspec
 
 from streamclf.alerts.review import Doubtful, cut, ordered
 from streamclf.clock import NS_PER_SECOND
-from streamclf.engine.heads import normalised
+from streamclf.model.activation import normalised
 from streamclf.store import taught
 from streamclf.store.events import StoredEvent, query
 from streamclf.store.moments import moments_of

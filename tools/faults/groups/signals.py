@@ -1,6 +1,8 @@
 """Signals at every moment."""
 
+import json
 import signal
+import sys
 import time
 
 from tools.faults.lab import Lab
@@ -151,3 +153,31 @@ def open_event(lab: Lab) -> None:
         rows = opened.execute("SELECT stage, ended_by FROM events").fetchall()
     lab.must(rows and all(stage == "close" for stage, _ in rows), f"events are left open: {rows}")
     lab.note(f"{len(rows)} events, ended by {', '.join(sorted({str(by) for _, by in rows}))}")
+
+
+_DEAF = """import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
+os.execvp(sys.argv[1], sys.argv[1:])"""
+
+
+@group.fault(
+    "ignored-and-blocked-by-a-parent",
+    "started by what ignores SIGCHLD and blocks the others: programs of sinks are seen to end, SIGTERM ends it",
+)
+def inherited(lab: Lab) -> None:
+    """A supervisor that starts it from a thread of its own; both are inherited."""
+    place, program = lab.folder / "told", lab.folder / "program"
+    program.write_text(f"#!/bin/sh\ncat >> {place}\n")
+    program.chmod(0o700)
+    rules = (
+        f'[[rule]]\nname = "n"\nlabels = "loud"\nsinks = ["run"]\n[sink.run]\ntype = "command"\nargv = ["{program}"]\n'
+    )
+    patient = lab.start(wrap=[sys.executable, "-c", _DEAF], rules=rules)
+    lab.until(lambda: place.exists() and len(place.read_text().splitlines()) >= 4, 20, "four alerts", patient)
+    lab.healthy(patient)
+    ids = [json.loads(line)["data"]["id"] for line in place.read_text().splitlines()]
+    lab.must(len(ids) == len(set(ids)), f"{len(ids) - len(set(ids))} of {len(ids)} alerts were told again")
+    patient.unwatch()
+    begun_s = time.monotonic()
+    _ends(lab, patient.stop(), time.monotonic() - begun_s, 0)

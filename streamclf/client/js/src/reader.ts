@@ -64,7 +64,8 @@ export class Reader {
       case "taught":
         return this.isNew(ITEMS, message.seq) ? message : null;
       case "error":
-        if (message.code === "bad-subscription")
+        // a client sends nothing but subscriptions, so that what cannot be read is one as well
+        if (message.code === "bad-subscription" || message.code === "bad-message")
           throw new StreamclfError(`the daemon cannot serve this subscription: ${message.message}`);
     }
     return message;

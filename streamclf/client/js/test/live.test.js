@@ -176,6 +176,9 @@ describe("a client of a real daemon", { skip: noDaemon, timeout: 180_000 }, () =
   it("is told at once what cannot be", async () => {
     const refused = (address, options) => assert.rejects(collect(new Client(address, options), () => false), StreamclfError);
     await refused(address, { labels: ["laud"] });
+    // what TypeScript would not let through is refused as well, not waited on for ever
+    await assert.rejects(collect(new Client(address, { tier: "evnts" }), () => false), /tier is 'evnts'; expected one of batch/);
+    await assert.rejects(collect(new Client(address, { topK: 3 }), () => false), /unknown field 'topK'; did you mean 'top_k'/);
     await refused("127.0.0.1:1", { reconnect: false });
     const client = new Client(address);
     const messages = client[Symbol.asyncIterator]();
