@@ -3,14 +3,17 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamclf.errors import UsageError
+from streamclf.errors import StreamclfError, UsageError
+
+if TYPE_CHECKING:
+    from streamclf.train.data.annotations import LeftOut
 
 HELP = "Measure packs on labelled recordings."
 
@@ -66,15 +69,8 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
     labels = sorted({label for recording in recordings for label in recording.labels})
     label_maps = inputs.label_maps(engines, names, labels, given, everything)
     settings = EvaluationSettings(gain=flags["gain"], noise_db=flags["noise_db"], pooling=flags["pooling"])
-    with _progress() as progress:
-        result = judge(
-            engines,
-            label_maps,
-            recordings,
-            settings,
-            lift=read_gain(config.gain),
-            progress=progress,
-        )
+    with _naming(problems), _progress() as progress:
+        result = judge(engines, label_maps, recordings, settings, lift=read_gain(config.gain), progress=progress)
     result.problems[:0] = problems
     facts = {
         "data": str(data),
@@ -98,6 +94,18 @@ def evaluate(packs: tuple[str, ...], data: Path, maps: tuple[str, ...], out: Pat
         told.show(result, names, facts)
     if out is not None:
         told.save(out, result, names, report)
+
+
+@contextmanager
+def _naming(problems: "Sequence[LeftOut]") -> Iterator[None]:
+    """Name what was left out before an error: it is mostly why the rest is not enough."""
+    from streamclf.commands.evaluation import say_left_out
+
+    try:
+        yield
+    except StreamclfError:
+        say_left_out(problems)
+        raise
 
 
 def _folds(text: str | None) -> frozenset[int] | None:

@@ -264,3 +264,13 @@ def test_an_annotation_beyond_the_end_costs_itself_alone(pack: Path, scenes: Pat
 
     assert report(done)["packs"] == before["packs"]
     assert "the annotation 'Loud' goes from 1.90 to 60.00 s; it is left out" in done.stderr
+
+
+def test_what_was_left_out_is_named_also_where_nothing_can_be_judged(tmp_path: Path, pack: Path) -> None:
+    burst(tmp_path / "data" / "garden" / "a.wav", 0.5, 1.5).with_suffix(".TextGrid").write_text("x")
+
+    done = run_cli("eval", str(pack), "--data", str(tmp_path / "data"), home=tmp_path)
+
+    assert done.returncode == 1
+    assert "no label of the data (garden)" in done.stderr
+    assert "a.TextGrid: no annotations of these recordings (it is a TextGrid of Praat, which is not read" in done.stderr

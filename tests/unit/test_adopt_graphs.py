@@ -334,7 +334,7 @@ def test_what_cannot_be_taken_is_one_sentence(
 
 def test_what_it_cannot_take_comes_with_lines_of_pack_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PackError):
-        add(tmp_path, wave(tmp_path / "m.onnx", ["n", WINDOW], ["n", CLASSES]), labels=4)
+        add(tmp_path, wave(tmp_path / "m.onnx", ["n", WINDOW], ["n", 2, 3, CLASSES]))
     told = capsys.readouterr().err
     assert "streamclf models seal FOLDER" in told
     assert 'name = "m"' in told

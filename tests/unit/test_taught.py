@@ -10,12 +10,13 @@ from streamclf.audio.ring import Ring
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.embed import Embedder, hosts_of, identity_of
 from streamclf.engine.engine import Engine
-from streamclf.engine.heads import Heads
+from streamclf.engine.heads import Heads, normalised
 from streamclf.engine.stream import Stream
 from streamclf.engine.taughtpack import TaughtPack, heard_in
 from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack
+from streamclf.teach.sound import numbers_of
 from streamclf.types import F32, Event, FrameScores, Label, OtherLabels, Output, Stage
 from tests.support.tones import HOP, RATE, TONES, hiss, tone, tone_pack
 
@@ -159,3 +160,19 @@ def test_another_version_of_a_pack_is_another_identity(tmp_path: Path, pack: Pac
 def test_a_pack_without_an_embedding_is_no_host(tmp_path: Path) -> None:
     assert hosts_of([load_pack(tone_pack(tmp_path / "deaf", embedding=""))]) == []
     assert HOP == 320
+
+
+def test_a_sound_shorter_than_the_window_is_an_example_of_all_windows_that_go_on_over_it(pack: Pack) -> None:
+    """Live the sound is at the end of a window, in its middle and at its beginning."""
+    short = tone(800, 0.1)
+    window_s = pack.manifest.window / pack.manifest.rate
+    assert len(short) / RATE < window_s, "the case tests nothing"
+
+    rows = numbers_of(Embedder(pack, hop_frames=1), short, RATE)
+    live = np.concatenate([hiss(window_s), short, hiss(window_s, seed=1)])
+    frames, heard = Embedder(pack, hop_frames=1)(live, RATE)
+
+    middle = heard[frames == int(window_s * 50) + int(50 * window_s / 2)]
+    likeness = normalised(rows) @ normalised(middle).T
+    assert len(rows) > 5
+    assert likeness.max() > 0.95

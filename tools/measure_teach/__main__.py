@@ -82,7 +82,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the shared recordings")
     parser.add_argument("--model", default="yamnet", help="the pack on whose embeddings heads rest")
     parser.add_argument("--cache", type=Path, help="keep embeddings in that file, or take them from it")
-    parser.add_argument("--trials", type=int, default=2, help="draws of the three clips")
+    parser.add_argument("--trials", type=int, default=3, help="draws of the three clips")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first draw")
     parser.add_argument("--cost", action="store_true", help="measure what fifty heads cost on sixteen streams instead")
     parser.add_argument("--speakers", action="store_true", help="measure how well voices are told apart instead")
     parser.add_argument("--live", action="store_true", help="measure how soon a daemon knows a sound instead")
@@ -102,7 +103,7 @@ def main() -> None:
         return
     heard, ambience = _heard(args.data, args.model, args.cache)
     found: dict[str, list[Known]] = defaultdict(list)
-    for trial in range(args.trials):
+    for trial in range(args.first, args.first + args.trials):
         for name in sorted({clip.sound for clip in heard}):
             found[name].append(_know(name, heard, ambience, np.random.default_rng(trial)))
     _print(found)
@@ -142,10 +143,10 @@ def _rows(embedder: Embedder, samples: F32) -> F32:
 
 
 def _ambience(data: Path) -> Iterator[tuple[str, F32]]:
-    paths = [*sorted((data / "ambience").glob("*.ogg")), *sorted((data / "soundscapes").rglob("*.wav"))]
+    paths = [*sorted((data / "ambience").glob("*.ogg")), *sorted((data / "soundscapes").glob("*.flac"))]
     for path in [*paths, *sorted((data / "more" / "background").glob("*.opus"))]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True, frames=-1)
-        yield path.stem, Resampler(rate, RATE).push(samples.mean(axis=1)[: 60 * rate], last=True)
+        yield path.stem, Resampler(rate, RATE).push(samples.mean(axis=1), last=True)
 
 
 def _know(name: str, heard: Sequence[HeardClip], ambience: Mapping[str, F32], rng: np.random.Generator) -> Known:

@@ -52,10 +52,11 @@ def main() -> None:
     try:
         known, those = classes(), list(recordings(given.data, given.debs))
         scores = listen(given.pack, known, those, given.data, given.work)
+        numbers = embeddings(given.pack, those, given.data, given.work)
     except StreamclfError as fault:
         sys.exit(f"error: {fault}")
     sums = fit.sums(known, scores)
-    heard = windows(embeddings(given.pack, those, given.data, given.work), [len(rows) for rows in sums])
+    heard = windows(numbers, [len(rows) for rows in sums])
     of = fit.truths(known, those, [one.seconds for one in scores])
     all_of_it = FusedRecordings(sums, heard, [one.origin for one in those])
     (_RECIPES / "everyday_credits.md").write_text(card.credits(given.data), encoding="utf-8")
