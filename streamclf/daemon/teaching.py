@@ -358,7 +358,7 @@ class Teaching:
         await done.wait()
 
     async def _use(self, host: str) -> None:
-        """Have the classes of that host as they are kept now; back once the model's thread has them."""
+        """Have the classes of that host as they are kept now; back once they are in force and everybody was told."""
         pack = self._school.packs.get(host)
         if pack is None:
             return
@@ -366,11 +366,11 @@ class Teaching:
         heads, labels = heads_of([one for one in known if usable(one, pack.host)])
         loop, used = asyncio.get_running_loop(), asyncio.Event()
 
-        def call() -> list[Output]:
-            outputs = pack.use(heads, labels)
+        def told() -> list[Output]:
             loop.call_soon_threadsafe(used.set)
-            return outputs
+            return []
 
-        self._calls.call(call)
+        self._calls.call(lambda: pack.use(heads, labels))
+        self._calls.call(told)  # the outputs of the first one are handed over before it runs
         await used.wait()
         self._knows()

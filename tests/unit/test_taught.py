@@ -10,9 +10,10 @@ from streamclf.audio.ring import Ring
 from streamclf.engine.batch import PackRunner
 from streamclf.engine.embed import Embedder, hosts_of, identity_of
 from streamclf.engine.engine import Engine
-from streamclf.engine.heads import Heads, normalised
+from streamclf.engine.heads import Heads
 from streamclf.engine.stream import Stream
 from streamclf.engine.taughtpack import TaughtPack, heard_in
+from streamclf.model.activation import normalised
 from streamclf.model.fusedsession import open_session
 from streamclf.model.loader import load_pack
 from streamclf.model.pack import Pack

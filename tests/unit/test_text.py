@@ -1,10 +1,12 @@
 """Other people's words, made harmless."""
 
+import difflib
 import re
 
 import pytest
 
-from streamclf.text import cell, clean, hide_secrets, one_line, plain, public_url, some
+from streamclf.model.recipes.recipe import read_text
+from streamclf.text import cell, clean, hide_secrets, nearest, one_line, plain, public_url, some
 
 
 def test_clean_text_is_one_tidy_line() -> None:
@@ -133,3 +135,15 @@ def test_a_long_text_of_many_words_is_read_once(text: str) -> None:
 @pytest.mark.parametrize("text", ["a" * 200_000, "http://" + ")" * 200_000 + "a"])
 def test_a_long_text_is_read_once(text: str) -> None:
     assert hide_secrets(text) == text
+
+
+def test_among_many_names_the_one_that_is_meant_is_found_as_among_few() -> None:
+    """Few of them are compared letter by letter."""
+    names = [line.partition(",")[0] for line in read_text("yamnet_labels.csv").splitlines()[1:]]
+    typos = [f"{name[:2]}{name[3]}{name[2]}{name[4:]}" for name in names if len(name) > 4]
+    typos += [f"{name[:-3]}{name[-2:]}" for name in names if len(name) > 4]
+
+    assert len(names) > 500
+    for typo in typos:
+        first = difflib.get_close_matches(typo, names, n=1, cutoff=0.72)
+        assert nearest(typo, names) == "".join(first)

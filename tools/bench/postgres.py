@@ -4,7 +4,7 @@
 
 Makes up so many events, spread over a year, sites, streams and labels of which some are much more frequent, in the
 tables that a daemon makes, and asks each question three times: the first one, and the best. Without --url in a server
-of its own with PostgreSQL's own settings, in a temporary folder: 36 million events take 19 GB there. --there: they are
+of its own with PostgreSQL's own settings, in a temporary folder: 36 million events take 14 GB there. --there: they are
 made already, and are only asked for.
 """
 
