@@ -165,6 +165,7 @@ def test_the_supervisor_is_told_where_satellites_connect_to(tmp_path: Path, supe
 def test_what_the_supervisor_reads_fits_what_run_py_reads() -> None:
     config = yaml.safe_load((APP / "config.yaml").read_text())
     assert config["ingress"] is True
+    assert config["init"] is True, "the image has no init of its own, and programs of sinks may leave something behind"
     assert config["slug"] == "streamclf"
     assert set(config["options"]) == set(config["schema"])
     translated = yaml.safe_load((APP / "translations" / "en.yaml").read_text())["configuration"]
