@@ -36,7 +36,7 @@ def read_lines(path: Path) -> tuple[str, ...]:
     except OSError as fault:
         raise UsageError(f"{path} cannot be read as labels ({fault}); give a text file with one name a line") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text in UTF-8; save it so, one name a line") from None
+        raise UsageError(f"{path}: it is not UTF-8 text; save it as UTF-8, one name a line") from None
     if path.suffix.lower() == ".json":
         return _of_json(path, text)
     lines = [line for line in text.splitlines() if line.strip()]
