@@ -129,10 +129,11 @@ def test_nothing_is_said_to_a_server_without_tls_where_the_address_wants_it() ->
             with door.accept()[0] as line:
                 line.sendall(b"INFO " + json.dumps(info).encode() + b"\r\n")
                 line.settimeout(LIMIT_S)
-                with suppress(OSError):
-                    while data := line.recv(4096):
-                        heard.extend(data)
+                while data := line.recv(4096):  # until the other side hangs up
+                    heard.extend(data)
+                hung_up.set()
 
+        hung_up = threading.Event()
         thread = threading.Thread(target=serve)
         thread.start()
         way = NatsWay(f"tls://anna:hunter2hunter2@127.0.0.1:{door.getsockname()[1]}")
@@ -140,6 +141,7 @@ def test_nothing_is_said_to_a_server_without_tls_where_the_address_wants_it() ->
             asyncio.run(way.connect("test"))
         thread.join()
     assert bytes(heard) == b""
+    assert hung_up.is_set(), "a refused line is no longer held"
     assert "hunter2" not in way.problem(refused.value)
 
 

@@ -89,6 +89,8 @@ class NatsWay:
             def _connect_command(self) -> bytes:
                 server = self._current_server
                 if server is not None and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+                    if self._transport is not None:
+                        self._transport.close()  # type: ignore[no-untyped-call]  # the library would leave it open
                     raise nats.errors.Error(_NO_TLS)
                 return super()._connect_command()
 
