@@ -77,7 +77,10 @@ def interface(what: str, content: bytes) -> Interface:
 
 def settled(pack: Pack) -> bytes:
     """The pack's graph with the constants of its manifest inside, so that what rests on them alone is decided before
-    it runs: of Silero's two nets, one for each rate, one is left. As it is where it has none, or is large."""
+    it runs: of a graph with a net for each rate, such as Silero's authors publish, one is left.
+
+    As it is where it has none, or is large.
+    """
     constants = pack.manifest.constants
     if not constants or len(pack.model) > _SETTLED_BYTES:
         return pack.model
