@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FILE_LINES, FUNCTION_LINES, README_LINES, README_WORDS = 400, 60, 200, 1400
 # a message of the protocol bears the name of the value that it carries
 MESSAGES = {"Event", "Gap", "Status"}
+TOP = {
+    "pyproject.toml", "streamclf", "models", "tests", "tools", "docs", "examples", "README.md", "CHANGELOG.md",
+    "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE",
+}  # fmt: skip
 # Where a file bears the word that people use for what is in it: of a command, a section, a message, an address, a kind;
 # among the tools, that of what is measured, told of or harmed. A room inside may have a file of that name as well.
 FOR_PEOPLE = {
@@ -82,6 +87,16 @@ def test_files_and_functions_are_of_a_readable_size() -> None:
         long += [f"{path}: {each.name} has {each.lines} lines" for each in functions if each.lines > FUNCTION_LINES]
 
     assert not long, "\n".join(long)
+
+
+def test_only_what_is_agreed_lies_at_the_top() -> None:
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no checkout, so nobody knows which files belong to it")
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    at_the_top = {path.partition("/")[0] for path in listed.splitlines()}
+
+    assert "pyproject.toml" in at_the_top
+    assert {name for name in at_the_top if not name.startswith(".")} <= TOP
 
 
 def test_the_readme_is_two_screens() -> None:

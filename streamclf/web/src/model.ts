@@ -292,7 +292,11 @@ export class Model {
   }
 }
 
-/** Whether the pack is made of what was taught: `taught`, or `taught-HOST` where several packs are taught on. */
+/**
+ * Whether the pack is made of what was taught: `taught`, or `taught-HOST` where several packs are taught on; of a fleet
+ * it is `SITE/taught`.
+ */
 export function isTaught(pack: string): boolean {
-  return pack === "taught" || pack.startsWith("taught-");
+  const name = pack.slice(pack.lastIndexOf("/") + 1);
+  return name === "taught" || name.startsWith("taught-");
 }
