@@ -1,6 +1,7 @@
 """`streamclf classify`: files through the same engine that listens live."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -93,9 +94,10 @@ def classify(
                 _say_held(one)
             else:
                 failed.append(one.path)
+                said = _reason(one, asked[at])
                 if len(asked) == 1:
-                    raise StreamclfError(one.said)
-                click.echo(f"streamclf: error: {one.said}", err=True)
+                    raise StreamclfError(said)
+                click.echo(f"streamclf: error: {said}", err=True)
             progress.advance(at, 1.0)
     if failed:
         raise StreamclfError(f"{len(failed)} of {len(asked)} files could not be read: {', '.join(failed)}")
@@ -130,6 +132,13 @@ def _hear(
             yield from _in_order(ear, some, results, partial(_from, first, progress.advance))
 
     return ear.packs, alone
+
+
+def _reason(failed: Failed, asked: FileAsked) -> str:
+    """Why a file was not heard; of a folder also what to type for all that lies in it."""
+    if not os.path.isdir(asked.path):
+        return failed.said
+    return f"{failed.path} is a folder; to hear all files in it give {shlex.quote(failed.path)}/*.*"
 
 
 def _say_held(heard: Heard) -> None:

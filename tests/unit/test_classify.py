@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_one_bad_file_of_any_kind_is_named_and_the_others_are_done(tmp_path: Pat
     for path, line in zip((absent, text, huge, cut), errors, strict=True):
         assert str(path) in line
     assert "is cut off after" in errors[3]
+
+
+def test_a_folder_is_refused_with_what_hears_all_that_lies_in_it(tmp_path: Path, pack: Path) -> None:
+    folder = bursts(tmp_path / "my night" / "one.wav").parent
+    bursts(folder / "two.wav")
+
+    refused = run(pack, folder)
+
+    typed = str(refused.exception).split("give ")[1]
+    shown = subprocess.run(["bash", "-c", f"printf '%s\\n' {typed}"], capture_output=True, text=True, check=True)
+    files = shown.stdout.splitlines()
+    assert files == [str(folder / "one.wav"), str(folder / "two.wav")]
+    assert {json.loads(line)["file"] for line in run(pack, *files).stdout.splitlines()} == set(files)
 
 
 def test_files_of_one_name_in_two_folders_stay_apart_wherever_results_go(tmp_path: Path, pack: Path) -> None:
