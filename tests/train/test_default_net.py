@@ -171,7 +171,7 @@ def test_the_trained_net_becomes_the_pack_beside_its_recipe(tmp_path: Path) -> N
     (shipped / "recipe").mkdir(parents=True)
     (shipped / "pack.toml").write_text("the one before")
 
-    pack.write(net, chosen, tmp_path / "made", card="# Sounds", held_out=True, say=lambda _: None)
+    pack.write(net, chosen, tmp_path / "made", card="# Sounds", say=lambda _: None)
     pack.ship(tmp_path / "made", shipped)
 
     held = load_pack(shipped)

@@ -2,10 +2,10 @@
 
     python -m models.default.recipe.budget --data RECORDINGS [--work .run/default]
 
-RECORDINGS is the data folder; what is in its `more` is used, none of which the weights learnt from. Each class gets the
-lowest threshold that lets `BUDGET` recordings an hour of other sounds pass, and one of the backgrounds. What it costs
-is told with thresholds that were chosen without the recording's fold of sources. Written are labels.csv, the table of
-CARD.md and the hashes of pack.toml in models/default. Needs the extra `train`.
+RECORDINGS is the data folder; of what is in its `more` those recordings are used that no weights learnt from. Each
+class gets the lowest threshold that lets `BUDGET` recordings an hour of other sounds pass, and one of the backgrounds.
+What it costs is told with thresholds that were chosen without the recording's fold of sources. Written are labels.csv,
+the table of CARD.md and the hashes of pack.toml in models/default. Needs the extra `train`.
 """
 
 import argparse
@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from models.default.recipe import more
 from models.everyday.recipe import fit
 from models.everyday.recipe.classes import EverydayClass, EverydayClip, classes, recordings
 from models.everyday.recipe.scores import logits
@@ -69,10 +70,16 @@ def main() -> None:
     given = parser.parse_args()
     try:
         pack = load_pack(PACK)
-        those = [one for one in recordings(given.data) if one.path.startswith("more/")]
+        those = unlearnt(given.data)
         write(choose(pack, those, given.data, given.work))
     except StreamclfError as fault:
         sys.exit(f"error: {fault}")
+
+
+def unlearnt(data: Path) -> list[EverydayClip]:
+    """The recordings of `more` in the data folder that no weights have learnt from."""
+    sources = set(more.held_out(data / "more", more.UNLEARNT))
+    return [one for one in recordings(data) if one.path.startswith("more/") and one.source in sources]
 
 
 def of_pack(pack: Pack) -> list[EverydayClass]:

@@ -22,7 +22,7 @@ DELAYS = (0, 2, 5)
 _CHANNELS = (32, 64, 96, 128)
 _TIMES = (6, 3, 1, 1)
 """How many frames of 10 ms the first convolution hears, and how many rows the others."""
-_UNITS = 192
+_UNITS = 256
 _LAYERS = 3
 _DROPOUT = 0.2
 
