@@ -111,6 +111,22 @@ def test_the_shipped_net_is_the_trained_one_with_the_head_of_its_delay() -> None
             torch.testing.assert_close(trained.shipped(delay).logits(x), logits[:, :, head], atol=1e-4, rtol=1e-4)
 
 
+def test_the_shipped_net_has_the_second_opinion_in_its_weights() -> None:
+    with torch.inference_mode():
+        torch.manual_seed(3)
+        names = [[1, 5], [3], [0, 5, 6]]
+        trained = Trainee(3, taught=7, window_rows=48, step_rows=48, names=names)
+        trained.centre.normal_()
+        trained.spread.uniform_(0.5, 2.0)
+        x = torch.from_numpy(spectra(sound(1.0)[None]))
+        alone = trained(x)[0]
+        logits = trained.eval()(x)[0]
+
+        for head, delay in enumerate(DELAYS):
+            torch.testing.assert_close(trained.shipped(delay).logits(x), logits[:, :, head], atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(alone, logits, atol=0.1)
+
+
 def few_scenes() -> Pool:
     rng = np.random.default_rng(3)
     strong = np.zeros((8, 500, len(LABELS)), dtype=np.bool_)
@@ -189,6 +205,8 @@ def test_a_net_goes_on_from_the_pack_that_ships() -> None:
     # the teacher tells scenes with the sound from those without
     taught = np.where(np.arange(8)[:, None, None] % 2, -2.0, 2.0).astype(np.float32) * np.ones((1, 10, 7), np.float32)
     before = start.shipped(DEFAULT, len(LABELS))
+    # of a teacher with seven names none answers for a class
+    before.second = None
     net = trainee(taught.shape[2])
 
     start.begin(net, DEFAULT, pool, taught)

@@ -89,7 +89,7 @@ def _pack(given: argparse.Namespace) -> None:
     found = json.loads(_chosen(given).read_text())
     chosen = [thresholds.Threshold(**one) for one in found[str(pack.DELAY)]["thresholds"]]
     delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
-    text = card.card(given.work, given.data, chosen, delays)
+    text = card.card(given.work, given.data, delays)
     out = given.out or given.work / "pack"
     report = pack.write(_trained(given), chosen, out, card=text, say=_say)
     _say(f"{report.folder}: {report.parameters:,} parameters, parity {report.parity.worst:.1e}")
