@@ -39,7 +39,7 @@ class RecipeSettings:
     has it.
     """
 
-    steps: int = 11_000
+    steps: int = 13_000
     batch: int = 24
     learning_rate: float = 3e-3
     warm_up: int = 100
