@@ -1,7 +1,7 @@
 """The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
 
     python -m models.default.recipe --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER]
-        [--before PACK] [--scenes N] [--steps N] [--processes N] [--until gather|render|fit|choose|pack|budget]
+        [--before PACK] [--scenes N] [--steps N] [--processes N] [--until gather|render|fit|choose|pack|price]
 
 RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes, more), PACKS the
 folder that holds the packs `yamnet`, the teacher, and `silero-vad`, which says where voices in `more` speak. With
@@ -19,9 +19,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from models.default.recipe import budget, card, corpus, fit, gather, pack, pool, thresholds, watch
+import torch
+
+from models.default.recipe import card, corpus, fit, gather, pack, pool, price, thresholds, watch
 from models.default.recipe.fit import RecipeSettings
-from models.default.recipe.net import DELAYS, Trainee
+from models.default.recipe.net import DELAYS, LevelNet, Trainee, rescale
 from streamclf.errors import StreamclfError
 from streamclf.model.loader import load_pack
 
@@ -86,23 +88,29 @@ def _choose(given: argparse.Namespace) -> None:
 
 
 def _pack(given: argparse.Namespace) -> None:
-    found = json.loads(_chosen(given).read_text())
-    chosen = [thresholds.Threshold(**one) for one in found[str(pack.DELAY)]["thresholds"]]
-    delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
-    text = card.card(given.work, given.data, delays)
-    out = given.out or given.work / "pack"
-    report = pack.write(_trained(given), chosen, out, card=text, say=_say)
+    report = pack.write(_shipped(given), pack.plain_labels(), given.work / "pack", card="Not priced yet.", say=_say)
     _say(f"{report.folder}: {report.parameters:,} parameters, parity {report.parity.worst:.1e}")
+
+
+def _price(given: argparse.Namespace) -> None:
+    plain = load_pack(given.work / "pack")
+    chosen = price.choose(plain, price.unlearnt(given.data), given.data, given.work)
+    net = _shipped(given)
+    rescale(net, *(torch.tensor(each) for each in zip(*((one.level, one.factor) for one in chosen), strict=True)))
+    found = json.loads(_chosen(given).read_text())
+    delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
+    table = price.table(chosen)
+    print(table)
+    out = given.out or given.work / "priced"
+    text = card.card(given.work, given.data, delays, table)
+    pack.write(net, [one.label for one in chosen], out, card=text, say=_say)
     if not given.out:
         pack.ship(out, SHIPPED)
         _say(f"{SHIPPED}: as in {out}")
 
 
-def _budget(given: argparse.Namespace) -> None:
-    if not given.out:
-        chosen = budget.choose(load_pack(SHIPPED), budget.unlearnt(given.data), given.data, given.work)
-        budget.write(chosen)
-        print(budget.table(chosen))
+def _shipped(given: argparse.Namespace) -> LevelNet:
+    return _trained(given).shipped(pack.DELAY)
 
 
 SHIPPED = Path("models/default")
@@ -145,7 +153,7 @@ STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
     ("fit", _fit),
     ("choose", _choose),
     ("pack", _pack),
-    ("budget", _budget),
+    ("price", _price),
 )
 SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
 """Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many

@@ -13,14 +13,16 @@ MEASURED = "measured.md"
 _TEXT = Path(__file__).with_name("card.md")
 
 
-def card(work: Path, data: Path, delays: Mapping[int, str]) -> str:
+def card(work: Path, data: Path, delays: Mapping[int, str], thresholds: str) -> str:
     """The card. work: with the corpus and, where tools/evaluate_default.py has been run, its table. data: the folder
-    with `esc10`. delays: rows of look-ahead -> what was measured with them on the recordings for choosing.
+    with `esc10`. delays: rows of look-ahead -> what was measured with them on the recordings for choosing. thresholds: of
+    `price.table`.
     """
     table = work / MEASURED
     parts = {
         "measured": table.read_text().strip() if table.exists() else "Not measured yet.",
         "delays": "\n".join(f"- {20 * delay} ms: {found}" for delay, found in delays.items()),
+        "thresholds": thresholds,
         "wanted": "\n".join(f"- {label}: {why}" for label, why in WANTED.items()),
         "provenance": provenance.section(load(work), data).strip(),
         "ratio": f"{RATIO:g}",

@@ -116,6 +116,21 @@ class LevelNet(CausalNet):
         return functional.relu(self.norms[at](self.convs[at](x)))
 
 
+@torch.no_grad()
+def rescale(net: LevelNet, levels: Tensor, factors: Tensor) -> None:
+    """Make its logits what they are less `levels`, times `factors`, (classes, ) each; factors are over 0."""
+    net.head.weight.mul_(factors[:, None])
+    net.head.bias.sub_(levels).mul_(factors)
+    if net.second is None:
+        return
+    assert net.names is not None
+    each = torch.ones(len(net.second.bias))
+    for own, factor in zip(net.names, factors, strict=True):
+        each[own] = factor
+    net.second.weight.mul_(each[:, None])
+    net.second.bias.mul_(each)
+
+
 def renumbered(names: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
     """The outputs of the teacher that answer for any class, and of each class its own by their places among these."""
     asked = sorted({name for own in names for name in own})

@@ -7,8 +7,8 @@ from pathlib import Path
 from models.default.recipe.classes import CLASSES
 from models.default.recipe.corpus import HELD_OUT, RATE
 from models.default.recipe.features import HOP, LOG_MEL
-from models.default.recipe.net import Step, Trainee
-from models.default.recipe.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK, Threshold
+from models.default.recipe.net import LevelNet, Step
+from models.default.recipe.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK
 from streamclf.model.loader import MANIFEST, load_pack
 from streamclf.model.pack import Manifest, Segmentation, StateTensor
 from streamclf.train.export.certificate import ExportReport
@@ -22,11 +22,13 @@ DELAY = 5
 _ROW_MS = 20
 
 
-def write(
-    net: Trainee, chosen: Sequence[Threshold], out: Path, *, card: str, say: Callable[[str], None]
-) -> ExportReport:
-    """Write the pack into the folder `out`, in place of one that is there."""
-    shipped = net.shipped(DELAY)
+def plain_labels() -> list[Label]:
+    """Before thresholds are chosen. Background is told as a score; as an event it would say that nothing happens."""
+    return [Label(one.label, one.title, one.groups[0], hidden=one.label == "background") for one in CLASSES]
+
+
+def write(net: LevelNet, labels: Sequence[Label], out: Path, *, card: str, say: Callable[[str], None]) -> ExportReport:
+    """Write the pack into the folder `out`, in place of one that is there. net: of `Trainee.shipped` with `DELAY`."""
     manifest = Manifest(
         format=1,
         name=NAME,
@@ -46,7 +48,7 @@ def write(
         activation="sigmoid",
         embedding="embedding",
         state=tuple(
-            StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in shipped.states.items()
+            StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in net.states.items()
         ),
         segmentation=Segmentation(
             enter=0.5,
@@ -57,13 +59,7 @@ def write(
         ),
         files={},
     )
-    enters = {threshold.label: threshold.enter for threshold in chosen}
-    labels = [
-        # background is told as a score; as an event it would say that nothing happens
-        Label(one.label, one.title, one.groups[0], enters[one.label], hidden=one.label == "background")
-        for one in CLASSES
-    ]
-    return write_torch_pack(Step(shipped), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say)
+    return write_torch_pack(Step(net), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say)
 
 
 def ship(made: Path, out: Path) -> None:
