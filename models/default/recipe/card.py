@@ -15,8 +15,8 @@ _TEXT = Path(__file__).with_name("card.md")
 
 def card(work: Path, data: Path, delays: Mapping[int, str], thresholds: str) -> str:
     """The card. work: with the corpus and, where tools/evaluate_default.py has been run, its table. data: the folder
-    with `esc10`. delays: rows of look-ahead -> what was measured with them on the recordings for choosing. thresholds: of
-    `price.table`.
+    with `esc10`. delays: rows of look-ahead -> what was measured with them on the recordings for choosing.
+    thresholds: of `price.table`.
     """
     table = work / MEASURED
     parts = {

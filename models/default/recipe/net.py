@@ -118,7 +118,10 @@ class LevelNet(CausalNet):
 
 @torch.no_grad()
 def rescale(net: LevelNet, levels: Tensor, factors: Tensor) -> None:
-    """Make its logits what they are less `levels`, times `factors`, (classes, ) each; factors are over 0."""
+    """Make its logits what they are less `levels`, times `factors`, (classes, ) each; factors are over 0.
+
+    No name may answer for two classes.
+    """
     net.head.weight.mul_(factors[:, None])
     net.head.bias.sub_(levels).mul_(factors)
     if net.second is None:
