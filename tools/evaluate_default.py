@@ -1,15 +1,14 @@
 """The default model against what was asked of it: every row of the table, through the engine that runs live.
 
-    python tools/evaluate_default.py --data RECORDINGS [--work .run/default] [--pack WORK/held-out]
+    python tools/evaluate_default.py --data RECORDINGS [--work .run/default] [--pack default]
         [--reference yamnet] [--reference silero-vad] [--hours 1] [--only clips,birds,speech,onsets,false,cost]
         [--json FILE]
     python tools/evaluate_default.py --only cost --pack default
 
-RECORDINGS is the data folder, of which fold 4 of `esc10` is read; WORK is the folder that `tools/train_default
---hold-out` has filled. All else comes from the test split of its corpus: speakers, birds, clips and backgrounds that
-the weights in WORK/held-out were not trained or chosen on. The pack that ships, models/default, has learnt from all of
-them: only its cost can be judged here. References are packs that are judged on the same recordings. Needs the extra
-`train`.
+RECORDINGS is the data folder, of which fold 4 of `esc10` is read; WORK is the folder that `tools/train_default` has
+filled. All else comes from the test split of its corpus: speakers, birds, clips and backgrounds that the weights of
+`default` were not trained or chosen on. Of a pack of version 3 or before, which has learnt from them, only the cost can
+be judged. References are packs that are judged on the same recordings. Needs the extra `train`.
 """
 
 import argparse
@@ -34,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="for all rows but cost")
     parser.add_argument("--work", type=Path, default=Path(".run/default"))
-    parser.add_argument("--pack", help="name or folder; held-out in the working folder")
+    parser.add_argument("--pack", default="default", help="name or folder")
     parser.add_argument("--reference", action="append", default=[], help="another pack, may be repeated")
     parser.add_argument("--hours", type=float, default=1.0, help="of backgrounds, for false events")
     parser.add_argument("--only", default=_ROWS, help="which rows")
@@ -47,16 +46,11 @@ def main() -> None:
     if heard and not given.data:
         parser.error("--data is missing; give the folder of recordings, or --only cost")
     if heard and not (given.work / "corpus.json").is_file():
-        parser.error(
-            f"{given.work} has no corpus; run tools/train_default --hold-out first, or give its folder as --work"
-        )
-    pack = given.pack or str(given.work / "held-out")
-    if not given.pack and not (given.work / "held-out").is_dir():
-        parser.error(f"{pack} is not there; run tools/train_default --hold-out first, or name a pack with --pack")
+        parser.error(f"{given.work} has no corpus; run tools/train_default first, or give its folder as --work")
     try:
-        judge = Judge([pack, *given.reference])
+        judge = Judge([given.pack, *given.reference])
         if heard and judge.has_heard_the_test:
-            parser.error(f"{pack} has learnt from the recordings of the test; give --only cost, or another --pack")
+            parser.error(f"{given.pack} has learnt from the recordings of the test; give --only cost or another pack")
         test = [clip for clip in load(given.work) if clip.split == "test"] if heard else []
         folder = given.work / "test"
         rows = {

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -28,7 +29,7 @@ from streamclf.engine.strand import Strand, TrackOptions
 from streamclf.engine.stream import Stream
 from streamclf.engine.track import Track
 from streamclf.model.pack import Manifest, Pack, Segmentation
-from streamclf.types import F32, Event, Label, OtherLabels, Output, Remembered, Stage
+from streamclf.types import F32, Event, Label, OtherLabels, Output, Remembered, Shape, Stage
 
 NAME = "taught"
 RECENT_S = 120
@@ -36,8 +37,16 @@ RECENT_S = 120
 EVERY_S = 10
 """So often one is picked by chance, to be kept."""
 _STEP = 10  # frames between two that are held, at least: 2.4 MB of a stream, where there are 1,024 numbers
-SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=300, min_off_ms=300, reach_back_ms=300, lag_ms=500)
+_SEGMENTATION = Segmentation(enter=0.5, leave=0.3, min_on_ms=300, min_off_ms=300, reach_back_ms=300, lag_ms=500)
 """Lag: a window that has a little of the sound may say nothing of it yet; so the sound itself says where it begins."""
+_SLOW_LEAVE = 0.45
+"""On a stateful net, which remembers a sound for seconds: its numbers fall at once, and then slowly."""
+
+
+def segmentation_of(host: Host) -> Segmentation:
+    """How events are cut out of what was taught on `host`."""
+    slow = host.graph.manifest.shape is Shape.STATEFUL
+    return msgspec.structs.replace(_SEGMENTATION, leave=_SLOW_LEAVE) if slow else _SEGMENTATION
 
 
 class Recent:
@@ -229,5 +238,5 @@ def _manifest(host: Host, name: str) -> Manifest:
         source=f"examples that somebody has shown, on what {host.name} makes of sound",
         window_ms=max(FRAME_MS, graph.window * 1000 // graph.rate),
         look_ahead_ms=graph.look_ahead * 1000 // graph.rate,
-        segmentation=SEGMENTATION,
+        segmentation=segmentation_of(host),
     )

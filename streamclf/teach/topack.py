@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.engine.embed import Host
 from streamclf.engine.heads import Heads
-from streamclf.engine.taughtpack import SEGMENTATION
+from streamclf.engine.taughtpack import segmentation_of
 from streamclf.errors import PackError
 from streamclf.model.packwriter import write_pack
 from streamclf.types import Label
@@ -39,7 +39,7 @@ def write_taught(folder: Path, name: str, host: Host, heads: Heads, labels: list
         embedding="",
         activation="none",
         exclusive=False,
-        segmentation=msgspec.structs.replace(SEGMENTATION, lag_ms=0),  # nothing lags in a pack of its own
+        segmentation=msgspec.structs.replace(segmentation_of(host), lag_ms=0),  # nothing lags in a pack of its own
     )
     card = _CARD.format(name=name, count=len(labels), host=graph.name, title=graph.title, licence=graph.licence)
     extra = {"encoder.onnx": host.graph.encoder} if host.graph.encoder else None

@@ -15,10 +15,10 @@ from models.default.recipe import pack, start  # noqa: E402
 from models.default.recipe.classes import BACKGROUND, LABELS  # noqa: E402
 from models.default.recipe.features import BANDS, spectra  # noqa: E402
 from models.default.recipe.fit import FRESH, RecipeSettings, _fresh, finished, fit, trainee  # noqa: E402
-from models.default.recipe.net import DELAYS, LevelNet, Trainee  # noqa: E402
+from models.default.recipe.net import DELAYS, LevelNet, Trainee, rescale  # noqa: E402
 from models.default.recipe.pool import Pool  # noqa: E402
 from models.default.recipe.recurrence import _Recurrence, held_level  # noqa: E402
-from models.default.recipe.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets, probabilities  # noqa: E402
+from models.default.recipe.thresholds import PER_HOUR_AMONG_SOUNDS, choose, onsets  # noqa: E402
 from streamclf.errors import StreamclfError  # noqa: E402
 from streamclf.model.loader import load_pack  # noqa: E402
 
@@ -111,6 +111,27 @@ def test_the_shipped_net_is_the_trained_one_with_the_head_of_its_delay() -> None
             torch.testing.assert_close(trained.shipped(delay).logits(x), logits[:, :, head], atol=1e-4, rtol=1e-4)
 
 
+def test_the_shipped_net_has_the_second_opinion_in_its_weights() -> None:
+    with torch.inference_mode():
+        torch.manual_seed(3)
+        names = [[1, 5], [3], [0, 2, 6]]
+        trained = Trainee(3, taught=7, window_rows=48, step_rows=48, names=names)
+        trained.centre.normal_()
+        trained.spread.uniform_(0.5, 2.0)
+        x = torch.from_numpy(spectra(sound(1.0)[None]))
+        alone = trained(x)[0]
+        logits = trained.eval()(x)[0]
+
+        for head, delay in enumerate(DELAYS):
+            torch.testing.assert_close(trained.shipped(delay).logits(x), logits[:, :, head], atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(alone, logits, atol=0.1)
+
+        plain, moved = trained.shipped(5), trained.shipped(5)
+        levels, factors = torch.tensor([-3.0, 0.5, 2.0]), torch.tensor([0.5, 1.0, 2.0])
+        rescale(moved, levels, factors)
+        torch.testing.assert_close(moved.logits(x), (plain.logits(x) - levels) * factors, atol=1e-4, rtol=1e-4)
+
+
 def few_scenes() -> Pool:
     rng = np.random.default_rng(3)
     strong = np.zeros((8, 500, len(LABELS)), dtype=np.bool_)
@@ -165,13 +186,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> No
 def test_the_trained_net_becomes_the_pack_beside_its_recipe(tmp_path: Path) -> None:
     pool = few_scenes()
     net = fit(pool, RecipeSettings(steps=1, batch=2, threads=1, half=False), tmp_path / "run", say=lambda _: None)
-    scores = probabilities(net, pool)[pack.DELAY]
-    chosen = choose(pool, scores, pool, scores)
     shipped = tmp_path / "default"
     (shipped / "recipe").mkdir(parents=True)
     (shipped / "pack.toml").write_text("the one before")
 
-    pack.write(net, chosen, tmp_path / "made", card="# Sounds", held_out=True, say=lambda _: None)
+    pack.write(net.shipped(pack.DELAY), pack.plain_labels(), tmp_path / "made", card="# Sounds", say=lambda _: None)
     pack.ship(tmp_path / "made", shipped)
 
     held = load_pack(shipped)
@@ -189,6 +208,8 @@ def test_a_net_goes_on_from_the_pack_that_ships() -> None:
     # the teacher tells scenes with the sound from those without
     taught = np.where(np.arange(8)[:, None, None] % 2, -2.0, 2.0).astype(np.float32) * np.ones((1, 10, 7), np.float32)
     before = start.shipped(DEFAULT, len(LABELS))
+    # of a teacher with seven names none answers for a class
+    before.second = None
     net = trainee(taught.shape[2])
 
     start.begin(net, DEFAULT, pool, taught)

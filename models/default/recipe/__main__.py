@@ -1,14 +1,13 @@
 """The default model from its recordings to its pack, stage by stage; a stage that is done is skipped.
 
-    python -m models.default.recipe --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER] [--hold-out]
-        [--before PACK] [--scenes N] [--steps N] [--processes N] [--until gather|render|fit|choose|pack]
+    python -m models.default.recipe --data RECORDINGS --models PACKS [--work .run/default] [--out FOLDER]
+        [--before PACK] [--scenes N] [--steps N] [--processes N] [--until gather|render|fit|choose|pack|price]
 
 RECORDINGS is the folder of recordings (esc10, ambience, clips, digits, animal_song, soundscapes, more), PACKS the
 folder that holds the packs `yamnet`, the teacher, and `silero-vad`, which says where voices in `more` speak. With
---before the net goes on from a pack of this recipe in place of fresh weights. With --hold-out nothing is learnt from
-the recordings of the test, and the pack, `held-out` in the working folder, can be judged by tools/evaluate_default.py;
-without, the same is done with the recordings of the test among those that are learnt from, but for those in `more`, and
-the pack is models/default. Killed at any moment, it goes on where it was when it is started again.
+--before the net goes on from a pack of this recipe in place of fresh weights. Nothing is learnt from the recordings of
+the test: the weights that ship are those that tools/evaluate_default.py judges. Killed at any moment, it goes on where
+it was when it is started again.
 """
 
 import argparse
@@ -20,10 +19,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from models.default.recipe import card, corpus, fit, gather, pack, pool, thresholds, watch
+import torch
+
+from models.default.recipe import card, corpus, fit, gather, pack, pool, price, thresholds, watch
 from models.default.recipe.fit import RecipeSettings
-from models.default.recipe.net import DELAYS, Trainee
+from models.default.recipe.net import DELAYS, LevelNet, Trainee, rescale
 from streamclf.errors import StreamclfError
+from streamclf.model.loader import load_pack
 
 
 def main() -> None:
@@ -35,15 +37,12 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(".run/default"))
     parser.add_argument("--until", choices=[name for name, _ in STAGES], default=STAGES[-1][0])
-    parser.add_argument("--out", type=Path, help="of the pack; models/default, or held-out in the working folder")
-    parser.add_argument("--hold-out", action="store_true", help="learn nothing from the recordings of the test")
+    parser.add_argument("--out", type=Path, help="of the pack; models/default")
     parser.add_argument("--steps", type=int, default=RecipeSettings().steps, help="of the training")
     parser.add_argument("--scenes", type=int, default=SCENES, help="to train on")
     parser.add_argument("--before", type=Path, help="a pack of this recipe to go on from, at a third of the rate")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="and threads")
     given = parser.parse_args()
-    if given.hold_out and given.before:
-        parser.error("--before goes on from a net that may have heard the test; give --hold-out or --before, not both")
     given.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES:
         print(f"{name}:", flush=True)
@@ -62,7 +61,7 @@ def _gather(given: argparse.Namespace) -> None:
 
 
 def _render(given: argparse.Namespace) -> None:
-    pool.render(given.work, _part(given), given.scenes, models=given.models, processes=given.processes, say=_say)
+    pool.render(given.work, "train", given.scenes, models=given.models, processes=given.processes, say=_say)
 
 
 def _fit(given: argparse.Namespace) -> None:
@@ -89,16 +88,29 @@ def _choose(given: argparse.Namespace) -> None:
 
 
 def _pack(given: argparse.Namespace) -> None:
-    found = json.loads(_chosen(given).read_text())
-    chosen = [thresholds.Threshold(**one) for one in found[str(pack.DELAY)]["thresholds"]]
-    delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
-    text = card.card(given.work, given.data, chosen, delays)
-    out = given.out or given.work / ("held-out" if given.hold_out else "shipped")
-    report = pack.write(_trained(given), chosen, out, card=text, held_out=given.hold_out, say=_say)
+    report = pack.write(_shipped(given), pack.plain_labels(), given.work / "pack", card="Not priced yet.", say=_say)
     _say(f"{report.folder}: {report.parameters:,} parameters, parity {report.parity.worst:.1e}")
-    if not given.out and not given.hold_out:
+
+
+def _price(given: argparse.Namespace) -> None:
+    plain = load_pack(given.work / "pack")
+    chosen = price.choose(plain, price.unlearnt(given.data), given.data, given.work)
+    net = _shipped(given)
+    rescale(net, *(torch.tensor(each) for each in zip(*((one.level, one.factor) for one in chosen), strict=True)))
+    found = json.loads(_chosen(given).read_text())
+    delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
+    table = price.table(chosen)
+    print(table)
+    out = given.out or given.work / "priced"
+    text = card.card(given.work, given.data, delays, table)
+    pack.write(net, [one.label for one in chosen], out, card=text, say=_say)
+    if not given.out:
         pack.ship(out, SHIPPED)
         _say(f"{SHIPPED}: as in {out}")
+
+
+def _shipped(given: argparse.Namespace) -> LevelNet:
+    return _trained(given).shipped(pack.DELAY)
 
 
 SHIPPED = Path("models/default")
@@ -114,11 +126,11 @@ def _told(found: dict[str, Any]) -> str:
 
 
 def _trained(given: argparse.Namespace) -> Trainee:
-    run, settings = given.work / f"run-{_part(given)}", _settings(given)
+    run, settings = given.work / "run", _settings(given)
     done = fit.finished(run, settings)
     if done is not None:
         return done
-    return fit.fit(pool.read(given.work, _part(given), given.scenes), settings, run, say=_say, before=given.before)
+    return fit.fit(pool.read(given.work, "train", given.scenes), settings, run, say=_say, before=given.before)
 
 
 def _settings(given: argparse.Namespace) -> RecipeSettings:
@@ -127,12 +139,8 @@ def _settings(given: argparse.Namespace) -> RecipeSettings:
     return replace(plain, learning_rate=plain.learning_rate / 3, falling=0.7) if given.before else plain
 
 
-def _part(given: argparse.Namespace) -> pool.Part:
-    return "train" if given.hold_out else "all"
-
-
 def _chosen(given: argparse.Namespace) -> Path:
-    return Path(given.work / f"chosen-{_part(given)}.json")
+    return Path(given.work / "chosen.json")
 
 
 def _say(text: str) -> None:
@@ -145,6 +153,7 @@ STAGES: tuple[tuple[str, Callable[[argparse.Namespace], None]], ...] = (
     ("fit", _fit),
     ("choose", _choose),
     ("pack", _pack),
+    ("price", _price),
 )
 SCENES, CHOOSING, BEHIND, BEGUN = 15_000, 1800, 1800, 600
 """Scenes of ten seconds to train on, and to choose thresholds on: with sounds, and of backgrounds alone; and how many

@@ -6,6 +6,8 @@ one can be kept for the test. What is wanted but has no such recordings is named
 
 from dataclasses import dataclass
 
+from streamclf.model.recipes.yamnet import labels
+
 
 @dataclass(frozen=True, slots=True)
 class Class:
@@ -139,3 +141,9 @@ BY_ESC10: dict[str, str] = {one.esc10: one.label for one in CLASSES if one.esc10
 
 IMPLIED: dict[str, tuple[str, ...]] = {"rooster": ("bird",)}
 """Classes that hold wherever another does: a rooster is a bird."""
+
+
+def teacher_columns() -> list[list[int]]:
+    """Of each class YAMNet's outputs that answer for it."""
+    at = {label.name: column for column, label in enumerate(labels())}
+    return [[at[name] for name in one.yamnet] for one in CLASSES]

@@ -7,13 +7,13 @@ are for learning and choosing only.
     python -m models.default.recipe.more FOLDER > held-out.txt
     python -m tools.evaluate_everyday FOLDER --sources held-out.txt --pack default --out OUT
 
-The first prints the sources that are the test, one a line.
+The first prints the sources that are the test, one a line; with --unlearnt those that only chose as well.
 """
 
 import csv
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from models.default.recipe.classes import LABELS
@@ -65,6 +65,8 @@ _TOGETHER = ("Picovoice", "DroneDetection", "nilomr/pykanto")
 _ALWAYS_LEARNT = ("Picovoice",)
 _FOLDER: tuple[Split, ...] = ("test", "train", "train", "test", "choose", "train")
 _PACKAGES: tuple[Split, ...] = ("choose", "train", "train", "train", "train", "train")
+UNLEARNT: tuple[Split, ...] = ("choose", "test")
+"""What nothing is learnt from."""
 _USED = frozenset({"checked", "weak"})
 
 
@@ -73,11 +75,11 @@ def folder(data: Path) -> Iterator[CorpusClip]:
     yield from _clips(_listed(data), _FOLDER)
 
 
-def held_out(data: Path) -> list[str]:
-    """The sources that are kept for the test, as `index.csv` in `data` writes them, sorted."""
+def held_out(data: Path, splits: Collection[Split] = ("test",)) -> list[str]:
+    """The sources that are kept for `splits`, as `index.csv` in `data` writes them, sorted."""
     rows = _used(_listed(data))
-    splits = _splits(rows, _FOLDER)
-    return sorted({row["source_id"] for row in rows if splits[row["source"]] == "test"})
+    by_source = _splits(rows, _FOLDER)
+    return sorted({row["source_id"] for row in rows if by_source[row["source"]] in splits})
 
 
 def packaged(data: Path, unpacked: Path) -> Iterator[CorpusClip]:
@@ -164,4 +166,4 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    print("\n".join(held_out(Path(sys.argv[1]))))
+    print("\n".join(held_out(Path(sys.argv[1]), UNLEARNT if "--unlearnt" in sys.argv[2:] else ("test",))))

@@ -6,6 +6,7 @@ a zero state, the pack over one row at a time.
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +23,12 @@ DELAYS = (0, 2, 5)
 _CHANNELS = (32, 64, 96, 128)
 _TIMES = (6, 3, 1, 1)
 """How many frames of 10 ms the first convolution hears, and how many rows the others."""
-_UNITS = 192
+_UNITS = 256
 _LAYERS = 3
 _DROPOUT = 0.2
 
+OPINION = 0.3
+"""How much what the teacher is thought to say of a class weighs beside the class's own head."""
 _QUIETEST = -13.0
 """Level (log of mel power) down to which a sound is lifted: white noise of about -80 dBFS."""
 _DEPTH = 13.8
@@ -41,9 +44,13 @@ class LevelNet(CausalNet):
     The level is the loudest row so far, which fades by 4 dB a second; a fresh stream stands at `_QUIETEST`, which is a
     state of 0. What the net sees is how far each band stands out of what is as good as silence at that level, so the
     same sound looks the same at any loudness, and from its first row on, since a louder row raises the level at once.
+
+    A class's logit is its own head's and, where `names` are given, the largest of what the teacher's names for it are
+    thought to score: what is learnt of all sounds holds where few recordings of the class were to be had.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, names: Sequence[Sequence[int]] = ()) -> None:
+        """names: of each class the outputs of `second` that answer for it."""
         super().__init__()
         before, bands = (1, *_CHANNELS[:-1]), [BANDS >> at for at in range(len(_CHANNELS) + 1)]
         # the first goes from 10 to 20 ms
@@ -57,6 +64,8 @@ class LevelNet(CausalNet):
         self.last = nn.LayerNorm(_UNITS)
         self.dropout = _Dropout()
         self.head = nn.Linear(_UNITS, classes)
+        self.second = nn.Linear(_UNITS, 1 + max(max(own) for own in names)) if names else None
+        self.names = rectangle(names) if names else None
         self.states = {
             "level": (0, 1),
             "frames": (0, 1, _TIMES[0] - FRAMES_PER_ROW, BANDS),
@@ -95,10 +104,46 @@ class LevelNet(CausalNet):
             carried, memory = layer(carried, before)
             kept.append(memory)
         described = self.last(carried)
-        return self.head(self.dropout(described)), level, frames, rows, *kept, described
+        return self._scored(self.dropout(described)), level, frames, rows, *kept, described
+
+    def _scored(self, described: Tensor) -> Tensor:
+        logits: Tensor = self.head(described)
+        if self.second is None:
+            return logits
+        return logits + self.second(described)[..., self.names].amax(dim=-1)
 
     def _convolved(self, at: int, x: Tensor) -> Tensor:
         return functional.relu(self.norms[at](self.convs[at](x)))
+
+
+@torch.no_grad()
+def rescale(net: LevelNet, levels: Tensor, factors: Tensor) -> None:
+    """Make its logits what they are less `levels`, times `factors`, (classes, ) each; factors are over 0.
+
+    No name may answer for two classes.
+    """
+    net.head.weight.mul_(factors[:, None])
+    net.head.bias.sub_(levels).mul_(factors)
+    if net.second is None:
+        return
+    assert net.names is not None
+    each = torch.ones(len(net.second.bias))
+    for own, factor in zip(net.names, factors, strict=True):
+        each[own] = factor
+    net.second.weight.mul_(each[:, None])
+    net.second.bias.mul_(each)
+
+
+def renumbered(names: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+    """The outputs of the teacher that answer for any class, and of each class its own by their places among these."""
+    asked = sorted({name for own in names for name in own})
+    return asked, [[asked.index(name) for name in own] for own in names]
+
+
+def rectangle(names: Sequence[Sequence[int]]) -> Tensor:
+    """(classes, most names of one): indices, the first of a class again where it has fewer."""
+    most = max(len(own) for own in names)
+    return torch.tensor([[*own, *[own[0]] * (most - len(own))] for own in names])
 
 
 class Step(nn.Module):
@@ -161,10 +206,22 @@ class Trainee(nn.Module):
     """The net with all its heads: classes at every delay, and what YAMNet says of the last second.
 
     forward: spectra (B, 2 * rows, bands) -> logits (B, rows, len(DELAYS), classes), (B, windows, teacher's classes).
+    Once it is trained the logits hold the second opinion as well, as those of the net that ships do.
+
+    centre, spread: of the teacher's log odds, by which what the output for the teacher says is multiplied and moved.
     """
 
-    def __init__(self, classes: int, *, taught: int, window_rows: int, step_rows: int) -> None:
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self, classes: int, *, taught: int, window_rows: int, step_rows: int, names: Sequence[Sequence[int]] = ()
+    ) -> None:
+        """names: of each class the teacher's that answer for it; where there are none, there is no second opinion."""
         super().__init__()
+        self.names = names
+        self.register_buffer("centre", torch.zeros(taught))
+        self.register_buffer("spread", torch.ones(taught))
         self.classes = classes
         self.net = LevelNet(classes * len(DELAYS))
         self.heads = self.net.head
@@ -177,6 +234,9 @@ class Trainee(nn.Module):
         """See the class."""
         rows = self.net.logits(x)
         logits = self.heads(rows).reshape(*rows.shape[:2], len(DELAYS), self.classes)
+        if self.names and not self.training:
+            said = OPINION * (self.teacher_head(rows) * self.spread + self.centre)
+            logits = logits + said[..., rectangle(self.names)].amax(dim=-1)[:, :, None]
         return logits, self.teacher_head(self.pool(rows.transpose(1, 2)).transpose(1, 2))
 
     def shipped(self, delay: int) -> LevelNet:
@@ -184,6 +244,13 @@ class Trainee(nn.Module):
         at = DELAYS.index(delay) * self.classes
         net = copy.deepcopy(self.net).eval()
         net.head = nn.Linear(_UNITS, self.classes)
+        if self.names:
+            asked, own = renumbered(self.names)
+            net.second = nn.Linear(_UNITS, len(asked))
+            net.names = rectangle(own)
+            with torch.no_grad():
+                net.second.weight.copy_(OPINION * self.spread[asked, None] * self.teacher_head.weight[asked])
+                net.second.bias.copy_(OPINION * (self.spread * self.teacher_head.bias + self.centre)[asked])
         with torch.no_grad():
             net.head.weight.copy_(self.heads.weight[at : at + self.classes])
             net.head.bias.copy_(self.heads.bias[at : at + self.classes])

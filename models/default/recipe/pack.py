@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.default.recipe.classes import CLASSES
-from models.default.recipe.corpus import HEARD_ALL, HELD_OUT, RATE
+from models.default.recipe.corpus import HELD_OUT, RATE
 from models.default.recipe.features import HOP, LOG_MEL
-from models.default.recipe.net import Step, Trainee
-from models.default.recipe.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK, Threshold
+from models.default.recipe.net import LevelNet, Step
+from models.default.recipe.thresholds import MIN_OFF, MIN_ON, RATIO, REACH_BACK
 from streamclf.model.loader import MANIFEST, load_pack
 from streamclf.model.pack import Manifest, Segmentation, StateTensor
 from streamclf.train.export.certificate import ExportReport
@@ -16,27 +16,26 @@ from streamclf.train.export.packing import write_torch_pack
 from streamclf.types import Label, Shape
 
 NAME = "default"
-VERSION = "3"
+VERSION = "4"
 DELAY = 5
 """Rows that the shipped head waits: 100 ms."""
 _ROW_MS = 20
 
 
-def write(
-    net: Trainee, chosen: Sequence[Threshold], out: Path, *, card: str, held_out: bool, say: Callable[[str], None]
-) -> ExportReport:
-    """Write the pack into the folder `out`, in place of one that is there.
+def plain_labels() -> list[Label]:
+    """Before thresholds are chosen. Background is told as a score; as an event it would say that nothing happens."""
+    return [Label(one.label, one.title, one.groups[0], hidden=one.label == "background") for one in CLASSES]
 
-    held_out: whether the net has never heard the recordings of the test.
-    """
-    shipped = net.shipped(DELAY)
+
+def write(net: LevelNet, labels: Sequence[Label], out: Path, *, card: str, say: Callable[[str], None]) -> ExportReport:
+    """Write the pack into the folder `out`, in place of one that is there. net: of `Trainee.shipped` with `DELAY`."""
     manifest = Manifest(
         format=1,
         name=NAME,
         version=VERSION,
         title=f"{len(CLASSES)} everyday sounds: {', '.join(one.title.lower() for one in CLASSES[:6])} and more",
         licence="MIT",
-        source=f"{HELD_OUT if held_out else HEARD_ALL}; CARD.md names the recordings",
+        source=f"{HELD_OUT}; CARD.md names the recordings",
         rate=RATE,
         shape=Shape.STATEFUL,
         window=2 * HOP,
@@ -49,7 +48,7 @@ def write(
         activation="sigmoid",
         embedding="embedding",
         state=tuple(
-            StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in shipped.states.items()
+            StateTensor(input=f"{name}_in", output=f"{name}_out", shape=shape) for name, shape in net.states.items()
         ),
         segmentation=Segmentation(
             enter=0.5,
@@ -60,13 +59,7 @@ def write(
         ),
         files={},
     )
-    enters = {threshold.label: threshold.enter for threshold in chosen}
-    labels = [
-        # background is told as a score; as an event it would say that nothing happens
-        Label(one.label, one.title, one.groups[0], enters[one.label], hidden=one.label == "background")
-        for one in CLASSES
-    ]
-    return write_torch_pack(Step(shipped), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say)
+    return write_torch_pack(Step(net), manifest=manifest, labels=labels, out=out, card=card, replace=True, say=say)
 
 
 def ship(made: Path, out: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.default.recipe import more
 from models.default.recipe.classes import CLASSES, LABELS
 from models.default.recipe.corpus import CorpusClip, Split, load
 from models.default.recipe.features import spectra
@@ -29,10 +28,8 @@ DIALOGUE = replace(TRAINING, beds=(0.05, 0.35, 0.6, 0.0), events=(1, 4), snr_db=
 _TEN = {one.label for one in CLASSES if one.esc10}
 _OF_TEN, _OF_ALL, _DIALOGUES = 1, 4, 6
 """Of ten scenes 1 is a plain one of ESC-10's classes, 3 are plain ones of any, 2 dialogues, the others full."""
-Part = Literal["train", "all", "choose", "backgrounds"]
-"""What scenes are for: to learn from, without the recordings of the test and with them; and, of the recordings kept for
-choosing, with sounds or of backgrounds alone.
-"""
+Part = Literal["train", "choose", "backgrounds"]
+"""What scenes are for: to learn from; and, of the recordings kept for choosing, with sounds or of backgrounds alone."""
 BACKGROUNDS = frozenset({"rain", "water", "fire", "wind"})
 """Sounds that are backgrounds to all others."""
 _BEHIND_SPEECH = frozenset({"rain", "water", "fire", "helicopter", "engine", "train", "wind"})
@@ -116,18 +113,7 @@ def source(part: Part, clips: Sequence[CorpusClip]) -> SceneSource:
     """The scenes of `part` out of the clips of the whole corpus."""
     if part == "backgrounds":
         return BackgroundScenes(clips, "choose")
-    if part == "all":
-        clips = learnt(clips)
     return Mixture(clips, "choose" if part == "choose" else "train")
-
-
-def learnt(clips: Sequence[CorpusClip]) -> list[CorpusClip]:
-    """What ships learns from, as clips to train on: also those of the test, but for the larger set's."""
-    return [
-        replace(clip, split="train")
-        for clip in clips
-        if clip.split == "train" or (clip.split == "test" and not clip.source.startswith(more.PREFIX))
-    ]
 
 
 def render(

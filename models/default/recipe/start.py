@@ -14,9 +14,9 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from models.default.recipe.classes import CLASSES
+from models.default.recipe.classes import CLASSES, teacher_columns
 from models.default.recipe.features import HOP, spectra
-from models.default.recipe.net import DELAYS, LevelNet, Trainee
+from models.default.recipe.net import DELAYS, LevelNet, Trainee, renumbered
 from models.default.recipe.pool import Pool
 from streamclf.errors import StreamclfError
 from streamclf.model.loader import load_pack
@@ -29,12 +29,12 @@ _RIDGE = 0.01
 
 def shipped(pack: Path, classes: int) -> LevelNet:
     """The net of the pack in the folder `pack`, as it runs there. Raises StreamclfError where it is another net."""
-    net = LevelNet(classes)
+    held = {one.name: one for one in onnx.load(pack / "model.onnx").graph.initializer}
+    net = LevelNet(classes, renumbered(teacher_columns())[1] if "net.second.bias" in held else ())
     for at, conv in enumerate(net.convs):
         assert isinstance(conv, nn.Conv2d)
         conv.bias = nn.Parameter(torch.zeros(conv.out_channels))
         net.norms[at] = nn.Identity()
-    held = {one.name: one for one in onnx.load(pack / "model.onnx").graph.initializer}
     weights = {
         name: torch.from_numpy(numpy_helper.to_array(held[f"net.{name}"]).copy())
         for name in net.state_dict()

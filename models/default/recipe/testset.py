@@ -28,6 +28,7 @@ _BEHIND_NOTHING = ("rain", "water", "fire", "wind")
 _BESIDE = frozenset({"speech", "music", "bird", "dog", "crowd"})
 """What, if it may sound in a recording as well, would be an event of its own that nobody has marked."""
 _BACKGROUND_S = 30
+_LEAST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,14 @@ def dialogues(test: Sequence[CorpusClip], folder: Path, count: int) -> list[Reco
 def backgrounds(test: Sequence[CorpusClip], folder: Path, hours: float) -> BackgroundSet:
     """Weather, water, fire, places and noise, for `hours` in all: a third noise of many colours, the rest recorded.
 
-    Each recording bears every label that it has or may have, so that it counts for the others alone.
+    What is shorter than `_LEAST_S` would be heard as a beat. Each recording bears every label that it has or may have,
+    so that it counts for the others alone.
     """
-    real = [clip for clip in test if clip.kind in ("background", "unlabelled") or clip.label in _BEHIND_NOTHING]
+    real = [
+        clip
+        for clip in test
+        if clip.seconds >= _LEAST_S and (clip.kind in ("background", "unlabelled") or clip.label in _BEHIND_NOTHING)
+    ]
     rng = np.random.default_rng(13)
     beds, made = _beds(), []
     for number in range(round(hours * 3600 / _BACKGROUND_S)):

@@ -81,7 +81,7 @@ def recordings(data: Path, debs: Path | None = None) -> Iterator[EverydayClip]:
     """
     speakers: set[str] = set()
     sources: dict[str, set[str]] = {one.id: set() for one in classes()}
-    for one in _named(data):
+    for one in named(data):
         if one.label == "speech":
             if one.source in speakers or len(speakers) == MOST_SPEECH:
                 continue
@@ -95,7 +95,8 @@ def recordings(data: Path, debs: Path | None = None) -> Iterator[EverydayClip]:
         yield from (one for one in _packaged(data, debs) if any(holds(own, one) for own in rare))
 
 
-def _named(data: Path) -> Iterator[EverydayClip]:
+def named(data: Path) -> Iterator[EverydayClip]:
+    """All labelled recordings of the data folder."""
     with (data / "more" / "index.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["label"] != "rir":

@@ -29,7 +29,7 @@ SEGMENTATION = Segmentation(enter=0.5, leave=0.4, min_on_ms=100, min_off_ms=300,
 _MANIFEST = Manifest(
     format=1,
     name="everyday",
-    version="5",
+    version="6",
     title="Everyday sounds: people, animals, weather, vehicles, alarms and the house",
     licence="MIT; of its members yamnet Apache-2.0, silero-vad and default MIT",
     source=f"{yamnet.YAMNET.source}; {silero.SILERO_VAD.source}; the pack default that ships with streamclf",
