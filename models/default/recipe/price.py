@@ -32,6 +32,8 @@ from tools.evaluate_everyday.listen import Listener, read_samples
 
 PRICES = {Sensitivity.LOW: 0.02, Sensitivity.NORMAL: 0.0075, Sensitivity.HIGH: 0.003}
 """The share of a class's recordings that one wrong recording more an hour must bring."""
+BEHIND = 20.0
+"""A background in which a class is told wrongly counts as so many recordings: it goes on longer, and few are kept."""
 LEAST_SOURCES = 5
 """Of a class that fewer sources in `more` hold nobody can say how much of it is told."""
 _ESC10_FOLD = "4-"
@@ -107,10 +109,10 @@ def choose(pack: Pack, those: Sequence[EverydayClip], data: Path, work: Path) ->
     values = np.array([[fit.lasting(row[:, column], count) for column, count in enumerate(frames)] for row in rows])
     most = np.array([row.max(axis=0) for row in rows])
     every = of.hours > 0
-    levels = {each: fit.thresholds(values, of, price, every) for each, price in PRICES.items()}
+    levels = {each: fit.thresholds(values, of, price, every, BEHIND) for each, price in PRICES.items()}
     normal = levels[Sensitivity.NORMAL]
     factors = fit.scales(most - normal, of, every, [label.group for label in pack.labels])
-    told = fit.left_out(values, of, PRICES[Sensitivity.NORMAL])
+    told = fit.left_out(values, of, PRICES[Sensitivity.NORMAL], BEHIND)
     out = []
     for column, (one, label) in enumerate(zip(known, pack.labels, strict=True)):
         right, wrong = of.right[:, column], of.wrong[:, column] & ~of.background

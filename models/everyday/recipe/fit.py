@@ -122,9 +122,10 @@ def lasting(scores: npt.NDArray[Any], frames: int) -> float:
     return float(least.max())
 
 
-def thresholds(values: F64, of: Truths, price: float, chosen: Mask) -> F64:
+def thresholds(values: F64, of: Truths, price: float, chosen: Mask, behind: float = BEHIND) -> F64:
     """Of each class the logit that is worth most by the recordings that are `chosen`: the share of its own that lie
-    above it, less `price` for each wrong recording an hour. Of several recordings of one source each counts less.
+    above it, less `price` for each wrong recording an hour, of which a background counts as `behind`. Of several
+    recordings of one source each counts less.
     """
     out = np.zeros(values.shape[1])
     for column, own in enumerate(values.T):
@@ -134,7 +135,7 @@ def thresholds(values: F64, of: Truths, price: float, chosen: Mask) -> F64:
             continue
         levels = np.arange(own[right].min() - 1, max(own[right].max(), own[wrong].max()) + 1, _STEP)
         told = _above(own[right], levels) @ by_source(of, np.flatnonzero(right))
-        false = _above(own[wrong], levels) @ np.where(of.background[wrong], BEHIND, 1.0)
+        false = _above(own[wrong], levels) @ np.where(of.background[wrong], behind, 1.0)
         out[column] = levels[np.argmax(told - price * false / of.hours[wrong & ~of.background].sum())]
     return out
 
@@ -190,11 +191,11 @@ def sure_left_out(values: F64, most: F64, of: Truths, price: float, groups: Sequ
     return out
 
 
-def left_out(values: F64, of: Truths, price: float) -> Mask:
+def left_out(values: F64, of: Truths, price: float, behind: float = BEHIND) -> Mask:
     """(recordings, classes): what is told, each recording by thresholds chosen without its fold of sources."""
     told = np.zeros(values.shape, dtype=bool)
     for mine in _folds(of):
-        told[mine] = values[mine] > thresholds(values, of, price, ~mine)
+        told[mine] = values[mine] > thresholds(values, of, price, ~mine, behind)
     return told
 
 
