@@ -14,6 +14,10 @@ enabled = true
 [clips]
 enabled = true
 visit_ms = 0
+
+# the recording holds crickets as well, which come and go at the edge of what is told
+[segmentation.insect]
+enter = 1.0
 """
 """What the tasks that share a daemon write into its configuration, all of it."""
 
