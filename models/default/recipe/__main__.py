@@ -96,7 +96,7 @@ def _price(given: argparse.Namespace) -> None:
     plain = load_pack(given.work / "pack")
     chosen = price.choose(plain, price.unlearnt(given.data), given.data, given.work)
     net = _shipped(given)
-    rescale(net, *(torch.tensor(each) for each in zip(*((one.level, one.factor) for one in chosen), strict=True)))
+    rescale(net, torch.tensor([one.level for one in chosen]), price.FACTOR)
     found = json.loads(_chosen(given).read_text())
     delays = {delay: _told(found[str(delay)]) for delay in DELAYS}
     table = price.table(chosen)

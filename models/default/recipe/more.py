@@ -65,6 +65,7 @@ _TOGETHER = ("Picovoice", "DroneDetection", "nilomr/pykanto")
 _ALWAYS_LEARNT = ("Picovoice",)
 _FOLDER: tuple[Split, ...] = ("test", "train", "train", "test", "choose", "train")
 _PACKAGES: tuple[Split, ...] = ("choose", "train", "train", "train", "train", "train")
+HELD_OUT: tuple[Split, ...] = ("test",)
 UNLEARNT: tuple[Split, ...] = ("choose", "test")
 """What nothing is learnt from."""
 _USED = frozenset({"checked", "weak"})
@@ -75,7 +76,7 @@ def folder(data: Path) -> Iterator[CorpusClip]:
     yield from _clips(_listed(data), _FOLDER)
 
 
-def held_out(data: Path, splits: Collection[Split] = ("test",)) -> list[str]:
+def held_out(data: Path, splits: Collection[Split] = HELD_OUT) -> list[str]:
     """The sources that are kept for `splits`, as `index.csv` in `data` writes them, sorted."""
     rows = _used(_listed(data))
     by_source = _splits(rows, _FOLDER)
@@ -166,4 +167,4 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    print("\n".join(held_out(Path(sys.argv[1]), UNLEARNT if "--unlearnt" in sys.argv[2:] else ("test",))))
+    print("\n".join(held_out(Path(sys.argv[1]), UNLEARNT if "--unlearnt" in sys.argv[2:] else HELD_OUT)))

@@ -110,28 +110,21 @@ class LevelNet(CausalNet):
         logits: Tensor = self.head(described)
         if self.second is None:
             return logits
-        return logits + self.second(described)[..., self.names].amax(dim=-1)
+        said: Tensor = self.second(described)[..., self.names].amax(dim=-1)
+        return logits + said
 
     def _convolved(self, at: int, x: Tensor) -> Tensor:
         return functional.relu(self.norms[at](self.convs[at](x)))
 
 
 @torch.no_grad()
-def rescale(net: LevelNet, levels: Tensor, factors: Tensor) -> None:
-    """Make its logits what they are less `levels`, times `factors`, (classes, ) each; factors are over 0.
-
-    No name may answer for two classes.
-    """
-    net.head.weight.mul_(factors[:, None])
-    net.head.bias.sub_(levels).mul_(factors)
-    if net.second is None:
-        return
-    assert net.names is not None
-    each = torch.ones(len(net.second.bias))
-    for own, factor in zip(net.names, factors, strict=True):
-        each[own] = factor
-    net.second.weight.mul_(each[:, None])
-    net.second.bias.mul_(each)
+def rescale(net: LevelNet, levels: Tensor, factor: float) -> None:
+    """Make its logits what they are less `levels`, (classes, ), times `factor`."""
+    net.head.weight.mul_(factor)
+    net.head.bias.sub_(levels).mul_(factor)
+    if net.second is not None:
+        net.second.weight.mul_(factor)
+        net.second.bias.mul_(factor)
 
 
 def renumbered(names: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:

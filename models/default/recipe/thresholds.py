@@ -23,7 +23,7 @@ from streamclf.train.data.annotations import Span
 from streamclf.train.evaluate.merit import frame_span, onset_metrics
 from streamclf.types import F32, Label, Stage
 
-RATIO = 0.8
+RATIO = 0.6
 MIN_ON, MIN_OFF, REACH_BACK = 5, 10, 25
 """Rows of 20 ms."""
 PER_HOUR, PER_HOUR_AMONG_SOUNDS = 0.5, 60.0

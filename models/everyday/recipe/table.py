@@ -32,9 +32,9 @@ class Weights:
     noise: float = 0.0
 
 
-ALL = Weights(yamnet=1.0, default=0.3, against=0.4)
+ALL = Weights(yamnet=1.0, default=0.4, against=0.4)
 """Of every class but speech: chosen by hand, not fitted class by class."""
-OF_SPEECH = Weights(yamnet=0.3, default=1.0, against=0.0, silero=1.0)
+OF_SPEECH = Weights(yamnet=0.3, default=1.4, against=0.0, silero=1.0)
 """YAMNet's window smears the edges of speech, which the two others know."""
 OF_NOISE = replace(ALL, noise=0.6)
 """Of `NOISY`: the hiss of a microphone is pink, too, and louder behind a level control."""
