@@ -35,7 +35,7 @@ def test_an_offset_changes_neither_rows_nor_events(hear: Hear) -> None:
     sound, _ = soundfile.read(DEMO, dtype="float32", frames=SECONDS * soundfile.info(DEMO).samplerate)
     quiet = (sound * 0.05).astype(np.float32)
     rows, events = hear(quiet)
-    assert [label for label, _ in events] == ["bird"]
+    assert events, "nothing is told, so that events prove nothing"
     for offset in (0.02, -0.3):
         altered, told = hear(quiet + np.float32(offset))
         assert np.abs(altered - rows).max() < 2e-3  # 0.4 where it is not removed from the first frame on
