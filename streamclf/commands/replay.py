@@ -1,10 +1,12 @@
 """`streamclf replay`: rules and thresholds tried on the score log."""
 
+import bisect
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,15 +20,17 @@ from streamclf.commands.tables import table
 from streamclf.commands.times import iso_time, local_time, parse_time, span_text
 from streamclf.config import Config, load, rules_file, store_folder
 from streamclf.engine.deciding import decisions_of
-from streamclf.errors import PackError
+from streamclf.errors import PackError, UsageError
 from streamclf.model.library import find_pack
 from streamclf.store.database import reader
 from streamclf.store.events import StoredEvent, query
 from streamclf.store.scorefile import Stretch
+from streamclf.text import near
 from streamclf.toml import parse
 
 HELP = "Try rules and thresholds on what was heard."
 
+_EVER_NS = (1 << 63) - 1
 _NEAR_S = 30  # an alert of the same rule and label within this is the same one, moved
 
 
@@ -34,8 +38,8 @@ _NEAR_S = 30  # an alert of the same rule and label within this is the same one,
 @click.option("--since", metavar="TIME", default="24h", show_default=True, help="From here on.")
 @click.option("--until", metavar="TIME", help="Up to here; default now.")
 @click.option("--rules", "rules", type=click.Path(path_type=Path), help="Rules to try; default those in force.")
-@click.option("--thresholds", type=click.Path(path_type=Path),
-              help="A configuration file whose [segmentation] and sensitivity are tried.")  # fmt: skip
+@click.option("--thresholds", metavar="FILE|LABEL=ENTER,...",
+              help="Thresholds to try, or a configuration file whose [segmentation] and sensitivity are.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Show also the alerts and labels that stay as they were.")
 @click.option("--png", type=click.Path(path_type=Path), help="Draw a timeline to this file.")
 @click.option("--format", "form", type=click.Choice(["table", "ndjson"]), default="table", show_default=True)
@@ -44,7 +48,7 @@ def replay_command(
     since: str,
     until: str | None,
     rules: Path | None,
-    thresholds: Path | None,
+    thresholds: str | None,
     everything: bool,
     png: Path | None,
     form: str,
@@ -66,13 +70,15 @@ def replay_command(
     # who tries thresholds need not have rules; a file that was named has to be there
     none = rules is None and not config.rules and not named.exists()
     file = RuleFile() if none else load_rules(named)
-    tried = None if thresholds is None else load(file=thresholds, environ={})
+    tried = None if thresholds is None else _thresholds(thresholds)
     kept, marks = _kept(folder, since_ns, until_ns)
     began = time.monotonic()
     stretches = logged(config, since_ns, until_ns, command="replay")
     per_label = {} if tried is None else tried.per_label()
+    _known(per_label, stretches, typed=thresholds is not None and not Path(thresholds).exists())
+    kept, unlogged = _logged_alone(kept, stretches)
     given: Given = {}
-    if tried is not None and thresholds is not None and "sensitivity" in parse(thresholds.read_text("utf-8")):
+    if tried is not None and thresholds is not None and _names_sensitivity(thresholds):
         given = _decisions(tried, stretches)
     past = replay(stretches, file.rules, place=file.place, per_label=per_label, given=given)
     changes = compare_events(past_events(stretches), past.events) if tried is not None else []
@@ -93,12 +99,66 @@ def replay_command(
     heard_s = sum(s.end_ns - s.first_ns for s in stretches if s.header.kind == "scores") / NS_PER_SECOND
     took_s = time.monotonic() - began
     click.echo(f"alerts: {counts}; {span_text(heard_s)} of rows in {took_s:.1f} s", err=True)
+    if unlogged:
+        click.echo(f"not compared: {unlogged} alerts, of sound that the log has no rows of", err=True)
     if png is not None:
         from streamclf.draw import canvas, timeline
 
         ended = [event for event in past.events if event.stage == "close"]
         image = timeline.draw(pairs, ended, since_ns=since_ns, until_ns=until_ns, timezone=file.place.timezone)
         canvas.write(png, canvas.png(image))
+
+
+def _thresholds(text: str) -> Config:
+    """Those of a configuration file, or `bird=0.6,insect=0.9`."""
+    if Path(text).exists():
+        return load(file=Path(text), environ={})
+    given: dict[str, float] = {}
+    for part in text.split(","):
+        label, _, enter = (word.strip() for word in part.partition("="))
+        try:
+            given[label] = float(enter)
+        except ValueError:
+            given = {}
+        if not given or not label:
+            raise UsageError(
+                f"--thresholds {text} is neither a file nor thresholds; expected a configuration file, or LABEL=ENTER "
+                "such as bird=0.6, with a comma between several"
+            )
+    return load(flags={"segmentation": {label: {"enter": enter} for label, enter in given.items()}}, environ={})
+
+
+def _names_sensitivity(text: str) -> bool:
+    path = Path(text)
+    return path.exists() and "sensitivity" in parse(path.read_text("utf-8"))
+
+
+def _known(per_label: Mapping[str, Any], stretches: Sequence[Stretch], *, typed: bool) -> None:
+    """What no pack of the log has is told; where it was `typed` it is a mistake. Raises `UsageError`."""
+    labels = {label for stretch in stretches for label in stretch.header.labels}
+    known = sorted({label.id for label in labels} | {f"group:{label.group}" for label in labels if label.group})
+    for name in per_label:
+        if name not in known:
+            said = f"no pack of the log tells events of {name!r}"
+            if typed:
+                raise UsageError(f"{said}; {near(name, known)}")
+            click.echo(f"{said}: its thresholds are not tried", err=True)
+
+
+def _logged_alone(alerts: Sequence[Alert], stretches: Sequence[Stretch]) -> tuple[list[Alert], int]:
+    """Those whose sound has rows in the log, and how many others there are: of those nothing can be said."""
+    spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for one in stretches:
+        spans.setdefault((one.header.stream, one.header.pack), []).append((one.first_ns, one.end_ns))
+    for some in spans.values():
+        some.sort()
+    held = []
+    for alert in alerts:
+        some = spans.get((alert.event.stream, alert.event.pack), [])
+        at = bisect.bisect_right(some, (alert.event.onset_ns, _EVER_NS)) - 1
+        if at >= 0 and alert.event.onset_ns < some[at][1]:
+            held.append(alert)
+    return held, len(alerts) - len(held)
 
 
 def _kept(folder: Path, since_ns: int, until_ns: int) -> tuple[list[Alert], dict[str, str]]:

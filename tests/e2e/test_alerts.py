@@ -115,6 +115,27 @@ def test_each_rule_tells_each_sink_of_exactly_what_it_is_for(tmp_path: Path, dae
     assert {pair["what"] for pair in pairs} == {"same"}, replayed.stdout
     assert sorted(pair["id"] for pair in pairs) == sorted(request.data["id"] for request in receiver.requests)
 
+    quieter = run_cli("replay", "--since", "1h", "--thresholds", "loud=0.5,group:random=1", home=tmp_path, env=env)
+    assert "events: 3, 2 lost, 0 gained" in quieter.stderr
+    typo = run_cli("replay", "--since", "1h", "--thresholds", "luod=0.9", home=tmp_path, env=env)
+    assert (typo.returncode, "no pack of the log tells events of 'luod'; did you mean loud?" in typo.stderr) == (
+        2,
+        True,
+    )
+    neither = run_cli("replay", "--since", "1h", "--thresholds", "absent.toml", home=tmp_path, env=env)
+    assert (neither.returncode, "is neither a file nor thresholds; expected" in neither.stderr) == (2, True)
+
+    # what the log has no rows of is not said to be gone
+    for path in (tmp_path / "store" / "scores").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    other = bursts(tmp_path / "other.wav", [1.0], seconds=2.0)
+    ended = daemon("--source", f"file:{other}", "--model", str(tmp_path / "pack"), env=env)
+    ended.wait_for("was played to its end", LIMIT_S)
+    ended.stop()
+    unlogged = run_cli("replay", "--since", "1h", home=tmp_path, env=env)
+    assert f"not compared: {len(pairs)} alerts, of sound that the log has no rows of" in unlogged.stderr
+
 
 @pytest.mark.capture
 def test_birds_at_a_microphone_reach_every_sink_once_a_passage(
