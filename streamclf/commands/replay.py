@@ -95,18 +95,21 @@ def replay_command(
     if tried is not None:
         lost, gained = (sum(len(getattr(change, name)) for change in changes) for name in ("lost", "gained"))
         click.echo(f"events: {sum(change.after for change in changes)}, {lost} lost, {gained} gained", err=True)
-    counts = ", ".join(f"{sum(p.what == what for p in pairs)} {what}" for what in ("same", "new", "gone", "moved"))
-    heard_s = sum(s.end_ns - s.first_ns for s in stretches if s.header.kind == "scores") / NS_PER_SECOND
-    took_s = time.monotonic() - began
-    click.echo(f"alerts: {counts}; {span_text(heard_s)} of rows in {took_s:.1f} s", err=True)
-    if unlogged:
-        click.echo(f"not compared: {unlogged} alerts, of sound that the log has no rows of", err=True)
+    _say_counts(pairs, stretches, unlogged, time.monotonic() - began)
     if png is not None:
         from streamclf.draw import canvas, timeline
 
         ended = [event for event in past.events if event.stage == "close"]
         image = timeline.draw(pairs, ended, since_ns=since_ns, until_ns=until_ns, timezone=file.place.timezone)
         canvas.write(png, canvas.png(image))
+
+
+def _say_counts(pairs: Sequence[Difference], stretches: Sequence[Stretch], unlogged: int, took_s: float) -> None:
+    counts = ", ".join(f"{sum(p.what == what for p in pairs)} {what}" for what in ("same", "new", "gone", "moved"))
+    heard_s = sum(s.end_ns - s.first_ns for s in stretches if s.header.kind == "scores") / NS_PER_SECOND
+    click.echo(f"alerts: {counts}; {span_text(heard_s)} of rows in {took_s:.1f} s", err=True)
+    if unlogged:
+        click.echo(f"not compared: {unlogged} alerts, of sound that the log has no rows of", err=True)
 
 
 def _thresholds(text: str) -> Config:

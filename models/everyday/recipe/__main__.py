@@ -1,6 +1,7 @@
 """The tables of the pack `everyday` and its card, from recordings.
 
     python -m models.everyday.recipe --data RECORDINGS [--debs FOLDER] [--pack everyday] [--work .run/everyday]
+        [--without GLOB]
 
 RECORDINGS is the data folder, with `more` in it. FOLDER: where the packages of packages.csv were unpacked (apt-get
 download, dpkg -x). The members are those of an installed pack `everyday`; what they say is kept in the working folder.
@@ -13,6 +14,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,10 +49,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--debs", type=Path)
     parser.add_argument("--pack", default="everyday")
+    parser.add_argument("--without", default="", metavar="GLOB", help="Leave out these recordings, to judge on them.")
     parser.add_argument("--work", type=Path, default=Path(".run/everyday"))
     given = parser.parse_args()
     try:
-        known, those = classes(), list(recordings(given.data, given.debs))
+        known = classes()
+        those = [one for one in recordings(given.data, given.debs) if not fnmatch(one.path, given.without)]
         scores = listen(given.pack, known, those, given.data, given.work)
         numbers = embeddings(given.pack, those, given.data, given.work)
     except StreamclfError as fault:
