@@ -72,7 +72,8 @@ def main() -> None:
         click.echo(fault.format_message(), err=True)
         sys.exit(fault.exit_code)
     except click.UsageError as fault:
-        hint = f" (see `{fault.ctx.command_path} --help`)" if fault.ctx is not None else ""
+        fault = _nearer(fault)
+        hint = _usage(fault)
         if isinstance(fault, click.NoSuchOption) and any(
             Path(word).exists() for word in sys.argv[1:] if word[0:1] == "-"
         ):
@@ -95,6 +96,29 @@ def main() -> None:
         _fail(str(LimitError()), LimitError.exit_code)
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _nearer(fault: click.UsageError) -> click.UsageError:
+    """A misspelt option is answered with the one that is meant, and with no other."""
+    if not isinstance(fault, click.NoSuchOption) or fault.ctx is None:
+        return fault
+    names = [name for param in fault.ctx.command.get_params(fault.ctx) for name in (*param.opts, *param.secondary_opts)]
+    near = nearest(fault.option_name, [name for name in names if name.startswith("--")])
+    return click.NoSuchOption(fault.option_name, possibilities=[near] if near else None, ctx=fault.ctx)
+
+
+def _usage(fault: click.UsageError) -> str:
+    """What to do about it."""
+    if fault.ctx is None:
+        return ""
+    see = f"see `{fault.ctx.command_path} --help`"
+    told = getattr(fault.param, "help", None) if isinstance(fault, click.MissingParameter) else None
+    if told:
+        return f" {told} ({see})"
+    known = isinstance(fault, click.BadParameter) and not isinstance(fault, click.MissingParameter)
+    if known or "Did you mean" in fault.format_message():
+        return f" ({see})"
+    return f" ({' '.join(fault.ctx.get_usage().split()).replace('Usage', 'usage', 1)}; {see})"
 
 
 def _open_standard_files() -> None:

@@ -2,7 +2,7 @@
 
     span_ns      how long: `90 s`, `1h30m`, `10 min`, `2 days`
     moment_ns    when: `2026-05-01T06:30`, `6:30` (today), `yesterday`, `yesterday 18:00`, `monday`, `now`, `90m` (ago)
-    minutes_of   a time of day: `4:00`, `04:00`, `6 pm`, `noon`
+    minutes_of   a time of day: `4:00`, `04:00`, `4.00`, `4h30`, `6 pm`, `18 h`, `noon`
     plain_keys   keys that name a unit (`cooldown_s`), as people write them: `cooldown = "10 min"`
 
 Each raises ValueError for what is none of it. Nothing here reads a clock: the time that it is now comes in.
@@ -28,7 +28,7 @@ _SECONDS = {
     "w": 604_800, "week": 604_800, "weeks": 604_800,
 }  # fmt: skip
 _PART = re.compile(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*([a-z]+)\s*(?:,|and\b)?")
-_CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?(?::(\d\d)(\.\d{1,9})?)?\s*(am|pm)?")
+_CLOCK = re.compile(r"(\d{1,2})(?:[:.h](\d\d))?(?::(\d\d)(\.\d{1,9})?)?\s*(am|pm|h|uhr)?")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _UNIT_OF_KEY = {"ms": 1_000_000, "s": NS_PER_SECOND, "min": 60 * NS_PER_SECOND, "days": 86_400 * NS_PER_SECOND}
 
@@ -106,7 +106,7 @@ def _seconds_of(text: str) -> float:
     if found is None or (found[2] is None and found[5] is None):
         raise ValueError(f"{text!r} is not a time of day; write 04:00 or 4:00")
     hour, minute, second = int(found[1]), int(found[2] or 0), int(found[3] or 0) + float(found[4] or 0)
-    if found[5] is not None:
+    if found[5] in ("am", "pm"):
         if not 1 <= hour <= 12:
             raise ValueError(f"{text!r} is past the end of an hour or of the day")
         hour = hour % 12 + 12 * (found[5] == "pm")

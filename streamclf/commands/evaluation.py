@@ -27,12 +27,12 @@ def say_first(result: "Evaluation", names: Sequence[str]) -> None:
 
 
 def say_left_out(problems: "Sequence[LeftOut]") -> None:
-    """Name every file that is not in the figures, and how many there are, on standard error."""
+    """Name every file, row and annotation that is not in the figures as it came, on standard error."""
     for problem in problems:
         said = problem.reason if str(problem.path) in problem.reason else f"{problem.path}: {problem.reason}"
-        click.echo(f"left out: {plain(said)}", err=True)
+        click.echo(f"data: {plain(said)}", err=True)
     if problems:
-        click.echo(f"{_count(len(problems), 'file')} left out of the figures", err=True)
+        click.echo(f"{_count(len(problems), 'problem')} with the data; what is left out is in no figure", err=True)
 
 
 def say_unmapped(names: Sequence[str], packs: "Sequence[PackResult]") -> None:

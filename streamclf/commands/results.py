@@ -68,6 +68,7 @@ class Results:
         self._table: _Parquet | None = None
         self._headed: set[str] = set()  # what has its columns' names over it already
         self._selections = 0
+        self._heard = False  # anything of any file
         self._rows: dict[tuple[str, str], _RowFile] = {}  # of (stream, pack); bound: the files that are heard at once
         if self._folder is None and form == "parquet":
             assert out is not None
@@ -83,6 +84,7 @@ class Results:
     @_writing()
     def rows(self, piece: formats.FileScores) -> None:
         """Score rows of one file and pack, a piece behind the other."""
+        self._heard = True
         if self._table is not None:
             self._table.write(formats.score_columns(piece))
         elif self._text is not None:
@@ -106,6 +108,7 @@ class Results:
     @_writing()
     def write(self, heard: Heard) -> None:
         """Events or the summary of one file."""
+        self._heard = True
         suffix = _SUFFIX.get(self._form, self._form)
         if self._what == "scores":
             return
@@ -126,6 +129,8 @@ class Results:
             own.discard()
         if self._text is not None and self._out is not None:
             self._text.close()
+            if not self._heard:
+                self._out.unlink(missing_ok=True)  # an empty one is no table
         if self._table is not None:
             self._table.close()
 

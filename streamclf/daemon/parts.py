@@ -117,7 +117,7 @@ class ThreadPool:
 
 
 class Background:
-    """A part that is one task, which runs until it is stopped; on_fault is called where it fails before."""
+    """A part that is one task, which runs until it is stopped; on_fault is called where it fails or ends before."""
 
     stop_s = 0.1
 
@@ -145,10 +145,11 @@ class Background:
         return bool(done)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        fault: BaseException | None = RuntimeError(f"{self.name} has ended, and not by the end of the daemon")
+        if self._stopping:
+            fault = None
         if not task.cancelled():
-            fault = task.exception()
-        else:
-            fault = None if self._stopping else RuntimeError(f"{self.name} was cancelled, and not by the end")
+            fault = task.exception() or fault
         if fault is not None:
             self._on_fault(fault)
 
@@ -174,7 +175,7 @@ class Life:
         return part
 
     async def watch(self, name: str, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `function` as a task until the end; where it fails, that is the end."""
+        """Run `function` as a task until the end; where it fails or ends before, that is the end."""
         await self.start(Background(name, function, self.failed))
 
     def ask(self) -> None:

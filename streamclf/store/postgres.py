@@ -22,7 +22,8 @@ The driver is imported where it is used, so that who has no such server needs no
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -136,7 +137,11 @@ ON CONFLICT (label, hour) DO UPDATE SET events = hours.events + excluded.events
 """
 _LOCK = 0x73636C66  # of an advisory lock: one daemon at a time makes the tables
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ON_SERVER = "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+# of each transaction by itself: a pooler gives every one another session, and refuses settings at the connection
+_LIMITS = """
+SELECT set_config('lock_timeout', '10s', true), set_config('statement_timeout', '60s', true),
+    set_config('idle_in_transaction_session_timeout', '60s', true)
+"""
 
 
 class Reached(NamedTuple):
@@ -170,14 +175,17 @@ def check(url: str) -> None:
 
 
 def connect(url: str, site: str) -> "Connection[Any]":
-    """A connection on which each statement is its own transaction. Raises psycopg's errors."""
+    """A connection on which each statement is its own transaction, to a server or a pooler before it.
+
+    Raises psycopg's errors.
+    """
     import psycopg
 
     return psycopg.connect(
         url,
         autocommit=True,
         application_name=f"streamclf {site}",
-        options=_ON_SERVER,
+        prepare_threshold=None,  # the next transaction may be in a session that has not prepared it
         connect_timeout=10,
         # that a server is gone is noticed within seconds, by what waits for an answer and by what does not
         keepalives_idle=10,
@@ -196,12 +204,19 @@ def reason_of(fault: Exception, url: str) -> str:
     return words.replace(secret, "…") if secret else words
 
 
+@contextmanager
+def _transaction(far: "Connection[Any]") -> Iterator[None]:
+    with far.transaction():
+        far.execute(_LIMITS)
+        yield
+
+
 def prepare(far: "Connection[Any]") -> None:
     """Make the tables where there are none, and change those of an older version.
 
     Raises `ConfigError` for those of a newer one, psycopg's errors.
     """
-    with far.transaction():
+    with _transaction(far):
         far.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         row = far.execute("SELECT to_regnamespace('streamclf'), to_regclass('streamclf.version')").fetchone()
         assert row is not None
@@ -224,7 +239,8 @@ def prepare(far: "Connection[Any]") -> None:
 
 def position(far: "Connection[Any]", site: str) -> Reached:
     """How far `site` has delivered."""
-    row = far.execute("SELECT seq, event FROM streamclf.sites WHERE site = %s", (site,)).fetchone()
+    with _transaction(far):
+        row = far.execute("SELECT seq, event FROM streamclf.sites WHERE site = %s", (site,)).fetchone()
     return Reached(0, "") if row is None else Reached(*row)
 
 
@@ -234,7 +250,7 @@ def put_page(far: "Connection[Any]", site: str, before: Reached, events: Sequenc
     before: the position that `site` was left at. Raises `MovedError` where it is another one, psycopg's errors.
     """
     after = Reached(events[-1].seq, events[-1].id)
-    with far.transaction():
+    with _transaction(far):
         far.execute(
             "INSERT INTO streamclf.sites VALUES (%s, 0, '', now()) ON CONFLICT (site) DO NOTHING",
             (site,),

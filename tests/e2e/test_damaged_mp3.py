@@ -55,7 +55,7 @@ def test_eval(tmp_path: Path) -> None:
         "--labels-map", "high=c1", home=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert f"left out: {bad} is damaged: from " in done.stderr
+    assert f"data: {bad} is damaged: from " in done.stderr
     assert_ours(done.stderr)
 
 

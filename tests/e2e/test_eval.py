@@ -143,8 +143,8 @@ def test_a_corrupt_clip_among_good_ones_is_named_and_counted(tmp_path: Path, pac
     assert report(done)["recordings"] == 7
     assert [left["path"] for left in report(done)["left_out"]] == [str(bad)]
     lines = done.stderr.splitlines()
-    assert lines[0].startswith(f"left out: {bad} is not audio")
-    assert lines[1] == "1 file left out of the figures"
+    assert lines[0].startswith(f"data: {bad} is not audio")
+    assert lines[1] == "1 problem with the data; what is left out is in no figure"
 
 
 def test_false_events_on_background(tmp_path: Path, pack: Path, clips: Path) -> None:
@@ -258,12 +258,12 @@ def test_silero_hears_when_somebody_speaks(tmp_path: Path, shared: Path, packs_d
 def test_an_annotation_beyond_the_end_costs_itself_alone(pack: Path, scenes: Path, tmp_path: Path) -> None:
     before = report(run_cli("eval", str(pack), "--data", str(scenes), "--json", home=tmp_path))
     with (scenes / "a.txt").open("a") as labels:
-        labels.write("1.9\t60\tLoud\n")
+        labels.write("50\t60\tLoud\n")
 
     done = run_cli("eval", str(pack), "--data", str(scenes), "--json", home=tmp_path)
 
     assert report(done)["packs"] == before["packs"]
-    assert "the annotation 'Loud' goes from 1.90 to 60.00 s; it is left out" in done.stderr
+    assert "the annotation 'Loud' goes from 50.00 to 60.00 s; it is left out" in done.stderr
 
 
 def test_what_was_left_out_is_named_also_where_nothing_can_be_judged(tmp_path: Path, pack: Path) -> None:

@@ -17,7 +17,7 @@ from streamclf.store.events import put_events
 from tests.support.certificates import make_pair
 from tests.support.storing import stored
 from tools.lab.daemon import run_cli
-from tools.lab.pgserver import PostgresServer, programs
+from tools.lab.pgserver import Pooler, PostgresServer, pooler_program, programs
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is absent (pip install streamclf[postgres])")
 pytestmark = [
@@ -99,6 +99,35 @@ def file_of(folder: Path, name: str, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o600)
     return path
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+@pytest.mark.skipif(pooler_program() is None, reason="PgBouncer is not installed (package pgbouncer)")
+def test_by_way_of_a_pooler(server: PostgresServer, begin: Begin, store: Store, mode: str) -> None:
+    pooler = Pooler(server, mode=mode)
+    try:
+        one = begin(pooler.url)
+        until_there(server)
+        for number in range(5, 40):  # each a transaction of its own, by turns in one of two sessions
+            with store.transaction() as tx:
+                put_events(tx, [stored(number)])
+            one.committed()
+            until_there(server, number + 1)
+        assert list(one.found()) == []
+    finally:
+        pooler.close()
+
+
+def test_a_statement_that_waits_for_ever_is_given_up(server: PostgresServer) -> None:
+    """The limits are those of each transaction, and hold in it."""
+    with closing(postgres.connect(server.url, "garden")) as far:
+        postgres.prepare(far)
+        (before,) = far.execute("SHOW lock_timeout").fetchone() or ("",)
+        with closing(psycopg.connect(server.url)) as other:
+            other.execute("LOCK TABLE streamclf.sites")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                postgres.position(far, "garden")
+        assert far.execute("SHOW lock_timeout").fetchone() == (before,), "what others find in that session stays theirs"
 
 
 def test_over_tls_where_the_authority_is_believed(begin: Begin, tmp_path: Path) -> None:

@@ -120,17 +120,21 @@ def test_no_mistake_shows_a_part_of_a_secret_whatever_is_in_it(secret: str, tmp_
         f"url = {json.dumps('htp://u:' + secret + '@h/')}",
         f'url = "http://h/"\npassword = {quoted}',
     ]
-    told = ""
-    for mistake in mistakes:
-        rules.write_text(f'[sink.hook]\ntype = "webhook"\n{mistake}\n')
-        done = run_cli("rules", "check", str(rules), home=tmp_path)
-        assert done.returncode == 78, done.stderr
-        told += done.stdout + done.stderr
-    for source in (f"url:rtsp://u:{secret}@cam/x", f"rtsp://u:{secret}@cam/x", f"url:http://h/x?token={secret}#ch=1"):
-        told += run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": source}).stderr
-        told += run_cli("config", "show", home=tmp_path, env={"STREAMCLF_SOURCE": source}).stdout
-        told += run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": f'["{source}"'}).stderr
+    sinks = [f'[sink.hook{at}]\ntype = "webhook"\n{mistake}\n' for at, mistake in enumerate(mistakes)]
+    rules.write_text("".join(sinks))
+    checked = run_cli("rules", "check", str(rules), home=tmp_path)
+    sources = [f"url:rtsp://u:{secret}@cam/x", f"rtsp://u:{secret}@cam/x", f"url:http://h/x?token={secret}#ch=1"]
+    listed = json.dumps(sources, ensure_ascii=False)
+    done = [
+        checked,
+        run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": listed}),
+        run_cli("config", "show", home=tmp_path, env={"STREAMCLF_SOURCE": listed}),
+        run_cli("config", "check", home=tmp_path, env={"STREAMCLF_SOURCE": listed.removesuffix("]")}),
+    ]
+    told = "".join(each.stdout + each.stderr for each in done)
 
+    assert checked.returncode == 78
+    assert [at for at in range(len(mistakes)) if f"sink.hook{at}" not in told and f"sink hook{at}" not in told] == []
     for part in ("s3cr3t", "w0rd", "鶫"):
         assert part not in told
 

@@ -111,7 +111,7 @@ def test_clips_become_a_pack_that_tells_them_apart(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert f"left out: {data}/low/letter.wav is not audio" in done.stderr
+    assert f"data: {data}/low/letter.wav is not audio" in done.stderr
     assert "1 file left out" in done.stderr
     assert "epoch 12 of 12: loss" in done.stderr
     assert "clip accuracy" in done.stdout

@@ -90,7 +90,7 @@ def last_line(running: Daemon) -> str:
         ("writer-dies", "ValueError('planted')"),
         ("source-exits", "something asked the process to end, with code 3"),
         ("task-exits", "something asked the process to end, with code 3"),
-        ("task-cancelled", "health was cancelled, and not by the end"),
+        ("task-cancelled", "health has ended, and not by the end"),
     ],
 )
 def test_what_fails_while_it_runs_is_told_and_everything_is_stopped(house: House, fault: str, told: str) -> None:

@@ -133,9 +133,10 @@ def modules(package: Path) -> Iterator[tuple[str, str]]:
 def faults(path: str, source: str) -> list[str]:
     """Everything wrong with the module at `path` (relative to streamclf/), one sentence each."""
     tree = ast.parse(source)
-    nodes = list(ast.walk(tree))
+    walked = list(_walk(tree, False))
+    nodes = [node for node, _ in walked]
     found = [f"{path}:{line}: {what}" for line, what in (*_forbidden_calls(nodes), *_clocks(path, nodes))]
-    for item in _imports(path, tree):
+    for item in _imports(path, walked):
         fault = _direction(path, item) if item.name.split(".")[0] == "streamclf" else _quarantine(path, item)
         if fault:
             found.append(f"{path}:{item.line}: {fault}")
@@ -188,9 +189,9 @@ def _quarantine(path: str, item: Import) -> str:
     return f"{name} may be imported only in {', '.join(allowed)}" if allowed else f"{name} may not be imported"
 
 
-def _imports(path: str, tree: ast.Module) -> Iterator[Import]:
+def _imports(path: str, walked: Sequence[tuple[ast.AST, bool]]) -> Iterator[Import]:
     package = ["streamclf", *path.split("/")[:-1]]
-    for node, lazy in _walk(tree, False):
+    for node, lazy in walked:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, node.lineno, lazy)

@@ -29,7 +29,7 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
         "sink.file.picture: unknown key",
         "a picture goes with apprise, command, webhook",
     ),
-    "key of something else": (f"{RULE}volume = 3\n", 4, 'rule "r": volume: unknown key', "there is name, labels"),
+    "key of something else": (f"{RULE}colour = 3\n", 4, 'rule "r": colour: unknown key', "there is name, labels"),
     "one rule, one bracket": ('[rule]\nname = "r"\n', 1, "rule: is one table", "[[rule]]"),
     "no name": ('[[rule]]\nlabels = ["robin"]\n', 1, "rule 1: has no name", 'add name = "dawn-robin"'),
     "no labels": ('[[rule]]\nname = "r"\n', 1, 'rule "r": has no labels', "add labels = "),
@@ -51,7 +51,7 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "duration at the opening": (f"{RULE}min_duration_ms = 900\n", 4, "min_duration_ms: an event that", "confirmed"),
     "duration below 0": (f"{RULE}min_duration_ms = -1\n", 4, "min_duration_ms: expected whole number >= 1", "= 1500"),
     "level above full scale": (f"{RULE}level_dbfs = 3\n", 4, "level_dbfs: expected number <= 0.0", "level_dbfs = -45"),
-    "no time of day": (f'{PLACE}{RULE}time = "6-9"\n', 6, "time: '6-9' is not a time of day", '"06:00-09:30"'),
+    "no time of day": (f'{PLACE}{RULE}time = "6-x"\n', 6, "time: '6-x' is not a time of day", '"06:00-09:30"'),
     "past the day": (
         f'{PLACE}{RULE}time = "06:00-25:00"\n',
         6,

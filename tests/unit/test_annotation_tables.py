@@ -156,13 +156,17 @@ def test_recordings_of_a_kind_that_is_not_read_are_named(tmp_path: Path, monkeyp
     assert (list(read(tmp_path, files)[0]), read(tmp_path, files)[1]) == (["a.wav", "b.m4a"], [])
 
 
-def test_an_annotation_beyond_the_end_is_left_out_alone() -> None:
-    recording = Recording(Path("rec.wav"), "rec", ("bird", "dog"), (BIRD[0], Span(3.0, 60.0, "dog")))
+def test_an_annotation_is_cut_at_the_end_of_its_recording_and_left_out_beyond_it() -> None:
+    spans = (BIRD[0], Span(3.0, 60.0, "dog"), Span(50.0, 60.0, "cat"))
+    recording = Recording(Path("rec.wav"), "rec", ("bird", "cat", "dog"), spans)
 
     kept, problems = within(recording, 4.0)
 
-    assert (kept.spans, kept.labels) == (BIRD[:1], ("bird",))
-    assert ["the annotation 'dog' goes from 3.00 to 60.00 s" in p.reason for p in problems] == [True]
+    assert (kept.spans, kept.labels) == ((BIRD[0], Span(3.0, 4.0, "dog")), ("bird", "dog"))
+    assert [problem.reason.partition("annotation ")[2] for problem in problems] == [
+        "'dog' goes from 3.00 to 60.00 s; it is cut there",
+        "'cat' goes from 50.00 to 60.00 s; it is left out",
+    ]
     assert within(recording, 59.5) == (recording, [])
     with pytest.raises(SourceError, match="check that they belong to it"):
         within(recording, 0.5)

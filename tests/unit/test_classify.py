@@ -278,6 +278,19 @@ def test_a_recording_of_which_nothing_is_read_is_named_as_one_that_could_not_be(
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["all.csv", "all.ndjson", "all.parquet", "all.selections.txt"])
+@pytest.mark.parametrize("what", ["--events", "--summary"])
+def test_where_no_file_could_be_heard_there_is_no_table(tmp_path: Path, pack: Path, name: str, what: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow", reason="pyarrow is absent (pip install streamclf[parquet])")
+    text, out = tmp_path / "text.wav", tmp_path / name
+    text.write_text("hello")
+    assert run(pack, what, "--out", out, text, tmp_path / "absent.wav").exit_code != 0
+    assert not out.exists()
+    heard = run(pack, what, "--out", out, text, bursts(tmp_path / "good.wav"))
+    assert (heard.exit_code, out.exists()) == (1, True)
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_name_that_is_not_utf8_is_heard_and_written_out(tmp_path: Path, pack: Path, jobs: str) -> None:
     bursts(tmp_path / "plain.wav")

@@ -51,8 +51,7 @@ def test_the_colours_are_those_of_the_page(name: str, block: str) -> None:
     assert theme.lanes == tuple(colour(tokens[f"lane-{n}"]) for n in range(7))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", [SIZE, (700, 400), (1900, 1000)])
+@pytest.mark.parametrize(("theme", "size"), [("light", SIZE), ("dark", (700, 400)), ("dark", (1900, 1000))])
 def test_a_tone_is_the_loudest_where_and_when_it_sounds(theme: str, size: tuple[int, int]) -> None:
     pixels, layout = drawn(passage(breaks=()), theme=theme, size=size)
     left, top, right, bottom = layout.spectrum

@@ -67,6 +67,14 @@ def test_a_kind_and_a_group_answer_what_is_above_them() -> None:
     assert answers.columns("rain") == []
 
 
+def test_where_a_class_begins_and_ends_its_own_label_says() -> None:
+    answers = answers_of([Label("shout", "Shout", "voice"), Label("speech", "Speech", "voice")])
+    assert answers.columns("speech") == [0, 1]
+    assert answers.named("speech") == [1]
+    only_kinds = answers_of([Label("shout", "Shout", "voice"), Label("talk", "People talking", "voice")])
+    assert only_kinds.named("speech") == [0, 1]
+
+
 def test_what_is_right_wrong_or_not_judged() -> None:
     owl = truth_of("owl", "owl/x__tawny.opus")
     assert owl.own == {"owl", "bird"}

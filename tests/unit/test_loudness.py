@@ -57,7 +57,7 @@ def test_the_weighting_is_the_standards_at_every_rate(rate: int) -> None:
         assert nominal(number) == f"{hz:g}"
         if exact >= rate / 2:
             continue
-        sound = framed(tone(exact, 1.5, rate=rate), rate)
+        sound = framed(tone(exact, 1.0, rate=rate), rate)
         (loud_a,), (loud_c,) = (Weighted(name, rate).push(sound[np.newaxis]) for name in WEIGHTINGS)
         heard = slice(25, None)  # behind the swing of the filters
         assert level(loud_a[heard]) - level(sound[heard]) == pytest.approx(a_db, abs=0.1), f"A at {hz} Hz"
@@ -124,7 +124,7 @@ def test_a_minute_has_its_levels_whatever_the_blocks() -> None:
     assert [first.l50, first.l90] == pytest.approx([-20, -20], abs=0.1)
     assert -20 < first.l10 <= -6
     assert first.bands[16] == pytest.approx(mean, abs=0.2)  # 1 kHz; the first half second is faded in
-    for size in (1, 7, 1000):
+    for size in (3, 1000):
         others, minutes = minutes_of(sound, size)
         np.testing.assert_allclose(others, rows, rtol=1e-5)
         for one, other in zip(minutes, (first, second), strict=True):

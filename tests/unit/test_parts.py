@@ -104,6 +104,24 @@ def test_a_task_that_dies_is_logged_and_ends_all(caplog: pytest.LogCaptureFixtur
     assert told == ["start a", "stop a"]
 
 
+async def returns() -> None:
+    pass
+
+
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("ends", [returns, cancels_itself])
+def test_a_task_that_ends_by_itself_ends_all(ends: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def body(life: Life) -> None:
+        await life.watch("health", ends)
+
+    with pytest.raises(StreamclfError, match="health has ended, and not by the end of the daemon") as raised:
+        live(body)
+    assert raised.value.exit_code == 1
+
+
 def test_a_mistake_that_a_running_thread_finds_is_none_of_the_configuration() -> None:
     async def body(life: Life) -> None:
         threading.Thread(target=life.failed, args=(ConfigError("the rules have gone"),)).start()

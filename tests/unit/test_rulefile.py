@@ -13,6 +13,7 @@ from streamclf.alerts.rules.place import Location, Period, TimeRange
 from streamclf.alerts.rules.rule import DIGEST_MESSAGE, MESSAGE, Per, RuleStage
 from streamclf.alerts.rules.rulefile import RuleFile, load_rules, parse_rules
 from streamclf.alerts.rules.sun import Sun
+from streamclf.alerts.rules.table import EXAMPLES, RuleTable, key_meant
 from streamclf.alerts.sinks.ndjson import NdjsonConfig
 from streamclf.errors import ConfigError
 from streamclf.toml import lines_of
@@ -84,6 +85,50 @@ def test_keys_and_times_are_understood_as_people_write_them() -> None:
     plain = plain.replace("merge_ms = 2000", 'merge_ms = "2 s"').replace('"1d"', '"daily"')
     plain = plain.replace("22:00-04:00", "10 pm - 4:00").replace("06:00-09:30", "6:00 to 9:30")
     assert parse_rules(plain, known=KNOWN) == parse_rules(GOOD, known=KNOWN)
+
+
+@pytest.mark.parametrize("text", ["6-22", "6.00-22.00", "6h00 - 22h", "6 am to 10 pm"])
+def test_a_range_of_hours_is_understood_as_people_write_it(text: str) -> None:
+    assert TimeRange.parse(text) == TimeRange(6 * 60, 22 * 60)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("quiet", 'did you mean time? An example is time = "06:00-09:30"'),
+        ("min-score", "did you mean min_peak? An example is min_peak = 0.6"),
+        ("Confidence", "did you mean min_peak?"),
+        ("microphone", 'did you mean streams? An example is streams = ["garden"]'),
+        ("species", "did you mean labels?"),
+        ("throttle", "did you mean cooldown_s?"),
+        ("enabled", "a rule that stands here holds"),
+        ("min_peek", "did you mean min_peak?"),
+        ("frobnicate", "there is name, labels"),
+    ],
+)
+def test_a_word_for_a_key_that_has_another_name_is_answered_with_that(word: str, hint: str) -> None:
+    _, mistakes = parse_rules(f"{RULE}{word} = 1\n")
+    assert [hint in str(mistake) for mistake in mistakes] == [True]
+
+
+def test_each_key_that_is_suggested_is_there_and_no_key_is_a_word_for_another() -> None:
+    words = [
+        "quiet",
+        "threshold",
+        "to",
+        "rare",
+        "summary",
+        "text",
+        "clip",
+        "mean",
+        "limit",
+        "class",
+        "mic",
+        "on",
+        "new",
+    ]
+    assert {key_meant(word) for word in words} <= set(RuleTable.__struct_fields__) & set(EXAMPLES)
+    assert not [word for word in RuleTable.__struct_fields__ if key_meant(word)]
 
 
 @pytest.mark.parametrize(

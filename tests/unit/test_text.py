@@ -140,8 +140,9 @@ def test_a_long_text_is_read_once(text: str) -> None:
 def test_among_many_names_the_one_that_is_meant_is_found_as_among_few() -> None:
     """Few of them are compared letter by letter."""
     names = [line.partition(",")[0] for line in read_text("yamnet_labels.csv").splitlines()[1:]]
-    typos = [f"{name[:2]}{name[3]}{name[2]}{name[4:]}" for name in names if len(name) > 4]
-    typos += [f"{name[:-3]}{name[-2:]}" for name in names if len(name) > 4]
+    long = [name for name in names if len(name) > 4]
+    typos = [f"{name[:2]}{name[3]}{name[2]}{name[4:]}" for name in long[::3]]
+    typos += [f"{name[:-3]}{name[-2:]}" for name in long[1::3]]
 
     assert len(names) > 500
     for typo in typos:

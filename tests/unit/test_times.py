@@ -39,13 +39,23 @@ def test_moments_and_how_long_ago(text: str, moment: datetime) -> None:
 
 @pytest.mark.parametrize(
     ("text", "minutes"),
-    [("4:00", 240), ("04:00", 240), ("24:00", 1440), ("12 am", 0), ("6:30 PM", 1110), ("noon", 720)],
+    [
+        ("4:00", 240),
+        ("04:00", 240),
+        ("24:00", 1440),
+        ("12 am", 0),
+        ("6:30 PM", 1110),
+        ("noon", 720),
+        ("6.30", 390),
+        ("18h", 1080),
+        ("6h05", 365),
+    ],
 )
 def test_times_of_day(text: str, minutes: int) -> None:
     assert minutes_of(text) == minutes
 
 
-@pytest.mark.parametrize("text", ["4", "13 pm", "24:01", "4:60", "4:00:30"])
+@pytest.mark.parametrize("text", ["4", "13 pm", "24:01", "4:60", "4.60", "25h", "4:00:30"])
 def test_what_is_no_time_of_day(text: str) -> None:
     with pytest.raises(ValueError, match=text):
         minutes_of(text)

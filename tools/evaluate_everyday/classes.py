@@ -60,17 +60,26 @@ class Truth:
 class Answers:
     """What the labels of a pack answer, by column. direct: by their words. full: with kinds and groups as well.
 
-    by_class: columns whose labels answer a class. shared: class -> classes that some label answers together with it.
+    by_class: columns whose labels answer a class; by_name: those of them whose name it is. shared: class -> classes
+    that some label answers together with it.
     """
 
     direct: tuple[frozenset[str], ...]
     full: tuple[frozenset[str], ...]
     by_class: Mapping[str, tuple[int, ...]]
     shared: Mapping[str, frozenset[str]]
+    by_name: Mapping[str, tuple[int, ...]]
 
     def columns(self, name: str) -> list[int]:
         """Columns whose labels answer class `name`."""
         return list(self.by_class.get(name, ()))
+
+    def named(self, name: str) -> list[int]:
+        """Columns of the labels that are class `name` by their own name, where there are such; else as `columns`.
+
+        A shout is right about a recording of speech; where speech begins and ends the label of speech says.
+        """
+        return list(self.by_name.get(name) or self.columns(name))
 
     def widest(self, column: int) -> str:
         """One class that the label of that column answers: what it is a kind of, where it answers that by itself."""
@@ -134,7 +143,13 @@ def answers_of(labels: Sequence[Label]) -> Answers:
         name: frozenset().union(*(direct[at] for at in columns if name in direct[at]))
         for name, columns in by_class.items()
     }
-    return Answers(direct, full, by_class, shared)
+    by_name = {
+        name: tuple(
+            at for at in columns if name in direct[at] and words(name) in (words(labels[at].id), words(labels[at].name))
+        )
+        for name, columns in by_class.items()
+    }
+    return Answers(direct, full, by_class, shared, by_name)
 
 
 def truth_of(label: str, file: str) -> Truth:

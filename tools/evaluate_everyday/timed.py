@@ -47,8 +47,8 @@ class OnsetFigures:
 
 @dataclass(frozen=True, slots=True)
 class SpeechFigures:
-    """Dialogues. pauses: share of frames without speech in which an event of speech is open. begun: share of turns
-    whose event begins within 500 ms of them.
+    """Dialogues, by the pack's label of speech (by all that answer speech where none bears the name). pauses: share of
+    frames without speech in which an event of it is open. begun: share of turns whose event begins within 500 ms.
     """
 
     auc: float | None
@@ -146,7 +146,7 @@ def dialogues(clips: Sequence[JudgedClip]) -> list[Scene]:
 
 def judge_speech(scenes: Sequence[Scene], listener: Listener, answers: Answers) -> SpeechFigures | None:
     """None where the pack has no speech or there is no dialogue."""
-    columns = answers.columns("speech")
+    columns = answers.named("speech")
     if not scenes or not columns:
         return None
     scores, truths, inside, begun, turns = [], [], [], 0, 0

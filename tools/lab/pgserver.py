@@ -4,16 +4,19 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tools.lab.daemon import free_port
 
 _PLACES = Path("/usr/lib/postgresql")
+_POOLER = "/usr/sbin/pgbouncer"  # not on the path of who is not root
 _WELL_S = 30.0
 
 
@@ -21,6 +24,11 @@ def programs() -> Path | None:
     """The folder of the newest server's programs, None where there is none."""
     found = [path.parent for path in _PLACES.glob("*/bin/initdb")]
     return max(found, key=lambda path: int(path.parent.name), default=None)
+
+
+def pooler_program() -> str | None:
+    """Where PgBouncer is, None where it is not installed."""
+    return shutil.which("pgbouncer") or shutil.which(_POOLER)
 
 
 class PostgresServer:
@@ -147,6 +155,55 @@ class PostgresServer:
                 if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
                     found.append(int(path.parent.name))
         return found
+
+
+class Pooler:
+    """A PgBouncer before that server, as its package comes: each transaction may get another session of two.
+
+    url: of the role, by way of it.
+    """
+
+    def __init__(self, server: PostgresServer, *, mode: str = "transaction") -> None:
+        program = pooler_program()
+        assert program is not None, "there is no PgBouncer here (package pgbouncer)"
+        self._folder = Path(tempfile.mkdtemp(prefix="streamclf-pooler-"))
+        port = free_port()
+        where = urlsplit(server.url)
+        self.url = where._replace(netloc=f"{where.username}:{where.password or 'none'}@127.0.0.1:{port}").geturl()
+        users = self._folder / "users"
+        users.write_text(f'"{where.username}" "{where.password or "none"}"\n')
+        config = self._folder / "pgbouncer.ini"
+        config.write_text(
+            f"[databases]\nstreamclf = host=127.0.0.1 port={server.port}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
+            f"auth_file = {users}\npool_mode = {mode}\ndefault_pool_size = 2\nserver_round_robin = 1\n"
+        )
+        if os.geteuid() == 0:
+            for path in (self._folder, users, config):
+                shutil.chown(path, "nobody")
+        self._process = subprocess.Popen(
+            [program, str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            preexec_fn=_leave_root,
+        )
+        deadline = time.monotonic() + _WELL_S
+        while not _listens(port):
+            assert time.monotonic() < deadline, "PgBouncer did not start"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End it, and remove its folder."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as own:
+        return own.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _leave_root() -> None:

@@ -11,6 +11,7 @@ from streamclf.alerts.rules.sun import Sun, sun_at
 from streamclf.clock import NS_PER_SECOND
 from streamclf.times import MINUTES_PER_DAY, minutes_of
 
+_HOUR = re.compile(r"\d{1,2}")
 _TO = re.compile(r"\s*(?:-|–|\bto\b)\s*")  # noqa: RUF001 - as people write it
 
 
@@ -71,8 +72,11 @@ class TimeRange:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From "06:00-09:30", or the same in other words of `streamclf.times`. Raises ValueError with a sentence."""
-        ends = _TO.split(text.strip())
+        """From "06:00-09:30", "6-9", or the same in other words of `streamclf.times`.
+
+        Raises ValueError with a sentence.
+        """
+        ends = [f"{end}:00" if _HOUR.fullmatch(end) else end for end in _TO.split(text.strip())]
         try:
             first, end = map(minutes_of, ends)
         except ValueError:

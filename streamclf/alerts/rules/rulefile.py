@@ -17,7 +17,16 @@ from zoneinfo import ZoneInfo, available_timezones
 from streamclf.alerts.rules.mistakes import Check, Mistake, Mistakes, TableReader, field_types, given
 from streamclf.alerts.rules.place import Location, TimeRange
 from streamclf.alerts.rules.rule import Rule, RuleStage
-from streamclf.alerts.rules.table import CHOICES, EXAMPLES, PlaceTable, RuleTable, listed, period_in_words, rule_of
+from streamclf.alerts.rules.table import (
+    CHOICES,
+    EXAMPLES,
+    PlaceTable,
+    RuleTable,
+    key_meant,
+    listed,
+    period_in_words,
+    rule_of,
+)
 from streamclf.alerts.rules.template import Template
 from streamclf.alerts.sinks.config import SinkConfig
 from streamclf.alerts.sinks.kind import kind_meant, kind_named, kinds
@@ -28,8 +37,6 @@ from streamclf.toml import TomlFault, deep_line, parse
 from streamclf.trust import read_trusted
 from streamclf.types import Label
 
-_TIMES = {"between", "hours", "hour", "at", "when", "from", "until"}
-"""Words for `time` of a rule."""
 _TOP = ("place", "sink", "rule")
 _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -284,8 +291,10 @@ class _Reader(TableReader):
 
 def _of_rule(key: str) -> str:
     """What people mean by a key that no rule has; "" for any other one."""
-    if key in _TIMES:
-        return f"did you mean time? An example is time = {EXAMPLES['time']}"
+    if meant := key_meant(key):
+        return f"did you mean {meant}? An example is {meant} = {EXAMPLES[meant]}"
+    if key in ("enabled", "disabled", "active"):
+        return "a rule that stands here holds; put a # in front of its lines, or take it out"
     kind = kinds().get(key) or kind_meant(key)
     if kind is not None:
         return f'where alerts go stands in a table of its own, [sink.NAME] with type = "{kind.name}"'

@@ -121,6 +121,35 @@ CHOICES = {
 }
 
 
+_WORDS = {
+    "time": "between hours hour at when from until to start end quiet quiet_hours silent mute schedule times daytime",
+    "labels": "class classes species sound sounds group groups kind of what animal bird birds heard",
+    "streams": "source sources mic microphone microphones device devices where camera",
+    "stage": "state phase event on",
+    "min_peak": "threshold min minimum min_score score probability min_probability confidence min_confidence above "
+    "over peak sensitivity enter certainty",
+    "min_mean": "mean average",
+    "min_duration_ms": "duration longer length lasts min_length at_least",
+    "level_dbfs": "level volume loudness loud db dbfs min_level min_db louder",
+    "unless": "exclude except without ignore not and_not but_not unless_labels",
+    "count": "times_heard number min_count repeats events",
+    "within_min": "window period",
+    "cooldown_s": "every interval pause wait throttle debounce rate_limit min_interval repeat again hold_off limit",
+    "first": "new once season unseen",
+    "max_likely": "rare rarity likely unusual likelihood",
+    "digest": "summary report batch collect",
+    "clip_ms": "clip audio recording attach",
+    "message": "text template body title format",
+    "sinks": "to send send_to notify_by action actions target targets then",
+}  # fmt: skip
+_MEANT = {word: key for key, words in _WORDS.items() for word in words.split()}
+
+
+def key_meant(word: str) -> str:
+    """The key of a rule that people mean by a word that none has; "" for any other one."""
+    return _MEANT.get(word.lower().replace("-", "_"), "")
+
+
 def period_in_words(value: object) -> object:
     """`digest` as a person may write it ("hour", "24 h"), as one of `Period`; else as it is."""
     if not isinstance(value, str):

@@ -5,7 +5,10 @@ from typing import Any
 
 RECORDINGS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,tta,"
-    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma"
+    "voc,w64,wav,wv,iff,ircam,loas,mlp,nistsphere,oma,qcp,shn,sox,truehd,vqf,xwma,"
+    # of voice recorders, telephones, cameras and stations
+    "aa,ac4,act,amrnb,amrwb,bonk,codec2,dhav,dss,dtshd,dv,g722,g723_1,g729,gxf,iamf,ilbc,lc3,mxf,nsv,nut,osq,"
+    "qoa,rka,sln,spdif,wavarc,wsd,wtv,wve"
 )
 """What FFmpeg may take a file for: no play list, which would be read from other places, and no picture or text."""
 

@@ -45,6 +45,7 @@ MIN_RATE = 100
 """Hz; of infrasound. A recording of 1 Hz would last for days."""
 _WAV_DATA = re.compile(r"^data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "File ended unexpectedly"
+_NO_RATE = "{} holds raw samples, which carry no rate; make a wav of it first"
 _MPEG = ("MP3", "MPEG")  # libsndfile's words for it
 _EXTRA = "streamclf[url]"
 
@@ -264,9 +265,12 @@ def _best(path: Path) -> Decoder:
     try:
         file = _SoundFile(os.fsencode(path))  # names need not be UTF-8
     except TypeError:  # soundfile's word for names that end in .raw
-        raise SourceError(f"{spelt(path)} holds raw samples, which carry no rate; make a wav of it first") from None
+        raise SourceError(_NO_RATE.format(spelt(path))) from None
     except soundfile.LibsndfileError as fault:
         return _by_ffmpeg(path, _reason(fault))
+    if file.format == "XI":  # a tracker's instrument: libsndfile makes up a rate
+        file.close()
+        raise SourceError(_NO_RATE.format(spelt(path)))
     if file.frames == 0:
         file.close()
         if wav_is_unfinished(path):

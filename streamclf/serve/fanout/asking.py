@@ -18,6 +18,7 @@ import msgspec
 from streamclf.errors import ServeError, StreamclfError
 from streamclf.protocol import wire
 from streamclf.serve.fanout.broker import NatsPlace
+from streamclf.serve.fanout.way import next_message
 from streamclf.serve.http.route import NotKeptError, Query, Reply, Route
 from streamclf.serve.orders import Orders, obey
 from streamclf.serve.roles import Role
@@ -205,7 +206,7 @@ class Asking:
             async with asyncio.timeout(ANSWER_S):
                 await client.publish(place.question_subject, msgspec.msgpack.encode(question), reply=inbox)
                 while True:
-                    message = await subscription.next_msg(timeout=ANSWER_S)
+                    message = await next_message(subscription, timeout_s=ANSWER_S)
                     if message.headers and message.headers.get("Status") == "503":
                         raise SiteAwayError(f"the daemon of {place.site} is not there")
                     piece = _pieces.decode(message.data)

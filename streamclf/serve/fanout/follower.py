@@ -22,6 +22,7 @@ from streamclf.serve.fanout.bundles import Bundle, Facts, unpack_bundle
 from streamclf.serve.fanout.doubles import Doubles
 from streamclf.serve.fanout.publisher import FACTS_S
 from streamclf.serve.fanout.relay import Relay
+from streamclf.serve.fanout.way import next_message
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -157,7 +158,7 @@ class Follower:
         found: dict[str, SiteFacts] = {}
         try:
             for _ in range(waiting):
-                message = await subscription.next_msg(timeout=_SILENT_S)
+                message = await next_message(subscription, timeout_s=_SILENT_S)
                 bundle = unpack_bundle(message.data)
                 found[site_of(message.subject)] = SiteFacts(bundle, _ns_of(message))
         except TimeoutError:
@@ -183,7 +184,7 @@ class Follower:
             count = 0
             while True:
                 try:
-                    message = await subscription.next_msg(timeout=_SILENT_S)
+                    message = await next_message(subscription, timeout_s=_SILENT_S)
                 except TimeoutError:
                     if await self._begin(stream) != self._at:
                         return  # there is more, and the consumer has not told

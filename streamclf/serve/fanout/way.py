@@ -4,6 +4,7 @@ Each connection is made anew, to any of the servers: so it finds one that is the
 they are in their files by then.
 """
 
+import asyncio
 import os
 import ssl
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ from streamclf.trust import read_secret
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
 _CONNECT_S = 5
+_CLOSE_S = 3.0
 _PING_S = 5  # what does not answer two of them is gone: a network that was cut says nothing
 _PORT = 4222
 _SCHEMES = ("nats", "tls", "ws", "wss")
@@ -69,7 +73,8 @@ class NatsWay:
         return f"NATS at {', '.join(places)}"
 
     async def connect(self, name: str) -> "Client":
-        """A connection that does not come back by itself, under that name.
+        """A connection that does not come back by itself, under that name, and whose `close` ends in 3 s whatever the
+        server does.
 
         Raises `nats.errors.Error`, `OSError`, `TimeoutError`, and `ConfigError` for a file that cannot be used any
         more.
@@ -93,6 +98,20 @@ class NatsWay:
                         self._transport.close()  # type: ignore[no-untyped-call]  # the library would leave it open
                     raise nats.errors.Error(_NO_TLS)
                 return super()._connect_command()
+
+            async def close(self) -> None:
+                """What a server that takes nothing has not taken by then is let go."""
+                closing = asyncio.ensure_future(super().close())
+                try:
+                    await asyncio.wait([closing], timeout=_CLOSE_S)
+                finally:
+                    if not closing.done():
+                        writer = getattr(self._transport, "_io_writer", None)  # over websockets: a library of its own
+                        if writer is not None:
+                            writer.transport.abort()
+                        closing.cancel()
+                    elif not closing.cancelled():
+                        closing.exception()  # an end that failed is an end
 
         client = Guarded()
         try:
@@ -205,3 +224,17 @@ def _said(fault: OSError) -> str:
     if isinstance(fault, ssl.SSLError):
         return f"it holds no PEM that fits ({fault.reason or 'unknown'})"
     return fault.strerror or str(fault)
+
+
+async def next_message(subscription: "Subscription", *, timeout_s: float) -> "Msg":
+    """The next message. Raises `nats.errors.TimeoutError` where none comes, and what the library raises besides.
+
+    Python 3.11's `wait_for`, by which the library waits, takes a cancellation for done where a message has just come,
+    and the library one of a closed connection for a fault: here it is never lost.
+    """
+    try:
+        return await subscription.next_msg(timeout=timeout_s)
+    finally:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError

@@ -106,20 +106,24 @@ def read_data(folder: Path) -> tuple[list[Recording], list[LeftOut]]:
 
 
 def within(recording: Recording, seconds: float) -> tuple[Recording, list[LeftOut]]:
-    """`recording` with the spans that lie in it, and a reason for each of the others.
+    """`recording` with the spans that begin in it, cut at its end, and what was done to each that goes beyond.
 
-    seconds: how long it lasts. Where all lie beyond its end they belong to another recording: a SourceError.
+    seconds: how long it lasts. Where all begin beyond its end they belong to another recording: a SourceError.
     """
-    beyond = [span for span in recording.spans or () if span.offset_s > seconds + _BEYOND_S or span.onset_s >= seconds]
+    spans = recording.spans or ()
+    beyond = [span for span in spans if span.offset_s > seconds + _BEYOND_S or span.onset_s >= seconds]
     if not beyond:
         return recording, []
-    last = max(span.offset_s for span in beyond)
     why = f"{recording.path} lasts {seconds:.2f} s, but"
-    kept = tuple(span for span in recording.spans or () if span not in beyond)
+    kept = tuple(
+        span if span not in beyond else replace(span, offset_s=seconds) for span in spans if span.onset_s < seconds
+    )
     if not kept:
+        last = max(span.offset_s for span in beyond)
         raise SourceError(f"{why} its annotations go on to {last:.2f} s; check that they belong to it")
     reasons = [
-        f"{why} the annotation {span.label!r} goes from {span.onset_s:.2f} to {span.offset_s:.2f} s; it is left out"
+        f"{why} the annotation {span.label!r} goes from {span.onset_s:.2f} to {span.offset_s:.2f} s; it is "
+        + ("cut there" if span.onset_s < seconds else "left out")
         for span in beyond
     ]
     labels = tuple(sorted({span.label for span in kept}))
