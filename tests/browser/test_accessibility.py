@@ -23,7 +23,8 @@ VIEWS = {
     "rules": ".rule",
     "microphone": ".mic-form",
 }
-SEEN = {"light": (1280, 800), "dark": (390, 844)}
+SEEN = {"light": (1280, 800), "dark": (320, 568)}
+LONG = "the-old-telephone-behind-the-window-of-the-garden-house"
 # what reaches beyond the window, and may not be scrolled in a frame of its own
 TOO_WIDE = """() => {
   if (document.documentElement.scrollWidth <= innerWidth) return [];
@@ -49,7 +50,7 @@ cooldown_s = 600
 def test_axe_finds_nothing_in_any_view(scheme: str, tmp_path: Path, daemon: StartDaemon, open_page: OpenPage) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
-    running = daemon("--source", "demo#store=yes", "--source", "push:phone", "--rules", str(rules))
+    running = daemon("--source", "demo#store=yes", "--source", f"push:{LONG}", "--rules", str(rules))
     width, height = SEEN[scheme]
     page = open_page(f"http://127.0.0.1:{running.port}/#live", width=width, height=height, color_scheme=scheme)
     page.set_default_timeout(WAIT_MS * patience())

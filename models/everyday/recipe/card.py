@@ -75,7 +75,6 @@ def text(
         hop=HOP_MS,
         target=LEVEL.target_db,
         up=LEVEL.up_db,
-        down=-LEVEL.down_db,
         recordings=len(values),
         sources=len(set(of.source)),
         price=price,
