@@ -4,12 +4,14 @@ Such a file is read here: once, in a bounded way, and as text.
 """
 
 import os
+import select
 import stat
 from pathlib import Path
 
 from streamclf.errors import ConfigError
 
 MOST_BYTES = 1 << 20
+_PIPE_S = 10
 
 
 def others_may_use(found: os.stat_result, path: Path) -> bool:
@@ -43,10 +45,11 @@ def check_trusted(found: os.stat_result, kind: str, path: Path) -> None:
 def read_trusted(path: Path, kind: str, *, missing: str, regular: bool = False) -> str:
     """The text of a file that decides what this program does, of at most `MOST_BYTES`.
 
-    missing: what to do where there is none. regular: nothing but a regular file, for a pipe may keep us waiting.
+    missing: what to do where there is none. regular: nothing but a regular file. Else a pipe is read as well, and
+    given up where nothing comes for `_PIPE_S`: whoever should write may have gone.
     Raises `ConfigError`, whatever the path and the file are.
     """
-    waiting = 0 if not regular else getattr(os, "O_NONBLOCK", 0)
+    waiting = getattr(os, "O_NONBLOCK", 0)
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
             found = os.fstat(file.fileno())
@@ -55,7 +58,12 @@ def read_trusted(path: Path, kind: str, *, missing: str, regular: bool = False) 
                     f"{kind} {path} is not a regular file of at most {MOST_BYTES >> 20} MiB; name another one"
                 )
             check_trusted(found, kind, path)
-            content = file.read(MOST_BYTES + 1)
+            if stat.S_ISFIFO(found.st_mode):
+                content = _piped(file.fileno(), f"{kind} {path}")
+            else:
+                if os.name == "posix":
+                    os.set_blocking(file.fileno(), True)  # a terminal
+                content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ConfigError(f"{kind} {path} goes on for more than {MOST_BYTES >> 20} MiB; name another one")
         return content.decode().removeprefix("\ufeff")  # which editors put in front
@@ -67,6 +75,21 @@ def read_trusted(path: Path, kind: str, *, missing: str, regular: bool = False) 
         raise ConfigError(f"{kind} {path} is not UTF-8 text ({fault.reason} at byte {fault.start})") from None
     except ValueError as fault:  # of a path with a zero byte or half a character
         raise ConfigError(f"{kind} {str(path)!r} cannot be read: {fault}; name another one") from None
+
+
+def _piped(pipe: int, what: str) -> bytes:
+    """All that comes, or one byte more than `MOST_BYTES`. A pipe that nobody has opened yet has no end either."""
+    came = select.poll()
+    came.register(pipe, select.POLLIN)
+    content = b""
+    while len(content) <= MOST_BYTES:
+        if not came.poll(_PIPE_S * 1000):
+            raise ConfigError(f"{what} is a pipe, and nothing came within {_PIPE_S} s; write into it, or name a file")
+        part = os.read(pipe, MOST_BYTES + 1 - len(content))
+        if not part:
+            break
+        content += part
+    return content
 
 
 def read_secret(path: Path, key: str) -> str:

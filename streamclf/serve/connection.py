@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN, Event
+from websockets.protocol import CLOSING, OPEN, Event
 
 from streamclf.serve.limits import Allowance
 from streamclf.serve.roles import Caller, Role
@@ -30,7 +30,9 @@ ALIVE = b"alive?"
 """What the ping of `Subscriber` carries, and the pong brings back."""
 _PONG = bytes([0x80 | Opcode.PONG, 0x80 | len(ALIVE)])
 FRAGMENTS = 1000  # of one message, each of which is kept until the last one comes, empty ones as well
+CLOSE_LIMIT_S = 2.0  # after a close message, for the client to end the connection
 IGNORED = 16 * 1024  # bytes in all that a client may send which should only listen
+BEHIND_THE_END = 1 << 20  # bytes that are read behind a close message of ours: what was on its way, and the answer
 
 
 class Watcher(Protocol):
@@ -119,6 +121,7 @@ class ServedConnection(ServerConnection):
         self._silenced = False  # whether it is read all the same
         self._ignored = 0  # bytes of that
         self._reading = True
+        self._ending = False  # whether it was sent a close message
 
     def belongs_to(self, address: str) -> None:
         """It is a client of `address`, whose clients have an allowance together."""
@@ -171,6 +174,11 @@ class ServedConnection(ServerConnection):
         elif not self._deaf:
             if self._between and not self._unparsed and len(data) == len(ALIVE) + 6 and self._is_pong(data):
                 return
+            if self._ending:
+                self._ignored += len(data)
+                if self._ignored > BEHIND_THE_END:
+                    self.turn_deaf()
+                    return
             self._unparsed += data
             if not self._parsing:
                 self._parse()
@@ -193,6 +201,11 @@ class ServedConnection(ServerConnection):
     def behind(self) -> bool:
         """Whether something that the client has sent waits to be looked at, and a pong may be behind it."""
         return bool(self._unparsed) or self._full
+
+    def end_within(self, limit_s: float) -> None:
+        """A close message went out: the client may answer it for so long, and not send on for ever."""
+        self._ending = True
+        self.loop.call_later(limit_s, self.transport.abort)
 
     def only_sends(self) -> None:
         """What comes is read and not looked at, so that its end is seen."""
@@ -218,6 +231,8 @@ class ServedConnection(ServerConnection):
             super().data_received(portion)
             if self.watcher is not None and self.protocol.state is not OPEN:
                 self.watcher.leaving()
+            if self.protocol.state is CLOSING and not self._ending:
+                self.end_within(CLOSE_LIMIT_S)
         self._settle()
 
     def _is_pong(self, data: bytes) -> bool:

@@ -31,7 +31,7 @@ from websockets.protocol import OPEN
 
 from streamclf import metrics
 from streamclf.protocol import wire
-from streamclf.serve.connection import ALIVE, ServedConnection
+from streamclf.serve.connection import ALIVE, CLOSE_LIMIT_S, ServedConnection
 from streamclf.serve.hub import Hub
 from streamclf.serve.mailbox import Mailbox, Outgoing, answer
 from streamclf.serve.subscription import Channel
@@ -49,7 +49,6 @@ PONG_LIMIT_S = 3.25
 DOUBT_S = 1.0
 STALL_LIMIT_S = 5.0
 SENDS_S = 10.0
-CLOSE_LIMIT_S = 2.0
 AHEAD_S = 0.02  # between two looks whether a hub that copies another one's has come as far as the client
 CODE_POLICY = 1008
 CODE_TRY_AGAIN = 1013
@@ -347,7 +346,7 @@ class Subscriber:
         if self._protocol.state is OPEN:
             self._protocol.send_close(code, text)
             self.connection.send_data()
-        self._loop.call_later(limit_s, self._transport.abort)
+        self.connection.end_within(limit_s)
 
     def end(self) -> None:
         """Take no more from the hub. Whoever delivers is walking through the recipients, so leaving comes soon."""

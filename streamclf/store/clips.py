@@ -9,6 +9,7 @@ one takes the place of the one before it. What has been overwritten in the ring 
 import hashlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from streamclf.types import F32, FrameScores, Label, Levels, Output, Status
 FOLDER = "clips"
 SLACK_SECONDS = 10
 MAX_PLANNED = 256  # beyond it the oldest plans are given up
+_CLIP = re.compile(r"\d{4}-\d{2}-\d{2}/\d{6}_[A-Za-z0-9_-]+_[0-9a-f]{8}\.(flac|opus)(\.part)?")
 _OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)
 
 
@@ -234,6 +236,11 @@ def why_none(event: StoredEvent, config: ClipsConfig) -> str:
         return "it still goes on, a clip is written behind its end"
     speech = "it held speech ([clips] privacy = drop), " if config.privacy == "drop" else ""
     return f"{speech}another one of the same visit was better, or it had to go for its age or for want of space"
+
+
+def is_clip(name: str) -> bool:
+    """Whether a file of this name, below clips/, is one that was written here: `clip_name`, whole or in parts."""
+    return _CLIP.fullmatch(name) is not None
 
 
 def write_clip(folder: Path, cut: Cut) -> None:

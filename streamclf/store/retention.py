@@ -23,6 +23,7 @@ from streamclf.store import clips, scores
 from streamclf.store.database import Store
 from streamclf.store.events import set_clip
 from streamclf.store.minutes import forget
+from streamclf.store.scorefile import SUFFIX
 
 BALLAST = "ballast"
 MEGABYTE = 1_000_000
@@ -133,10 +134,13 @@ class Retention:
         self._sweep(folder, {clip for _, clip, *_ in rows}, now_ns)
 
     def _sweep(self, folder: Path, known: set[str], now_ns: int) -> None:
-        """Files of clips that no event names: a crash came between the two."""
+        """Files of clips that no event names: a crash came between the two.
+
+        Whatever else lies there is somebody's own, above all where the folder is a link to a disk that holds more.
+        """
         for path in _files(folder):
             name = path.relative_to(folder).as_posix()
-            if name not in known and path.stat().st_mtime_ns < now_ns - 3600 * NS_PER_SECOND:
+            if name not in known and clips.is_clip(name) and path.stat().st_mtime_ns < now_ns - 3600 * NS_PER_SECOND:
                 path.unlink(missing_ok=True)
 
     def _trim_scores(self, now_ns: int, room: int, done: Trimmed) -> None:
@@ -144,16 +148,17 @@ class Retention:
         today = datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC).date()
         oldest = today - timedelta(days=self._scores.keep_days)
         days = sorted(path for path in folder.glob("????-??-??") if path.is_dir())
-        sizes = {day: sum(_size(path) for path in _files(day)) for day in days}
+        sizes = {day: sum(_size(path) for path in _scores(day)) for day in days}
         total = sum(sizes.values())
         for day in days:
             begun = date.fromisoformat(day.name)
             too_much = total > self._scores.max_mb * MEGABYTE
             if begun < today and (begun < oldest or too_much or not self.room_for(room)):
-                for path in _files(day):
+                for path in _scores(day):
                     path.unlink(missing_ok=True)
                     done.scores += 1
-                day.rmdir()
+                with suppress(OSError):  # it holds something of somebody's own
+                    day.rmdir()
                 total -= sizes[day]
 
     def _trim_events(self, now_ns: int, done: Trimmed) -> None:
@@ -214,6 +219,10 @@ def _size(path: Path) -> int:
     with suppress(OSError):
         return path.stat().st_size
     return 0
+
+
+def _scores(day: Path) -> Iterator[Path]:
+    yield from (path for path in day.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink())
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -90,6 +90,35 @@ def test_a_message_of_fragments_without_end_is_cut_off(monkeypatch: pytest.Monke
     run(main)
 
 
+@pytest.mark.parametrize("more", [b"", bytes(served.BEHIND_THE_END + 2 * 2**20)], ids=["waits", "sends on"])
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [(struct.pack("!BBQI", 0x82, 0xFF, 1 << 40, 0), 1009), (struct.pack("!BBI", 0xF2, 0x80, 0), 1002)],
+    ids=["too long", "reserved bits"],
+)
+def test_who_is_told_to_go_and_stays_is_cut_off_and_not_read_for_ever(
+    frame: bytes, expected: int, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "CLOSE_LIMIT_S", 0.2)
+
+    async def main() -> None:
+        async with serving() as running:
+            client = await RawClient.websocket(running.port)
+            client.writer.write(frame)
+            code, _ = await closing(client)
+            (connection,) = running._connections
+            client.writer.write(more)
+            async with asyncio.timeout(LIMIT_S):
+                while running._connections:
+                    await asyncio.sleep(0.01)
+            client.close()
+
+        assert code == expected
+        assert connection._ignored <= served.BEHIND_THE_END + 2**18  # and what one read brings
+
+    run(main)
+
+
 def test_a_message_may_come_in_many_fragments() -> None:
     async def main() -> None:
         async with serving() as running:

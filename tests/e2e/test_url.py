@@ -165,7 +165,7 @@ def test_a_stall_is_a_loss(
     server: Server, listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # it bounds the opening too, which a busy machine draws out
-    monkeypatch.setattr("streamclf.audio.sources.url.STALL_S", 3.0)
+    monkeypatch.setattr("streamclf.audio.sources.openaddress.STALL_S", 3.0)
     server.announce, server.stalling = False, True
     listening = listen(server.source("/noise.mp3"))
     listening.until(lambda: "lost" in listening.states)
@@ -177,7 +177,7 @@ def test_what_a_broadcast_sent_before_it_was_read_is_of_the_past(
     server: Server, listen: Callable[[Source], Listening], monkeypatch: pytest.MonkeyPatch, *, found: bool
 ) -> None:
     """Stations send seconds at once. Read at the pace of time they would be told of as if they were still to come."""
-    monkeypatch.setattr("streamclf.audio.sources.url.STALL_S", 3.0)
+    monkeypatch.setattr("streamclf.audio.sources.openaddress.STALL_S", 3.0)
     if not found:  # on a busy machine what comes at once seems to come slowly
         monkeypatch.setattr("streamclf.audio.sources.url.from_the_edge", lambda blocks, rate: blocks)
     server.announce, server.stalling = False, True

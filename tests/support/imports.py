@@ -17,6 +17,7 @@ _PLAIN = (
     "toml",
     "trust",
     "retry",
+    "network",
     "room",
     "scan",
     "sensitivity",

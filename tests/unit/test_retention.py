@@ -10,7 +10,7 @@ import pytest
 
 from streamclf.config import ClipsConfig, ScoresConfig, StoreConfig
 from streamclf.store import retention as module
-from streamclf.store.clips import FOLDER
+from streamclf.store.clips import FOLDER, clip_name
 from streamclf.store.database import Store
 from streamclf.store.events import put_events, query
 from streamclf.store.retention import BALLAST, Retention, Trimmed
@@ -143,7 +143,9 @@ def test_the_clip_of_a_deleted_event_is_deleted_too(store: Store) -> None:
 
 
 def test_a_clip_that_no_event_names_is_swept_after_an_hour(store: Store) -> None:
-    lost, named = store.folder / FOLDER / "2023" / "lost.flac", clip(store, 0)
+    name = clip_name(stored(5), "flac")
+    lost, named = store.folder / FOLDER / name, clip(store, 0)
+    lost.parent.mkdir(parents=True)
     lost.write_bytes(b"x")
     os.utime(lost, ns=(START_NS, START_NS))
     os.utime(named, ns=(START_NS, START_NS))
@@ -153,6 +155,29 @@ def test_a_clip_that_no_event_names_is_swept_after_an_hour(store: Store) -> None
     trimmer.trim(START_NS + 3601 * 10**9)
     assert not lost.exists()
     assert named.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["letter.txt", "2023-11-14/song.flac", "2023-11-14/101112_mic_robin_12345678.wav", "a/b/101112.opus"]
+)
+def test_what_is_no_clip_of_ours_is_left_alone_also_behind_a_link(store: Store, tmp_path: Path, name: str) -> None:
+    disk = tmp_path / "disk"
+    foreign = disk / name
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"x")
+    os.utime(foreign, ns=(START_NS, START_NS))
+    (store.folder / FOLDER).symlink_to(disk)
+    retention(store, clips={"max_mb": 1, "keep_per_label": 0}).trim(START_NS + 99 * DAY_NS)
+    assert foreign.exists()
+
+
+def test_a_file_of_somebody_else_in_a_day_of_scores_stays(store: Store) -> None:
+    rows = score_day(store, "2023-11-10")
+    note = rows.with_name("note.txt")
+    note.write_text("mine")
+    assert retention(store, scores={"keep_days": 1}).trim(START_NS).scores == 1
+    assert note.exists()
+    assert not rows.exists()
 
 
 def test_a_clip_that_somebody_deleted_is_no_longer_named(store: Store) -> None:

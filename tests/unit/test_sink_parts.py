@@ -5,10 +5,10 @@ import struct
 
 import pytest
 
-from streamclf.alerts.sinks.addresses import allowed
 from streamclf.alerts.sinks.body import iso, json_of, text_of, title_of
 from streamclf.alerts.sinks.mqtt import level
 from streamclf.alerts.sinks.osc import message
+from streamclf.network import allowed
 from tests.support.alerts import AT_NS, make_alert
 
 

@@ -1,6 +1,7 @@
 """Rules and configuration that another user of the machine could have written are refused, in one sentence."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,22 @@ def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
 
 def test_an_empty_device_is_no_configuration_of_anybody() -> None:
     load(file=Path("/dev/null"), environ={})
+
+
+def test_a_pipe_that_nobody_writes_into_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamclf.trust._PIPE_S", 0.1)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    with pytest.raises(ConfigError, match=f"configuration file {path} is a pipe, and nothing came within"):
+        load(file=path, environ={})
+
+
+def test_a_pipe_is_read_to_its_end_as_a_shell_makes_one() -> None:
+    """`--config <(...)`: what is written comes in parts, and late."""
+    words = ["sh", "-c", "sleep 0.2; printf '[server]\\n'; sleep 0.2; printf 'port = 4321\\n'"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        found = load(file=Path(f"/dev/fd/{writer.stdout.fileno()}"), environ={})
+
+    assert found.server.port == 4321

@@ -10,10 +10,11 @@ from tools.lab.tinypack import put_file, stateful_pack
 
 _AFTER = 0.8  # mean magnitude; noise and speech stay far below
 _FOR_EVER = 1 << 62
+_TURNS = 1_000_000  # of a loop; 2 to 4 s
 
 
 def make_bad(kind: str, folder: Path) -> Path:
-    """hang, raise, nan, allocate: when it is set off; hang-at-start: in the first run."""
+    """hang, slow, raise, nan, allocate: when it is set off; hang-at-start: in the first run."""
     stateful_pack(folder, name=f"bad-{kind}")
     model = onnx.load_model_from_string((folder / "model.onnx").read_bytes())
     graph = model.graph
@@ -37,7 +38,7 @@ def make_bad(kind: str, folder: Path) -> Path:
     return folder
 
 
-def _hang() -> list[onnx.NodeProto]:
+def _hang(turns: int = _FOR_EVER) -> list[onnx.NodeProto]:
     body = helper.make_graph(
         [
             helper.make_node("Sin", ["value"], ["next"]),
@@ -55,9 +56,14 @@ def _hang() -> list[onnx.NodeProto]:
         ],
     )
     most = helper.make_node(
-        "Constant", [], ["most"], value=numpy_helper.from_array(np.array(_FOR_EVER, np.int64), "most_value")
+        "Constant", [], ["most"], value=numpy_helper.from_array(np.array(turns, np.int64), "most_value")
     )
     return [most, helper.make_node("Loop", ["most", "set_off", "plain"], ["scores"], body=body)]
+
+
+def _slow() -> list[onnx.NodeProto]:
+    """Some seconds on a machine of 2026."""
+    return _hang(_TURNS)
 
 
 def _raise() -> list[onnx.NodeProto]:
@@ -94,4 +100,4 @@ def _constant(name: str, value: "np.ndarray[tuple[int, ...], np.dtype[np.generic
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value, f"{name}_value"))
 
 
-_NODES = {"hang": _hang, "hang-at-start": _hang, "raise": _raise, "nan": _nan, "allocate": _allocate}
+_NODES = {"hang": _hang, "slow": _slow, "hang-at-start": _hang, "raise": _raise, "nan": _nan, "allocate": _allocate}

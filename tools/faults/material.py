@@ -22,7 +22,7 @@ class Material:
         made = cls(folder)
         if not made.sound.exists():
             stateful_pack(made.pack)
-            for kind in ("hang", "raise", "nan", "allocate", "hang-at-start"):
+            for kind in ("hang", "raise", "nan", "allocate", "slow", "hang-at-start"):
                 make_bad(kind, made.bad(kind))
             soundfile.write(made.sound, phrase(), RATE)
         return made

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 GROUPS = (
     "devices", "fitness", "pipes", "urls", "pushing", "packs", "machine", "store", "alerts", "clients", "wire",
-    "configuration", "logs", "signals", "surroundings",
+    "configuration", "logs", "signals", "surroundings", "files", "visitors",
 )  # fmt: skip
 FAULTS: dict[str, Fault] = {}
 """By `group/name`, in the order of the table."""

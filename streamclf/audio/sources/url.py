@@ -8,56 +8,35 @@ A length that a server or a header claims does not make a recording: small board
 What after a break comes from its beginning on no faster than time goes by is a broadcast, and is heard at once.
 """
 
-import errno
 import ipaddress
 import time
-from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
-from streamclf.audio.sources import ffmpeg
-from streamclf.audio.sources.base import Feeder, Intake, Mixer, Pace, check_channel, not_there, steady_ns
+from streamclf.audio.sources.base import Feeder, Intake, Pace, not_there, steady_ns
 from streamclf.audio.sources.edge import MOST_BEHIND_S, from_the_edge
 from streamclf.audio.sources.kind import QUOTING, UNQUOTED, Option, SourceKind, as_name
+from streamclf.audio.sources.openaddress import ALLOWED, OTHER_RATE, MisledError, OpenAddress, pyav
 from streamclf.audio.sources.spec import SourceSpec
-from streamclf.clock import FRAMES_PER_SECOND, NS_PER_SECOND, hop_of
-from streamclf.errors import AbsentError, SourceError, UsageError
+from streamclf.clock import NS_PER_SECOND
+from streamclf.errors import SourceError, UsageError
 from streamclf.retry import Backoff
 from streamclf.text import public_url
 from streamclf.types import F32, GapReason, StreamState
 
-STALL_S = 10.0
 # A camera of one's own is heard again soon after it is back; other people's servers are asked less and less often.
 _OWN = Backoff(first_s=1.0, most_s=2.0)
 _RETRY = Backoff(first_s=1.0, most_s=30.0)
 _OWN_NAMES = (".local", ".localhost", ".lan", ".home", ".internal", ".home.arpa")
 _STABLE_S = 30.0
-_OTHER_RATE = 48_000
 # Segments of HLS come many seconds at a time. A broadcast may run this far ahead of real time, not further; its pace
 # is a little faster than real time, so that a sender whose clock is fast is not held back for ever.
 _AHEAD_S = 1.0
 _BROADCAST_SPEED = 1.001
-# a jump between two frames' times that is a loss, not rounding and not a sender that set its clock
-_LEAST_JUMP_S, _MOST_JUMP_S = 0.05, 60.0
-_MOST_BAD_PACKETS = 100
 # for so long what comes again after a break is weighed, and it has to come so much faster than time goes by
 _WEIGHED_S, _FASTER = 2.0, 2.0
 # how much shorter than announced a finite stream may be and still count as whole
 _TOLERANCE_S = 0.5
-# By how an address begins: the protocols that may be spoken behind it, and what may come. `file`, `concat`, `data` and
-# the like are left out, and so is all that opens what it names (sdp, concat, image2) but play lists of http: what a
-# server sends must not read files here, nor speak to others in any way but theirs.
-_WEB = ("http,https,httpproxy,tcp,tls,crypto", f"{ffmpeg.RECORDINGS},hls,dash")
-_ALLOWED = {
-    "http": _WEB,
-    "https": _WEB,
-    "rtsp": ("rtsp,rtp,srtp,udp,tcp,tls", "rtsp"),
-    "rtsps": ("rtsp,rtp,srtp,udp,tcp,tls", "rtsp"),
-    "rtmp": ("rtmp,rtmpt,rtmpe,ffrtmphttp,ffrtmpcrypt,http,tcp", "flv,live_flv"),
-    "rtmps": ("rtmps,tcp,tls", "flv,live_flv"),
-    "srt": ("srt", ffmpeg.RECORDINGS),
-}
-SCHEMES = tuple(_ALLOWED)
+SCHEMES = tuple(ALLOWED)
 _SECONDS_LEFT = "trying again in {:g} s"
 
 
@@ -75,8 +54,8 @@ class UrlSource(Feeder):
 
     def __init__(self, spec: SourceSpec, *, fast: bool = False) -> None:
         super().__init__(spec, fast=fast)
-        _av()
-        self._connection: _Connection | None = None
+        pyav()
+        self._connection: OpenAddress | None = None
         # samples taken of a finite stream, over all connections
         self._position = 0
         self._endless = False  # whatever its length is said to be
@@ -90,7 +69,7 @@ class UrlSource(Feeder):
 
     def open(self) -> None:
         """Connect. Raises `AbsentError` and `SourceError` with the reason, without the URL's secrets."""
-        connection = _Connection(self.spec, rate=None)
+        connection = OpenAddress(self.spec, rate=None)
         self._connection = connection
         self.rate = connection.rate
         # a broadcast cannot wait for its reader, whatever was asked for
@@ -99,11 +78,11 @@ class UrlSource(Feeder):
 
     def expect(self, reason: str) -> None:
         """It does not answer, for `reason`: `start` waits until it does. Its sound is resampled to the usual rate."""
-        self.rate = _OTHER_RATE
+        self.rate = OTHER_RATE
         self.live = True
         self._expected = reason
 
-    def _describe(self, connection: "_Connection") -> None:
+    def _describe(self, connection: "OpenAddress") -> None:
         self.channels = connection.channels
         self.description = f"{public_url(self.spec.argument)}, {self.rate} Hz, {self.channels} ch"
 
@@ -140,7 +119,7 @@ class UrlSource(Feeder):
         if self._stopping.is_set():
             return False
         try:
-            connection = _Connection(self.spec, rate=self.rate)
+            connection = OpenAddress(self.spec, rate=self.rate)
         except SourceError as fault:
             if self._expected:
                 self._tell_absent(intake, str(fault), tries + 1)
@@ -197,8 +176,10 @@ class UrlSource(Feeder):
                 if not connection.finite:
                     behind += self._late(intake, pace, samples - behind, behind)
                 self._write(intake, mono, pace, samples - behind)
-        except _av().FFmpegError as fault:
-            return _why(fault)
+        except pyav().FFmpegError as fault:
+            return connection.why(fault)
+        except MisledError as fault:
+            return str(fault)
         if not connection.finite:
             return "the sender ended the stream"
         if self._position < connection.samples - _TOLERANCE_S * self.rate:
@@ -235,116 +216,10 @@ class UrlSource(Feeder):
             intake.write(mono, time.time_ns() if tells else None)
 
 
-class _Connection:
-    """An open address. rate: Hz to deliver, None for the stream's own where that has a 20 ms frame."""
-
-    def __init__(self, spec: SourceSpec, *, rate: int | None) -> None:
-        av = _av()
-        self._spec = spec
-        shown = public_url(spec.argument)
-        try:
-            self._container = ffmpeg.open_input(av, spec.argument, options=_options(spec), timeout_s=STALL_S)
-        except (av.FFmpegError, OSError, ValueError) as fault:
-            raise AbsentError(f"{shown} cannot be opened: {_why(fault)}; check the address and the network") from None
-        try:
-            streams = self._container.streams.audio
-            if not streams:
-                raise SourceError(f"{shown} carries no audio; give an address that does")
-            self._stream = streams[0]
-            own = self._stream.codec_context.sample_rate
-            if not own:
-                raise SourceError(f"{shown} does not tell its sample rate; it cannot be used")
-            self.rate: int = rate or (own if own % FRAMES_PER_SECOND == 0 else _OTHER_RATE)
-            hop_of(self.rate)
-            self.channels: int = self._stream.codec_context.layout.nb_channels
-            check_channel(spec, self.channels)
-        except BaseException:
-            self.close()
-            raise
-        length_us = self._container.duration
-        self.finite = bool(length_us and length_us > 0)
-        self.samples = int(length_us * self.rate // 1_000_000) if self.finite else 0
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._container.close()
-
-    def blocks(self) -> Iterator[tuple[F32, int]]:
-        """(mono float32 block of any length, valid until the next; samples lost before it). Raises FFmpegError."""
-        av = _av()
-        mix: Mixer | None = None
-        resampler: Any = None
-        shape: tuple[Any, ...] = ()
-        due_s = 0.0
-        for frame in self._frames():
-            if shape != (frame.format.name, frame.layout.name, frame.sample_rate):
-                shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-                resampler = av.AudioResampler(format="fltp", rate=self.rate)
-                check_channel(self._spec, frame.layout.nb_channels)
-                mix = Mixer(frame.layout.nb_channels, self._spec.channel, 0)
-            lost = 0
-            if not self.finite and frame.time is not None:
-                jump_s = frame.time - due_s
-                if due_s and _LEAST_JUMP_S < jump_s < _MOST_JUMP_S:
-                    lost = int(jump_s * self.rate)
-                due_s = frame.time + frame.samples / frame.sample_rate
-            for out in resampler.resample(frame):
-                assert mix is not None
-                yield mix(out.to_ndarray().T), lost
-                lost = 0
-        for out in resampler.resample(None) if resampler is not None else ():
-            assert mix is not None
-            yield mix(out.to_ndarray().T), 0
-
-    def _frames(self) -> Iterator[Any]:
-        av = _av()
-        bad = 0
-        for packet in self._container.demux(self._stream):
-            try:
-                frames = packet.decode()
-            except av.InvalidDataError:
-                bad += 1
-                if bad > _MOST_BAD_PACKETS:
-                    raise
-                continue
-            bad = 0
-            yield from frames
-
-
-def _options(spec: SourceSpec) -> dict[str, str]:
-    """FFmpeg's. Of a camera the audio alone is asked for; over TCP, and over UDP where it has no other."""
-    protocols, formats = _ALLOWED[spec.argument.partition("://")[0].lower()]
-    options = {"protocol_whitelist": protocols, "format_whitelist": formats}
-    if spec.argument.lower().startswith("rtsp"):
-        options["allowed_media_types"] = "audio"
-        transport = spec.options.get("transport")
-        options |= {"rtsp_transport": str(transport)} if transport else {"rtsp_flags": "prefer_tcp"}
-    return options
-
-
 def _transport(text: str) -> str:
     if text not in ("tcp", "udp"):
         raise UsageError(f"transport={text} is neither tcp nor udp")
     return text
-
-
-def _why(fault: Exception) -> str:
-    """The reason without the URL, which FFmpeg's own messages repeat with its password."""
-    av = _av()
-    if isinstance(fault, av.ExitError):
-        return f"nothing came for {STALL_S:g} s"
-    if isinstance(fault, av.InvalidDataError):
-        return "what came is not audio that FFmpeg knows"
-    if getattr(fault, "errno", None) == errno.EIO:
-        return "the connection failed"  # FFmpeg's word for a name that does not resolve and for a reset alike
-    return getattr(fault, "strerror", None) or type(fault).__name__
-
-
-def _av() -> Any:
-    av = ffmpeg.load()
-    if av is None:
-        raise SourceError("url: sources need PyAV; run: pip install 'streamclf[url]'")
-    return av
 
 
 def _argument(text: str) -> str:

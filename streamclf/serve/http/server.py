@@ -24,7 +24,7 @@ from streamclf import metrics
 from streamclf.errors import PortTakenError, ServeError
 from streamclf.protocol.wire import PROTOCOL
 from streamclf.serve.border import Border
-from streamclf.serve.connection import Registry, ServedConnection
+from streamclf.serve.connection import CLOSE_LIMIT_S, Registry, ServedConnection
 from streamclf.serve.http.access import Access, ServerSettings, check_bind
 from streamclf.serve.http.door import HANDSHAKE_LIMIT_S, Door, bind_sentence
 from streamclf.serve.http.feed import Feed, Following
@@ -39,7 +39,7 @@ from streamclf.serve.problems import Problems
 from streamclf.serve.push import CATCH_UP, PIECE_S, PushDesk, PushSink
 from streamclf.serve.receiving import MAX_BINARY, ClientSession
 from streamclf.serve.roles import Caller
-from streamclf.serve.subscriber import CLOSE_LIMIT_S, WRITE_LIMIT, Subscriber
+from streamclf.serve.subscriber import WRITE_LIMIT, Subscriber
 from streamclf.types import Output
 
 __all__ = ["PushSink", "Server", "ServerSettings"]

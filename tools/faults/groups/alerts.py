@@ -22,12 +22,14 @@ def _hook(lab: Lab, port: int = 0) -> Hook:
     return hook
 
 
-def _rules(*sinks: tuple[str, str]) -> str:
+def rules_with(*sinks: tuple[str, str]) -> str:
+    """One rule, with these sinks: name and table of each."""
     names = '", "'.join(name for name, _ in sinks)
     return _RULE.format(names) + "".join(f"[sink.{name}]\n{body}\n" for name, body in sinks)
 
 
-def _webhook(port: int, more: str = "") -> str:
+def webhook_to(port: int, more: str = "") -> str:
+    """A sink's table."""
     return f'type = "webhook"\nurl = "http://127.0.0.1:{port}/hook"\nprivate = true\n{more}'
 
 
@@ -43,7 +45,7 @@ def _file_goes_on(lab: Lab, place: Path) -> None:
     lab.must(took is not None, "the other sink gets nothing")
 
 
-def _all_come(lab: Lab, hook: Hook, place: Path, *, limit_s: float = 40.0) -> None:
+def all_come(lab: Lab, hook: Hook, place: Path, *, limit_s: float = 40.0) -> None:
     """Everything that the other sink got comes here, too."""
     wanted = len(place.read_text().splitlines())
     begun_s = time.monotonic()
@@ -61,11 +63,11 @@ def _all_come(lab: Lab, hook: Hook, place: Path, *, limit_s: float = 40.0) -> No
 def refused(lab: Lab) -> None:
     """Nobody listens there yet."""
     port, place = free_port(), lab.folder / "alerts.ndjson"
-    rules = _rules(("hook", _webhook(port)), ("file", f'type = "ndjson"\npath = "{place}"'))
+    rules = rules_with(("hook", webhook_to(port)), ("file", f'type = "ndjson"\npath = "{place}"'))
     patient = lab.start(rules=rules)
     _failing(lab, patient)
     _file_goes_on(lab, place)
-    _all_come(lab, _hook(lab, port), place)
+    all_come(lab, _hook(lab, port), place)
 
 
 @group.fault(
@@ -75,12 +77,12 @@ def hangs(lab: Lab) -> None:
     """10 s is the most that one may take."""
     hook, place = _hook(lab), lab.folder / "alerts.ndjson"
     hook.answer = 0
-    rules = _rules(("hook", _webhook(hook.port, "timeout_s = 3")), ("file", f'type = "ndjson"\npath = "{place}"'))
+    rules = rules_with(("hook", webhook_to(hook.port, "timeout_s = 3")), ("file", f'type = "ndjson"\npath = "{place}"'))
     patient = lab.start(rules=rules)
     _failing(lab, patient)
     _file_goes_on(lab, place)
     hook.answer = 204
-    _all_come(lab, hook, place)
+    all_come(lab, hook, place)
 
 
 @group.fault("webhook-500", "answers 500: told, tried again; all come when it is well", detect_s=10, cheap=True)
@@ -88,11 +90,11 @@ def fails(lab: Lab) -> None:
     """A broken receiver."""
     hook, place = _hook(lab), lab.folder / "alerts.ndjson"
     hook.answer = 500
-    rules = _rules(("hook", _webhook(hook.port)), ("file", f'type = "ndjson"\npath = "{place}"'))
+    rules = rules_with(("hook", webhook_to(hook.port)), ("file", f'type = "ndjson"\npath = "{place}"'))
     patient = lab.start(rules=rules)
     _failing(lab, patient)
     hook.answer = 204
-    _all_come(lab, hook, place)
+    all_come(lab, hook, place)
 
 
 @group.fault("webhook-redirects-to-loopback", "a redirect is not followed, and told", detect_s=10)
@@ -100,7 +102,7 @@ def redirects(lab: Lab) -> None:
     """To a service of this machine."""
     victim, hook = _hook(lab), _hook(lab)
     hook.answer, hook.location = 307, f"http://127.0.0.1:{victim.port}/admin"
-    patient = lab.start(rules=_rules(("hook", _webhook(hook.port))))
+    patient = lab.start(rules=rules_with(("hook", webhook_to(hook.port))))
     _failing(lab, patient)
     lab.must(not victim.tries, "the redirect was followed")
 
@@ -115,7 +117,7 @@ def private(lab: Lab) -> None:
     victim = _hook(lab)
     addresses = ["127.0.0.1", "[::ffff:127.0.0.1]", "localhost", "[64:ff9b::7f00:1]", "2130706433"]
     sinks = [(f"s{i}", f'type = "webhook"\nurl = "http://{one}:{victim.port}/"') for i, one in enumerate(addresses)]
-    patient = lab.start(rules=_rules(*sinks), ready=False)
+    patient = lab.start(rules=rules_with(*sinks), ready=False)
     lab.until(lambda: not patient.alive or patient.rows.of("steady").times_s, 30, "rows or an end")
     if not patient.alive:
         lab.note(f"exit {patient.process.returncode}: {patient.stderr.strip()[-120:]}")
@@ -133,7 +135,7 @@ def broker(lab: Lab) -> None:
     lab.need(tools=["mosquitto"])
     port = free_port()
     (lab.folder / "broker.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    rules = _rules(("home", f'type = "mqtt"\nhost = "127.0.0.1"\nport = {port}'))
+    rules = rules_with(("home", f'type = "mqtt"\nhost = "127.0.0.1"\nport = {port}'))
     patient = lab.start(rules=rules)
     _failing(lab, patient)
     running = subprocess.Popen([str(program), "-c", str(lab.folder / "broker.conf")], stderr=subprocess.DEVNULL)
@@ -150,7 +152,7 @@ def broker(lab: Lab) -> None:
 def broker_hangs(lab: Lab) -> None:
     """Half-open."""
     server = lab.held.enter_context(socket.create_server(("127.0.0.1", 0)))
-    rules = _rules(("home", f'type = "mqtt"\nhost = "127.0.0.1"\nport = {server.getsockname()[1]}'))
+    rules = rules_with(("home", f'type = "mqtt"\nhost = "127.0.0.1"\nport = {server.getsockname()[1]}'))
     patient = lab.start(rules=rules)
     _failing(lab, patient)
 
@@ -171,7 +173,7 @@ def _children(lab: Lab, word: str) -> int:
 def program_hangs(lab: Lab) -> None:
     """sleep for ever."""
     program = _program(lab, "exec sleep 987654")
-    patient = lab.start(rules=_rules(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 2')))
+    patient = lab.start(rules=rules_with(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 2')))
     _failing(lab, patient)
     patient.unwatch()
     patient.stop()
@@ -182,7 +184,7 @@ def program_hangs(lab: Lab) -> None:
 def program_forks(lab: Lab) -> None:
     """Three of them, each time."""
     program = _program(lab, "for i in 1 2 3; do sleep 876543 & done\nexit 0")
-    patient = lab.start(rules=_rules(("run", f'type = "command"\nargv = ["{program}"]')))
+    patient = lab.start(rules=rules_with(("run", f'type = "command"\nargv = ["{program}"]')))
     time.sleep(5.0)
     left = _children(lab, "sleep 876543")
     lab.must(left <= 3, f"{left} children are left")
@@ -199,7 +201,7 @@ def program_leaves(lab: Lab) -> None:
     """A player in a session of its own, which goes on."""
     place = lab.folder / "told"
     program = _program(lab, f"setsid sleep 20 & cat >> {place}; echo >> {place}")
-    patient = lab.start(rules=_rules(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 3')))
+    patient = lab.start(rules=rules_with(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 3')))
     lab.until(lambda: place.exists() and len(place.read_text().split("\n\n")) > 4, 20, "four alerts", patient)
     ids = [line for line in place.read_text().splitlines() if line]
     lab.must(len(ids) == len(set(ids)), f"{len(ids) - len(set(ids))} of {len(ids)} alerts were told again")
@@ -213,7 +215,7 @@ def program_leaves(lab: Lab) -> None:
 def program_floods(lab: Lab) -> None:
     """`yes`, to standard error."""
     program = _program(lab, "exec yes flood >&2")
-    patient = lab.start(rules=_rules(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 2')))
+    patient = lab.start(rules=rules_with(("run", f'type = "command"\nargv = ["{program}"]\ntimeout_s = 2')))
     before = patient.rss_kib()
     _failing(lab, patient)
     time.sleep(4.0)
@@ -225,7 +227,7 @@ def program_floods(lab: Lab) -> None:
 @group.fault("program-missing", "a program that is not there: told, others go on", detect_s=10)
 def program_missing(lab: Lab) -> None:
     """Uninstalled."""
-    patient = lab.start(rules=_rules(("run", 'type = "command"\nargv = ["/nowhere/at/all"]')))
+    patient = lab.start(rules=rules_with(("run", 'type = "command"\nargv = ["/nowhere/at/all"]')))
     _failing(lab, patient)
 
 
@@ -234,7 +236,7 @@ def program_missing(lab: Lab) -> None:
 )
 def file_full(lab: Lab) -> None:
     """/dev/full."""
-    patient = lab.start(rules=_rules(("file", 'type = "ndjson"\npath = "/dev/full"')), ready=False)
+    patient = lab.start(rules=rules_with(("file", 'type = "ndjson"\npath = "/dev/full"')), ready=False)
     lab.until(lambda: not patient.alive or patient.rows.of("steady").times_s, 30, "rows or an end")
     if not patient.alive:
         lab.note(f"exit {patient.process.returncode}: {patient.stderr.strip()[-120:]}")
@@ -252,12 +254,12 @@ def killed(lab: Lab) -> None:
     """At least once."""
     hook, place = _hook(lab), lab.folder / "alerts.ndjson"
     hook.answer = 500
-    rules = _rules(("hook", _webhook(hook.port)), ("file", f'type = "ndjson"\npath = "{place}"'))
+    rules = rules_with(("hook", webhook_to(hook.port)), ("file", f'type = "ndjson"\npath = "{place}"'))
     env = {"STREAMCLF_STORE_PATH": str(lab.folder / "store")}
     patient = lab.start(rules=rules, env=env, watch=False)
     lab.until(lambda: place.exists() and len(place.read_text().splitlines()) >= 4, 20, "four alerts", patient)
     patient.kill()
     hook.answer = 204
     again = lab.start(rules=rules, env=env, home=patient.log.parent)
-    _all_come(lab, hook, place)
+    all_come(lab, hook, place)
     lab.untouched(again)

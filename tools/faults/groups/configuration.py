@@ -11,22 +11,24 @@ from tools.lab.tinypack import put_file, stateful_pack
 group = FaultGroup("configuration", owner="packs")
 
 
-def _rules(path: Path, name: str = "noise") -> str:
+def rules_of(path: Path, name: str = "noise") -> str:
+    """One rule with a file as its sink."""
     return (
         f'[[rule]]\nname = "{name}"\nlabels = "loud"\nsinks = ["file"]\n[sink.file]\ntype = "ndjson"\npath = "{path}"\n'
     )
 
 
-def _ruled(lab: Lab) -> tuple[WatchedDaemon, Path, Path]:
+def ruled(lab: Lab) -> tuple[WatchedDaemon, Path, Path]:
+    """A daemon that has told an alert, its rules, and the file of its sink."""
     out = lab.folder / "alerts.ndjson"
-    patient = lab.start(rules=_rules(out))
+    patient = lab.start(rules=rules_of(out))
     lab.until(out.exists, 20, "an alert", patient)
     return patient, patient.log.parent / "rules.toml", out
 
 
 def _bad_then_good(lab: Lab, bad: bytes, *, hup: bool = False) -> None:
     """The bad file is told, the rules before it go on; the corrected one is taken."""
-    patient, file, out = _ruled(lab)
+    patient, file, out = ruled(lab)
 
     def put(content: bytes) -> None:
         file.write_bytes(content)
@@ -37,7 +39,7 @@ def _bad_then_good(lab: Lab, bad: bytes, *, hup: bool = False) -> None:
     before = out.read_text().count("\n")
     lab.must(lab.happens(lambda: out.read_text().count("\n") > before, 6) is not None, "the rules before do not go on")
     begun_s = time.monotonic()
-    put(_rules(out, "corrected").encode())
+    put(rules_of(out, "corrected").encode())
     took = lab.happens(lambda: '"corrected"' in out.read_text(), 10)
     if lab.must(took is not None, "the corrected file is not taken"):
         lab.recovered_s = time.monotonic() - begun_s
@@ -109,10 +111,10 @@ def hup(lab: Lab) -> None:
 @group.fault("rules-deleted", "the file goes: told, the rules before go on; back: taken", detect_s=3, recover_s=4)
 def deleted(lab: Lab) -> None:
     """While an editor writes it anew."""
-    patient, file, out = _ruled(lab)
+    patient, file, out = ruled(lab)
     lab.detect(patient, file.unlink, by=told, limit_s=8)
     begun_s = time.monotonic()
-    file.write_text(_rules(out, "corrected"))
+    file.write_text(rules_of(out, "corrected"))
     if lab.must(lab.happens(lambda: '"corrected"' in out.read_text(), 10) is not None, "it is not taken"):
         lab.recovered_s = time.monotonic() - begun_s
     lab.untouched(patient)
@@ -126,16 +128,16 @@ def deleted(lab: Lab) -> None:
 )
 def writable(lab: Lab) -> None:
     """Another user of the machine could have written it."""
-    patient, file, out = _ruled(lab)
+    patient, file, out = ruled(lab)
 
     def open_up() -> None:
-        file.write_text(_rules(out, "planted"))
+        file.write_text(rules_of(out, "planted"))
         file.chmod(0o666)
 
     lab.detect(patient, open_up, by=told, limit_s=8)
     begun_s = time.monotonic()
     file.chmod(0o600)
-    file.write_text(_rules(out, "corrected"))
+    file.write_text(rules_of(out, "corrected"))
     if lab.must(lab.happens(lambda: '"corrected"' in out.read_text(), 10) is not None, "it is not taken"):
         lab.recovered_s = time.monotonic() - begun_s
 
@@ -143,9 +145,9 @@ def writable(lab: Lab) -> None:
 @group.fault("rules-changed-50-times", "changed 50 times in 5 s: the last one holds in the end, no row lost")
 def often(lab: Lab) -> None:
     """A script that writes it."""
-    patient, file, out = _ruled(lab)
+    patient, file, out = ruled(lab)
     for number in range(50):
-        file.write_text(_rules(out, f"number{number}"))
+        file.write_text(rules_of(out, f"number{number}"))
         time.sleep(0.1)
     lab.must(lab.happens(lambda: '"number49"' in out.read_text(), 12) is not None, "the last one does not hold")
     lab.untouched(patient)

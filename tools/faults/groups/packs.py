@@ -16,7 +16,7 @@ from tools.lab.tinypack import put_file, stateful_pack, window_row_pack
 group = FaultGroup("packs", owner="watchdog")
 
 
-def _sick(lab: Lab, kind: str) -> tuple[WatchedDaemon, Pusher]:
+def sick(lab: Lab, kind: str) -> tuple[WatchedDaemon, Pusher]:
     """A healthy pack and a bad one; the bad one is set off by what is pushed."""
     patient = lab.start(f"push:kitchen,{RATE}", packs=[lab.material.pack, lab.material.bad(kind)])
     pusher = Pusher(patient.url, "kitchen")
@@ -27,25 +27,27 @@ def _sick(lab: Lab, kind: str) -> tuple[WatchedDaemon, Pusher]:
     return patient, pusher
 
 
-def _set_off(pusher: Pusher) -> None:
+def set_off(pusher: Pusher) -> None:
+    """The bad pack does what it does."""
     pusher.sound = trigger(RATE)
 
 
-def _rows(patient: WatchedDaemon, pack: str) -> int:
+def rows_of(patient: WatchedDaemon, pack: str) -> int:
+    """Of a pack, of the steady stream."""
     return int(patient.stream("steady").get("rows", {}).get(pack, 0))
 
 
-def _others_go_on(lab: Lab, patient: WatchedDaemon) -> None:
+def others_go_on(lab: Lab, patient: WatchedDaemon) -> None:
     """The healthy pack has new rows."""
-    before = _rows(patient, "tiny-stateful")
-    lab.must(lab.happens(lambda: _rows(patient, "tiny-stateful") > before + 50, 8.0) is not None,
+    before = rows_of(patient, "tiny-stateful")
+    lab.must(lab.happens(lambda: rows_of(patient, "tiny-stateful") > before + 50, 8.0) is not None,
              "the healthy pack gives no rows")  # fmt: skip
 
 
 def _told_and_others_go_on(lab: Lab, kind: str) -> None:
-    patient, pusher = _sick(lab, kind)
-    if lab.detect(patient, lambda: _set_off(pusher)):
-        _others_go_on(lab, patient)
+    patient, pusher = sick(lab, kind)
+    if lab.detect(patient, lambda: set_off(pusher)):
+        others_go_on(lab, patient)
         lab.lasting(patient, 3.0, by=told)
     pusher.sound = pusher.sound * 0
     lab.must(patient.alive, f"the daemon ended with {patient.process.returncode}")
@@ -82,8 +84,8 @@ def hangs(lab: Lab) -> None:
 @group.fault("hang-is-stopped", "SIGTERM while a run hangs: ended in 10 s", owner="watchdog")
 def hang_stopped(lab: Lab) -> None:
     """What hangs must not hold up the end."""
-    patient, pusher = _sick(lab, "hang")
-    _set_off(pusher)
+    patient, pusher = sick(lab, "hang")
+    set_off(pusher)
     time.sleep(2.0)
     took_s = time.monotonic()
     code = patient.stop()
@@ -284,11 +286,11 @@ def bomb(lab: Lab) -> None:
 @group.fault("threads-stay", "a pack that hangs three times leaves no heap of threads: at most 8 more")
 def threads(lab: Lab) -> None:
     """Each hung run may cost one."""
-    patient, pusher = _sick(lab, "hang")
+    patient, pusher = sick(lab, "hang")
     before = len(list(Path(f"/proc/{patient.process.pid}/task").iterdir()))
     good = pusher.sound
     for _ in range(3):
-        _set_off(pusher)
+        set_off(pusher)
         time.sleep(4.0)
         pusher.sound = good
         time.sleep(4.0)

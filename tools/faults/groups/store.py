@@ -14,28 +14,29 @@ from tools.faults.registry import FaultGroup, NotHereError
 
 group = FaultGroup("store", owner="store")
 _DATABASE = "streamclf.db"
-_SMALL = "[store]\nheadroom_mb = 2\nballast_mb = 2\n"
+SMALL = "[store]\nheadroom_mb = 2\nballast_mb = 2\n"
 
 
-def _keeping(lab: Lab, place: Path, config: str = _SMALL) -> tuple[WatchedDaemon, Path]:
+def keeping(lab: Lab, place: Path, config: str = SMALL) -> tuple[WatchedDaemon, Path]:
     """A daemon that keeps an event each second in `place`, and the database."""
     store = place / "store"
     patient = lab.start(env={"STREAMCLF_STORE_PATH": str(store)}, config=config)
-    lab.until(lambda: _events(store), 20, "an event to be kept", patient)
+    lab.until(lambda: events(store), 20, "an event to be kept", patient)
     return patient, store / _DATABASE
 
 
-def _events(store: Path) -> int:
+def events(store: Path) -> int:
+    """How many are kept."""
     address = f"file:{store / _DATABASE}?mode=ro"
     with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=1)) as opened:
         return int(opened.execute("SELECT count(*) FROM events").fetchone()[0])
     return 0
 
 
-def _kept_again(lab: Lab, patient: WatchedDaemon, store: Path, *, limit_s: float = 30.0) -> None:
+def kept_again(lab: Lab, patient: WatchedDaemon, store: Path, *, limit_s: float = 30.0) -> None:
     """New events are kept."""
-    begun_s, before = time.monotonic(), _events(store)
-    took = lab.happens(lambda: _events(store) > before, limit_s)
+    begun_s, before = time.monotonic(), events(store)
+    took = lab.happens(lambda: events(store) > before, limit_s)
     if lab.must(took is not None, f"no event is kept within {limit_s:.0f} s after it was over"):
         lab.recovered_s = time.monotonic() - begun_s
     well = lab.happens(lambda: patient.health.last and patient.health.last.ok, 80.0)  # a notice stays for a minute
@@ -43,7 +44,7 @@ def _kept_again(lab: Lab, patient: WatchedDaemon, store: Path, *, limit_s: float
     lab.must(well is not None, f"health did not come back: {last.words if last else ''}")
 
 
-def _none_lost(lab: Lab, store: Path, patient: WatchedDaemon) -> None:
+def none_lost(lab: Lab, store: Path, patient: WatchedDaemon) -> None:
     """After the end of the daemon: an event each second, without a hole."""
     patient.unwatch()
     with suppress(AssertionError):
@@ -65,7 +66,7 @@ def _none_lost(lab: Lab, store: Path, patient: WatchedDaemon) -> None:
 def full(lab: Lab) -> None:
     """Somebody else takes all of it, and gives it back after 5 s."""
     disk = lab.tmpfs("16m")
-    patient, _ = _keeping(lab, disk)
+    patient, _ = keeping(lab, disk)
 
     def fill() -> None:
         for _ in range(3):
@@ -87,9 +88,9 @@ def full(lab: Lab) -> None:
         lab.note(hits[0].words)
     time.sleep(3.0)
     (disk / "filler").unlink()
-    _kept_again(lab, patient, disk / "store")
+    kept_again(lab, patient, disk / "store")
     lab.untouched(patient)
-    _none_lost(lab, disk / "store", patient)
+    none_lost(lab, disk / "store", patient)
 
 
 @group.fault(
@@ -109,7 +110,7 @@ def read_only(lab: Lab) -> None:
     lab.held.callback(subprocess.run, ["losetup", "-d", device], check=False, capture_output=True)
     lab.sh("mount", "-o", "errors=remount-ro", device, str(place))
     lab.held.callback(subprocess.run, ["umount", "--lazy", str(place)], check=False, capture_output=True)
-    patient, _ = _keeping(lab, place)
+    patient, _ = keeping(lab, place)
     trigger = Path(f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error")
     if not trigger.exists():
         raise NotHereError("this kernel's ext4 cannot be told to have an error")
@@ -124,7 +125,7 @@ def read_only(lab: Lab) -> None:
         return
     subprocess.run(["e2fsck", "-fy", device], capture_output=True, check=False)
     lab.sh("mount", "-o", "errors=remount-ro", device, str(place))
-    _kept_again(lab, patient, place / "store")
+    kept_again(lab, patient, place / "store")
 
 
 @group.fault(
@@ -134,11 +135,11 @@ def read_only(lab: Lab) -> None:
 )
 def removed(lab: Lab) -> None:
     """rm -r of the store."""
-    patient, _ = _keeping(lab, lab.folder)
+    patient, _ = keeping(lab, lab.folder)
     lab.detect(patient, lambda: shutil.rmtree(lab.folder / "store"), by=told)
     lab.untouched(patient)
     (lab.folder / "store").mkdir(exist_ok=True)
-    _kept_again(lab, patient, lab.folder / "store")
+    kept_again(lab, patient, lab.folder / "store")
 
 
 @group.fault(
@@ -147,21 +148,21 @@ def removed(lab: Lab) -> None:
 )
 def linked(lab: Lab) -> None:
     """Somebody makes room while it runs."""
-    patient, _ = _keeping(lab, lab.folder)
+    patient, _ = keeping(lab, lab.folder)
     store, disk = lab.folder / "store", lab.tmpfs()
     shutil.move(store, disk / "store")
     store.symlink_to(disk / "store")
-    _kept_again(lab, patient, store)
+    kept_again(lab, patient, store)
     lab.untouched(patient)
-    _none_lost(lab, store, patient)
+    none_lost(lab, store, patient)
 
 
 @group.fault("database-deleted", "told within 1 s, as issue 14 has it; later events are kept in a new one", detect_s=1)
 def deleted(lab: Lab) -> None:
     """It said ok, and every later event was lost."""
-    patient, database = _keeping(lab, lab.folder)
+    patient, database = keeping(lab, lab.folder)
     lab.detect(patient, database.unlink, by=told)
-    _kept_again(lab, patient, lab.folder / "store")
+    kept_again(lab, patient, lab.folder / "store")
     lab.untouched(patient)
 
 
@@ -170,7 +171,7 @@ def deleted(lab: Lab) -> None:
 )
 def replaced(lab: Lab) -> None:
     """A backup is copied over it."""
-    patient, database = _keeping(lab, lab.folder)
+    patient, database = keeping(lab, lab.folder)
 
     def replace() -> None:
         other = database.with_name("other")
@@ -178,7 +179,7 @@ def replaced(lab: Lab) -> None:
         other.replace(database)
 
     lab.detect(patient, replace, by=told)
-    _kept_again(lab, patient, lab.folder / "store")
+    kept_again(lab, patient, lab.folder / "store")
     lab.untouched(patient)
 
 
@@ -189,7 +190,7 @@ def replaced(lab: Lab) -> None:
 )
 def damaged(lab: Lab) -> None:
     """Random bytes over everything behind the header."""
-    patient, database = _keeping(lab, lab.folder)
+    patient, database = keeping(lab, lab.folder)
 
     def damage() -> None:
         for name in (database, database.with_name(database.name + "-wal")):
@@ -200,7 +201,7 @@ def damaged(lab: Lab) -> None:
                     out.write(os.urandom(max(0, size - 100)))
 
     lab.detect(patient, damage, by=told)
-    _kept_again(lab, patient, lab.folder / "store")
+    kept_again(lab, patient, lab.folder / "store")
     aside = [path.name for path in (lab.folder / "store").iterdir()]
     lab.note(f"in the folder: {', '.join(sorted(aside))[:100]}")
     lab.untouched(patient)
@@ -209,7 +210,7 @@ def damaged(lab: Lab) -> None:
 @group.fault("damaged-before-the-start", "a damaged database at start: set aside and named, or exit with one sentence")
 def damaged_at_start(lab: Lab) -> None:
     """After a power cut on a bad card."""
-    patient, database = _keeping(lab, lab.folder)
+    patient, database = keeping(lab, lab.folder)
     patient.unwatch()
     patient.stop()
     database.write_bytes(b"SQLite format 3\0" + os.urandom(20_000))
@@ -223,14 +224,14 @@ def damaged_at_start(lab: Lab) -> None:
 @group.fault("database-locked", "another program holds its lock for 8 s: told, events wait, none is lost", detect_s=8)
 def locked(lab: Lab) -> None:
     """A careless script."""
-    patient, database = _keeping(lab, lab.folder)
+    patient, database = keeping(lab, lab.folder)
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         lab.detect(patient, lambda: other.execute("BEGIN IMMEDIATE"), by=told, limit_s=12)
         time.sleep(2.0)
         other.execute("ROLLBACK")
-    _kept_again(lab, patient, lab.folder / "store")
+    kept_again(lab, patient, lab.folder / "store")
     lab.untouched(patient)
-    _none_lost(lab, lab.folder / "store", patient)
+    none_lost(lab, lab.folder / "store", patient)
 
 
 @group.fault(
@@ -265,7 +266,7 @@ def killed(lab: Lab) -> None:
 )
 def second(lab: Lab) -> None:
     """One folder, one daemon."""
-    patient, _ = _keeping(lab, lab.folder)
+    patient, _ = keeping(lab, lab.folder)
     other = lab.start(env={"STREAMCLF_STORE_PATH": str(lab.folder / "store")}, ready=False, watch=False)
     lab.refused(other, 75)
     lab.untouched(patient)
@@ -288,8 +289,8 @@ def unwritable(lab: Lab) -> None:
 @group.fault("clips-folder-removed", "the folder of clips goes: events are still kept, clips come again or are told")
 def clips(lab: Lab) -> None:
     """Somebody cleans up."""
-    config = _SMALL + "[clips]\nenabled = true\npre_ms = 100\npost_ms = 100\nvisit_ms = 0\n"
-    patient, _ = _keeping(lab, lab.folder, config)
+    config = SMALL + "[clips]\nenabled = true\npre_ms = 100\npost_ms = 100\nvisit_ms = 0\n"
+    patient, _ = keeping(lab, lab.folder, config)
     folder = lab.folder / "store" / "clips"
     lab.until(lambda: folder.exists() and any(folder.rglob("*.flac")), 20, "a clip", patient)
     shutil.rmtree(folder)
@@ -301,5 +302,5 @@ def clips(lab: Lab) -> None:
         15.0,
     )
     lab.must(took is not None, "no clip comes, and nothing is told")
-    _kept_again(lab, patient, lab.folder / "store")
+    kept_again(lab, patient, lab.folder / "store")
     lab.untouched(patient)

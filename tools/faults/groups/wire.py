@@ -14,7 +14,7 @@ from tools.faults.registry import FaultGroup
 group = FaultGroup("wire", owner="server")
 
 
-def _say(patient: WatchedDaemon, data: bytes, *, then: bytes = b"", wait_s: float = 2.0) -> bytes:
+def say(patient: WatchedDaemon, data: bytes, *, then: bytes = b"", wait_s: float = 2.0) -> bytes:
     """The answer to these bytes, b"" for none. then: is sent when an answer begins."""
     got = b""
     with suppress(OSError), socket.create_connection(("127.0.0.1", patient.port), wait_s) as sock:
@@ -30,14 +30,16 @@ def _say(patient: WatchedDaemon, data: bytes, *, then: bytes = b"", wait_s: floa
     return got
 
 
-def _well(lab: Lab, patient: WatchedDaemon) -> None:
+def well(lab: Lab, patient: WatchedDaemon) -> None:
+    """Nothing has suffered, and the log is little."""
     lab.untouched(patient)
     lab.healthy(patient)
     size = patient.log.with_suffix(".err").stat().st_size
     lab.must(size < 200_000, f"{size // 1024} KiB of log")
 
 
-def _status(answer: bytes) -> int:
+def status_of(answer: bytes) -> int:
+    """Of an answer; 0 for none."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
 
 
@@ -49,7 +51,7 @@ def garbage(lab: Lab) -> None:
     for _ in range(300):
         with suppress(OSError), socket.create_connection(("127.0.0.1", patient.port), 2) as sock:
             sock.sendall(chance.randbytes(chance.randrange(1, 4096)))
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("tls-hello", "clients that speak TLS to the plain port: closed, little log")
@@ -57,8 +59,8 @@ def tls(lab: Lab) -> None:
     """https:// in a browser."""
     patient = lab.start()
     for _ in range(50):
-        _say(patient, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(500), wait_s=0.2)
-    _well(lab, patient)
+        say(patient, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(500), wait_s=0.2)
+    well(lab, patient)
 
 
 @group.fault("huge-request", "a header of 20 MB: closed before it is read, memory stays")
@@ -66,9 +68,9 @@ def header(lab: Lab) -> None:
     """In one line."""
     patient = lab.start()
     before = patient.rss_kib()
-    _say(patient, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: " + b"a" * 20_000_000)
+    say(patient, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: " + b"a" * 20_000_000)
     lab.must(patient.rss_kib() - before < 30_000, f"memory grew by {(patient.rss_kib() - before) // 1024} MiB")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("huge-frames", "frames that announce 2^62 bytes and one of 5 MB: closed with 1009, memory stays")
@@ -77,10 +79,10 @@ def frames(lab: Lab) -> None:
     patient = lab.start()
     before = patient.rss_kib()
     for _ in range(20):
-        _say(patient, shake(patient.port), then=bytes([0x81, 0xFF]) + struct.pack("!Q", 1 << 62) + bytes(4), wait_s=0.5)
-    _say(patient, shake(patient.port), then=bytes([0x82, 0xFF]) + struct.pack("!Q", 5_000_000) + bytes(5_000_004))
+        say(patient, shake(patient.port), then=bytes([0x81, 0xFF]) + struct.pack("!Q", 1 << 62) + bytes(4), wait_s=0.5)
+    say(patient, shake(patient.port), then=bytes([0x82, 0xFF]) + struct.pack("!Q", 5_000_000) + bytes(5_000_004))
     lab.must(patient.rss_kib() - before < 30_000, f"memory grew by {(patient.rss_kib() - before) // 1024} MiB")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("endless-fragments", "a message in fragments without end: closed, memory stays")
@@ -89,9 +91,9 @@ def fragments(lab: Lab) -> None:
     patient = lab.start()
     before = patient.rss_kib()
     first, more = bytes([0x01, 0x80 | 100]) + bytes(104), bytes([0x00, 0x80 | 100]) + bytes(104)
-    _say(patient, shake(patient.port, "/v1?tier=events"), then=first + more * 20_000)
+    say(patient, shake(patient.port, "/v1?tier=events"), then=first + more * 20_000)
     lab.must(patient.rss_kib() - before < 30_000, f"memory grew by {(patient.rss_kib() - before) // 1024} MiB")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("endless-empty-fragments", "a message of empty fragments without end: cut off within 30 s, memory stays")
@@ -114,7 +116,7 @@ def empty_fragments(lab: Lab) -> None:
                 closed = True
         lab.note(f"cut off after {time.monotonic() - begun_s:.0f} s" if closed else "not cut off")
     lab.must(closed, "it is held for 30 s and more")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("slow-headers", "100 that send a letter of a header a second: each gone within 8 s, others are served")
@@ -132,7 +134,7 @@ def slow_headers(lab: Lab) -> None:
         took_s = time.monotonic() - begun_s
     lab.note(f"{len(left)} left after {took_s:.0f} s")
     lab.must(not left and took_s < 8, f"{len(left)} are left after {took_s:.0f} s")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 def _takes(sock: socket.socket) -> bool:
@@ -158,9 +160,9 @@ def broken(lab: Lab) -> None:
         bytes([0x89, 0xFE, 0x00, 0x80]) + bytes(132), bytes([0x80, 0x80, 0, 0, 0, 0]),
     ]  # fmt: skip
     for frame in bad:
-        answer = _say(patient, shake(patient.port, "/v1?tier=events"), then=frame, wait_s=3.0)
+        answer = say(patient, shake(patient.port, "/v1?tier=events"), then=frame, wait_s=3.0)
         lab.must(b"\x88" in answer.partition(b"\r\n\r\n")[2], f"{frame[:2].hex()} was not answered with a close")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("deep-json", "messages of 60,000 brackets and of huge numbers: refused with a sentence")
@@ -169,9 +171,9 @@ def deep(lab: Lab) -> None:
     patient = lab.start()
     for text in (b"[" * 60_000, b'{"type":' * 7_000, b'{"type":"subscribe","top_k":' + b"9" * 50_000 + b"}"):
         frame = bytes([0x81, 0xFF]) + struct.pack("!Q", len(text)) + bytes(4) + text
-        answer = _say(patient, shake(patient.port, "/v1?tier=events"), then=frame, wait_s=1.5)
+        answer = say(patient, shake(patient.port, "/v1?tier=events"), then=frame, wait_s=1.5)
         lab.must(b'"error"' in answer, f"{text[:10]!r} was not answered with an error")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault(
@@ -187,7 +189,7 @@ def tokens(lab: Lab) -> None:
             f"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer guess{number}\r\n"
             f"X-Forwarded-For: 198.51.100.{number % 250}\r\n\r\n"
         )
-        codes.append(_status(_say(patient, request.encode())))
+        codes.append(status_of(say(patient, request.encode())))
     late = codes.count(429)
     lab.note(f"{codes.count(401)} times 401, {late} times 429")
     lab.must(late >= 90, f"only {late} of 200 guesses were slowed down")
@@ -211,9 +213,9 @@ def origins(lab: Lab) -> None:
         (shake(patient.port, "/v1?tier=events", f"Origin: http://127.0.0.1:{patient.port}"), 101),
     ]
     for request, wanted in cases:
-        got = _status(_say(patient, request, wait_s=0.5))
+        got = status_of(say(patient, request, wait_s=0.5))
         lab.must(got == wanted, f"{request.split(b'Sec-')[0][-60:]!r} got {got} instead of {wanted}")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault(
@@ -236,10 +238,10 @@ def smuggling(lab: Lab) -> None:
         f"TRACE / HTTP/1.1\r\n{head}\r\n",
     ]
     for request in cases:
-        answer = _say(patient, request.encode(), wait_s=1.0)
+        answer = say(patient, request.encode(), wait_s=1.0)
         lab.must(answer.count(b"HTTP/1.1 ") <= 1, f"two answers to {request[:40]!r}")
         lab.must(b'"captured_s"' not in answer, f"the inner request was answered: {request[:40]!r}")
-    _well(lab, patient)
+    well(lab, patient)
 
 
 @group.fault("paths-that-climb", "/../, %2e%2e, NUL, long and odd paths: 4xx, nothing of the disk")
@@ -250,10 +252,10 @@ def paths(lab: Lab) -> None:
            "/v1/clip?id=../../../etc/passwd", "/v1/events?since=" + "9" * 5000, "/" + "a" * 7000, "/v1/why?at=%00",
            "/v1/picture?stream=%27&from=-1", "/v1/scores?stream=..&pack=.."]  # fmt: skip
     for path in odd:
-        answer = _say(patient, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode("latin-1"), wait_s=1.0)
+        answer = say(patient, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode("latin-1"), wait_s=1.0)
         lab.must(b"root:" not in answer, f"{path[:40]!r} read the disk")
-        lab.must(_status(answer) not in (200, 500), f"{path[:40]!r} got {_status(answer)}")
-    _well(lab, patient)
+        lab.must(status_of(answer) not in (200, 500), f"{path[:40]!r} got {status_of(answer)}")
+    well(lab, patient)
 
 
 @group.fault("listening-beyond-loopback", "a bind to 0.0.0.0 without a token: refused with one sentence, exit 1 or 78")
