@@ -170,7 +170,9 @@ def cookies(lab: Lab) -> None:
     lab.note(f"{len(forged)} forged ones refused")
 
 
-@group.fault("rebound-names", "Host with a foreign name, two, none, userinfo, a wild port, an IPv6 trick: 400 or 403")
+@group.fault(
+    "rebound-names", "Host with a foreign name, two, none, userinfo, a wild port, an IPv6 trick: 400 or 403", cheap=True
+)
 def hosts(lab: Lab) -> None:
     """DNS rebinding: a page of another site under a name that leads here."""
     patient = lab.start()
