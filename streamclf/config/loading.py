@@ -10,6 +10,7 @@ import msgspec
 
 from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
+from streamclf.config.words import hint_for
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
 from streamclf.text import clean, nearest
@@ -154,6 +155,8 @@ def _known(data: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, w
             meant = nearest(key, names)
             if own and key in Config.__struct_fields__:
                 hint = f"{key} belongs to no table; write it above the first [table] of the file"
+            elif expected := hint_for(prefix, key):
+                hint = expected
             elif len(owners) == 1 and not (own and meant):
                 hint = f"it belongs under [{owners[0]}]"
             else:

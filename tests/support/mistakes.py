@@ -21,6 +21,8 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
         "between: unknown key",
         'did you mean time? An example is time = "06:00',
     ),
+    "an end of the night": (f'{RULE}before = "6:00"\n', 4, "before: unknown key", "did you mean time?"),
+    "day of the week": (f'{RULE}weekday = "mon"\n', 4, "weekday: unknown key", "not the day of the week"),
     "sink as a key": (f'{RULE}mail = "me"\n', 4, "mail: unknown key", '[sink.NAME] with type = "apprise"'),
     "unknown key": (f"{RULE}min_peek = 0.5\n", 4, 'rule "r": min_peek: unknown key', "did you mean min_peak?"),
     "picture where none can go": (

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from streamclf import config
+from streamclf.config import words
+from streamclf.config.sections import SECTIONS, Config, DecisionConfig
 from streamclf.errors import ConfigError, UsageError
 from streamclf.types import Provider
 
@@ -108,6 +110,17 @@ def test_durations_become_frames_and_n_alone_means_n_in_a_row() -> None:
             "[scores]\nsensitivity = 'low'",
             "sensitivity belongs to no table; write it above the first [table] of the file",
         ),
+        ("threshold = 0.5", "write enter = 0.6 under [segmentation.LABEL]"),
+        ("[segmentation.dog]\nthreshold = 1", "did you mean segmentation.dog.enter?"),
+        ("[server]\npassword = 'x'", "did you mean server.token_file?"),
+        ("cors = ['x']", "unknown key cors; did you mean origins under [server]?"),
+        ("gpu = true", "did you mean provider?"),
+        ("[events]\ndays = 7", "what is kept of it is said under [store]"),
+        ("[scores]\ndays = 7", "did you mean scores.keep_days?"),
+        ("[privacy]\nspeech = true", "what is kept of it is said under [clips]"),
+        ("[mqtt]\nurl = 'x'", "stand in a file of their own, rules.toml"),
+        ("quiet = '22-6'", "stand in a file of their own, rules.toml"),
+        ("[watch]\nmail = 'x'", "did you mean watch.sinks?"),
         ("[scores]\nretries = 2\nheadroom_mb = 3", "unknown key scores.retries; known keys: enabled"),
         ("[scores]\nheadroom_mb = 3", "unknown key scores.headroom_mb; it belongs under [store]"),
         (
@@ -186,3 +199,15 @@ def test_a_configuration_file_that_is_named_must_exist(tmp_path: Path) -> None:
         config.load(file=tmp_path / "none.toml", environ={})
     with pytest.raises(ConfigError, match="does not exist"):
         config.load(environ={"STREAMCLF_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_the_keys_that_words_stand_for_are_keys() -> None:
+    for section, keys in words._WORDS.items():
+        for key in keys:
+            table, _, name = key.strip("[]").rpartition(".") if not section else (section, "", key)
+            if section == "segmentation":
+                assert name in DecisionConfig.__struct_fields__
+            elif table:
+                assert name in SECTIONS[table].__struct_fields__
+            else:
+                assert name in Config.__struct_fields__

@@ -38,6 +38,7 @@ from streamclf.trust import read_trusted
 from streamclf.types import Label
 
 _TOP = ("place", "sink", "rule")
+_CALENDAR = ("weekday", "weekdays", "weekend", "day", "date", "dates", "month", "months", "week", "year")
 _SINK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -295,6 +296,8 @@ def _of_rule(key: str) -> str:
         return f"did you mean {meant}? An example is {meant} = {EXAMPLES[meant]}"
     if key in ("enabled", "disabled", "active"):
         return "a rule that stands here holds; put a # in front of its lines, or take it out"
+    if key.lower() in _CALENDAR:
+        return "rules know hours (time) and the sun, not the day of the week or the month; leave it out"
     kind = kinds().get(key) or kind_meant(key)
     if kind is not None:
         return f'where alerts go stands in a table of its own, [sink.NAME] with type = "{kind.name}"'

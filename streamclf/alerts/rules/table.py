@@ -122,7 +122,8 @@ CHOICES = {
 
 
 _WORDS = {
-    "time": "between hours hour at when from until to start end quiet quiet_hours silent mute schedule times daytime",
+    "time": "between hours hour at when from until after before to start end quiet "
+    "quiet_hours silent mute schedule times daytime",
     "labels": "class classes species sound sounds group groups kind of what animal bird birds heard",
     "streams": "source sources mic microphone microphones device devices where camera",
     "stage": "state phase event on",
