@@ -112,7 +112,7 @@ def test_clips_become_a_pack_that_tells_them_apart(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert f"data: {data}/low/letter.wav is not audio" in done.stderr
-    assert "1 file left out" in done.stderr
+    assert "1 problem with the data" in done.stderr
     assert "epoch 12 of 12: loss" in done.stderr
     assert "clip accuracy" in done.stdout
     pack = load_pack(tmp_path / "tones")
