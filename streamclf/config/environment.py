@@ -8,6 +8,7 @@ from typing import Any, Literal, get_origin
 import msgspec
 
 from streamclf.config.sections import SECTIONS, Config, struct_of
+from streamclf.config.words import hint_for_variable
 from streamclf.errors import ConfigError
 from streamclf.text import hide_secrets, nearest
 from streamclf.times import in_unit_of
@@ -36,12 +37,22 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not re.fullmatch(r"STREAMCLF_[A-Z0-9_]+", name) or name in RESERVED or name.startswith("STREAMCLF_TEST_"):
             continue
         if name not in known:
-            # what all of them begin with would make any two of them alike
-            meant = nearest(name.removeprefix(_PREFIX), [one.removeprefix(_PREFIX) for one in known])
-            hint = f"did you mean {_PREFIX}{meant}?" if meant else "see `streamclf config show`"
-            raise ConfigError(f"the environment: unknown variable {name}; {hint}")
+            raise ConfigError(f"the environment: unknown variable {name}; {_hint(name.removeprefix(_PREFIX), known)}")
         put(out, known[name], _value(name, known[name], text))
     return out
+
+
+def _hint(word: str, known: Mapping[str, list[str]]) -> str:
+    """word, known: of an unknown variable, and all that there are with the key that each sets."""
+    expected = hint_for_variable(word, SECTIONS)
+    owners = [name for name, path in known.items() if path[-1] == word.lower()]
+    if " " in expected:
+        return expected
+    if expected or len(owners) == 1:
+        return f"did you mean {_PREFIX + expected.upper().replace('.', '_') if expected else owners[0]}?"
+    # what all of them begin with would make any two of them alike
+    meant = nearest(word, [one.removeprefix(_PREFIX) for one in known])
+    return f"did you mean {_PREFIX}{meant}?" if meant else "`streamclf config show` lists the keys that there are"
 
 
 def for_children(environ: Mapping[str, str]) -> dict[str, str]:

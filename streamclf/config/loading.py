@@ -10,7 +10,7 @@ import msgspec
 
 from streamclf.config.environment import from_environment, put
 from streamclf.config.sections import SECTIONS, Config, DecisionConfig, struct_of
-from streamclf.config.words import hint_for
+from streamclf.config.words import hint_for, hint_for_value
 from streamclf.errors import ConfigError, UsageError
 from streamclf.fields import sentences
 from streamclf.text import clean, nearest
@@ -119,11 +119,14 @@ def _check(data: dict[str, Any], where: str) -> Config:
         key = place.rstrip("`") or "the file"
         said = sentences(struct_of(key.split("."))).get(key.rpartition(".")[2], "").rstrip(".")
         meant = f" ({said})".replace("`", "") if said else ""
-        raise ConfigError(f"{where}: {_in_full(data, key)}: {_in_words(problem)}{meant}") from None
+        place, value = _found(data, key)
+        hint = hint_for_value(place, value)
+        meant = f"; {hint}" if hint else meant
+        raise ConfigError(f"{where}: {_in_full(place, value)}: {_in_words(problem)}{meant}") from None
 
 
-def _in_full(data: Mapping[str, Any], key: str) -> str:
-    """The place of a fault with its label, which msgspec does not name, and the number that stands there."""
+def _found(data: Mapping[str, Any], key: str) -> tuple[str, Any]:
+    """The place of a fault with its label, which msgspec does not name, and what stands there."""
     if key.startswith("segmentation[...]"):
         for label, decision in data["segmentation"].items():
             try:
@@ -134,6 +137,11 @@ def _in_full(data: Mapping[str, Any], key: str) -> str:
     value: Any = data
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
+    return key, value
+
+
+def _in_full(key: str, value: Any) -> str:
+    """The place of a fault, with the number that stands there."""
     told = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST_TOLD
     return f"{key} = {value}" if told else key
 

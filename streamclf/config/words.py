@@ -1,5 +1,7 @@
 """Words that people write for keys of the configuration, and the keys that they mean."""
 
+from collections.abc import Iterable, Mapping
+
 _WORDS = {
     "": {
         "model": "pack packs network",
@@ -56,6 +58,8 @@ _RULES_WORDS = (
     "quiet quiet_hours hours time timezone cooldown"
 )
 _IN_RULES = frozenset(_RULES_WORDS.split())
+_RULES_ELSEWHERE = "alerts, their hours and where they go stand in a file of their own, rules.toml"
+_KEYS_OF_A_LABEL = ("enter", "leave", "min_on_ms", "min_off_ms")
 _SEGMENTED = ("threshold", "thresholds", "min_score", "min_peak", "confidence", "score", "enter")
 
 
@@ -66,6 +70,8 @@ def hint_for(prefix: str, word: str) -> str:
     """
     word = word.lower().replace("-", "_")
     section = prefix.partition(".")[0]
+    if not section and word == "place":
+        return "did you mean place under [species]? That of alerts, with its time zone, stands in rules.toml"
     if key := _MEANT.get(section, {}).get(word):
         if section:
             return f"did you mean {prefix}{key}?"
@@ -76,5 +82,39 @@ def hint_for(prefix: str, word: str) -> str:
     if not section and word in _SEGMENTED:
         return "thresholds are of each label: write enter = 0.6 under [segmentation.LABEL], or sensitivity for all"
     if section in ("", "clips", "watch") and word in _IN_RULES:
-        return "alerts, their hours and where they go stand in a file of their own, rules.toml"
+        return _RULES_ELSEWHERE
     return ""
+
+
+def hint_for_value(key: str, value: object) -> str:
+    """What to do where something else was expected at that key; "" where the expectation says it."""
+    if key == "rules" and isinstance(value, Mapping | list):
+        return f'{_RULES_ELSEWHERE}; rules = "FILE" names it'
+    table, _, word = key.partition(".")
+    if table != "segmentation" or "." in word or isinstance(value, Mapping):
+        return ""
+    name = _MEANT[table].get(word.lower().replace("-", "_"), word)
+    if name in _KEYS_OF_A_LABEL:
+        return f'write {name} under [segmentation.LABEL], or under [segmentation."*"] for all labels'
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"write enter = {value} under [segmentation.{word}]"
+    return f"write [segmentation.{word}] with keys such as enter = 0.6"
+
+
+def hint_for_variable(name: str, sections: Iterable[str]) -> str:
+    """The key that people mean by an unknown variable, as SECTION.KEY, or a sentence of what to do; "" for neither.
+
+    name: without what all of them begin with, as `SERVER_ADDRESS`.
+    """
+    word = name.lower()
+    section = next((one for one in sections if word.startswith(f"{one}_")), "")
+    if word.startswith("segmentation") or word in _SEGMENTED:
+        return (
+            'no variable sets thresholds; write enter = 0.6 under [segmentation.LABEL] or [segmentation."*"] of a file'
+        )
+    key = _MEANT.get(section, {}).get(word.removeprefix(f"{section}_") if section else word, "")
+    if key.startswith("["):
+        return f"its variables begin with STREAMCLF_{key.strip('[]').upper()}_"
+    if not section and not key and word in _IN_RULES:
+        return f"{_RULES_ELSEWHERE}; STREAMCLF_RULES names it"
+    return f"{section}.{key}" if key and section else key

@@ -73,6 +73,7 @@ MISTAKES: dict[str, tuple[str, int, str, str]] = {
     "count of one": (f"{RULE}count = 1\nwithin_min = 3\n", 4, "count: expected whole number >= 2", "count = 3"),
     "cool-down below 0": (f"{RULE}cooldown_s = -1\n", 4, "cooldown_s: expected number >= 0", "cooldown_s = 600"),
     "first of what": (f'{PLACE}{RULE}first = "week"\n', 6, "first: 'week' cannot stand here", "there is day"),
+    "hours of the sun": (f'{PLACE}{RULE}time = "dawn-9:00"\n', 6, "is not a time of day", 'such as sun = "night"'),
     "first twice": (f'{PLACE}{RULE}first = "day"\ndays = 2\n', 7, "days: stands beside first", "keep one"),
     "no days": (f"{PLACE}{RULE}days = 0\n", 6, "days: expected whole number >= 1", "days = 30"),
     "per stream": (f'{RULE}per = "stream"\n', 4, "per: 'stream' cannot stand here", "there is label, rule"),

@@ -100,6 +100,8 @@ def test_a_range_of_hours_is_understood_as_people_write_it(text: str) -> None:
         ("Confidence", "did you mean min_peak?"),
         ("microphone", 'did you mean streams? An example is streams = ["garden"]'),
         ("species", "did you mean labels?"),
+        ("night", 'did you mean sun? An example is sun = "night"'),
+        ("season", 'did you mean first? An example is first = "season"'),
         ("throttle", "did you mean cooldown_s?"),
         ("enabled", "a rule that stands here holds"),
         ("min_peek", "did you mean min_peak?"),

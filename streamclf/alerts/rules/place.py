@@ -11,6 +11,9 @@ from streamclf.alerts.rules.sun import Sun, sun_at
 from streamclf.clock import NS_PER_SECOND
 from streamclf.times import MINUTES_PER_DAY, minutes_of
 
+_OF_THE_SUN = frozenset(["dawn", "dusk", "night", "day", "sun", "sunrise", "sunset", "twilight", "daylight", "dark"])
+_OF_THE_SUN_HINT = 'hours that go with the sun have a key of their own, such as sun = "night" or sun = ["dawn", "day"]'
+_WORD = re.compile(r"[a-z]+")
 _HOUR = re.compile(r"\d{1,2}")
 _TO = re.compile(r"\s*(?:-|–|\bto\b)\s*")  # noqa: RUF001 - as people write it
 
@@ -80,6 +83,8 @@ class TimeRange:
         try:
             first, end = map(minutes_of, ends)
         except ValueError:
+            if any(word in _OF_THE_SUN for word in _WORD.findall(text.lower())):
+                raise ValueError(f"{text!r} is not a time of day; {_OF_THE_SUN_HINT}") from None
             raise ValueError(f"{text!r} is not a time of day") from None
         if first >= MINUTES_PER_DAY:
             raise ValueError(f"{text!r} begins at the end of the day")

@@ -293,7 +293,9 @@ class _Reader(TableReader):
 def _of_rule(key: str) -> str:
     """What people mean by a key that no rule has; "" for any other one."""
     if meant := key_meant(key):
-        return f"did you mean {meant}? An example is {meant} = {EXAMPLES[meant]}"
+        # a word that is a value of that key is its example
+        example = f'"{key.lower()}"' if key.lower() in CHOICES.get(meant, ()) else EXAMPLES[meant]
+        return f"did you mean {meant}? An example is {meant} = {example}"
     if key in ("enabled", "disabled", "active"):
         return "a rule that stands here holds; put a # in front of its lines, or take it out"
     if key.lower() in _CALENDAR:
@@ -328,10 +330,17 @@ def _one_of(key: str) -> Callable[[str], None]:
     return check
 
 
+def _first(word: str) -> None:
+    if word not in CHOICES["first"]:
+        raise ValueError(
+            f'{word!r} cannot stand here; there is "day" and "season"; days = 365 in its place takes a year'
+        )
+
+
 _PLACE_CHECKS: Mapping[str, Check] = {"timezone": _timezone}
 _RULE_CHECKS: Mapping[str, Check] = {
     "time": TimeRange.parse,
     "sun": _one_of("sun"),
-    "first": _one_of("first"),
+    "first": _first,
     "message": Template.parse,
 }
