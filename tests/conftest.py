@@ -26,6 +26,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# librosa's loops, which some references run, take longer to be compiled well than to run
+os.environ.setdefault("NUMBA_OPT", "0")
+
 # hundreds of starts of the program, most of which read no module again (STREAMCLF_TEST_PRELOADED=no: all do)
 os.environ.setdefault(ASKED, "yes")
 
