@@ -35,8 +35,8 @@ MODULES = {
 }
 """What is read beforehand, by the program's first word; "" is for all others, which read the rest when they need it."""
 ASKED = "STREAMCLF_TEST_PRELOADED"
-_FIXED = ("PYTHON", "LD_", "LC_", "LANG", "OMP_", "OPENBLAS", "MALLOC", "COVERAGE")
-"""Variables that a process takes notice of when it begins: who wants others than there are here is started cold."""
+_FIXED = ("PYTHON", "LD_", "LC_", "LANG", "OMP_", "OPENBLAS", "MALLOC", "NUMBA_", "HF_", "TRANSFORMERS_", "TORCH")
+"""Variables that Python and libraries read when they begin: who wants others than there are here is started afresh."""
 _REQUEST_BYTES = 1 << 17
 _FORKED_WELL = "jemalloc"  # pyarrow's allocator stops and starts its thread around a fork
 
