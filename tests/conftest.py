@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.packs import PacksUnavailableError, ensure_packs
 from tools.lab.daemon import Daemon, clean_env, start_daemon
 from tools.lab.daemon import free_port as find_free_port
+from tools.lab.preloaded import ASKED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,6 +25,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # a shell's background job is made deaf to Ctrl-C, and what it starts would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# librosa's loops, which some references run, take longer to be compiled well than to run
+os.environ.setdefault("NUMBA_OPT", "0")
+
+# hundreds of starts of the program, most of which read no module again (STREAMCLF_TEST_PRELOADED=no: all do)
+os.environ.setdefault(ASKED, "yes")
 
 # what a process compiles of our code is kept for the next one, of which there are hundreds
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -83,8 +83,7 @@ def main() -> None:
             keep(why, given.out / "why.png")
         finally:
             browser.close()
-            daemon.process.terminate()
-            daemon.process.wait()
+            daemon.stop()
 
 
 def opened(browser: Browser, address: str, size: tuple[int, int], scheme: Literal["dark", "light"]) -> Page:

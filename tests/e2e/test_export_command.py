@@ -116,7 +116,7 @@ def test_every_class_runs_live_and_says_what_its_checkpoint_says(
     for architecture, (folder, where) in made.items():
         manifest = load_pack(where).manifest
         gap = np.abs(heard[manifest.name] - own_grid(architecture, folder, audio, manifest)).max()
-        assert gap < 1e-3, f"{architecture} is {gap:.1e} off"
+        assert gap < 1e-4, f"{architecture} is {gap:.1e} off"
 
 
 def test_the_own_causal_nets_run_live_and_say_what_torch_says(daemon: StartDaemon, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_own_causal_nets_run_live_and_say_what_torch_says(daemon: StartDaemo
     for arch, rows in expected.items():
         assert rows.std(axis=0).max() > 0.02, "rows that hardly change would prove nothing"
         gap = np.abs(heard[arch] - rows).max()
-        assert gap < 1e-3, f"{arch} is {gap:.1e} off"
+        assert gap < 1e-4, f"{arch} is {gap:.1e} off"
 
 
 def whole_file(audio: F32, own: OwnNet) -> F32:

@@ -5,6 +5,7 @@ kept in litert_birdnet.json, so that each run is held against it.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from tests.support.birdnet import RATE, WINDOW, models, wheel, windows
 _BIRDS = Path(__file__).resolve().parents[2] / "streamclf" / "audio" / "demo" / "birds_10s.flac"
 _KEPT = Path(__file__).with_name("litert_birdnet.json")
 _MOST = 1e-5
+WINDOWS = int(os.environ.get("STREAMCLF_TEST_WINDOWS", "50"))
+"""Of recordings, each run by both."""
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +76,12 @@ def test_the_shipped_recording_sounds_as_to_litert(pack: Pack) -> None:
         assert likely[at, expected["labels"]] == pytest.approx(expected["likely"], abs=_MOST)
 
 
-def test_200_windows_of_recordings_sound_as_to_litert(pack: Pack, shared: Path) -> None:
+def test_windows_of_recordings_sound_as_to_litert(pack: Pack, shared: Path) -> None:
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
     net, where = sessions(pack)
     content = wheel().read_bytes()
     for part, session, name, given in (
-        ("net", net, "samples", windows(shared, 200)),
+        ("net", net, "samples", windows(shared, WINDOWS)),
         ("range", where, "place", places()),
     ):
         file, sha256, size = birdnet._PARTS[part]

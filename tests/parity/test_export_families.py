@@ -27,6 +27,8 @@ from tests.support.liverows import live
 from tests.support.ownrows import own_grid
 from tools.lab.checkpoints import COMMON, LABELS, TOKENS, edit, exported, plan_of, save_checkpoint
 
+TOLERANCE = 1e-4
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,7 +43,7 @@ def test_a_checkpoint_becomes_a_pack_that_says_what_it_says(architecture: str, b
     pack = load_pack(where)
     manifest = pack.manifest
 
-    assert report.parity.worst < 1e-3
+    assert report.parity.worst < TOLERANCE
     assert report.parity.runs >= 8
     assert verify(pack).problems == []
     golden = np.load(io.BytesIO(pack.golden or b""))
@@ -51,7 +53,7 @@ def test_a_checkpoint_becomes_a_pack_that_says_what_it_says(architecture: str, b
     expected = own_grid(architecture, folder, audio, manifest)
     got = live(pack, audio, [317, 1, 4801, 160])
     assert got.shape == expected.shape
-    assert np.abs(got - expected).max() < 1e-3
+    assert np.abs(got - expected).max() < TOLERANCE
 
     per_frame = architecture.endswith(("FrameClassification", "CTC"))
     assert (manifest.shape is Shape.WINDOW_FRAMES) == per_frame
@@ -108,7 +110,7 @@ def test_other_windows_and_layouts_keep_parity(
     pack = load_pack(tmp_path / "pack")
 
     assert pack.manifest.window == samples
-    assert report.parity.worst < 1e-3
+    assert report.parity.worst < TOLERANCE
     assert verify(pack).problems == []
     if wishes.look_ahead_ms == 0:
         assert (pack.manifest.look_ahead, report.latency_ms) == (0, 20)

@@ -18,6 +18,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from typing import Any
 
 from tools.lab.daemon import Daemon, clean_env, free_port
 from tools.lab.gateways import SITE, NatsServer, Roaming, start_gateway, write_tone
+from tools.lab.preloaded import Started
 from tools.lab.tinypack import stateful_pack
 
 TOKEN = "a-token-of-the-lab"
@@ -113,7 +115,7 @@ def island_daemon(folder: Path, streams: int) -> Iterator[tuple[Island, Daemon, 
     with Island() as island:
         server = NatsServer(folder, host=island.server)
         server.start()
-        processes: list[subprocess.Popen[bytes]] = []
+        processes: list[Started] = []
         try:
             write_tone(folder / "tone.wav")
             pack = stateful_pack(folder / "pack")
@@ -131,7 +133,7 @@ def island_daemon(folder: Path, streams: int) -> Iterator[tuple[Island, Daemon, 
             yield island, daemon, gateway
         finally:
             for process in processes:
-                process.terminate()
+                process.send_signal(signal.SIGTERM)
             for process in processes:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(15)

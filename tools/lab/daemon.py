@@ -6,7 +6,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from tools.lab.load import patience
+from tools.lab.preloaded import Started, start
 
 READY_S = 30.0  # a cold start imports onnxruntime and opens every pack's session
 STOP_S = 10.0  # the program's own promise for SIGTERM
@@ -47,15 +48,20 @@ def run_cli(
     *args: str, home: Path, env: Mapping[str, str] | None = None, timeout_s: float = 120.0
 ) -> subprocess.CompletedProcess[str]:
     """Runs `streamclf ARGS` to its end with an empty standard input and returns what came of it."""
-    return subprocess.run(
-        [sys.executable, "-m", "streamclf", *args],
-        env=clean_env(home, env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    with TemporaryFile() as out, TemporaryFile() as err:
+        process = start(args, env=clean_env(home, env), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        try:
+            code = process.wait(timeout_s)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        return subprocess.CompletedProcess(list(args), code, _text(out), _text(err))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").replace("\r\n", "\n")
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def free_port() -> int:
 class Daemon:
     """A running `streamclf run`. What it printed so far is in `stdout` and `stderr`."""
 
-    process: subprocess.Popen[bytes]
+    process: Started
     port: int
     log: Path
     """Standard output is in `log`.out and standard error in `log`.err."""
@@ -163,7 +169,7 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError(f"the daemon outlived {sig.name} by {limit_s:.0f} s:\n{self.stderr}") from None
-        return self.process.returncode
+        return self.process.wait()
 
     def kill(self) -> None:
         """Ends it without asking and reaps it."""
@@ -182,12 +188,6 @@ def start_daemon(
 ) -> Daemon:
     """Starts `streamclf run ARGS` on `port` and returns at once."""
     with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", "run", "--port", str(port), *args],
-            env=dict(env),
-            stdin=stdin,
-            stdout=out,
-            stderr=err,
-            cwd=cwd,
-        )
+        words = ["run", "--port", str(port), *args]
+        process = start(words, env=env, stdin=stdin, stdout=out, stderr=err, cwd=cwd)
     return Daemon(process, port, log)

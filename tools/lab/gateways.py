@@ -26,6 +26,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tools.lab.daemon import Daemon, clean_env, free_port, start_daemon
+from tools.lab.preloaded import start
 from tools.lab.tinypack import RATE, stateful_pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,14 +123,8 @@ def start_gateway(home: Path, url: str, *args: str, name: str, port: int | None 
     config = log.with_suffix(".toml")
     config.write_text(toml)
     with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
-        command = [sys.executable, "-m", "streamclf", "gateway", "--nats", url, "--port", str(port)]
-        process = subprocess.Popen(
-            [*command, "--config", str(config), *args],
-            env=clean_env(home),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
+        words = ["gateway", "--nats", url, "--port", str(port), "--config", str(config), *args]
+        process = start(words, env=clean_env(home), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
     return Daemon(process, port, log)
 
 

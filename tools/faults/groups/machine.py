@@ -252,10 +252,10 @@ def memory_out(lab: Lab) -> None:
     patient = lab.start(wrap=["prlimit", f"--as={300_000_000}"], ready=False, watch=False)
     took = lab.happens(lambda: not patient.alive, 30.0)
     if lab.must(took is not None, "it hangs"):
-        patient.process.wait()
+        code = patient.process.wait()
         last = patient.stderr.strip().splitlines()[-1:] or [""]
-        lab.note(f"exit {patient.process.returncode}: {last[0][:140]}")
-        lab.must(patient.process.returncode > 0, f"it died of signal {-patient.process.returncode}")
+        lab.note(f"exit {code}: {last[0][:140]}")
+        lab.must(code > 0, f"it died of signal {-code}")
 
 
 @group.fault(
