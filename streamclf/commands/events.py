@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from streamclf.clock import NS_PER_FRAME, NS_PER_SECOND
 from streamclf.commands import formats
+from streamclf.commands.forget import forget
 from streamclf.commands.marks import export, mark
 from streamclf.commands.tables import table
 from streamclf.commands.times import iso_time, local_time, parse_time, utc_time
@@ -130,6 +131,7 @@ def events(
 
 events.add_command(mark)
 events.add_command(export)
+events.add_command(forget)
 
 
 def _follow(connection: sqlite3.Connection, wish: dict[str, Any], emit: Emit, *, seen: int) -> None:

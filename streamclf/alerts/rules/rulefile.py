@@ -332,9 +332,7 @@ def _one_of(key: str) -> Callable[[str], None]:
 
 def _first(word: str) -> None:
     if word not in CHOICES["first"]:
-        raise ValueError(
-            f'{word!r} cannot stand here; there is "day" and "season"; days = 365 in its place takes a year'
-        )
+        raise ValueError(f"{word!r} cannot stand here; there is day and season; for other lengths write days = 365")
 
 
 _PLACE_CHECKS: Mapping[str, Check] = {"timezone": _timezone}
