@@ -64,7 +64,9 @@ def heartbeat_of(config: WatchConfig) -> str:
         url = Path(config.heartbeat_file).expanduser().read_text("utf-8").strip()
     except (OSError, ValueError) as fault:
         why = getattr(fault, "strerror", None) or "it is not text"
-        raise ConfigError(f"watch.heartbeat_file {config.heartbeat_file} cannot be read: {why}") from None
+        raise ConfigError(
+            f"watch.heartbeat_file {config.heartbeat_file} cannot be read: {why}; name a file that can"
+        ) from None
     if not HEARTBEAT.fullmatch(url):
         raise ConfigError(f"watch.heartbeat_file {config.heartbeat_file} holds no address such as https://host/path")
     return url

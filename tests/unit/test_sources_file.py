@@ -396,4 +396,4 @@ def test_the_demo_loops_and_says_that_it_is_no_microphone() -> None:
     listening.source.stop()
     np.testing.assert_array_equal(listening.samples, np.resize(once, wanted))
     assert "demo recording" in listening.source.description
-    assert "no live sound" in listening.source.description
+    assert "no live sound; none of it is kept or told without #store=yes" in listening.source.description

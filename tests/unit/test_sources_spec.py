@@ -64,6 +64,8 @@ def test_parse(text: str, expected: SourceSpec) -> None:
         ("device#loop=yes", "'loop' is not an option of device"),
         ("push:x#ch=1", "'ch' is not an option of push"),
         ("device#ch=1&ch=2", "option ch is given twice"),
+        ("device#name=Garden,ch=2", "joined by &: name=Garden&ch=2"),
+        ("demo#store=yes name=x", "joined by &: store=yes&name=x"),
         ("device#ch=0", "ch must be a whole number from 1 to 256, got '0'"),
         ("device#ch=one", "ch must be a whole number from 1 to 256, got 'one'"),
         ("file:x#loop=maybe", "loop=maybe is neither yes nor no"),

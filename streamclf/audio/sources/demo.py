@@ -20,11 +20,13 @@ class DemoSource(FileSource):
         super().__init__(spec, fast=fast)
         self.path = DEMO_FILE
         self.loop = True
+        self._kept = bool(spec.options.get("store"))
 
     def open(self) -> None:
         """Open it; the description says aloud that this is not a microphone."""
         super().open()
-        self.description = f"the built-in demo recording {self.path.name} in a loop, {self.rate} Hz (no live sound)"
+        told = "no live sound" if self._kept else "no live sound; none of it is kept or told without #store=yes"
+        self.description = f"the built-in demo recording {self.path.name} in a loop, {self.rate} Hz ({told})"
 
 
 def _argument(text: str) -> str:

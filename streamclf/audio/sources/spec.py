@@ -138,6 +138,9 @@ def _options(kind: SourceKind, text: str) -> dict[str, str]:
         key, mark, value = part.partition("=")
         if not mark or not value:
             raise UsageError(f"{part!r} after # is not key=value")
+        if found := re.search(rf"[,;|\s#](?:{'|'.join(known)})=", value):
+            joined = f"{key}={value[: found.start()]}&{value[found.start() + 1 :]}"
+            raise UsageError(f"{part!r} holds another option; they are joined by &: {joined}")
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""

@@ -112,7 +112,7 @@ def _look(path: Path, what: str) -> tuple[int, int, int]:
     try:
         found = os.stat(path)
     except OSError as fault:
-        raise ConfigError(f"server.{what} {path} cannot be read: {fault.strerror}") from None
+        raise ConfigError(f"server.{what} {path} cannot be read: {fault.strerror}; name a file that can") from None
     if what == "key" and os.name == "posix" and found.st_mode & 0o007:
         mode = stat.S_IMODE(found.st_mode)
         raise ConfigError(
@@ -145,7 +145,7 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
         ) from None
     except OSError as fault:
         name = "server.key" if fault.filename == str(key) and key != certificate else "server.certificate"
-        raise ConfigError(f"{name} {fault.filename} cannot be read: {fault.strerror}") from None
+        raise ConfigError(f"{name} {fault.filename} cannot be read: {fault.strerror}; name a file that can") from None
     return context
 
 

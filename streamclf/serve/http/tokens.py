@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -40,7 +41,10 @@ def read_token(file: str | Path | None, environ: Mapping[str, str]) -> str | Non
                 )
             text = stream.read(4097)
     except OSError as fault:
-        raise ConfigError(f"token file {path} cannot be read: {fault.strerror}") from None
+        do = "name a file that can"
+        if isinstance(fault, FileNotFoundError):
+            do = f"make it: (umask 077; openssl rand -hex 24 > {shlex.quote(str(path))})"
+        raise ConfigError(f"token file {path} cannot be read: {fault.strerror}; {do}") from None
     try:
         return _checked(text.decode("ascii").strip(), f"token file {path}")
     except UnicodeDecodeError:
