@@ -155,13 +155,13 @@ def tell(taken: Taken) -> None:
 def _adoption(graph: Path, said: Mapping[str, Any], found: "Likeness | None") -> "Adoption":
     from streamclf.model.adopt.said import Adoption, NamedEnds
 
-    for key, why in (
-        ("labels", "a text file with one label a line, in the order of its output"),
-        ("rate", "the sample rate it was trained with, such as 48000"),
-        ("licence", "the licence under which you have it, such as 'CC BY-NC-SA 4.0'; it stands in the pack"),
-    ):
-        if said.get(key) is None:
-            raise UsageError(f"{graph} needs --{key}: {why}")
+    needed = {
+        "labels": "a text file with one label a line, in the order of its output",
+        "rate": "the sample rate it was trained with, such as 48000",
+        "licence": "the licence under which you have it, such as 'CC BY-NC-SA 4.0'; it stands in the pack",
+    }
+    if missing := [f"--{key}: {why}" for key, why in needed.items() if said.get(key) is None]:
+        raise UsageError(f"{graph} needs {'; '.join(missing)}")
     states = dict(_named(said.get("state", ()), "--state"))
     constants = {name: _number(name, value) for name, value in _named(said.get("constant", ()), "--constant")}
     return Adoption(

@@ -216,6 +216,7 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
         if not here.is_dir():
             raise UsageError(f"{source} is a file; a checkpoint is the folder that holds config.json and the weights")
         source = str(here)
+        _not_an_adapter_alone(here)
     elif not _HUB_ID.fullmatch(source):
         raise UsageError(
             f"{source} is neither a folder that exists nor a model id such as facebook/wav2vec2-base-960h; name one"
@@ -237,6 +238,19 @@ def load_checkpoint(source: str, *, offline: bool = False) -> Checkpoint:
         settings=_settings(source, local_only=local_only),
         local_only=local_only,
         adapter=_json(source, adapter.CONFIG, local_only=local_only),
+    )
+
+
+def _not_an_adapter_alone(folder: Path) -> None:
+    """Raises `CheckpointError` for what peft's `save_pretrained` writes: an adapter without what it adapts."""
+    weights = ("model*.safetensors", "pytorch_model*.bin")
+    if not (folder / adapter.CONFIG).is_file() or any(any(folder.glob(pattern)) for pattern in weights):
+        return
+    base = (_json(str(folder), adapter.CONFIG, local_only=True) or {}).get("base_model_name_or_path")
+    raise CheckpointError(
+        f"{folder} holds an adapter without the weights that it adapts; put the config.json, "
+        f"preprocessor_config.json and model.safetensors of its base{f' ({base})' if base else ''} beside it, or save "
+        "it merged (`merge_and_unload` of peft)"
     )
 
 

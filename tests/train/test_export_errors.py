@@ -58,6 +58,11 @@ def absent(*names: str) -> Change:
     return change
 
 
+def adapter_alone(folder: Path) -> None:
+    absent("config.json", "model.safetensors")(folder)
+    write("adapter_config.json", '{"peft_type": "LORA", "base_model_name_or_path": "x/y"}')(folder)
+
+
 CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (SEQUENCE, config(architectures=["Wav2Vec2ForPreTraining"]), {}, "without a head .* --arch wav2vec2"),
     (SEQUENCE, config(architectures=["BertForTokenClassification"], model_type="bert"), {}, "not a classifier"),
@@ -87,6 +92,7 @@ CASES: list[tuple[str, Change, dict[str, Any], str]] = [
     (CTC, write("vocab.json", '{"a": "b"}'), {}, "no table of token to number"),
     (CTC, write("vocab.json", '{"eng": {"a": 0}, "deu": {"b": 0}}'), {}, "holds 2 languages"),
     (CTC, absent("vocab.json", "tokenizer_config.json"), {}, "its 7 tokens have no names"),
+    (SEQUENCE, adapter_alone, {}, r"holds an adapter without the weights that it adapts; .* of its base \(x/y\)"),
     (SEQUENCE, write("adapter_config.json", '{"peft_type": "LORA"}'), {}, "has no adapter_model.safetensors; expected"),
     (XVECTOR, config(), {"wishes": Wishes(window_ms=300)}, "needs 325 ms at least"),
     (XVECTOR, config(), {"wishes": Wishes(activation="sigmoid")}, "gives an embedding and no classes"),

@@ -114,6 +114,7 @@ def test_a_label_that_only_has_an_underscore_stays_whole() -> None:
     [
         ({}, ("--rate", "8000", "--licence", "x"), UsageError, "needs --labels: a text file with one label a line"),
         ({}, ("LABELS", "--licence", "x"), UsageError, "needs --rate"),
+        ({}, ("LABELS",), UsageError, "needs --rate: .*; --licence: "),
         ({}, ("LABELS", "--rate", "8000"), UsageError, "needs --licence: the licence under which you have it"),
         ({}, ("LABELS", "--rate", "8001", "--licence", "x"), RateError, "no whole number of samples in 20 ms"),
         (
