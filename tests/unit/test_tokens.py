@@ -43,7 +43,7 @@ def test_what_is_no_token_is_refused_without_being_repeated(tmp_path: Path, cont
 
 
 def test_a_missing_token_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: No such file or directory; make it: .* openssl rand"):
+    with pytest.raises(ConfigError, match=r"cannot be read: No such file or directory; make it: .* openssl rand"):
         read_token(tmp_path / "absent", {})
     with pytest.raises(ConfigError, match="cannot be read: Is a directory; name a file that can"):
         read_token(tmp_path, {})
