@@ -188,7 +188,19 @@ def manifest_of_values(values: Mapping[str, Any]) -> Manifest:
     try:
         return msgspec.convert(values, Manifest)
     except msgspec.ValidationError as error:
+        missing = _missing(values)
+        if missing and "missing required field" in str(error) and " - at " not in str(error):
+            many = f"the keys {', '.join(missing)} are" if missing[1:] else f"the key {missing[0]} is"
+            raise PackError(f"{many} missing; state {'them' if missing[1:] else 'it'}, nothing is guessed") from None
         raise PackError(_in_words(str(error))) from None
+
+
+def _missing(values: Mapping[str, Any]) -> list[str]:
+    """Keys that have to stand in a manifest and do not, but for those that are known once the features are."""
+    keys = [field.encode_name for field in msgspec.structs.fields(Manifest) if field.required]
+    later = () if "features" in values else ("window", "look_ahead", "row_at")
+    named = {"features": "features (a table, [features])"}
+    return [named.get(key, f"`{key}`") for key in keys if key not in values and key not in later]
 
 
 def _values(text: bytes, where: Path) -> dict[str, Any]:

@@ -185,6 +185,11 @@ def test_labels_may_be_written_in_several_ways(tmp_path: Path, text: str, ids: l
     ("old", "new", "says"),
     [
         ("rate = 16000\n", "", "the key `rate` is missing; state it, nothing is guessed"),
+        (
+            'title = "Whistles, by a small recurrent net"\nlicence = "MIT"\n',
+            "",
+            "the keys `title`, `licence` are missing; state them, nothing is guessed",
+        ),
         ("step = 320 ", "step = 999 ", "`step` is 999"),
         ("step = 320 ", "stepp = 320 ", "unknown key `stepp`; did you mean `step`?"),
         ('output = "state_out"', 'output = "states"', "it has no output 'states', only 'scores', 'state_out'"),
