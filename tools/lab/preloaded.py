@@ -177,7 +177,7 @@ def _interpreter(kind: str) -> Interpreter:
     return Interpreter(kind)
 
 
-class Asked(NamedTuple):
+class Wanted(NamedTuple):
     """What a program is to be. files: its standard input, output and error."""
 
     args: list[str]
@@ -187,7 +187,7 @@ class Asked(NamedTuple):
     files: list[int]
 
 
-def serve(control: socket.socket, kind: str) -> Asked:
+def serve(control: socket.socket, kind: str) -> Wanted:
     """Wait for requests until the other side has gone; returns only in the processes that become the program."""
     for name in MODULES[kind]:
         importlib.import_module(name)
@@ -205,7 +205,7 @@ def serve(control: socket.socket, kind: str) -> Asked:
             sys.exit()
         if os.fork() == 0:
             control.close()
-            return _keep(Asked(**json.loads(message), files=fds[:3]), fds[3])
+            return _keep(Wanted(**json.loads(message), files=fds[:3]), fds[3])
         for fd in fds:
             os.close(fd)
 
@@ -218,7 +218,7 @@ def _reap(*_: object) -> None:
         pass
 
 
-def _keep(asked: Asked, told: int) -> Asked:
+def _keep(asked: Wanted, told: int) -> Wanted:
     """In a keeper: fork the program, wait for it, tell. Returns in the program."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if (pid := os.fork()) == 0:
@@ -232,7 +232,7 @@ def _keep(asked: Asked, told: int) -> Asked:
     os._exit(0)
 
 
-def become(asked: Asked) -> None:
+def become(asked: Wanted) -> None:
     """Run the program in this process as in a fresh one."""
     for at, fd in enumerate(asked.files):
         os.dup2(fd, at)
