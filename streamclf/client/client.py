@@ -155,7 +155,7 @@ class Client:
             wish = msgspec.convert({"type": "mark", "event": event, "mark": mark, "label": label}, wire.Mark)
         except msgspec.ValidationError as fault:
             raise ServeError(f"this is not a mark: {fault}") from None
-        return await self._order(wish, wire.Marked, "keeps no such mark")
+        return await self._order(wish, wire.Marked, "refuses the mark")
 
     async def teach(self, label: str, **fields: object) -> wire.Taught:
         """Show the daemon an example of a class, over a connection of its own. Fields: `wire.Teach`.

@@ -21,10 +21,10 @@ _QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @click.command()
-@click.option("--arch", required=True, help="convnet, crnn, tcn, transformer (own nets), resnet, convnext, vit, ast, "
+@click.option("--arch", default="", help="convnet, crnn, tcn, transformer (own nets), resnet, convnext, vit, ast, "
               "wav2vec2, hubert, wavlm, data2vec-audio, unispeech, unispeech-sat, sew, sew-d, wav2vec2-bert, "
               "wav2vec2-conformer, whisper; only with --from: convnextv2, swin, deit, efficientnet, mobilenet_v2, "
-              "regnet, dinov2.")  # fmt: skip
+              "regnet, dinov2. With --from the checkpoint's own.")  # fmt: skip
 @click.option("--mode", required=True, type=click.Choice(["sequence", "frame"]), help="A row a window, or every 20 ms.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of labelled recordings.")
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder to write the pack to.")
@@ -127,6 +127,7 @@ def _options(flags: dict[str, Any]) -> Any:
     from streamclf.train.fit.job import Options, default_learning_rate
     from streamclf.train.fit.training import FitSettings
 
+    flags = flags | {"arch": flags["arch"] or _arch(flags["source"], offline=flags["offline"])}
     rate = flags["learning_rate"] or default_learning_rate(flags["arch"], pretrained=bool(flags["source"]))
     settings = FitSettings(
         **{
@@ -147,6 +148,25 @@ def _options(flags: dict[str, Any]) -> Any:
         validation_folds=_folds(flags["validation_folds"], "--validation-folds"),
         test_folds=_folds(flags["test_folds"], "--test-folds"),
         settings=settings,
+    )
+
+
+def _arch(source: str, *, offline: bool) -> str:
+    """What the checkpoint is."""
+    from streamclf.train.fit.scratch import ARCHS
+    from streamclf.train.pretrained import load_checkpoint
+
+    if not source:
+        raise UsageError(
+            "no architecture was given; add --arch convnet, another one that `streamclf train --help` lists, or --from "
+            "a checkpoint, which says its own"
+        )
+    kind = load_checkpoint(source, offline=offline).config.model_type
+    for arch, known in ARCHS.items():
+        if known == kind:
+            return arch
+    raise UsageError(
+        f"--from {source} is of the type {kind}, which is not trained here; name one of {', '.join(ARCHS)}"
     )
 
 

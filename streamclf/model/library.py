@@ -181,10 +181,12 @@ def place(making: Path, *, replace: bool, prove: Prove | None = None) -> Install
     if old.digest == pack.digest and old.problem is None:
         return Installed(_moved(pack, target), already=True)
     if not replace:
-        what = "damaged" if old.problem else f"of version {old.manifest.version if old.manifest else '?'}"
+        version, given = old.manifest.version if old.manifest else "?", pack.manifest.version
+        what = "damaged" if old.problem else f"of version {version}"
+        this = "this one, which bears the same version" if version == given else f"this one of version {given}"
         raise PackError(
-            f"a pack named {name} ({what}) is already in {making.parent} and differs from this one "
-            f"of version {pack.manifest.version}; add --replace to put the new one in its place"
+            f"a pack named {name} ({what}) is already in {making.parent} and differs from {this}; add --replace to put "
+            "the new one in its place"
         )
     swap.put(making, target)
     return Installed(_moved(pack, target), already=False)

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 
 from streamclf import metrics
 from streamclf.serve import connection as served
-from streamclf.serve.connection import FRAGMENTS, MESSAGES_BURST, PORTION, ServedConnection
+from streamclf.serve.connection import FRAGMENTS, PORTION, ServedConnection
 from streamclf.serve.http import door, server
 from streamclf.types import F32
 from tests.support.rawclient import RawClient
@@ -53,13 +53,14 @@ async def closing(client: RawClient) -> tuple[int, str]:
 def test_who_sends_too_many_messages_is_told_and_cut_off_and_the_others_are_served(
     opcode: int, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(served, "MESSAGES", 1.0)  # so that it is too many however slowly a busy machine takes them
+    monkeypatch.setattr(served, "MESSAGES", 1.0)  # so that it is too many however slowly a busy machine takes them,
+    monkeypatch.setattr(served, "MESSAGES_BURST", 50.0)  # and before too many answers wait for it
 
     async def main() -> None:
         before = metrics.REGISTRY.get_sample_value("streamclf_subscribers_cut_off_total", {"reason": "flood"}) or 0
         async with serving() as running, connect(url(running, "?tier=events")) as other:
             client = await RawClient.websocket(running.port)
-            for _ in range(int(MESSAGES_BURST) + 2000):
+            for _ in range(2500):
                 client.send_frame(opcode, data)
             code, reason = await closing(client)
             running.publish([event(1)], 0)

@@ -166,7 +166,7 @@ def test_the_python_client_marks_and_raises_in_words(inbox: Inbox, tmp_path: Pat
             client = Client(url(server), token=TOKEN)
             assert (await client.mark(ROBIN.id, "wrong", "wren")).label == "wren"
             assert [(e.mark, e.mark_label) for e in kept(tmp_path)] == [("wrong", "wren"), ("", "")]
-            with pytest.raises(ServeError, match="keeps no such mark: there is no event 'run/none'"):
+            with pytest.raises(ServeError, match="refuses the mark: there is no event 'run/none'"):
                 await client.mark("run/none", "right")
             with pytest.raises(ServeError, match="this is not a mark: "):
                 await client.mark(ROBIN.id, "good")  # type: ignore[arg-type]

@@ -30,9 +30,9 @@ RUN_S = 240
 def arguments(tmp_path: Path, name: str) -> list[str]:
     """A CTC encoder re-headed for frames, every augmentation on, a checkpoint every second step."""
     return [
-        "train", "--arch", "wav2vec2", "--mode", "frame", "--from", str(tmp_path / "ctc"), "--data",
-        str(tmp_path / "clips"), "--out", str(tmp_path / name), "--epochs", str(EPOCHS), "--batch", "2", "--validation",
-        "0.25", "--test", "0", "--patience", "0", "--checkpoint-steps", "2", "--threads", "1", "--offline",
+        "train", "--mode", "frame", "--from", str(tmp_path / "ctc"), "--data", str(tmp_path / "clips"),
+        "--out", str(tmp_path / name), "--epochs", str(EPOCHS), "--batch", "2", "--validation", "0.25", "--test", "0",
+        "--patience", "0", "--checkpoint-steps", "2", "--threads", "1", "--offline",
     ]  # fmt: skip
 
 
