@@ -114,7 +114,7 @@ def the_page_and_the_websocket(port: int, root: Path, token: str) -> None:
 async def heard_through(address: str, port: int, root: Path, token: str) -> list[str]:
     """Types of the messages to the first row; without the token there are none.
 
-    Not by the library's client of threads: two of them then share what one of OpenSSL may hold, and once neither went on.
+    Not by the library's client of threads, of which two then share what OpenSSL gives to one; once neither went on.
     """
     with pytest.raises(InvalidStatus, match="401"):
         await connect(address, ssl=trusting(root), sock=dial(port))
