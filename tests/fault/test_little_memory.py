@@ -52,7 +52,7 @@ def test_the_daemon_listens_and_serves(tmp_path: Path, sound: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("mib", [140, 157, 200, 274, 290, 310, 330])
+@pytest.mark.parametrize("mib", [140, 157, 175, 200, 274, 290, 310, 330])
 def test_where_it_is_too_little_a_sentence_is_all_that_is_said(tmp_path: Path, sound: Path, mib: int) -> None:
     """It ends while libraries are loaded or before the first thread: a library in C++ that finds no room just ends."""
     done = ran(
